@@ -1,0 +1,32 @@
+"""autoECG's transfer model, normal against abnormal: runs as it is, on simulated ECGs.
+
+A pretrained trunk cut after Keras' layer 45 (of 50), its first 5 layers frozen, then
+three convolutions and three dense layers. On a fresh machine the starting weights come
+from a short pretraining on simulated ECGs with six diagnoses, of which the run keeps a
+copy; the trunk is a quarter as wide as the published one, so that all of it takes
+minutes on a CPU. On your own data, from the published weights, at full size:
+
+  python -m ecg_jax.main --config=configs/finetune.py --config.model.name=reference \
+      --config.init.weights=model.hdf5 --config.data.dataset=ptbxl --config.data.source=DIR
+"""
+
+from ml_collections import ConfigDict
+
+from ecg_jax.config import create_default
+
+
+def get_config() -> ConfigDict:
+    """Returns the configuration."""
+    config = create_default()
+    config.data.labels = "abnormal"
+    config.data.simulated.update(train=3000, validation=500, test=1000)
+    config.model.update(name="narrow", head="transfer")
+    config.init.weights = "pretrain"
+    config.init.exclude = ("head", "trunk/unit4/norm2")  # layers 46 to 50 are not used
+    config.freeze.first_keras_layers = 5
+    config.optimizer.update(name="adamw", learning_rate=1e-3, weight_decay=1e-4)
+    config.schedule.update(name="cosine", warmup_fraction=0.05)
+    config.early_stopping.patience = 0
+    config.train.update(batch_size=32, epochs=3.0)
+    config.checkpoint.monitor = "auroc"
+    return config

@@ -1,0 +1,181 @@
+"""Every key a run can have, with its default; what checks, compares and names configurations.
+
+A file under `configs/` starts from `create_default()` and changes what it needs. Each
+section is the keyword arguments of one function, which documents them.
+"""
+
+import difflib
+import hashlib
+import json
+from collections.abc import Iterator, Mapping
+from typing import Any
+
+from ml_collections import ConfigDict
+
+from ecg_jax.errors import InputError
+from ecg_jax.recording import LEADS
+
+
+def create_default() -> ConfigDict:
+    """Returns the base configuration: the reference network from scratch on simulated ECGs."""
+    return ConfigDict(
+        {
+            "seed": 0,  # initial weights, order of the data, dropout, augmentation
+            "data": {
+                "dataset": "simulated",  # data.datasets.DATASETS
+                "source": "",  # folder or file of the data set
+                "labels": "six",  # `six`, `abnormal`, or column names separated by commas
+                "seed": 0,  # splits that are drawn, and the simulator
+                "cache_gb": 2.0,  # memory for examples that were read before
+                "threads": 0,  # that read ahead; 0 suits the machine
+                "simulated": {"train": 4000, "validation": 500, "test": 1000},
+                "ptbxl": {"sampling_rate": 500},
+                "code": {"labels_csv": "", "validation_fraction": 0.02, "test_fraction": 0.02},
+                "arrays": {"labels_csv": "", "leads": ",".join(LEADS), "sampling_rate": 0.0, "unit": ""},
+            },
+            "contract": {  # contract.InputContract
+                "leads": LEADS,
+                "sampling_rate": 400.0,
+                "samples": 4096,
+                "units_per_millivolt": 2.0,
+                "normalization": "none",
+            },
+            "model": {  # models.create
+                "name": "reference",
+                "head": "dense",
+                "dropout_rate": 0.2,
+                "dtype": "float32",
+                "transfer": {
+                    "cut": 45,
+                    "conv_filters": (128, 128, 64),
+                    "conv_kernel_sizes": (5, 3, 3),
+                    "dense_widths": (128, 32),
+                    "dropout_rate": 0.2,
+                    "normalization": "batch",
+                },
+            },
+            "init": {
+                "weights": "",  # nothing, `pretrain`, a run folder or a Keras file
+                "exclude": ("head",),  # what starts afresh all the same
+            },
+            "pretrain": {  # where init.weights is `pretrain`: a short run on simulated ECGs first
+                "recordings": 6000,
+                "steps": 600,
+                "batch_size": 32,
+                "learning_rate": 2e-3,
+            },
+            "freeze": {"first_keras_layers": 0, "patterns": ()},  # training.transfer.create_trainable_mask
+            "loss": {"positive_weight": (), "focal_gamma": 0.0, "label_smoothing": 0.0},  # training.losses.create
+            "augment": {"noise": 0.0, "wander": 0.0, "scale": 0.0, "shift": 0.0, "lead_dropout": 0.0},
+            "optimizer": {  # training.optimizers.create
+                "name": "adam",
+                "learning_rate": 1e-3,
+                "weight_decay": 0.0,
+                "momentum": 0.9,
+                "b1": 0.9,
+                "b2": 0.999,
+                "clip_norm": 0.0,
+            },
+            "schedule": {"name": "plateau", "warmup_fraction": 0.0, "final_fraction": 0.0},
+            "plateau": {"factor": 0.1, "patience": 7, "min_delta": 1e-4, "min_learning_rate": 1e-5},
+            "early_stopping": {"patience": 9, "min_delta": 1e-5},  # in evaluations; patience 0 is never
+            "train": {
+                "batch_size": 64,  # global
+                "epochs": 70.0,  # used where steps is 0
+                "steps": 0,
+                "eval_every": 0,  # in steps; 0 is once per epoch
+                "log_every": 20,
+                "ema_decay": 0.0,
+            },
+            "checkpoint": {
+                "every": 0,  # in steps; 0 is at every evaluation
+                "monitor": "loss",  # `loss`, `auroc` or `average_precision`, on validation
+            },
+            "parallel": {"mode": "auto", "sync_batchnorm": True},  # runtime.parallel.create
+        }
+    )
+
+
+def check(config: ConfigDict, name: str = "config") -> ConfigDict:
+    """Compares a configuration with the default's keys and types.
+
+    Returns:
+        The configuration.
+
+    Raises:
+        InputError: on an unknown key (naming the known ones), a missing one, or a wrong type.
+    """
+    _check_section(config, create_default(), name)
+    return config
+
+
+def _check_section(section: Any, default: ConfigDict, name: str) -> None:
+    if not isinstance(section, ConfigDict):
+        raise InputError(f"{name} is {section!r}; expected a section with {', '.join(default)}")
+    for key in section:
+        if key not in default:
+            close = difflib.get_close_matches(key, default, 1)
+            hint = f" (did you mean {close[0]}?)" if close else ""
+            raise InputError(f"{name}.{key} is unknown{hint}; {name} has: {', '.join(default)}")
+    for key, standard in default.items():
+        if key not in section:
+            raise InputError(f"{name}.{key} is missing; start from ecg_jax.config.create_default()")
+        value = section[key]
+        if isinstance(standard, ConfigDict):
+            _check_section(value, standard, f"{name}.{key}")
+        elif not _fits(value, standard):
+            raise InputError(f"{name}.{key} is {value!r}; expected {type(standard).__name__}, as {standard!r}")
+
+
+def _fits(value: Any, standard: Any) -> bool:
+    if isinstance(standard, bool) or isinstance(value, bool):
+        return isinstance(standard, bool) and isinstance(value, bool)
+    if isinstance(standard, float):
+        return isinstance(value, int | float)
+    if isinstance(standard, tuple):
+        return isinstance(value, tuple | list)
+    return isinstance(value, type(standard))
+
+
+def to_dict(config: ConfigDict) -> dict[str, Any]:
+    """A JSON-ready dict (tuples become lists)."""
+    return json.loads(json.dumps(config.to_dict()))
+
+
+def from_dict(values: Mapping[str, Any]) -> ConfigDict:
+    """The reverse of `to_dict`.
+
+    Raises:
+        InputError: see `check`.
+    """
+
+    def restore(value: Any) -> Any:
+        if isinstance(value, Mapping):
+            return {key: restore(inner) for key, inner in value.items()}
+        return tuple(value) if isinstance(value, list) else value
+
+    return check(ConfigDict(restore(values)))
+
+
+def flatten(values: Mapping[str, Any], prefix: str = "") -> Iterator[tuple[str, Any]]:
+    """Yields `(dotted key, value)` of every leaf."""
+    for key, value in values.items():
+        if isinstance(value, Mapping | ConfigDict):
+            yield from flatten(value, f"{prefix}{key}.")
+        else:
+            yield prefix + key, value
+
+
+def differences(before: Mapping[str, Any], after: Mapping[str, Any]) -> list[str]:
+    """One line per key whose value differs between two dicts of `to_dict`."""
+    old, new = dict(flatten(before)), dict(flatten(after))
+    return [
+        f"{key}: {old.get(key, '(none)')} there, {new.get(key, '(none)')} here"
+        for key in sorted(old | new)
+        if old.get(key) != new.get(key)
+    ]
+
+
+def fingerprint(config: ConfigDict) -> str:
+    """Ten hexadecimal digits that name a configuration."""
+    return hashlib.sha256(json.dumps(to_dict(config), sort_keys=True).encode()).hexdigest()[:10]

@@ -1,0 +1,68 @@
+"""What a network eats. Written into every run, checked wherever data meets a model."""
+
+import dataclasses
+from collections.abc import Mapping
+from typing import Any
+
+from ecg_jax.errors import InputError
+from ecg_jax.recording import LEADS, canonical_lead
+
+NORMALIZATIONS = ("none", "zscore")
+
+
+@dataclasses.dataclass(frozen=True)
+class InputContract:
+    """The array a network was trained on, and so the only one it understands.
+
+    Attributes:
+        leads: Lead names, in the order of the array's columns.
+        sampling_rate: Hz.
+        samples: Length; shorter recordings are zero-padded on both sides, longer ones
+            cropped to their centre.
+        units_per_millivolt: What 1 mV becomes. The published network was trained on
+            arrays of about 2 x mV (CODE), hence the default.
+        normalization: `none` keeps amplitudes (times `units_per_millivolt`); `zscore`
+            makes every lead zero mean and unit variance over its valid samples.
+    """
+
+    leads: tuple[str, ...] = LEADS
+    sampling_rate: float = 400.0
+    samples: int = 4096
+    units_per_millivolt: float = 2.0
+    normalization: str = "none"
+
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "leads", tuple(canonical_lead(lead) for lead in self.leads))
+        unknown = [lead for lead in self.leads if lead not in LEADS]
+        if unknown or len(set(self.leads)) != len(self.leads) or not self.leads:
+            raise InputError(f"contract.leads is {self.leads}; expected distinct leads of {LEADS}")
+        for field in ("sampling_rate", "samples", "units_per_millivolt"):
+            if not getattr(self, field) > 0:
+                raise InputError(f"contract.{field} is {getattr(self, field)}; it must be positive")
+        if self.normalization not in NORMALIZATIONS:
+            raise InputError(
+                f"contract.normalization is {self.normalization!r}; known: {', '.join(NORMALIZATIONS)}"
+            )
+
+    @property
+    def shape(self) -> tuple[int, int]:
+        """`(samples, leads)` of one example."""
+        return self.samples, len(self.leads)
+
+    def to_dict(self) -> dict[str, Any]:
+        """A JSON-ready dict that `from_dict` reads back."""
+        return dataclasses.asdict(self) | {"leads": list(self.leads)}
+
+    @classmethod
+    def from_dict(cls, values: Mapping[str, Any]) -> "InputContract":
+        """Builds a contract from keyword values; an unknown key raises `InputError`."""
+        known = [field.name for field in dataclasses.fields(cls)]
+        unknown = sorted(set(values) - set(known))
+        if unknown:
+            raise InputError(f"contract has unknown key(s) {', '.join(unknown)}; known: {', '.join(known)}")
+        return cls(**dict(values) | {"leads": tuple(values.get("leads", LEADS))})
+
+    def differences(self, other: "InputContract") -> list[str]:
+        """One line per field in which `other` differs, own value first."""
+        mine, theirs = self.to_dict(), other.to_dict()
+        return [f"{key}: {mine[key]} against {theirs[key]}" for key in mine if mine[key] != theirs[key]]

@@ -1,0 +1,84 @@
+"""A NumPy array [N, samples, leads] with a row-aligned CSV, and what it does not say itself declared."""
+
+import os
+
+import numpy as np
+
+from ecg_jax import labels as label_lib
+from ecg_jax.data import splits
+from ecg_jax.data.datasets.dataset import Dataset, read_table
+from ecg_jax.errors import InputError
+from ecg_jax.recording import LEADS, create_recording
+
+MILLIVOLTS_PER_UNIT = {"mV": 1.0, "uV": 1e-3, "V": 1e3, "code": 0.5, "zscore": 1.0}
+
+
+def create(
+    *,
+    source: str,
+    labels: tuple[str, ...],
+    seed: int,
+    labels_csv: str = "",
+    leads: str = ",".join(LEADS),
+    sampling_rate: float = 0.0,
+    unit: str = "",
+) -> Dataset:
+    """Opens an array and its labels.
+
+    The CSV's row i labels `array[i]`; its columns `id`, `split` and `patient_id` are
+    used if they are there, as in the data set `folder`.
+
+    Args:
+        source: A `.npy` file; it is memory-mapped.
+        labels: Columns of the CSV.
+        seed: Chooses the split where the CSV has no `split` column.
+        labels_csv: The CSV; if empty, the `.npy` file's name with `.csv`.
+        leads: Names of the array's columns, separated by commas.
+        sampling_rate: Hz; must be given.
+        unit: `mV`, `uV`, `V`, `code` (2 x mV) or `zscore` (already normalized per lead); must be given.
+
+    Raises:
+        InputError: on missing files, wrong shapes, or a rate or unit that was not declared.
+    """
+    if unit not in MILLIVOLTS_PER_UNIT:
+        raise InputError(f"data.arrays.unit is {unit!r}; declare one of {', '.join(MILLIVOLTS_PER_UNIT)}")
+    if not sampling_rate > 0:
+        raise InputError(f"data.arrays.sampling_rate is {sampling_rate}; declare the array's rate in Hz")
+    names = tuple(name.strip() for name in leads.split(","))
+    array = _open(source, len(names))
+    csv = labels_csv or os.path.splitext(source)[0] + ".csv"
+    table = read_table(csv)
+    if len(table) != len(array):
+        raise InputError(f"{csv}: {len(table)} rows against {len(array)} recordings in {source}; row i must label recording i")
+    ids = (table["id"].astype(str) if "id" in table else table.index.astype(str)).to_numpy(str)
+    if "split" in table:
+        split = splits.parse_split_column(table["split"], csv)
+    else:
+        split = splits.split_by_patient(table["patient_id"].to_numpy() if "patient_id" in table else ids, seed)
+    return Dataset(
+        name="arrays",
+        ids=ids,
+        label_names=labels,
+        labels=label_lib.select(labels, {}, table, csv),
+        split=split,
+        read=lambda i: create_recording(
+            array[i],
+            leads=names,
+            sampling_rate=sampling_rate,
+            id=str(ids[i]),
+            millivolts_per_unit=MILLIVOLTS_PER_UNIT[unit],
+            normalized=unit == "zscore",
+        ),
+    )
+
+
+def _open(source: str, num_leads: int) -> np.ndarray:
+    try:
+        array = np.load(source, mmap_mode="r", allow_pickle=False)
+    except FileNotFoundError as error:
+        raise InputError(f"{source or 'data.source'}: no such .npy file; pass --config.data.source=FILE.npy") from error
+    except (OSError, ValueError, EOFError) as error:
+        raise InputError(f"{source}: not a readable .npy array ({' '.join(str(error).split())})") from error
+    if not isinstance(array, np.ndarray) or array.ndim != 3 or array.shape[2] != num_leads:
+        raise InputError(f"{source}: shape {getattr(array, 'shape', '?')}; expected [N, samples, {num_leads}]")
+    return array

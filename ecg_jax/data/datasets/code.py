@@ -1,0 +1,71 @@
+"""The reference's own layout: one HDF5 with `tracings`, and a CSV whose row i labels tracing i."""
+
+import glob
+import os
+
+import numpy as np
+
+from ecg_jax import labels as label_lib
+from ecg_jax.data import splits
+from ecg_jax.data.datasets.dataset import Dataset, read_table
+from ecg_jax.data.readers import code_hdf5
+from ecg_jax.errors import InputError
+
+
+def create(
+    *,
+    source: str,
+    labels: tuple[str, ...],
+    seed: int,
+    labels_csv: str = "",
+    validation_fraction: float = 0.02,
+    test_fraction: float = 0.02,
+) -> Dataset:
+    """Opens an HDF5 of tracings and its row-aligned CSV.
+
+    The reference validates on the last 2 % of the file and tests on another file; here
+    the stretch before the validation stretch is the test split. A `split` column in the
+    CSV overrides both.
+
+    Args:
+        source: The HDF5 file.
+        labels: Columns of the CSV.
+        seed: Unused: the order of the file decides.
+        labels_csv: The CSV; if empty, the only CSV in the HDF5 file's folder.
+        validation_fraction: Part of the file, at its end, that validates.
+        test_fraction: Part before it that tests.
+
+    Raises:
+        InputError: when a file is missing or the two do not have equally many rows.
+    """
+    del seed
+    csv = labels_csv or _find_csv(source)
+    table = read_table(csv)
+    ids = code_hdf5.read_ids(source).astype(str)
+    if len(ids) != len(table):
+        raise InputError(f"{csv}: {len(table)} rows against {len(ids)} tracings in {source}; row i must label tracing i")
+    if not (0 <= validation_fraction and 0 <= test_fraction and validation_fraction + test_fraction < 1):
+        raise InputError(
+            f"data.code: fractions {validation_fraction} and {test_fraction}; each at least 0, together below 1"
+        )
+    if "split" in table:
+        split = splits.parse_split_column(table["split"], csv)
+    else:
+        place = np.arange(len(ids)) / len(ids)
+        split = np.where(place >= 1 - validation_fraction, "validation", "train")
+        split = np.where((place >= 1 - validation_fraction - test_fraction) & (split == "train"), "test", split)
+    return Dataset(
+        name="code",
+        ids=ids,
+        label_names=labels,
+        labels=label_lib.select(labels, {}, table, csv),
+        split=split,
+        read=lambda i: code_hdf5.read(source, i, id=str(ids[i])),
+    )
+
+
+def _find_csv(source: str) -> str:
+    beside = glob.glob(os.path.join(os.path.dirname(os.path.abspath(source)), "*.csv"))
+    if len(beside) != 1:
+        raise InputError(f"{source}: {len(beside)} CSV files lie beside it; name one with --config.data.code.labels_csv=FILE")
+    return beside[0]

@@ -1,0 +1,72 @@
+"""CODE-15% (Ribeiro et al. 2021, Zenodo 4916206): `exams.csv` and `exams_part*.hdf5`.
+
+Traps: `exams.csv` is not in file order (exams are joined by `exam_id` within their
+`trace_file`); every part ends with an all-zero exam 0 that is no exam; patients repeat.
+No flag is not normal: `abnormal` is the opposite of `normal_ecg`.
+"""
+
+import os
+
+import numpy as np
+
+from ecg_jax import labels as label_lib
+from ecg_jax.data import splits
+from ecg_jax.data.datasets.dataset import Dataset, read_table, require_folder
+from ecg_jax.data.readers import code_hdf5
+from ecg_jax.errors import InputError
+
+
+def create(*, source: str, labels: tuple[str, ...], seed: int) -> Dataset:
+    """Opens a CODE-15% folder, with all of its parts or some of them; split by patient.
+
+    Args:
+        source: The folder that holds `exams.csv` and at least one `exams_part*.hdf5`.
+        labels: Of the six diagnoses, `abnormal`, and any other 0/1 column of `exams.csv`.
+        seed: Chooses the split.
+
+    Raises:
+        InputError: on missing or damaged files, or when no exam is in both.
+    """
+    folder = require_folder("code15", source)
+    csv = os.path.join(folder, "exams.csv")
+    table = read_table(csv, ("exam_id", "patient_id", "trace_file"))
+    here = {name: os.path.isfile(os.path.join(folder, str(name))) for name in table["trace_file"].unique()}
+    if not any(here.values()):
+        raise InputError(f"{csv}: none of its files is in {folder}, the first {next(iter(here))}; download at least one part")
+    listed = table[table["trace_file"].map(here)]
+    rows = {}  # (file, exam) -> row
+    degenerate = 0
+    for name in sorted(name for name, present in here.items() if present):
+        for row, exam in enumerate(code_hdf5.read_ids(os.path.join(folder, name))):
+            degenerate += int(exam == 0)
+            if exam != 0:
+                rows[name, int(exam)] = row
+    keys = list(zip(listed["trace_file"], listed["exam_id"].astype(int), strict=True))
+    found = np.array([key in rows for key in keys])
+    if not found.any():
+        raise InputError(
+            f"{csv}: none of its {len(keys)} exam_id is in the files it names; is it the CSV that belongs to them?"
+        )
+    table = listed[found].reset_index(drop=True)
+    places = [(os.path.join(folder, key[0]), rows[key]) for key in keys if key in rows]
+    derived = {}
+    if label_lib.ABNORMAL in labels and "normal_ecg" in table:
+        derived[label_lib.ABNORMAL] = 1 - label_lib.parse_column(table["normal_ecg"], csv)
+    ids = table["exam_id"].astype(int).astype(str).to_numpy(str)
+    notes = []
+    if not all(here.values()):
+        notes.append(f"{sum(not p for p in here.values())} of {len(here)} parts are not in {folder}; their exams are left out")
+    if not found.all():
+        notes.append(f"{int((~found).sum())} exams of exams.csv are not in the files it names; left out")
+    unlisted = len(rows) - int(found.sum())
+    if unlisted or degenerate:
+        notes.append(f"{degenerate} degenerate and {unlisted} unlisted rows of the HDF5 files are left out")
+    return Dataset(
+        name="code15",
+        ids=ids,
+        label_names=labels,
+        labels=label_lib.select(labels, derived, table, csv),
+        split=splits.split_by_patient(table["patient_id"].to_numpy(), seed),
+        read=lambda i: code_hdf5.read(*places[i], id=str(ids[i])),
+        notes=tuple(notes),
+    )

@@ -1,0 +1,109 @@
+"""A recording becomes the array an input contract asks for. The only place where that happens."""
+
+from fractions import Fraction
+
+import numpy as np
+import scipy.signal
+
+from ecg_jax.contract import InputContract
+from ecg_jax.errors import InputError
+from ecg_jax.recording import LIMB_LEADS, Recording
+
+
+def create_input(recording: Recording, contract: InputContract) -> tuple[np.ndarray, np.ndarray]:
+    """Applies a contract: leads, sampling rate, unit or normalization, length.
+
+    Args:
+        recording: Any recording.
+        contract: What the network eats.
+
+    Returns:
+        `signal` `[samples, leads]` float32 in the contract's unit, 0 where invalid, and
+        `valid` `[samples, leads]` bool.
+
+    Raises:
+        InputError: when a lead is missing and cannot be derived, or the recording is
+            normalized while the contract wants amplitudes.
+    """
+    if recording.normalized and contract.normalization != "zscore":
+        raise InputError(
+            f"{recording.id}: the data is declared z-scored, so its amplitude is unknown, but the input "
+            "contract keeps amplitudes; use --config.contract.normalization=zscore"
+        )
+    signal, valid = _select_leads(recording, contract.leads)
+    signal, valid = _resample(signal, valid, recording.sampling_rate, contract.sampling_rate)
+    if contract.normalization == "zscore":
+        signal = signal if recording.normalized else _zscore(signal, valid)
+    else:
+        signal = signal * np.float32(contract.units_per_millivolt)
+    return _fit_length(np.where(valid, signal, np.float32(0)), valid, contract.samples)
+
+
+def _select_leads(recording: Recording, leads: tuple[str, ...]) -> tuple[np.ndarray, np.ndarray]:
+    """Orders columns by name; a missing limb lead is derived from two others."""
+    if recording.leads == leads:
+        return recording.signal, recording.valid
+    column = {lead: i for i, lead in enumerate(recording.leads)}
+    missing = [lead for lead in leads if lead not in column]
+    present_limb = [lead for lead in LIMB_LEADS if lead in column]
+    derivable = len(present_limb) >= 2 and not recording.normalized
+    lost = [lead for lead in missing if lead not in LIMB_LEADS or not derivable]
+    if lost:
+        raise InputError(
+            f"{recording.id}: lead(s) {', '.join(lost)} missing and not derivable; "
+            f"it has {', '.join(recording.leads)} (limb leads are derived from any two of them)"
+        )
+    signal = np.empty((len(recording.signal), len(leads)), np.float32)
+    valid = np.empty(signal.shape, bool)
+    for i, lead in enumerate(leads):
+        if lead in column:
+            signal[:, i], valid[:, i] = recording.signal[:, column[lead]], recording.valid[:, column[lead]]
+        else:
+            pair = [column[name] for name in present_limb[:2]]
+            basis = np.array([LIMB_LEADS[name] for name in present_limb[:2]])
+            weights = np.linalg.solve(basis.T, np.array(LIMB_LEADS[lead])).astype(np.float32)
+            signal[:, i] = recording.signal[:, pair] @ weights
+            valid[:, i] = recording.valid[:, pair].all(axis=1)
+    return signal, valid
+
+
+def _resample(
+    signal: np.ndarray, valid: np.ndarray, rate_in: float, rate_out: float
+) -> tuple[np.ndarray, np.ndarray]:
+    """Polyphase resampling; gaps are bridged first, so that the filter does not spread them."""
+    ratio = Fraction(rate_out / rate_in).limit_denominator(2000)
+    if ratio == 1:
+        return signal, valid
+    bridged = _bridge(signal, valid)
+    resampled = scipy.signal.resample_poly(bridged, ratio.numerator, ratio.denominator, axis=0, padtype="line")
+    source = np.minimum(np.round(np.arange(len(resampled)) / float(ratio)).astype(int), len(signal) - 1)
+    return resampled.astype(np.float32), valid[source]
+
+
+def _bridge(signal: np.ndarray, valid: np.ndarray) -> np.ndarray:
+    """Replaces invalid samples by straight lines between valid neighbours."""
+    bridged = signal.copy()
+    time = np.arange(len(signal))
+    for lead in np.flatnonzero(~valid.all(axis=0)):
+        known = valid[:, lead]
+        if known.any():
+            bridged[~known, lead] = np.interp(time[~known], time[known], signal[known, lead])
+    return bridged
+
+
+def _zscore(signal: np.ndarray, valid: np.ndarray) -> np.ndarray:
+    """Zero mean and unit variance of each lead over its valid samples; a flat lead becomes 0."""
+    count = np.maximum(valid.sum(axis=0), 1)
+    mean = np.where(valid, signal, 0).sum(axis=0) / count
+    deviation = np.sqrt((np.where(valid, signal - mean, 0) ** 2).sum(axis=0) / count)
+    return ((signal - mean) / np.where(deviation > 1e-6, deviation, np.inf)).astype(np.float32)
+
+
+def _fit_length(signal: np.ndarray, valid: np.ndarray, samples: int) -> tuple[np.ndarray, np.ndarray]:
+    """Pads with zeros on both sides, or keeps the centre."""
+    missing = samples - len(signal)
+    if missing <= 0:
+        start = -missing // 2
+        return signal[start : start + samples], valid[start : start + samples]
+    pad = ((missing // 2, missing - missing // 2), (0, 0))
+    return np.pad(signal, pad), np.pad(valid, pad)

@@ -1,0 +1,1 @@
+"""One file format each: a path becomes a `Recording` in millivolts."""

@@ -1,0 +1,85 @@
+"""What is said of an ECG: label names, and their three states (1, 0, NaN for unknown)."""
+
+from collections.abc import Mapping, Sequence
+
+import numpy as np
+import pandas as pd
+
+from ecg_jax.errors import InputError
+
+# The six diagnoses of Ribeiro et al. 2020 (Nat Commun 11:1760), in that paper's order.
+SIX = ("1dAVb", "RBBB", "LBBB", "SB", "AF", "ST")
+ABNORMAL = "abnormal"
+
+_STATES = {"0": 0.0, "1": 1.0, "false": 0.0, "true": 1.0, "0.0": 0.0, "1.0": 1.0, "": np.nan, "nan": np.nan}
+
+
+def resolve(labels: str) -> tuple[str, ...]:
+    """Turns the setting `labels` into label names.
+
+    Args:
+        labels: `six` (the six diagnoses), `abnormal` (normal against abnormal), or column
+            names separated by commas.
+
+    Raises:
+        InputError: when it names no label, or one twice.
+    """
+    names = SIX if labels == "six" else tuple(name.strip() for name in labels.split(",") if name.strip())
+    if not names or len(set(names)) != len(names):
+        raise InputError(f"data.labels is {labels!r}; expected 'six', 'abnormal' or distinct column names")
+    return names
+
+
+def select(
+    names: Sequence[str], derived: Mapping[str, np.ndarray], table: pd.DataFrame | None, source: str
+) -> np.ndarray:
+    """Collects the wanted labels: from `derived` where it has them, else from the table.
+
+    Args:
+        names: The wanted labels.
+        derived: `[records]` arrays in {1, 0, NaN} that a data set computes itself.
+        table: A table whose other columns may be labels (see `parse_column`).
+        source: File name for messages.
+
+    Returns:
+        `[records, labels]` float32 in {1, 0, NaN}.
+
+    Raises:
+        InputError: when there is no such label, naming those there are.
+    """
+    offered = [*derived, *(table.columns if table is not None else ())]
+    missing = [name for name in names if name not in offered]
+    if missing:
+        raise InputError(f"{source}: no label {', '.join(missing)}; there are: {', '.join(offered)}")
+    columns = [derived[name] if name in derived else parse_column(table[name], source) for name in names]
+    return np.stack([np.asarray(column, np.float32) for column in columns], axis=1)
+
+
+def parse_column(column: pd.Series, source: str) -> np.ndarray:
+    """Reads a CSV column of labels.
+
+    Args:
+        column: Values 0, 1, true, false (any case), or empty for unknown.
+        source: File name for messages.
+
+    Returns:
+        `[records]` float32 in {1, 0, NaN}.
+
+    Raises:
+        InputError: naming the line (the header is line 1) and the value found.
+    """
+    text = column.fillna("").astype(str).str.strip().str.lower()
+    states = text.map(_STATES)
+    bad = np.flatnonzero(~text.isin(list(_STATES)))
+    if bad.size:
+        raise InputError(
+            f"{source}: line {bad[0] + 2}, column {column.name!r} holds {column.iloc[bad[0]]!r}; "
+            f"a label is 0, 1 or empty for unknown ({bad.size} such value(s))"
+        )
+    return states.to_numpy(np.float32)
+
+
+def describe_prevalence(labels: np.ndarray, names: Sequence[str]) -> list[tuple[str, int, int]]:
+    """Per label: name, number of recordings where it is known, number of positives."""
+    known = ~np.isnan(labels)
+    return [(name, int(known[:, i].sum()), int(np.nansum(labels[:, i]))) for i, name in enumerate(names)]

@@ -1,0 +1,44 @@
+"""Trains or fine-tunes what a configuration describes, and evaluates it.
+
+  python -m ecg_jax.main --config=configs/finetune.py
+  python -m ecg_jax.main --config=configs/finetune.py --config.data.dataset=ptbxl --config.data.source=DIR
+  python -m ecg_jax.main --config=configs/reference.py --config.data.dataset=code15 --config.data.source=DIR
+
+Every key of the configuration can be set on the command line, as
+--config.optimizer.learning_rate=3e-4. Starting the same command again continues the run.
+Configurations: default, reference, binary, finetune, smoke.
+"""
+
+import os
+from collections.abc import Sequence
+
+from absl import flags
+from ml_collections import config_flags
+
+from ecg_jax import cli
+
+_CONFIG = config_flags.DEFINE_config_file(
+    "config", None, "What to run: a file such as configs/finetune.py; its keys are flags too.", lock_config=True
+)
+_WORKDIR = flags.DEFINE_string("workdir", None, "The run folder; default runs/ and the configuration's name.")
+
+
+def main(argv: Sequence[str]) -> int:
+    """Runs a configuration; see the module's docstring."""
+    del argv
+    from ecg_jax.runtime import distributed
+    from ecg_jax.training import loop
+
+    console = distributed.start(cli.create_console())
+    workdir = _WORKDIR.value or os.path.join("runs", os.path.splitext(os.path.basename(_CONFIG.config_filename))[0])
+    try:
+        loop.train_and_evaluate(_CONFIG.value, workdir, console)
+    except loop.Interrupted as stop:
+        console.print(f"Stopped by {stop}. The same command continues the run.")
+        return 130
+    console.print(f"Next: python -m ecg_jax.predict --model={workdir} --output=predictions.csv PATH_OF_YOUR_ECGS")
+    return 0
+
+
+if __name__ == "__main__":
+    cli.run(main)

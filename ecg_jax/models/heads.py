@@ -1,0 +1,87 @@
+"""What turns a trunk's features into logits, one per label."""
+
+import flax.linen as nn
+import jax
+from jax.typing import DTypeLike
+
+from ecg_jax.errors import InputError
+from ecg_jax.models.layers import BatchNorm, Dropout
+
+NORMALIZATIONS = ("batch", "none")
+
+
+class DenseHead(nn.Module):
+    """Layers 49 and 50 of the reference: flatten in time-major order, one dense layer.
+
+    Attributes:
+        num_labels: Independent outputs.
+        dtype: Of the computation.
+    """
+
+    num_labels: int
+    dtype: DTypeLike | None = None
+
+    @nn.compact
+    def __call__(self, features: jax.Array, index: jax.Array, train: bool) -> jax.Array:
+        """Maps features `[B, T, C]` to logits `[B, num_labels]`."""
+        del index, train
+        flat = features.reshape(len(features), -1)
+        return nn.Dense(self.num_labels, kernel_init=nn.initializers.he_normal(), dtype=self.dtype, name="output")(flat)
+
+
+class TransferHead(nn.Module):
+    """autoECG's addition after layer 45: convolutions, then dense layers, the last of them the output.
+
+    autoECG publishes that there are three of each and not how wide they are; widths
+    here are choices. Each layer but the last is followed by normalization, ReLU and dropout.
+
+    Attributes:
+        num_labels: Independent outputs.
+        conv_filters: Channels of the convolutions.
+        conv_kernel_sizes: Taps of the convolutions.
+        dense_widths: Widths of the dense layers before the output.
+        dropout_rate: After each layer but the last.
+        normalization: `batch` or `none`.
+        axis_name: Mapped axis to average BatchNorm's statistics over; None for none.
+        dtype: Of the computation.
+    """
+
+    num_labels: int
+    conv_filters: tuple[int, ...] = (128, 128, 64)
+    conv_kernel_sizes: tuple[int, ...] = (5, 3, 3)
+    dense_widths: tuple[int, ...] = (128, 32)
+    dropout_rate: float = 0.2
+    normalization: str = "batch"
+    axis_name: str | None = None
+    dtype: DTypeLike | None = None
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        if self.normalization not in NORMALIZATIONS:
+            raise InputError(f"model.head normalization is {self.normalization!r}; known: {', '.join(NORMALIZATIONS)}")
+        if len(self.conv_filters) != len(self.conv_kernel_sizes):
+            raise InputError(
+                f"model.head has {len(self.conv_filters)} conv_filters and "
+                f"{len(self.conv_kernel_sizes)} conv_kernel_sizes; they must pair up"
+            )
+
+    @nn.compact
+    def __call__(self, features: jax.Array, index: jax.Array, train: bool) -> jax.Array:
+        """Maps features `[B, T, C]` to logits `[B, num_labels]`."""
+
+        def finish(x: jax.Array, name: str) -> jax.Array:
+            if self.normalization == "batch":
+                x = BatchNorm(axis_name=self.axis_name, dtype=self.dtype, name=f"{name}_norm")(x, use_running_average=not train)
+            return Dropout(self.dropout_rate, name=f"{name}_dropout")(nn.relu(x), index, train)
+
+        has_bias = self.normalization == "none"
+        init = nn.initializers.he_normal()
+        x = features
+        for i, (filters, taps) in enumerate(zip(self.conv_filters, self.conv_kernel_sizes, strict=True), start=1):
+            conv = nn.Conv(filters, (taps,), use_bias=has_bias, kernel_init=init, dtype=self.dtype, name=f"conv{i}")
+            x = finish(conv(x), f"conv{i}")
+        x = x.reshape(len(x), -1)
+        for i, width in enumerate(self.dense_widths, start=1):
+            dense = nn.Dense(width, use_bias=has_bias, kernel_init=init, dtype=self.dtype, name=f"dense{i}")
+            x = finish(dense(x), f"dense{i}")
+        return nn.Dense(self.num_labels, kernel_init=init, dtype=self.dtype, name="output")(x)

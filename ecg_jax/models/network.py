@@ -1,0 +1,117 @@
+"""A trunk and a head, and the registry that builds them by name."""
+
+from collections.abc import Mapping
+from typing import Any
+
+import flax.linen as nn
+import jax
+import jax.numpy as jnp
+from jax.typing import DTypeLike
+
+from ecg_jax.errors import InputError
+from ecg_jax.models.heads import DenseHead, TransferHead
+from ecg_jax.models.keras_layers import CUTS, FULL_CUT
+from ecg_jax.models.resnet import ResNet1d
+
+# Trunks by name. `reference` is the published network; `narrow` has a quarter of its
+# channels, for a CPU and for the embedded data.
+TRUNKS: dict[str, dict[str, Any]] = {
+    "reference": {"stem_filters": 64, "filters": (128, 196, 256, 320)},
+    "narrow": {"stem_filters": 16, "filters": (32, 48, 64, 80)},
+}
+HEADS = {"dense": DenseHead, "transfer": TransferHead}
+DTYPES: dict[str, DTypeLike | None] = {"float32": None, "bfloat16": jnp.bfloat16}
+
+
+class Network(nn.Module):
+    """Signals to logits.
+
+    Attributes:
+        trunk: Signals to features.
+        head: Features to logits.
+    """
+
+    trunk: nn.Module
+    head: nn.Module
+
+    def __call__(self, signal: jax.Array, *, index: jax.Array | None = None, train: bool = False) -> jax.Array:
+        """Maps `signal` `[B, T, leads]` to logits `[B, labels]`, float32 at least.
+
+        Args:
+            signal: In the unit of the input contract.
+            index: `[B]` int, tells examples apart where dropout draws masks; 0..B-1 if None.
+            train: Use batch statistics and dropout (needs the rng `dropout`).
+        """
+        index = jnp.arange(len(signal)) if index is None else index
+        logits = self.head(self.trunk(signal, index, train), index, train)
+        return logits.astype(jnp.promote_types(logits.dtype, jnp.float32))
+
+
+def create(
+    name: str,
+    *,
+    head: str,
+    num_labels: int,
+    dropout_rate: float = 0.2,
+    transfer: Mapping[str, Any] | None = None,
+    dtype: str = "float32",
+    axis_name: str | None = None,
+    trunk: Mapping[str, Any] | None = None,
+) -> Network:
+    """Builds a network.
+
+    Args:
+        name: A trunk of `TRUNKS`.
+        head: `dense` (after layer 48) or `transfer` (after `transfer["cut"]`, 45 in autoECG).
+        num_labels: Independent outputs.
+        dropout_rate: In the trunk.
+        transfer: `cut` and the attributes of `TransferHead`.
+        dtype: Of the computation, `float32` or `bfloat16`; parameters are float32.
+        axis_name: See `ResNet1d`.
+        trunk: Attributes of `ResNet1d` that replace those under `name`.
+
+    Raises:
+        InputError: on an unknown name or a cut that is none.
+    """
+    if name not in TRUNKS:
+        raise InputError(f"model.name is {name!r}; known: {', '.join(TRUNKS)}")
+    if head not in HEADS:
+        raise InputError(f"model.head is {head!r}; known: {', '.join(HEADS)}")
+    if dtype not in DTYPES:
+        raise InputError(f"model.dtype is {dtype!r}; known: {', '.join(DTYPES)}")
+    options = dict(transfer or {}) if head == "transfer" else {}
+    cut = options.pop("cut", FULL_CUT)
+    if cut not in CUTS:
+        raise InputError(f"model.transfer.cut is {cut}; a trunk can be cut after layer {', '.join(map(str, CUTS))}")
+    shared: dict[str, Any] = {"dtype": DTYPES[dtype]}
+    if head == "transfer":
+        options |= {"axis_name": axis_name}
+    features = ResNet1d(
+        **TRUNKS[name] | dict(trunk or {}), dropout_rate=dropout_rate, cut=cut, axis_name=axis_name, **shared
+    )
+    return Network(trunk=features, head=HEADS[head](num_labels=num_labels, **options, **shared))
+
+
+def init(network: Network, rng: jax.Array, shape: tuple[int, int]) -> dict[str, Any]:
+    """Draws a network's variables.
+
+    Args:
+        network: The module.
+        rng: Key.
+        shape: `(samples, leads)` of one example.
+
+    Returns:
+        `{"params": ..., "batch_stats": ...}`, float32.
+    """
+    variables = jax.jit(lambda key: network.init(key, jnp.zeros((1, *shape), jnp.float32)))(rng)
+    return {"params": variables["params"], "batch_stats": variables.get("batch_stats", {})}
+
+
+def shapes(network: Network, shape: tuple[int, int]) -> dict[str, Any]:
+    """The shapes and dtypes of a network's variables, for examples of `(samples, leads)`; computes nothing."""
+    return jax.eval_shape(lambda: init(network, jax.random.key(0), shape))
+
+
+def count_weights(variables: Any) -> int:
+    """Number of scalars in a tree, as Keras counts a model's parameters (statistics included)."""
+    return sum(leaf.size for leaf in jax.tree.leaves(variables))

@@ -1,0 +1,144 @@
+"""The residual 1-D CNN of Ribeiro et al. 2020 (Nat Commun 11:1760) as a pure Flax trunk.
+
+Numbers, as in `cut`, are Keras' own layer numbers from 1: see `keras_layers`.
+"""
+
+import flax.linen as nn
+import jax
+from jax.typing import DTypeLike
+
+from ecg_jax.models.layers import BatchNorm, Dropout
+
+_STEM_LAYERS = 4  # input, convolution, BatchNorm, ReLU
+_UNIT_LAYERS = 11
+
+
+def _conv(filters: int, kernel_size: int, stride: int, dtype: DTypeLike | None, name: str) -> nn.Conv:
+    return nn.Conv(
+        filters,
+        (kernel_size,),
+        (stride,),
+        padding="SAME",  # an even kernel pads one more on the right, as TensorFlow does
+        use_bias=False,
+        kernel_init=nn.initializers.he_normal(),
+        dtype=dtype,
+        name=name,
+    )
+
+
+class Stem(nn.Module):
+    """Layers 2 to 4: convolution, BatchNorm, ReLU."""
+
+    filters: int
+    kernel_size: int
+    axis_name: str | None
+    dtype: DTypeLike | None
+
+    @nn.compact
+    def __call__(self, x: jax.Array, train: bool) -> jax.Array:
+        x = _conv(self.filters, self.kernel_size, 1, self.dtype, "conv")(x)
+        self.sow("keras_layers", "2", x)
+        x = BatchNorm(axis_name=self.axis_name, dtype=self.dtype, name="norm")(x, use_running_average=not train)
+        self.sow("keras_layers", "3", x)
+        x = nn.relu(x)
+        self.sow("keras_layers", "4", x)
+        return x
+
+
+class ResidualUnit(nn.Module):
+    """One residual unit, 11 Keras layers, of which the eighth is the addition.
+
+    The shortcut carries the sum from before BatchNorm and ReLU; the main path carries
+    what comes after them.
+
+    Attributes:
+        first_layer: Keras' number of the unit's first layer.
+        sum_only: Stop at the addition.
+    """
+
+    filters: int
+    stride: int
+    kernel_size: int
+    dropout_rate: float
+    first_layer: int
+    sum_only: bool
+    axis_name: str | None
+    dtype: DTypeLike | None
+
+    @nn.compact
+    def __call__(
+        self, x: jax.Array, shortcut: jax.Array, index: jax.Array, train: bool
+    ) -> tuple[jax.Array, jax.Array]:
+        """Maps `x`, `shortcut` `[B, T, C]` to the same two `[B, T / stride, filters]`."""
+
+        def tap(offset: int, value: jax.Array) -> jax.Array:
+            self.sow("keras_layers", str(self.first_layer + offset), value)
+            return value
+
+        x = tap(0, _conv(self.filters, self.kernel_size, 1, self.dtype, "conv1")(x))
+        x = tap(1, BatchNorm(axis_name=self.axis_name, dtype=self.dtype, name="norm1")(x, use_running_average=not train))
+        x = tap(2, nn.relu(x))
+        x = tap(3, Dropout(self.dropout_rate, name="dropout1")(x, index, train))
+        shortcut = tap(4, nn.max_pool(shortcut, (self.stride,), (self.stride,), padding="SAME"))
+        x = tap(5, _conv(self.filters, self.kernel_size, self.stride, self.dtype, "conv2")(x))
+        shortcut = tap(6, _conv(self.filters, 1, 1, self.dtype, "shortcut")(shortcut))
+        shortcut = tap(7, x + shortcut)
+        if self.sum_only:
+            return shortcut, shortcut
+        x = tap(8, BatchNorm(axis_name=self.axis_name, dtype=self.dtype, name="norm2")(shortcut, use_running_average=not train))
+        x = tap(9, nn.relu(x))
+        x = tap(10, Dropout(self.dropout_rate, name="dropout2")(x, index, train))
+        return x, shortcut
+
+
+class ResNet1d(nn.Module):
+    """The network without its last two layers: signals to features.
+
+    Attributes:
+        stem_filters: Channels after the stem.
+        filters: Channels after each residual unit.
+        kernel_size: Taps of every convolution but the shortcuts'.
+        stride: Each unit shortens time by this factor.
+        dropout_rate: Of the dropouts in the units.
+        cut: Keras' number of the layer whose output is returned. In a network of four
+            units: 12, 23, 34, 45 (the sums) or 48 (all of it).
+        axis_name: Mapped axis to average BatchNorm's statistics over; None for none.
+        dtype: Of the computation; None takes that of signal and parameters.
+    """
+
+    stem_filters: int = 64
+    filters: tuple[int, ...] = (128, 196, 256, 320)
+    kernel_size: int = 16
+    stride: int = 4
+    dropout_rate: float = 0.2
+    cut: int = 48
+    axis_name: str | None = None
+    dtype: DTypeLike | None = None
+
+    @nn.compact
+    def __call__(self, signal: jax.Array, index: jax.Array, train: bool) -> jax.Array:
+        """Maps `signal` `[B, T, leads]` to features `[B, T', channels]`.
+
+        Args:
+            signal: In the unit of the input contract.
+            index: `[B]` int, tells examples apart where dropout draws masks.
+            train: Use batch statistics and dropout.
+        """
+        x = shortcut = Stem(self.stem_filters, self.kernel_size, self.axis_name, self.dtype, name="stem")(signal, train)
+        for unit, filters in enumerate(self.filters):
+            first = _STEM_LAYERS + 1 + unit * _UNIT_LAYERS
+            is_cut = self.cut == first + 7
+            x, shortcut = ResidualUnit(
+                filters=filters,
+                stride=self.stride,
+                kernel_size=self.kernel_size,
+                dropout_rate=self.dropout_rate,
+                first_layer=first,
+                sum_only=is_cut,
+                axis_name=self.axis_name,
+                dtype=self.dtype,
+                name=f"unit{unit + 1}",
+            )(x, shortcut, index, train)
+            if is_cut:
+                return x
+        return x

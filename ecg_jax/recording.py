@@ -1,0 +1,105 @@
+"""What an ECG is inside this package: millivolts with named leads."""
+
+import dataclasses
+import re
+from collections.abc import Iterable
+
+import numpy as np
+
+from ecg_jax.errors import InputError
+
+LEADS = ("I", "II", "III", "aVR", "aVL", "aVF", "V1", "V2", "V3", "V4", "V5", "V6")
+
+# Every limb lead as a combination of leads I and II: Einthoven's law (III = II - I)
+# and Goldberger's augmented leads (aVR = -(I + II)/2, aVL = I - II/2, aVF = II - I/2).
+LIMB_LEADS = {
+    "I": (1.0, 0.0),
+    "II": (0.0, 1.0),
+    "III": (-1.0, 1.0),
+    "aVR": (-0.5, -0.5),
+    "aVL": (1.0, -0.5),
+    "aVF": (-0.5, 1.0),
+}
+
+_SPELLINGS = {lead.upper(): lead for lead in LEADS} | {"DI": "I", "DII": "II", "DIII": "III"}
+
+
+def canonical_lead(name: str) -> str:
+    """Returns the standard spelling of a lead's name (`avr`, `AVR`, `Lead II`, `DI`).
+
+    A name that is not one of the twelve standard leads is returned stripped, unchanged.
+    """
+    key = re.sub(r"^(MDC_ECG_LEAD_|LEAD[ _]?)", "", name.strip().upper())
+    return _SPELLINGS.get(key, name.strip())
+
+
+@dataclasses.dataclass(frozen=True)
+class Recording:
+    """One ECG.
+
+    Attributes:
+        signal: `[samples, leads]` float32, millivolts; invalid samples are 0. Where
+            `normalized` is set, the unit is gone and values are standard deviations.
+        valid: `[samples, leads]` bool; False where there was nothing (NaN, padding).
+        leads: Names in the standard spelling, one per column.
+        sampling_rate: Hz.
+        id: What the recording is called in its data set.
+        normalized: True when each lead was already z-scored by whoever made the file.
+        gaps: Number of samples that were NaN or infinite; they are invalid.
+    """
+
+    signal: np.ndarray
+    valid: np.ndarray
+    leads: tuple[str, ...]
+    sampling_rate: float
+    id: str
+    normalized: bool = False
+    gaps: int = 0
+
+    @property
+    def is_degenerate(self) -> bool:
+        """True when no valid sample differs from zero: there is no ECG in it."""
+        return not np.any(self.signal[self.valid])
+
+
+def create_recording(
+    signal: np.ndarray,
+    *,
+    leads: Iterable[str],
+    sampling_rate: float,
+    id: str,
+    millivolts_per_unit: np.ndarray | float = 1.0,
+    valid: np.ndarray | None = None,
+    normalized: bool = False,
+) -> Recording:
+    """Checks and wraps an array as a `Recording`.
+
+    Args:
+        signal: `[samples, leads]` of any real dtype; NaN and infinity become invalid.
+        leads: One name per column, in any usual spelling.
+        sampling_rate: Hz, positive.
+        id: Name used in messages and in results.
+        millivolts_per_unit: What one unit of `signal` is in mV; one number or one per lead.
+        valid: `[samples, leads]` bool of samples known to be invalid beforehand.
+        normalized: See `Recording`.
+
+    Raises:
+        InputError: on a wrong shape, an empty signal, a duplicated lead or an impossible rate.
+    """
+    names = tuple(canonical_lead(lead) for lead in leads)
+    if signal.ndim != 2 or signal.shape[1] != len(names):
+        raise InputError(f"{id}: signal has shape {signal.shape}; expected [samples, {len(names)}]")
+    if signal.shape[0] == 0:
+        raise InputError(f"{id}: the recording has no samples")
+    duplicated = sorted({lead for lead in names if names.count(lead) > 1})
+    if duplicated:
+        raise InputError(
+            f"{id}: duplicate lead(s) {', '.join(duplicated)} among {', '.join(names)}; each lead may stand once"
+        )
+    if not (np.isfinite(sampling_rate) and sampling_rate > 0):
+        raise InputError(f"{id}: sampling rate {sampling_rate} Hz; it must be positive")
+    signal = np.asarray(signal, np.float32) * np.asarray(millivolts_per_unit, np.float32)
+    finite = np.isfinite(signal)
+    valid = finite if valid is None else finite & valid
+    gaps = finite.size - int(np.count_nonzero(finite))
+    return Recording(np.where(valid, signal, np.float32(0)), valid, names, float(sampling_rate), id, normalized, gaps)

@@ -1,0 +1,1 @@
+"""What a run needs from the machine: devices, checkpoints, signals, metric files."""

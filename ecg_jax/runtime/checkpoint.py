@@ -1,0 +1,161 @@
+"""Checkpoints through Orbax: the last two states of a run, and the best network so far.
+
+A checkpoint is written in the background under a temporary name and renamed when it is
+whole, so a kill at any moment leaves the previous ones as they were.
+"""
+
+import os
+from collections.abc import Mapping
+from typing import Any
+
+import jax
+import numpy as np
+import orbax.checkpoint as ocp
+
+from ecg_jax.errors import InputError
+
+LAST, BEST = "last", "best"
+_KEPT = 2
+
+
+class Checkpoints:
+    """The `checkpoints/` folder of a run."""
+
+    def __init__(self, directory: str) -> None:
+        """Opens (and creates) the folder; unfinished writes of a killed run are removed."""
+        self._directory = os.path.abspath(directory)
+        self._managers = {kind: self._create_manager(kind) for kind in (LAST, BEST)}
+
+    def _create_manager(self, kind: str) -> ocp.CheckpointManager:
+        options = ocp.CheckpointManagerOptions(max_to_keep=_KEPT, cleanup_tmp_directories=True)
+        return ocp.CheckpointManager(os.path.join(self._directory, kind), options=options)
+
+    def steps(self, kind: str) -> list[int]:
+        """Steps of the finished checkpoints of a kind, oldest first."""
+        return sorted(self._managers[kind].all_steps())
+
+    def save(self, kind: str, step: int, tree: Any, records: Mapping[str, Any]) -> None:
+        """Starts writing a checkpoint; a step that is there already is left alone.
+
+        Args:
+            kind: `LAST` or `BEST`.
+            step: Its number.
+            tree: Arrays that nobody donates or changes from now on (`Parallel.snapshot`).
+            records: What is not an array, JSON-ready.
+
+        Raises:
+            InputError: when this or the previous one cannot be written (a full disk, say).
+        """
+        manager = self._managers[kind]
+        self._check(kind)
+        if step in manager.all_steps():
+            return
+        try:
+            manager.save(
+                step, args=ocp.args.Composite(state=ocp.args.StandardSave(tree), records=ocp.args.JsonSave(dict(records)))
+            )
+        except (OSError, ValueError, RuntimeError) as error:
+            raise self._failure(kind, error) from error
+
+    def wait(self) -> None:
+        """Returns when everything is on disk.
+
+        Raises:
+            InputError: when something could not be written.
+        """
+        for kind, manager in self._managers.items():
+            try:
+                manager.wait_until_finished()
+                manager.check_for_errors()
+            except (OSError, ValueError, RuntimeError) as error:
+                raise self._failure(kind, error) from error
+
+    def _check(self, kind: str) -> None:
+        try:
+            self._managers[kind].check_for_errors()
+        except (OSError, ValueError, RuntimeError) as error:
+            raise self._failure(kind, error) from error
+
+    def _failure(self, kind: str, error: Exception) -> InputError:
+        reason = " ".join(str(error).split())[:300]
+        kept = self.steps(kind)
+        remains = f"the one of step {kept[-1]} is whole" if kept else "there is none yet"
+        return InputError(
+            f"{os.path.join(self._directory, kind)}: a checkpoint could not be written ({reason}); {remains}. "
+            "Make room and start the same command again"
+        )
+
+    def restore_last(self, tree: Any) -> tuple[int, Any, dict[str, Any], list[str]] | None:
+        """Reads the newest state that can be read.
+
+        Args:
+            tree: A state whose shapes, dtypes and placement the restored one takes.
+
+        Returns:
+            Step, state, records, and one line for every newer checkpoint that was
+            unreadable and passed over; None where there is no checkpoint at all.
+
+        Raises:
+            InputError: when there are checkpoints and none can be read.
+        """
+        manager = self._managers[LAST]
+        template = jax.tree.map(ocp.utils.to_shape_dtype_struct, tree)
+        passed_over = []
+        for step in reversed(self.steps(LAST)):
+            try:
+                restored = manager.restore(
+                    step, args=ocp.args.Composite(state=ocp.args.StandardRestore(template), records=ocp.args.JsonRestore())
+                )
+            except Exception as error:  # noqa: BLE001 - Orbax raises many kinds for a damaged checkpoint
+                passed_over.append(f"checkpoint of step {step} is unreadable ({' '.join(str(error).split())[:160]})")
+                continue
+            return step, restored["state"], restored["records"], passed_over
+        if passed_over:
+            raise InputError(
+                f"{os.path.join(self._directory, LAST)}: no checkpoint can be read: {'; '.join(passed_over)}. "
+                "Remove the folder to start again"
+            )
+        return None
+
+    def delete_after(self, step: int) -> None:
+        """Removes checkpoints newer than `step`: what follows them will be computed again."""
+        for kind, manager in self._managers.items():
+            for newer in [s for s in self.steps(kind) if s > step]:
+                manager.delete(newer)
+
+    def close(self) -> None:
+        """Waits, then lets go of the folder."""
+        for manager in self._managers.values():
+            manager.close()
+
+
+def read_best(directory: str) -> tuple[int, dict[str, Any], dict[str, Any]]:
+    """Reads the newest readable best network of a run as host arrays.
+
+    Args:
+        directory: The run's `checkpoints/` folder.
+
+    Returns:
+        Step, `{"params", "batch_stats"}` of NumPy arrays, and the records.
+
+    Raises:
+        InputError: when there is none that can be read.
+    """
+    folder = os.path.abspath(os.path.join(directory, BEST))
+    if not os.path.isdir(folder):
+        raise InputError(f"{folder}: no such folder; has the run made its first evaluation?")
+    problems = []
+    handlers = {"state": ocp.StandardCheckpointHandler(), "records": ocp.JsonCheckpointHandler()}
+    options = ocp.CheckpointManagerOptions(read_only=True)
+    with ocp.CheckpointManager(folder, options=options, item_handlers=handlers) as manager:
+        for step in sorted(manager.all_steps(), reverse=True):
+            try:
+                metadata = manager.item_metadata(step)["state"]
+                template = jax.tree.map(lambda leaf: np.empty(leaf.shape, leaf.dtype), metadata.tree)
+                restored = manager.restore(
+                    step, args=ocp.args.Composite(state=ocp.args.StandardRestore(template), records=ocp.args.JsonRestore())
+                )
+                return step, restored["state"], restored["records"]
+            except Exception as error:  # noqa: BLE001 - Orbax raises many kinds for a damaged checkpoint
+                problems.append(f"step {step}: {' '.join(str(error).split())[:160]}")
+    raise InputError(f"{folder}: no readable checkpoint ({'; '.join(problems) or 'it is empty'})")

@@ -1,0 +1,63 @@
+"""Metrics as JSON lines and as TensorBoard event files, without TensorFlow."""
+
+import json
+import math
+import os
+from collections.abc import Mapping
+
+from tensorboardX import SummaryWriter
+
+TIMING_FIELDS = ("ecg_per_s", "seconds")
+
+
+class MetricWriter:
+    """Appends to `metrics.jsonl` and `tensorboard/` of a run folder."""
+
+    def __init__(self, workdir: str, resume_step: int) -> None:
+        """Opens both.
+
+        Args:
+            workdir: The run folder.
+            resume_step: Lines of later steps belong to a run that was cut off; they go.
+        """
+        self._path = os.path.join(workdir, "metrics.jsonl")
+        kept = [line for line in read_metrics(self._path) if line["step"] <= resume_step]
+        temporary = self._path + ".tmp"
+        with open(temporary, "w") as file:
+            file.writelines(json.dumps(line) + "\n" for line in kept)
+        os.replace(temporary, self._path)
+        self._file = open(self._path, "a")  # noqa: SIM115 - closed in close()
+        self._board = SummaryWriter(os.path.join(workdir, "tensorboard"), purge_step=resume_step + 1, flush_secs=10)
+
+    def write(self, step: int, kind: str, values: Mapping[str, float]) -> None:
+        """Writes one line; values that are not finite stand as null."""
+        finite = {key: value if math.isfinite(value) else None for key, value in values.items()}
+        self._file.write(json.dumps({"step": step, "kind": kind, **finite}) + "\n")
+        for key, value in finite.items():
+            if value is not None:
+                self._board.add_scalar(f"{kind}/{key}", value, step)
+
+    def flush(self) -> None:
+        """Makes everything written so far survive a kill."""
+        self._file.flush()
+        os.fsync(self._file.fileno())
+
+    def close(self) -> None:
+        """Flushes and closes both."""
+        self.flush()
+        self._file.close()
+        self._board.close()
+
+
+def read_metrics(path: str) -> list[dict]:
+    """Reads `metrics.jsonl`; a last line that a kill cut short is left out."""
+    if not os.path.exists(path):
+        return []
+    lines = []
+    with open(path) as file:
+        for text in file:
+            try:
+                lines.append(json.loads(text))
+            except json.JSONDecodeError:
+                break
+    return lines

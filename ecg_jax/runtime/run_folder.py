@@ -1,0 +1,110 @@
+"""The folder a run leaves behind, and the rule that one folder belongs to one configuration."""
+
+import hashlib
+import importlib.metadata
+import json
+import os
+import platform
+import subprocess
+import sys
+from collections.abc import Mapping
+from typing import Any
+
+import jax
+from ml_collections import ConfigDict
+
+from ecg_jax import config as config_lib
+from ecg_jax.contract import InputContract
+from ecg_jax.errors import InputError
+
+CONFIG, CONTRACT, SPLIT, ENVIRONMENT, RESULT = (
+    f"{name}.json" for name in ("config", "contract", "split", "environment", "result")
+)
+CHECKPOINTS = "checkpoints"
+_PACKAGES = ("jax", "jaxlib", "flax", "optax", "orbax-checkpoint", "grain", "numpy", "scipy")
+
+
+def claim(workdir: str, config: ConfigDict, split: Mapping[str, list[str]], labels: list[str]) -> None:
+    """Creates a run folder, or checks that an existing one is this run's.
+
+    Args:
+        workdir: The folder.
+        config: The run's configuration.
+        split: Recording ids by split.
+        labels: Label names, in order.
+
+    Raises:
+        InputError: when the folder belongs to another configuration (with the differences),
+            when its data has changed, or when it cannot be written.
+    """
+    values = config_lib.to_dict(config)
+    path = os.path.join(workdir, CONFIG)
+    known = read_json(path) if os.path.exists(path) else None
+    if known is not None and known != values:
+        found = config_lib.differences(known, values)
+        raise InputError(f"{workdir} belongs to another configuration ({'; '.join(found)}); pass another --workdir")
+    summary: dict[str, Any] = {name: len(ids) for name, ids in split.items()}
+    summary["fingerprint"] = hashlib.sha256(json.dumps([split, labels], sort_keys=True).encode()).hexdigest()
+    path = os.path.join(workdir, SPLIT)
+    if os.path.exists(path) and (before := read_json(path)["summary"]) != summary:
+        raise InputError(f"{workdir}: the data has changed since the run began ({before} then, {summary} now); pass another --workdir")
+    try:
+        os.makedirs(workdir, exist_ok=True)
+        write_json(os.path.join(workdir, SPLIT), {"summary": summary, "labels": labels, "recordings": dict(split)})
+        write_json(os.path.join(workdir, CONTRACT), InputContract.from_dict(config.contract).to_dict())
+        write_json(os.path.join(workdir, ENVIRONMENT), describe_environment())
+        write_json(os.path.join(workdir, CONFIG), values)
+    except OSError as error:
+        raise InputError(f"{workdir}: the run folder cannot be written ({error.strerror}); pass another --workdir") from error
+
+
+def describe_environment() -> dict[str, Any]:
+    """Versions, devices and, inside a git checkout, the commit."""
+    commit = subprocess.run(
+        ["git", "describe", "--always", "--dirty", "--abbrev=40"],
+        cwd=os.path.dirname(os.path.abspath(__file__)),
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    return {
+        "ecg_jax": importlib.metadata.version("ecg_jax") if _is_installed("ecg_jax") else "not installed",
+        "python": platform.python_version(),
+        "packages": {name: importlib.metadata.version(name) for name in _PACKAGES if _is_installed(name)},
+        "devices": [device.device_kind for device in jax.devices()],
+        "processes": jax.process_count(),
+        "platform": platform.platform(),
+        "commit": commit.stdout.strip() or "unknown",
+        "command": sys.argv,
+    }
+
+
+def _is_installed(name: str) -> bool:
+    try:
+        importlib.metadata.version(name)
+    except importlib.metadata.PackageNotFoundError:
+        return False
+    return True
+
+
+def read_json(path: str) -> Any:
+    """Reads a JSON file of a run folder.
+
+    Raises:
+        InputError: when it is missing or not JSON.
+    """
+    try:
+        with open(path) as file:
+            return json.load(file)
+    except FileNotFoundError as error:
+        raise InputError(f"{path}: no such file; is {os.path.dirname(path)} a run folder?") from error
+    except (OSError, ValueError) as error:
+        raise InputError(f"{path}: not readable ({error})") from error
+
+
+def write_json(path: str, values: Any) -> None:
+    """Writes a JSON file whole or not at all."""
+    temporary = f"{path}.tmp"
+    with open(temporary, "w") as file:
+        json.dump(values, file, indent=1)
+    os.replace(temporary, path)

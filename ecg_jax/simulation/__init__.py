@@ -1,0 +1,1 @@
+"""Simulated 12-lead ECGs, labelled by construction."""

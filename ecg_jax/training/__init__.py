@@ -1,0 +1,1 @@
+"""Learning from batches: losses, optimizers, freezing, pure steps, and the loop around them."""

@@ -1,0 +1,50 @@
+"""Losses on logits that know about unknown labels."""
+
+from collections.abc import Callable
+
+import jax
+import jax.numpy as jnp
+
+from ecg_jax.errors import InputError
+
+LossFn = Callable[[jax.Array, jax.Array], tuple[jax.Array, jax.Array]]
+
+
+def create(
+    *, num_labels: int, positive_weight: tuple[float, ...] = (), focal_gamma: float = 0.0, label_smoothing: float = 0.0
+) -> LossFn:
+    """Builds a masked binary cross entropy.
+
+    Args:
+        num_labels: Outputs of the network.
+        positive_weight: Weight of a present label against 1 for an absent one: one number
+            for all labels, one per label, or none.
+        focal_gamma: Focusing parameter of the focal loss (Lin et al. 2017,
+            arXiv:1708.02002); 0 is plain cross entropy.
+        label_smoothing: In [0, 1): moves targets this far towards 1/2.
+
+    Returns:
+        `(logits [B, C], label [B, C]) -> (sum, count)` over the known (not NaN) labels.
+        They stay apart so that devices can add both up before dividing.
+
+    Raises:
+        InputError: on a value outside its range.
+    """
+    if len(positive_weight) not in (0, 1, num_labels) or any(weight <= 0 for weight in positive_weight):
+        raise InputError(f"loss.positive_weight is {positive_weight}; expected 0, 1 or {num_labels} positive numbers")
+    if focal_gamma < 0 or not 0 <= label_smoothing < 1:
+        raise InputError(f"loss: focal_gamma {focal_gamma} must be >= 0 and label_smoothing {label_smoothing} in [0, 1)")
+    weights = positive_weight or (1.0,)
+
+    def loss_fn(logits: jax.Array, label: jax.Array) -> tuple[jax.Array, jax.Array]:
+        known = ~jnp.isnan(label)
+        truth = jnp.where(known, label, 0)
+        target = truth * (1 - label_smoothing) + label_smoothing / 2
+        loss = jnp.maximum(logits, 0) - logits * target + jnp.log1p(jnp.exp(-jnp.abs(logits)))
+        if focal_gamma:
+            error = jnp.where(truth > 0.5, jax.nn.sigmoid(-logits), jax.nn.sigmoid(logits))
+            loss = loss * error**focal_gamma
+        loss = loss * jnp.where(truth > 0.5, jnp.asarray(weights, loss.dtype), 1)
+        return jnp.sum(jnp.where(known, loss, 0)), jnp.sum(known).astype(loss.dtype)
+
+    return loss_fn

@@ -1,0 +1,100 @@
+"""Optimizers and schedules, through optax, with frozen leaves masked out."""
+
+from typing import Any
+
+import jax
+import optax
+
+from ecg_jax.errors import InputError
+
+OPTIMIZERS = ("adam", "adamw", "sgd", "lion")
+SCHEDULES = ("constant", "cosine", "one_cycle", "plateau")
+
+
+def create_schedule(
+    name: str, *, learning_rate: float, steps: int, warmup_fraction: float = 0.0, final_fraction: float = 0.0
+) -> optax.Schedule:
+    """Builds a learning-rate schedule, a function of the step.
+
+    Args:
+        name: `constant`, `cosine`, `one_cycle` (Smith & Topin 2018, arXiv:1708.07120), or
+            `plateau`: constant here, scaled down by the training loop at evaluations.
+        learning_rate: Its peak.
+        steps: Length of the run.
+        warmup_fraction: Part of the run that rises linearly from 0 (for `one_cycle`, the
+            part before the peak).
+        final_fraction: Of the peak, where `cosine` ends.
+
+    Raises:
+        InputError: on an unknown name or values out of range.
+    """
+    if name not in SCHEDULES:
+        raise InputError(f"schedule.name is {name!r}; known: {', '.join(SCHEDULES)}")
+    if not learning_rate > 0 or not 0 <= warmup_fraction < 1 or not 0 <= final_fraction <= 1:
+        raise InputError(
+            f"learning rate {learning_rate} must be > 0, schedule.warmup_fraction {warmup_fraction} in [0, 1), "
+            f"schedule.final_fraction {final_fraction} in [0, 1]"
+        )
+    warmup = round(warmup_fraction * steps)
+    if name == "one_cycle":
+        return optax.cosine_onecycle_schedule(steps, learning_rate, max(warmup_fraction, 1 / steps))
+    if name == "cosine":
+        after = optax.cosine_decay_schedule(learning_rate, max(steps - warmup, 1), final_fraction)
+    else:
+        after = optax.constant_schedule(learning_rate)
+    if not warmup:
+        return after
+    return optax.join_schedules([optax.linear_schedule(0.0, learning_rate, warmup), after], [warmup])
+
+
+def create(
+    name: str,
+    *,
+    learning_rate: optax.Schedule,
+    trainable: Any,
+    weight_decay: float = 0.0,
+    momentum: float = 0.9,
+    b1: float = 0.9,
+    b2: float = 0.999,
+    clip_norm: float = 0.0,
+) -> optax.GradientTransformation:
+    """Builds an optimizer that has no state for frozen leaves and no update either.
+
+    Args:
+        name: `adam`, `adamw`, `sgd` (with Nesterov-free momentum) or `lion`.
+        learning_rate: A schedule.
+        trainable: Tree of bool like the parameters; False leaves are frozen.
+        weight_decay: Decoupled; spares biases and BatchNorm. Not for `adam`.
+        momentum: Of `sgd`.
+        b1: Of the others.
+        b2: Of the others.
+        clip_norm: Global norm that gradients are clipped to; 0 for no clipping.
+
+    Raises:
+        InputError: on an unknown name or a decay that the optimizer does not have.
+    """
+    if name not in OPTIMIZERS:
+        raise InputError(f"optimizer.name is {name!r}; known: {', '.join(OPTIMIZERS)}")
+    if name == "adam" and weight_decay:
+        raise InputError(f"optimizer.weight_decay is {weight_decay}, but adam has none; use optimizer.name=adamw")
+    if weight_decay < 0 or clip_norm < 0:
+        raise InputError(f"optimizer: weight_decay {weight_decay} and clip_norm {clip_norm} must be >= 0")
+    core = {
+        "adam": lambda: optax.adam(learning_rate, b1, b2),
+        "adamw": lambda: optax.adamw(learning_rate, b1, b2, weight_decay=weight_decay, mask=_decayed),
+        "lion": lambda: optax.lion(learning_rate, b1, b2, weight_decay=weight_decay, mask=_decayed),
+        "sgd": lambda: optax.chain(
+            optax.trace(momentum),
+            optax.add_decayed_weights(weight_decay, _decayed),
+            optax.scale_by_learning_rate(learning_rate),
+        ),
+    }[name]()
+    if clip_norm:
+        core = optax.chain(optax.clip_by_global_norm(clip_norm), core)
+    frozen = jax.tree.map(lambda leaf: not leaf, trainable)
+    return optax.chain(optax.masked(core, trainable), optax.masked(optax.set_to_zero(), frozen))
+
+
+def _decayed(params: Any) -> Any:
+    """Kernels decay; biases and BatchNorm's scale and bias do not."""
+    return jax.tree_util.tree_map_with_path(lambda path, _: path[-1].key == "kernel", params)

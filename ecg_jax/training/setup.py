@@ -1,0 +1,167 @@
+"""A configuration becomes the objects of a run: data, network, optimizer, compiled steps."""
+
+import dataclasses
+from collections.abc import Callable
+from typing import Any
+
+import jax
+import numpy as np
+from ml_collections import ConfigDict
+from rich.console import Console
+
+from ecg_jax import labels as label_lib
+from ecg_jax import models
+from ecg_jax.contract import InputContract
+from ecg_jax.data import datasets, pipeline
+from ecg_jax.data.splits import SPLITS
+from ecg_jax.errors import InputError
+from ecg_jax.models import weights as weights_lib
+from ecg_jax.reporting import tables
+from ecg_jax.runtime import parallel as parallel_lib
+from ecg_jax.runtime import run_folder
+from ecg_jax.training import augment, losses, optimizers, starting_weights, state, steps, transfer
+
+
+@dataclasses.dataclass(frozen=True)
+class Setup:
+    """Everything of a run that does not change while it runs.
+
+    Attributes:
+        config: Its configuration.
+        workdir: Its folder.
+        examples: Its data.
+        parallel: How it uses devices.
+        schedule: Learning rate by step.
+        train_step: Compiled `(state, batch) -> state`.
+        eval_step: Compiled `(variables, batch) -> (logits, index, mask)`.
+        total_steps: Length at most.
+        eval_every: Steps between evaluations.
+        checkpoint_every: Steps between checkpoints.
+    """
+
+    config: ConfigDict
+    workdir: str
+    examples: pipeline.Examples
+    parallel: parallel_lib.Parallel
+    schedule: Callable[[Any], Any]
+    train_step: Callable[[Any, Any], Any]
+    eval_step: Callable[[Any, Any], Any]
+    total_steps: int
+    eval_every: int
+    checkpoint_every: int
+
+
+def create(
+    config: ConfigDict, workdir: str, *, pretrain: Callable[[ConfigDict, str], object], console: Console
+) -> tuple[Setup, state.TrainState]:
+    """Builds a run, claims its folder, and says what it will do.
+
+    Args:
+        config: A checked configuration.
+        workdir: The run folder.
+        pretrain: See `starting_weights.load`.
+        console: Where it is said.
+
+    Returns:
+        The setup and the state at step 0, placed on the devices.
+
+    Raises:
+        InputError: on anything in the configuration or the data that cannot work.
+    """
+    parallel = parallel_lib.create(**config.parallel, batch_size=config.train.batch_size)
+    contract = InputContract.from_dict(config.contract)
+    examples = open_examples(config, contract)
+    dataset = examples.dataset
+    if not len(dataset.indices("validation")):
+        raise InputError(f"data set {dataset.name}: no recording to validate on; give it a split that has some")
+    split = {name: [str(id) for id in dataset.ids[dataset.indices(name)]] for name in SPLITS}
+    run_folder.claim(workdir, config, split, list(dataset.label_names))
+
+    steps_per_epoch = max(1, -(-len(split["train"]) // config.train.batch_size))
+    total_steps = config.train.steps or max(1, round(config.train.epochs * steps_per_epoch))
+    eval_every = config.train.eval_every or steps_per_epoch
+    network = create_network(config, len(dataset.label_names), axis_name=parallel.norm_axis_name)
+    variables = models.init(network, jax.random.key(config.seed), contract.shape)
+    variables = starting_weights.load(config, variables, workdir=workdir, pretrain=pretrain, console=console)
+
+    trainable = transfer.create_trainable_mask(variables["params"], **config.freeze)
+    schedule = optimizers.create_schedule(
+        **config.schedule, learning_rate=config.optimizer.learning_rate, steps=total_steps
+    )
+    tx = optimizers.create(**dict(config.optimizer) | {"learning_rate": schedule}, trainable=trainable)
+    train_step = steps.create_train_step(
+        network,
+        tx=tx,
+        trainable=trainable,
+        loss_fn=losses.create(**config.loss, num_labels=len(dataset.label_names)),
+        augment=augment.create(**config.augment),
+        ema_decay=config.train.ema_decay,
+        axis_name=parallel.axis_name,
+        sync_batchnorm=parallel.sync_batchnorm,
+    )
+    setup = Setup(
+        config=config,
+        workdir=workdir,
+        examples=examples,
+        parallel=parallel,
+        schedule=schedule,
+        train_step=parallel.compile_train(train_step),
+        eval_step=parallel.compile_eval(steps.create_eval_step(network, axis_name=parallel.axis_name)),
+        total_steps=total_steps,
+        eval_every=eval_every,
+        checkpoint_every=config.checkpoint.every or eval_every,
+    )
+    _announce(setup, variables, trainable, console)
+    initial = state.create(variables, tx=tx, seed=config.seed, ema_decay=config.train.ema_decay)
+    return setup, parallel.replicate(initial)
+
+
+def open_examples(config: ConfigDict, contract: InputContract) -> pipeline.Examples:
+    """Opens `config.data` under an input contract."""
+    data = config.data
+    options = {name: section for name, section in data.items() if name in datasets.DATASETS}
+    dataset = datasets.create(data.dataset, source=data.source, labels=data.labels, seed=data.seed, options=options)
+    return pipeline.Examples(dataset, contract, data.cache_gb)
+
+
+def create_network(config: ConfigDict, num_labels: int, axis_name: str | None = None) -> models.Network:
+    """Builds `config.model`."""
+    return models.create(**config.model, num_labels=num_labels, axis_name=axis_name)
+
+
+def _announce(setup: Setup, variables: dict[str, Any], trainable: Any, console: Console) -> None:
+    config, dataset, devices = setup.config, setup.examples.dataset, jax.devices()
+    learned, frozen = transfer.partition(variables["params"], trainable)
+    console.print(f"Run folder: {setup.workdir}")
+    console.print(
+        f"Device: {len(devices)} x {devices[0].device_kind} ({jax.default_backend()}), "
+        f"{jax.process_count()} process(es), {setup.parallel.mode}"
+    )
+    console.print(f"Data: {dataset.name}{' in ' + config.data.source if config.data.source else ''}")
+    for note in dataset.notes:
+        console.print(f"  {note}")
+    contract = setup.examples.contract
+    console.print(
+        f"Input: {contract.samples} samples x {len(contract.leads)} leads at {contract.sampling_rate:g} Hz, "
+        + ("z-scored" if contract.normalization == "zscore" else f"{contract.units_per_millivolt:g} units per mV")
+    )
+    rows = []
+    for name in SPLITS:
+        chosen = dataset.indices(name)
+        prevalence = label_lib.describe_prevalence(dataset.labels[chosen], dataset.label_names)
+        rows.append([name, str(len(chosen)), *(_prevalence(known, positives) for _, known, positives in prevalence)])
+    tables.print_rows("Recordings and positives", ["split", "n", *dataset.label_names], rows, console)
+    norms = transfer.frozen_norms(trainable)
+    console.print(
+        f"Network: {config.model.name}, head {config.model.head}; parameters: "
+        f"{models.count_weights(learned):,} trainable, {models.count_weights(frozen):,} frozen; "
+        f"BatchNorm statistics: {models.count_weights(variables['batch_stats']):,}"
+        + (f", those of {', '.join(sorted(norms))} frozen" if norms else "")
+    )
+    console.print(
+        f"Training: {setup.total_steps} steps of {config.train.batch_size} ECGs, evaluated every {setup.eval_every}"
+    )
+
+
+def _prevalence(known: int, positives: int) -> str:
+    return f"{positives} ({positives / known:.1%})" if known else "unknown"

@@ -1,0 +1,98 @@
+"""Where a network starts: at random, from a run, from a Keras file, or from a short pretraining."""
+
+import os
+from collections.abc import Callable
+from typing import Any
+
+import numpy as np
+from ml_collections import ConfigDict
+from rich.console import Console
+
+from ecg_jax import config as config_lib
+from ecg_jax.contract import InputContract
+from ecg_jax.errors import InputError
+from ecg_jax.models import keras_import
+from ecg_jax.models import weights as weights_lib
+from ecg_jax.runtime import checkpoint, run_folder
+
+PRETRAIN = "pretrain"
+PRETRAIN_FOLDER = "pretraining"
+
+
+def create_pretrain_config(config: ConfigDict) -> ConfigDict:
+    """The short pretraining: the same trunk and contract, six diagnoses, simulated ECGs."""
+    settings = config.pretrain
+    pretrain = config_lib.create_default()
+    pretrain.seed = config.seed
+    pretrain.contract = config.contract
+    pretrain.data.cache_gb = config.data.cache_gb
+    pretrain.data.threads = config.data.threads
+    pretrain.data.simulated.update(train=settings.recordings, validation=256, test=256)
+    pretrain.model.update(name=config.model.name, dropout_rate=config.model.dropout_rate, dtype=config.model.dtype)
+    pretrain.optimizer.update(name="adamw", learning_rate=settings.learning_rate, weight_decay=1e-4)
+    pretrain.schedule.update(name="one_cycle", warmup_fraction=0.25)
+    pretrain.early_stopping.patience = 0
+    pretrain.train.update(
+        batch_size=settings.batch_size, steps=settings.steps, eval_every=max(1, settings.steps // 3)
+    )
+    pretrain.parallel = config.parallel
+    return config_lib.check(pretrain)
+
+
+def load(
+    config: ConfigDict,
+    variables: dict[str, Any],
+    *,
+    workdir: str,
+    pretrain: Callable[[ConfigDict, str], object],
+    console: Console,
+) -> dict[str, Any]:
+    """Puts `config.init.weights` into a network's variables.
+
+    Args:
+        config: Of the run.
+        variables: Freshly drawn; what `config.init.exclude` names stays.
+        workdir: Run folder; a pretraining is cached under it.
+        pretrain: Runs a configuration in a folder, continuing what is there.
+        console: Where what is done is said.
+
+    Raises:
+        InputError: when there are no such weights, they do not fit, or they were trained
+            under another input contract.
+    """
+    origin = config.init.weights
+    if not origin:
+        return variables
+    if origin == PRETRAIN:
+        folder = os.path.join(workdir, PRETRAIN_FOLDER)
+        settings = config.pretrain
+        console.print(
+            f"Starting weights: a short pretraining on {settings.recordings} simulated ECGs "
+            f"({settings.steps} steps), kept in {folder}"
+        )
+        pretrain(create_pretrain_config(config), folder)
+        console.rule("Fine-tuning")
+    elif os.path.isdir(origin):
+        folder = origin
+    elif origin.endswith(keras_import.SUFFIXES):
+        found = keras_import.read(origin)
+        console.print(
+            f"Starting weights: {origin} (Keras). It states no input contract; CODE's is assumed: leads "
+            f"{', '.join(config.contract.leads)} and {config.contract.units_per_millivolt:g} units per mV"
+        )
+        return weights_lib.merge(variables, found.weights, source=origin, exclude=config.init.exclude)
+    else:
+        raise InputError(
+            f"config.init.weights is {origin!r}; expected nothing, 'pretrain', a run folder, or a Keras file "
+            f"({', '.join(keras_import.SUFFIXES)})"
+        )
+    theirs = InputContract.from_dict(run_folder.read_json(os.path.join(folder, run_folder.CONTRACT)))
+    different = InputContract.from_dict(config.contract).differences(theirs)
+    if different:
+        raise InputError(
+            f"{folder}: trained under another input contract ({'; '.join(different)}); set config.contract to it"
+        )
+    step, stored, _ = checkpoint.read_best(os.path.join(folder, run_folder.CHECKPOINTS))
+    console.print(f"Starting weights: {folder}, best checkpoint (step {step})")
+    weights = {path: np.asarray(leaf) for path, leaf in weights_lib.flatten(stored).items()}
+    return weights_lib.merge(variables, weights, source=folder, exclude=config.init.exclude)

@@ -1,0 +1,86 @@
+"""Everything a run carries from one step to the next."""
+
+from typing import Any
+
+import flax.struct
+import jax
+import jax.numpy as jnp
+import optax
+
+
+class Window(flax.struct.PyTreeNode):
+    """Sums over the steps since the last log line; they stay on the device until it is due.
+
+    Attributes:
+        loss_sum: Summed loss over known labels.
+        loss_count: Number of known labels.
+        grad_norm_sum: Summed global norm of the gradients.
+        steps: Number of steps.
+        dropped: Examples that held no signal.
+        bad_step: First step whose loss was not finite; -1 while there was none.
+    """
+
+    loss_sum: jax.Array
+    loss_count: jax.Array
+    grad_norm_sum: jax.Array
+    steps: jax.Array
+    dropped: jax.Array
+    bad_step: jax.Array
+
+    @classmethod
+    def empty(cls) -> "Window":
+        """A window of no steps."""
+        zero, none = jnp.zeros(()), jnp.zeros((), jnp.int32)
+        return cls(zero, zero, zero, none, none, none - 1)
+
+
+class TrainState(flax.struct.PyTreeNode):
+    """The state of a run. Together with the data's order it decides everything that follows.
+
+    Attributes:
+        step: Number of updates made.
+        params: Parameters.
+        batch_stats: BatchNorm's running statistics.
+        opt_state: The optimizer's; nothing for frozen leaves.
+        ema: Averaged `{"params", "batch_stats"}`, or `{}` where averaging is off.
+        rng: Raw data of the root key; each step folds its number into it.
+        lr_scale: What plateaus made of the learning rate, from 1 downwards.
+        window: See `Window`.
+    """
+
+    step: jax.Array
+    params: Any
+    batch_stats: Any
+    opt_state: Any
+    ema: Any
+    rng: jax.Array
+    lr_scale: jax.Array
+    window: Window
+
+    @property
+    def variables(self) -> dict[str, Any]:
+        """What predictions are made with: the averaged weights where there are some."""
+        return self.ema or {"params": self.params, "batch_stats": self.batch_stats}
+
+
+def create(
+    variables: dict[str, Any], *, tx: optax.GradientTransformation, seed: int, ema_decay: float
+) -> TrainState:
+    """Starts a run.
+
+    Args:
+        variables: `{"params", "batch_stats"}`.
+        tx: The optimizer.
+        seed: Of dropout and augmentation.
+        ema_decay: 0 for no averaging of weights.
+    """
+    return TrainState(
+        step=jnp.zeros((), jnp.int32),
+        params=variables["params"],
+        batch_stats=variables["batch_stats"],
+        opt_state=tx.init(variables["params"]),
+        ema=jax.tree.map(jnp.copy, dict(variables)) if ema_decay else {},
+        rng=jax.random.key_data(jax.random.key(seed)),
+        lr_scale=jnp.ones(()),
+        window=Window.empty(),
+    )

@@ -1,0 +1,81 @@
+"""What is frozen, and how a frozen network behaves."""
+
+from collections.abc import Callable, Iterable, Iterator
+from contextlib import contextmanager
+from typing import Any
+
+import flax.linen as nn
+import jax
+
+from ecg_jax.errors import InputError
+from ecg_jax.models import weights as weights_lib
+from ecg_jax.models.keras_layers import LAYERS, first_layers
+
+
+def create_trainable_mask(
+    params: Any, *, first_keras_layers: int = 0, patterns: Iterable[str] = ()
+) -> Any:
+    """Marks what learns.
+
+    Args:
+        params: The network's parameters.
+        first_keras_layers: Freeze the weights among Keras' layers 1 to this (autoECG: 5).
+        patterns: Freeze these paths too, such as `trunk/*` or `trunk/unit1/conv2`.
+
+    Returns:
+        Tree like `params` of bool, True where trainable.
+
+    Raises:
+        InputError: on a layer number that does not exist, a pattern that fits nothing, or
+            when nothing is left to train.
+    """
+    if not 0 <= first_keras_layers <= len(LAYERS):
+        raise InputError(f"freeze.first_keras_layers is {first_keras_layers}; the network has layers 1 to {len(LAYERS)}")
+    paths = list(weights_lib.flatten(params))
+    idle = [pattern for pattern in patterns if not any(weights_lib.matches(path, [pattern]) for path in paths)]
+    if idle:
+        modules = sorted({path.rsplit("/", 1)[0] for path in paths})
+        raise InputError(f"freeze.patterns: {', '.join(idle)} fits nothing; modules: {', '.join(modules)}")
+    frozen = (*first_layers(first_keras_layers), *patterns)
+    mask = {path: not weights_lib.matches(path, frozen) for path in paths}
+    if not any(mask.values()):
+        raise InputError("freeze: nothing is left to train; freeze fewer layers")
+    return weights_lib.unflatten(mask)
+
+
+def frozen_norms(trainable: Any) -> frozenset[str]:
+    """Paths of the BatchNorms whose scale and bias are both frozen.
+
+    As in Keras, these run on their stored statistics and leave them as they are.
+    """
+    mask = weights_lib.flatten(trainable)
+    norms = {path.rsplit("/", 1)[0] for path in mask if path.endswith("/scale")}
+    return frozenset(norm for norm in norms if not mask[f"{norm}/scale"] and not mask[f"{norm}/bias"])
+
+
+@contextmanager
+def stored_statistics(norms: frozenset[str]) -> Iterator[None]:
+    """While it is entered, the named BatchNorms use their stored statistics."""
+
+    def intercept(call: Callable, args: tuple, kwargs: dict, context: nn.module.InterceptorContext) -> Any:
+        is_frozen = isinstance(context.module, nn.BatchNorm) and "/".join(context.module.path) in norms
+        if is_frozen and context.method_name == "__call__":
+            kwargs = kwargs | {"use_running_average": True}
+        return call(*args, **kwargs)
+
+    with nn.intercept_methods(intercept):
+        yield
+
+
+def partition(tree: Any, mask: Any) -> tuple[Any, Any]:
+    """Splits a tree into its True and its False leaves; None stands where a leaf went elsewhere."""
+    chosen = jax.tree.map(lambda leaf, keep: leaf if keep else None, tree, mask)
+    rest = jax.tree.map(lambda leaf, keep: None if keep else leaf, tree, mask)
+    return chosen, rest
+
+
+def combine(chosen: Any, rest: Any) -> Any:
+    """The reverse of `partition`."""
+    return jax.tree.map(
+        lambda mine, other: other if mine is None else mine, chosen, rest, is_leaf=lambda leaf: leaf is None
+    )
