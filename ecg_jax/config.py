@@ -157,6 +157,19 @@ def from_dict(values: Mapping[str, Any]) -> ConfigDict:
     return check(ConfigDict(restore(values)))
 
 
+def override(config: ConfigDict, values: Mapping[str, Any]) -> ConfigDict:
+    """A copy with some values replaced, by dotted key. Keys and types are not checked: see `check`."""
+    changed = ConfigDict(config.to_dict())
+    for key, value in values.items():
+        *sections, last = key.split(".")
+        section = changed
+        for name in sections:
+            section = section[name]
+        with section.ignore_type():
+            section[last] = value
+    return changed
+
+
 def flatten(values: Mapping[str, Any], prefix: str = "") -> Iterator[tuple[str, Any]]:
     """Yields `(dotted key, value)` of every leaf."""
     for key, value in values.items():

@@ -17,8 +17,8 @@ from ecg_jax import config as config_lib
 from ecg_jax.contract import InputContract
 from ecg_jax.errors import InputError
 
-CONFIG, CONTRACT, SPLIT, ENVIRONMENT, RESULT = (
-    f"{name}.json" for name in ("config", "contract", "split", "environment", "result")
+CONFIG, CONTRACT, SPLIT, ENVIRONMENT, THRESHOLDS, RESULT = (
+    f"{name}.json" for name in ("config", "contract", "split", "environment", "thresholds", "result")
 )
 CHECKPOINTS = "checkpoints"
 _PACKAGES = ("jax", "jaxlib", "flax", "optax", "orbax-checkpoint", "grain", "numpy", "scipy")

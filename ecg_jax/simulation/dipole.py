@@ -124,8 +124,8 @@ def simulate(rng: np.random.Generator, diagnoses: np.ndarray, conditions: Condit
 
 def _draw_beats(rng: np.random.Generator, present: set[str], duration: float) -> tuple[np.ndarray, np.ndarray]:
     """Returns the times of the QRS complexes and the interval before each, both in seconds."""
-    bounds = {"SB": (38, 57), "ST": (103, 150), "AF": (58, 150)}
-    low, high = next((bounds[name] for name in bounds if name in present), (62, 97))
+    bounds = {"SB": (38, 59), "ST": (101, 150), "AF": (55, 150)}
+    low, high = next((bounds[name] for name in bounds if name in present), (61, 99))
     mean = 60 / rng.uniform(low, high)
     count = int(duration / mean * 1.8) + 6
     if "AF" in present:
@@ -143,9 +143,9 @@ def _draw_waves(rng, present, beats, rr, spread):
     """Yields (centre, width, dipole) of every Gaussian of every beat."""
     conduction = next((name for name in ("RBBB", "LBBB") if name in present), "normal")
     mean_rr = float(np.mean(rr))
-    qrs = rng.uniform(0.075, 0.105) if conduction == "normal" else rng.uniform(0.128, 0.165)
-    pr = rng.uniform(0.220, 0.320) if "1dAVb" in present else rng.uniform(0.120, 0.190)
-    pr = min(pr, max(0.58 * mean_rr, 0.215 if "1dAVb" in present else 0.110))
+    qrs = rng.uniform(0.075, 0.112) if conduction == "normal" else rng.uniform(0.122, 0.165)
+    pr = rng.uniform(0.205, 0.310) if "1dAVb" in present else rng.uniform(0.120, 0.196)
+    pr = min(pr, max(0.58 * mean_rr, 0.205 if "1dAVb" in present else 0.110))
     qt = rng.normal(0.400, 0.018 * spread) * np.sqrt(mean_rr) + 0.6 * (qrs - 0.09)
     t_width = rng.uniform(0.035, 0.055) * min(1.0, 0.4 + 0.6 * mean_rr)
     body = _draw_rotation(rng, 0.28 * spread) * rng.lognormal(0, 0.22 * spread)

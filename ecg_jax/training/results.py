@@ -71,7 +71,7 @@ def _write_files(
             frame[label] = probabilities[:, i]
         frame["quality"] = np.where(has_signal, "", "no signal")
         frames.append(frame)
-    paths = [os.path.join(folder, name) for name in ("predictions.csv", "thresholds.json", "evaluation/scores.csv")]
+    paths = [os.path.join(folder, name) for name in ("predictions.csv", run_folder.THRESHOLDS, "evaluation/scores.csv")]
     pd.concat(frames).to_csv(paths[0], index=False)
     run_folder.write_json(paths[1], chosen)
     scores.to_csv(paths[2], index=False)

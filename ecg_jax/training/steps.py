@@ -85,7 +85,6 @@ def create_train_step(
         if axis_name and not sync_batchnorm:
             batch_stats = _average(batch_stats, state.batch_stats, norms, axis_name)
         updates, opt_state = tx.update(grads, state.opt_state, state.params)
-        updates, _ = transfer.partition(updates, trainable)
         updates = jax.tree.map(lambda update: update * state.lr_scale.astype(update.dtype), updates)
         params = transfer.combine(optax.apply_updates(learned, updates), frozen)
         is_bad = ~jnp.isfinite(loss_sum)

@@ -1,0 +1,1 @@
+"""From a stored model and ECG files to probabilities."""

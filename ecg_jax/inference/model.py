@@ -1,0 +1,109 @@
+"""A network with everything needed to use it: weights, input contract, label names, thresholds."""
+
+import dataclasses
+import functools
+import os
+from collections.abc import Callable
+from typing import Any
+
+import jax
+import numpy as np
+
+from ecg_jax import config as config_lib
+from ecg_jax import models
+from ecg_jax.contract import InputContract
+from ecg_jax.errors import InputError
+from ecg_jax.labels import ABNORMAL, SIX
+from ecg_jax.models import keras_import
+from ecg_jax.models import weights as weights_lib
+from ecg_jax.runtime import checkpoint, run_folder
+
+
+@dataclasses.dataclass(frozen=True)
+class Model:
+    """A trained network, ready for recordings.
+
+    Attributes:
+        network: The Flax module.
+        variables: `{"params", "batch_stats"}`.
+        contract: What it eats.
+        label_names: Of its outputs, in order.
+        thresholds: By label, where the model brings some; else empty.
+        notes: What was assumed in loading it.
+    """
+
+    network: models.Network
+    variables: dict[str, Any]
+    contract: InputContract
+    label_names: tuple[str, ...]
+    thresholds: dict[str, float]
+    notes: tuple[str, ...] = ()
+
+    @functools.cached_property
+    def _apply(self) -> Callable[[Any, jax.Array], jax.Array]:
+        return jax.jit(lambda variables, signal: jax.nn.sigmoid(self.network.apply(variables, signal)))
+
+    def predict(self, signal: np.ndarray) -> np.ndarray:
+        """Probabilities `[B, labels]` float32 of `signal` `[B, samples, leads]` in the contract's unit."""
+        return np.asarray(self._apply(self.variables, signal))
+
+
+def load_model(
+    path: str, *, leads: tuple[str, ...] | None = None, units_per_millivolt: float | None = None
+) -> Model:
+    """Loads a run folder's best checkpoint, or a Keras file of the reference network.
+
+    Args:
+        path: A run folder, or a `.hdf5`, `.h5` or `.keras` file.
+        leads: Lead order of a Keras file, which does not state one; CODE's if None.
+        units_per_millivolt: Unit of a Keras file likewise; CODE's, 2, if None.
+
+    Raises:
+        InputError: when there is no such model, or it contradicts itself.
+    """
+    if os.path.isdir(path):
+        if leads or units_per_millivolt:
+            raise InputError(f"{path}: a run folder states its own leads and unit; they cannot be set")
+        return _load_run(path)
+    if path.endswith(keras_import.SUFFIXES):
+        return _load_keras(path, leads, units_per_millivolt)
+    raise InputError(f"{path}: no such run folder, and not a Keras file ({', '.join(keras_import.SUFFIXES)})")
+
+
+def _load_run(path: str) -> Model:
+    config = config_lib.from_dict(run_folder.read_json(os.path.join(path, run_folder.CONFIG)))
+    step, variables, records = checkpoint.read_best(os.path.join(path, run_folder.CHECKPOINTS))
+    contract = InputContract.from_dict(records["contract"])
+    labels = tuple(records["labels"])
+    network = models.create(**config.model, num_labels=len(labels))
+    weights = weights_lib.flatten(variables)
+    variables = weights_lib.merge(models.shapes(network, contract.shape), weights, source=path)
+    stored = os.path.join(path, run_folder.THRESHOLDS)
+    thresholds = run_folder.read_json(stored) if os.path.exists(stored) else {}
+    notes = (f"{path}: best checkpoint, step {step}",)
+    if not thresholds:
+        notes += ("the run has not chosen thresholds yet: it is unfinished",)
+    return Model(network, variables, contract, labels, thresholds, notes)
+
+
+def _load_keras(path: str, leads: tuple[str, ...] | None, units_per_millivolt: float | None) -> Model:
+    network, variables, found = keras_import.load(path)
+    stated = {key: value for key, value in (("leads", leads), ("units_per_millivolt", units_per_millivolt)) if value}
+    contract = InputContract(**{"samples": found.samples} | stated)  # type: ignore[arg-type]
+    if found.leads != len(contract.leads):
+        raise InputError(f"{path}: the network takes {found.leads} leads, the contract names {len(contract.leads)}")
+    labels = {len(SIX): SIX, 1: (ABNORMAL,)}.get(found.num_labels)
+    labels = labels or tuple(f"output{i}" for i in range(1, found.num_labels + 1))
+    return Model(
+        network,
+        variables,
+        contract,
+        labels,
+        {},
+        (
+            f"{path}: a Keras file states no input contract; "
+            f"{'taken as set' if stated else 'CODE assumed'}: leads {', '.join(contract.leads)}, "
+            f"{contract.units_per_millivolt:g} units per mV, {contract.sampling_rate:g} Hz, {contract.samples} samples",
+            f"labels taken to be {', '.join(labels)}",
+        ),
+    )

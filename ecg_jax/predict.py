@@ -1,0 +1,83 @@
+"""Predicts ECG files: probabilities per recording, as a CSV.
+
+  python -m ecg_jax.predict --model=runs/finetune --output=predictions.csv PATH...
+
+PATH is a WFDB record (record.hea, with its .dat or .mat), a CODE HDF5 file, or a folder,
+which is searched to its depths. --model is a run folder, or a Keras file of the reference
+network (.hdf5, .h5, .keras). The CSV has one row per recording: its name, one probability
+per label, the same before calibration as LABEL_raw (equal where the model has none), and
+what was noticed about its quality. Files that cannot be read are listed at the end; the
+others are predicted all the same, and the exit status is 2.
+"""
+
+import csv
+import os
+from collections.abc import Sequence
+
+from absl import flags
+from rich.progress import track
+
+from ecg_jax import cli
+from ecg_jax.data import readers
+from ecg_jax.errors import InputError
+
+_MODEL = flags.DEFINE_string("model", None, "A run folder, or a Keras file of the reference network.", required=True)
+_OUTPUT = flags.DEFINE_string("output", "predictions.csv", "The CSV to write.")
+_BATCH_SIZE = flags.DEFINE_integer("batch_size", 32, "Recordings predicted at once.", lower_bound=1)
+_LEADS = flags.DEFINE_list("leads", None, "Lead order of a Keras file; default I,II,III,aVR,aVL,aVF,V1,...,V6.")
+_UNITS = flags.DEFINE_float("units_per_millivolt", None, "Unit of a Keras file; default 2, as CODE.", lower_bound=1e-6)
+
+
+def main(argv: Sequence[str]) -> int:
+    """Predicts; see the module's docstring."""
+    from ecg_jax.inference import predictor
+    from ecg_jax.inference.model import load_model
+
+    console = cli.create_console()
+    if len(argv) < 2:
+        raise InputError("no recordings named; add the path of a WFDB record, an HDF5 file or a folder")
+    folder = os.path.dirname(os.path.abspath(_OUTPUT.value))
+    if not os.access(folder, os.W_OK):
+        raise InputError(f"--output={_OUTPUT.value}: {folder} is not a folder that can be written to")
+    model = load_model(_MODEL.value, leads=tuple(_LEADS.value or ()) or None, units_per_millivolt=_UNITS.value)
+    for note in model.notes:
+        console.print(f"Model: {note}")
+    sources, problems = [], []
+    for path in argv[1:]:
+        try:
+            sources += readers.find(path)
+        except InputError as error:
+            problems.append(str(error))
+    console.print(f"Predicting {', '.join(model.label_names)} for {len(sources)} recording(s)")
+
+    predictions = predictor.predict(model, sources, batch_size=_BATCH_SIZE.value)
+    positives = dict.fromkeys(model.thresholds, 0)
+    written = 0
+    partial = f"{_OUTPUT.value}.partial"
+    with open(partial, "w", newline="") as file:
+        table = csv.writer(file)
+        raw = [f"{name}_raw" for name in model.label_names]
+        table.writerow(["recording", *model.label_names, *raw, "quality"])
+        for made in track(predictions, "predicting", len(sources), console=console, disable=not console.is_terminal):
+            if made.error:
+                problems.append(made.error)
+                continue
+            values = ["" if value != value else f"{value:.6g}" for value in made.probabilities]
+            table.writerow([made.recording, *values, *values, made.quality])
+            written += 1
+            for name, value in zip(model.label_names, made.probabilities, strict=True):
+                positives[name] = positives.get(name, 0) + int(value >= model.thresholds.get(name, float("inf")))
+    os.replace(partial, _OUTPUT.value)
+
+    for name, threshold in model.thresholds.items():
+        console.print(f"  {name}: {positives[name]} of {written} at or above the run's threshold {threshold:.3f}")
+    for problem in problems:
+        console.print(f"  not predicted: {problem}")
+    console.print(f"Written: {_OUTPUT.value}, {written} recording(s); {len(problems)} could not be read")
+    if problems and not written:
+        return 1
+    return 2 if problems else 0
+
+
+if __name__ == "__main__":
+    cli.run(main)

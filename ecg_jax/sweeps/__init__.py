@@ -1,0 +1,1 @@
+"""One configuration and a search space: many runs, one table."""
