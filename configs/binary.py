@@ -1,6 +1,6 @@
 """autoECG's modified model: the reference network with one output, normal against abnormal.
 
-  python -m ecg_jax.main --config=configs/binary.py --config.data.dataset=ptbxl --config.data.source=DIR
+python -m ecg_jax.main --config=configs/binary.py --config.data.dataset=ptbxl --config.data.source=DIR
 """
 
 from ml_collections import ConfigDict

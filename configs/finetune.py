@@ -19,7 +19,7 @@ def get_config() -> ConfigDict:
     """Returns the configuration."""
     config = create_default()
     config.data.labels = "abnormal"
-    config.data.simulated.update(train=3000, validation=500, test=1000)
+    config.data.simulated.update(train=2000, validation=400, test=1000)
     config.model.update(name="narrow", head="transfer")
     config.init.weights = "pretrain"
     config.init.exclude = ("head", "trunk/unit4/norm2")  # layers 46 to 50 are not used
@@ -27,6 +27,6 @@ def get_config() -> ConfigDict:
     config.optimizer.update(name="adamw", learning_rate=1e-3, weight_decay=1e-4)
     config.schedule.update(name="cosine", warmup_fraction=0.05)
     config.early_stopping.patience = 0
-    config.train.update(batch_size=32, epochs=3.0)
+    config.train.update(batch_size=32, epochs=2.0)
     config.checkpoint.monitor = "auroc"
     return config

@@ -11,6 +11,7 @@ from ecg_jax.errors import InputError
 
 _TRACEBACK = flags.DEFINE_bool("traceback", False, "Show the traceback of an error that is usually one line.")
 
+
 def run(main: Callable[[Sequence[str]], int | None]) -> None:
     """Runs an entry point: exit status 0, 1 on bad input, or what `main` returns."""
 
@@ -53,10 +54,15 @@ def find_config(path: str) -> str:
     """
     if os.path.isfile(path):
         return path
-    for folder in (os.path.join(os.path.dirname(__file__), "configs"), os.path.join(os.path.dirname(__file__), "..", "configs")):
+    for folder in (
+        os.path.join(os.path.dirname(__file__), "configs"),
+        os.path.join(os.path.dirname(__file__), "..", "configs"),
+    ):
         if os.path.isfile(shipped := os.path.join(folder, os.path.basename(path))):
             return shipped
         if os.path.isdir(folder):
             known = sorted(name for name in os.listdir(folder) if name.endswith(".py") and not name.startswith("_"))
-            raise InputError(f"--config={path}: no such file; shipped: {', '.join(f'configs/{name}' for name in known)}")
+            raise InputError(
+                f"--config={path}: no such file; shipped: {', '.join(f'configs/{name}' for name in known)}"
+            )
     raise InputError(f"--config={path}: no such file")

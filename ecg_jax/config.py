@@ -59,8 +59,8 @@ def create_default() -> ConfigDict:
                 "exclude": ("head",),  # what starts afresh all the same
             },
             "pretrain": {  # where init.weights is `pretrain`: a short run on simulated ECGs first
-                "recordings": 6000,
-                "steps": 600,
+                "recordings": 4000,
+                "steps": 200,
                 "batch_size": 32,
                 "learning_rate": 2e-3,
             },

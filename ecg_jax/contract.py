@@ -40,9 +40,7 @@ class InputContract:
             if not getattr(self, field) > 0:
                 raise InputError(f"contract.{field} is {getattr(self, field)}; it must be positive")
         if self.normalization not in NORMALIZATIONS:
-            raise InputError(
-                f"contract.normalization is {self.normalization!r}; known: {', '.join(NORMALIZATIONS)}"
-            )
+            raise InputError(f"contract.normalization is {self.normalization!r}; known: {', '.join(NORMALIZATIONS)}")
 
     @property
     def shape(self) -> tuple[int, int]:

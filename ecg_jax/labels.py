@@ -51,8 +51,10 @@ def select(
     missing = [name for name in names if name not in offered]
     if missing:
         raise InputError(f"{source}: no label {', '.join(missing)}; there are: {', '.join(offered)}")
-    columns = [derived[name] if name in derived else parse_column(table[name], source) for name in names]
-    return np.stack([np.asarray(column, np.float32) for column in columns], axis=1)
+    columns = dict(derived)
+    if table is not None:
+        columns |= {name: parse_column(table[name], source) for name in names if name not in derived}
+    return np.stack([np.asarray(columns[name], np.float32) for name in names], axis=1)
 
 
 def parse_column(column: pd.Series, source: str) -> np.ndarray:

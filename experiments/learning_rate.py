@@ -1,6 +1,6 @@
 """A search space: learning rate by head dropout, for any configuration with the transfer head.
 
-  python -m ecg_jax.sweep --config=configs/finetune.py --space=experiments/learning_rate.py --workdir=sweeps/learning_rate
+python -m ecg_jax.sweep --config=configs/finetune.py --space=experiments/learning_rate.py --workdir=sweeps/learning_rate
 """
 
 

@@ -18,7 +18,7 @@ from ecg_jax.data.datasets.dataset import Dataset
 from ecg_jax.data.preprocess import create_input
 from ecg_jax.errors import InputError
 
-Batch = dict[str, np.ndarray]
+Batch = dict[str, Any]  # of arrays
 
 
 class Examples:
@@ -138,7 +138,13 @@ class TrainBatches:
 
 
 def create_eval_batches(
-    examples: Examples, rows: np.ndarray, *, batch_size: int, process_index: int = 0, process_count: int = 1, threads: int = 0
+    examples: Examples,
+    rows: np.ndarray,
+    *,
+    batch_size: int,
+    process_index: int = 0,
+    process_count: int = 1,
+    threads: int = 0,
 ) -> Iterator[Batch]:
     """Goes once through some recordings, in order; the last batch is filled up with masked blanks.
 

@@ -67,9 +67,7 @@ def _select_leads(recording: Recording, leads: tuple[str, ...]) -> tuple[np.ndar
     return signal, valid
 
 
-def _resample(
-    signal: np.ndarray, valid: np.ndarray, rate_in: float, rate_out: float
-) -> tuple[np.ndarray, np.ndarray]:
+def _resample(signal: np.ndarray, valid: np.ndarray, rate_in: float, rate_out: float) -> tuple[np.ndarray, np.ndarray]:
     """Polyphase resampling; gaps are bridged first, so that the filter does not spread them."""
     ratio = Fraction(rate_out / rate_in).limit_denominator(2000)
     if ratio == 1:

@@ -76,7 +76,20 @@ def compute_scores(
     macro: dict[str, Any] = {"label": MACRO, "n": len(labels), "positives": int(table["positives"].sum())}
     macro |= {column: table[column].mean() for column in MACRO_COLUMNS}
     table = pd.concat([table, pd.DataFrame([macro])], ignore_index=True)
-    return table[["label", "n", "positives", "auroc", "average_precision", "f1", "threshold", "precision", "recall", "specificity"]]
+    return table[
+        [
+            "label",
+            "n",
+            "positives",
+            "auroc",
+            "average_precision",
+            "f1",
+            "threshold",
+            "precision",
+            "recall",
+            "specificity",
+        ]
+    ]
 
 
 def compute_summary(labels: np.ndarray, probabilities: np.ndarray) -> dict[str, float]:

@@ -40,17 +40,19 @@ class Model:
     notes: tuple[str, ...] = ()
 
     @functools.cached_property
-    def _apply(self) -> Callable[[Any, jax.Array], jax.Array]:
-        return jax.jit(lambda variables, signal: jax.nn.sigmoid(self.network.apply(variables, signal)))
+    def _apply(self) -> Callable[[Any, Any], jax.Array]:
+        def apply(variables: Any, signal: jax.Array) -> jax.Array:
+            logits: Any = self.network.apply(variables, signal)
+            return jax.nn.sigmoid(logits)
+
+        return jax.jit(apply)
 
     def predict(self, signal: np.ndarray) -> np.ndarray:
         """Probabilities `[B, labels]` float32 of `signal` `[B, samples, leads]` in the contract's unit."""
         return np.asarray(self._apply(self.variables, signal))
 
 
-def load_model(
-    path: str, *, leads: tuple[str, ...] | None = None, units_per_millivolt: float | None = None
-) -> Model:
+def load_model(path: str, *, leads: tuple[str, ...] | None = None, units_per_millivolt: float | None = None) -> Model:
     """Loads a run folder's best checkpoint, or a Keras file of the reference network.
 
     Args:
@@ -80,10 +82,10 @@ def _load_run(path: str) -> Model:
     variables = weights_lib.merge(models.shapes(network, contract.shape), weights, source=path)
     stored = os.path.join(path, run_folder.THRESHOLDS)
     thresholds = run_folder.read_json(stored) if os.path.exists(stored) else {}
-    notes = (f"{path}: best checkpoint, step {step}",)
+    notes = [f"{path}: best checkpoint, step {step}"]
     if not thresholds:
-        notes += ("the run has not chosen thresholds yet: it is unfinished",)
-    return Model(network, variables, contract, labels, thresholds, notes)
+        notes.append("the run has not chosen thresholds yet: it is unfinished")
+    return Model(network, variables, contract, labels, thresholds, tuple(notes))
 
 
 def _load_keras(path: str, leads: tuple[str, ...] | None, units_per_millivolt: float | None) -> Model:

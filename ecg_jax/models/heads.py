@@ -71,7 +71,9 @@ class TransferHead(nn.Module):
 
         def finish(x: jax.Array, name: str) -> jax.Array:
             if self.normalization == "batch":
-                x = BatchNorm(axis_name=self.axis_name, dtype=self.dtype, name=f"{name}_norm")(x, use_running_average=not train)
+                x = BatchNorm(axis_name=self.axis_name, dtype=self.dtype, name=f"{name}_norm")(
+                    x, use_running_average=not train
+                )
             return Dropout(self.dropout_rate, name=f"{name}_dropout")(nn.relu(x), index, train)
 
         has_bias = self.normalization == "none"

@@ -36,6 +36,7 @@ class Stem(nn.Module):
 
     @nn.compact
     def __call__(self, x: jax.Array, train: bool) -> jax.Array:
+        """Maps `[B, T, leads]` to `[B, T, filters]`."""
         x = _conv(self.filters, self.kernel_size, 1, self.dtype, "conv")(x)
         self.sow("keras_layers", "2", x)
         x = BatchNorm(axis_name=self.axis_name, dtype=self.dtype, name="norm")(x, use_running_average=not train)
@@ -66,9 +67,7 @@ class ResidualUnit(nn.Module):
     dtype: DTypeLike | None
 
     @nn.compact
-    def __call__(
-        self, x: jax.Array, shortcut: jax.Array, index: jax.Array, train: bool
-    ) -> tuple[jax.Array, jax.Array]:
+    def __call__(self, x: jax.Array, shortcut: jax.Array, index: jax.Array, train: bool) -> tuple[jax.Array, jax.Array]:
         """Maps `x`, `shortcut` `[B, T, C]` to the same two `[B, T / stride, filters]`."""
 
         def tap(offset: int, value: jax.Array) -> jax.Array:
@@ -76,7 +75,9 @@ class ResidualUnit(nn.Module):
             return value
 
         x = tap(0, _conv(self.filters, self.kernel_size, 1, self.dtype, "conv1")(x))
-        x = tap(1, BatchNorm(axis_name=self.axis_name, dtype=self.dtype, name="norm1")(x, use_running_average=not train))
+        x = tap(
+            1, BatchNorm(axis_name=self.axis_name, dtype=self.dtype, name="norm1")(x, use_running_average=not train)
+        )
         x = tap(2, nn.relu(x))
         x = tap(3, Dropout(self.dropout_rate, name="dropout1")(x, index, train))
         shortcut = tap(4, nn.max_pool(shortcut, (self.stride,), (self.stride,), padding="SAME"))
@@ -85,7 +86,12 @@ class ResidualUnit(nn.Module):
         shortcut = tap(7, x + shortcut)
         if self.sum_only:
             return shortcut, shortcut
-        x = tap(8, BatchNorm(axis_name=self.axis_name, dtype=self.dtype, name="norm2")(shortcut, use_running_average=not train))
+        x = tap(
+            8,
+            BatchNorm(axis_name=self.axis_name, dtype=self.dtype, name="norm2")(
+                shortcut, use_running_average=not train
+            ),
+        )
         x = tap(9, nn.relu(x))
         x = tap(10, Dropout(self.dropout_rate, name="dropout2")(x, index, train))
         return x, shortcut

@@ -62,7 +62,11 @@ def merge(
         _list("left over there", sorted(offered - wanted)),
         _list(
             "of another shape",
-            [f"{path} {mine} here, {theirs} there" for path, (mine, theirs) in sorted(shapes.items()) if mine != theirs],
+            [
+                f"{path} {mine} here, {theirs} there"
+                for path, (mine, theirs) in sorted(shapes.items())
+                if mine != theirs
+            ],
         ),
     ]
     if any(problems):
@@ -70,7 +74,9 @@ def merge(
             f"{source}: its weights do not fit the network; {'; '.join(filter(None, problems))}. "
             "Name what should start afresh in config.init.exclude"
         )
-    return unflatten({path: np.asarray(weights[path], leaf.dtype) if path in wanted else leaf for path, leaf in own.items()})
+    return unflatten(
+        {path: np.asarray(weights[path], leaf.dtype) if path in wanted else leaf for path, leaf in own.items()}
+    )
 
 
 def _list(title: str, items: list[str]) -> str:

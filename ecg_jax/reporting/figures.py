@@ -8,11 +8,11 @@ import matplotlib
 
 matplotlib.use("Agg")
 
-import matplotlib.pyplot as plt  # noqa: E402
+import matplotlib.pyplot as plt
 
 # Okabe & Ito's colours, told apart by colour-blind readers.
 BLUE, ORANGE, GREEN, GREY = "#0072B2", "#D55E00", "#009E73", "#666666"
-_STYLE = {"font.size": 9, "axes.spines.top": False, "axes.spines.right": False, "legend.frameon": False}
+_STYLE: dict[Any, Any] = {"font.size": 9, "axes.spines.top": False, "axes.spines.right": False, "legend.frameon": False}
 
 
 def write_learning_curve(lines: Sequence[Mapping[str, Any]], best_step: int, stem: str) -> list[str]:
@@ -37,7 +37,9 @@ def write_learning_curve(lines: Sequence[Mapping[str, Any]], best_step: int, ste
         left.plot(*series("validation", "loss"), "o-", color=BLUE, ms=3, label="validation")
         left.set(xlabel="step", ylabel="cross entropy per label", ylim=(0, None))
         right.plot(*series("validation", "auroc"), "o-", color=BLUE, ms=3, label="AUROC, macro")
-        right.plot(*series("validation", "average_precision"), "s-", color=ORANGE, ms=3, label="average precision, macro")
+        right.plot(
+            *series("validation", "average_precision"), "s-", color=ORANGE, ms=3, label="average precision, macro"
+        )
         right.set(xlabel="step", ylabel="validation score")
         for axes in (left, right):
             axes.axvline(best_step, color=GREEN, lw=1, ls="--", label=f"best (step {best_step})")

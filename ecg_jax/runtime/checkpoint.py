@@ -52,7 +52,8 @@ class Checkpoints:
             return
         try:
             manager.save(
-                step, args=ocp.args.Composite(state=ocp.args.StandardSave(tree), records=ocp.args.JsonSave(dict(records)))
+                step,
+                args=ocp.args.Composite(state=ocp.args.StandardSave(tree), records=ocp.args.JsonSave(dict(records))),
             )
         except (OSError, ValueError, RuntimeError) as error:
             raise self._failure(kind, error) from error
@@ -104,7 +105,8 @@ class Checkpoints:
         for step in reversed(self.steps(LAST)):
             try:
                 restored = manager.restore(
-                    step, args=ocp.args.Composite(state=ocp.args.StandardRestore(template), records=ocp.args.JsonRestore())
+                    step,
+                    args=ocp.args.Composite(state=ocp.args.StandardRestore(template), records=ocp.args.JsonRestore()),
                 )
             except Exception as error:  # noqa: BLE001 - Orbax raises many kinds for a damaged checkpoint
                 passed_over.append(f"checkpoint of step {step} is unreadable ({' '.join(str(error).split())[:160]})")
@@ -153,7 +155,8 @@ def read_best(directory: str) -> tuple[int, dict[str, Any], dict[str, Any]]:
                 metadata = manager.item_metadata(step)["state"]
                 template = jax.tree.map(lambda leaf: np.empty(leaf.shape, leaf.dtype), metadata.tree)
                 restored = manager.restore(
-                    step, args=ocp.args.Composite(state=ocp.args.StandardRestore(template), records=ocp.args.JsonRestore())
+                    step,
+                    args=ocp.args.Composite(state=ocp.args.StandardRestore(template), records=ocp.args.JsonRestore()),
                 )
                 return step, restored["state"], restored["records"]
             except Exception as error:  # noqa: BLE001 - Orbax raises many kinds for a damaged checkpoint

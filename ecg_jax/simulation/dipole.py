@@ -14,6 +14,7 @@ amplitudes in millivolts.
 """
 
 import dataclasses
+from collections.abc import Iterator
 
 import numpy as np
 import scipy.ndimage
@@ -117,7 +118,7 @@ def simulate(rng: np.random.Generator, diagnoses: np.ndarray, conditions: Condit
     if "AF" in present:
         dipole += _draw_fibrillation(rng, samples)
     signal = dipole @ _DOWER.T.astype(np.float32)
-    signal *= rng.lognormal(0, 0.12 * conditions.morphology_spread, signal.shape[1]).astype(np.float32)
+    signal *= rng.lognormal(0, 0.12 * conditions.morphology_spread, (signal.shape[1],)).astype(np.float32)
     signal += _draw_noise(rng, samples, conditions.noise)
     return signal @ _TO_TWELVE.T.astype(np.float32)
 
@@ -139,7 +140,9 @@ def _draw_beats(rng: np.random.Generator, present: set[str], duration: float) ->
     return times[seen], intervals[seen]
 
 
-def _draw_waves(rng, present, beats, rr, spread):
+def _draw_waves(
+    rng: np.random.Generator, present: set[str], beats: np.ndarray, rr: np.ndarray, spread: float
+) -> Iterator[tuple[float, float, np.ndarray]]:
     """Yields (centre, width, dipole) of every Gaussian of every beat."""
     conduction = next((name for name in ("RBBB", "LBBB") if name in present), "normal")
     mean_rr = float(np.mean(rr))

@@ -15,7 +15,9 @@ from ecg_jax.training import loop
 RESULTS = "results.csv"
 
 
-def run(points: list[tuple[dict[str, Any], ConfigDict]], workdir: str, console: Console) -> tuple[pd.DataFrame, list[str]]:
+def run(
+    points: list[tuple[dict[str, Any], ConfigDict]], workdir: str, console: Console
+) -> tuple[pd.DataFrame, list[str]]:
     """Runs every point that has not finished, and writes `results.csv` after each.
 
     Args:

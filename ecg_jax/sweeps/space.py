@@ -29,7 +29,7 @@ def read_space(path: str) -> dict[str, list[Any]]:
         space = module.space()
     except FileNotFoundError as error:
         raise InputError(f"--space={path}: no such file") from error
-    except Exception as error:  # noqa: BLE001 - whatever a user's file raises
+    except Exception as error:
         raise InputError(f"--space={path}: {type(error).__name__}: {error}; the file must define space()") from error
     if not isinstance(space, dict) or not space or not all(isinstance(v, list) and v for v in space.values()):
         raise InputError(f"--space={path}: space() must return a dict from a dotted key to a list of values")
@@ -49,7 +49,7 @@ def create_grid(base: ConfigDict, space: Mapping[str, list[Any]]) -> list[tuple[
     unknown = [key for key in space if key not in known]
     if unknown:
         raise InputError(f"space has unknown key(s) {', '.join(unknown)}; known: {', '.join(known)}")
-    points = {}
+    points: dict[str, tuple[dict[str, Any], ConfigDict]] = {}
     for values in itertools.product(*space.values()):
         overrides = dict(zip(space, values, strict=True))
         config = config_lib.from_dict(config_lib.to_dict(config_lib.override(base, overrides)))

@@ -47,15 +47,14 @@ class Progression:
 
     best_value: float = math.nan
     best_step: int = -1
-    plateau: Patience = Patience()
-    stopping: Patience = Patience()
+    plateau: Patience = dataclasses.field(default_factory=Patience)
+    stopping: Patience = dataclasses.field(default_factory=Patience)
     is_stopped: bool = False
 
     @classmethod
     def from_dict(cls, values: dict[str, Any]) -> "Progression":
         """The reverse of `dataclasses.asdict`."""
-        restored = {key: Patience(**value) if isinstance(value, dict) else value for key, value in values.items()}
-        return cls(**restored)
+        return cls(**values | {key: Patience(**values[key]) for key in ("plateau", "stopping")})
 
 
 def train_and_evaluate(config: ConfigDict, workdir: str, console: Console) -> dict[str, Any]:
@@ -81,7 +80,7 @@ def train_and_evaluate(config: ConfigDict, workdir: str, console: Console) -> di
     )
     checkpoints = checkpoint.Checkpoints(os.path.join(workdir, run_folder.CHECKPOINTS))
     try:
-        state, progression = _train(setup, state, checkpoints, console)
+        _train(setup, state, checkpoints, console)
         checkpoints.wait()
     finally:
         checkpoints.close()
@@ -94,9 +93,8 @@ def train_and_evaluate(config: ConfigDict, workdir: str, console: Console) -> di
     return results.write(setup, predicted, best_step=step, console=console)
 
 
-def _train(
-    setup: Setup, state: TrainState, checkpoints: checkpoint.Checkpoints, console: Console
-) -> tuple[TrainState, Progression]:
+def _train(setup: Setup, state: TrainState, checkpoints: checkpoint.Checkpoints, console: Console) -> None:
+    """Steps until the end; the checkpoints are what it leaves."""
     config = setup.config
     batches = pipeline.TrainBatches(
         setup.examples,
@@ -149,7 +147,6 @@ def _train(
     finally:
         if writer:
             writer.close()
-    return state, progression
 
 
 def _is_due(step: int, every: int, last: int) -> bool:
@@ -240,7 +237,9 @@ def _evaluate(
     if is_best:
         progression = dataclasses.replace(progression, best_value=value, best_step=step)
         records = {"contract": setup.examples.contract.to_dict(), "labels": list(setup.examples.dataset.label_names)}
-        checkpoints.save(checkpoint.BEST, step, setup.parallel.snapshot(state.variables), records | {"validation": values})
+        checkpoints.save(
+            checkpoint.BEST, step, setup.parallel.snapshot(state.variables), records | {"validation": values}
+        )
     stopping, is_stopped = progression.stopping.update(sign * value, **config.early_stopping)
     plateau = progression.plateau
     if config.schedule.name == "plateau":

@@ -33,7 +33,9 @@ def create(
     if len(positive_weight) not in (0, 1, num_labels) or any(weight <= 0 for weight in positive_weight):
         raise InputError(f"loss.positive_weight is {positive_weight}; expected 0, 1 or {num_labels} positive numbers")
     if focal_gamma < 0 or not 0 <= label_smoothing < 1:
-        raise InputError(f"loss: focal_gamma {focal_gamma} must be >= 0 and label_smoothing {label_smoothing} in [0, 1)")
+        raise InputError(
+            f"loss: focal_gamma {focal_gamma} must be >= 0 and label_smoothing {label_smoothing} in [0, 1)"
+        )
     weights = positive_weight or (1.0,)
 
     def loss_fn(logits: jax.Array, label: jax.Array) -> tuple[jax.Array, jax.Array]:

@@ -52,14 +52,21 @@ def write(setup: Setup, predicted: Predicted, *, best_step: int, console: Consol
         scores.insert(scores.columns.get_loc("auroc") + 1, "auroc of heart rate", baseline)
         run_folder.write_json(os.path.join(setup.workdir, run_folder.RESULT), result)
         tables.print_scores(scores, f"Test split, best checkpoint (step {best_step})", console)
-        console.print("Thresholds maximize F1 on validation. 'auroc of heart rate' is a baseline that knows only the rate.")
+        console.print(
+            "Thresholds maximize F1 on validation. 'auroc of heart rate' is a baseline that knows only the rate."
+        )
         _report_losses(setup, console)
         console.print(f"Written: {', '.join(written)}")
     return result
 
 
 def _write_files(
-    setup: Setup, predicted: Predicted, rows: dict[str, np.ndarray], chosen: dict[str, float], scores: pd.DataFrame, best_step: int
+    setup: Setup,
+    predicted: Predicted,
+    rows: dict[str, np.ndarray],
+    chosen: dict[str, float],
+    scores: pd.DataFrame,
+    best_step: int,
 ) -> list[str]:
     dataset, folder = setup.examples.dataset, setup.workdir
     os.makedirs(os.path.join(folder, "evaluation"), exist_ok=True)

@@ -5,7 +5,6 @@ from collections.abc import Callable
 from typing import Any
 
 import jax
-import numpy as np
 from ml_collections import ConfigDict
 from rich.console import Console
 
@@ -15,7 +14,6 @@ from ecg_jax.contract import InputContract
 from ecg_jax.data import datasets, pipeline
 from ecg_jax.data.splits import SPLITS
 from ecg_jax.errors import InputError
-from ecg_jax.models import weights as weights_lib
 from ecg_jax.reporting import tables
 from ecg_jax.runtime import parallel as parallel_lib
 from ecg_jax.runtime import run_folder

@@ -32,9 +32,7 @@ def create_pretrain_config(config: ConfigDict) -> ConfigDict:
     pretrain.optimizer.update(name="adamw", learning_rate=settings.learning_rate, weight_decay=1e-4)
     pretrain.schedule.update(name="one_cycle", warmup_fraction=0.25)
     pretrain.early_stopping.patience = 0
-    pretrain.train.update(
-        batch_size=settings.batch_size, steps=settings.steps, eval_every=max(1, settings.steps // 3)
-    )
+    pretrain.train.update(batch_size=settings.batch_size, steps=settings.steps, eval_every=max(1, settings.steps // 2))
     pretrain.parallel = config.parallel
     return config_lib.check(pretrain)
 

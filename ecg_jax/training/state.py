@@ -63,9 +63,7 @@ class TrainState(flax.struct.PyTreeNode):
         return self.ema or {"params": self.params, "batch_stats": self.batch_stats}
 
 
-def create(
-    variables: dict[str, Any], *, tx: optax.GradientTransformation, seed: int, ema_decay: float
-) -> TrainState:
+def create(variables: dict[str, Any], *, tx: optax.GradientTransformation, seed: int, ema_decay: float) -> TrainState:
     """Starts a run.
 
     Args:

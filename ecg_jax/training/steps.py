@@ -123,7 +123,7 @@ def create_eval_step(network: Network, *, axis_name: str | None = None) -> EvalS
     """Builds `(variables, batch) -> (logits [B, C], index [B], mask [B])`, gathered from all devices."""
 
     def eval_step(variables: Any, batch: Batch) -> tuple[jax.Array, jax.Array, jax.Array]:
-        result = network.apply(variables, batch["signal"]), batch["index"], batch["mask"]
+        result: Any = network.apply(variables, batch["signal"]), batch["index"], batch["mask"]
         return jax.lax.all_gather(result, axis_name, tiled=True) if axis_name else result
 
     return eval_step

@@ -12,9 +12,7 @@ from ecg_jax.models import weights as weights_lib
 from ecg_jax.models.keras_layers import LAYERS, first_layers
 
 
-def create_trainable_mask(
-    params: Any, *, first_keras_layers: int = 0, patterns: Iterable[str] = ()
-) -> Any:
+def create_trainable_mask(params: Any, *, first_keras_layers: int = 0, patterns: Iterable[str] = ()) -> Any:
     """Marks what learns.
 
     Args:
@@ -30,7 +28,9 @@ def create_trainable_mask(
             when nothing is left to train.
     """
     if not 0 <= first_keras_layers <= len(LAYERS):
-        raise InputError(f"freeze.first_keras_layers is {first_keras_layers}; the network has layers 1 to {len(LAYERS)}")
+        raise InputError(
+            f"freeze.first_keras_layers is {first_keras_layers}; the network has layers 1 to {len(LAYERS)}"
+        )
     paths = list(weights_lib.flatten(params))
     idle = [pattern for pattern in patterns if not any(weights_lib.matches(path, [pattern]) for path in paths)]
     if idle:

@@ -1,6 +1,6 @@
 """Trains 20 steps of one global batch each and saves where it ended; run by parallel_test.
 
-  python trajectory.py MODE X64 OUT_PREFIX   (JAX_* variables make it one of several processes)
+python trajectory.py MODE X64 OUT_PREFIX   (JAX_* variables make it one of several processes)
 """
 
 import sys
@@ -64,7 +64,9 @@ def main(mode: str, x64: bool, prefix: str) -> None:
     for _ in range(STEPS):
         batch = next(batches)
         if x64:
-            batch = {key: value.astype(np.float64) if value.dtype == np.float32 else value for key, value in batch.items()}
+            batch = {
+                key: value.astype(np.float64) if value.dtype == np.float32 else value for key, value in batch.items()
+            }
         current = step(current, layout.shard(batch))
         history.append([float(current.window.loss_sum), float(current.window.loss_count)])
     ended = weights_lib.flatten({"params": current.params, "batch_stats": current.batch_stats, "ema": current.ema})

@@ -1,6 +1,6 @@
 """One data set each: where its files are and what its labels mean."""
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from typing import Any
 
 from ecg_jax import labels as label_lib
@@ -8,7 +8,7 @@ from ecg_jax.data.datasets import arrays, code, code15, folder, ptbxl, simulated
 from ecg_jax.data.datasets.dataset import Dataset
 from ecg_jax.errors import InputError
 
-DATASETS = {
+DATASETS: dict[str, Callable[..., Dataset]] = {
     "arrays": arrays.create,
     "code": code.create,
     "code15": code15.create,

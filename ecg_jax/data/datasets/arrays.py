@@ -49,7 +49,9 @@ def create(
     csv = labels_csv or os.path.splitext(source)[0] + ".csv"
     table = read_table(csv)
     if len(table) != len(array):
-        raise InputError(f"{csv}: {len(table)} rows against {len(array)} recordings in {source}; row i must label recording i")
+        raise InputError(
+            f"{csv}: {len(table)} rows against {len(array)} recordings in {source}; row i must label recording i"
+        )
     ids = (table["id"].astype(str) if "id" in table else table.index.astype(str)).to_numpy(str)
     if "split" in table:
         split = splits.parse_split_column(table["split"], csv)

@@ -43,8 +43,10 @@ def create(
     table = read_table(csv)
     ids = code_hdf5.read_ids(source).astype(str)
     if len(ids) != len(table):
-        raise InputError(f"{csv}: {len(table)} rows against {len(ids)} tracings in {source}; row i must label tracing i")
-    if not (0 <= validation_fraction and 0 <= test_fraction and validation_fraction + test_fraction < 1):
+        raise InputError(
+            f"{csv}: {len(table)} rows against {len(ids)} tracings in {source}; row i must label tracing i"
+        )
+    if not (validation_fraction >= 0 and test_fraction >= 0 and validation_fraction + test_fraction < 1):
         raise InputError(
             f"data.code: fractions {validation_fraction} and {test_fraction}; each at least 0, together below 1"
         )
@@ -67,5 +69,7 @@ def create(
 def _find_csv(source: str) -> str:
     beside = glob.glob(os.path.join(os.path.dirname(os.path.abspath(source)), "*.csv"))
     if len(beside) != 1:
-        raise InputError(f"{source}: {len(beside)} CSV files lie beside it; name one with --config.data.code.labels_csv=FILE")
+        raise InputError(
+            f"{source}: {len(beside)} CSV files lie beside it; name one with --config.data.code.labels_csv=FILE"
+        )
     return beside[0]

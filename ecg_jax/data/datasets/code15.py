@@ -32,7 +32,9 @@ def create(*, source: str, labels: tuple[str, ...], seed: int) -> Dataset:
     table = read_table(csv, ("exam_id", "patient_id", "trace_file"))
     here = {name: os.path.isfile(os.path.join(folder, str(name))) for name in table["trace_file"].unique()}
     if not any(here.values()):
-        raise InputError(f"{csv}: none of its files is in {folder}, the first {next(iter(here))}; download at least one part")
+        raise InputError(
+            f"{csv}: none of its files is in {folder}, the first {next(iter(here))}; download at least one part"
+        )
     listed = table[table["trace_file"].map(here)]
     rows = {}  # (file, exam) -> row
     degenerate = 0
@@ -55,7 +57,9 @@ def create(*, source: str, labels: tuple[str, ...], seed: int) -> Dataset:
     ids = table["exam_id"].astype(int).astype(str).to_numpy(str)
     notes = []
     if not all(here.values()):
-        notes.append(f"{sum(not p for p in here.values())} of {len(here)} parts are not in {folder}; their exams are left out")
+        notes.append(
+            f"{sum(not p for p in here.values())} of {len(here)} parts are not in {folder}; their exams are left out"
+        )
     if not found.all():
         notes.append(f"{int((~found).sum())} exams of exams.csv are not in the files it names; left out")
     unlisted = len(rows) - int(found.sum())

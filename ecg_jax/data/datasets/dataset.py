@@ -37,7 +37,9 @@ class Dataset:
     def __post_init__(self) -> None:
         values, counts = np.unique(self.ids, return_counts=True)
         if len(values) < len(self.ids):
-            raise InputError(f"{self.name}: recording {values[counts > 1][0]} stands {counts.max()} times; ids are unique")
+            raise InputError(
+                f"{self.name}: recording {values[counts > 1][0]} stands {counts.max()} times; ids are unique"
+            )
 
     def indices(self, split: str) -> np.ndarray:
         """Numbers of the recordings of one split, `[n]` int64."""

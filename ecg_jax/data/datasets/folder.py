@@ -29,11 +29,14 @@ def create(*, source: str, labels: tuple[str, ...], seed: int) -> Dataset:
     table = read_table(csv, ("path",))
     base = os.path.dirname(os.path.abspath(csv))
     names = table["path"].astype(str)
-    paths = [os.path.join(base, os.path.splitext(name)[0] if name.endswith((".hea", ".dat", ".mat")) else name) for name in names]
+    paths = [
+        os.path.join(base, os.path.splitext(name)[0] if name.endswith((".hea", ".dat", ".mat")) else name)
+        for name in names
+    ]
     absent = [path for path in paths if not os.path.isfile(path + ".hea")]
     if absent:
         raise InputError(f"{csv}: {len(absent)} of its {len(paths)} records are not there, the first {absent[0]}.hea")
-    ids = (table["id"] if "id" in table else names).astype(str).to_numpy(str)
+    ids = table.get("id", names).astype(str).to_numpy(str)
     if "split" in table:
         split = splits.parse_split_column(table["split"], csv)
     else:

@@ -55,5 +55,7 @@ def _list_file(path: str) -> list[Source]:
         ]
     stem = os.path.splitext(path)[0] if path.endswith(WFDB_SUFFIXES) else path
     if not os.path.isfile(stem + ".hea"):
-        raise InputError(f"{path}: unknown format; known: WFDB records (.hea with .dat or .mat), CODE HDF5 (.hdf5, .h5)")
+        raise InputError(
+            f"{path}: unknown format; known: WFDB records (.hea with .dat or .mat), CODE HDF5 (.hdf5, .h5)"
+        )
     return [Source(stem, functools.partial(wfdb.read, stem, id=stem))]
