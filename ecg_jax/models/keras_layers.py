@@ -63,6 +63,7 @@ def create_table(num_units: int = NUM_UNITS) -> tuple[KerasLayer, ...]:
 
 
 LAYERS = create_table()
+TRANSFER_CUT = 45  # of autoECG: the last addition
 FULL_CUT = LAYERS[-3].number  # 48, the last layer before the flattening
 CUTS = (*(layer.number for layer in LAYERS if layer.kind == "add"), FULL_CUT)  # 12, 23, 34, 45, 48
 

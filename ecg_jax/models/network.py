@@ -10,7 +10,7 @@ from jax.typing import DTypeLike
 
 from ecg_jax.errors import InputError
 from ecg_jax.models.heads import DenseHead, TransferHead
-from ecg_jax.models.keras_layers import CUTS, FULL_CUT
+from ecg_jax.models.keras_layers import CUTS, FULL_CUT, TRANSFER_CUT
 from ecg_jax.models.resnet import ResNet1d
 
 # Trunks by name. `reference` is the published network; `narrow` has a quarter of its
@@ -79,8 +79,8 @@ def create(
         raise InputError(f"model.head is {head!r}; known: {', '.join(HEADS)}")
     if dtype not in DTYPES:
         raise InputError(f"model.dtype is {dtype!r}; known: {', '.join(DTYPES)}")
-    options = dict(transfer or {}) if head == "transfer" else {}
-    cut = options.pop("cut", FULL_CUT)
+    options = {"cut": TRANSFER_CUT} | dict(transfer or {}) if head == "transfer" else {"cut": FULL_CUT}
+    cut = options.pop("cut")
     if cut not in CUTS:
         raise InputError(f"model.transfer.cut is {cut}; a trunk can be cut after layer {', '.join(map(str, CUTS))}")
     shared: dict[str, Any] = {"dtype": DTYPES[dtype]}

@@ -6,10 +6,17 @@ import pandas as pd
 from rich.console import Console
 from rich.table import Table
 
+_HEADINGS = {"auroc": "AUROC", "average_precision": "avg. prec.", "f1": "F1"}
+
 
 def print_scores(scores: pd.DataFrame, title: str, console: Console) -> None:
     """Prints a table of scores with three decimals."""
-    print_rows(title, list(scores.columns), [[_format(value) for value in row] for row in scores.to_numpy()], console)
+    print_rows(
+        title,
+        [_HEADINGS.get(name, name) for name in scores.columns],
+        [[_format(value) for value in row] for row in scores.to_numpy()],
+        console,
+    )
 
 
 def print_rows(title: str, columns: Sequence[str], rows: Sequence[Sequence[str]], console: Console) -> None:

@@ -47,9 +47,7 @@ def claim(workdir: str, config: ConfigDict, split: Mapping[str, list[str]], labe
     summary["fingerprint"] = hashlib.sha256(json.dumps([split, labels], sort_keys=True).encode()).hexdigest()
     path = os.path.join(workdir, SPLIT)
     if os.path.exists(path) and (before := read_json(path)["summary"]) != summary:
-        raise InputError(
-            f"{workdir}: the data is not the run's ({before} then, {summary} now); pass another --workdir"
-        )
+        raise InputError(f"{workdir}: the data is not the run's ({before} then, {summary} now); pass another --workdir")
     try:
         os.makedirs(workdir, exist_ok=True)
         write_json(os.path.join(workdir, SPLIT), {"summary": summary, "labels": labels, "recordings": dict(split)})

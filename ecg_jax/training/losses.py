@@ -4,6 +4,7 @@ from collections.abc import Callable
 
 import jax
 import jax.numpy as jnp
+import optax
 
 from ecg_jax.errors import InputError
 
@@ -42,7 +43,7 @@ def create(
         known = ~jnp.isnan(label)
         truth = jnp.where(known, label, 0)
         target = truth * (1 - label_smoothing) + label_smoothing / 2
-        loss = jnp.maximum(logits, 0) - logits * target + jnp.log1p(jnp.exp(-jnp.abs(logits)))
+        loss = optax.sigmoid_binary_cross_entropy(logits, target)
         if focal_gamma:
             error = jnp.where(truth > 0.5, jax.nn.sigmoid(-logits), jax.nn.sigmoid(logits))
             loss = loss * error**focal_gamma

@@ -49,11 +49,11 @@ def write(setup: Setup, predicted: Predicted, *, best_step: int, console: Consol
     if jax.process_index() == 0:
         written = _write_files(setup, predicted, rows, dict(zip(names, chosen, strict=True)), scores, best_step)
         baseline = _score_baseline(setup, labels["test"], rows["test"][predicted["test"][1]])
-        scores.insert(scores.columns.get_loc("auroc") + 1, "auroc of heart rate", baseline)
+        scores.insert(scores.columns.get_loc("auroc") + 1, "rate only", baseline)
         run_folder.write_json(os.path.join(setup.workdir, run_folder.RESULT), result)
         tables.print_scores(scores, f"Test split, best checkpoint (step {best_step})", console)
         console.print(
-            "Thresholds maximize F1 on validation. 'auroc of heart rate' is a baseline that knows only the rate."
+            "Thresholds maximize F1 on validation; 'rate only' is the AUROC of a baseline that knows only the heart rate."
         )
         _report_losses(setup, console)
         console.print(f"Written: {', '.join(written)}")
@@ -108,7 +108,8 @@ def _report_losses(setup: Setup, console: Console) -> None:
     if examples.gaps:
         total = sum(examples.gaps.values())
         console.print(
-            f"Masked: {total} NaN or infinite samples in {len(examples.gaps)} recording(s): {_some(sorted(examples.gaps))}"
+            f"Masked: {total} NaN or infinite samples in {len(examples.gaps)} recording(s): "
+            + _some(sorted(examples.gaps))
         )
 
 

@@ -91,7 +91,7 @@ def create_train_step(
         window = Window(
             loss_sum=state.window.loss_sum + loss_sum,
             loss_count=state.window.loss_count + count,
-            grad_norm_sum=state.window.grad_norm_sum + optax.global_norm(grads),
+            grad_norm_sum=state.window.grad_norm_sum + optax.tree.norm(grads),
             steps=state.window.steps + 1,
             dropped=state.window.dropped + total(jnp.sum(~batch["mask"], dtype=jnp.int32)),
             bad_step=jnp.where(is_bad & (state.window.bad_step < 0), state.step, state.window.bad_step),

@@ -1,0 +1,61 @@
+"""The description of a network's input."""
+
+import json
+
+import pytest
+
+from ecg_jax.contract import InputContract
+from ecg_jax.errors import InputError
+from ecg_jax.recording import LEADS
+
+
+def test_the_default_is_the_published_networks_input():
+    contract = InputContract()
+    assert contract.shape == (4096, 12)
+    assert contract.leads == ("I", "II", "III", "aVR", "aVL", "aVF", "V1", "V2", "V3", "V4", "V5", "V6")
+    assert (contract.sampling_rate, contract.units_per_millivolt, contract.normalization) == (400.0, 2.0, "none")
+
+
+def test_leads_are_kept_in_order_and_standard_spelling():
+    contract = InputContract(leads=("v2", "DII", "avr"))
+    assert contract.leads == ("V2", "II", "aVR")
+    assert contract.shape == (4096, 3)
+
+
+@pytest.mark.parametrize("leads", [(), ("I", "DI"), ("I", "V7"), "I,II"])
+def test_leads_that_are_missing_repeated_or_unknown_are_refused(leads):
+    with pytest.raises(InputError, match=r"contract\.leads"):
+        InputContract(leads=leads)
+
+
+@pytest.mark.parametrize("field", ["sampling_rate", "samples", "units_per_millivolt"])
+@pytest.mark.parametrize("value", [0, -1, float("nan")])
+def test_a_number_that_is_not_positive_is_refused_by_name(field, value):
+    with pytest.raises(InputError, match=rf"contract\.{field}"):
+        InputContract(**{field: value})
+
+
+def test_an_unknown_normalization_is_refused_naming_the_known():
+    with pytest.raises(InputError, match=r"'minmax'; known: none, zscore"):
+        InputContract(normalization="minmax")
+
+
+def test_a_contract_survives_json():
+    contract = InputContract(leads=("II", "V5"), sampling_rate=250.0, samples=2500, normalization="zscore")
+    assert InputContract.from_dict(json.loads(json.dumps(contract.to_dict()))) == contract
+
+
+def test_what_a_dict_leaves_out_is_the_default():
+    assert InputContract.from_dict({"samples": 1000}) == InputContract(samples=1000)
+    assert InputContract.from_dict({}).leads == LEADS
+
+
+def test_an_unknown_key_is_refused_by_name():
+    with pytest.raises(InputError, match=r"unknown key\(s\) lead_order, rate"):
+        InputContract.from_dict({"rate": 400, "lead_order": LEADS})
+
+
+def test_differences_name_each_field_own_value_first():
+    mine, other = InputContract(), InputContract(sampling_rate=500.0, normalization="zscore")
+    assert mine.differences(other) == ["sampling_rate: 400.0 against 500.0", "normalization: none against zscore"]
+    assert mine.differences(InputContract()) == []

@@ -1,0 +1,83 @@
+"""Three states of a label, and where its values come from."""
+
+import io
+
+import numpy as np
+import pandas as pd
+import pytest
+
+from ecg_jax import labels
+from ecg_jax.errors import InputError
+
+NAN = np.nan
+
+
+def column(text: str, name: str = "AF") -> pd.Series:
+    return pd.read_csv(io.StringIO(text))[name]
+
+
+def test_six_stands_for_the_papers_diagnoses_in_its_order():
+    assert labels.resolve("six") == ("1dAVb", "RBBB", "LBBB", "SB", "AF", "ST")
+
+
+def test_names_are_separated_by_commas():
+    assert labels.resolve(" AF, NORM ,x,") == ("AF", "NORM", "x")
+    assert labels.resolve("abnormal") == ("abnormal",)
+
+
+@pytest.mark.parametrize("setting", ["", " , ", "AF,AF"])
+def test_a_setting_without_labels_or_with_one_twice_is_refused(setting):
+    with pytest.raises(InputError, match=r"data\.labels"):
+        labels.resolve(setting)
+
+
+@pytest.mark.parametrize(
+    "values, expected",
+    [
+        ("1 0 1", [1, 0, 1]),
+        ("True False True", [1, 0, 1]),
+        ("true FALSE 1", [1, 0, 1]),
+        ("1.0 0.0 1", [1, 0, 1]),
+        ("1 '' 0", [1, NAN, 0]),
+        ("True '' False", [1, NAN, 0]),
+        ("'' '' ''", [NAN, NAN, NAN]),
+    ],
+)
+def test_a_label_is_one_zero_or_unknown(values, expected):
+    rows = "".join(f"{'' if value == chr(39) * 2 else value},x\n" for value in values.split())
+    parsed = labels.parse_column(column("AF,other\n" + rows), "x.csv")
+    np.testing.assert_array_equal(parsed, expected)
+    assert parsed.dtype == np.float32
+
+
+@pytest.mark.parametrize("bad", ["2", "-1", "0.5", "yes", "0.124"])
+def test_anything_else_is_refused_with_its_line_and_value(bad):
+    with pytest.raises(InputError, match=rf"exams\.csv: line 4, column 'AF' holds .*{bad}"):
+        labels.parse_column(column(f"AF,other\n1,x\n,x\n{bad},x\n0,x\n"), "exams.csv")
+
+
+def test_the_message_shows_the_value_as_the_file_does():
+    with pytest.raises(InputError, match="holds '?2'?;"):
+        labels.parse_column(column("AF\n1\n2\n"), "exams.csv")
+
+
+def test_a_derived_label_goes_before_a_column_of_the_same_name():
+    table = pd.DataFrame({"AF": [0, 1], "x": [1, 0]})
+    found = labels.select(("x", "AF"), {"AF": np.array([1.0, NAN])}, table, "x.csv")
+    np.testing.assert_array_equal(found, [[1, 1], [0, NAN]])
+    assert found.dtype == np.float32
+
+
+def test_columns_that_were_not_asked_for_may_hold_anything():
+    table = pd.DataFrame({"AF": [0, 1], "age": [57, 81]})
+    np.testing.assert_array_equal(labels.select(("AF",), {}, table, "x.csv"), [[0], [1]])
+
+
+def test_a_label_that_does_not_exist_is_refused_naming_those_that_do():
+    with pytest.raises(InputError, match=r"x\.csv: no label VT; there are: SB, AF"):
+        labels.select(("AF", "VT"), {"SB": np.zeros(1)}, pd.DataFrame({"AF": [0]}), "x.csv")
+
+
+def test_prevalence_counts_known_recordings_and_positives():
+    values = np.array([[1, NAN], [0, NAN], [NAN, 1], [1, 0]], np.float32)
+    assert labels.describe_prevalence(values, ("AF", "ST")) == [("AF", 3, 2), ("ST", 2, 1)]

@@ -1,0 +1,133 @@
+"""The networks' sizes, shapes and the table behind them."""
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+
+from ecg_jax import models
+from ecg_jax.errors import InputError
+from ecg_jax.models import keras_layers
+from ecg_jax.models import weights as weights_lib
+from ecg_jax.models.layers import Dropout
+
+SHAPE = (4096, 12)
+COUNTS = {  # BatchNorm statistics included
+    ("reference", "dense", 6): 6_425_638,
+    ("reference", "dense", 1): 6_425_638 - 5 * (5120 + 1),
+    ("reference", "transfer", 1): 6_809_281,
+    ("narrow", "dense", 6): 407_878,
+    ("narrow", "transfer", 1): 661_921,
+}
+
+
+@pytest.mark.parametrize("name, head, num_labels", COUNTS)
+def test_parameter_counts_are_pinned(name, head, num_labels):
+    network = models.create(name, head=head, num_labels=num_labels)
+    assert models.count_weights(models.shapes(network, SHAPE)) == COUNTS[name, head, num_labels]
+
+
+def test_every_registered_trunk_and_head_has_a_pinned_count():
+    assert {(name, head) for name in models.TRUNKS for head in models.HEADS} == {key[:2] for key in COUNTS}
+
+
+def test_the_reference_has_convolutions_of_the_published_sizes():
+    network = models.create("reference", head="dense", num_labels=6)
+    leaves = weights_lib.flatten(models.shapes(network, SHAPE))
+    kernels = {path: leaf.shape for path, leaf in leaves.items() if path.endswith("kernel")}
+    assert kernels["params/trunk/stem/conv/kernel"] == (16, 12, 64)
+    assert kernels["params/trunk/unit2/conv1/kernel"] == (16, 128, 196)
+    assert kernels["params/trunk/unit4/conv2/kernel"] == (16, 320, 320)
+    assert kernels["params/trunk/unit4/shortcut/kernel"] == (1, 256, 320)
+    assert kernels["params/head/output/kernel"] == (5120, 6)
+    assert not [path for path in leaves if path.endswith("bias") and "conv" in path]
+
+
+@pytest.mark.parametrize(
+    "cut, shape", [(12, (1024, 128)), (23, (256, 196)), (34, (64, 256)), (45, (16, 320)), (48, (16, 320))]
+)
+def test_the_trunk_is_cut_after_a_keras_layer(cut, shape):
+    trunk = models.create("reference", head="transfer", num_labels=1, transfer={"cut": cut}).trunk
+    signal, index = jnp.zeros((2, *SHAPE)), jnp.arange(2)
+    features, variables = jax.eval_shape(lambda: trunk.init_with_output(jax.random.key(0), signal, index, False))
+    assert features.shape == (2, *shape)
+    assert ("norm2" in variables["params"]["unit4"] if "unit4" in variables["params"] else False) == (cut == 48)
+
+
+def test_the_cut_at_45_is_the_sum_before_batchnorm_and_relu():
+    whole = models.create("narrow", head="dense", num_labels=2)
+    cut = models.create("narrow", head="transfer", num_labels=2)
+    variables = models.init(whole, jax.random.key(0), SHAPE)
+    signal = jax.random.normal(jax.random.key(1), (1, *SHAPE))
+    _, taps = whole.apply(variables, signal, mutable=["keras_layers"])
+    trunk = {"params": variables["params"]["trunk"], "batch_stats": variables["batch_stats"]["trunk"]}
+    features = cut.trunk.apply(trunk, signal, jnp.arange(1), False)
+    np.testing.assert_array_equal(features, taps["keras_layers"]["trunk"]["unit4"]["45"][0])
+    assert float(features.min()) < 0
+
+
+def test_the_transfer_head_is_three_convolutions_and_three_dense_layers():
+    network = models.create("narrow", head="transfer", num_labels=1, transfer={"normalization": "none"})
+    head = models.shapes(network, SHAPE)["params"]["head"]
+    assert set(head) == {"conv1", "conv2", "conv3", "dense1", "dense2", "output"}
+    assert head["conv1"]["kernel"].shape == (5, 80, 128)
+    assert head["output"]["kernel"].shape == (32, 1)
+
+
+def test_the_table_has_keras_numbers_names_and_flax_paths():
+    table = {layer.number: layer for layer in keras_layers.LAYERS}
+    assert len(table) == 50
+    assert (table[5].keras_name, table[5].flax_path) == ("conv1d_2", "trunk/unit1/conv1")
+    assert (table[11].keras_name, table[11].flax_path) == ("conv1d_1", "trunk/unit1/shortcut")
+    assert (table[38].keras_name, table[45].kind, table[46].flax_path) == ("conv1d_11", "add", "trunk/unit4/norm2")
+    assert keras_layers.CUTS == (12, 23, 34, 45, 48)
+    assert keras_layers.first_layers(5) == ("trunk/stem/conv", "trunk/stem/norm", "trunk/unit1/conv1")
+
+
+def test_every_path_of_the_table_is_a_module_of_the_network():
+    leaves = weights_lib.flatten(models.shapes(models.create("narrow", head="dense", num_labels=6), SHAPE)["params"])
+    assert {path.rsplit("/", 1)[0] for path in leaves} == set(keras_layers.first_layers(50))
+
+
+def test_dropout_masks_follow_the_example_not_its_place():
+    x = jnp.ones((4, 100))
+    drop = Dropout(0.2)
+    key = {"dropout": jax.random.key(3)}
+    whole = drop.apply({}, x, jnp.arange(4), True, rngs=key)
+    part = drop.apply({}, x[:2], jnp.array([3, 1]), True, rngs=key)
+    np.testing.assert_array_equal(part, whole[jnp.array([3, 1])])
+    assert not np.array_equal(whole[0], whole[1])
+
+
+def test_dropout_keeps_the_stated_fraction_and_scales_it_up():
+    dropped = Dropout(0.2).apply({}, jnp.ones((8, 10_000)), jnp.arange(8), True, rngs={"dropout": jax.random.key(0)})
+    assert set(np.unique(dropped)) == {0.0, np.float32(1.25)}
+    assert abs(float((dropped > 0).mean()) - 0.8) < 0.006  # four standard deviations
+
+
+@pytest.mark.parametrize(
+    "arguments, names",
+    [
+        ({"name": "resnet50", "head": "dense"}, ["resnet50", "reference", "narrow"]),
+        ({"name": "narrow", "head": "conv"}, ["conv", "dense", "transfer"]),
+        ({"name": "narrow", "head": "dense", "dtype": "int8"}, ["int8", "bfloat16"]),
+        ({"name": "narrow", "head": "transfer", "transfer": {"cut": 44}}, ["44", "45"]),
+        ({"name": "narrow", "head": "transfer", "transfer": {"normalization": "layer"}}, ["layer", "batch"]),
+    ],
+)
+def test_an_unknown_choice_is_refused_with_the_known_ones(arguments, names):
+    with pytest.raises(InputError) as caught:
+        models.create(**arguments, num_labels=1)
+    assert all(name in str(caught.value) for name in names)
+
+
+def test_bfloat16_computes_in_bfloat16_and_returns_float32_close_to_float32():
+    precise = models.create("narrow", head="dense", num_labels=6)
+    variables = models.init(precise, jax.random.key(0), (512, 12))
+    signal = jax.random.normal(jax.random.key(1), (2, 512, 12))
+    rough = models.create("narrow", head="dense", num_labels=6, dtype="bfloat16")
+    logits, taps = rough.apply(variables, signal, mutable=["keras_layers"])
+    assert logits.dtype == jnp.float32
+    assert taps["keras_layers"]["trunk"]["unit4"]["45"][0].dtype == jnp.bfloat16
+    exact = precise.apply(variables, signal)
+    assert 0 < float(jnp.abs(logits - exact).max() / jnp.abs(exact).max()) < 0.03  # bfloat16 keeps 8 bits

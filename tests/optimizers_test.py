@@ -1,0 +1,115 @@
+"""Optimizers, schedules and patience against numbers worked out by hand."""
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import optax
+import pytest
+
+from ecg_jax.errors import InputError
+from ecg_jax.training import optimizers
+from ecg_jax.training.patience import Patience
+
+PARAMS = {"conv": {"kernel": jnp.full(3, 2.0)}, "norm": {"scale": jnp.ones(3), "bias": jnp.zeros(3)}}
+ALL = jax.tree.map(lambda _: True, PARAMS)
+SOME = {"conv": {"kernel": False}, "norm": {"scale": True, "bias": True}}
+
+
+def update(name, grads, trainable=ALL, **settings):
+    schedule = optimizers.create_schedule("constant", learning_rate=0.1, steps=10)
+    tx = optimizers.create(name, learning_rate=schedule, trainable=trainable, **settings)
+    state = tx.init(PARAMS)
+    return tx.update(grads, state, PARAMS)
+
+
+@pytest.mark.parametrize("name", optimizers.OPTIMIZERS)
+def test_the_first_step_is_the_textbook_one(name):
+    grads = jax.tree.map(lambda leaf: jnp.full_like(leaf, 0.5), PARAMS)
+    updates, _ = update(name, grads)
+    expected = {"sgd": -0.1 * 0.5}.get(name, -0.1)  # Adam's first step and Lion's are the sign
+    np.testing.assert_allclose(updates["norm"]["bias"], expected, rtol=1e-5)
+
+
+@pytest.mark.parametrize("name", ["adamw", "lion", "sgd"])
+def test_weight_decay_spares_biases_and_batchnorm(name):
+    grads = jax.tree.map(jnp.zeros_like, PARAMS)
+    updates, _ = update(name, grads, weight_decay=0.01)
+    np.testing.assert_allclose(updates["conv"]["kernel"], -0.1 * 0.01 * 2.0, rtol=1e-5)
+    assert not np.any(updates["norm"]["scale"])
+    assert not np.any(updates["norm"]["bias"])
+
+
+def test_gradients_are_clipped_to_a_global_norm():
+    grads = jax.tree.map(lambda leaf: jnp.full_like(leaf, 2.0), PARAMS)  # norm 6
+    updates, _ = update("sgd", grads, clip_norm=3.0)
+    np.testing.assert_allclose(updates["norm"]["bias"], -0.1 * 1.0, rtol=1e-6)
+
+
+def test_momentum_accumulates():
+    schedule = optimizers.create_schedule("constant", learning_rate=1.0, steps=10)
+    tx = optimizers.create("sgd", learning_rate=schedule, trainable=ALL, momentum=0.5)
+    grads = jax.tree.map(jnp.ones_like, PARAMS)
+    _, state = tx.update(grads, tx.init(PARAMS), PARAMS)
+    updates, _ = tx.update(grads, state, PARAMS)
+    np.testing.assert_allclose(updates["norm"]["bias"], -1.5)
+
+
+@pytest.mark.parametrize("name", optimizers.OPTIMIZERS)
+def test_frozen_leaves_have_no_optimizer_state(name):
+    schedule = optimizers.create_schedule("constant", learning_rate=0.1, steps=10)
+    frozen = optimizers.create(name, learning_rate=schedule, trainable=SOME).init(PARAMS)
+    free = optimizers.create(name, learning_rate=schedule, trainable=ALL).init(PARAMS)
+    paths = [jax.tree_util.keystr(path) for path, _ in jax.tree_util.tree_leaves_with_path(frozen)]
+    assert any("norm" in path for path in paths)
+    assert not any("conv" in path for path in paths)
+    assert len(jax.tree.leaves(frozen)) < len(jax.tree.leaves(free))
+
+
+def test_schedules_reach_their_values():
+    constant = optimizers.create_schedule("constant", learning_rate=0.4, steps=100, warmup_fraction=0.1)
+    assert [float(constant(step)) for step in (0, 5, 10, 99)] == pytest.approx([0, 0.2, 0.4, 0.4])
+    cosine = optimizers.create_schedule("cosine", learning_rate=0.4, steps=100, final_fraction=0.1)
+    assert [float(cosine(step)) for step in (0, 50, 100)] == pytest.approx([0.4, 0.22, 0.04])
+    one_cycle = optimizers.create_schedule("one_cycle", learning_rate=0.4, steps=100, warmup_fraction=0.25)
+    assert float(one_cycle(25)) == pytest.approx(0.4)
+    assert float(one_cycle(0)) < 0.02
+    assert float(one_cycle(100)) < 1e-4
+    assert float(optimizers.create_schedule("plateau", learning_rate=0.4, steps=9)(5)) == pytest.approx(0.4)
+
+
+@pytest.mark.parametrize(
+    "arguments, names",
+    [
+        ({"name": "rmsprop"}, ["rmsprop", "adam", "lion"]),
+        ({"name": "adam", "weight_decay": 0.1}, ["weight_decay", "adamw"]),
+        ({"name": "sgd", "clip_norm": -1.0}, ["clip_norm"]),
+    ],
+)
+def test_a_bad_optimizer_is_refused(arguments, names):
+    with pytest.raises(InputError) as caught:
+        optimizers.create(**arguments, learning_rate=optax.constant_schedule(1.0), trainable=ALL)
+    assert all(name in str(caught.value) for name in names)
+
+
+def test_a_bad_schedule_is_refused():
+    with pytest.raises(InputError, match="known: constant"):
+        optimizers.create_schedule("step", learning_rate=0.1, steps=10)
+    with pytest.raises(InputError, match="learning rate 0"):
+        optimizers.create_schedule("cosine", learning_rate=0.0, steps=10)
+
+
+def test_patience_runs_out_as_in_keras():
+    record, fired = Patience(), []
+    for value in [1.0, 0.9, 0.95, 0.9 - 1e-6, 0.91, 0.5]:
+        record, has_run_out = record.update(value, patience=3, min_delta=1e-5)
+        fired.append(has_run_out)
+    assert fired == [False, False, False, False, True, False]
+    assert record == Patience(0.5, 0)
+
+
+def test_nan_is_no_improvement_and_patience_zero_never_runs_out():
+    record = Patience(0.5)
+    for _ in range(20):
+        record, has_run_out = record.update(float("nan"), patience=0, min_delta=0.0)
+        assert not has_run_out
+    assert record == Patience(0.5, 20)
