@@ -16,14 +16,16 @@ def run(main: Callable[[Sequence[str]], int | None]) -> None:
     """Runs an entry point: exit status 0, 1 on bad input, or what `main` returns."""
 
     def guarded(argv: Sequence[str]) -> int:
-        if not flags.FLAGS["verbosity"].present:  # Orbax and JAX log every file they touch
-            logging.set_verbosity(logging.ERROR)
+        if not flags.FLAGS["verbosity"].present:  # Orbax logs every file it touches, and every error that is raised too
+            logging.set_verbosity(logging.FATAL)
         try:
             return main(argv) or 0
         except InputError as error:
             if _TRACEBACK.value:
                 raise
-            return _fail(error)
+            _fail(error)
+            sys.stdout.flush()
+            os._exit(1)  # at once: writers and readers in the background have nothing to add to the one line
 
     app.run(guarded, flags_parser=_parse)
 

@@ -4,7 +4,9 @@ A checkpoint is written in the background under a temporary name and renamed whe
 whole, so a kill at any moment leaves the previous ones as they were.
 """
 
+import contextlib
 import os
+import shutil
 from collections.abc import Mapping
 from typing import Any
 
@@ -16,6 +18,7 @@ from ecg_jax.errors import InputError
 
 LAST, BEST = "last", "best"
 _KEPT = 2
+_WRITE_ERRORS = (OSError, ValueError, RuntimeError)  # what Orbax and TensorStore raise when a write fails
 
 
 class Checkpoints:
@@ -50,12 +53,17 @@ class Checkpoints:
         self._check(kind)
         if step in manager.all_steps():
             return
+        needed = sum(leaf.nbytes for leaf in jax.tree.leaves(tree))
+        free = shutil.disk_usage(self._directory).free
+        if free < needed:
+            reason = f"it needs {needed / 1e6:.0f} MB, the disk has {free / 1e6:.0f} MB left"
+            raise self._failure(kind, OSError(reason))
         try:
             manager.save(
                 step,
                 args=ocp.args.Composite(state=ocp.args.StandardSave(tree), records=ocp.args.JsonSave(dict(records))),
             )
-        except (OSError, ValueError, RuntimeError) as error:
+        except _WRITE_ERRORS as error:
             raise self._failure(kind, error) from error
 
     def wait(self) -> None:
@@ -68,13 +76,13 @@ class Checkpoints:
             try:
                 manager.wait_until_finished()
                 manager.check_for_errors()
-            except (OSError, ValueError, RuntimeError) as error:
+            except _WRITE_ERRORS as error:
                 raise self._failure(kind, error) from error
 
     def _check(self, kind: str) -> None:
         try:
             self._managers[kind].check_for_errors()
-        except (OSError, ValueError, RuntimeError) as error:
+        except _WRITE_ERRORS as error:
             raise self._failure(kind, error) from error
 
     def _failure(self, kind: str, error: Exception) -> InputError:
@@ -125,10 +133,14 @@ class Checkpoints:
             for newer in [s for s in self.steps(kind) if s > step]:
                 manager.delete(newer)
 
-    def close(self) -> None:
-        """Waits, then lets go of the folder."""
+    def __enter__(self) -> "Checkpoints":
+        return self
+
+    def __exit__(self, kind: type[BaseException] | None, *rest: object) -> None:
+        """Finishes what is being written; if an error brought it here, that one is told and no other."""
         for manager in self._managers.values():
-            manager.close()
+            with contextlib.suppress(*_WRITE_ERRORS if kind else ()):
+                manager.close()
 
 
 def read_best(directory: str) -> tuple[int, dict[str, Any], dict[str, Any]]:

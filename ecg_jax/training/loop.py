@@ -78,13 +78,11 @@ def train_and_evaluate(config: ConfigDict, workdir: str, console: Console) -> di
     setup, state = setup_lib.create(
         config, workdir, pretrain=lambda inner, folder: train_and_evaluate(inner, folder, console), console=console
     )
-    checkpoints = checkpoint.Checkpoints(os.path.join(workdir, run_folder.CHECKPOINTS))
-    try:
+    folder = os.path.join(workdir, run_folder.CHECKPOINTS)
+    with checkpoint.Checkpoints(folder) as checkpoints:
         _train(setup, state, checkpoints, console)
         checkpoints.wait()
-    finally:
-        checkpoints.close()
-    step, variables, _ = checkpoint.read_best(os.path.join(workdir, run_folder.CHECKPOINTS))
+    step, variables, _ = checkpoint.read_best(folder)
     variables = setup.parallel.replicate(variables)
     predicted = {
         name: predict(setup, variables, setup.examples.dataset.indices(name), f"evaluating {name}", console)

@@ -1,0 +1,272 @@
+"""Batches: what is in them, in which order, on how many processes."""
+
+import json
+
+import numpy as np
+import pytest
+
+from ecg_jax.contract import InputContract
+from ecg_jax.data.datasets.dataset import Dataset
+from ecg_jax.data.pipeline import Examples, TrainBatches, create_eval_batches
+from ecg_jax.errors import InputError
+from ecg_jax.recording import create_recording
+
+CONTRACT = InputContract(leads=("I", "II"), samples=8, units_per_millivolt=1.0)
+ZEROS, GAPS = 3, 5  # recordings that are all zeros, and that hold NaN
+
+
+def create_dataset(train=22, others=5):
+    """Recording n is n + 1 millivolts throughout; so an example tells which it is."""
+    total = train + others
+    reads = []
+
+    def read(i):
+        reads.append(i)
+        signal = np.full((6, 2), i + 1.0)
+        if i == ZEROS:
+            signal[:] = 0
+        if i == GAPS:
+            signal[2, 0] = signal[3] = np.nan
+        return create_recording(signal, leads=("I", "II"), sampling_rate=400, id=f"r{i}")
+
+    dataset = Dataset(
+        name="test",
+        ids=np.array([f"r{i}" for i in range(total)]),
+        label_names=("AF",),
+        labels=np.arange(total, dtype=np.float32)[:, None] % 2,
+        split=np.array(["train"] * train + ["test"] * others),
+        read=read,
+    )
+    return dataset, reads
+
+
+def examples(**options):
+    return Examples(create_dataset()[0], CONTRACT, **options)
+
+
+def take(batches, steps):
+    return [next(batches) for _ in range(steps)]
+
+
+def recordings(batch):
+    """Which recordings a batch holds; the one of zeros has no other sign."""
+    found = batch["signal"].max(axis=(1, 2)).round().astype(int) - 1
+    return np.where(found < 0, ZEROS, found)
+
+
+def merge(parts):
+    """One step's parts as one batch, in the order of `index`."""
+    whole = {key: np.concatenate([part[key] for part in parts]) for key in parts[0]}
+    order = np.argsort(whole["index"])
+    return {key: value[order] for key, value in whole.items()}
+
+
+def assert_same(a, b):
+    assert a.keys() == b.keys()
+    for key in a:
+        np.testing.assert_array_equal(a[key], b[key], err_msg=key)
+
+
+def test_an_example_is_a_recording_in_the_contracts_form():
+    example = examples().read(7)
+    np.testing.assert_array_equal(example["signal"], np.pad(np.full((6, 2), 8.0), ((1, 1), (0, 0))))
+    np.testing.assert_array_equal(example["valid"], [False] + [True] * 6 + [False])
+    np.testing.assert_array_equal(example["label"], [1])
+    assert example["mask"]
+
+
+def test_a_recording_of_zeros_is_masked_and_listed():
+    source = examples()
+    assert not source.read(ZEROS)["mask"]
+    assert source.read(ZEROS + 1)["mask"]
+    assert source.dropped == {"r3"}
+
+
+def test_nan_is_counted_and_does_not_drop_a_recording():
+    source = examples()
+    example = source.read(GAPS)
+    source.read(GAPS)
+    assert example["mask"]
+    assert source.gaps == {"r5": 3}
+    assert source.dropped == set()
+    np.testing.assert_array_equal(example["signal"][3], [0, 6])
+    np.testing.assert_array_equal(example["valid"], [False, True, True, True, False, True, True, False])
+
+
+def test_a_cache_gives_identical_examples_and_reads_once():
+    (plain, plain_reads), (cached, cached_reads) = create_dataset(), create_dataset()
+    without, within = Examples(plain, CONTRACT), Examples(cached, CONTRACT, cache_gb=0.1)
+    for row in [0, ZEROS, GAPS, 0, ZEROS, GAPS]:
+        assert_same(without.read(row), within.read(row))
+    assert len(plain_reads) == 6
+    assert cached_reads == [0, ZEROS, GAPS]
+    assert (within.dropped, within.gaps) == (without.dropped, without.gaps)
+
+
+def test_a_cache_keeps_to_its_room():
+    dataset, reads = create_dataset()
+    source = Examples(dataset, CONTRACT, cache_gb=3.5 * 8 * (4 * 2 + 1) / 2**30)  # three and a half examples
+    for row in [0, 1, 2, 4, 6, 0, 1, 2, 4, 6]:
+        source.read(row)
+    assert reads == [0, 1, 2, 4, 6, 4, 6]
+
+
+def test_a_cached_stream_is_the_same_stream():
+    plain = TrainBatches(examples(), batch_size=4, seed=1)
+    cached = TrainBatches(examples(cache_gb=0.1), batch_size=4, seed=1)
+    for a, b in zip(take(plain, 15), take(cached, 15), strict=True):
+        assert_same(a, b)
+
+
+def test_a_batch_has_the_documented_arrays():
+    batch = next(TrainBatches(examples(), batch_size=4, seed=0))
+    found = {key: (value.shape, value.dtype.name) for key, value in batch.items()}
+    assert found == {
+        "signal": ((4, 8, 2), "float32"),
+        "valid": ((4, 8), "bool"),
+        "label": ((4, 1), "float32"),
+        "mask": ((4,), "bool"),
+        "index": ((4,), "int32"),
+    }
+    np.testing.assert_array_equal(np.sort(batch["index"]), np.arange(4))
+
+
+def test_label_and_mask_stay_with_their_signal():
+    for batch in take(TrainBatches(examples(), batch_size=4, seed=0), 11):
+        np.testing.assert_array_equal(batch["label"][:, 0], recordings(batch) % 2)
+        np.testing.assert_array_equal(batch["mask"], recordings(batch) != ZEROS)
+
+
+def test_an_epoch_visits_every_training_recording_once():
+    batches = TrainBatches(examples(), batch_size=2, seed=0)
+    orders = [np.concatenate([recordings(batch) for batch in take(batches, 11)]) for _ in range(3)]
+    for order in orders:
+        np.testing.assert_array_equal(np.sort(order), np.arange(22))
+    assert not np.array_equal(orders[0], orders[1])
+    assert not np.array_equal(orders[1], orders[2])
+    assert not np.array_equal(orders[0], np.arange(22))
+
+
+def test_a_batch_that_spans_two_epochs_is_full():
+    batches = TrainBatches(examples(), batch_size=8, seed=0)  # 22 recordings: the third batch spans
+    visits = np.concatenate([recordings(batch) for batch in take(batches, 11)])
+    assert len(visits) == 88
+    np.testing.assert_array_equal(np.bincount(visits), np.full(22, 4))
+
+
+def test_the_stream_is_a_function_of_the_seed():
+    first, again, other = (take(TrainBatches(examples(), batch_size=4, seed=seed), 6) for seed in (5, 5, 6))
+    for a, b in zip(first, again, strict=True):
+        assert_same(a, b)
+    assert any((recordings(a) != recordings(b)).any() for a, b in zip(first, other, strict=True))
+
+
+@pytest.mark.parametrize("threads", [1, 3])
+def test_the_stream_does_not_depend_on_the_number_of_threads(threads):
+    one = take(TrainBatches(examples(), batch_size=4, seed=5), 8)
+    for a, b in zip(one, take(TrainBatches(examples(), batch_size=4, seed=5, threads=threads), 8), strict=True):
+        assert_same(a, b)
+
+
+@pytest.mark.parametrize("processes", [2, 4])
+def test_any_number_of_processes_shares_the_same_global_batches(processes):
+    alone = TrainBatches(examples(), batch_size=8, seed=2)
+    group = [
+        TrainBatches(examples(), batch_size=8, seed=2, process_index=k, process_count=processes)
+        for k in range(processes)
+    ]
+    for _ in range(9):  # over the ends of three epochs
+        parts = [next(batches) for batches in group]
+        assert all(len(part["index"]) == 8 // processes for part in parts)
+        for k, part in enumerate(parts):
+            np.testing.assert_array_equal(part["index"] % processes, k)
+        assert_same(merge(parts), merge([next(alone)]))
+
+
+def test_a_batch_that_processes_do_not_divide_is_refused():
+    with pytest.raises(InputError, match="batch_size is 8, which 3 processes do not divide"):
+        TrainBatches(examples(), batch_size=8, seed=0, process_count=3)
+
+
+@pytest.mark.parametrize("processes", [1, 2])
+@pytest.mark.parametrize("stop", [0, 1, 7])
+def test_a_stream_continues_exactly_where_its_state_was_taken(processes, stop):
+    def batches():
+        return TrainBatches(examples(), batch_size=4, seed=9, process_index=processes - 1, process_count=processes)
+
+    running, resumed = batches(), batches()
+    take(running, stop)
+    state = json.loads(json.dumps(running.get_state()))
+    take(resumed, 3)
+    resumed.set_state(state)
+    for a, b in zip(take(running, 8), take(resumed, 8), strict=True):
+        assert_same(a, b)
+
+
+def test_ids_of_a_step_are_the_recordings_it_serves():
+    batches = TrainBatches(examples(), batch_size=8, seed=4)
+    for step in range(7):
+        batch = merge([next(batches)])
+        assert batches.ids(step) == [f"r{i}" for i in recordings(batch)]
+
+
+def test_ids_of_a_step_are_the_same_for_every_process():
+    one = TrainBatches(examples(), batch_size=8, seed=4)
+    other = TrainBatches(examples(), batch_size=8, seed=4, process_index=1, process_count=2)
+    assert one.ids(0) == other.ids(0)
+    assert one.ids(100) == other.ids(100)
+
+
+def test_fewer_recordings_than_a_batch_still_fill_it():
+    dataset, _ = create_dataset(train=3, others=0)
+    batch = next(TrainBatches(Examples(dataset, CONTRACT), batch_size=8, seed=0))
+    assert np.bincount(recordings(batch)[:6]).tolist() == [2, 2, 2]
+    assert len(batch["index"]) == 8
+
+
+def collect(**options):
+    rows = np.arange(22, 27)[::-1]
+    return rows, list(create_eval_batches(examples(), rows, batch_size=4, **options))
+
+
+def test_evaluation_goes_through_all_rows_once_and_in_order():
+    rows, batches = collect()
+    assert [len(batch["index"]) for batch in batches] == [4, 4]
+    whole = {key: np.concatenate([batch[key] for batch in batches]) for key in batches[0]}
+    np.testing.assert_array_equal(whole["index"], [0, 1, 2, 3, 4, -1, -1, -1])
+    np.testing.assert_array_equal(whole["mask"], [True] * 5 + [False] * 3)
+    np.testing.assert_array_equal(recordings({"signal": whole["signal"][:5]}), rows)
+    np.testing.assert_array_equal(whole["signal"][5:], 0)
+    assert not whole["valid"][5:].any()
+    assert np.isnan(whole["label"][5:]).all()
+
+
+@pytest.mark.parametrize("processes", [2, 4])
+def test_evaluation_on_several_processes_covers_the_same_rows(processes):
+    rows, alone = collect()
+    parts = [collect(process_index=k, process_count=processes)[1] for k in range(processes)]
+    assert {len(part) for part in parts} == {2}
+    for step, batch in enumerate(alone):
+        merged = merge([part[step] for part in parts])
+        assert_same({key: merged[key] for key in batch}, merge([batch]))
+
+
+def test_evaluation_of_whole_batches_needs_no_blank():
+    batches = list(create_eval_batches(examples(), np.arange(8), batch_size=4))
+    np.testing.assert_array_equal(np.concatenate([batch["index"] for batch in batches]), np.arange(8))
+    np.testing.assert_array_equal(np.concatenate([batch["mask"] for batch in batches]), np.arange(8) != ZEROS)
+
+
+def test_evaluation_of_nothing_is_no_batch():
+    assert list(create_eval_batches(examples(), np.arange(0), batch_size=4)) == []
+
+
+def test_a_recording_that_cannot_be_read_stops_the_stream_by_name():
+    dataset, _ = create_dataset()
+
+    def read(i):
+        raise InputError(f"r{i}.hea: no such file")
+
+    broken = Examples(Dataset("test", dataset.ids, ("AF",), dataset.labels, dataset.split, read), CONTRACT)
+    with pytest.raises(InputError, match=r"r\d+\.hea: no such file"):
+        next(TrainBatches(broken, batch_size=4, seed=0))
