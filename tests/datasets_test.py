@@ -592,7 +592,7 @@ def test_simulated_is_abnormal_where_any_of_the_six_is_there():
 
 
 def test_simulated_reads_no_files():
-    with pytest.raises(InputError, match="reads no files, but data.source is 'x'"):
+    with pytest.raises(InputError, match=r"reads no files, but data\.source is 'x'"):
         create("simulated", "x")
 
 

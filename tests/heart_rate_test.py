@@ -94,7 +94,7 @@ def test_real_sinus_rates_of_ptbxl_lie_where_their_label_says(shared):
 
 def test_real_sinus_rates_of_the_challenge_sets_mostly_lie_where_their_label_says(shared):
     folder = shared / "data" / "challenge2021"
-    rows = read_csv(folder / "labels_6class.csv")
+    rows = [row for row in read_csv(folder / "labels_6class.csv") if row["folder"] == "records"]
     slow, fast = (
         np.array([measure(folder / row["folder"] / row["record"]) for row in rows if row[name] == "1"])
         for name in ("SB", "ST")

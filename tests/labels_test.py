@@ -57,7 +57,7 @@ def test_anything_else_is_refused_with_its_line_and_value(bad):
 
 
 def test_the_message_shows_the_value_as_the_file_does():
-    with pytest.raises(InputError, match="holds '?2'?;"):
+    with pytest.raises(InputError, match=r"holds '?2'?;"):
         labels.parse_column(column("AF\n1\n2\n"), "exams.csv")
 
 

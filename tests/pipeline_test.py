@@ -243,7 +243,7 @@ def test_evaluation_goes_through_all_rows_once_and_in_order():
 
 @pytest.mark.parametrize("processes", [2, 4])
 def test_evaluation_on_several_processes_covers_the_same_rows(processes):
-    rows, alone = collect()
+    _, alone = collect()
     parts = [collect(process_index=k, process_count=processes)[1] for k in range(processes)]
     assert {len(part) for part in parts} == {2}
     for step, batch in enumerate(alone):

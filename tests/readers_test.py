@@ -1,7 +1,6 @@
 """Files as they are found, whole and broken."""
 
 import os
-import shutil
 
 import h5py
 import numpy as np
@@ -367,13 +366,13 @@ def test_a_challenge_record_in_mat_format_is_read(shared):
     np.testing.assert_allclose(wfdb_reader.read(path + ".mat").signal, expected, atol=1e-4)
 
 
-def test_early_challenge_headers_are_read_or_refused_by_name(shared, tmp_path):
-    folder = shutil.copytree(shared / "data" / "challenge2021" / "legacy_header", tmp_path / "legacy")
-    for source in readers.find(str(folder)):
-        try:
-            assert source.read().signal.shape == (5000, 12)
-        except InputError as error:
-            assert os.path.basename(source.name) in str(error)
+def test_early_challenge_headers_are_refused_by_name(shared):
+    """Their first field is the signal file, not the record."""
+    sources = readers.find(str(shared / "data" / "challenge2021" / "legacy_header"))
+    assert len(sources) == 16
+    for source in sources:
+        with pytest.raises(InputError, match=rf"{os.path.basename(source.name)}\.hea: not a readable WFDB record"):
+            source.read()
 
 
 def test_every_exam_of_a_real_code_file_is_read(shared):

@@ -125,7 +125,7 @@ def test_a_full_disk_ends_in_one_line_and_the_last_good_checkpoint_stays(tmp_pat
     last = stopped.stderr.strip().splitlines()[-1]
     assert last.startswith("error: ")
     assert "could not be written" in last
-    step = re.search(r"the one of step (\d+) is whole", last)[1]
+    step = re.search(r"the state of step (\d+) is whole", last)[1]
     done = run(tmp_path)
     assert f"Continuing from step {step} " in done.stdout
     assert_equal(tmp_path, reference)

@@ -35,7 +35,7 @@ class Checkpoints:
 
     def steps(self, kind: str) -> list[int]:
         """Steps of the finished checkpoints of a kind, oldest first."""
-        return sorted(self._managers[kind].all_steps())
+        return sorted(self._managers[kind].all_steps(read=True))
 
     def save(self, kind: str, step: int, tree: Any, records: Mapping[str, Any]) -> None:
         """Starts writing a checkpoint; a step that is there already is left alone.
@@ -50,7 +50,7 @@ class Checkpoints:
             InputError: when this or the previous one cannot be written (a full disk, say).
         """
         manager = self._managers[kind]
-        self._check(kind)
+        self._wait(BEST)  # a state speaks of the best network so far, so that one must be there before it
         if step in manager.all_steps():
             return
         needed = sum(leaf.nbytes for leaf in jax.tree.leaves(tree))
@@ -72,23 +72,20 @@ class Checkpoints:
         Raises:
             InputError: when something could not be written.
         """
-        for kind, manager in self._managers.items():
-            try:
-                manager.wait_until_finished()
-                manager.check_for_errors()
-            except _WRITE_ERRORS as error:
-                raise self._failure(kind, error) from error
+        for kind in self._managers:
+            self._wait(kind)
 
-    def _check(self, kind: str) -> None:
+    def _wait(self, kind: str) -> None:
         try:
+            self._managers[kind].wait_until_finished()
             self._managers[kind].check_for_errors()
         except _WRITE_ERRORS as error:
             raise self._failure(kind, error) from error
 
     def _failure(self, kind: str, error: Exception) -> InputError:
         reason = " ".join(str(error).split())[:300]
-        kept = self.steps(kind)
-        remains = f"the one of step {kept[-1]} is whole" if kept else "there is none yet"
+        kept = self.steps(LAST)
+        remains = f"the state of step {kept[-1]} is whole" if kept else "there is none yet"
         return InputError(
             f"{os.path.join(self._directory, kind)}: a checkpoint could not be written ({reason}); {remains}. "
             "Make room and start the same command again"
