@@ -5,10 +5,13 @@ import sys
 from collections.abc import Callable, Sequence
 
 from absl import app, flags, logging
+from ml_collections import config_flags
 from rich.console import Console
 
+from ecg_jax import config as config_lib
 from ecg_jax.errors import InputError
 
+DEFAULT_CONFIG = "configs/finetune.py"
 _TRACEBACK = flags.DEFINE_bool("traceback", False, "Show the traceback of an error that is usually one line.")
 
 
@@ -32,9 +35,28 @@ def run(main: Callable[[Sequence[str]], int | None]) -> None:
 
 def _parse(argv: Sequence[str]) -> list[str]:
     try:
-        return app.parse_flags_with_usage(list(argv))
-    except (AttributeError, KeyError, TypeError, ValueError, OSError) as error:
+        return flags.FLAGS(_complete(list(argv)))
+    except (flags.Error, AttributeError, KeyError, TypeError, ValueError, OSError) as error:
         sys.exit(_fail(error))
+
+
+def _complete(argv: list[str]) -> list[str]:
+    """Fills in the default of `--config` and the place of a configuration that ships; checks the keys that are set."""
+    if "config" not in flags.FLAGS:
+        return argv
+    has_config = False
+    for i, argument in enumerate(argv):
+        name, has_value, value = argument.partition("=")
+        name = name.lstrip("-") if argument.startswith("-") else ""
+        if name.startswith("config."):
+            config_lib.check_key(name)
+        elif name == "config":
+            has_config = True
+            if has_value:
+                argv[i] = f"--config={find_config(value)}"
+            elif i + 1 < len(argv):
+                argv[i + 1] = find_config(argv[i + 1])
+    return argv if has_config else [argv[0], f"--config={find_config(DEFAULT_CONFIG)}", *argv[1:]]
 
 
 def _fail(error: Exception) -> int:
@@ -52,19 +74,22 @@ def find_config(path: str) -> str:
     """Returns the file that `--config` names: as given, or the one of that name that ships with the package.
 
     Raises:
-        InputError: when neither exists, listing those that ship.
+        InputError: when there is neither, listing those that ship.
     """
     if os.path.isfile(path):
         return path
-    for folder in (
-        os.path.join(os.path.dirname(__file__), "configs"),
-        os.path.join(os.path.dirname(__file__), "..", "configs"),
-    ):
-        if os.path.isfile(shipped := os.path.join(folder, os.path.basename(path))):
-            return shipped
-        if os.path.isdir(folder):
-            known = sorted(name for name in os.listdir(folder) if name.endswith(".py") and not name.startswith("_"))
-            raise InputError(
-                f"--config={path}: no such file; shipped: {', '.join(f'configs/{name}' for name in known)}"
-            )
-    raise InputError(f"--config={path}: no such file")
+    here = os.path.dirname(os.path.abspath(__file__))
+    folders = (os.path.join(here, "configs"), os.path.join(os.path.dirname(here), "configs"))  # installed, checkout
+    shipped = {
+        name: os.path.join(folder, name) for folder in folders if os.path.isdir(folder) for name in os.listdir(folder)
+    }
+    name = os.path.basename(path)
+    if os.path.dirname(path) not in ("", "configs") or name not in shipped:
+        known = ", ".join(f"configs/{name}" for name in sorted(shipped) if name.endswith(".py"))
+        raise InputError(f"--config={path}: no such file; these ship: {known}")
+    return shipped[name]
+
+
+def config_name() -> str:
+    """Name of the configuration file in use, without folder and suffix."""
+    return os.path.splitext(os.path.basename(config_flags.get_config_filename(flags.FLAGS["config"])))[0]

@@ -109,14 +109,29 @@ def check(config: ConfigDict, name: str = "config") -> ConfigDict:
     return config
 
 
+def check_key(dotted: str) -> None:
+    """Refuses a key such as `config.optimizer.learning_rte` that no configuration has, naming those there are."""
+    name, *keys = dotted.split(".")
+    section: Any = create_default()
+    for key in keys:
+        if not isinstance(section, ConfigDict):
+            raise InputError(f"{name} is a value; it has no key {key}")
+        _require_known(key, section, name)
+        name, section = f"{name}.{key}", section[key]
+
+
+def _require_known(key: str, section: ConfigDict, name: str) -> None:
+    if key not in section:
+        close = difflib.get_close_matches(key, section, 1)
+        hint = f" (did you mean {close[0]}?)" if close else ""
+        raise InputError(f"{name}.{key} is unknown{hint}; {name} has: {', '.join(section)}")
+
+
 def _check_section(section: Any, default: ConfigDict, name: str) -> None:
     if not isinstance(section, ConfigDict):
         raise InputError(f"{name} is {section!r}; expected a section with {', '.join(default)}")
     for key in section:
-        if key not in default:
-            close = difflib.get_close_matches(key, default, 1)
-            hint = f" (did you mean {close[0]}?)" if close else ""
-            raise InputError(f"{name}.{key} is unknown{hint}; {name} has: {', '.join(default)}")
+        _require_known(key, default, name)
     for key, standard in default.items():
         if key not in section:
             raise InputError(f"{name}.{key} is missing; start from ecg_jax.config.create_default()")

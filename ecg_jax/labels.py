@@ -61,7 +61,8 @@ def parse_column(column: pd.Series, source: str) -> np.ndarray:
     """Reads a CSV column of labels.
 
     Args:
-        column: Values 0, 1, true, false (any case), or empty for unknown.
+        column: Values 0, 1, true, false (any case), or empty for unknown; its index counts
+            the file's rows from 0.
         source: File name for messages.
 
     Returns:
@@ -70,15 +71,15 @@ def parse_column(column: pd.Series, source: str) -> np.ndarray:
     Raises:
         InputError: naming the line (the header is line 1) and the value found.
     """
-    text = column.fillna("").astype(str).str.strip().str.lower()
-    states = text.map(_STATES)
-    bad = np.flatnonzero(~text.isin(list(_STATES)))
+    text = column.astype(object).where(column.notna(), "").astype(str).str.strip()
+    lower = text.str.lower()
+    bad = np.flatnonzero(~lower.isin(list(_STATES)))
     if bad.size:
         raise InputError(
-            f"{source}: line {bad[0] + 2}, column {column.name!r} holds {column.iloc[bad[0]]!r}; "
+            f"{source}: line {column.index[bad[0]] + 2}, column {column.name!r} holds {text.iloc[bad[0]]}; "
             f"a label is 0, 1 or empty for unknown ({bad.size} such value(s))"
         )
-    return states.to_numpy(np.float32)
+    return lower.map(_STATES).to_numpy(np.float32)
 
 
 def describe_prevalence(labels: np.ndarray, names: Sequence[str]) -> list[tuple[str, int, int]]:

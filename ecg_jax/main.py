@@ -1,6 +1,6 @@
 """Trains or fine-tunes what a configuration describes, and evaluates it.
 
-  python -m ecg_jax.main --config=configs/finetune.py
+  python -m ecg_jax.main --config=configs/finetune.py            (also without the flag)
   python -m ecg_jax.main --config=configs/finetune.py --config.data.dataset=ptbxl --config.data.source=DIR
   python -m ecg_jax.main --config=configs/reference.py --config.data.dataset=code15 --config.data.source=DIR
 
@@ -18,7 +18,7 @@ from ml_collections import config_flags
 from ecg_jax import cli
 
 _CONFIG = config_flags.DEFINE_config_file(
-    "config", None, "What to run: a file such as configs/finetune.py; its keys are flags too.", lock_config=True
+    "config", None, f"What to run; default {cli.DEFAULT_CONFIG}. Its keys are flags too.", lock_config=True
 )
 _WORKDIR = flags.DEFINE_string("workdir", None, "The run folder; default runs/ and the configuration's name.")
 
@@ -30,7 +30,7 @@ def main(argv: Sequence[str]) -> int:
     from ecg_jax.training import loop
 
     console = distributed.start(cli.create_console())
-    workdir = _WORKDIR.value or os.path.join("runs", os.path.splitext(os.path.basename(_CONFIG.config_filename))[0])
+    workdir = _WORKDIR.value or os.path.join("runs", cli.config_name())
     try:
         loop.train_and_evaluate(_CONFIG.value, workdir, console)
     except loop.Interrupted as stop:

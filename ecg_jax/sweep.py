@@ -15,7 +15,7 @@ from ml_collections import config_flags
 from ecg_jax import cli
 
 _CONFIG = config_flags.DEFINE_config_file(
-    "config", None, "What to start from: a file such as configs/finetune.py; its keys are flags too.", lock_config=True
+    "config", None, f"What to start from; default {cli.DEFAULT_CONFIG}. Its keys are flags too.", lock_config=True
 )
 _SPACE = flags.DEFINE_string("space", None, "A Python file that defines space().", required=True)
 _WORKDIR = flags.DEFINE_string("workdir", None, "Where the run folders and results.csv go.", required=True)

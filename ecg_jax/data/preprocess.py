@@ -32,11 +32,12 @@ def create_input(recording: Recording, contract: InputContract) -> tuple[np.ndar
         )
     signal, valid = _select_leads(recording, contract.leads)
     signal, valid = _resample(signal, valid, recording.sampling_rate, contract.sampling_rate)
-    if contract.normalization == "zscore":
-        signal = signal if recording.normalized else _zscore(signal, valid)
-    else:
+    signal, valid = _fit_length(signal, valid, contract.samples)
+    if contract.normalization == "none":
         signal = signal * np.float32(contract.units_per_millivolt)
-    return _fit_length(np.where(valid, signal, np.float32(0)), valid, contract.samples)
+    elif not recording.normalized:
+        signal = _zscore(signal, valid)
+    return np.where(valid, signal, np.float32(0)), valid
 
 
 def _select_leads(recording: Recording, leads: tuple[str, ...]) -> tuple[np.ndarray, np.ndarray]:
@@ -73,7 +74,11 @@ def _resample(signal: np.ndarray, valid: np.ndarray, rate_in: float, rate_out: f
     if ratio == 1:
         return signal, valid
     bridged = _bridge(signal, valid)
-    resampled = scipy.signal.resample_poly(bridged, ratio.numerator, ratio.denominator, axis=0, padtype="line")
+    level = bridged[:1]  # filtering without it keeps a flat lead flat
+    padtype = "line" if len(bridged) > 1 else "edge"
+    resampled = level + scipy.signal.resample_poly(
+        bridged - level, ratio.numerator, ratio.denominator, axis=0, padtype=padtype
+    )
     source = np.minimum(np.round(np.arange(len(resampled)) / float(ratio)).astype(int), len(signal) - 1)
     return resampled.astype(np.float32), valid[source]
 
@@ -92,9 +97,10 @@ def _bridge(signal: np.ndarray, valid: np.ndarray) -> np.ndarray:
 def _zscore(signal: np.ndarray, valid: np.ndarray) -> np.ndarray:
     """Zero mean and unit variance of each lead over its valid samples; a flat lead becomes 0."""
     count = np.maximum(valid.sum(axis=0), 1)
-    mean = np.where(valid, signal, 0).sum(axis=0) / count
-    deviation = np.sqrt((np.where(valid, signal - mean, 0) ** 2).sum(axis=0) / count)
-    return ((signal - mean) / np.where(deviation > 1e-6, deviation, np.inf)).astype(np.float32)
+    exact = np.where(valid, signal, 0).astype(np.float64)
+    mean = exact.sum(axis=0) / count
+    deviation = np.sqrt((np.where(valid, exact - mean, 0) ** 2).sum(axis=0) / count)
+    return ((exact - mean) / np.where(deviation > 1e-6, deviation, np.inf)).astype(np.float32)
 
 
 def _fit_length(signal: np.ndarray, valid: np.ndarray, samples: int) -> tuple[np.ndarray, np.ndarray]:

@@ -41,7 +41,6 @@ def parse_split_column(column: pd.Series, source: str) -> np.ndarray:
     values = column.astype(str).str.strip().str.lower().replace({"val": "validation", "valid": "validation"})
     bad = np.flatnonzero(~values.isin(SPLITS))
     if bad.size:
-        raise InputError(
-            f"{source}: line {bad[0] + 2}, column 'split' holds {column.iloc[bad[0]]!r}; expected {', '.join(SPLITS)}"
-        )
+        line, value = column.index[bad[0]] + 2, column.iloc[bad[0]]
+        raise InputError(f"{source}: line {line}, column 'split' holds {value!r}; expected {', '.join(SPLITS)}")
     return values.to_numpy(str)

@@ -20,8 +20,11 @@ def measure_heart_rate(signal: np.ndarray, sampling_rate: float) -> float:
         sampling_rate: Hz.
 
     Returns:
-        Beats per minute, 60 over the median interval; NaN with fewer than two beats.
+        Beats per minute, 60 over the median interval; NaN with fewer than two beats, less
+        than a second of signal, or a sampling rate too low to tell (50 Hz or less).
     """
+    if len(signal) < sampling_rate or sampling_rate <= 50:
+        return np.nan
     sos = scipy.signal.butter(2, (5.0, 20.0), "bandpass", fs=sampling_rate, output="sos")
     slope = np.diff(scipy.signal.sosfiltfilt(sos, signal, axis=0), axis=0)
     energy = np.convolve((slope**2).sum(axis=1), np.ones(round(0.12 * sampling_rate)), mode="same")

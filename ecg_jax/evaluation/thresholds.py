@@ -22,11 +22,12 @@ def choose_max_f1(labels: np.ndarray, probabilities: np.ndarray) -> list[float]:
 
 def _choose(label: np.ndarray, probability: np.ndarray) -> float:
     known = ~np.isnan(label)
-    truth, score = label[known] > 0.5, probability[known].astype(np.float64)
+    truth, score = label[known] > 0.5, probability[known]
     if not truth.any():
         return DEFAULT
     precision, recall, cuts = sk.precision_recall_curve(truth, score)
     f1 = 2 * precision * recall / np.maximum(precision + recall, 1e-12)
     best = cuts[int(np.argmax(f1[:-1]))]
     below = score[score < best]
-    return float((best + below.max()) / 2) if below.size else float(best)
+    midway = (best + below.max()) / 2 if below.size else best
+    return float(midway) if below.size and midway > below.max() else float(best)  # neighbours have no midway

@@ -1,12 +1,13 @@
 """A NumPy array [N, samples, leads] with a row-aligned CSV, and what it does not say itself declared."""
 
 import os
+import zipfile
 
 import numpy as np
 
 from ecg_jax import labels as label_lib
 from ecg_jax.data import splits
-from ecg_jax.data.datasets.dataset import Dataset, read_table
+from ecg_jax.data.datasets.dataset import Dataset, parse_text, read_table
 from ecg_jax.errors import InputError
 from ecg_jax.recording import LEADS, create_recording
 
@@ -52,11 +53,11 @@ def create(
         raise InputError(
             f"{csv}: {len(table)} rows against {len(array)} recordings in {source}; row i must label recording i"
         )
-    ids = (table["id"].astype(str) if "id" in table else table.index.astype(str)).to_numpy(str)
+    ids = parse_text(table["id"], csv) if "id" in table else np.arange(len(array)).astype(str)
     if "split" in table:
         split = splits.parse_split_column(table["split"], csv)
     else:
-        split = splits.split_by_patient(table["patient_id"].to_numpy() if "patient_id" in table else ids, seed)
+        split = splits.split_by_patient(parse_text(table["patient_id"], csv) if "patient_id" in table else ids, seed)
     return Dataset(
         name="arrays",
         ids=ids,
@@ -79,7 +80,7 @@ def _open(source: str, num_leads: int) -> np.ndarray:
         array = np.load(source, mmap_mode="r", allow_pickle=False)
     except FileNotFoundError as error:
         raise InputError(f"{source or 'data.source'}: no such .npy file; pass --config.data.source=FILE.npy") from error
-    except (OSError, ValueError, EOFError) as error:
+    except (OSError, ValueError, EOFError, zipfile.BadZipFile) as error:
         raise InputError(f"{source}: not a readable .npy array ({' '.join(str(error).split())})") from error
     if not isinstance(array, np.ndarray) or array.ndim != 3 or array.shape[2] != num_leads:
         raise InputError(f"{source}: shape {getattr(array, 'shape', '?')}; expected [N, samples, {num_leads}]")

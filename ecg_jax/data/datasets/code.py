@@ -53,9 +53,8 @@ def create(
     if "split" in table:
         split = splits.parse_split_column(table["split"], csv)
     else:
-        place = np.arange(len(ids)) / len(ids)
-        split = np.where(place >= 1 - validation_fraction, "validation", "train")
-        split = np.where((place >= 1 - validation_fraction - test_fraction) & (split == "train"), "test", split)
+        validation, test = (round(fraction * len(ids)) for fraction in (validation_fraction, test_fraction))
+        split = np.repeat(["train", "test", "validation"], [len(ids) - validation - test, test, validation])
     return Dataset(
         name="code",
         ids=ids,

@@ -11,7 +11,7 @@ import numpy as np
 
 from ecg_jax import labels as label_lib
 from ecg_jax.data import splits
-from ecg_jax.data.datasets.dataset import Dataset, read_table, require_folder
+from ecg_jax.data.datasets.dataset import Dataset, parse_integers, parse_text, read_table, require_folder
 from ecg_jax.data.readers import code_hdf5
 from ecg_jax.errors import InputError
 
@@ -30,12 +30,13 @@ def create(*, source: str, labels: tuple[str, ...], seed: int) -> Dataset:
     folder = require_folder("code15", source)
     csv = os.path.join(folder, "exams.csv")
     table = read_table(csv, ("exam_id", "patient_id", "trace_file"))
-    here = {name: os.path.isfile(os.path.join(folder, str(name))) for name in table["trace_file"].unique()}
+    files = np.unique(parse_text(table["trace_file"], csv))
+    here = {str(name): os.path.isfile(os.path.join(folder, name)) for name in files}
     if not any(here.values()):
         raise InputError(
             f"{csv}: none of its files is in {folder}, the first {next(iter(here))}; download at least one part"
         )
-    listed = table[table["trace_file"].map(here)]
+    listed = table[table["trace_file"].str.strip().map(here)]
     rows = {}  # (file, exam) -> row
     degenerate = 0
     for name in sorted(name for name, present in here.items() if present):
@@ -43,18 +44,18 @@ def create(*, source: str, labels: tuple[str, ...], seed: int) -> Dataset:
             degenerate += int(exam == 0)
             if exam != 0:
                 rows[name, int(exam)] = row
-    keys = list(zip(listed["trace_file"], listed["exam_id"].astype(int), strict=True))
+    keys = list(zip(listed["trace_file"].str.strip(), parse_integers(listed["exam_id"], csv), strict=True))
     found = np.array([key in rows for key in keys])
     if not found.any():
         raise InputError(
             f"{csv}: none of its {len(keys)} exam_id is in the files it names; is it the CSV that belongs to them?"
         )
-    table = listed[found].reset_index(drop=True)
+    table = listed[found]
     places = [(os.path.join(folder, key[0]), rows[key]) for key in keys if key in rows]
     derived = {}
     if label_lib.ABNORMAL in labels and "normal_ecg" in table:
         derived[label_lib.ABNORMAL] = 1 - label_lib.parse_column(table["normal_ecg"], csv)
-    ids = table["exam_id"].astype(int).astype(str).to_numpy(str)
+    ids = parse_integers(table["exam_id"], csv).astype(str)
     notes = []
     if not all(here.values()):
         notes.append(
@@ -70,7 +71,7 @@ def create(*, source: str, labels: tuple[str, ...], seed: int) -> Dataset:
         ids=ids,
         label_names=labels,
         labels=label_lib.select(labels, derived, table, csv),
-        split=splits.split_by_patient(table["patient_id"].to_numpy(), seed),
+        split=splits.split_by_patient(parse_text(table["patient_id"], csv), seed),
         read=lambda i: code_hdf5.read(*places[i], id=str(ids[i])),
         notes=tuple(notes),
     )

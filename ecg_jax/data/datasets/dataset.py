@@ -49,17 +49,22 @@ class Dataset:
 
 
 def read_table(path: str, required: tuple[str, ...] = ()) -> pd.DataFrame:
-    """Reads a CSV whole, columns untouched.
+    """Reads a CSV as text, so that `007` stays what it is.
+
+    Returns:
+        Every column as str, NaN where empty. The index counts the file's rows from 0, past
+        blank lines, which are left out: a row's line is its index + 2.
 
     Raises:
         InputError: when it is missing, empty, not a CSV, or lacks a required column.
     """
     try:
-        table = pd.read_csv(path, encoding="utf-8-sig", low_memory=False)
+        table = pd.read_csv(path, encoding="utf-8-sig", dtype=str, skip_blank_lines=False)
     except FileNotFoundError as error:
         raise InputError(f"{path}: no such file") from error
     except (OSError, ValueError, pd.errors.ParserError) as error:
         raise InputError(f"{path}: not a readable CSV ({' '.join(str(error).split())})") from error
+    table = table.dropna(how="all")
     table.columns = [str(column).strip() for column in table.columns]
     missing = [column for column in required if column not in table.columns]
     if missing:
@@ -67,6 +72,24 @@ def read_table(path: str, required: tuple[str, ...] = ()) -> pd.DataFrame:
     if table.empty:
         raise InputError(f"{path}: no rows")
     return table
+
+
+def parse_text(column: pd.Series, source: str) -> np.ndarray:
+    """A column's values as `[N]` str; an empty one raises `InputError` with its line."""
+    empty = np.flatnonzero(column.isna())
+    if empty.size:
+        raise InputError(f"{source}: line {column.index[empty[0]] + 2}, column {column.name!r} is empty")
+    return column.str.strip().to_numpy(str)
+
+
+def parse_integers(column: pd.Series, source: str) -> np.ndarray:
+    """A column's values as `[N]` int64 (`12` or `12.0`); any other raises `InputError` with its line."""
+    numbers = pd.to_numeric(column, errors="coerce")
+    bad = np.flatnonzero(numbers.isna() | (numbers != numbers.round()))
+    if bad.size:
+        line, value = column.index[bad[0]] + 2, column.iloc[bad[0]]
+        raise InputError(f"{source}: line {line}, column {column.name!r} holds {value!r}; expected a whole number")
+    return numbers.to_numpy(np.int64)
 
 
 def require_folder(name: str, source: str) -> str:

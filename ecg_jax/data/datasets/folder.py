@@ -5,7 +5,7 @@ import os
 
 from ecg_jax import labels as label_lib
 from ecg_jax.data import splits
-from ecg_jax.data.datasets.dataset import Dataset, read_table
+from ecg_jax.data.datasets.dataset import Dataset, parse_text, read_table
 from ecg_jax.data.readers import wfdb
 from ecg_jax.errors import InputError
 
@@ -28,7 +28,7 @@ def create(*, source: str, labels: tuple[str, ...], seed: int) -> Dataset:
     csv = _find_csv(source)
     table = read_table(csv, ("path",))
     base = os.path.dirname(os.path.abspath(csv))
-    names = table["path"].astype(str)
+    names = parse_text(table["path"], csv)
     paths = [
         os.path.join(base, os.path.splitext(name)[0] if name.endswith((".hea", ".dat", ".mat")) else name)
         for name in names
@@ -36,11 +36,11 @@ def create(*, source: str, labels: tuple[str, ...], seed: int) -> Dataset:
     absent = [path for path in paths if not os.path.isfile(path + ".hea")]
     if absent:
         raise InputError(f"{csv}: {len(absent)} of its {len(paths)} records are not there, the first {absent[0]}.hea")
-    ids = table.get("id", names).astype(str).to_numpy(str)
+    ids = parse_text(table["id"], csv) if "id" in table else names
     if "split" in table:
         split = splits.parse_split_column(table["split"], csv)
     else:
-        split = splits.split_by_patient(table["patient_id"].to_numpy() if "patient_id" in table else ids, seed)
+        split = splits.split_by_patient(parse_text(table["patient_id"], csv) if "patient_id" in table else ids, seed)
     return Dataset(
         name="folder",
         ids=ids,

@@ -11,7 +11,7 @@ import numpy as np
 import pandas as pd
 
 from ecg_jax import labels as label_lib
-from ecg_jax.data.datasets.dataset import Dataset, read_table, require_folder
+from ecg_jax.data.datasets.dataset import Dataset, parse_integers, parse_text, read_table, require_folder
 from ecg_jax.data.readers import wfdb
 from ecg_jax.errors import InputError
 
@@ -39,20 +39,24 @@ def create(*, source: str, labels: tuple[str, ...], seed: int, sampling_rate: in
     csv = os.path.join(folder, "ptbxl_database.csv")
     column = _FILE_COLUMN[sampling_rate]
     table = read_table(csv, ("ecg_id", "scp_codes", "strat_fold", column))
-    paths = [os.path.join(folder, name) for name in table[column]]
+    paths = [os.path.join(folder, name) for name in parse_text(table[column], csv)]
     absent = [path for path in paths if not os.path.isfile(path + ".hea")]
     if absent:
         raise InputError(
             f"{csv}: {len(absent)} of its {len(paths)} records are not there, the first {absent[0]}.hea; "
             "download them, or try --config.data.ptbxl.sampling_rate=100 (or 500)"
         )
-    statements = [_parse_statements(text, csv, line) for line, text in enumerate(table["scp_codes"], start=2)]
+    parse_text(table["scp_codes"], csv)
+    statements = [_parse_statements(text, csv, row + 2) for row, text in table["scp_codes"].items()]
     columns = {name: _has(statements, code) for name, code in SIX_STATEMENTS.items()}
     if label_lib.ABNORMAL in labels:
         columns[label_lib.ABNORMAL] = _abnormal(statements, os.path.join(folder, "scp_statements.csv"))
     columns |= {code: _has(statements, code) for code in sorted(set().union(*statements))}
-    ids = table["ecg_id"].astype(int).astype(str).to_numpy(str)
-    fold = table["strat_fold"].to_numpy()
+    ids = parse_integers(table["ecg_id"], csv).astype(str)
+    fold = parse_integers(table["strat_fold"], csv)
+    if (strange := np.flatnonzero((fold < 1) | (fold > 10))).size:
+        line = table.index[strange[0]] + 2
+        raise InputError(f"{csv}: line {line}, column 'strat_fold' holds {fold[strange[0]]}; folds are 1 to 10")
     return Dataset(
         name="ptbxl",
         ids=ids,

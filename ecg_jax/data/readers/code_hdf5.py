@@ -21,15 +21,24 @@ CODE_UNITS_PER_MILLIVOLT = 2.0
 _lock = threading.Lock()
 
 
+_DAMAGE = (OSError, ValueError, IndexError, KeyError, TypeError, RuntimeError)  # what h5py raises on a damaged file
+
+
 def read_ids(path: str) -> np.ndarray:
-    """Returns the exams' ids, `[N]` int64; without `exam_id` in the file, the row numbers."""
+    """Returns the exams' ids, `[N]` int64; without `exam_id` in the file, the row numbers.
+
+    Raises:
+        InputError: when the file is missing, damaged or of another layout.
+    """
     file = _open(path)
-    with _lock:
-        if "exam_id" not in file:
-            return np.arange(len(file["tracings"]))
-        ids = np.asarray(file["exam_id"]).reshape(-1).astype(np.int64)
-    if len(ids) != len(file["tracings"]):
-        raise InputError(f"{path}: {len(ids)} exam_id against {len(file['tracings'])} tracings; they must pair up")
+    try:
+        with _lock:
+            count = len(file["tracings"])
+            ids = np.asarray(file["exam_id"]).reshape(-1).astype(np.int64) if "exam_id" in file else np.arange(count)
+    except _DAMAGE as error:
+        raise InputError(f"{path}: exam_id cannot be read ({' '.join(str(error).split())})") from error
+    if len(ids) != count:
+        raise InputError(f"{path}: {len(ids)} exam_id against {count} tracings; they must pair up")
     return ids
 
 
@@ -42,8 +51,10 @@ def read(path: str, row: int, id: str | None = None) -> Recording:
     file = _open(path)
     try:
         with _lock:
+            if not 0 <= row < len(file["tracings"]):
+                raise IndexError(f"it has {len(file['tracings'])} rows")
             tracing = np.asarray(file["tracings"][row], np.float32)
-    except (OSError, ValueError, IndexError) as error:
+    except _DAMAGE as error:
         raise InputError(f"{path}: row {row} cannot be read ({' '.join(str(error).split())})") from error
     padding = ~np.any(tracing != 0, axis=1)
     active = np.flatnonzero(~padding)
@@ -64,12 +75,13 @@ def read(path: str, row: int, id: str | None = None) -> Recording:
 def _open(path: str) -> h5py.File:
     try:
         file = h5py.File(path, "r")
+        tracings = file.get("tracings")
+        is_array = isinstance(tracings, h5py.Dataset)
+        found = tracings.shape if is_array else f"keys {', '.join(file) or 'none'}"
     except (FileNotFoundError, IsADirectoryError) as error:
         raise InputError(f"{path}: no such HDF5 file") from error
-    except OSError as error:
+    except _DAMAGE as error:
         raise InputError(f"{path}: not a readable HDF5 file ({' '.join(str(error).split())})") from error
-    tracings = file.get("tracings")
-    if not isinstance(tracings, h5py.Dataset) or tracings.ndim != 3 or tracings.shape[2] != len(LEADS):
-        found = tracings.shape if isinstance(tracings, h5py.Dataset) else f"keys {', '.join(file) or 'none'}"
+    if not is_array or len(found) != 3 or found[2] != len(LEADS):
         raise InputError(f"{path}: expected `tracings` of shape [N, samples, 12], found {found}")
     return file

@@ -32,6 +32,8 @@ def read(path: str, id: str | None = None) -> Recording:
         raise InputError(f"{stem}.hea: not a readable WFDB record ({_one_line(error)})") from error
     if record.p_signal is None:
         raise InputError(f"{stem}.hea: the record holds no signal")
+    if any(name is None for name in record.sig_name):
+        raise InputError(f"{stem}.hea: signal without a description; each must name its lead")
     units = [(unit or "mV").strip().lower() for unit in record.units]
     unknown = sorted(set(units) - set(_MILLIVOLTS))
     if unknown:
