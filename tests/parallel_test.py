@@ -27,7 +27,8 @@ def run_layout(name: str, x64: bool, folder: Path) -> list[dict[str, np.ndarray]
         port = probe.getsockname()[1]
     running = []
     for index in range(processes):
-        env = os.environ | {"JAX_PLATFORMS": "cpu", "XLA_FLAGS": f"--xla_force_host_platform_device_count={devices}"}
+        count = f"--xla_force_host_platform_device_count={devices}"
+        env = os.environ | {"XLA_FLAGS": f"{os.environ['XLA_FLAGS']} {count}"}
         if processes > 1:
             env |= {
                 "JAX_COORDINATOR_ADDRESS": f"127.0.0.1:{port}",

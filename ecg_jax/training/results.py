@@ -53,7 +53,7 @@ def write(setup: Setup, predicted: Predicted, *, best_step: int, console: Consol
         run_folder.write_json(os.path.join(setup.workdir, run_folder.RESULT), result)
         tables.print_scores(scores, f"Test split, best checkpoint (step {best_step})", console)
         console.print(
-            "Thresholds maximize F1 on validation; 'rate only' is the AUROC of a baseline that knows the heart rate alone"
+            "Thresholds maximize F1 on validation; 'rate only': AUROC of a baseline that knows the heart rate alone"
         )
         _report_losses(setup, console)
         console.print(f"Written: {', '.join(written)}")

@@ -24,7 +24,7 @@ def create_pretrain_config(config: ConfigDict) -> ConfigDict:
     settings = config.pretrain
     pretrain = config_lib.create_default()
     pretrain.seed = config.seed
-    pretrain.contract = config.contract
+    pretrain.contract.update(**config.contract)
     pretrain.data.cache_gb = config.data.cache_gb
     pretrain.data.threads = config.data.threads
     pretrain.data.simulated.update(train=settings.recordings, validation=256, test=256)
@@ -33,7 +33,7 @@ def create_pretrain_config(config: ConfigDict) -> ConfigDict:
     pretrain.schedule.update(name="one_cycle", warmup_fraction=0.25)
     pretrain.early_stopping.patience = 0
     pretrain.train.update(batch_size=settings.batch_size, steps=settings.steps, eval_every=max(1, settings.steps // 2))
-    pretrain.parallel = config.parallel
+    pretrain.parallel.update(**config.parallel)
     return config_lib.check(pretrain)
 
 

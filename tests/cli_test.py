@@ -1,0 +1,396 @@
+"""The command lines, run as a user runs them."""
+
+import csv
+import functools
+import json
+import math
+import operator
+import os
+import shutil
+import subprocess
+import sys
+import venv
+from pathlib import Path
+
+import h5py
+import numpy as np
+import pandas as pd
+import pytest
+import wfdb
+
+from ecg_jax.recording import LEADS
+
+ROOT = Path(__file__).parents[1]
+TINY = [
+    f"--config={ROOT / 'configs' / 'smoke.py'}",
+    "--config.contract.samples=1024",
+    "--config.train.batch_size=8",
+    "--config.train.steps=4",
+    "--config.train.eval_every=2",
+]
+COLUMNS = ["label", "n", "positives", "auroc", "average_precision", "f1", "threshold"]
+
+
+def call(module: str, *arguments: str, cwd: Path | None = None, python: str = sys.executable):
+    command = [python, "-m", f"ecg_jax.{module}", *map(str, arguments)]
+    return subprocess.run(command, capture_output=True, text=True, cwd=cwd, env=os.environ, timeout=500)
+
+
+def assert_one_line(done, *parts: str) -> None:
+    """Bad input: exit status 1, one line on stderr, no traceback."""
+    assert done.returncode == 1, done.stdout + done.stderr
+    assert done.stderr.startswith("error: ")
+    assert len(done.stderr.strip().splitlines()) == 1, done.stderr
+    assert all(part in done.stderr for part in parts), done.stderr
+
+
+def write_wfdb(folder: Path, name: str, signal: np.ndarray, leads=LEADS, rate: float = 400) -> None:
+    folder.mkdir(exist_ok=True, parents=True)
+    count = len(leads)
+    wfdb.wrsamp(
+        name, fs=rate, units=["mV"] * count, sig_name=list(leads), p_signal=signal, fmt=["16"] * count,
+        adc_gain=[1000.0] * count, baseline=[0] * count, write_dir=str(folder),
+    )  # fmt: skip
+
+
+def noise(seed: int = 0, samples: int = 1000) -> np.ndarray:
+    return np.random.default_rng(seed).normal(0, 0.3, (samples, 12))
+
+
+@pytest.fixture(scope="module")
+def run_dir(tmp_path_factory) -> Path:
+    """A finished run."""
+    workdir = tmp_path_factory.mktemp("run")
+    done = call("main", *TINY, f"--workdir={workdir}")
+    assert done.returncode == 0, done.stderr
+    (workdir / "stdout.txt").write_text(done.stdout)
+    return workdir
+
+
+@pytest.mark.slow
+def test_a_run_says_what_it_does_and_leaves_its_folder(run_dir):
+    said = (run_dir / "stdout.txt").read_text()
+    for words in (
+        "Device: ",
+        "Data: simulated",
+        "trainable",
+        "frozen",
+        "ECG/s",
+        "left",
+        "Next: python -m ecg_jax.predict",
+    ):
+        assert words in said
+    for name in ("config.json", "contract.json", "split.json", "environment.json", "thresholds.json", "result.json"):
+        assert json.loads((run_dir / name).read_text())
+    assert (run_dir / "evaluation" / "learning_curve.png").stat().st_size > 10_000
+    assert list((run_dir / "tensorboard").glob("events.out.tfevents.*"))
+    kinds = {json.loads(line)["kind"] for line in (run_dir / "metrics.jsonl").read_text().splitlines()}
+    assert kinds == {"train", "validation"}
+
+
+@pytest.mark.slow
+def test_scores_are_those_of_the_predictions_at_the_thresholds(run_dir):
+    scores = pd.read_csv(run_dir / "evaluation" / "scores.csv").set_index("label")
+    assert [*scores.index] == ["1dAVb", "RBBB", "LBBB", "SB", "AF", "ST", "macro"]
+    assert set(COLUMNS) <= {"label", *scores.columns}
+    predictions = pd.read_csv(run_dir / "predictions.csv")
+    test = predictions[predictions["split"] == "test"]
+    thresholds = json.loads((run_dir / "thresholds.json").read_text())
+    for label, threshold in thresholds.items():
+        truth, called = test[f"{label}_true"] == 1, test[label] >= threshold
+        assert scores.loc[label, "positives"] == truth.sum()
+        if truth.any():
+            f1 = 2 * (truth & called).sum() / (truth.sum() + called.sum())
+            assert scores.loc[label, "f1"] == pytest.approx(f1)
+            pairs = np.subtract.outer(test[label][truth].to_numpy(), test[label][~truth].to_numpy())
+            auroc = ((pairs > 0) + 0.5 * (pairs == 0)).mean()
+            assert scores.loc[label, "auroc"] == pytest.approx(auroc)
+    assert scores.loc["macro", "auroc"] == pytest.approx(scores["auroc"].drop("macro").mean())
+
+
+@pytest.mark.slow
+def test_predict_reads_records_folders_and_hdf5_and_lists_bad_files(run_dir, tmp_path):
+    write_wfdb(tmp_path / "ecgs" / "deep", "good", noise())
+    write_wfdb(tmp_path / "ecgs", "silent", np.zeros((1000, 12)))
+    gap = noise(1)
+    gap[100:110, 3] = np.nan
+    write_wfdb(tmp_path / "ecgs", "gap", gap)
+    write_wfdb(tmp_path / "ecgs", "limbless", noise()[:, 6:], LEADS[6:])
+    write_wfdb(tmp_path / "ecgs", "cut", noise())
+    os.truncate(tmp_path / "ecgs" / "cut.dat", 3000)
+    with h5py.File(tmp_path / "exams.hdf5", "w") as file:
+        file["tracings"] = np.stack([noise(2, 4096), noise(3, 4096)]).astype(np.float32)
+        file["exam_id"] = [11, 12]
+    output = tmp_path / "predictions.csv"
+    done = call(
+        "predict", f"--model={run_dir}", f"--output={output}", tmp_path / "ecgs", tmp_path / "exams.hdf5", "/nowhere"
+    )
+    assert done.returncode == 2, done.stderr
+    rows = list(csv.DictReader(output.open()))
+    assert [*rows[0]] == [
+        "recording",
+        *(n + s for s in ("", "_raw") for n in ("1dAVb", "RBBB", "LBBB", "SB", "AF", "ST")),
+        "quality",
+    ]
+    found = {Path(row["recording"]).name: row for row in rows}
+    assert set(found) == {"good", "silent", "gap", "exams.hdf5:11", "exams.hdf5:12"}
+    assert found["silent"]["AF"] == ""
+    assert found["silent"]["quality"] == "no signal"
+    assert found["gap"]["quality"] == "10 samples masked"
+    assert all(0 < float(found[name]["AF"]) < 1 for name in ("good", "gap", "exams.hdf5:11"))
+    for words in ("limbless", "cut.hea", "/nowhere", "3 could not be read"):
+        assert words in done.stdout
+
+
+@pytest.mark.slow
+def test_predict_agrees_with_what_the_run_predicted_for_the_same_ecg(run_dir, tmp_path):
+    from ecg_jax.data.datasets import simulated
+
+    config = json.loads((run_dir / "config.json").read_text())["data"]
+    dataset = simulated.create(source="", labels=("AF",), seed=config["seed"], **config["simulated"])
+    predictions = pd.read_csv(run_dir / "predictions.csv").set_index("recording")
+    row = dataset.indices("test")[0]
+    with h5py.File(tmp_path / "one.hdf5", "w") as file:
+        file["tracings"] = dataset.read(row).signal[None] * 2
+    call("predict", f"--model={run_dir}", f"--output={tmp_path / 'out.csv'}", tmp_path / "one.hdf5")
+    assert pd.read_csv(tmp_path / "out.csv")["AF"][0] == pytest.approx(
+        predictions.loc[dataset.ids[row], "AF"], rel=1e-4
+    )
+
+
+@pytest.mark.slow
+def test_predict_from_a_keras_file_states_what_it_assumes(tmp_path):
+    from keras_import_test import create_layers, write
+
+    model = write(tmp_path / "model", create_layers(), "keras2")
+    write_wfdb(tmp_path, "ecg", noise())
+    done = call("predict", f"--model={model}", f"--output={tmp_path / 'out.csv'}", tmp_path / "ecg")
+    assert done.returncode == 0, done.stderr
+    assert "states no input contract" in done.stdout
+    assert "2 units per mV" in done.stdout
+    other = call(
+        "predict", f"--model={model}", "--units_per_millivolt=1", f"--output={tmp_path / 'other.csv'}", tmp_path / "ecg"
+    )
+    assert other.returncode == 0
+    assert pd.read_csv(tmp_path / "out.csv")["AF"][0] != pd.read_csv(tmp_path / "other.csv")["AF"][0]
+
+
+@pytest.mark.slow
+def test_fine_tuning_starts_from_a_run_and_from_a_keras_file_with_frozen_leaves(run_dir, tmp_path):
+    from keras_import_test import create_layers, write
+
+    from ecg_jax.inference.model import load_model
+    from ecg_jax.models import weights as weights_lib
+
+    tuned = [
+        *TINY,
+        "--config.data.labels=abnormal",
+        "--config.model.head=transfer",
+        "--config.freeze.first_keras_layers=5",
+    ]
+    tuned += ["--config.init.exclude=('head','trunk/unit4/norm2')"]
+    done = call("main", *tuned, f"--config.init.weights={run_dir}", f"--workdir={tmp_path / 'tuned'}")
+    assert done.returncode == 0, done.stderr
+    before, after = (weights_lib.flatten(load_model(str(path)).variables) for path in (run_dir, tmp_path / "tuned"))
+    same = {p for p in set(before) & set(after) if before[p].tobytes() == after[p].tobytes()}
+    assert same == {
+        *(f"params/trunk/stem/{leaf}" for leaf in ("conv/kernel", "norm/scale", "norm/bias")),
+        *(f"batch_stats/trunk/stem/norm/{leaf}" for leaf in ("mean", "var")),
+        "params/trunk/unit1/conv1/kernel",
+    }
+    model = write(tmp_path / "model", create_layers(), "keras3")
+    refused = call("main", *tuned, f"--config.init.weights={model}", f"--workdir={tmp_path / 'refused'}")
+    assert_one_line(refused, "of another shape", "trunk/stem/conv/kernel (16, 12, 16) here, (16, 12, 4) there")
+
+
+@pytest.mark.slow
+def test_a_sweep_runs_every_point_once_and_ranks_by_validation(tmp_path):
+    space = tmp_path / "space.py"
+    space.write_text("def space():\n    return {'optimizer.learning_rate': [1e-3, 1e-2], 'seed': [0]}\n")
+    arguments = [*TINY, "--config.train.steps=2", f"--space={space}", f"--workdir={tmp_path / 'sweep'}"]
+    done = call("sweep", *arguments)
+    assert done.returncode == 0, done.stderr
+    table = pd.read_csv(tmp_path / "sweep" / "results.csv")
+    assert [*table["rank"]] == [1, 2]
+    assert sorted(table["optimizer.learning_rate"]) == [1e-3, 1e-2]
+    assert table["validation loss"].is_monotonic_increasing
+    assert all((Path(folder) / "result.json").exists() for folder in table["run"])
+    again = call("sweep", *arguments)
+    assert again.stdout.count("Finished before") == 2
+    assert "ECG/s" not in again.stdout
+    space.write_text("def space():\n    return {'optimizer.rate': [1e-3]}\n")
+    assert_one_line(call("sweep", *arguments), "unknown key(s) optimizer.rate", "optimizer.learning_rate")
+
+
+@pytest.mark.parametrize(
+    "flags, parts",
+    [
+        (["--config.optimizer.learning_rte=1"], ["config.optimizer.learning_rte", "learning_rate", "weight_decay"]),
+        (["--config.seed=abc"], ["config.seed", "abc"]),
+        (["--config=configs/nope.py"], ["configs/nope.py", "configs/finetune.py"]),
+        (["--config.data.dataset=ptb"], ["ptb", "ptbxl"]),
+        (["--config.data.dataset=ptbxl", "--config.data.source=/nowhere"], ["/nowhere", "--config.data.source"]),
+        (["--config.data.labels=amyloidosis"], ["amyloidosis", "1dAVb"]),
+        (["--config.checkpoint.monitor=accuracy"], ["accuracy", "auroc"]),
+        (["--config.init.weights=/nowhere.h5"], ["/nowhere.h5"]),
+        (["--workdir=/proc/run"], ["/proc/run", "--workdir"]),
+    ],
+)
+def test_a_bad_setting_ends_in_one_line(flags, parts, tmp_path):
+    assert_one_line(call("main", *TINY, f"--workdir={tmp_path / 'run'}", *flags), *parts)
+
+
+def test_traceback_shows_where_an_error_came_from(tmp_path):
+    done = call("main", *TINY, f"--workdir={tmp_path}", "--config.data.dataset=ptb", "--traceback")
+    assert done.returncode == 1
+    assert "Traceback" in done.stderr
+    assert "data.dataset is 'ptb'" in done.stderr
+
+
+@pytest.mark.slow
+def test_a_non_finite_loss_names_the_step_and_the_recordings_and_keeps_the_last_checkpoint(tmp_path):
+    flags = [*TINY, "--config.train.steps=30", "--config.train.log_every=1", "--config.optimizer.name=sgd"]
+    done = call(
+        "main",
+        *flags,
+        "--config.optimizer.learning_rate=1.0",
+        "--config.optimizer.momentum=1e4",
+        f"--workdir={tmp_path}",
+    )
+    assert_one_line(done, "the loss of step", "is not finite", "train-0000", "The last good checkpoint stays")
+    kept = [int(path.name) for path in (tmp_path / "checkpoints" / "last").iterdir() if path.name.isdigit()]
+    assert kept
+    assert max(kept) <= int(done.stderr.split("the loss of step ")[1].split()[0])
+
+
+@pytest.mark.parametrize("module", ["main", "predict", "sweep"])
+def test_help_teaches(module):
+    done = call(module, "--help")
+    assert ("python -m ecg_jax." in done.stdout and "--config" in done.stdout) or "--model" in done.stdout
+    assert "Traceback" not in done.stderr
+
+
+def test_importing_the_package_is_cheap():
+    code = "import sys, ecg_jax; print([m for m in ('jax', 'tensorflow', 'torch', 'pandas') if m in sys.modules])"
+    assert subprocess.run([sys.executable, "-c", code], capture_output=True, text=True).stdout.strip() == "[]"
+
+
+@pytest.mark.parametrize("module", ["main", "predict", "sweep"])
+def test_no_command_imports_tensorflow_or_torch(module):
+    code = (
+        f"import sys; from ecg_jax import {module}; from ecg_jax.training import loop; "
+        "from ecg_jax.inference import predictor; from ecg_jax.sweeps import grid; "
+        "print([m for m in ('tensorflow', 'torch', 'keras') if m in sys.modules])"
+    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, env=os.environ)
+    assert done.stdout.strip() == "[]", done.stderr
+
+
+def positives(path: Path, label: str, split: str) -> int:
+    table = pd.read_csv(path / "predictions.csv")
+    return int((table[table["split"] == split][f"{label}_true"] == 1).sum())
+
+
+REAL = [*TINY, "--config.contract.samples=4096", "--config.train.steps=2"]
+
+
+@pytest.mark.slow
+def test_real_ptbxl_trains_and_evaluates(shared, tmp_path):
+    source = shared / "data" / "ptbxl"
+    done = call("main", *REAL, "--config.data.dataset=ptbxl", f"--config.data.source={source}", f"--workdir={tmp_path}")
+    assert done.returncode == 0, done.stderr
+    table = pd.read_csv(source / "ptbxl_database.csv")
+    test = table[table["strat_fold"] == 10]
+    split = json.loads((tmp_path / "split.json").read_text())["summary"]
+    assert (split["train"], split["test"]) == ((table["strat_fold"] <= 8).sum(), len(test))
+    for label, code in (("AF", "AFIB"), ("SB", "SBRAD")):
+        assert positives(tmp_path, label, "test") == test["scp_codes"].str.contains(f"'{code}'").sum()
+    predictions = pd.read_csv(tmp_path / "predictions.csv")
+    assert np.isfinite(predictions["AF"]).all()
+    assert sorted(predictions[predictions["split"] == "test"]["recording"]) == sorted(test["ecg_id"])
+
+
+@pytest.mark.slow
+def test_real_code15_trains_and_evaluates(shared, tmp_path):
+    source = shared / "data" / "code15"
+    flags = ["--config.data.dataset=code15", f"--config.data.source={source}", "--config.data.labels=abnormal"]
+    done = call("main", *REAL, *flags, f"--workdir={tmp_path}")
+    assert done.returncode == 0, done.stderr
+    exams = pd.read_csv(source / "exams.csv")
+    split = json.loads((tmp_path / "split.json").read_text())
+    assert sorted(functools.reduce(operator.iadd, split["recordings"].values(), [])) == sorted(
+        exams["exam_id"].astype(str)
+    )
+    assert "1 degenerate" in done.stdout
+    scores = pd.read_csv(tmp_path / "evaluation" / "scores.csv").set_index("label")
+    assert scores.loc["abnormal", "n"] == split["summary"]["test"]
+
+
+@pytest.mark.slow
+def test_a_real_folder_with_a_csv_trains_and_evaluates_and_drops_what_is_empty(shared, tmp_path):
+    names = pd.read_csv(shared / "data" / "ludb" / "labels_6class.csv").head(30)
+    table = pd.DataFrame({"path": [str(shared / "data" / "ludb" / "data" / str(n)) for n in names["record"]]})
+    table["my_label"] = names["SB"]
+    table["split"] = ["train"] * 14 + ["validation"] * 8 + ["test"] * 8
+    table.loc[0, "my_label"] = None
+    write_wfdb(tmp_path, "silent", np.zeros((1000, 12)))
+    table.loc[len(table)] = [str(tmp_path / "silent"), 0, "test"]
+    table.to_csv(tmp_path / "mine.csv", index=False)
+    flags = [
+        "--config.data.dataset=folder",
+        f"--config.data.source={tmp_path / 'mine.csv'}",
+        "--config.data.labels=my_label",
+    ]
+    done = call("main", *REAL, *flags, f"--workdir={tmp_path / 'run'}")
+    assert done.returncode == 0, done.stderr
+    assert "Dropped, all zeros: 1 recording(s)" in done.stdout
+    scores = pd.read_csv(tmp_path / "run" / "evaluation" / "scores.csv").set_index("label")
+    assert (scores.loc["my_label", "n"], scores.loc["my_label", "positives"]) == (8, names["SB"][22:30].sum())
+    assert positives(tmp_path / "run", "my_label", "validation") == names["SB"][14:22].sum()
+
+
+@pytest.mark.slow
+def test_a_file_that_breaks_in_training_ends_in_one_line_with_the_state_kept(shared, tmp_path):
+    for i in range(24):
+        write_wfdb(tmp_path / "ecgs", f"r{i}", noise(i))
+    table = pd.DataFrame({"path": [f"ecgs/r{i}" for i in range(24)], "y": [i % 2 for i in range(24)]})
+    table["split"] = ["train"] * 8 + ["validation"] * 8 + ["test"] * 8
+    table.to_csv(tmp_path / "mine.csv", index=False)
+    os.truncate(tmp_path / "ecgs" / "r3.dat", 100)
+    flags = ["--config.data.dataset=folder", f"--config.data.source={tmp_path / 'mine.csv'}", "--config.data.labels=y"]
+    assert_one_line(call("main", *TINY, *flags, f"--workdir={tmp_path / 'run'}"), "r3.hea")
+
+
+@pytest.mark.slow
+def test_a_wheel_runs_in_another_environment_outside_the_checkout(tmp_path):
+    source = tmp_path / "source"
+    shutil.copytree(
+        ROOT, source, ignore=shutil.ignore_patterns(".git", "build", "*.egg-info", "__pycache__", "runs", ".*")
+    )
+    subprocess.run(
+        [sys.executable, "-m", "build", "--wheel", "--outdir", tmp_path / "dist", source],
+        check=True,
+        capture_output=True,
+    )
+    environment = tmp_path / "environment"
+    venv.create(environment, with_pip=True)
+    python = str(environment / "bin" / "python")
+    (wheel,) = (tmp_path / "dist").glob("*.whl")
+    subprocess.run([python, "-m", "pip", "install", "--no-deps", "-q", wheel], check=True, capture_output=True)
+    site = subprocess.run(
+        [python, "-c", "import sysconfig; print(sysconfig.get_path('purelib'))"], capture_output=True, text=True
+    ).stdout.strip()
+    dependencies = Path(np.__file__).parents[1]  # installed already; only the package itself is new there
+    (Path(site) / "dependencies.pth").write_text(f"{dependencies}\n")
+    where = subprocess.run(
+        [python, "-c", "import ecg_jax; print(ecg_jax.__file__)"], capture_output=True, text=True, cwd=tmp_path
+    )
+    assert where.stdout.startswith(str(environment))
+    elsewhere = tmp_path / "elsewhere"
+    elsewhere.mkdir()
+    done = call("main", "--config=configs/smoke.py", *TINY[1:], cwd=elsewhere, python=python)
+    assert done.returncode == 0, done.stderr
+    write_wfdb(elsewhere, "ecg", noise())
+    done = call("predict", "--model=runs/smoke", "ecg.hea", cwd=elsewhere, python=python)
+    assert done.returncode == 0, done.stderr
+    assert math.isfinite(pd.read_csv(elsewhere / "predictions.csv")["AF"][0])

@@ -1,0 +1,167 @@
+"""Every configuration builds; every key is read by something; nothing else is accepted."""
+
+import importlib.util
+import os
+from collections.abc import Mapping
+from pathlib import Path
+
+import jax
+import jax.numpy as jnp
+import pytest
+from ml_collections import ConfigDict
+from rich.console import Console
+
+from ecg_jax import config as config_lib
+from ecg_jax import labels, models
+from ecg_jax.contract import InputContract
+from ecg_jax.data import datasets
+from ecg_jax.errors import InputError
+from ecg_jax.runtime import run_folder
+from ecg_jax.training import augment, loop, losses, optimizers, setup, state, steps, transfer
+
+CONFIGS = sorted((Path(__file__).parents[1] / "configs").glob("*.py"))
+
+
+def load(path: Path) -> ConfigDict:
+    spec = importlib.util.spec_from_file_location(path.stem, path)
+    module = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(module)
+    return module.get_config()
+
+
+def test_the_configurations_are_those_the_documentation_names():
+    assert [path.stem for path in CONFIGS] == ["binary", "default", "finetune", "reference", "smoke"]
+
+
+@pytest.mark.parametrize("path", CONFIGS, ids=lambda path: path.stem)
+def test_every_configuration_builds_and_steps_under_eval_shape(path):
+    config = config_lib.check(load(path))
+    contract = InputContract.from_dict(config.contract)
+    num_labels = len(labels.resolve(config.data.labels))
+    network = setup.create_network(config, num_labels)
+    variables = models.shapes(network, contract.shape)
+    trainable = transfer.create_trainable_mask(variables["params"], **config.freeze)
+    schedule = optimizers.create_schedule(**config.schedule, learning_rate=config.optimizer.learning_rate, steps=100)
+    tx = optimizers.create(**dict(config.optimizer) | {"learning_rate": schedule}, trainable=trainable)
+    step = steps.create_train_step(
+        network,
+        tx=tx,
+        trainable=trainable,
+        loss_fn=losses.create(**config.loss, num_labels=num_labels),
+        augment=augment.create(**config.augment),
+        ema_decay=config.train.ema_decay,
+    )
+    size = config.train.batch_size
+    batch = {
+        "signal": jax.ShapeDtypeStruct((size, *contract.shape), jnp.float32),
+        "valid": jax.ShapeDtypeStruct((size, contract.samples), bool),
+        "label": jax.ShapeDtypeStruct((size, num_labels), jnp.float32),
+        "mask": jax.ShapeDtypeStruct((size,), bool),
+        "index": jax.ShapeDtypeStruct((size,), jnp.int32),
+    }
+
+    def first_step(variables, batch):
+        initial = state.create(variables, tx=tx, seed=0, ema_decay=config.train.ema_decay)
+        return initial, step(initial, batch)
+
+    before, after = jax.eval_shape(first_step, variables, batch)
+    assert jax.tree.map(lambda leaf: (leaf.shape, leaf.dtype), before) == jax.tree.map(
+        lambda leaf: (leaf.shape, leaf.dtype), after
+    )
+
+
+class Recorder(Mapping):
+    """A section of a configuration that remembers which of its values were read."""
+
+    def __init__(self, section: ConfigDict, prefix: str, read: set[str]) -> None:
+        self.__dict__.update(section=section, prefix=prefix, read=read)
+
+    def __getitem__(self, key):
+        value = self.section[key]
+        if isinstance(value, ConfigDict):
+            return Recorder(value, f"{self.prefix}{key}.", self.read)
+        self.read.add(self.prefix + key)
+        return value
+
+    __getattr__ = __getitem__
+
+    def __iter__(self):
+        return iter(self.section)
+
+    def __len__(self):
+        return len(self.section)
+
+
+@pytest.mark.slow
+def test_every_key_is_read_by_a_run(tmp_path, monkeypatch):
+    config = load(Path(__file__).parents[1] / "configs" / "smoke.py")
+    config.contract.samples = 256
+    config.model.head = "transfer"
+    config.init.update(weights="pretrain", exclude=("head", "trunk/unit4/norm2"))
+    config.pretrain.update(recordings=16, steps=1, batch_size=16)
+    config.train.update(steps=0, epochs=1.0, eval_every=2, log_every=1)
+    config.plateau.update(patience=1, min_delta=10.0)
+    assert set(dict(config_lib.flatten(config))) == set(dict(config_lib.flatten(config_lib.create_default())))
+    monkeypatch.setattr(config_lib, "check", lambda config: config)  # these two read everything, to compare it
+    monkeypatch.setattr(run_folder, "claim", lambda workdir, config, split, labels: os.makedirs(workdir, exist_ok=True))
+    read: set[str] = set()
+    recorder = Recorder(config, "", read)
+    (tmp_path / "pretraining").mkdir()
+    run_folder.write_json(str(tmp_path / "pretraining" / "contract.json"), InputContract(samples=256).to_dict())
+    loop.train_and_evaluate(recorder, str(tmp_path), Console(quiet=True))
+    for name in datasets.DATASETS:  # each with its own options
+        config.data.dataset = name
+        if name != "simulated":
+            with pytest.raises(InputError):
+                setup.open_examples(recorder, InputContract())
+    assert {key for key, _ in config_lib.flatten(config)} - read == set()
+
+
+@pytest.mark.parametrize(
+    "change, message",
+    [
+        (lambda c: c.update(lr=1.0), r"config.lr is unknown; config has: .*optimizer"),
+        (
+            lambda c: c.loss.update(focal=1.0),
+            r"config.loss.focal is unknown .*focal_gamma.*; config.loss has: focal_gamma, label",
+        ),
+        (lambda c: c.train.__delattr__("epochs"), r"config.train.epochs is missing"),
+        (lambda c: c.__setattr__("loss", 3), r"config.loss is 3; expected a section with focal_gamma"),
+    ],
+)
+def test_an_unknown_or_missing_key_is_refused_naming_the_known_ones(change, message):
+    config = config_lib.create_default()
+    with config.ignore_type():
+        change(config)
+    with pytest.raises(InputError, match=message):
+        config_lib.check(config)
+
+
+@pytest.mark.parametrize(
+    "key, value", [("seed", 1.5), ("seed", True), ("train.epochs", "3"), ("init.exclude", "head"), ("data.source", 3)]
+)
+def test_a_wrong_type_is_refused(key, value):
+    config = config_lib.override(config_lib.create_default(), {key: value})
+    with pytest.raises(InputError, match=f"config.{key} is"):
+        config_lib.check(config)
+
+
+def test_an_integer_serves_as_a_number():
+    config_lib.check(config_lib.override(config_lib.create_default(), {"train.epochs": 3}))
+
+
+@pytest.mark.parametrize("path", CONFIGS, ids=lambda path: path.stem)
+def test_a_configuration_survives_json(path):
+    config = load(path)
+    again = config_lib.from_dict(config_lib.to_dict(config))
+    assert again.to_dict() == config.to_dict()
+    assert config_lib.fingerprint(again) == config_lib.fingerprint(config)
+
+
+def test_fingerprints_and_differences_see_every_change():
+    before = config_lib.create_default()
+    after = config_lib.override(before, {"optimizer.learning_rate": 0.5})
+    assert config_lib.fingerprint(before) != config_lib.fingerprint(after)
+    found = config_lib.differences(config_lib.to_dict(before), config_lib.to_dict(after))
+    assert found == ["optimizer.learning_rate: 0.001 there, 0.5 here"]
+    assert before.optimizer.learning_rate == 1e-3
