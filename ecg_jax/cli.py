@@ -23,6 +23,9 @@ def run(main: Callable[[Sequence[str]], int | None]) -> None:
             logging.set_verbosity(logging.FATAL)
         try:
             return main(argv) or 0
+        except KeyboardInterrupt:
+            print("Interrupted.", file=sys.stderr)
+            return 130
         except InputError as error:
             if _TRACEBACK.value:
                 raise

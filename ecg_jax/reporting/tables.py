@@ -6,7 +6,7 @@ import pandas as pd
 from rich.console import Console
 from rich.table import Table
 
-_HEADINGS = {"auroc": "AUROC", "average_precision": "avg. prec.", "f1": "F1"}
+_HEADINGS = {"auroc": "AUROC", "auroc_rate_only": "rate only", "average_precision": "avg. prec.", "f1": "F1"}
 
 
 def print_scores(scores: pd.DataFrame, title: str, console: Console) -> None:

@@ -10,6 +10,7 @@ from typing import Any
 
 import jax
 import numpy as np
+import scipy.special
 from ml_collections import ConfigDict
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
@@ -119,18 +120,23 @@ def _train(setup: Setup, state: TrainState, checkpoints: checkpoint.Checkpoints,
     try:
         with preemption.catch_signals() as request, _progress(console) as bar:
             task = bar.add_task("training", total=setup.total_steps, completed=step)
-            clock, clock_step = time.monotonic(), step
+            if step < setup.total_steps and not progression.is_stopped:
+                console.print("Compiling; the first step takes a while")
+            clock, clock_step = None, step
             while step < setup.total_steps and not progression.is_stopped:
                 state = setup.train_step(state, setup.parallel.shard(next(batches)))
                 step += 1
                 bar.update(task, completed=step)
+                if clock is None:  # the first step compiles: time what comes after it
+                    jax.block_until_ready(state.step)
+                    clock, clock_step = time.monotonic(), step
                 evaluates = _is_due(step, setup.eval_every, setup.total_steps)
                 saves = _is_due(step, setup.checkpoint_every, setup.total_steps)
                 if evaluates or _is_due(step, config.train.log_every, setup.total_steps):
                     values = _read_window(setup, state, batches)
                     state = state.replace(window=setup.parallel.replicate(Window.empty()))
-                    seconds = time.monotonic() - clock
-                    values["ecg_per_s"] = (step - clock_step) * config.train.batch_size / seconds
+                    if step > clock_step:
+                        values["ecg_per_s"] = (step - clock_step) * config.train.batch_size / (time.monotonic() - clock)
                     _report(setup, writer, step, values, console)
                 if evaluates:
                     state, progression = _evaluate(setup, state, progression, step, checkpoints, writer, console)
@@ -199,13 +205,11 @@ def _check_finite(setup: Setup, state: TrainState, batches: pipeline.TrainBatche
 def _report(setup: Setup, writer: MetricWriter | None, step: int, values: dict[str, float], console: Console) -> None:
     if writer:
         writer.write(step, "train", values)
-    rate = values["ecg_per_s"]
-    left = (setup.total_steps - step) * setup.config.train.batch_size / rate
-    console.print(
-        f"step {step:>6}/{setup.total_steps}  loss {values['loss']:.4f}  "
-        f"learning rate {values['learning_rate']:.2e}  {rate:6.1f} ECG/s  "
-        f"{int(left) // 60}:{int(left) % 60:02d} left"
-    )
+    line = f"step {step:>6}/{setup.total_steps}  loss {values['loss']:.4f}  learning rate {values['learning_rate']:.2e}"
+    if rate := values.get("ecg_per_s"):
+        left = int((setup.total_steps - step) * setup.config.train.batch_size / rate)
+        line += f"  {rate:6.1f} ECG/s  {left // 60}:{left % 60:02d} left"
+    console.print(line)
 
 
 def _evaluate(
@@ -285,9 +289,16 @@ def predict(
         for batch in batches:
             logits, index, mask = map(np.asarray, setup.eval_step(variables, setup.parallel.shard(batch)))
             real = index >= 0
-            probabilities[index[real]] = 1 / (1 + np.exp(-logits[real].astype(np.float64)))
+            probabilities[index[real]] = scipy.special.expit(logits[real].astype(np.float64))
             has_signal[index[real]] = mask[real]
             bar.advance(task, int(real.sum()))
+    bad = rows[has_signal & ~np.isfinite(probabilities).all(axis=1)]
+    if bad.size:
+        ids = ", ".join(map(str, setup.examples.dataset.ids[bad[:8]]))
+        raise InputError(
+            f"{title}: the network's output is not finite for {bad.size} recording(s) ({ids}); the last good "
+            f"checkpoint stays in {os.path.join(setup.workdir, run_folder.CHECKPOINTS)}; lower config.optimizer.learning_rate"
+        )
     return probabilities, has_signal
 
 

@@ -47,9 +47,9 @@ def write(setup: Setup, predicted: Predicted, *, best_step: int, console: Consol
         "test": metrics.compute_summary(labels["test"], probabilities["test"]),
     }
     if jax.process_index() == 0:
-        written = _write_files(setup, predicted, rows, dict(zip(names, chosen, strict=True)), scores, best_step)
         baseline = _score_baseline(setup, labels["test"], rows["test"][predicted["test"][1]])
-        scores.insert(scores.columns.get_loc("auroc") + 1, "rate only", baseline)
+        scores.insert(scores.columns.get_loc("auroc") + 1, "auroc_rate_only", baseline)
+        written = _write_files(setup, predicted, rows, dict(zip(names, chosen, strict=True)), scores, best_step)
         run_folder.write_json(os.path.join(setup.workdir, run_folder.RESULT), result)
         tables.print_scores(scores, f"Test split, best checkpoint (step {best_step})", console)
         console.print(
