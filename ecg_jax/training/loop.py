@@ -295,9 +295,10 @@ def predict(
     bad = rows[has_signal & ~np.isfinite(probabilities).all(axis=1)]
     if bad.size:
         ids = ", ".join(map(str, setup.examples.dataset.ids[bad[:8]]))
+        folder = os.path.join(setup.workdir, run_folder.CHECKPOINTS)
         raise InputError(
             f"{title}: the network's output is not finite for {bad.size} recording(s) ({ids}); the last good "
-            f"checkpoint stays in {os.path.join(setup.workdir, run_folder.CHECKPOINTS)}; lower config.optimizer.learning_rate"
+            f"checkpoint stays in {folder}; lower config.optimizer.learning_rate"
         )
     return probabilities, has_signal
 
