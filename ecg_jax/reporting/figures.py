@@ -40,7 +40,8 @@ def write_learning_curve(lines: Sequence[Mapping[str, Any]], best_step: int, ste
         right.plot(
             *series("validation", "average_precision"), "s-", color=ORANGE, ms=3, label="average precision, macro"
         )
-        right.set(xlabel="step", ylabel="validation score")
+        lowest = min([0.5, *series("validation", "auroc")[1], *series("validation", "average_precision")[1]])
+        right.set(xlabel="step", ylabel="validation score", ylim=(lowest, 1.01))
         for axes in (left, right):
             axes.axvline(best_step, color=GREEN, lw=1, ls="--", label=f"best (step {best_step})")
             axes.legend()
