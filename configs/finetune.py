@@ -22,7 +22,6 @@ def get_config() -> ConfigDict:
     config.data.simulated.update(train=2000, validation=400, test=1000)
     config.model.update(name="narrow", head="transfer")
     config.init.weights = "pretrain"
-    config.init.exclude = ("head", "trunk/unit4/norm2")  # layers 46 to 50 are not used
     config.freeze.first_keras_layers = 5
     config.optimizer.update(name="adamw", learning_rate=1e-3, weight_decay=1e-4)
     config.schedule.update(name="cosine", warmup_fraction=0.05)

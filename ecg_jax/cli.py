@@ -26,6 +26,10 @@ def run(main: Callable[[Sequence[str]], int | None]) -> None:
         except KeyboardInterrupt:
             print("Interrupted.", file=sys.stderr)
             return 130
+        except OSError as error:
+            if _TRACEBACK.value:
+                raise
+            return _fail(f"{error.filename or 'a file'}: {error.strerror or error}; what was written before stays")
         except InputError as error:
             if _TRACEBACK.value:
                 raise
@@ -62,7 +66,7 @@ def _complete(argv: list[str]) -> list[str]:
     return argv if has_config else [argv[0], f"--config={find_config(DEFAULT_CONFIG)}", *argv[1:]]
 
 
-def _fail(error: Exception) -> int:
+def _fail(error: object) -> int:
     print(f"error: {' '.join(str(error).split())}", file=sys.stderr)
     return 1
 
@@ -91,6 +95,12 @@ def find_config(path: str) -> str:
         known = ", ".join(f"configs/{name}" for name in sorted(shipped) if name.endswith(".py"))
         raise InputError(f"--config={path}: no such file; these ship: {known}")
     return shipped[name]
+
+
+def refuse_arguments(argv: Sequence[str]) -> None:
+    """Raises `InputError` on an argument that is no flag."""
+    if len(argv) > 1:
+        raise InputError(f"unexpected argument {argv[1]!r}; settings are flags, as --config.seed=3")
 
 
 def config_name() -> str:

@@ -15,6 +15,26 @@ from ml_collections import ConfigDict
 from ecg_jax.errors import InputError
 from ecg_jax.recording import LEADS
 
+_AT_LEAST = {
+    **dict.fromkeys(("seed", "data.seed", "data.threads", "data.cache_gb", "train.steps", "train.eval_every"), 0),
+    **dict.fromkeys(
+        ("checkpoint.every", "plateau.patience", "plateau.min_learning_rate", "early_stopping.patience"), 0
+    ),
+    **dict.fromkeys(("train.log_every", "train.batch_size"), 1),
+    **dict.fromkeys(("pretrain.recordings", "pretrain.steps", "pretrain.batch_size"), 1),
+}
+_BELOW_ONE = (
+    "model.dropout_rate",
+    "model.transfer.dropout_rate",
+    "train.ema_decay",
+    "plateau.factor",
+)  # and at least 0
+_ELEMENTS = {  # of tuples
+    **dict.fromkeys(("contract.leads", "init.exclude", "freeze.patterns"), str),
+    **dict.fromkeys(("conv_filters", "conv_kernel_sizes", "dense_widths"), int),
+    "loss.positive_weight": int | float,
+}
+
 
 def create_default() -> ConfigDict:
     """Returns the base configuration: the reference network from scratch on simulated ECGs."""
@@ -85,7 +105,7 @@ def create_default() -> ConfigDict:
                 "steps": 0,
                 "eval_every": 0,  # in steps; 0 is once per epoch
                 "log_every": 20,
-                "ema_decay": 0.0,
+                "ema_decay": 0.0,  # of averaged weights and BatchNorm statistics, which then evaluate
             },
             "checkpoint": {
                 "every": 0,  # in steps; 0 is at every evaluation
@@ -103,9 +123,21 @@ def check(config: ConfigDict, name: str = "config") -> ConfigDict:
         The configuration.
 
     Raises:
-        InputError: on an unknown key (naming the known ones), a missing one, or a wrong type.
+        InputError: on an unknown key (naming the known ones), a missing one, a wrong type or
+            a number out of range.
     """
     _check_section(config, create_default(), name)
+    for key, value in flatten(config):
+        if isinstance(value, tuple | list):
+            wanted = _ELEMENTS.get(key) or _ELEMENTS[key.rsplit(".", 1)[-1]]
+            if not all(isinstance(item, wanted) for item in value):
+                raise InputError(
+                    f"{name}.{key} is {tuple(value)}; each item must be {getattr(wanted, '__name__', wanted)}"
+                )
+        elif key in _AT_LEAST and value < _AT_LEAST[key]:
+            raise InputError(f"{name}.{key} is {value}; it must be at least {_AT_LEAST[key]}")
+        elif key in _BELOW_ONE and not 0 <= value < 1:
+            raise InputError(f"{name}.{key} is {value}; it must be at least 0 and below 1")
     return config
 
 

@@ -20,17 +20,19 @@ from ecg_jax import cli
 _CONFIG = config_flags.DEFINE_config_file(
     "config", None, f"What to run; default {cli.DEFAULT_CONFIG}. Its keys are flags too.", lock_config=True
 )
-_WORKDIR = flags.DEFINE_string("workdir", None, "The run folder; default runs/ and the configuration's name.")
+_WORKDIR = flags.DEFINE_string(
+    "workdir", None, "The run folder; default runs/ and the configuration's name, with the data set's."
+)
 
 
 def main(argv: Sequence[str]) -> int:
     """Runs a configuration; see the module's docstring."""
-    del argv
+    cli.refuse_arguments(argv)
     from ecg_jax.runtime import distributed
     from ecg_jax.training import loop
 
     console = distributed.start(cli.create_console())
-    workdir = _WORKDIR.value or os.path.join("runs", cli.config_name())
+    workdir = _WORKDIR.value or os.path.join("runs", _default_name())
     try:
         loop.train_and_evaluate(_CONFIG.value, workdir, console)
     except loop.Interrupted as stop:
@@ -38,6 +40,12 @@ def main(argv: Sequence[str]) -> int:
         return 130
     console.print(f"Next: python -m ecg_jax.predict --model={workdir} --output=predictions.csv PATH_OF_YOUR_ECGS")
     return 0
+
+
+def _default_name() -> str:
+    """The configuration's name, and the data set's where it is not the embedded one."""
+    dataset = _CONFIG.value.data.dataset
+    return cli.config_name() + ("" if dataset == "simulated" else f"-{dataset}")
 
 
 if __name__ == "__main__":

@@ -37,8 +37,8 @@ def main(argv: Sequence[str]) -> int:
     if len(argv) < 2:
         raise InputError("no recordings named; add the path of a WFDB record, an HDF5 file or a folder")
     folder = os.path.dirname(os.path.abspath(_OUTPUT.value))
-    if not os.access(folder, os.W_OK):
-        raise InputError(f"--output={_OUTPUT.value}: {folder} is not a folder that can be written to")
+    if not os.access(folder, os.W_OK) or os.path.isdir(_OUTPUT.value):
+        raise InputError(f"--output={_OUTPUT.value}: not a file that can be written")
     model = load_model(_MODEL.value, leads=tuple(_LEADS.value or ()) or None, units_per_millivolt=_UNITS.value)
     for note in model.notes:
         console.print(f"Model: {note}")
@@ -48,6 +48,7 @@ def main(argv: Sequence[str]) -> int:
             sources += readers.find(path)
         except InputError as error:
             problems.append(str(error))
+    sources = list({source.name: source for source in sources}.values())  # a record's .hea and .dat are one
     console.print(f"Predicting {', '.join(model.label_names)} for {len(sources)} recording(s)")
 
     predictions = predictor.predict(model, sources, batch_size=_BATCH_SIZE.value)

@@ -8,6 +8,7 @@ import numpy as np
 
 from ecg_jax.errors import InputError
 
+LOWEST_RATE, HIGHEST_RATE = 1, 100_000  # Hz
 LEADS = ("I", "II", "III", "aVR", "aVL", "aVF", "V1", "V2", "V3", "V4", "V5", "V6")
 
 # Every limb lead as a combination of leads I and II: Einthoven's law (III = II - I)
@@ -77,7 +78,7 @@ def create_recording(
     Args:
         signal: `[samples, leads]` of any real dtype; NaN and infinity become invalid.
         leads: One name per column, in any usual spelling.
-        sampling_rate: Hz, positive.
+        sampling_rate: Hz, from `LOWEST_RATE` to `HIGHEST_RATE`.
         id: Name used in messages and in results.
         millivolts_per_unit: What one unit of `signal` is in mV; one number or one per lead.
         valid: `[samples, leads]` bool of samples known to be invalid beforehand.
@@ -96,8 +97,8 @@ def create_recording(
         raise InputError(
             f"{id}: duplicate lead(s) {', '.join(duplicated)} among {', '.join(names)}; each lead may stand once"
         )
-    if not (np.isfinite(sampling_rate) and sampling_rate > 0):
-        raise InputError(f"{id}: sampling rate {sampling_rate} Hz; it must be positive")
+    if not LOWEST_RATE <= sampling_rate <= HIGHEST_RATE:
+        raise InputError(f"{id}: sampling rate {sampling_rate} Hz; an ECG has {LOWEST_RATE} to {HIGHEST_RATE} Hz")
     signal = np.asarray(signal, np.float32) * np.asarray(millivolts_per_unit, np.float32)
     finite = np.isfinite(signal)
     valid = finite if valid is None else finite & valid

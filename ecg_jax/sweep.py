@@ -23,7 +23,7 @@ _WORKDIR = flags.DEFINE_string("workdir", None, "Where the run folders and resul
 
 def main(argv: Sequence[str]) -> int:
     """Runs a grid; see the module's docstring."""
-    del argv
+    cli.refuse_arguments(argv)
     from ecg_jax import config as config_lib
     from ecg_jax.reporting import tables
     from ecg_jax.sweeps import grid, space

@@ -188,7 +188,6 @@ def test_fine_tuning_starts_from_a_run_and_from_a_keras_file_with_frozen_leaves(
         "--config.model.head=transfer",
         "--config.freeze.first_keras_layers=5",
     ]
-    tuned += ["--config.init.exclude=('head','trunk/unit4/norm2')"]
     done = call("main", *tuned, f"--config.init.weights={run_dir}", f"--workdir={tmp_path / 'tuned'}")
     assert done.returncode == 0, done.stderr
     before, after = (weights_lib.flatten(load_model(str(path)).variables) for path in (run_dir, tmp_path / "tuned"))
@@ -201,6 +200,34 @@ def test_fine_tuning_starts_from_a_run_and_from_a_keras_file_with_frozen_leaves(
     model = write(tmp_path / "model", create_layers(), "keras3")
     refused = call("main", *tuned, f"--config.init.weights={model}", f"--workdir={tmp_path / 'refused'}")
     assert_one_line(refused, "of another shape", "trunk/stem/conv/kernel (16, 12, 16) here, (16, 12, 4) there")
+
+
+@pytest.mark.slow
+def test_a_trunk_cut_earlier_starts_from_the_same_run(run_dir, tmp_path):
+    flags = ["--config.model.head=transfer", "--config.model.transfer.cut=23", f"--config.init.weights={run_dir}"]
+    done = call("main", *TINY, *flags, "--config.train.steps=1", f"--workdir={tmp_path}")
+    assert done.returncode == 0, done.stderr
+
+
+@pytest.mark.slow
+def test_a_damaged_best_checkpoint_is_passed_over_and_said_so(run_dir, tmp_path):
+    workdir = tmp_path / "run"
+    shutil.copytree(run_dir, workdir)
+    best = workdir / "checkpoints" / "best"
+    steps = sorted(int(path.name) for path in best.iterdir() if path.name.isdigit())
+    assert len(steps) == 2
+    shutil.rmtree(best / str(steps[-1]) / "state")
+    write_wfdb(tmp_path, "ecg", noise())
+    done = call("predict", f"--model={workdir}", f"--output={tmp_path / 'out.csv'}", tmp_path / "ecg")
+    assert done.returncode == 0, done.stderr
+    assert f"best checkpoint of step {steps[-1]} is unreadable" in done.stdout
+    assert f"best checkpoint, step {steps[0]}" in done.stdout
+
+
+def test_a_start_that_fails_does_not_claim_the_folder(tmp_path):
+    refused = call("main", *TINY, "--config.loss.label_smoothing=2.0", f"--workdir={tmp_path / 'run'}")
+    assert_one_line(refused, "label_smoothing")
+    assert not (tmp_path / "run").exists()
 
 
 @pytest.mark.slow
@@ -231,6 +258,9 @@ def test_a_sweep_runs_every_point_once_and_ranks_by_validation(tmp_path):
         (["--config.data.dataset=ptb"], ["ptb", "ptbxl"]),
         (["--config.data.dataset=ptbxl", "--config.data.source=/nowhere"], ["/nowhere", "--config.data.source"]),
         (["--config.data.labels=amyloidosis"], ["amyloidosis", "1dAVb"]),
+        (["--config.data.simulated.test=0"], ["no recording in the test split"]),
+        (["--config.data.simulated.validation=1", "--config.checkpoint.monitor=auroc"], ["monitor=loss"]),
+        (["config.seed=3"], ["unexpected argument", "--config.seed=3"]),
         (["--config.checkpoint.monitor=accuracy"], ["accuracy", "auroc"]),
         (["--config.init.weights=/nowhere.h5"], ["/nowhere.h5"]),
         (["--workdir=/proc/run"], ["/proc/run", "--workdir"]),
@@ -257,10 +287,12 @@ def test_a_non_finite_loss_names_the_step_and_the_recordings_and_keeps_the_last_
         "--config.optimizer.momentum=1e4",
         f"--workdir={tmp_path}",
     )
-    assert_one_line(done, "the loss of step", "is not finite", "train-0000", "The last good checkpoint stays")
+    assert_one_line(
+        done, "the loss or gradient of step", "is not finite", "train-0000", "The last good checkpoint stays"
+    )
     kept = [int(path.name) for path in (tmp_path / "checkpoints" / "last").iterdir() if path.name.isdigit()]
     assert kept
-    assert max(kept) <= int(done.stderr.split("the loss of step ")[1].split()[0])
+    assert max(kept) <= int(done.stderr.split("gradient of step ")[1].split()[0])
 
 
 @pytest.mark.parametrize("module", ["main", "predict", "sweep"])

@@ -97,7 +97,7 @@ def test_every_key_is_read_by_a_run(tmp_path, monkeypatch):
     config = load(Path(__file__).parents[1] / "configs" / "smoke.py")
     config.contract.samples = 256
     config.model.head = "transfer"
-    config.init.update(weights="pretrain", exclude=("head", "trunk/unit4/norm2"))
+    config.init.update(weights="pretrain")
     config.pretrain.update(recordings=16, steps=1, batch_size=16)
     config.train.update(steps=0, epochs=1.0, eval_every=2, log_every=1)
     config.plateau.update(patience=1, min_delta=10.0)
@@ -141,6 +141,28 @@ def test_an_unknown_or_missing_key_is_refused_naming_the_known_ones(change, mess
     "key, value", [("seed", 1.5), ("seed", True), ("train.epochs", "3"), ("init.exclude", "head"), ("data.source", 3)]
 )
 def test_a_wrong_type_is_refused(key, value):
+    config = config_lib.override(config_lib.create_default(), {key: value})
+    with pytest.raises(InputError, match=f"config.{key} is"):
+        config_lib.check(config)
+
+
+@pytest.mark.parametrize(
+    "key, value",
+    [
+        ("seed", -1),
+        ("train.log_every", 0),
+        ("train.steps", -1),
+        ("data.threads", -1),
+        ("pretrain.steps", 0),
+        ("model.dropout_rate", 1.0),
+        ("train.ema_decay", 1.5),
+        ("contract.leads", (1, 2)),
+        ("freeze.patterns", (1,)),
+        ("loss.positive_weight", ("a",)),
+        ("model.transfer.conv_filters", (1.5,)),
+    ],
+)
+def test_a_value_out_of_range_is_refused(key, value):
     config = config_lib.override(config_lib.create_default(), {key: value})
     with pytest.raises(InputError, match=f"config.{key} is"):
         config_lib.check(config)

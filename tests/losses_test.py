@@ -54,6 +54,12 @@ def test_focal_loss_weighs_by_the_error_to_the_gamma():
     assert float(total) == pytest.approx(-(p**2) * math.log(1 - p), rel=1e-5)
 
 
+def test_the_focal_loss_of_a_certain_answer_has_a_finite_gradient():
+    loss = losses.create(num_labels=1, focal_gamma=0.5)
+    gradient = jax.grad(lambda logits: loss(logits, jnp.ones((1, 1)))[0])(jnp.full((1, 1), 200.0))
+    assert np.isfinite(gradient).all()
+
+
 def test_label_smoothing_moves_targets_towards_a_half():
     total, _ = losses.create(num_labels=1, label_smoothing=0.2)(jnp.full((1, 1), 2.0), jnp.ones((1, 1)))
     p = 1 / (1 + math.exp(-2))

@@ -4,6 +4,7 @@ import json
 import os
 import re
 import shutil
+import socket
 import subprocess
 import sys
 from pathlib import Path
@@ -138,6 +139,33 @@ def test_too_little_room_for_a_checkpoint_is_noticed_before_it_is_begun(tmp_path
     assert len(stopped.stderr.strip().splitlines()) == 1, stopped.stderr
     assert "the disk has 0 MB left" in stopped.stderr
     assert not list((tmp_path / "checkpoints").rglob("*tmp*"))
+
+
+@pytest.mark.slow
+def test_a_signal_to_one_of_two_processes_stops_both_and_the_same_commands_continue(tmp_path):
+    def run_two(point: str) -> list[tuple[int, str]]:
+        with socket.socket() as probe:
+            probe.bind(("127.0.0.1", 0))
+            port = probe.getsockname()[1]
+        running = []
+        for index in range(2):
+            names = {
+                "JAX_COORDINATOR_ADDRESS": f"127.0.0.1:{port}",
+                "JAX_NUM_PROCESSES": "2",
+                "JAX_PROCESS_ID": str(index),
+            }
+            command = [sys.executable, str(WORKER), point if index else "never", *FLAGS, f"--workdir={tmp_path}"]
+            running.append(subprocess.Popen(command, env=os.environ | names, stdout=-1, stderr=-2, text=True))
+        outputs = [process.communicate(timeout=240)[0] for process in running]
+        return [(process.returncode, output) for process, output in zip(running, outputs, strict=True)]
+
+    stopped = run_two("term:4")
+    assert [code for code, _ in stopped] == [130, 130], stopped
+    assert any(int(path.name) < 12 for path in (tmp_path / "checkpoints" / "last").iterdir())
+    done = run_two("never")
+    assert [code for code, _ in done] == [0, 0], done
+    assert "Continuing from step" in done[0][1]
+    assert (tmp_path / "evaluation" / "scores.csv").exists()
 
 
 @pytest.mark.slow

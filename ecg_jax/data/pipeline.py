@@ -82,7 +82,8 @@ class TrainBatches:
     """An endless iterator over this process's part of the shuffled global batches.
 
     Iterating yields dicts with `signal`, `valid`, `label`, `mask` and `index` (place in
-    the global batch, int32), each of `batch_size / processes` examples, always full.
+    the global batch, int32), each of `batch_size / processes` examples, always full: where
+    a recording is all zeros, the next one of the split stands in for it.
     """
 
     def __init__(
@@ -108,11 +109,12 @@ class TrainBatches:
         if batch_size % process_count:
             raise InputError(f"train.batch_size is {batch_size}, which {process_count} processes do not divide")
         rows = examples.dataset.indices("train")
-        self._ids = examples.dataset.ids
         self._batch_size = batch_size
         self._order = grain.MapDataset.source(rows).seed(seed).shuffle().repeat(None)
+        self._rows = rows
+        self._examples = examples
         loaded = self._order.map_with_index(
-            lambda position, row: examples.read(int(row)) | {"index": np.int32(position % batch_size)}
+            lambda position, row: examples.read(self._usable(row)) | {"index": np.int32(position % batch_size)}
         )
         local = loaded[process_index::process_count].batch(batch_size // process_count)
         self._iterator = iter(local.to_iter_dataset(_read_options(threads)))
@@ -123,10 +125,19 @@ class TrainBatches:
     def __next__(self) -> Batch:
         return next(self._iterator)
 
+    def _usable(self, row: int) -> int:
+        """The row itself; if it is all zeros, the next training recording that is not."""
+        start = int(np.searchsorted(self._rows, row))
+        for candidate in np.roll(self._rows, -start):
+            if self._examples.read(int(candidate))["mask"]:
+                return int(candidate)
+        raise InputError(f"data set {self._examples.dataset.name}: every training recording is all zeros")
+
     def ids(self, step: int) -> list[str]:
         """Recordings of the global batch of a step."""
         first = step * self._batch_size
-        return [str(self._ids[self._order[p]]) for p in range(first, first + self._batch_size)]
+        rows = [self._usable(self._order[p]) for p in range(first, first + self._batch_size)]
+        return [str(self._examples.dataset.ids[row]) for row in rows]
 
     def get_state(self) -> dict[str, Any]:
         """The position, JSON-ready."""

@@ -74,7 +74,7 @@ def load_model(path: str, *, leads: tuple[str, ...] | None = None, units_per_mil
 
 def _load_run(path: str) -> Model:
     config = config_lib.from_dict(run_folder.read_json(os.path.join(path, run_folder.CONFIG)))
-    step, variables, records = checkpoint.read_best(os.path.join(path, run_folder.CHECKPOINTS))
+    step, variables, records, passed_over = checkpoint.read_best(os.path.join(path, run_folder.CHECKPOINTS))
     contract = InputContract.from_dict(records["contract"])
     labels = tuple(records["labels"])
     network = models.create(**config.model, num_labels=len(labels))
@@ -82,7 +82,10 @@ def _load_run(path: str) -> Model:
     variables = weights_lib.merge(models.shapes(network, contract.shape), weights, source=path)
     stored = os.path.join(path, run_folder.THRESHOLDS)
     thresholds = run_folder.read_json(stored) if os.path.exists(stored) else {}
-    notes = [f"{path}: best checkpoint, step {step}"]
+    notes = [
+        f"{path}: best checkpoint, step {step}",
+        *(f"warning: {line}; an older one is used" for line in passed_over),
+    ]
     if not thresholds:
         notes.append("the run has not chosen thresholds yet: it is unfinished")
     return Model(network, variables, contract, labels, thresholds, tuple(notes))

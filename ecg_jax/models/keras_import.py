@@ -65,10 +65,15 @@ def read(path: str) -> KerasWeights:
         InputError: when it cannot be read or is another network, saying what was found.
     """
     layers, topology = _read_layers(path)
-    slots = _walk(topology, layers, path) if topology else _by_order(layers, path)
-    table = {row.flax_path: row for row in create_table((len(slots) - 3) // 5) if row.flax_path}
-    if set(slots) != set(table):
-        raise InputError(f"{path}: not the reference network; missing: {sorted(set(table) - set(slots))}")
+    try:
+        slots = _walk(topology, layers, path) if topology else _by_order(layers, path)
+    except (KeyError, TypeError, IndexError, RecursionError) as error:
+        raise InputError(f"{path}: not the reference network; its layers do not form one ({error!r})") from error
+    num_units = (len(slots) - 3) // 5
+    missing = [row for row in create_table(num_units) if row.flax_path and row.flax_path not in slots]
+    if missing:
+        found = ", ".join(f"{row.number} ({row.keras_name})" for row in missing)
+        raise InputError(f"{path}: not the reference network; it has no layer {found}")
     weights = {}
     for flax_path, name in slots.items():
         for leaf, value in layers[name].items():
@@ -76,9 +81,7 @@ def read(path: str) -> KerasWeights:
                 raise InputError(f"{path}: layer {name} has a weight {leaf!r}; known: {', '.join(_FLAX_LEAF)}")
             weights[_FLAX_LEAF[leaf].format(flax_path)] = value
     stem = weights["params/trunk/stem/conv/kernel"]
-    filters = tuple(
-        weights[f"params/trunk/unit{unit}/conv2/kernel"].shape[-1] for unit in range(1, (len(slots) - 3) // 5 + 1)
-    )
+    filters = tuple(weights[f"params/trunk/unit{unit}/conv2/kernel"].shape[-1] for unit in range(1, num_units + 1))
     flat, num_labels = weights["params/head/output/kernel"].shape
     trunk = {"stem_filters": stem.shape[-1], "filters": filters, "kernel_size": stem.shape[0]}
     steps, rest = divmod(flat, filters[-1])
@@ -193,16 +196,16 @@ def _by_order(layers: dict[str, Arrays], path: str) -> dict[str, str]:
             f"{path}: not the reference network; found {len(convs)} convolutions, {len(norms)} BatchNorms and "
             f"{len(dense)} dense layers, expected 1 + 3u, 1 + 2u and 1 for u residual units"
         )
-    slots = {"trunk/stem/conv": convs[0], "trunk/stem/norm": norms[0], "head/output": dense[0]}
-    for unit in range(units):
-        trio = convs[1 + 3 * unit : 4 + 3 * unit]
+    stored = {"conv": iter(convs), "norm": iter(norms), "dense": iter(dense)}
+    slots = {row.flax_path: next(stored[row.kind]) for row in create_table(units) if row.flax_path}
+    for unit in range(1, units + 1):
+        places = [f"trunk/unit{unit}/{name}" for name in ("conv1", "conv2", "shortcut")]
+        trio = [slots[place] for place in places]
         shortcut = min(trio, key=lambda name: layers[name]["kernel"].shape[0])
         mains = [name for name in trio if name != shortcut]
         widens = [layers[name]["kernel"].shape[1] != layers[name]["kernel"].shape[2] for name in mains]
         first, second = reversed(mains) if widens == [False, True] else mains
-        base = f"trunk/unit{unit + 1}"
-        slots |= {f"{base}/conv1": first, f"{base}/conv2": second, f"{base}/shortcut": shortcut}
-        slots |= {f"{base}/norm1": norms[1 + 2 * unit], f"{base}/norm2": norms[2 + 2 * unit]}
+        slots |= dict(zip(places, (first, second, shortcut), strict=True))
     return slots
 
 

@@ -140,14 +140,15 @@ class Checkpoints:
                 manager.close()
 
 
-def read_best(directory: str) -> tuple[int, dict[str, Any], dict[str, Any]]:
+def read_best(directory: str) -> tuple[int, dict[str, Any], dict[str, Any], list[str]]:
     """Reads the newest readable best network of a run as host arrays.
 
     Args:
         directory: The run's `checkpoints/` folder.
 
     Returns:
-        Step, `{"params", "batch_stats"}` of NumPy arrays, and the records.
+        Step, `{"params", "batch_stats"}` of NumPy arrays, the records, and one line for
+        every newer checkpoint that was unreadable and passed over.
 
     Raises:
         InputError: when there is none that can be read.
@@ -155,7 +156,7 @@ def read_best(directory: str) -> tuple[int, dict[str, Any], dict[str, Any]]:
     folder = os.path.abspath(os.path.join(directory, BEST))
     if not os.path.isdir(folder):
         raise InputError(f"{folder}: no such folder; has the run made its first evaluation?")
-    problems = []
+    problems: list[str] = []
     handlers = {"state": ocp.StandardCheckpointHandler(), "records": ocp.JsonCheckpointHandler()}
     options = ocp.CheckpointManagerOptions(read_only=True)
     with ocp.CheckpointManager(folder, options=options, item_handlers=handlers) as manager:
@@ -167,7 +168,7 @@ def read_best(directory: str) -> tuple[int, dict[str, Any], dict[str, Any]]:
                     step,
                     args=ocp.args.Composite(state=ocp.args.StandardRestore(template), records=ocp.args.JsonRestore()),
                 )
-                return step, restored["state"], restored["records"]
+                return step, restored["state"], restored["records"], problems
             except Exception as error:  # noqa: BLE001 - Orbax raises many kinds for a damaged checkpoint
-                problems.append(f"step {step}: {' '.join(str(error).split())[:160]}")
+                problems.append(f"best checkpoint of step {step} is unreadable ({' '.join(str(error).split())[:160]})")
     raise InputError(f"{folder}: no readable checkpoint ({'; '.join(problems) or 'it is empty'})")

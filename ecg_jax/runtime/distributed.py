@@ -31,5 +31,7 @@ def start(console: Console) -> Console:
         raise InputError(f"environment: {', '.join(values)} set without {', '.join(missing)}; set all three or none")
     if values:
         address, count, index = (values[name] for name in _VARIABLES)
+        if not (count.isdigit() and index.isdigit() and int(index) < int(count)):
+            raise InputError(f"environment: JAX_PROCESS_ID is {index!r} of JAX_NUM_PROCESSES {count!r}; count from 0")
         jax.distributed.initialize(address, int(count), int(index))
     return console if jax.process_index() == 0 else Console(quiet=True)

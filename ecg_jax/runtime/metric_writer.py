@@ -7,8 +7,6 @@ from collections.abc import Mapping
 
 from tensorboardX import SummaryWriter
 
-TIMING_FIELDS = ("ecg_per_s", "seconds")
-
 
 class MetricWriter:
     """Appends to `metrics.jsonl` and `tensorboard/` of a run folder."""

@@ -1,10 +1,15 @@
 """SIGTERM and Ctrl-C become a request that the training loop answers between two steps."""
 
 import signal
+import sys
 import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
 from types import FrameType
+
+import jax
+import numpy as np
+from jax.experimental import multihost_utils
 
 
 class StopRequest:
@@ -15,6 +20,18 @@ class StopRequest:
     """
 
     reason: str | None = None
+
+    def agree(self, is_meeting: bool) -> bool:
+        """Whether to stop now. Several processes decide together, where all of them meet.
+
+        Args:
+            is_meeting: True at steps where every process asks.
+        """
+        if jax.process_count() == 1:
+            return self.reason is not None
+        if not is_meeting:
+            return False
+        return bool(multihost_utils.process_allgather(np.int32(self.reason is not None)).max())
 
 
 @contextmanager
@@ -32,6 +49,7 @@ def catch_signals() -> Iterator[StopRequest]:
 
     def handle(number: int, frame: FrameType | None) -> None:
         request.reason = signal.Signals(number).name
+        print(f"{request.reason}: stopping once this step is done and saved; again to stop at once", file=sys.stderr)
         restore()
 
     for number in previous:

@@ -11,6 +11,7 @@ from collections.abc import Mapping
 from typing import Any
 
 import jax
+from jax.experimental import multihost_utils
 from ml_collections import ConfigDict
 
 from ecg_jax import config as config_lib
@@ -38,26 +39,37 @@ def claim(workdir: str, config: ConfigDict, split: Mapping[str, list[str]], labe
             when its data has changed, or when it cannot be written.
     """
     values = config_lib.to_dict(config)
-    path = os.path.join(workdir, CONFIG)
-    known = read_json(path) if os.path.exists(path) else None
-    if known is not None and known != values:
-        found = config_lib.differences(known, values)
-        raise InputError(f"{workdir} belongs to another configuration ({'; '.join(found)}); pass another --workdir")
     summary: dict[str, Any] = {name: len(ids) for name, ids in split.items()}
     summary["fingerprint"] = hashlib.sha256(json.dumps([split, labels], sort_keys=True).encode()).hexdigest()
-    path = os.path.join(workdir, SPLIT)
-    if os.path.exists(path) and (before := read_json(path)["summary"]) != summary:
-        raise InputError(f"{workdir}: the data is not the run's ({before} then, {summary} now); pass another --workdir")
-    try:
-        os.makedirs(workdir, exist_ok=True)
-        write_json(os.path.join(workdir, SPLIT), {"summary": summary, "labels": labels, "recordings": dict(split)})
-        write_json(os.path.join(workdir, CONTRACT), InputContract.from_dict(config.contract).to_dict())
-        write_json(os.path.join(workdir, ENVIRONMENT), describe_environment())
-        write_json(os.path.join(workdir, CONFIG), values)
-    except OSError as error:
-        raise InputError(
-            f"{workdir}: the run folder cannot be written ({error.strerror}); pass another --workdir"
-        ) from error
+    if has_state(workdir):
+        known = read_json(os.path.join(workdir, CONFIG))
+        if known != values:
+            found = "; ".join(config_lib.differences(known, values))
+            raise InputError(f"{workdir} belongs to another configuration ({found}); pass another --workdir")
+        before = read_json(os.path.join(workdir, SPLIT))["summary"]
+        if before != summary:
+            raise InputError(
+                f"{workdir}: the data is not the run's ({before} then, {summary} now); pass another --workdir"
+            )
+    if jax.process_index() == 0:
+        try:
+            os.makedirs(workdir, exist_ok=True)
+            write_json(os.path.join(workdir, SPLIT), {"summary": summary, "labels": labels, "recordings": dict(split)})
+            write_json(os.path.join(workdir, CONTRACT), InputContract.from_dict(config.contract).to_dict())
+            write_json(os.path.join(workdir, ENVIRONMENT), describe_environment())
+            write_json(os.path.join(workdir, CONFIG), values)
+        except OSError as error:
+            raise InputError(
+                f"{workdir}: the run folder cannot be written ({error.strerror}); pass another --workdir"
+            ) from error
+    if jax.process_count() > 1:
+        multihost_utils.sync_global_devices("run folder claimed")
+
+
+def has_state(workdir: str) -> bool:
+    """Whether a run has saved anything in a folder that it could continue from."""
+    folder = os.path.join(workdir, CHECKPOINTS, "last")
+    return os.path.isdir(folder) and any(name.isdigit() for name in os.listdir(folder))
 
 
 def describe_environment() -> dict[str, Any]:

@@ -1,5 +1,6 @@
 """Trains what a configuration describes, and evaluates it. All the I/O of training is here."""
 
+import contextlib
 import dataclasses
 import math
 import os
@@ -83,7 +84,9 @@ def train_and_evaluate(config: ConfigDict, workdir: str, console: Console) -> di
     with checkpoint.Checkpoints(folder) as checkpoints:
         _train(setup, state, checkpoints, console)
         checkpoints.wait()
-    step, variables, _ = checkpoint.read_best(folder)
+    step, variables, _, passed_over = checkpoint.read_best(folder)
+    for line in passed_over:
+        console.print(f"[yellow]warning:[/] {line}; the best before it, of step {step}, is evaluated")
     variables = setup.parallel.replicate(variables)
     predicted = {
         name: predict(setup, variables, setup.examples.dataset.indices(name), f"evaluating {name}", console)
@@ -132,7 +135,8 @@ def _train(setup: Setup, state: TrainState, checkpoints: checkpoint.Checkpoints,
                     clock, clock_step = time.monotonic(), step
                 evaluates = _is_due(step, setup.eval_every, setup.total_steps)
                 saves = _is_due(step, setup.checkpoint_every, setup.total_steps)
-                if evaluates or _is_due(step, config.train.log_every, setup.total_steps):
+                logs = evaluates or _is_due(step, config.train.log_every, setup.total_steps)
+                if logs:
                     values = _read_window(setup, state, batches)
                     state = state.replace(window=setup.parallel.replicate(Window.empty()))
                     if step > clock_step:
@@ -142,15 +146,19 @@ def _train(setup: Setup, state: TrainState, checkpoints: checkpoint.Checkpoints,
                     state, progression = _evaluate(setup, state, progression, step, checkpoints, writer, console)
                 if evaluates or step % config.train.log_every == 0:
                     clock, clock_step = time.monotonic(), step
-                if saves or progression.is_stopped or request.reason:
+                stops = request.agree(is_meeting=logs)
+                if saves or progression.is_stopped or stops:
                     _check_finite(setup, state, batches)
                     save(state)
-                if request.reason and step < setup.total_steps:
+                if stops and step < setup.total_steps:
                     checkpoints.wait()
-                    raise Interrupted(f"{request.reason} at step {step}; the state is saved")
+                    raise Interrupted(
+                        f"{request.reason or 'a signal to another process'} at step {step}; the state is saved"
+                    )
     finally:
         if writer:
-            writer.close()
+            with contextlib.suppress(OSError):  # a full disk: the error that brought us here is the one to tell
+                writer.close()
 
 
 def _is_due(step: int, every: int, last: int) -> bool:
@@ -195,10 +203,10 @@ def _check_finite(setup: Setup, state: TrainState, batches: pipeline.TrainBatche
         return
     ids = batches.ids(bad)
     raise InputError(
-        f"the loss of step {bad} is not finite; its batch: {', '.join(ids[:64])}"
+        f"the loss or gradient of step {bad} is not finite; its batch: {', '.join(ids[:64])}"
         f"{f' and {len(ids) - 64} more' if len(ids) > 64 else ''}. The last good checkpoint stays in "
         f"{os.path.join(setup.workdir, run_folder.CHECKPOINTS)}; look at these recordings, or lower "
-        "config.optimizer.learning_rate or set config.optimizer.clip_norm"
+        "config.optimizer.learning_rate or set config.optimizer.clip_norm, in another --workdir"
     )
 
 

@@ -45,8 +45,8 @@ def create(
         target = truth * (1 - label_smoothing) + label_smoothing / 2
         loss = optax.sigmoid_binary_cross_entropy(logits, target)
         if focal_gamma:
-            error = jnp.where(truth > 0.5, jax.nn.sigmoid(-logits), jax.nn.sigmoid(logits))
-            loss = loss * error**focal_gamma
+            log_error = jax.nn.log_sigmoid(jnp.where(truth > 0.5, -logits, logits))
+            loss = loss * jnp.exp(focal_gamma * log_error)
         loss = loss * jnp.where(truth > 0.5, jnp.asarray(weights, loss.dtype), 1)
         return jnp.sum(jnp.where(known, loss, 0)), jnp.sum(known).astype(loss.dtype)
 

@@ -94,7 +94,9 @@ def _score_baseline(setup: Setup, test_labels: np.ndarray, test_rows: np.ndarray
         rate = examples.contract.sampling_rate
         return np.array([heart_rate.measure_heart_rate(examples.read(int(row))["signal"], rate) for row in chosen])
 
-    train_rows = examples.dataset.indices("train")[:_BASELINE_RECORDINGS]
+    train_rows = examples.dataset.indices("train")
+    spread = np.linspace(0, len(train_rows) - 1, min(len(train_rows), _BASELINE_RECORDINGS)).astype(int)
+    train_rows = train_rows[spread]
     guesses = heart_rate.predict_from_rate(measure(train_rows), examples.dataset.labels[train_rows], measure(test_rows))
     aurocs = [metrics.compute_ranking(test_labels[:, i], guesses[:, i])[0] for i in range(test_labels.shape[1])]
     return [*aurocs, float(np.nanmean(aurocs)) if not np.isnan(aurocs).all() else np.nan]

@@ -5,6 +5,7 @@ from collections.abc import Callable
 from typing import Any
 
 import jax
+import numpy as np
 from ml_collections import ConfigDict
 from rich.console import Console
 
@@ -12,6 +13,7 @@ from ecg_jax import labels as label_lib
 from ecg_jax import models
 from ecg_jax.contract import InputContract
 from ecg_jax.data import datasets, pipeline
+from ecg_jax.data.datasets.dataset import Dataset
 from ecg_jax.data.splits import SPLITS
 from ecg_jax.errors import InputError
 from ecg_jax.reporting import tables
@@ -70,19 +72,13 @@ def create(
     contract = InputContract.from_dict(config.contract)
     examples = open_examples(config, contract)
     dataset = examples.dataset
-    if not len(dataset.indices("validation")):
-        raise InputError(f"data set {dataset.name}: no recording to validate on; give it a split that has some")
+    _require_evaluation(dataset, config.checkpoint.monitor)
     split = {name: [str(id) for id in dataset.ids[dataset.indices(name)]] for name in SPLITS}
-    run_folder.claim(workdir, config, split, list(dataset.label_names))
-
     steps_per_epoch = max(1, -(-len(split["train"]) // config.train.batch_size))
     total_steps = config.train.steps or max(1, round(config.train.epochs * steps_per_epoch))
     eval_every = config.train.eval_every or steps_per_epoch
     network = create_network(config, len(dataset.label_names), axis_name=parallel.norm_axis_name)
-    variables = models.init(network, jax.random.key(config.seed), contract.shape)
-    variables = starting_weights.load(config, variables, workdir=workdir, pretrain=pretrain, console=console)
-
-    trainable = transfer.create_trainable_mask(variables["params"], **config.freeze)
+    trainable = transfer.create_trainable_mask(models.shapes(network, contract.shape)["params"], **config.freeze)
     schedule = optimizers.create_schedule(
         **config.schedule, learning_rate=config.optimizer.learning_rate, steps=total_steps
     )
@@ -97,6 +93,11 @@ def create(
         axis_name=parallel.axis_name,
         sync_batchnorm=parallel.sync_batchnorm,
     )
+
+    run_folder.claim(workdir, config, split, list(dataset.label_names))  # nothing is written before this
+    variables = models.init(network, jax.random.key(config.seed), contract.shape)
+    if not run_folder.has_state(workdir):  # else the state that continues has them
+        variables = starting_weights.load(config, variables, workdir=workdir, pretrain=pretrain, console=console)
     setup = Setup(
         config=config,
         workdir=workdir,
@@ -112,6 +113,19 @@ def create(
     _announce(setup, variables, trainable, console)
     initial = state.create(variables, tx=tx, seed=config.seed, ema_decay=config.train.ema_decay)
     return setup, parallel.replicate(initial)
+
+
+def _require_evaluation(dataset: Dataset, monitor: str) -> None:
+    """Refuses a data set that has nothing to choose or to judge a network by."""
+    for name in ("validation", "test"):
+        if not len(dataset.indices(name)):
+            raise InputError(f"data set {dataset.name}: no recording in the {name} split; give it one that has some")
+    labels = dataset.labels[dataset.indices("validation")]
+    if monitor != "loss" and not np.any((labels == 1).any(axis=0) & (labels == 0).any(axis=0)):
+        raise InputError(
+            f"checkpoint.monitor is {monitor!r}, but no label is both present and absent in the validation split of "
+            f"data set {dataset.name}; use --config.checkpoint.monitor=loss"
+        )
 
 
 def open_examples(config: ConfigDict, contract: InputContract) -> pipeline.Examples:

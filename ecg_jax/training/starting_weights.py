@@ -13,6 +13,7 @@ from ecg_jax.contract import InputContract
 from ecg_jax.errors import InputError
 from ecg_jax.models import keras_import
 from ecg_jax.models import weights as weights_lib
+from ecg_jax.models.keras_layers import LAYERS
 from ecg_jax.runtime import checkpoint, run_folder
 
 PRETRAIN = "pretrain"
@@ -25,6 +26,7 @@ def create_pretrain_config(config: ConfigDict) -> ConfigDict:
     pretrain = config_lib.create_default()
     pretrain.seed = config.seed
     pretrain.contract.update(**config.contract)
+    pretrain.data.seed = config.data.seed + 1  # other patients than those of the fine-tuning
     pretrain.data.cache_gb = config.data.cache_gb
     pretrain.data.threads = config.data.threads
     pretrain.data.simulated.update(train=settings.recordings, validation=256, test=256)
@@ -68,8 +70,9 @@ def load(
             f"Starting weights: a short pretraining on {settings.recordings} simulated ECGs "
             f"({settings.steps} steps), kept in {folder}"
         )
-        pretrain(create_pretrain_config(config), folder)
-        console.rule("Fine-tuning")
+        if not os.path.exists(os.path.join(folder, run_folder.RESULT)):
+            pretrain(create_pretrain_config(config), folder)
+            console.rule("Fine-tuning")
     elif os.path.isdir(origin):
         folder = origin
     elif origin.endswith(keras_import.SUFFIXES):
@@ -78,7 +81,7 @@ def load(
             f"Starting weights: {origin} (Keras). It states no input contract; CODE's is assumed: leads "
             f"{', '.join(config.contract.leads)} and {config.contract.units_per_millivolt:g} units per mV"
         )
-        return weights_lib.merge(variables, found.weights, source=origin, exclude=config.init.exclude)
+        return _merge(config, variables, found.weights, origin)
     else:
         raise InputError(
             f"config.init.weights is {origin!r}; expected nothing, 'pretrain', a run folder, or a Keras file "
@@ -90,7 +93,19 @@ def load(
         raise InputError(
             f"{folder}: trained under another input contract ({'; '.join(different)}); set config.contract to it"
         )
-    step, stored, _ = checkpoint.read_best(os.path.join(folder, run_folder.CHECKPOINTS))
+    step, stored, _, passed_over = checkpoint.read_best(os.path.join(folder, run_folder.CHECKPOINTS))
+    for line in passed_over:
+        console.print(f"[yellow]warning:[/] {line}; an older one is used")
     console.print(f"Starting weights: {folder}, best checkpoint (step {step})")
     weights = {path: np.asarray(leaf) for path, leaf in weights_lib.flatten(stored).items()}
-    return weights_lib.merge(variables, weights, source=folder, exclude=config.init.exclude)
+    return _merge(config, variables, weights, folder)
+
+
+def _merge(
+    config: ConfigDict, variables: dict[str, Any], weights: dict[str, np.ndarray], source: str
+) -> dict[str, Any]:
+    """Merges all but what `init.exclude` names and the layers after the cut, which are not used."""
+    cut = config.model.transfer.cut if config.model.head == "transfer" else LAYERS[-1].number
+    unused = [layer.flax_path for layer in LAYERS if layer.flax_path and layer.number > cut]
+    used = {path: value for path, value in weights.items() if not weights_lib.matches(path, unused)}
+    return weights_lib.merge(variables, used, source=source, exclude=config.init.exclude)

@@ -17,7 +17,7 @@ class Window(flax.struct.PyTreeNode):
         grad_norm_sum: Summed global norm of the gradients.
         steps: Number of steps.
         dropped: Examples that held no signal.
-        bad_step: First step whose loss was not finite; -1 while there was none.
+        bad_step: First step whose loss or gradient was not finite; -1 while there was none.
     """
 
     loss_sum: jax.Array

@@ -87,11 +87,12 @@ def create_train_step(
         updates, opt_state = tx.update(grads, state.opt_state, state.params)
         updates = jax.tree.map(lambda update: update * state.lr_scale.astype(update.dtype), updates)
         params = transfer.combine(optax.apply_updates(learned, updates), frozen)
-        is_bad = ~jnp.isfinite(loss_sum)
+        grad_norm = optax.tree.norm(grads)
+        is_bad = ~(jnp.isfinite(loss_sum) & jnp.isfinite(grad_norm))
         window = Window(
             loss_sum=state.window.loss_sum + loss_sum,
             loss_count=state.window.loss_count + count,
-            grad_norm_sum=state.window.grad_norm_sum + optax.tree.norm(grads),
+            grad_norm_sum=state.window.grad_norm_sum + grad_norm,
             steps=state.window.steps + 1,
             dropped=state.window.dropped + total(jnp.sum(~batch["mask"], dtype=jnp.int32)),
             bad_step=jnp.where(is_bad & (state.window.bad_step < 0), state.step, state.window.bad_step),

@@ -9,7 +9,7 @@ import jax
 
 from ecg_jax.errors import InputError
 from ecg_jax.models import weights as weights_lib
-from ecg_jax.models.keras_layers import LAYERS, first_layers
+from ecg_jax.models.keras_layers import FULL_CUT, first_layers
 
 
 def create_trainable_mask(params: Any, *, first_keras_layers: int = 0, patterns: Iterable[str] = ()) -> Any:
@@ -27,10 +27,8 @@ def create_trainable_mask(params: Any, *, first_keras_layers: int = 0, patterns:
         InputError: on a layer number that does not exist, a pattern that fits nothing, or
             when nothing is left to train.
     """
-    if not 0 <= first_keras_layers <= len(LAYERS):
-        raise InputError(
-            f"freeze.first_keras_layers is {first_keras_layers}; the network has layers 1 to {len(LAYERS)}"
-        )
+    if not 0 <= first_keras_layers <= FULL_CUT:
+        raise InputError(f"freeze.first_keras_layers is {first_keras_layers}; the trunk has layers 1 to {FULL_CUT}")
     paths = list(weights_lib.flatten(params))
     idle = [pattern for pattern in patterns if not any(weights_lib.matches(path, [pattern]) for path in paths)]
     if idle:
