@@ -17,10 +17,11 @@ LAYOUTS = {  # name: mode, devices per process, processes
     "pmap on 2 processes of 4": ("pmap", 4, 2),
     "jit on 2 processes of 4": ("jit", 4, 2),
 }
+LOCAL = {"pmap on 8 devices, local statistics": ("pmap_local", 8, 1)}
 
 
 def run_layout(name: str, x64: bool, folder: Path) -> list[dict[str, np.ndarray]]:
-    mode, devices, processes = LAYOUTS[name]
+    mode, devices, processes = (LAYOUTS | LOCAL)[name]
     prefix = str(folder / f"{name.replace(' ', '_')}_{int(x64)}_")
     with socket.socket() as probe:
         probe.bind(("127.0.0.1", 0))
@@ -60,6 +61,16 @@ def test_every_layout_follows_the_same_trajectory_in_float64(name, folder, alone
         for path, leaf in alone.items():
             assert leaf.dtype == np.float64
             np.testing.assert_allclose(ended[path], leaf, rtol=0, atol=1e-9, err_msg=path)
+
+
+@pytest.mark.slow
+def test_local_batch_statistics_are_another_trajectory_that_keeps_what_is_frozen(folder, alone):
+    (ended,) = run_layout(*LOCAL, False, folder)
+    frozen = [path for path in ended if path.startswith("batch_stats/trunk/stem/norm")]
+    assert len(frozen) == 2
+    for path in frozen:
+        np.testing.assert_array_equal(ended[path], alone[path].astype(np.float32))
+    assert np.abs(ended["batch_stats/head/conv1_norm/var"] - alone["batch_stats/head/conv1_norm/var"]).max() > 1e-4
 
 
 @pytest.mark.slow

@@ -11,6 +11,7 @@ from ecg_jax import config as config_lib
 from ecg_jax.errors import InputError
 from ecg_jax.runtime import run_folder
 from ecg_jax.training import loop
+from ecg_jax.training.setup import MONITORS
 
 RESULTS = "results.csv"
 
@@ -63,7 +64,7 @@ def collect(points: list[tuple[dict[str, Any], ConfigDict]], workdir: str) -> pd
             continue
         result = run_folder.read_json(path)
         validation = {f"validation {name}": value for name, value in result["validation"].items()}
-        key = loop.MONITORS[result["monitor"]] * result["validation"][result["monitor"]]
+        key = MONITORS[result["monitor"]] * result["validation"][result["monitor"]]
         rows.append({"run": folder, **{k: str(v) for k, v in overrides.items()}, **validation, "_key": key})
     if not rows:
         return pd.DataFrame()

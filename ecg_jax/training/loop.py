@@ -25,10 +25,8 @@ from ecg_jax.runtime.metric_writer import MetricWriter
 from ecg_jax.training import results
 from ecg_jax.training import setup as setup_lib
 from ecg_jax.training.patience import Patience
-from ecg_jax.training.setup import Setup
+from ecg_jax.training.setup import MONITORS, Setup
 from ecg_jax.training.state import TrainState, Window
-
-MONITORS = {"loss": 1.0, "auroc": -1.0, "average_precision": -1.0}  # sign that makes lower better
 
 
 class Interrupted(Exception):
@@ -75,8 +73,6 @@ def train_and_evaluate(config: ConfigDict, workdir: str, console: Console) -> di
         Interrupted: after SIGTERM or Ctrl-C, once the state is saved.
     """
     config_lib.check(config)
-    if config.checkpoint.monitor not in MONITORS:
-        raise InputError(f"checkpoint.monitor is {config.checkpoint.monitor!r}; known: {', '.join(MONITORS)}")
     setup, state = setup_lib.create(
         config, workdir, pretrain=lambda inner, folder: train_and_evaluate(inner, folder, console), console=console
     )
@@ -236,8 +232,8 @@ def _evaluate(
     values = metrics.compute_summary(setup.examples.dataset.labels[rows][mask], probabilities[mask])
     if writer:
         writer.write(step, "validation", values)
-    value = values[config.checkpoint.monitor]
-    sign = MONITORS[config.checkpoint.monitor]
+    value = values[setup.monitor]
+    sign = MONITORS[setup.monitor]
     is_best = progression.best_step < 0 or sign * value < sign * progression.best_value
     is_best = is_best or (math.isnan(progression.best_value) and not math.isnan(value))
     console.print(

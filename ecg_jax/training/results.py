@@ -42,7 +42,7 @@ def write(setup: Setup, predicted: Predicted, *, best_step: int, console: Consol
     scores = metrics.compute_scores(labels["test"], probabilities["test"], names, chosen)
     result = {
         "best_step": best_step,
-        "monitor": setup.config.checkpoint.monitor,
+        "monitor": setup.monitor,
         "validation": metrics.compute_summary(labels["validation"], probabilities["validation"]),
         "test": metrics.compute_summary(labels["test"], probabilities["test"]),
     }

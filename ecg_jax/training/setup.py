@@ -21,6 +21,8 @@ from ecg_jax.runtime import parallel as parallel_lib
 from ecg_jax.runtime import run_folder
 from ecg_jax.training import augment, losses, optimizers, starting_weights, state, steps, transfer
 
+MONITORS = {"loss": 1.0, "auroc": -1.0, "average_precision": -1.0}  # sign that makes lower better
+
 
 @dataclasses.dataclass(frozen=True)
 class Setup:
@@ -34,6 +36,7 @@ class Setup:
         schedule: Learning rate by step.
         train_step: Compiled `(state, batch) -> state`.
         eval_step: Compiled `(variables, batch) -> (logits, index, mask)`.
+        monitor: Metric on validation that chooses the best network, one of `MONITORS`.
         total_steps: Length at most.
         eval_every: Steps between evaluations.
         checkpoint_every: Steps between checkpoints.
@@ -46,6 +49,7 @@ class Setup:
     schedule: Callable[[Any], Any]
     train_step: Callable[[Any, Any], Any]
     eval_step: Callable[[Any, Any], Any]
+    monitor: str
     total_steps: int
     eval_every: int
     checkpoint_every: int
@@ -72,7 +76,7 @@ def create(
     contract = InputContract.from_dict(config.contract)
     examples = open_examples(config, contract)
     dataset = examples.dataset
-    _require_evaluation(dataset, config.checkpoint.monitor)
+    monitor = _choose_monitor(dataset, config.checkpoint.monitor, console)
     split = {name: [str(id) for id in dataset.ids[dataset.indices(name)]] for name in SPLITS}
     steps_per_epoch = max(1, -(-len(split["train"]) // config.train.batch_size))
     total_steps = config.train.steps or max(1, round(config.train.epochs * steps_per_epoch))
@@ -106,6 +110,7 @@ def create(
         schedule=schedule,
         train_step=parallel.compile_train(train_step),
         eval_step=parallel.compile_eval(steps.create_eval_step(network, axis_name=parallel.axis_name)),
+        monitor=monitor,
         total_steps=total_steps,
         eval_every=eval_every,
         checkpoint_every=config.checkpoint.every or eval_every,
@@ -115,17 +120,18 @@ def create(
     return setup, parallel.replicate(initial)
 
 
-def _require_evaluation(dataset: Dataset, monitor: str) -> None:
-    """Refuses a data set that has nothing to choose or to judge a network by."""
+def _choose_monitor(dataset: Dataset, monitor: str, console: Console) -> str:
+    """The metric that chooses the best network: the one asked for, if validation can tell it at all."""
+    if monitor not in MONITORS:
+        raise InputError(f"checkpoint.monitor is {monitor!r}; known: {', '.join(MONITORS)}")
     for name in ("validation", "test"):
         if not len(dataset.indices(name)):
             raise InputError(f"data set {dataset.name}: no recording in the {name} split; give it one that has some")
     labels = dataset.labels[dataset.indices("validation")]
     if monitor != "loss" and not np.any((labels == 1).any(axis=0) & (labels == 0).any(axis=0)):
-        raise InputError(
-            f"checkpoint.monitor is {monitor!r}, but no label is both present and absent in the validation split of "
-            f"data set {dataset.name}; use --config.checkpoint.monitor=loss"
-        )
+        console.print(f"No label is both present and absent in the validation split: monitoring loss, not {monitor}")
+        return "loss"
+    return monitor
 
 
 def open_examples(config: ConfigDict, contract: InputContract) -> pipeline.Examples:

@@ -34,7 +34,8 @@ def main(mode: str, x64: bool, prefix: str) -> None:
         process_index=jax.process_index(),
         process_count=jax.process_count(),
     )
-    layout = parallel.create(mode=mode, sync_batchnorm=True, batch_size=BATCH_SIZE)
+    is_local = mode == "pmap_local"
+    layout = parallel.create(mode=mode.removesuffix("_local"), sync_batchnorm=not is_local, batch_size=BATCH_SIZE)
     network = models.create(
         "narrow",
         head="transfer",
@@ -57,6 +58,7 @@ def main(mode: str, x64: bool, prefix: str) -> None:
         augment=augment.create(noise=0.1, wander=0.2, scale=0.2, shift=0.1, lead_dropout=0.1),
         ema_decay=0.9,
         axis_name=layout.axis_name,
+        sync_batchnorm=layout.sync_batchnorm,
     )
     step = layout.compile_train(step)
     current = layout.replicate(state.create(variables, tx=tx, seed=2, ema_decay=0.9))
