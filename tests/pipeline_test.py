@@ -165,6 +165,17 @@ def test_a_training_split_of_nothing_but_zeros_is_refused():
         next(TrainBatches(empty, batch_size=2, seed=0))
 
 
+def test_every_example_is_read_once_where_nothing_is_kept_in_memory():
+    source, read = examples(), []
+    original = source.read
+    source.read = lambda row: read.append(row) or original(row)
+    batches = TrainBatches(source, batch_size=11, seed=0, threads=1)
+    served = np.concatenate([recordings(batch) for batch in take(batches, 2)])
+    assert len(served) == 22
+    order = [row for row in read if row != ZEROS]
+    np.testing.assert_array_equal(order[:22], served)
+
+
 def test_the_stream_is_a_function_of_the_seed():
     first, again, other = (take(TrainBatches(examples(), batch_size=4, seed=seed), 6) for seed in (5, 5, 6))
     for a, b in zip(first, again, strict=True):

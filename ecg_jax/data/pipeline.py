@@ -114,7 +114,7 @@ class TrainBatches:
         self._rows = rows
         self._examples = examples
         loaded = self._order.map_with_index(
-            lambda position, row: examples.read(self._usable(row)) | {"index": np.int32(position % batch_size)}
+            lambda position, row: self._read(row)[1] | {"index": np.int32(position % batch_size)}
         )
         local = loaded[process_index::process_count].batch(batch_size // process_count)
         self._iterator = iter(local.to_iter_dataset(_read_options(threads)))
@@ -125,18 +125,20 @@ class TrainBatches:
     def __next__(self) -> Batch:
         return next(self._iterator)
 
-    def _usable(self, row: int) -> int:
-        """The row itself; if it is all zeros, the next training recording that is not."""
+    def _read(self, row: int) -> tuple[int, Batch]:
+        """The row itself and its example; if it is all zeros, the next training recording that is not."""
         start = int(np.searchsorted(self._rows, row))
-        for candidate in np.roll(self._rows, -start):
-            if self._examples.read(int(candidate))["mask"]:
-                return int(candidate)
+        for offset in range(len(self._rows)):
+            candidate = int(self._rows[(start + offset) % len(self._rows)])
+            example = self._examples.read(candidate)
+            if example["mask"]:
+                return candidate, example
         raise InputError(f"data set {self._examples.dataset.name}: every training recording is all zeros")
 
     def ids(self, step: int) -> list[str]:
         """Recordings of the global batch of a step."""
         first = step * self._batch_size
-        rows = [self._usable(self._order[p]) for p in range(first, first + self._batch_size)]
+        rows = [self._read(self._order[p])[0] for p in range(first, first + self._batch_size)]
         return [str(self._examples.dataset.ids[row]) for row in rows]
 
     def get_state(self) -> dict[str, Any]:

@@ -70,8 +70,9 @@ def load(
             f"Starting weights: a short pretraining on {settings.recordings} simulated ECGs "
             f"({settings.steps} steps), kept in {folder}"
         )
-        if not os.path.exists(os.path.join(folder, run_folder.RESULT)):
-            pretrain(create_pretrain_config(config), folder)
+        settled = create_pretrain_config(config)
+        if not _is_finished(folder, settled):
+            pretrain(settled, folder)  # which refuses a folder of other settings
             console.rule("Fine-tuning")
     elif os.path.isdir(origin):
         folder = origin
@@ -99,6 +100,13 @@ def load(
     console.print(f"Starting weights: {folder}, best checkpoint (step {step})")
     weights = {path: np.asarray(leaf) for path, leaf in weights_lib.flatten(stored).items()}
     return _merge(config, variables, weights, folder)
+
+
+def _is_finished(folder: str, config: ConfigDict) -> bool:
+    """Whether a folder holds the result of this very configuration."""
+    if not os.path.exists(os.path.join(folder, run_folder.RESULT)):
+        return False
+    return run_folder.read_json(os.path.join(folder, run_folder.CONFIG)) == config_lib.to_dict(config)
 
 
 def _merge(
