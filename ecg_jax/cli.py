@@ -33,9 +33,12 @@ def run(main: Callable[[Sequence[str]], int | None]) -> None:
         except InputError as error:
             if _TRACEBACK.value:
                 raise
-            _fail(error)
             sys.stdout.flush()
-            os._exit(1)  # at once: writers and readers in the background have nothing to add to the one line
+            sys.stderr.flush()
+            stderr = os.dup(2)
+            os.dup2(os.open(os.devnull, os.O_WRONLY), 2)  # a library's threads have nothing to add to the one line
+            os.write(stderr, _describe(error).encode())
+            os._exit(1)
 
     app.run(guarded, flags_parser=_parse)
 
@@ -67,8 +70,12 @@ def _complete(argv: list[str]) -> list[str]:
 
 
 def _fail(error: object) -> int:
-    print(f"error: {' '.join(str(error).split())}", file=sys.stderr)
+    sys.stderr.write(_describe(error))
     return 1
+
+
+def _describe(error: object) -> str:
+    return f"error: {' '.join(str(error).split())}\n"
 
 
 def create_console() -> Console:
