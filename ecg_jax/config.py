@@ -57,6 +57,9 @@ def create_default() -> ConfigDict:
                 "leads": LEADS,
                 "sampling_rate": 400.0,
                 "samples": 4096,
+                "highpass": 0.0,
+                "lowpass": 0.0,
+                "notch": 0.0,
                 "units_per_millivolt": 2.0,
                 "normalization": "none",
             },
@@ -190,18 +193,18 @@ def to_dict(config: ConfigDict) -> dict[str, Any]:
 
 
 def from_dict(values: Mapping[str, Any]) -> ConfigDict:
-    """The reverse of `to_dict`.
+    """The reverse of `to_dict`; a key that was added since the values were written takes its default.
 
     Raises:
         InputError: see `check`.
     """
 
-    def restore(value: Any) -> Any:
-        if isinstance(value, Mapping):
-            return {key: restore(inner) for key, inner in value.items()}
-        return tuple(value) if isinstance(value, list) else value
-
-    return check(ConfigDict(restore(values)))
+    config = create_default()
+    known = {key for key, _ in flatten(config)}
+    stored = {key: tuple(value) if isinstance(value, list) else value for key, value in flatten(values)}
+    if unknown := sorted(set(stored) - known):
+        check_key(f"config.{unknown[0]}")
+    return check(override(config, stored))
 
 
 def override(config: ConfigDict, values: Mapping[str, Any]) -> ConfigDict:

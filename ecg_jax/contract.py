@@ -19,6 +19,9 @@ class InputContract:
         sampling_rate: Hz.
         samples: Length; shorter recordings are zero-padded on both sides, longer ones
             cropped to their centre.
+        highpass: Hz below which the signal is taken out; 0 for nothing.
+        lowpass: Hz above which the signal is taken out; 0 for nothing.
+        notch: Powerline frequency that is taken out (50 or 60 Hz); 0 for none.
         units_per_millivolt: What 1 mV becomes. The published network was trained on
             arrays of about 2 x mV (CODE), hence the default.
         normalization: `none` keeps amplitudes (times `units_per_millivolt`); `zscore`
@@ -28,6 +31,9 @@ class InputContract:
     leads: tuple[str, ...] = LEADS
     sampling_rate: float = 400.0
     samples: int = 4096
+    highpass: float = 0.0
+    lowpass: float = 0.0
+    notch: float = 0.0
     units_per_millivolt: float = 2.0
     normalization: str = "none"
 
@@ -39,6 +45,15 @@ class InputContract:
         for field in ("sampling_rate", "samples", "units_per_millivolt"):
             if not getattr(self, field) > 0:
                 raise InputError(f"contract.{field} is {getattr(self, field)}; it must be positive")
+        nyquist = self.sampling_rate / 2
+        for field in ("highpass", "lowpass", "notch"):
+            if not 0 <= getattr(self, field) < nyquist:
+                raise InputError(
+                    f"contract.{field} is {getattr(self, field)} Hz; it must be 0 (off) or below half the "
+                    f"sampling rate, {nyquist:g} Hz"
+                )
+        if self.lowpass and self.highpass >= self.lowpass:
+            raise InputError(f"contract.highpass is {self.highpass} Hz, not below contract.lowpass, {self.lowpass} Hz")
         if self.normalization not in NORMALIZATIONS:
             raise InputError(f"contract.normalization is {self.normalization!r}; known: {', '.join(NORMALIZATIONS)}")
 

@@ -10,6 +10,7 @@ from ecg_jax.errors import InputError
 # The six diagnoses of Ribeiro et al. 2020 (Nat Commun 11:1760), in that paper's order.
 SIX = ("1dAVb", "RBBB", "LBBB", "SB", "AF", "ST")
 ABNORMAL = "abnormal"
+ALL = ("all",)  # stands for every label that a data set offers
 
 _STATES = {"0": 0.0, "1": 1.0, "false": 0.0, "true": 1.0, "0.0": 0.0, "1.0": 1.0, "": np.nan, "nan": np.nan}
 
@@ -18,8 +19,8 @@ def resolve(labels: str) -> tuple[str, ...]:
     """Turns the setting `labels` into label names.
 
     Args:
-        labels: `six` (the six diagnoses), `abnormal` (normal against abnormal), or column
-            names separated by commas.
+        labels: `six` (the six diagnoses), `abnormal` (normal against abnormal), `all`, or
+            column names separated by commas.
 
     Raises:
         InputError: when it names no label, or one twice.
@@ -32,29 +33,40 @@ def resolve(labels: str) -> tuple[str, ...]:
 
 def select(
     names: Sequence[str], derived: Mapping[str, np.ndarray], table: pd.DataFrame | None, source: str
-) -> np.ndarray:
+) -> dict[str, np.ndarray]:
     """Collects the wanted labels: from `derived` where it has them, else from the table.
 
     Args:
-        names: The wanted labels.
+        names: The wanted labels; `ALL` for every one in `derived` and every other column of
+            the table that holds nothing but labels.
         derived: `[records]` arrays in {1, 0, NaN} that a data set computes itself.
         table: A table whose other columns may be labels (see `parse_column`).
         source: File name for messages.
 
     Returns:
-        `[records, labels]` float32 in {1, 0, NaN}.
+        `[records]` float32 in {1, 0, NaN} by name, in the order of `names`.
 
     Raises:
         InputError: when there is no such label, naming those there are.
     """
-    offered = [*derived, *(table.columns if table is not None else ())]
+    table = pd.DataFrame() if table is None else table
+    if tuple(names) == ALL:
+        names = [*derived, *(name for name in table if name not in derived and _holds_labels(table[name]))]
+    offered = [*derived, *table.columns]
     missing = [name for name in names if name not in offered]
     if missing:
         raise InputError(f"{source}: no label {', '.join(missing)}; there are: {', '.join(offered)}")
-    columns = dict(derived)
-    if table is not None:
-        columns |= {name: parse_column(table[name], source) for name in names if name not in derived}
-    return np.stack([np.asarray(columns[name], np.float32) for name in names], axis=1)
+    return {
+        name: np.asarray(derived[name] if name in derived else parse_column(table[name], source), np.float32)
+        for name in names
+    }
+
+
+def _holds_labels(column: pd.Series) -> bool:
+    """Whether a column's known values are all 0, 1, true or false, and there are some."""
+    states = column.dropna().astype(str).str.strip().str.lower().map(_STATES, na_action="ignore")
+    text = column.dropna().astype(str).str.strip()
+    return bool(states.notna().any()) and bool((states.notna() | (text == "")).all())
 
 
 def parse_column(column: pd.Series, source: str) -> np.ndarray:

@@ -47,6 +47,8 @@ class Recording:
         id: What the recording is called in its data set.
         normalized: True when each lead was already z-scored by whoever made the file.
         gaps: Number of samples that were NaN or infinite; they are invalid.
+        duration: Seconds, where the file states its duration apart from its sampling rate.
+        notes: What the reader assumed, derived or mended, one line each.
     """
 
     signal: np.ndarray
@@ -56,6 +58,8 @@ class Recording:
     id: str
     normalized: bool = False
     gaps: int = 0
+    duration: float | None = None
+    notes: tuple[str, ...] = ()
 
     @property
     def is_degenerate(self) -> bool:
@@ -72,6 +76,8 @@ def create_recording(
     millivolts_per_unit: np.ndarray | float = 1.0,
     valid: np.ndarray | None = None,
     normalized: bool = False,
+    duration: float | None = None,
+    notes: Iterable[str] = (),
 ) -> Recording:
     """Checks and wraps an array as a `Recording`.
 
@@ -83,6 +89,8 @@ def create_recording(
         millivolts_per_unit: What one unit of `signal` is in mV; one number or one per lead.
         valid: `[samples, leads]` bool of samples known to be invalid beforehand.
         normalized: See `Recording`.
+        duration: See `Recording`.
+        notes: See `Recording`.
 
     Raises:
         InputError: on a wrong shape, an empty signal, a duplicated lead or an impossible rate.
@@ -103,4 +111,14 @@ def create_recording(
     finite = np.isfinite(signal)
     valid = finite if valid is None else finite & valid
     gaps = finite.size - int(np.count_nonzero(finite))
-    return Recording(np.where(valid, signal, np.float32(0)), valid, names, float(sampling_rate), id, normalized, gaps)
+    return Recording(
+        signal=np.where(valid, signal, np.float32(0)),
+        valid=valid,
+        leads=names,
+        sampling_rate=float(sampling_rate),
+        id=id,
+        normalized=normalized,
+        gaps=gaps,
+        duration=duration,
+        notes=tuple(notes),
+    )

@@ -12,6 +12,7 @@ import wfdb
 
 from ecg_jax.contract import InputContract
 from ecg_jax.data import datasets, splits
+from ecg_jax.data.datasets.dataset import SPLITS, parse_split
 from ecg_jax.data.preprocess import create_input
 from ecg_jax.errors import InputError
 from ecg_jax.labels import SIX
@@ -86,14 +87,14 @@ def test_another_seed_is_another_split():
 def test_a_split_column_is_read_in_its_usual_spellings():
     values = pd.Series(["train", " Val ", "valid", "validation", "TEST"])
     expected = ["train", "validation", "validation", "validation", "test"]
-    np.testing.assert_array_equal(splits.parse_split_column(values, "x.csv"), expected)
+    np.testing.assert_array_equal(parse_split(values, "x.csv"), expected)
 
 
 @pytest.mark.parametrize("bad", ["dev", "1", ""])
 def test_another_split_is_refused_with_its_line(tmp_path, bad):
     path = write_csv(tmp_path / "x.csv", f"split,n\ntrain,1\n{bad},2")
     with pytest.raises(InputError, match=r"x\.csv: line 3, column 'split' holds"):
-        splits.parse_split_column(pd.read_csv(path)["split"], str(path))
+        parse_split(pd.read_csv(path)["split"], str(path))
 
 
 # By name
@@ -305,7 +306,7 @@ def test_code15_keeps_a_patient_on_one_side(tmp_path):
     dataset = create("code15", tmp_path)
     patients = dataset.ids.astype(int) % 60
     assert (pd.Series(dataset.split).groupby(patients).nunique() == 1).all()
-    assert [len(np.unique(patients[dataset.split == side])) for side in splits.SPLITS] == [48, 6, 6]
+    assert [len(np.unique(patients[dataset.split == side])) for side in SPLITS] == [48, 6, 6]
 
 
 def test_code15_with_none_of_its_parts_is_refused(tmp_path):
@@ -447,7 +448,7 @@ def test_a_folders_patients_stay_on_one_side(tmp_path):
     write_csv(tmp_path / "labels.csv", "\n".join(["id,path,AF,patient_id", *lines]))
     split = create("folder", tmp_path, "AF").split
     assert (pd.Series(split).groupby(np.arange(100) % 20).nunique() == 1).all()
-    assert {side: int((split == side).sum()) for side in splits.SPLITS} == {"train": 80, "validation": 10, "test": 10}
+    assert {side: int((split == side).sum()) for side in SPLITS} == {"train": 80, "validation": 10, "test": 10}
 
 
 @pytest.mark.parametrize("value", ["2", "-1", "0.5", "x"])
@@ -580,7 +581,7 @@ def test_a_truncated_array_is_refused_by_name(arrays):
 
 def test_simulated_sizes_and_ids_are_as_asked():
     dataset = create("simulated", "", train=5, validation=3, test=2)
-    assert [len(dataset.indices(split)) for split in splits.SPLITS] == [5, 3, 2]
+    assert [len(dataset.indices(split)) for split in SPLITS] == [5, 3, 2]
     assert dataset.ids[0] == "train-000000"
     assert dataset.ids[-1] == "test-000001"
 
@@ -611,10 +612,10 @@ def read_rows(path):
 
 def count(dataset):
     """Recordings per split, and positives per split and label."""
-    sizes = {split: len(dataset.indices(split)) for split in splits.SPLITS}
+    sizes = {split: len(dataset.indices(split)) for split in SPLITS}
     positives = {
         (split, name): int(np.nansum(column(dataset, name)[dataset.indices(split)]))
-        for split in splits.SPLITS
+        for split in SPLITS
         for name in dataset.label_names
     }
     return sizes, positives
@@ -622,8 +623,8 @@ def count(dataset):
 
 def recount(rows, split_of, has):
     """The same numbers from the rows of a CSV."""
-    sizes = dict.fromkeys(splits.SPLITS, 0)
-    positives = {(split, name): 0 for split in splits.SPLITS for name in SIX}
+    sizes = dict.fromkeys(SPLITS, 0)
+    positives = {(split, name): 0 for split in SPLITS for name in SIX}
     for row in rows:
         sizes[split_of(row)] += 1
         for name in SIX:

@@ -64,13 +64,22 @@ def test_the_message_shows_the_value_as_the_file_does():
 def test_a_derived_label_goes_before_a_column_of_the_same_name():
     table = pd.DataFrame({"AF": [0, 1], "x": [1, 0]})
     found = labels.select(("x", "AF"), {"AF": np.array([1.0, NAN])}, table, "x.csv")
-    np.testing.assert_array_equal(found, [[1, 1], [0, NAN]])
-    assert found.dtype == np.float32
+    assert list(found) == ["x", "AF"]
+    np.testing.assert_array_equal(found["x"], [1, 0])
+    np.testing.assert_array_equal(found["AF"], [1, NAN])
+    assert {column.dtype for column in found.values()} == {np.dtype(np.float32)}
 
 
 def test_columns_that_were_not_asked_for_may_hold_anything():
     table = pd.DataFrame({"AF": [0, 1], "age": [57, 81]})
-    np.testing.assert_array_equal(labels.select(("AF",), {}, table, "x.csv"), [[0], [1]])
+    np.testing.assert_array_equal(labels.select(("AF",), {}, table, "x.csv")["AF"], [0, 1])
+
+
+def test_all_labels_are_the_derived_ones_and_the_columns_that_hold_nothing_else():
+    table = pd.DataFrame({"AF": ["0", "1"], "age": ["57", "81"], "VT": ["", "true"], "note": [None, None]})
+    found = labels.select(labels.resolve("all"), {"abnormal": np.array([1.0, NAN])}, table, "x.csv")
+    assert list(found) == ["abnormal", "AF", "VT"]
+    np.testing.assert_array_equal(found["VT"], [NAN, 1])
 
 
 def test_a_label_that_does_not_exist_is_refused_naming_those_that_do():

@@ -1,5 +1,6 @@
 """Batches: what is in them, in which order, on how many processes."""
 
+import dataclasses
 import json
 
 import numpy as np
@@ -32,8 +33,7 @@ def create_dataset(train=22, others=5):
     dataset = Dataset(
         name="test",
         ids=np.array([f"r{i}" for i in range(total)]),
-        label_names=("AF",),
-        labels=np.arange(total, dtype=np.float32)[:, None] % 2,
+        columns={"AF": np.arange(total, dtype=np.float32) % 2},
         split=np.array(["train"] * train + ["test"] * others),
         read=read,
     )
@@ -289,6 +289,6 @@ def test_a_recording_that_cannot_be_read_stops_the_stream_by_name():
     def read(i):
         raise InputError(f"r{i}.hea: no such file")
 
-    broken = Examples(Dataset("test", dataset.ids, ("AF",), dataset.labels, dataset.split, read), CONTRACT)
+    broken = Examples(dataclasses.replace(dataset, read=read), CONTRACT)
     with pytest.raises(InputError, match=r"r\d+\.hea: no such file"):
         next(TrainBatches(broken, batch_size=4, seed=0))

@@ -11,7 +11,7 @@ from ecg_jax.recording import LIMB_LEADS, Recording
 
 
 def create_input(recording: Recording, contract: InputContract) -> tuple[np.ndarray, np.ndarray]:
-    """Applies a contract: leads, sampling rate, unit or normalization, length.
+    """Applies a contract: `standardize`, then length, and unit or normalization.
 
     Args:
         recording: Any recording.
@@ -20,6 +20,29 @@ def create_input(recording: Recording, contract: InputContract) -> tuple[np.ndar
     Returns:
         `signal` `[samples, leads]` float32 in the contract's unit, 0 where invalid, and
         `valid` `[samples, leads]` bool.
+
+    Raises:
+        InputError: see `standardize`.
+    """
+    signal, valid = standardize(recording, contract)
+    signal, valid = _fit_length(signal, valid, contract.samples)
+    if contract.normalization == "none":
+        signal = signal * np.float32(contract.units_per_millivolt)
+    elif not recording.normalized:
+        signal = _zscore(signal, valid)
+    return np.where(valid, signal, np.float32(0)), valid
+
+
+def standardize(recording: Recording, contract: InputContract) -> tuple[np.ndarray, np.ndarray]:
+    """Applies the part of a contract that keeps unit and length: leads, sampling rate, filters.
+
+    Args:
+        recording: Any recording.
+        contract: What the network eats.
+
+    Returns:
+        `signal` `[n, leads]` float32 in millivolts (standard deviations, if the recording is
+        normalized), 0 where invalid, and `valid` `[n, leads]` bool; n is the recording's own length.
 
     Raises:
         InputError: when a lead is missing and cannot be derived, or the recording is
@@ -32,11 +55,7 @@ def create_input(recording: Recording, contract: InputContract) -> tuple[np.ndar
         )
     signal, valid = _select_leads(recording, contract.leads)
     signal, valid = _resample(signal, valid, recording.sampling_rate, contract.sampling_rate)
-    signal, valid = _fit_length(signal, valid, contract.samples)
-    if contract.normalization == "none":
-        signal = signal * np.float32(contract.units_per_millivolt)
-    elif not recording.normalized:
-        signal = _zscore(signal, valid)
+    signal = _filter(signal, valid, contract)
     return np.where(valid, signal, np.float32(0)), valid
 
 
@@ -81,6 +100,24 @@ def _resample(signal: np.ndarray, valid: np.ndarray, rate_in: float, rate_out: f
     )
     source = np.minimum(np.round(np.arange(len(resampled)) / float(ratio)).astype(int), len(signal) - 1)
     return resampled.astype(np.float32), valid[source]
+
+
+def _filter(signal: np.ndarray, valid: np.ndarray, contract: InputContract) -> np.ndarray:
+    """Zero-phase Butterworth of order 2 for the pass band, and a notch of quality 30; each is run forth and back."""
+    nyquist = contract.sampling_rate / 2
+    sections = []
+    if contract.highpass:
+        sections.append(scipy.signal.butter(2, contract.highpass / nyquist, "highpass", output="sos"))
+    if contract.lowpass:
+        sections.append(scipy.signal.butter(2, contract.lowpass / nyquist, "lowpass", output="sos"))
+    if contract.notch:
+        sections.append(scipy.signal.tf2sos(*scipy.signal.iirnotch(contract.notch / nyquist, Q=30)))
+    if not sections:
+        return signal
+    bridged = _bridge(signal, valid)
+    padding = min(len(signal) - 1, int(contract.sampling_rate))
+    filtered = scipy.signal.sosfiltfilt(np.concatenate(sections), bridged, axis=0, padlen=padding)
+    return filtered.astype(np.float32)
 
 
 def _bridge(signal: np.ndarray, valid: np.ndarray) -> np.ndarray:

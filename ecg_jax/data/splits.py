@@ -1,14 +1,13 @@
 """Who trains, who validates, who tests: splits that keep a patient on one side."""
 
+import dataclasses
 import hashlib
 from collections.abc import Sequence
 
 import numpy as np
-import pandas as pd
 
-from ecg_jax.errors import InputError
+from ecg_jax.data.datasets.dataset import Dataset
 
-SPLITS = ("train", "validation", "test")
 FRACTIONS = (0.8, 0.1, 0.1)
 
 
@@ -32,15 +31,9 @@ def split_by_patient(patients: Sequence[object] | np.ndarray, seed: int) -> np.n
     return np.array([side[str(patient)] for patient in patients])
 
 
-def parse_split_column(column: pd.Series, source: str) -> np.ndarray:
-    """Reads a CSV column that says `train`, `validation` (or `val`) or `test`.
-
-    Raises:
-        InputError: naming the line and the value found.
-    """
-    values = column.astype(str).str.strip().str.lower().replace({"val": "validation", "valid": "validation"})
-    bad = np.flatnonzero(~values.isin(SPLITS))
-    if bad.size:
-        line, value = column.index[bad[0]] + 2, column.iloc[bad[0]]
-        raise InputError(f"{source}: line {line}, column 'split' holds {value!r}; expected {', '.join(SPLITS)}")
-    return values.to_numpy(str)
+def assign(dataset: Dataset, seed: int) -> Dataset:
+    """Returns the data set with a split: its own, or one that `seed` draws, whole patients at a time."""
+    if dataset.split is not None:
+        return dataset
+    patients = dataset.ids if dataset.patients is None else dataset.patients
+    return dataclasses.replace(dataset, split=split_by_patient(patients, seed))

@@ -13,8 +13,7 @@ from ecg_jax import labels as label_lib
 from ecg_jax import models
 from ecg_jax.contract import InputContract
 from ecg_jax.data import datasets, pipeline
-from ecg_jax.data.datasets.dataset import Dataset
-from ecg_jax.data.splits import SPLITS
+from ecg_jax.data.datasets.dataset import SPLITS, Dataset
 from ecg_jax.errors import InputError
 from ecg_jax.reporting import tables
 from ecg_jax.runtime import parallel as parallel_lib

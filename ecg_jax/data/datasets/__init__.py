@@ -4,6 +4,7 @@ from collections.abc import Callable, Mapping
 from typing import Any
 
 from ecg_jax import labels as label_lib
+from ecg_jax.data import splits
 from ecg_jax.data.datasets import arrays, code, code15, folder, ptbxl, simulated
 from ecg_jax.data.datasets.dataset import Dataset
 from ecg_jax.errors import InputError
@@ -34,6 +35,7 @@ def create(dataset: str, *, source: str, labels: str, seed: int, options: Mappin
     if dataset not in DATASETS:
         raise InputError(f"data.dataset is {dataset!r}; known: {', '.join(DATASETS)}")
     opened = DATASETS[dataset](source=source, labels=label_lib.resolve(labels), seed=seed, **options.get(dataset, {}))
+    opened = splits.assign(opened, seed)
     if not len(opened.indices("train")):
         raise InputError(f"data set {dataset}: no recording to train on among {len(opened.ids)}")
     return opened

@@ -6,8 +6,7 @@ import zipfile
 import numpy as np
 
 from ecg_jax import labels as label_lib
-from ecg_jax.data import splits
-from ecg_jax.data.datasets.dataset import Dataset, parse_text, read_table
+from ecg_jax.data.datasets.dataset import Dataset, parse_known_columns, parse_text, read_table
 from ecg_jax.errors import InputError
 from ecg_jax.recording import LEADS, create_recording
 
@@ -26,13 +25,13 @@ def create(
 ) -> Dataset:
     """Opens an array and its labels.
 
-    The CSV's row i labels `array[i]`; its columns `id`, `split` and `patient_id` are
-    used if they are there, as in the data set `folder`.
+    The CSV's row i labels `array[i]`; its column `id` and those of
+    `parse_known_columns` are used if they are there.
 
     Args:
         source: A `.npy` file; it is memory-mapped.
         labels: Columns of the CSV.
-        seed: Chooses the split where the CSV has no `split` column.
+        seed: Unused: nothing is drawn.
         labels_csv: The CSV; if empty, the `.npy` file's name with `.csv`.
         leads: Names of the array's columns, separated by commas.
         sampling_rate: Hz; must be given.
@@ -41,6 +40,7 @@ def create(
     Raises:
         InputError: on missing files, wrong shapes, or a rate or unit that was not declared.
     """
+    del seed
     if unit not in MILLIVOLTS_PER_UNIT:
         raise InputError(f"data.arrays.unit is {unit!r}; declare one of {', '.join(MILLIVOLTS_PER_UNIT)}")
     if not sampling_rate > 0:
@@ -54,16 +54,11 @@ def create(
             f"{csv}: {len(table)} rows against {len(array)} recordings in {source}; row i must label recording i"
         )
     ids = parse_text(table["id"], csv) if "id" in table else np.arange(len(array)).astype(str)
-    if "split" in table:
-        split = splits.parse_split_column(table["split"], csv)
-    else:
-        split = splits.split_by_patient(parse_text(table["patient_id"], csv) if "patient_id" in table else ids, seed)
     return Dataset(
         name="arrays",
         ids=ids,
-        label_names=labels,
-        labels=label_lib.select(labels, {}, table, csv),
-        split=split,
+        columns=label_lib.select(labels, {}, table, csv),
+        **parse_known_columns(table, csv),
         read=lambda i: create_recording(
             array[i],
             leads=names,

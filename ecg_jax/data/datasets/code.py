@@ -6,8 +6,7 @@ import os
 import numpy as np
 
 from ecg_jax import labels as label_lib
-from ecg_jax.data import splits
-from ecg_jax.data.datasets.dataset import Dataset, read_table
+from ecg_jax.data.datasets.dataset import Dataset, parse_attributes, parse_split, parse_text, read_table
 from ecg_jax.data.readers import code_hdf5
 from ecg_jax.errors import InputError
 
@@ -51,16 +50,17 @@ def create(
             f"data.code: fractions {validation_fraction} and {test_fraction}; each at least 0, together below 1"
         )
     if "split" in table:
-        split = splits.parse_split_column(table["split"], csv)
+        split = parse_split(table["split"], csv)
     else:
         validation, test = (round(fraction * len(ids)) for fraction in (validation_fraction, test_fraction))
         split = np.repeat(["train", "test", "validation"], [len(ids) - validation - test, test, validation])
     return Dataset(
         name="code",
         ids=ids,
-        label_names=labels,
-        labels=label_lib.select(labels, {}, table, csv),
+        columns=label_lib.select(labels, {}, table, csv),
         split=split,
+        patients=parse_text(table["patient_id"], csv) if "patient_id" in table else None,
+        attributes=parse_attributes(table),
         read=lambda i: code_hdf5.read(source, i, id=str(ids[i])),
     )
 

@@ -10,23 +10,30 @@ import os
 import numpy as np
 
 from ecg_jax import labels as label_lib
-from ecg_jax.data import splits
-from ecg_jax.data.datasets.dataset import Dataset, parse_integers, parse_text, read_table, require_folder
+from ecg_jax.data.datasets.dataset import (
+    Dataset,
+    parse_attributes,
+    parse_integers,
+    parse_text,
+    read_table,
+    require_folder,
+)
 from ecg_jax.data.readers import code_hdf5
 from ecg_jax.errors import InputError
 
 
 def create(*, source: str, labels: tuple[str, ...], seed: int) -> Dataset:
-    """Opens a CODE-15% folder, with all of its parts or some of them; split by patient.
+    """Opens a CODE-15% folder, with all of its parts or some of them.
 
     Args:
         source: The folder that holds `exams.csv` and at least one `exams_part*.hdf5`.
         labels: Of the six diagnoses, `abnormal`, and any other 0/1 column of `exams.csv`.
-        seed: Chooses the split.
+        seed: Unused: nothing is drawn.
 
     Raises:
         InputError: on missing or damaged files, or when no exam is in both.
     """
+    del seed
     folder = require_folder("code15", source)
     csv = os.path.join(folder, "exams.csv")
     table = read_table(csv, ("exam_id", "patient_id", "trace_file"))
@@ -69,9 +76,9 @@ def create(*, source: str, labels: tuple[str, ...], seed: int) -> Dataset:
     return Dataset(
         name="code15",
         ids=ids,
-        label_names=labels,
-        labels=label_lib.select(labels, derived, table, csv),
-        split=splits.split_by_patient(parse_text(table["patient_id"], csv), seed),
+        columns=label_lib.select(labels, derived, table, csv),
+        patients=parse_text(table["patient_id"], csv),
+        attributes=parse_attributes(table),
         read=lambda i: code_hdf5.read(*places[i], id=str(ids[i])),
         notes=tuple(notes),
     )

@@ -1,37 +1,48 @@
 """The one shape every data set takes."""
 
 import dataclasses
+import functools
 import os
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
+from typing import Any
 
 import numpy as np
 import pandas as pd
 
-from ecg_jax.data.splits import SPLITS
 from ecg_jax.errors import InputError
 from ecg_jax.recording import Recording
+
+SPLITS = ("train", "validation", "test")
 
 
 @dataclasses.dataclass(frozen=True)
 class Dataset:
-    """Recordings that can be read by number, with their labels and their split.
+    """Recordings that can be read by number, with what is known of them.
 
     Attributes:
         name: As in `config.data.dataset`.
         ids: `[N]` str, unique names of the recordings.
-        label_names: The C labels.
-        labels: `[N, C]` float32 in {1, 0, NaN = unknown}.
-        split: `[N]` str: `train`, `validation` or `test`.
+        columns: The C labels: name to `[N]` float32 in {1, 0, NaN = unknown}.
         read: Reads recording number i.
+        split: `[N]` str, `train`, `validation` or `test`, where the data set has a split of
+            its own; else None until `splits.assign` draws one.
+        patients: `[N]` str; None where nobody knows, and each recording counts as a patient.
+        folds: `[N]` int64, the data set's own folds; None where it has none.
+        attributes: What else is known and worth a subgroup: name to `[N]`; `age` is
+            float32 years (NaN = unknown), `sex` is str (`F`, `M` or empty).
+        hashes: `[N]` str of the signals' content, where it is known without reading them.
         notes: Lines worth telling before a run starts (what was left out, and why).
     """
 
     name: str
     ids: np.ndarray
-    label_names: tuple[str, ...]
-    labels: np.ndarray
-    split: np.ndarray
+    columns: Mapping[str, np.ndarray]
     read: Callable[[int], Recording]
+    split: np.ndarray | None = None
+    patients: np.ndarray | None = None
+    folds: np.ndarray | None = None
+    attributes: Mapping[str, np.ndarray] = dataclasses.field(default_factory=dict)
+    hashes: np.ndarray | None = None
     notes: tuple[str, ...] = ()
 
     def __post_init__(self) -> None:
@@ -40,6 +51,16 @@ class Dataset:
             raise InputError(
                 f"{self.name}: recording {values[counts > 1][0]} stands {counts.max()} times; ids are unique"
             )
+
+    @property
+    def label_names(self) -> tuple[str, ...]:
+        """The C labels."""
+        return tuple(self.columns)
+
+    @functools.cached_property
+    def labels(self) -> np.ndarray:
+        """`[N, C]` float32 in {1, 0, NaN = unknown}."""
+        return np.stack([np.asarray(column, np.float32) for column in self.columns.values()], axis=1)
 
     def indices(self, split: str) -> np.ndarray:
         """Numbers of the recordings of one split, `[n]` int64."""
@@ -99,3 +120,60 @@ def require_folder(name: str, source: str) -> str:
             f"data set {name}: source {source!r} is not a folder; pass --config.data.source=DIR where its files lie"
         )
     return source
+
+
+_SEXES = {"f": "F", "female": "F", "m": "M", "male": "M"}
+_SPLITS = {name: name for name in SPLITS} | {"val": "validation", "valid": "validation"}
+
+
+def parse_known_columns(table: pd.DataFrame, source: str) -> dict[str, Any]:
+    """Reads the columns that any table of recordings may have, as fields of `Dataset`.
+
+    Those are `split` (`train`, `validation` or `val`, `test`), `patient_id` (keeps a
+    patient's recordings on one side), `age` and `sex`.
+
+    Raises:
+        InputError: naming the line and the value found.
+    """
+    return {
+        "split": parse_split(table["split"], source) if "split" in table else None,
+        "patients": parse_text(table["patient_id"], source) if "patient_id" in table else None,
+        "attributes": parse_attributes(table),
+    }
+
+
+def parse_split(column: pd.Series, source: str) -> np.ndarray:
+    """A column that says `train`, `validation` (or `val`) or `test`, as `[N]` str.
+
+    Raises:
+        InputError: naming the line and the value found.
+    """
+    values = column.astype(str).str.strip().str.lower().map(_SPLITS)
+    bad = np.flatnonzero(values.isna())
+    if bad.size:
+        line, value = column.index[bad[0]] + 2, column.iloc[bad[0]]
+        raise InputError(f"{source}: line {line}, column 'split' holds {value!r}; expected {', '.join(SPLITS)}")
+    return values.to_numpy(str)
+
+
+def parse_attributes(table: pd.DataFrame, sexes: Mapping[str, str] = _SEXES) -> dict[str, np.ndarray]:
+    """Reads `age` and `sex` (or `is_male`), in any case, where a table has them.
+
+    Args:
+        table: Of text.
+        sexes: What stands for `F` and `M`, in lower case.
+
+    Returns:
+        `age` `[N]` float32 in years, NaN where unknown or not from 0 to 120 (PTB-XL writes 300
+        for 90 and older, the Challenges -1 for unknown), and `sex` `[N]` str, `F`, `M` or empty.
+    """
+    columns = {column.lower(): table[column] for column in table.columns}
+    found = {}
+    if "age" in columns:
+        age = pd.to_numeric(columns["age"], errors="coerce").to_numpy(np.float32)
+        found["age"] = np.where((age >= 0) & (age <= 120), age, np.float32(np.nan))
+    if "is_male" in columns:
+        columns["sex"], sexes = columns["is_male"], {"true": "M", "1": "M", "false": "F", "0": "F"}
+    if "sex" in columns:
+        found["sex"] = columns["sex"].str.strip().str.lower().map(sexes).fillna("").to_numpy(str)
+    return found

@@ -4,8 +4,7 @@ import glob
 import os
 
 from ecg_jax import labels as label_lib
-from ecg_jax.data import splits
-from ecg_jax.data.datasets.dataset import Dataset, parse_text, read_table
+from ecg_jax.data.datasets.dataset import Dataset, parse_known_columns, parse_text, read_table
 from ecg_jax.data.readers import wfdb
 from ecg_jax.errors import InputError
 
@@ -14,17 +13,17 @@ def create(*, source: str, labels: tuple[str, ...], seed: int) -> Dataset:
     """Opens a CSV of WFDB records.
 
     Columns: `path` (relative to the CSV, with or without a suffix), the labels (1, 0 or
-    empty for unknown), and if you have them `id`, `split` (`train`, `validation`,
-    `test`) and `patient_id` (keeps a patient's recordings in one split).
+    empty for unknown), and if you have them `id` and those of `parse_known_columns`.
 
     Args:
         source: The CSV, or a folder with exactly one.
         labels: Label columns.
-        seed: Chooses the split where the CSV has no `split` column.
+        seed: Unused: nothing is drawn.
 
     Raises:
         InputError: on missing files or columns, or values that are no labels.
     """
+    del seed
     csv = _find_csv(source)
     table = read_table(csv, ("path",))
     base = os.path.dirname(os.path.abspath(csv))
@@ -37,16 +36,11 @@ def create(*, source: str, labels: tuple[str, ...], seed: int) -> Dataset:
     if absent:
         raise InputError(f"{csv}: {len(absent)} of its {len(paths)} records are not there, the first {absent[0]}.hea")
     ids = parse_text(table["id"], csv) if "id" in table else names
-    if "split" in table:
-        split = splits.parse_split_column(table["split"], csv)
-    else:
-        split = splits.split_by_patient(parse_text(table["patient_id"], csv) if "patient_id" in table else ids, seed)
     return Dataset(
         name="folder",
         ids=ids,
-        label_names=labels,
-        labels=label_lib.select(labels, {}, table, csv),
-        split=split,
+        columns=label_lib.select(labels, {}, table, csv),
+        **parse_known_columns(table, csv),
         read=lambda i: wfdb.read(paths[i], id=str(ids[i])),
     )
 

@@ -11,7 +11,14 @@ import numpy as np
 import pandas as pd
 
 from ecg_jax import labels as label_lib
-from ecg_jax.data.datasets.dataset import Dataset, parse_integers, parse_text, read_table, require_folder
+from ecg_jax.data.datasets.dataset import (
+    Dataset,
+    parse_attributes,
+    parse_integers,
+    parse_text,
+    read_table,
+    require_folder,
+)
 from ecg_jax.data.readers import wfdb
 from ecg_jax.errors import InputError
 
@@ -60,9 +67,11 @@ def create(*, source: str, labels: tuple[str, ...], seed: int, sampling_rate: in
     return Dataset(
         name="ptbxl",
         ids=ids,
-        label_names=labels,
-        labels=label_lib.select(labels, columns, None, csv),
+        columns=label_lib.select(labels, columns, None, csv),
         split=np.select([fold == 10, fold == 9], ["test", "validation"], "train"),
+        folds=fold,
+        patients=parse_text(table["patient_id"], csv) if "patient_id" in table else None,
+        attributes=parse_attributes(table, sexes={"0": "M", "1": "F"}),
         read=lambda i: wfdb.read(paths[i], id=str(ids[i])),
     )
 

@@ -56,8 +56,7 @@ def create(
     return Dataset(
         name="simulated",
         ids=ids,
-        label_names=labels,
-        labels=label_lib.select(labels, columns, None, "data set simulated"),
+        columns=label_lib.select(labels, columns, None, "data set simulated"),
         split=np.array([split for split, _ in places], str),
         read=read,
     )
