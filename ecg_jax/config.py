@@ -16,10 +16,13 @@ from ecg_jax.errors import InputError
 from ecg_jax.recording import LEADS
 
 _AT_LEAST = {
-    **dict.fromkeys(("seed", "data.seed", "data.threads", "data.cache_gb", "train.steps", "train.eval_every"), 0),
+    **dict.fromkeys(
+        ("seed", "data.seed", "data.threads", "data.workers", "data.cache_gb", "train.steps", "train.eval_every"), 0
+    ),
     **dict.fromkeys(
         ("checkpoint.every", "plateau.patience", "plateau.min_learning_rate", "early_stopping.patience"), 0
     ),
+    **dict.fromkeys(("split.folds", "split.fold"), 0),
     **dict.fromkeys(("train.log_every", "train.batch_size"), 1),
     **dict.fromkeys(("pretrain.recordings", "pretrain.steps", "pretrain.batch_size"), 1),
 }
@@ -28,6 +31,8 @@ _BELOW_ONE = (
     "model.transfer.dropout_rate",
     "train.ema_decay",
     "plateau.factor",
+    "split.validation",
+    "split.test",
 )  # and at least 0
 _ELEMENTS = {  # of tuples
     **dict.fromkeys(("contract.leads", "init.exclude", "freeze.patterns"), str),
@@ -48,10 +53,25 @@ def create_default() -> ConfigDict:
                 "seed": 0,  # splits that are drawn, and the simulator
                 "cache_gb": 2.0,  # memory for examples that were read before
                 "threads": 0,  # that read ahead; 0 suits the machine
+                "workers": 0,  # processes that read ahead; 0 for threads alone
+                "checks": "refuse",  # data.verify.POLICIES: when physics contradicts a file
+                "sampling": "shuffle",  # data.sampling.SAMPLINGS
+                "crop": "center",  # of recordings longer than the contract's; or `random`, in training
+                "mode": "host",  # where batches are made; `device` holds a prepared store in its memory
                 "simulated": {"train": 4000, "validation": 500, "test": 1000},
                 "ptbxl": {"sampling_rate": 500},
+                "challenge2021": {"ptbxl_csv": ""},
+                "mimic_iv_ecg": {"labels_csv": ""},
                 "code": {"labels_csv": "", "validation_fraction": 0.02, "test_fraction": 0.02},
                 "arrays": {"labels_csv": "", "leads": ",".join(LEADS), "sampling_rate": 0.0, "unit": ""},
+            },
+            "split": {  # data.splits.assign
+                "validation": 0.1,
+                "test": 0.1,
+                "folds": 0,  # as many networks, each tested on another fold
+                "fold": 0,  # train this one alone; 0 is all of them
+                "leaks": "refuse",  # or `drop`: of a patient or signal on two sides of the data set's own split
+                "check_content": True,  # read every recording once before a run, to find repeated and broken ones
             },
             "contract": {  # contract.InputContract
                 "leads": LEADS,
@@ -198,7 +218,6 @@ def from_dict(values: Mapping[str, Any]) -> ConfigDict:
     Raises:
         InputError: see `check`.
     """
-
     config = create_default()
     known = {key for key, _ in flatten(config)}
     stored = {key: tuple(value) if isinstance(value, list) else value for key, value in flatten(values)}

@@ -12,6 +12,11 @@ SIX = ("1dAVb", "RBBB", "LBBB", "SB", "AF", "ST")
 ABNORMAL = "abnormal"
 ALL = ("all",)  # stands for every label that a data set offers
 
+
+class Offered(tuple[str, ...]):
+    """Names of which `select` takes those that a data set offers, and passes over the others."""
+
+
 _STATES = {"0": 0.0, "1": 1.0, "false": 0.0, "true": 1.0, "0.0": 0.0, "1.0": 1.0, "": np.nan, "nan": np.nan}
 
 
@@ -38,7 +43,7 @@ def select(
 
     Args:
         names: The wanted labels; `ALL` for every one in `derived` and every other column of
-            the table that holds nothing but labels.
+            the table that holds nothing but labels; `Offered` for those of them that are there.
         derived: `[records]` arrays in {1, 0, NaN} that a data set computes itself.
         table: A table whose other columns may be labels (see `parse_column`).
         source: File name for messages.
@@ -53,6 +58,8 @@ def select(
     if tuple(names) == ALL:
         names = [*derived, *(name for name in table if name not in derived and _holds_labels(table[name]))]
     offered = [*derived, *table.columns]
+    if isinstance(names, Offered):
+        names = [name for name in names if name in offered]
     missing = [name for name in names if name not in offered]
     if missing:
         raise InputError(f"{source}: no label {', '.join(missing)}; there are: {', '.join(offered)}")

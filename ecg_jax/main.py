@@ -29,16 +29,17 @@ def main(argv: Sequence[str]) -> int:
     """Runs a configuration; see the module's docstring."""
     cli.refuse_arguments(argv)
     from ecg_jax.runtime import distributed
-    from ecg_jax.training import loop
+    from ecg_jax.training import kfold, loop
 
     console = distributed.start(cli.create_console())
     workdir = _WORKDIR.value or os.path.join("runs", _default_name())
     try:
-        loop.train_and_evaluate(_CONFIG.value, workdir, console)
+        kfold.run(_CONFIG.value, workdir, console)
     except loop.Interrupted as stop:
         console.print(f"Stopped by {stop}. The same command continues the run.")
         return 130
-    console.print(f"Next: python -m ecg_jax.predict --model={workdir} --output=predictions.csv PATH_OF_YOUR_ECGS")
+    model = kfold.folders(_CONFIG.value, workdir)[0]
+    console.print(f"Next: python -m ecg_jax.predict --model={model} --output=predictions.csv PATH_OF_YOUR_ECGS")
     return 0
 
 

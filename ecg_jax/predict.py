@@ -2,12 +2,17 @@
 
   python -m ecg_jax.predict --model=runs/finetune --output=predictions.csv PATH...
 
-PATH is a WFDB record (record.hea, with its .dat or .mat), a CODE HDF5 file, or a folder,
-which is searched to its depths. --model is a run folder, or a Keras file of the reference
+PATH is a file, or a folder, which is searched to its depths; formats are told by content:
+WFDB (.hea with .dat or .mat), CODE and SPH HDF5, CPSC2018 MATLAB, DICOM, HL7 aECG, Philips
+Sierra XML, GE MUSE XML, SCP-ECG, EDF and EDF+, and NumPy (.npy) or CSV files of one recording
+with a sidecar NAME.json {"leads": [...], "sampling_rate": 500, "unit": "mV"}, or else with
+--file_leads, --file_rate and --file_unit. --model is a run folder, or a Keras file of the reference
 network (.hdf5, .h5, .keras). The CSV has one row per recording: its name, one probability
 per label, the same before calibration as LABEL_raw (equal where the model has none), and
-what was noticed about its quality. Files that cannot be read are listed at the end; the
-others are predicted all the same, and the exit status is 2.
+what was noticed about its quality: flags of `data.quality`, and what contradicts physics
+(--verify=refuse leaves such recordings out, repair mends what has one remedy). Files that
+cannot be read are listed at the end; the others are predicted all the same, and the exit
+status is 2.
 """
 
 import csv
@@ -18,7 +23,7 @@ from absl import flags
 from rich.progress import track
 
 from ecg_jax import cli
-from ecg_jax.data import readers
+from ecg_jax.data import manifest, readers, verify
 from ecg_jax.errors import InputError
 
 _MODEL = flags.DEFINE_string("model", None, "A run folder, or a Keras file of the reference network.", required=True)
@@ -26,6 +31,15 @@ _OUTPUT = flags.DEFINE_string("output", "predictions.csv", "The CSV to write.")
 _BATCH_SIZE = flags.DEFINE_integer("batch_size", 32, "Recordings predicted at once.", lower_bound=1)
 _LEADS = flags.DEFINE_list("leads", None, "Lead order of a Keras file; default I,II,III,aVR,aVL,aVF,V1,...,V6.")
 _UNITS = flags.DEFINE_float("units_per_millivolt", None, "Unit of a Keras file; default 2, as CODE.", lower_bound=1e-6)
+
+_VERIFY = flags.DEFINE_enum("verify", "warn", verify.POLICIES, "When lead order, unit or rate contradict physics.")
+_FILE_LEADS = flags.DEFINE_list("file_leads", [], "Leads of NumPy and CSV files that have no sidecar, in their order.")
+_FILE_RATE = flags.DEFINE_float(
+    "file_rate", None, "Sampling rate in Hz of NumPy and CSV files that have no sidecar.", lower_bound=0.0
+)
+_FILE_UNIT = flags.DEFINE_enum(
+    "file_unit", None, readers.UNITS, "Unit of NumPy and CSV files that have no sidecar.", case_sensitive=False
+)
 
 
 def main(argv: Sequence[str]) -> int:
@@ -35,25 +49,28 @@ def main(argv: Sequence[str]) -> int:
 
     console = cli.create_console()
     if len(argv) < 2:
-        raise InputError("no recordings named; add the path of a WFDB record, an HDF5 file or a folder")
+        raise InputError("no recordings named; add the path of a file or a folder")
     folder = os.path.dirname(os.path.abspath(_OUTPUT.value))
     if not os.access(folder, os.W_OK) or os.path.isdir(_OUTPUT.value):
         raise InputError(f"--output={_OUTPUT.value}: not a file that can be written")
     model = load_model(_MODEL.value, leads=tuple(_LEADS.value or ()) or None, units_per_millivolt=_UNITS.value)
     for note in model.notes:
         console.print(f"Model: {note}")
+    declared = None
+    if _FILE_LEADS.value or _FILE_RATE.value or _FILE_UNIT.value:
+        declared = readers.Declared(tuple(_FILE_LEADS.value), _FILE_RATE.value, _FILE_UNIT.value or "")
     sources, problems = [], []
     for path in argv[1:]:
         try:
-            sources += readers.find(path)
+            sources += readers.find(path, declared)
         except InputError as error:
             problems.append(str(error))
     sources = list({source.name: source for source in sources}.values())  # a record's .hea and .dat are one
     console.print(f"Predicting {', '.join(model.label_names)} for {len(sources)} recording(s)")
 
-    predictions = predictor.predict(model, sources, batch_size=_BATCH_SIZE.value)
+    predictions = predictor.predict(model, sources, batch_size=_BATCH_SIZE.value, checks=_VERIFY.value)
     positives = dict.fromkeys(model.thresholds, 0)
-    written = 0
+    written = seen = 0
     partial = f"{_OUTPUT.value}.partial"
     with open(partial, "w", newline="") as file:
         table = csv.writer(file)
@@ -66,12 +83,15 @@ def main(argv: Sequence[str]) -> int:
             values = ["" if value != value else f"{value:.6g}" for value in made.probabilities]
             table.writerow([made.recording, *values, *values, made.quality])
             written += 1
+            seen += manifest.SEEN in made.quality
             for name, value in zip(model.label_names, made.probabilities, strict=True):
                 positives[name] = positives.get(name, 0) + int(value >= model.thresholds.get(name, float("inf")))
     os.replace(partial, _OUTPUT.value)
 
     for name, threshold in model.thresholds.items():
         console.print(f"  {name}: {positives[name]} of {written} at or above the run's threshold {threshold:.3f}")
+    if seen:
+        console.print(f"  {seen} of {written} {manifest.SEEN} of this model: no measure of how good it is")
     for problem in problems:
         console.print(f"  not predicted: {problem}")
     console.print(f"Written: {_OUTPUT.value}, {written} recording(s); {len(problems)} could not be read")

@@ -136,7 +136,8 @@ def test_predict_reads_records_folders_and_hdf5_and_lists_bad_files(run_dir, tmp
     assert set(found) == {"good", "silent", "gap", "exams.hdf5:11", "exams.hdf5:12"}
     assert found["silent"]["AF"] == ""
     assert found["silent"]["quality"] == "no signal"
-    assert found["gap"]["quality"] == "10 samples masked"
+    assert found["gap"]["quality"].startswith("10 samples masked; ")
+    assert "nan_span" in found["gap"]["quality"].split("; ")
     assert all(0 < float(found[name]["AF"]) < 1 for name in ("good", "gap", "exams.hdf5:11"))
     for words in ("limbless", "cut.hea", "/nowhere", "3 could not be read"):
         assert words in done.stdout
@@ -383,7 +384,14 @@ def test_a_real_folder_with_a_csv_trains_and_evaluates_and_drops_what_is_empty(s
 
 
 @pytest.mark.slow
-def test_a_file_that_breaks_in_training_ends_in_one_line_with_the_state_kept(shared, tmp_path):
+@pytest.mark.parametrize(
+    "flag, part",
+    [
+        ("--config.split.check_content=true", "1 of 24 recordings cannot be used"),  # before anything is trained
+        ("--config.split.check_content=false", "r3"),
+    ],
+)
+def test_a_broken_file_ends_in_one_line_before_training_or_in_it(shared, tmp_path, flag, part):
     for i in range(24):
         write_wfdb(tmp_path / "ecgs", f"r{i}", noise(i))
     table = pd.DataFrame({"path": [f"ecgs/r{i}" for i in range(24)], "y": [i % 2 for i in range(24)]})
@@ -391,7 +399,8 @@ def test_a_file_that_breaks_in_training_ends_in_one_line_with_the_state_kept(sha
     table.to_csv(tmp_path / "mine.csv", index=False)
     os.truncate(tmp_path / "ecgs" / "r3.dat", 100)
     flags = ["--config.data.dataset=folder", f"--config.data.source={tmp_path / 'mine.csv'}", "--config.data.labels=y"]
-    assert_one_line(call("main", *TINY, *flags, f"--workdir={tmp_path / 'run'}"), "r3.hea")
+    assert_one_line(call("main", *TINY, *flags, flag, f"--workdir={tmp_path / 'run'}"), "r3.hea", part)
+    assert (tmp_path / "run" / "checkpoints").exists() == flag.endswith("false")
 
 
 @pytest.mark.slow

@@ -17,7 +17,7 @@ from ecg_jax.contract import InputContract
 from ecg_jax.data import datasets
 from ecg_jax.errors import InputError
 from ecg_jax.runtime import run_folder
-from ecg_jax.training import augment, loop, losses, optimizers, setup, state, steps, transfer
+from ecg_jax.training import augment, loop, losses, optimizers, setup, source, state, steps, transfer
 
 CONFIGS = sorted((Path(__file__).parents[1] / "configs").glob("*.py"))
 
@@ -103,7 +103,7 @@ def test_every_key_is_read_by_a_run(tmp_path, monkeypatch):
     config.plateau.update(patience=1, min_delta=10.0)
     assert set(dict(config_lib.flatten(config))) == set(dict(config_lib.flatten(config_lib.create_default())))
     monkeypatch.setattr(config_lib, "check", lambda config: config)  # these two read everything, to compare it
-    monkeypatch.setattr(run_folder, "claim", lambda workdir, config, split, labels: os.makedirs(workdir, exist_ok=True))
+    monkeypatch.setattr(run_folder, "claim", lambda workdir, *rest, **more: os.makedirs(workdir, exist_ok=True))
     read: set[str] = set()
     recorder = Recorder(config, "", read)
     (tmp_path / "pretraining").mkdir()
@@ -113,7 +113,7 @@ def test_every_key_is_read_by_a_run(tmp_path, monkeypatch):
         config.data.dataset = name
         if name != "simulated":
             with pytest.raises(InputError):
-                setup.open_examples(recorder, InputContract())
+                source.open_dataset(recorder, str(tmp_path), Console(quiet=True))
     assert {key for key, _ in config_lib.flatten(config)} - read == set()
 
 

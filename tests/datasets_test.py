@@ -11,8 +11,9 @@ import pytest
 import wfdb
 
 from ecg_jax.contract import InputContract
-from ecg_jax.data import datasets, splits
-from ecg_jax.data.datasets.dataset import SPLITS, parse_split
+from ecg_jax.data import datasets
+from ecg_jax.data.datasets.dataset import SPLITS
+from ecg_jax.data.datasets.table import parse_split
 from ecg_jax.data.preprocess import create_input
 from ecg_jax.errors import InputError
 from ecg_jax.labels import SIX
@@ -53,37 +54,6 @@ def write_csv(path, text):
 # Splits
 
 
-def test_a_patient_is_on_one_side():
-    patients = np.random.default_rng(0).integers(0, 120, 1000)
-    split = splits.split_by_patient(patients, seed=3)
-    sides = pd.Series(split).groupby(patients).nunique()
-    assert (sides == 1).all()
-    assert set(split) == {"train", "validation", "test"}
-
-
-@pytest.mark.parametrize("patients, held_out", [(1000, 100), (100, 10), (10, 1), (3, 1)])
-def test_a_tenth_of_the_patients_validates_and_a_tenth_tests(patients, held_out):
-    split = splits.split_by_patient(np.arange(patients), seed=0)
-    assert (split == "validation").sum() == (split == "test").sum() == held_out
-    assert (split == "train").sum() == patients - 2 * held_out
-
-
-def test_two_patients_are_too_few_to_hold_one_out():
-    assert set(splits.split_by_patient(["a", "a", "b"], seed=0)) == {"train"}
-
-
-def test_a_split_does_not_depend_on_the_order_of_the_file():
-    patients = np.array([f"p{i}" for i in range(200)])
-    order = np.random.default_rng(0).permutation(200)
-    np.testing.assert_array_equal(
-        splits.split_by_patient(patients, 1)[order], splits.split_by_patient(patients[order], 1)
-    )
-
-
-def test_another_seed_is_another_split():
-    assert (splits.split_by_patient(np.arange(200), 0) != splits.split_by_patient(np.arange(200), 1)).any()
-
-
 def test_a_split_column_is_read_in_its_usual_spellings():
     values = pd.Series(["train", " Val ", "valid", "validation", "TEST"])
     expected = ["train", "validation", "validation", "validation", "test"]
@@ -101,7 +71,9 @@ def test_another_split_is_refused_with_its_line(tmp_path, bad):
 
 
 def test_an_unknown_data_set_is_refused_naming_the_known():
-    with pytest.raises(InputError, match="'mitbih'; known: arrays, code, code15, folder, ptbxl, simulated"):
+    with pytest.raises(
+        InputError, match="'mitbih'; known: arrays, challenge2021, code, code15, combined, folder, ludb"
+    ):
         create("mitbih", "")
 
 
@@ -115,7 +87,7 @@ def test_an_unknown_split_is_refused():
         create("simulated", "", train=1, validation=0, test=0).indices("dev")
 
 
-@pytest.mark.parametrize("name", ["ptbxl", "code15", "folder", "code", "arrays"])
+@pytest.mark.parametrize("name", sorted(set(datasets.DATASETS) - {"simulated"}))
 @pytest.mark.parametrize("source", ["", "nowhere"])
 def test_a_source_that_is_not_there_is_refused(tmp_path, monkeypatch, name, source):
     monkeypatch.chdir(tmp_path)
@@ -126,17 +98,19 @@ def test_a_source_that_is_not_there_is_refused(tmp_path, monkeypatch, name, sour
 # PTB-XL
 
 STATEMENTS = """
-,description,diagnostic,form,rhythm
-NORM,normal ECG,1.0,,
-IMI,inferior infarction,1.0,,
-CRBBB,complete right bundle branch block,1.0,,
-CLBBB,complete left bundle branch block,1.0,,
-1AVB,first degree AV block,1.0,,
-ABQRS,abnormal QRS,,1.0,
-SR,sinus rhythm,,,1.0
-SBRAD,sinus bradycardia,,,1.0
-STACH,sinus tachycardia,,,1.0
-AFIB,atrial fibrillation,,,1.0
+,description,diagnostic,form,rhythm,diagnostic_class
+NORM,normal ECG,1.0,,,NORM
+IMI,inferior infarction,1.0,,,MI
+CRBBB,complete right bundle branch block,1.0,,,CD
+CLBBB,complete left bundle branch block,1.0,,,CD
+1AVB,first degree AV block,1.0,,,CD
+LVH,left ventricular hypertrophy,1.0,,,HYP
+NDT,non-diagnostic T abnormalities,1.0,1.0,,STTC
+ABQRS,abnormal QRS,,1.0,,
+SR,sinus rhythm,,,1.0,
+SBRAD,sinus bradycardia,,,1.0,
+STACH,sinus tachycardia,,,1.0,
+AFIB,atrial fibrillation,,,1.0,
 """
 PTBXL = """
 ecg_id,patient_id,scp_codes,strat_fold,filename_lr,filename_hr
@@ -170,9 +144,27 @@ def test_ptbxl_is_normal_where_norm_is_the_only_diagnostic_statement(ptbxl):
 
 
 def test_ptbxl_offers_every_statement_by_its_code(ptbxl):
-    np.testing.assert_array_equal(create("ptbxl", ptbxl, "NORM,IMI").labels.T, [[1, 1, 0, 0, 0], [0, 1, 0, 0, 0]])
+    np.testing.assert_array_equal(create("ptbxl", ptbxl, "CRBBB,IMI").labels.T, [[0, 0, 1, 0, 0], [0, 1, 0, 0, 0]])
     with pytest.raises(InputError, match="no label PACE; there are: 1dAVb"):
         create("ptbxl", ptbxl, "PACE")
+
+
+def test_ptbxl_offers_a_statement_that_no_record_carries(ptbxl):
+    np.testing.assert_array_equal(create("ptbxl", ptbxl, "LVH").labels[:, 0], [0] * 5)
+
+
+def test_ptbxl_superclasses_are_those_of_its_diagnostic_statements(ptbxl):
+    """Of 24, which has none, nothing is known; NORM is a statement and a superclass."""
+    dataset = create("ptbxl", ptbxl, "NORM,MI,STTC,CD,HYP")
+    expected = [[1, 0, 0, 0, 0], [1, 1, 0, 0, 0], [0, 0, 0, 1, 0], [NAN] * 5, [0, 0, 0, 1, 0]]
+    np.testing.assert_array_equal(dataset.labels, expected)
+
+
+def test_ptbxl_knows_nothing_of_a_record_without_any_statement(ptbxl):
+    write_csv(ptbxl / "ptbxl_database.csv", PTBXL.replace("{'SR': 0.0, 'ABQRS': 0.0}", "{}"))
+    dataset = create("ptbxl", ptbxl, "all")
+    assert np.isnan(dataset.labels[3]).all()
+    assert np.isfinite(dataset.labels[[0, 1, 2, 4]]).all()
 
 
 def test_ptbxl_splits_by_its_folds(ptbxl):
@@ -466,7 +458,7 @@ def test_lines_are_counted_as_an_editor_counts_them(folder):
 
 def test_records_that_are_not_there_are_refused_naming_the_first(folder):
     write_csv(folder / "labels.csv", "path,AF\nrecords/r0,1\nrecords/r8,0\nrecords/r9,0")
-    with pytest.raises(InputError, match=r"2 of its 3 records are not there, the first .*r8\.hea"):
+    with pytest.raises(InputError, match=r"line 3: 2 of its 3 records are not there, the first .*r8"):
         create("folder", folder, "AF")
 
 
@@ -705,6 +697,27 @@ def test_real_ludb_as_a_folder_has_the_recordings_and_positives_of_its_table(lud
     assert count(dataset) == expected
     assert len(dataset.ids) == 200
     assert sum(expected[1].values()) > 50
+
+
+@pytest.mark.parametrize("delimiter", [",", ";", "\t"])
+def test_a_folder_may_mix_real_files_of_any_format(shared, tmp_path, delimiter):
+    files = {
+        "formats/sph_hdf5/SPH00001.h5": (5000, 500),
+        "formats/hl7_aecg/Example_aECG.xml": (5000, 500),
+        "formats/dicom_ecg/anonymous_ecg_scrubbed.dcm": (10000, 1000),
+        "formats/cpsc2018_native_mat/A1980.mat": (5000, 500),
+        "formats/philips_sierra_xml/1_03_129DYPRG.XML": (5500, 500),
+        "ludb/data/1": (5000, 500),
+        "ludb/data/2.dat": (5000, 500),
+        "challenge2021/records/A0002.mat": (5000, 500),
+    }
+    paths = [os.path.relpath(shared / "data" / name, tmp_path) for name in files]
+    lines = [delimiter.join(["Path", "AF"]), *(f"{path}{delimiter}0" for path in paths)]
+    (tmp_path / "mine.csv").write_text("\ufeff" + "\n".join(lines))
+    dataset = datasets.open_source("folder", source=str(tmp_path), labels="AF", seed=0, options={})
+    for row, (samples, rate) in enumerate(files.values()):
+        recording = dataset.read(row)
+        assert (len(recording.signal), recording.sampling_rate) == (samples, rate)
 
 
 def assert_examples_are_whole(dataset, rows):

@@ -7,8 +7,10 @@ import numpy as np
 import pytest
 
 from ecg_jax.contract import InputContract
+from ecg_jax.data.datasets import simulated
 from ecg_jax.data.datasets.dataset import Dataset
-from ecg_jax.data.pipeline import Examples, TrainBatches, create_eval_batches
+from ecg_jax.data.examples import Examples
+from ecg_jax.data.pipeline import Prefetched, TrainBatches, create_eval_batches
 from ecg_jax.errors import InputError
 from ecg_jax.recording import create_recording
 
@@ -127,6 +129,7 @@ def test_a_batch_has_the_documented_arrays():
         "label": ((4, 1), "float32"),
         "mask": ((4,), "bool"),
         "index": ((4,), "int32"),
+        "row": ((4,), "int32"),
     }
     np.testing.assert_array_equal(np.sort(batch["index"]), np.arange(4))
 
@@ -160,7 +163,7 @@ def test_a_batch_that_spans_two_epochs_is_full():
 
 def test_a_training_split_of_nothing_but_zeros_is_refused():
     empty = examples()
-    empty.read = lambda row: empty.blank()
+    empty.read = lambda row, crop: empty.blank()
     with pytest.raises(InputError, match="every training recording is all zeros"):
         next(TrainBatches(empty, batch_size=2, seed=0))
 
@@ -168,7 +171,7 @@ def test_a_training_split_of_nothing_but_zeros_is_refused():
 def test_every_example_is_read_once_where_nothing_is_kept_in_memory():
     source, read = examples(), []
     original = source.read
-    source.read = lambda row: read.append(row) or original(row)
+    source.read = lambda row, crop: read.append(row) or original(row, crop)
     batches = TrainBatches(source, batch_size=11, seed=0, threads=1)
     served = np.concatenate([recordings(batch) for batch in take(batches, 2)])
     assert len(served) == 22
@@ -292,3 +295,70 @@ def test_a_recording_that_cannot_be_read_stops_the_stream_by_name():
     broken = Examples(dataclasses.replace(dataset, read=read), CONTRACT)
     with pytest.raises(InputError, match=r"r\d+\.hea: no such file"):
         next(TrainBatches(broken, batch_size=4, seed=0))
+
+
+def test_a_prefetched_stream_is_the_same_stream_and_remembers_only_what_it_handed_out():
+    plain = [batch["row"] for batch in take(TrainBatches(examples(), batch_size=4, seed=0), 9)]
+    put = []
+    ahead = Prefetched(
+        TrainBatches(examples(), batch_size=4, seed=0), lambda batch: put.append(0) or batch["row"], depth=3
+    )
+    first = take(ahead, 4)
+    assert len(put) == 6  # the fourth was handed out while two more were under way
+    state = json.loads(json.dumps(ahead.get_state()))
+    np.testing.assert_array_equal(first + take(ahead, 5), plain)
+    again = Prefetched(TrainBatches(examples(), batch_size=4, seed=0), lambda batch: batch["row"])
+    again.set_state(state)
+    np.testing.assert_array_equal(take(again, 5), plain[4:])
+    ahead.set_state(state)
+    np.testing.assert_array_equal(take(ahead, 5), plain[4:])
+
+
+def create_long(samples=30):
+    """One recording whose every sample is its own number, in millivolts."""
+    signal = np.tile(np.arange(1.0, samples + 1)[:, None] / 100, (1, 2))
+    return Dataset(
+        name="long",
+        ids=np.array(["a", "b"]),
+        columns={"AF": np.zeros(2, np.float32)},
+        split=np.array(["train", "train"]),
+        read=lambda i: create_recording(signal, leads=("I", "II"), sampling_rate=400, id="ab"[i]),
+    )
+
+
+def test_a_random_crop_is_another_part_each_time_and_the_same_for_the_same_seed():
+    def begins(**options):
+        batches = TrainBatches(Examples(create_long(), CONTRACT), batch_size=50, seed=3, **options)
+        return [np.rint(batch["signal"][:, 0, 0] * 100).astype(int) for batch in take(batches, 4)]
+
+    drawn = np.concatenate(begins(random_crop=True))
+    assert set(drawn) == set(range(1, 24))  # 30 samples hold 8 in 23 places
+    np.testing.assert_array_equal(begins(random_crop=True), begins(random_crop=True))
+    assert set(np.concatenate(begins())) == {12}  # the centre
+
+
+def test_recordings_that_physics_contradicts_are_refused_listed_and_stood_in_for():
+    dataset = simulated.create(source="", labels=("AF",), seed=0, train=6, validation=0, test=0)
+    volts = dataclasses.replace(dataset.read(2), signal=dataset.read(2).signal / 1000)
+    mixed = dataclasses.replace(dataset, read=lambda i: volts if i == 2 else dataset.read(i))
+    source = Examples(mixed, InputContract())
+    batch = next(TrainBatches(source, batch_size=6, seed=0))
+    assert sorted(batch["row"]) == [0, 1, 3, 3, 4, 5]
+    assert list(source.refused) == [volts.id]
+    kept = Examples(mixed, InputContract(), checks="warn")
+    assert sorted(next(TrainBatches(kept, batch_size=6, seed=0))["row"]) == [0, 1, 2, 3, 4, 5]
+    assert list(kept.findings) == [volts.id]
+
+
+@pytest.mark.slow
+def test_processes_that_read_ahead_give_the_same_stream():
+    dataset = simulated.create(source="", labels=("AF",), seed=0, train=9, validation=0, test=0)
+
+    def rows(**options):
+        batches = TrainBatches(Examples(dataset, CONTRACT), batch_size=4, seed=0, **options)
+        first = [batch["row"] for batch in take(batches, 3)]
+        again = TrainBatches(Examples(dataset, CONTRACT), batch_size=4, seed=0, **options)
+        again.set_state(batches.get_state())
+        return first + [next(again)["row"]]
+
+    np.testing.assert_array_equal(rows(workers=2), rows())

@@ -4,9 +4,11 @@ import itertools
 
 import numpy as np
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
 
 from ecg_jax.contract import InputContract
-from ecg_jax.data.preprocess import create_input
+from ecg_jax.data.preprocess import create_input, standardize
 from ecg_jax.errors import InputError
 from ecg_jax.recording import LEADS, LIMB_LEADS, create_recording
 
@@ -245,3 +247,192 @@ def test_the_recording_itself_is_not_changed():
         create_input(recording, InputContract(normalization=normalization))
     np.testing.assert_array_equal(recording.signal, before[0])
     np.testing.assert_array_equal(recording.valid, before[1])
+
+
+def passed(frequency, seconds=20, rate=400.0, **filters):
+    """What filters leave of a sine: its gain, and its phase in radians, away from the ends."""
+    time = np.arange(int(seconds * rate)) / rate
+    sine = np.sin(2 * np.pi * frequency * time)
+    contract = one_lead(len(time), rate, units_per_millivolt=1.0, **filters)
+    found, valid = create_input(record(sine[:, None], leads=["I"], rate=rate), contract)
+    assert valid.all()
+    inside = slice(int(5 * rate), -int(5 * rate))
+    turning = np.exp(2j * np.pi * frequency * time[inside])
+    response = 2j * np.mean(found[inside, 0] * turning.conj())
+    return abs(response), np.angle(response)
+
+
+# A Butterworth filter of order 2, run forth and back, has the gain 1 / (1 + (f / corner)^4) (the
+# bilinear transform bends frequencies near half the sampling rate, so that these stay far below).
+@pytest.mark.parametrize(
+    "frequency, filters, gain",
+    [
+        (10.0, {"highpass": 0.5}, 1.0),
+        (0.5, {"highpass": 0.5}, 0.5),
+        (0.1, {"highpass": 0.5}, 1 / (1 + 5**4)),
+        (5.0, {"lowpass": 40.0}, 1.0),
+        (40.0, {"lowpass": 40.0}, 0.5),
+        (80.0, {"lowpass": 20.0}, 1 / (1 + 4**4)),
+        (50.0, {"notch": 50.0}, 0.0),
+        (60.0, {"notch": 60.0}, 0.0),
+        (60.0, {"notch": 50.0}, 1.0),
+        (10.0, {"notch": 50.0}, 1.0),
+        (10.0, {"highpass": 0.5, "lowpass": 100.0, "notch": 50.0}, 1.0),
+    ],
+)
+def test_a_filter_lets_a_sine_pass_as_its_formula_says(frequency, filters, gain):
+    found, phase = passed(frequency, **filters)
+    assert found == pytest.approx(gain, abs=0.02)
+    if gain > 0.1:
+        assert phase == pytest.approx(0, abs=0.01)
+
+
+@pytest.mark.parametrize("rate", [100.0, 250.0, 500.0, 1000.0])
+def test_a_notch_is_as_narrow_as_its_quality_at_every_rate(rate):
+    corner = 25.0 + 25.0 / 60  # half a bandwidth above; forth and back: half the gain
+    assert passed(25.0, rate=rate, notch=25.0)[0] < 0.01
+    assert passed(corner, rate=rate, notch=25.0)[0] == pytest.approx(0.5, abs=0.02)
+
+
+def test_filters_do_not_move_a_peak():
+    time = np.arange(4000) / 400
+    peak = np.exp(-0.5 * ((time - 5) / 0.02) ** 2)[:, None]
+    contract = one_lead(4000, highpass=0.5, lowpass=40.0, notch=50.0, units_per_millivolt=1.0)
+    found, _ = create_input(record(peak, leads=["I"]), contract)
+    assert found[:, 0].argmax() == 2000
+    np.testing.assert_allclose(found[1900:2000, 0], found[2100:2000:-1, 0], atol=1e-3)
+
+
+FILTERS = {"highpass": 0.5, "lowpass": 40.0, "notch": 50.0}
+
+
+def test_a_highpass_takes_a_level_out_from_the_first_sample_on():
+    found, _ = create_input(record(np.full((4000, 12), 3.0)), InputContract(samples=4000, **FILTERS))
+    np.testing.assert_allclose(found, 0, atol=1e-5)
+
+
+def test_a_gap_stays_a_gap_through_filters_and_does_not_spread():
+    time = np.arange(4000) / 400
+    signal = np.sin(2 * np.pi * 5 * time)[:, None] * [1.0, 1.0]
+    whole, _ = create_input(record(signal, leads=("I", "II")), InputContract(("I", "II"), samples=4000, **FILTERS))
+    signal[2000:2020, 0] = np.nan
+    contract = InputContract(("I", "II"), samples=4000, **FILTERS)
+    found, valid = create_input(record(signal, leads=("I", "II")), contract)
+    np.testing.assert_array_equal(np.flatnonzero(~valid[:, 0]), np.arange(2000, 2020))
+    np.testing.assert_array_equal(found[2000:2020, 0], 0)
+    np.testing.assert_array_equal(found[:, 1], whole[:, 1])
+    np.testing.assert_allclose(found[:1600, 0], whole[:1600, 0], atol=0.02)
+    assert np.abs(found).max() < 2.5
+
+
+@pytest.mark.parametrize("samples", [1, 2, 3, 10, 399, 401])
+@pytest.mark.parametrize("rate", [400.0, 500.0])
+def test_short_recordings_are_filtered_too(samples, rate):
+    found, valid = create_input(record(noise(samples), rate=rate), InputContract(**FILTERS))
+    assert np.isfinite(found).all()
+    assert valid[:, 0].sum() == -(-samples * 400 // rate)
+
+
+def test_a_lead_of_nothing_stays_nothing_through_filters():
+    signal = noise(1000)
+    signal[:, 7] = np.nan
+    found, valid = create_input(record(signal), InputContract(samples=1000, **FILTERS))
+    np.testing.assert_array_equal(found[:, 7], 0)
+    assert not valid[:, 7].any()
+    everything, valid = create_input(record(np.full((1000, 12), np.nan)), InputContract(samples=1000, **FILTERS))
+    assert not everything.any()
+    assert not valid.any()
+
+
+def test_normalized_recordings_are_filtered_as_others_are():
+    signal = noise(4000)
+    contract = InputContract(samples=4000, normalization="zscore", **FILTERS)
+    plain = InputContract(samples=4000, units_per_millivolt=1.0, **FILTERS)
+    found, _ = create_input(record(signal, normalized=True), contract)
+    np.testing.assert_array_equal(found, create_input(record(signal), plain)[0])
+
+
+# The same ECG in many guises. It has nothing above 15 Hz, and it and its slope vanish at both
+# ends (resampling continues a recording by lines), so that any rate of 100 Hz or more holds all of it.
+def draw_wave(seconds, leads, seed=0):
+    """A function of time: `[samples]` to `[samples, leads]` millivolts."""
+    rng = np.random.default_rng(seed)
+    frequency, phase, size = rng.uniform(0.5, 15, (4, leads)), rng.uniform(0, 6.28, (4, leads)), rng.normal(size=leads)
+
+    def wave(time):
+        fade = np.sin(np.pi * np.clip(time / seconds, 0, 1))[:, None] ** 2
+        return fade * size * np.sin(2 * np.pi * frequency[:, None] * time[:, None] + phase[:, None]).mean(axis=0)
+
+    return wave
+
+
+SPELLINGS = (str, str.upper, str.lower, "Lead {}".format, "MDC_ECG_LEAD_{}".format, " {} ".format)
+UNITS = {"mV": 1.0, "uV": 1e-3, "V": 1e3, "counts": 1 / 200}
+
+
+@settings(deadline=None, max_examples=60)
+@given(
+    rate=st.one_of(st.sampled_from([100.0, 128.0, 250.0, 257.0, 360.0, 500.0, 512.0, 1000.0]), st.floats(100, 1000)),
+    seconds=st.one_of(st.floats(1, 30), st.sampled_from([120, 600, 1800])),
+    count=st.integers(1, 12),
+    order=st.randoms(use_true_random=False),
+    spelling=st.sampled_from(SPELLINGS),
+    unit=st.sampled_from(sorted(UNITS)),
+)
+def test_the_same_ecg_is_the_same_input_whatever_its_rate_length_leads_order_spelling_and_unit(
+    rate, seconds, count, order, spelling, unit
+):
+    leads = list(LEADS)
+    order.shuffle(leads)
+    if seconds > 60:
+        leads, rate = leads[:1], round(rate)
+    leads = leads[:count]
+    wave = draw_wave(seconds, len(leads))
+    signal = wave(np.arange(int(seconds * rate)) / rate) / UNITS[unit]
+    names = [spelling(lead) for lead in leads]
+    found, valid = standardize(
+        record(signal, leads=names, rate=float(rate), millivolts_per_unit=UNITS[unit]),
+        InputContract(leads=tuple(sorted(leads, key=LEADS.index))),
+    )
+    assert abs(len(found) - seconds * 400) <= 400 / rate + 2
+    assert valid.all()
+    columns = sorted(range(len(leads)), key=lambda i: LEADS.index(leads[i]))
+    expected = wave(np.arange(len(found)) / 400)[:, columns]
+    np.testing.assert_allclose(found, expected, atol=0.01 * np.abs(signal).max() * UNITS[unit] + 1e-6)
+
+
+@settings(deadline=None, max_examples=60)
+@given(
+    rate=st.integers(100, 1000),
+    seconds=st.floats(1, 20),
+    begin=st.floats(0, 1),
+    length=st.floats(0, 0.5),
+    filtered=st.booleans(),
+)
+def test_a_nan_stays_where_it_was_at_any_rate_and_length(rate, seconds, begin, length, filtered):
+    time = np.arange(int(seconds * rate)) / rate
+    signal = draw_wave(seconds, 2)(time)
+    first = min(int(begin * len(time)), len(time) - 1)
+    last = min(first + 1 + int(length * len(time)), len(time))
+    signal[first:last, 0] = np.nan
+    contract = InputContract(leads=("I", "II"), **(FILTERS if filtered else {}))
+    found, valid = standardize(record(signal, leads=("I", "II"), rate=float(rate)), contract)
+    assert np.isfinite(found).all()
+    assert valid[:, 1].all()
+    place = np.arange(len(found)) / 400
+    margin = 0.5 / rate + 0.5 / 400
+    inside = (place > time[first] + margin) & (place < time[last - 1] - margin)
+    outside = (place < time[first] - margin) | ((place > time[last - 1] + margin) & (place <= time[-1]))
+    assert not valid[inside, 0].any()
+    assert valid[outside, 0].all()
+    np.testing.assert_array_equal(found[~valid], 0)
+
+
+@settings(deadline=None, max_examples=30)
+@given(st.permutations(LEADS), st.sampled_from([400.0, 500.0]))
+def test_the_order_of_the_columns_changes_no_bit(order, rate):
+    signal = noise(800)
+    straight = create_input(record(signal, rate=rate), InputContract(samples=900, **FILTERS))
+    shuffled = record(signal[:, [LEADS.index(lead) for lead in order]], leads=order, rate=rate)
+    for one, other in zip(straight, create_input(shuffled, InputContract(samples=900, **FILTERS)), strict=True):
+        np.testing.assert_allclose(one, other, rtol=0, atol=1e-6)

@@ -1,17 +1,24 @@
-"""Files as they are found, whole and broken."""
+"""Files as they are found, whole and broken: WFDB, CODE HDF5, and the finding itself."""
 
+import multiprocessing
 import os
+import subprocess
+import sys
 
+import ecg_files
 import h5py
+import hypothesis.extra.numpy as hnp
+import hypothesis.strategies as st
 import numpy as np
 import pytest
 import wfdb
+from hypothesis import HealthCheck, given, settings
 
 from ecg_jax.data import readers
-from ecg_jax.data.readers import code_hdf5
+from ecg_jax.data.readers import code_hdf5, hdf5_file
 from ecg_jax.data.readers import wfdb as wfdb_reader
 from ecg_jax.errors import InputError
-from ecg_jax.recording import LEADS
+from ecg_jax.recording import LEADS, canonical_lead
 
 
 def adc(samples=50, leads=12):
@@ -150,6 +157,216 @@ def test_the_message_is_one_line(tmp_path):
     assert "\n" not in str(caught.value)
 
 
+def test_early_headers_that_name_the_signal_file_are_mended(tmp_path):
+    path = ecg_files.write_challenge(tmp_path, first="rec.mat")
+    with pytest.raises(ValueError, match="record line"):
+        wfdb.rdrecord(str(tmp_path / "rec"))
+    recording = wfdb_reader.read(path)
+    np.testing.assert_allclose(recording.signal, ecg_files.digital() / 1000, rtol=1e-6)
+    assert recording.notes == ("the header names rec.mat where the record's name should stand",)
+
+
+@pytest.mark.parametrize(
+    "before, after",
+    [
+        ("1000(0)/mV", "1000 (0) / mV"),
+        ("rec 12 500 500", "  rec   12\t500 500  "),
+        ("1000(0)/mV", "1000(0)/mv"),
+        ("1000(0)/mV", "1(0)/µV"),
+        ("1000(0)/mV", "1(0)/UV"),
+        ("1000(0)/mV", "1.0e3/mV"),
+        ("rec 12 500 500", "# made by hand\n\nrec 12 500/500(0) 500 12:00:00 01/01/2020"),
+    ],
+)
+def test_headers_may_be_spelled_loosely(tmp_path, before, after):
+    path = ecg_files.write_wfdb(tmp_path)
+    edit_header(str(tmp_path / "rec"), lambda text: text.replace(before, after))
+    np.testing.assert_allclose(wfdb_reader.read(path).signal, ecg_files.digital() / 1000, rtol=1e-6)
+
+
+def test_the_micro_sign_survives_the_library_which_drops_it(tmp_path):
+    """Read by the library, `µV` is `V`: a million times too much."""
+    values = ecg_files.digital(100, 2)
+    wfdb.wrsamp("rec", 500, ["uV"] * 2, ["I", "II"], d_signal=values.astype(int) // 2, fmt=["24"] * 2,
+                adc_gain=[1.0] * 2, baseline=[0] * 2, write_dir=str(tmp_path))  # fmt: skip
+    edit_header(str(tmp_path / "rec"), lambda text: text.replace("uV", "µV"))
+    np.testing.assert_allclose(wfdb_reader.read(tmp_path / "rec").signal, values // 2 / 1000, rtol=1e-6)
+
+
+@pytest.mark.parametrize("form, largest", [("212", 2000), ("24", 2000), ("32", 2000), ("80", 100), ("516", 2000)])
+def test_other_formats_are_the_librarys(tmp_path, form, largest):
+    values = np.random.default_rng(0).integers(-largest, largest, (300, 3))
+    wfdb.wrsamp("rec", 500, ["mV"] * 3, ["I", "II", "V1"], d_signal=values, fmt=[form] * 3,
+                adc_gain=[200.0] * 3, baseline=[0] * 3, write_dir=str(tmp_path))  # fmt: skip
+    np.testing.assert_allclose(wfdb_reader.read(tmp_path / "rec").signal, values / 200, atol=1e-6)
+
+
+def test_big_endian_samples_are_the_librarys(tmp_path):
+    path = ecg_files.write_wfdb(tmp_path, form="61")
+    (tmp_path / "rec.dat").write_bytes(ecg_files.digital().astype(">i2").tobytes())
+    np.testing.assert_allclose(wfdb_reader.read(path).signal, ecg_files.digital() / 1000, rtol=1e-6)
+
+
+def test_several_signal_files_make_one_recording(tmp_path):
+    values = ecg_files.digital()
+    path = ecg_files.write_wfdb(tmp_path)
+    for name, columns in {"a.dat": [0, 2], "b.xyz": [*range(3, 12), 1]}.items():
+        (tmp_path / name).write_bytes(values[:, columns].tobytes())
+    lines = path.read_text().splitlines()
+    lines[1:] = [line.replace("rec.dat", "a.dat" if i in (0, 2) else "b.xyz") for i, line in enumerate(lines[1:])]
+    lines.append(lines.pop(2))  # lead II stands last in its file
+    path.write_text("\n".join(lines))
+    recording = wfdb_reader.read(path)
+    assert recording.leads == ("I", "III", "aVR", "aVL", "aVF", "V1", "V2", "V3", "V4", "V5", "V6", "II")
+    order = [LEADS.index(lead) for lead in recording.leads]
+    np.testing.assert_allclose(recording.signal, values[:, order] / 1000, rtol=1e-6)
+    assert [os.path.basename(source.name) for source in readers.find(str(tmp_path))] == ["rec"]
+
+
+def test_segments_of_a_variable_layout_are_joined(tmp_path):
+    recording = wfdb_reader.read(ecg_files.write_segments(tmp_path))
+    expected = ecg_files.digital().astype(np.float32) / 1000
+    valid = np.ones((500, 12), bool)
+    valid[200:300] = valid[300:, 6:] = False
+    np.testing.assert_array_equal(recording.valid, valid)
+    np.testing.assert_allclose(recording.signal, np.where(valid, expected, 0), rtol=1e-6)
+    assert_same_as_library(recording, wfdb.rdrecord(str(tmp_path / "rec"), return_res=32))
+
+
+def test_segments_of_a_fixed_layout_are_joined(tmp_path):
+    values = ecg_files.digital()
+    ecg_files.write_wfdb(tmp_path, values[:200], "one")
+    ecg_files.write_wfdb(tmp_path, values[200:], "two")
+    (tmp_path / "rec.hea").write_text("rec/2 12 500 500\none 200\ntwo 300\n")
+    recording = wfdb_reader.read(tmp_path / "rec")
+    np.testing.assert_allclose(recording.signal, values / 1000, rtol=1e-6)
+    assert_same_as_library(recording, wfdb.rdrecord(str(tmp_path / "rec"), return_res=32))
+
+
+def test_segments_are_not_listed_beside_their_record(tmp_path):
+    ecg_files.write_segments(tmp_path)
+    assert [os.path.basename(source.name) for source in readers.find(str(tmp_path))] == ["rec"]
+
+
+@pytest.mark.parametrize(
+    "text, message",
+    [
+        ("rec/1 12 500 200\nrec 200\n", "made of segments itself"),
+        ("rec/2 12 500 400\none 200\none 200\n", "names a segment twice"),
+        ("rec/1 12 500 300\none 300\n", "segment one has 200 samples at 500 Hz; announced are 300"),
+        ("rec/1 12 250 200\none 200\n", "announced are 200 at 250 Hz"),
+        ("rec/2 12 500 100000000200\n~ 100000000000\none 200\n", "its segments store 2400"),
+        ("rec/1 12 500 300\none 200\n", "announces 300 samples, its segments 200"),
+        ("rec/1 12 500 200\n../one 200\n", "may only name files of its own folder"),
+        ("rec/2 12 500 200\none 200\n", "1 segment lines where the record line announces 2"),
+    ],
+)
+def test_segments_that_do_not_fit_are_refused(tmp_path, text, message):
+    ecg_files.write_wfdb(tmp_path, ecg_files.digital(200), "one")
+    (tmp_path / "rec.hea").write_text(text)
+    with pytest.raises(InputError, match=message):
+        wfdb_reader.read(tmp_path / "rec")
+
+
+@pytest.mark.parametrize("name", ["../rec.dat", "/etc/passwd", "a/rec.dat", "..\\rec.dat", "C:rec.dat"])
+def test_a_header_may_not_name_a_file_outside_its_folder(tmp_path, name):
+    path = ecg_files.write_wfdb(tmp_path, file=name)
+    with pytest.raises(InputError, match="a WFDB header may only name files of its own folder"):
+        wfdb_reader.read(path)
+
+
+@pytest.mark.parametrize("form", ["16", "212", "16x1000000000", "24:900000000", "80"])
+def test_a_header_that_announces_too_much_allocates_nothing(tmp_path, form):
+    path = ecg_files.write_wfdb(tmp_path, form=form)
+    edit_header(str(tmp_path / "rec"), lambda text: text.replace("rec 12 500 500", "rec 12 500 90000000000"))
+    with pytest.raises(InputError, match=r"rec\.hea"):
+        wfdb_reader.read(path)
+
+
+def test_a_signal_file_that_is_a_pipe_does_not_block(tmp_path):
+    path = ecg_files.write_wfdb(tmp_path)
+    (tmp_path / "rec.dat").unlink()
+    os.mkfifo(tmp_path / "rec.dat")
+    with pytest.raises(InputError, match=r"its signal file rec\.dat is not a file"):
+        wfdb_reader.read(path)
+
+
+def test_changed_samples_are_noted_by_their_checksum(tmp_path):
+    path = ecg_files.write_wfdb(tmp_path)
+    values = ecg_files.digital()
+    values[3, 7] += 1
+    (tmp_path / "rec.dat").write_bytes(values.tobytes())
+    assert wfdb_reader.read(path).notes == ("checksum of V2 differs from the header's: samples were changed after it",)
+
+
+def test_samples_beyond_those_announced_are_noted(tmp_path):
+    path = ecg_files.write_wfdb(tmp_path, ecg_files.digital()[:400])
+    (tmp_path / "rec.dat").write_bytes(ecg_files.digital().tobytes())
+    recording = wfdb_reader.read(path)
+    assert len(recording.signal) == 400
+    assert recording.notes == ("rec.dat holds 500 samples, 100 more than the header announces",)
+
+
+def test_a_length_that_is_not_stated_is_the_files(tmp_path):
+    path = ecg_files.write_wfdb(tmp_path)
+    edit_header(str(tmp_path / "rec"), lambda text: text.replace("rec 12 500 500", "rec 12 500"))
+    assert wfdb_reader.read(path).signal.shape == (500, 12)
+
+
+def test_a_rate_or_gain_that_is_not_stated_is_wfdbs_default_and_noted(tmp_path):
+    path = ecg_files.write_wfdb(tmp_path, gain="0")
+    edit_header(str(tmp_path / "rec"), lambda text: text.replace("rec 12 500 500", "rec 12"))
+    recording = wfdb_reader.read(path)
+    np.testing.assert_allclose(recording.signal, ecg_files.digital() / 200, rtol=1e-6)
+    assert recording.sampling_rate == 250
+    assert recording.notes == (
+        "no sampling rate stated; 250 Hz, as WFDB defines",
+        "no gain stated; 200 per unit, as WFDB defines",
+    )
+
+
+@pytest.mark.parametrize("change", [(0, 40), (4, 11), (8, 499)])
+def test_a_mat_that_contradicts_its_header_is_refused(tmp_path, change):
+    path = ecg_files.write_challenge(tmp_path)
+    data = bytearray((tmp_path / "rec.mat").read_bytes())
+    data[change[0] : change[0] + 4] = change[1].to_bytes(4, "little")
+    (tmp_path / "rec.mat").write_bytes(data)
+    with pytest.raises(InputError, match=r"rec\.hea: (announces 12 x 500, but|rec\.mat is not the MATLAB 4)"):
+        wfdb_reader.read(path)
+
+
+def test_a_signal_that_is_no_voltage_and_no_lead_is_left_out(tmp_path):
+    path = ecg_files.write_wfdb(tmp_path, ecg_files.digital(leads=3), leads=("I", "II", "RESP"))
+    edit_header(str(tmp_path / "rec"), lambda text: text[::-1].replace("Vm/", "MHO/", 1)[::-1])
+    recording = wfdb_reader.read(path)
+    assert recording.leads == ("I", "II")
+    assert recording.notes == ("RESP left out: its unit, OHM, is no voltage",)
+
+
+@settings(max_examples=60, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@given(data=st.data())
+def test_any_record_of_format_16_is_the_librarys_to_the_bit(tmp_path, data):
+    count, samples = data.draw(st.integers(1, 12)), data.draw(st.integers(1, 60))
+    values = data.draw(hnp.arrays(np.int16, (samples, count)))
+    path = write_wfdb(
+        tmp_path,
+        values,
+        leads=data.draw(st.permutations(LEADS))[:count],
+        gain=data.draw(st.lists(st.floats(0.01, 1e5).map(lambda gain: round(gain, 4)), min_size=count, max_size=count)),
+        baseline=data.draw(st.lists(st.integers(-40000, 40000), min_size=count, max_size=count)),
+        rate=data.draw(st.sampled_from([100, 257, 360.5, 500, 1000])),
+    )
+    assert_same_as_library(wfdb_reader.read(path), wfdb.rdrecord(path, return_res=32))
+
+
+def assert_same_as_library(recording, library):
+    missing = np.isnan(library.p_signal)
+    np.testing.assert_array_equal(recording.valid, ~missing)
+    np.testing.assert_array_equal(recording.signal, np.where(missing, np.float32(0), library.p_signal))
+    assert recording.sampling_rate == library.fs
+    assert recording.leads == tuple(map(canonical_lead, library.sig_name))
+
+
 # CODE HDF5
 
 
@@ -277,6 +494,58 @@ def test_a_missing_hdf5_file_is_refused_by_name(tmp_path):
         code_hdf5.read(str(tmp_path / "x.hdf5"), 0)
 
 
+@pytest.mark.parametrize("name", ["tracings", "exam_id"])
+def test_an_array_in_another_file_is_not_followed(tmp_path, name):
+    write_hdf5(tmp_path / "other.hdf5", code_tracings(), exam_id=[7, 5, 0])
+    path = write_hdf5(tmp_path / "x.hdf5", code_tracings(), exam_id=[7, 5, 0])
+    with h5py.File(path, "a") as file:
+        del file[name]
+        file[name] = h5py.ExternalLink("other.hdf5", name)
+    with pytest.raises(InputError, match=rf"x\.hdf5: expected an array `{name}`"):
+        code_hdf5.read_ids(path)
+
+
+def test_a_virtual_array_is_not_followed(tmp_path):
+    write_hdf5(tmp_path / "other.hdf5", code_tracings())
+    layout = h5py.VirtualLayout((3, 4096, 12), np.float32)
+    layout[:] = h5py.VirtualSource(tmp_path / "other.hdf5", "tracings", (3, 4096, 12))
+    with h5py.File(tmp_path / "x.hdf5", "w") as file:
+        file.create_virtual_dataset("tracings", layout)
+    with pytest.raises(InputError, match="lies in other files"):
+        code_hdf5.read(str(tmp_path / "x.hdf5"), 0)
+
+
+@pytest.mark.parametrize("shape", [(10**9, 4096, 12), (1, 10**10, 12)])
+def test_a_few_bytes_that_announce_terabytes_are_refused(tmp_path, shape):
+    with h5py.File(tmp_path / "x.hdf5", "w") as file:
+        file.create_dataset("tracings", shape, np.float32, chunks=(1, 4096, 12))
+    for read in (code_hdf5.read_ids, lambda path: code_hdf5.read(path, 0)):
+        with pytest.raises(InputError, match=r"x\.hdf5: `tracings` announces .* bytes, more than"):
+            read(str(tmp_path / "x.hdf5"))
+
+
+def test_a_file_written_anew_is_read_anew(tmp_path):
+    path = write_hdf5(tmp_path / "x.hdf5", code_tracings())
+    assert code_hdf5.read(path, 0).valid.any()
+    os.remove(path)
+    write_hdf5(tmp_path / "x.hdf5", np.zeros((1, 100, 12), np.float32))
+    assert code_hdf5.read(path, 0).signal.shape == (100, 12)
+
+
+@pytest.mark.parametrize("method", ["fork", "spawn"])
+def test_hdf5_is_read_in_other_processes_whatever_a_thread_was_doing(tmp_path, method):
+    path = write_hdf5(tmp_path / "x.hdf5", code_tracings(), exam_id=[7, 5, 0])
+    sources = readers.find(path)
+    with hdf5_file._lock, multiprocessing.get_context(method).Pool(2) as pool:
+        # A forked child that waited for this lock, or shared its parent's handle, would never answer.
+        read = pool.map_async(sum_source, sources).get(timeout=60)
+    assert read == pytest.approx([float(source.read().signal.sum()) for source in sources], rel=1e-5)
+
+
+def sum_source(source):
+    return float(source.read().signal.sum())
+
+
 # find
 
 
@@ -330,7 +599,7 @@ def test_a_folder_with_a_file_of_unreadable_ids_can_still_be_listed(tmp_path):
 
 def test_a_folder_without_an_ecg_is_refused_by_name(tmp_path):
     (tmp_path / "notes.txt").write_text("no ECG")
-    with pytest.raises(InputError, match=rf"{tmp_path.name}: no \.hea, \.hdf5 or \.h5 file"):
+    with pytest.raises(InputError, match=rf"{tmp_path.name}: no ECG in this folder; known formats: WFDB"):
         readers.find(str(tmp_path))
 
 
@@ -344,6 +613,64 @@ def test_a_file_of_another_format_is_refused_by_name(tmp_path, name):
     (tmp_path / name).write_text("no ECG")
     with pytest.raises(InputError, match=rf"{name}: unknown format; known: WFDB"):
         readers.find(str(tmp_path / name))
+
+
+@pytest.mark.parametrize("name", ecg_files.WRITERS)
+def test_a_format_is_known_by_content_whatever_the_suffix(tmp_path, name):
+    path = ecg_files.WRITERS[name](tmp_path)
+    expected = [source.read() for source in readers.find(str(path))]
+    # WFDB finds a header by its name alone, and text with commas is no CSV by itself.
+    moved = path.rename(path.with_suffix(path.suffix if name.startswith("wfdb") or name == "csv" else ".bin"))
+    for source, recording in zip(readers.find(str(moved)), expected, strict=True):
+        np.testing.assert_array_equal(source.read().signal, recording.signal)
+    if len(expected) == 1:
+        assert readers.read(str(moved), id="x").id == "x"
+
+
+@pytest.mark.parametrize("name", ecg_files.WRITERS)
+def test_no_file_is_of_two_formats(tmp_path, name):
+    path = ecg_files.WRITERS[name](tmp_path)
+    head = path.read_bytes()[: readers.HEAD_BYTES]
+    assert sum(module.matches(str(path), head) for module in readers.FORMATS.values()) == 1
+
+
+@pytest.mark.parametrize("head", [b"", b"\0" * 4096, b"\xff" * 4096, b"<", b"a,b\n1,x\n", b"GIF89a" + bytes(99)])
+def test_no_format_claims_what_is_no_ecg(head):
+    assert not any(module.matches("/nowhere/file.csv", head) for module in readers.FORMATS.values())
+
+
+def test_a_folder_of_every_format_is_listed_once_each(tmp_path):
+    for name, write in ecg_files.WRITERS.items():
+        (tmp_path / name).mkdir()
+        write(tmp_path / name)
+    (tmp_path / "README.md").write_text("# ECGs")
+    (tmp_path / "labels.csv").write_text("id,AF\n1,0\n")
+    (tmp_path / "numbers.csv").write_text("1,2\n3,4\n")
+    np.save(tmp_path / "labels.npy", np.zeros((5, 6)))
+    with h5py.File(tmp_path / "weights.h5", "w") as file:
+        file["kernel"] = np.zeros(3)
+    sources = readers.find(str(tmp_path))
+    assert len(sources) == len(ecg_files.WRITERS) + 1  # the CODE file holds two
+    assert len({source.name for source in sources}) == len(sources)
+    for source in sources:
+        assert source.read().id == source.name
+
+
+def test_a_file_of_several_recordings_is_not_one(tmp_path):
+    path = ecg_files.write_code_hdf5(tmp_path)
+    with pytest.raises(InputError, match=r"code\.hdf5: holds 2 recordings, not one"):
+        readers.read(path)
+
+
+def test_a_folder_is_not_one_recording(tmp_path):
+    with pytest.raises(InputError, match="a folder; list its recordings"):
+        readers.read(str(tmp_path))
+
+
+def test_importing_the_readers_loads_no_heavy_library():
+    heavy = "wfdb", "pandas", "scipy.io", "edfio", "ecgdatakit", "jax"
+    code = f"import sys, ecg_jax.data.readers; print([m for m in {heavy} if m in sys.modules])"
+    assert subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True).stdout == "[]\n"
 
 
 # Real files
@@ -366,13 +693,63 @@ def test_a_challenge_record_in_mat_format_is_read(shared):
     np.testing.assert_allclose(wfdb_reader.read(path + ".mat").signal, expected, atol=1e-4)
 
 
-def test_early_challenge_headers_are_refused_by_name(shared):
-    """Their first field is the signal file, not the record."""
+def test_early_challenge_headers_are_read_with_a_note(shared):
+    """Their first field is the signal file, not the record, which the library refuses."""
     sources = readers.find(str(shared / "data" / "challenge2021" / "legacy_header"))
     assert len(sources) == 16
     for source in sources:
-        with pytest.raises(InputError, match=rf"{os.path.basename(source.name)}\.hea: not a readable WFDB record"):
-            source.read()
+        recording, name = source.read(), os.path.basename(source.name)
+        with open(source.name + ".hea") as file:
+            gains = [float(line.split()[2].split("/")[0]) for line in file.read().splitlines()[1:13]]
+        raw = np.fromfile(source.name + ".mat", "<i2", offset=24).reshape(-1, 12)
+        np.testing.assert_array_equal(recording.signal, (raw / gains).astype(np.float32))
+        assert recording.notes[0] == f"the header names {name}.mat where the record's name should stand"
+        assert any("4880" in note for note in recording.notes) == (name == "E00793")
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("folder, records", [("ptbxl", 500), ("ludb", 200), ("challenge2021/records", 83)])
+def test_every_real_record_is_the_librarys_to_the_bit(shared, folder, records):
+    sources = readers.find(str(shared / "data" / folder))
+    assert len(sources) == records
+    for source in sources:
+        recording, library = source.read(), wfdb.rdrecord(source.name, return_res=32)
+        assert_same_as_library(recording, library)
+        assert recording.notes == ()  # checksums among them
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(
+    "folder, read, refused",
+    [
+        ("formats", 11, {}),
+        ("challenge2021", 99, {}),
+        ("ptbxl", 500, {}),
+        ("ludb", 200, {}),
+        ("code15", 7, {}),
+        ("tnmg_unlabelled", 242, {"9190_low_sample_rate": r"9190\.dat cannot be read .*rename it back"}),
+    ],
+)
+def test_every_real_recording_is_read_or_refused_with_the_right_reason(shared, folder, read, refused):
+    sources, count = readers.find(str(shared / "data" / folder)), 0
+    assert len(sources) == read + len(refused)
+    for source in sources:
+        name = os.path.basename(source.name)
+        if name in refused:
+            with pytest.raises(InputError, match=refused[name]):
+                source.read()
+            continue
+        recording = source.read()
+        count += 1
+        assert recording.leads[:12] == LEADS
+        assert recording.is_degenerate == (name in ("9190_all_data_is_zero", "exams_part0.hdf5:0"))
+    assert count == read
+
+
+def test_folders_of_tables_and_predictions_hold_no_ecg(shared):
+    for folder in ("tables", "ribeiro2020"):
+        with pytest.raises(InputError, match="no ECG in this folder"):
+            readers.find(str(shared / "data" / folder))
 
 
 def test_every_exam_of_a_real_code_file_is_read(shared):

@@ -1,5 +1,6 @@
 """A recording becomes the array an input contract asks for. The only place where that happens."""
 
+import functools
 from fractions import Fraction
 
 import numpy as np
@@ -10,12 +11,15 @@ from ecg_jax.errors import InputError
 from ecg_jax.recording import LIMB_LEADS, Recording
 
 
-def create_input(recording: Recording, contract: InputContract) -> tuple[np.ndarray, np.ndarray]:
+def create_input(
+    recording: Recording, contract: InputContract, crop: float | None = None
+) -> tuple[np.ndarray, np.ndarray]:
     """Applies a contract: `standardize`, then length, and unit or normalization.
 
     Args:
         recording: Any recording.
         contract: What the network eats.
+        crop: See `place`.
 
     Returns:
         `signal` `[samples, leads]` float32 in the contract's unit, 0 where invalid, and
@@ -25,7 +29,7 @@ def create_input(recording: Recording, contract: InputContract) -> tuple[np.ndar
         InputError: see `standardize`.
     """
     signal, valid = standardize(recording, contract)
-    signal, valid = _fit_length(signal, valid, contract.samples)
+    signal, valid = _fit_length(signal, valid, contract.samples, crop)
     if contract.normalization == "none":
         signal = signal * np.float32(contract.units_per_millivolt)
     elif not recording.normalized:
@@ -104,6 +108,17 @@ def _resample(signal: np.ndarray, valid: np.ndarray, rate_in: float, rate_out: f
 
 def _filter(signal: np.ndarray, valid: np.ndarray, contract: InputContract) -> np.ndarray:
     """Zero-phase Butterworth of order 2 for the pass band, and a notch of quality 30; each is run forth and back."""
+    sections = _design_filter(contract)
+    if sections is None:
+        return signal
+    bridged = _bridge(signal, valid)
+    padding = min(len(signal) - 1, int(contract.sampling_rate))
+    return scipy.signal.sosfiltfilt(sections, bridged, axis=0, padlen=padding).astype(np.float32)
+
+
+@functools.lru_cache(maxsize=16)
+def _design_filter(contract: InputContract) -> np.ndarray | None:
+    """Second-order sections; None without a filter. Designing takes as long as filtering."""
     nyquist = contract.sampling_rate / 2
     sections = []
     if contract.highpass:
@@ -112,12 +127,7 @@ def _filter(signal: np.ndarray, valid: np.ndarray, contract: InputContract) -> n
         sections.append(scipy.signal.butter(2, contract.lowpass / nyquist, "lowpass", output="sos"))
     if contract.notch:
         sections.append(scipy.signal.tf2sos(*scipy.signal.iirnotch(contract.notch / nyquist, Q=30)))
-    if not sections:
-        return signal
-    bridged = _bridge(signal, valid)
-    padding = min(len(signal) - 1, int(contract.sampling_rate))
-    filtered = scipy.signal.sosfiltfilt(np.concatenate(sections), bridged, axis=0, padlen=padding)
-    return filtered.astype(np.float32)
+    return np.concatenate(sections) if sections else None
 
 
 def _bridge(signal: np.ndarray, valid: np.ndarray) -> np.ndarray:
@@ -140,11 +150,30 @@ def _zscore(signal: np.ndarray, valid: np.ndarray) -> np.ndarray:
     return ((exact - mean) / np.where(deviation > 1e-6, deviation, np.inf)).astype(np.float32)
 
 
-def _fit_length(signal: np.ndarray, valid: np.ndarray, samples: int) -> tuple[np.ndarray, np.ndarray]:
-    """Pads with zeros on both sides, or keeps the centre."""
-    missing = samples - len(signal)
-    if missing <= 0:
-        start = -missing // 2
-        return signal[start : start + samples], valid[start : start + samples]
-    pad = ((missing // 2, missing - missing // 2), (0, 0))
-    return np.pad(signal, pad), np.pad(valid, pad)
+def place(length: int, samples: int, crop: float | None = None) -> tuple[int, int, int]:
+    """Where a recording lies in an array of another length.
+
+    Args:
+        length: Of the recording, in samples.
+        samples: Of the array.
+        crop: Of a longer recording, which part is kept: 0 for its beginning, up to but not
+            1 for its end; None for its centre.
+
+    Returns:
+        The first sample that is kept, its place in the array, and how many are kept. A
+        shorter recording lies in the middle.
+    """
+    extra = length - samples
+    if extra <= 0:
+        return 0, -extra // 2, length
+    return (extra // 2 if crop is None else int(crop * (extra + 1))), 0, samples
+
+
+def _fit_length(
+    signal: np.ndarray, valid: np.ndarray, samples: int, crop: float | None
+) -> tuple[np.ndarray, np.ndarray]:
+    """Pads with zeros on both sides, or crops."""
+    begin, first, count = place(len(signal), samples, crop)
+    pad = ((first, samples - first - count), (0, 0))
+    kept = slice(begin, begin + count)
+    return np.pad(signal[kept], pad), np.pad(valid[kept], pad)

@@ -1,39 +1,130 @@
-"""Who trains, who validates, who tests: splits that keep a patient on one side."""
+"""Who trains, who validates, who tests: splits and folds that keep a patient on one side."""
 
 import dataclasses
-import hashlib
-from collections.abc import Sequence
+from typing import Any
 
 import numpy as np
+import pandas as pd
 
+from ecg_jax.data import leaks as leaks_lib
+from ecg_jax.data import stratify
 from ecg_jax.data.datasets.dataset import Dataset
+from ecg_jax.errors import InputError
 
-FRACTIONS = (0.8, 0.1, 0.1)
+REFUSE, DROP = "refuse", "drop"
 
 
-def split_by_patient(patients: Sequence[object] | np.ndarray, seed: int) -> np.ndarray:
-    """Draws train, validation and test (80, 10, 10 %), whole patients at a time.
+def assign(
+    dataset: Dataset,
+    seed: int,
+    *,
+    validation: float = 0.1,
+    test: float = 0.1,
+    folds: int = 0,
+    fold: int = 0,
+    leaks: str = REFUSE,
+) -> Dataset:
+    """Returns the data set with a split: its own, or one that is drawn; or one fold tests and the next validates.
 
-    Patients are ordered by a hash of their id and `seed`, so that the split depends on
-    neither file order nor library versions. With three patients or more no split is empty.
+    What is drawn is stratified by label (see `stratify`), whole patients at a time.
 
     Args:
-        patients: One id per recording.
-        seed: Chooses the split.
+        dataset: Any data set.
+        seed: Chooses what is drawn.
+        validation: Part of the recordings that validates, where the split is drawn.
+        test: Part that tests, likewise.
+        folds: 0, or the number of parts that take turns as the test split.
+        fold: The one whose turn it is, from 1.
+        leaks: What happens where the data set's own split has a patient, or a signal, on two
+            sides: `refuse`, or `drop`, which leaves those recordings out of training (and of
+            validation, where the test split has them too).
 
     Returns:
-        `[recordings]` array of `train`, `validation`, `test`.
+        The data set with `split`, and with `split_facts`, which say how it came about.
+
+    Raises:
+        InputError: on a setting out of range, a leak, or when nothing is left to train on.
     """
-    names = sorted(set(map(str, patients)), key=lambda p: hashlib.sha256(f"{seed}/{p}".encode()).digest())
-    held_out = max(1, round(len(names) * FRACTIONS[2])) if len(names) >= 3 else 0
-    sides = ["test"] * held_out + ["validation"] * held_out
-    side = dict(zip(names, sides + ["train"] * (len(names) - len(sides)), strict=True))
-    return np.array([side[str(patient)] for patient in patients])
+    if leaks not in (REFUSE, DROP):
+        raise InputError(f"split.leaks is {leaks!r}; known: {REFUSE}, {DROP}")
+    groups = leaks_lib.find_groups(dataset)
+    if folds or fold:
+        place, method, notes = assign_folds(dataset, seed, folds, groups=groups)
+        if not 1 <= fold <= folds:
+            raise InputError(f"split.fold is {fold}; of {folds} folds, number 1 to {folds} may test")
+        if leaks == REFUSE:
+            leaks_lib.refuse(dataset, groups, np.char.add("fold ", place.astype(str)))
+        split = np.select([place == fold, place == fold % folds + 1], ["test", "validation"], "train")
+        method = f"{method}, {fold} of {folds} tests"
+    elif dataset.split is not None:
+        split, method, notes = dataset.split, "own", []
+    else:
+        split, method, notes = _draw_split(dataset, groups, seed, validation, test), "drawn", []
+    dropped = 0
+    if leaks == DROP:
+        split, dropped, note = leaks_lib.drop(split, groups)
+        notes += note
+    facts = {"method": method, "seed": seed} | _count_groups(dataset, groups) | {"leaks_dropped": dropped}
+    assigned = dataclasses.replace(dataset, split=split, split_facts=facts, notes=(*dataset.notes, *notes))
+    leaks_lib.refuse(assigned, groups, split)
+    if not len(assigned.indices("train")):
+        raise InputError(f"data set {dataset.name}: no recording to train on among {len(dataset.ids)}")
+    return assigned
 
 
-def assign(dataset: Dataset, seed: int) -> Dataset:
-    """Returns the data set with a split: its own, or one that `seed` draws, whole patients at a time."""
-    if dataset.split is not None:
-        return dataset
-    patients = dataset.ids if dataset.patients is None else dataset.patients
-    return dataclasses.replace(dataset, split=split_by_patient(patients, seed))
+def assign_folds(
+    dataset: Dataset, seed: int, folds: int, *, groups: np.ndarray | None = None
+) -> tuple[np.ndarray, str, list[str]]:
+    """Gives every recording a fold: the data set's own where they can be merged into that many, else drawn.
+
+    Args:
+        dataset: Any data set.
+        seed: Chooses what is drawn.
+        folds: How many; at least 3, as one tests, one validates and the others train.
+        groups: See `leaks.find_groups`, where they are known.
+
+    Returns:
+        `[N]` int64 from 1, where they come from, and lines worth telling.
+
+    Raises:
+        InputError: on fewer than 3 folds, or more folds than patients.
+    """
+    groups = leaks_lib.find_groups(dataset) if groups is None else groups
+    if folds < 3:
+        raise InputError(f"split.folds is {folds}; one fold tests, one validates, others train: 0 (none), 3 or more")
+    notes: list[str] = []
+    if dataset.folds is not None:
+        own, rank = np.unique(dataset.folds, return_inverse=True)
+        if len(own) % folds == 0:
+            return rank.reshape(-1) // (len(own) // folds) + 1, "own folds", notes
+        notes.append(f"its own {len(own)} folds do not make {folds}: folds are drawn")
+    elif dataset.split is not None:
+        notes.append("its own split is not used: folds are drawn over all recordings")
+    if len(pd.unique(groups)) < folds:
+        raise InputError(
+            f"data set {dataset.name}: {len(pd.unique(groups))} patients do not make {folds} folds; lower split.folds"
+        )
+    return stratify.draw(groups, dataset.labels, np.full(folds, 1 / folds), seed) + 1, "drawn folds", notes
+
+
+def _draw_split(dataset: Dataset, groups: np.ndarray, seed: int, validation: float, test: float) -> np.ndarray:
+    """Two patients are too few to hold any out."""
+    if not (validation > 0 and test > 0 and validation + test < 1):
+        raise InputError(
+            f"split.validation is {validation} and split.test {test}; each above 0, together below 1 "
+            "(a `split` column says who is where, if one of them shall be empty)"
+        )
+    names = np.array(["test", "validation", "train"])
+    return names[stratify.draw(groups, dataset.labels, np.array([test, validation, 1 - test - validation]), seed)]
+
+
+def check_leaks(dataset: Dataset) -> None:
+    """Raises `InputError`, naming recordings, where a patient or a signal stands in two splits."""
+    assert dataset.split is not None
+    leaks_lib.refuse(dataset, leaks_lib.find_groups(dataset), dataset.split)
+
+
+def _count_groups(dataset: Dataset, groups: np.ndarray) -> dict[str, Any]:
+    """Number of patients, and of those counted as another because a recording is the same."""
+    patients = len(pd.unique(leaks_lib.find_patients(dataset)))
+    return {"patients": patients, "patients_merged": patients - len(pd.unique(groups))}

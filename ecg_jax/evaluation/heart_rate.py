@@ -27,7 +27,17 @@ def measure_heart_rate(signal: np.ndarray, sampling_rate: float) -> float:
         return np.nan
     sos = scipy.signal.butter(2, (5.0, 20.0), "bandpass", fs=sampling_rate, output="sos")
     slope = np.diff(scipy.signal.sosfiltfilt(sos, signal, axis=0), axis=0)
-    energy = np.convolve((slope**2).sum(axis=1), np.ones(round(0.12 * sampling_rate)), mode="same")
+    return count_beats((slope**2).sum(axis=1), sampling_rate)
+
+
+def count_beats(steepness: np.ndarray, sampling_rate: float) -> float:
+    """Estimates the mean heart rate from a signal's steepness; the second half of `measure_heart_rate`.
+
+    Args:
+        steepness: `[samples]`, squared slope, summed over leads.
+        sampling_rate: Hz.
+    """
+    energy = np.convolve(steepness, np.ones(round(0.12 * sampling_rate)), mode="same")
     if not energy.any():
         return np.nan
     seconds = int(sampling_rate)

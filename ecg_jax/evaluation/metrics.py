@@ -29,10 +29,16 @@ def compute_ranking(label: np.ndarray, probability: np.ndarray) -> tuple[float, 
     return auroc, precision
 
 
-def compute_decisions(label: np.ndarray, probability: np.ndarray, threshold: float) -> dict[str, float]:
-    """Precision, recall, specificity and F1 of one label, positive at or above a threshold; NaN where undefined."""
+def compute_decisions(label: np.ndarray, probability: np.ndarray, threshold: float | np.ndarray) -> dict[str, float]:
+    """Precision, recall, specificity and F1 of one label; NaN where undefined.
+
+    Args:
+        label: `[N]` in {1, 0, NaN}.
+        probability: `[N]`; positive at or above the threshold.
+        threshold: One, or `[N]`, one per recording.
+    """
     known = ~np.isnan(label)
-    truth, called = label[known] > 0.5, probability[known] >= threshold
+    truth, called = label[known] > 0.5, (probability >= threshold)[known]
     hits, calls, positives = np.sum(truth & called), np.sum(called), np.sum(truth)
     negatives = truth.size - positives
 
@@ -48,7 +54,7 @@ def compute_decisions(label: np.ndarray, probability: np.ndarray, threshold: flo
 
 
 def compute_scores(
-    labels: np.ndarray, probabilities: np.ndarray, names: Sequence[str], thresholds: Sequence[float]
+    labels: np.ndarray, probabilities: np.ndarray, names: Sequence[str], thresholds: Sequence[float] | np.ndarray
 ) -> pd.DataFrame:
     """The table of scores: one row per label, one `macro` row (means over labels where defined).
 
@@ -56,10 +62,11 @@ def compute_scores(
         labels: `[N, C]` in {1, 0, NaN}.
         probabilities: `[N, C]`.
         names: The C labels.
-        thresholds: One per label, chosen on other recordings than these.
+        thresholds: One per label, chosen on other recordings than these; or `[N, C]`, where several
+            networks predicted, each with its own. The table then shows their mean.
     """
     rows: list[dict[str, Any]] = []
-    for i, (name, threshold) in enumerate(zip(names, thresholds, strict=True)):
+    for i, (name, threshold) in enumerate(zip(names, np.asarray(thresholds).T, strict=True)):
         auroc, precision = compute_ranking(labels[:, i], probabilities[:, i])
         rows.append(
             {
@@ -68,7 +75,7 @@ def compute_scores(
                 "positives": int(np.nansum(labels[:, i])),
                 "auroc": auroc,
                 "average_precision": precision,
-                "threshold": threshold,
+                "threshold": float(np.mean(threshold)),
             }
             | compute_decisions(labels[:, i], probabilities[:, i], threshold)
         )

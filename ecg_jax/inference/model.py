@@ -12,6 +12,7 @@ import numpy as np
 from ecg_jax import config as config_lib
 from ecg_jax import models
 from ecg_jax.contract import InputContract
+from ecg_jax.data import manifest
 from ecg_jax.errors import InputError
 from ecg_jax.labels import ABNORMAL, SIX
 from ecg_jax.models import keras_import
@@ -30,6 +31,7 @@ class Model:
         label_names: Of its outputs, in order.
         thresholds: By label, where the model brings some; else empty.
         notes: What was assumed in loading it.
+        split: What it was trained on (see `data.manifest.create`), where it says so.
     """
 
     network: models.Network
@@ -38,6 +40,7 @@ class Model:
     label_names: tuple[str, ...]
     thresholds: dict[str, float]
     notes: tuple[str, ...] = ()
+    split: manifest.Manifest | None = None
 
     @functools.cached_property
     def _apply(self) -> Callable[[Any, Any], jax.Array]:
@@ -74,6 +77,10 @@ def load_model(path: str, *, leads: tuple[str, ...] | None = None, units_per_mil
 
 def _load_run(path: str) -> Model:
     config = config_lib.from_dict(run_folder.read_json(os.path.join(path, run_folder.CONFIG)))
+    if config.split.folds and not config.split.fold:
+        raise InputError(
+            f"{path}: a run of {config.split.folds} folds, each a model; pass {os.path.join(path, 'fold1')}"
+        )
     step, variables, records, passed_over = checkpoint.read_best(os.path.join(path, run_folder.CHECKPOINTS))
     contract = InputContract.from_dict(records["contract"])
     labels = tuple(records["labels"])
@@ -88,7 +95,9 @@ def _load_run(path: str) -> Model:
     ]
     if not thresholds:
         notes.append("the run has not chosen thresholds yet: it is unfinished")
-    return Model(network, variables, contract, labels, thresholds, tuple(notes))
+    described = os.path.join(path, run_folder.SPLIT)
+    split = run_folder.read_json(described) if os.path.exists(described) else None
+    return Model(network, variables, contract, labels, thresholds, tuple(notes), split)
 
 
 def _load_keras(path: str, leads: tuple[str, ...] | None, units_per_millivolt: float | None) -> Model:

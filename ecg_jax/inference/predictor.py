@@ -6,6 +6,7 @@ from concurrent.futures import ThreadPoolExecutor
 
 import numpy as np
 
+from ecg_jax.data import manifest, quality, verify
 from ecg_jax.data.preprocess import create_input
 from ecg_jax.data.readers import Source
 from ecg_jax.errors import InputError
@@ -21,7 +22,7 @@ class Prediction:
     Attributes:
         recording: Its name.
         probabilities: `[labels]` float32; NaN where there was no signal or an error.
-        quality: What was noticed about the signal; empty if nothing.
+        quality: What was noticed about the signal, separated by `; `; empty if nothing.
         error: Why it could not be read; empty if it could.
     """
 
@@ -31,7 +32,9 @@ class Prediction:
     error: str = ""
 
 
-def predict(model: Model, sources: Sequence[Source], *, batch_size: int = 32, threads: int = 4) -> Iterator[Prediction]:
+def predict(
+    model: Model, sources: Sequence[Source], *, batch_size: int = 32, threads: int = 4, checks: str = "warn"
+) -> Iterator[Prediction]:
     """Predicts recordings in order; one that cannot be read yields its error.
 
     Args:
@@ -39,18 +42,26 @@ def predict(model: Model, sources: Sequence[Source], *, batch_size: int = 32, th
         sources: See `readers.find`.
         batch_size: Recordings predicted at once.
         threads: That read ahead.
+        checks: See `verify.enforce`; a recording that is refused yields its error.
     """
     blank = np.full(len(model.label_names), np.nan, np.float32)
+    trained = manifest.Trained(model.split) if model.split else None
 
     def load(source: Source) -> tuple[np.ndarray, str, str]:
         try:
-            recording = source.read()
+            recording, findings = verify.enforce(source.read(), checks)
             signal, _ = create_input(recording, model.contract)
         except InputError as error:
             return np.zeros(model.contract.shape, np.float32), "", " ".join(str(error).split())
         if recording.is_degenerate:
             return signal, NO_SIGNAL, ""
-        return signal, f"{recording.gaps} samples masked" if recording.gaps else "", ""
+        noticed = [
+            f"{recording.gaps} samples masked" if recording.gaps else "",
+            trained.find(recording) if trained else "",
+            *quality.examine(recording).flags,
+            *((f"repaired: {found.message}" if checks == "repair" else found.message) for found in findings),
+        ]
+        return signal, "; ".join(filter(None, noticed)), ""
 
     with ThreadPoolExecutor(threads) as pool:
         chunks = [sources[i : i + batch_size] for i in range(0, len(sources), batch_size)]
@@ -63,6 +74,6 @@ def predict(model: Model, sources: Sequence[Source], *, batch_size: int = 32, th
             for i, (example, _, _) in enumerate(loaded):
                 signal[i] = example
             probabilities = model.predict(signal)
-            for i, (source, (_, quality, error)) in enumerate(zip(chunk, loaded, strict=True)):
-                known = not error and quality != NO_SIGNAL
-                yield Prediction(source.name, probabilities[i] if known else blank, quality, error)
+            for i, (source, (_, seen, error)) in enumerate(zip(chunk, loaded, strict=True)):
+                known = not error and seen != NO_SIGNAL
+                yield Prediction(source.name, probabilities[i] if known else blank, seen, error)

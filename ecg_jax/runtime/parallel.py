@@ -42,11 +42,17 @@ class Parallel:
         """The axis that BatchNorm averages over."""
         return self.axis_name if self.sync_batchnorm else None
 
+    @property
+    def replicated(self) -> NamedSharding:
+        """Where arrays lie that every device holds whole."""
+        if self.mode == "pmap" and jax.process_count() > 1:  # there, pmap takes and gives per-process arrays
+            return NamedSharding(Mesh(np.array(jax.local_devices()), (AXIS,)), PartitionSpec())
+        return NamedSharding(self.mesh, PartitionSpec())
+
     def replicate(self, tree: Any) -> Any:
         """Puts a tree of arrays, the same on every process, on every device."""
-        if self.mode == "pmap" and jax.process_count() > 1:  # there, pmap takes and gives per-process arrays
-            local = NamedSharding(Mesh(np.array(jax.local_devices()), (AXIS,)), PartitionSpec())
-            return jax.device_put(jax.tree.map(np.asarray, tree), local)
+        if self.mode == "pmap" and jax.process_count() > 1:
+            return jax.device_put(jax.tree.map(np.asarray, tree), self.replicated)
         return self.snapshot(tree)
 
     def snapshot(self, tree: Any) -> Any:
@@ -68,6 +74,12 @@ class Parallel:
             donated = (0,) if jax.process_count() == 1 else ()
             return jax.pmap(step, AXIS, in_axes=(None, 0), out_axes=None, donate_argnums=donated)
         return jax.jit(step, donate_argnums=0, out_shardings=NamedSharding(self.mesh, PartitionSpec()))
+
+    def compile_gather(self, gather: Callable[[Any, Any], Any]) -> Callable[[Any, Any], Any]:
+        """Compiles `(replicated array, batch) -> batch`, each device making its own part of the batch."""
+        if self.mode == "pmap":
+            return jax.pmap(gather, AXIS, in_axes=(None, 0))
+        return jax.jit(gather, out_shardings=NamedSharding(self.mesh, PartitionSpec(AXIS)))
 
     def compile_eval(self, step: Callable[[Any, Any], Any]) -> Callable[[Any, Any], Any]:
         """Compiles `(variables, batch) -> arrays of the whole global batch`."""

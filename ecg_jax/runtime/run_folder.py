@@ -1,6 +1,5 @@
 """The folder a run leaves behind, and the rule that one folder belongs to one configuration."""
 
-import hashlib
 import importlib.metadata
 import json
 import os
@@ -25,36 +24,30 @@ CHECKPOINTS = "checkpoints"
 _PACKAGES = ("jax", "jaxlib", "flax", "optax", "orbax-checkpoint", "grain", "numpy", "scipy")
 
 
-def claim(workdir: str, config: ConfigDict, split: Mapping[str, list[str]], labels: list[str]) -> None:
+def claim(workdir: str, config: ConfigDict, manifest: Mapping[str, Any], *, has_begun: bool) -> None:
     """Creates a run folder, or checks that an existing one is this run's.
 
     Args:
         workdir: The folder.
         config: The run's configuration.
-        split: Recording ids by split.
-        labels: Label names, in order.
+        manifest: Of its data; see `data.manifest.create`.
+        has_begun: Whether there is something in the folder that belongs to a configuration.
 
     Raises:
         InputError: when the folder belongs to another configuration (with the differences),
             when its data has changed, or when it cannot be written.
     """
     values = config_lib.to_dict(config)
-    summary: dict[str, Any] = {name: len(ids) for name, ids in split.items()}
-    summary["fingerprint"] = hashlib.sha256(json.dumps([split, labels], sort_keys=True).encode()).hexdigest()
-    if has_state(workdir):
-        known = read_json(os.path.join(workdir, CONFIG))
-        if known != values:
-            found = "; ".join(config_lib.differences(known, values))
-            raise InputError(f"{workdir} belongs to another configuration ({found}); pass another --workdir")
+    if has_begun:
+        check_config(workdir, config)
         before = read_json(os.path.join(workdir, SPLIT))["summary"]
-        if before != summary:
-            raise InputError(
-                f"{workdir}: the data is not the run's ({before} then, {summary} now); pass another --workdir"
-            )
+        if before != manifest["summary"]:
+            found = "; ".join(config_lib.differences(before, manifest["summary"]))
+            raise InputError(f"{workdir}: the data is not the run's ({found}); pass another --workdir")
     if jax.process_index() == 0:
         try:
             os.makedirs(workdir, exist_ok=True)
-            write_json(os.path.join(workdir, SPLIT), {"summary": summary, "labels": labels, "recordings": dict(split)})
+            write_json(os.path.join(workdir, SPLIT), dict(manifest))
             write_json(os.path.join(workdir, CONTRACT), InputContract.from_dict(config.contract).to_dict())
             write_json(os.path.join(workdir, ENVIRONMENT), describe_environment())
             write_json(os.path.join(workdir, CONFIG), values)
@@ -64,6 +57,31 @@ def claim(workdir: str, config: ConfigDict, split: Mapping[str, list[str]], labe
             ) from error
     if jax.process_count() > 1:
         multihost_utils.sync_global_devices("run folder claimed")
+
+
+def check_config(workdir: str, config: ConfigDict) -> None:
+    """Raises `InputError`, with the differences, when a folder belongs to another configuration."""
+    known, values = read_json(os.path.join(workdir, CONFIG)), config_lib.to_dict(config)
+    if known != values:
+        found = "; ".join(config_lib.differences(known, values))
+        raise InputError(f"{workdir} belongs to another configuration ({found}); pass another --workdir")
+
+
+def read_manifest(workdir: str, config: ConfigDict) -> dict[str, Any] | None:
+    """The manifest in a folder; None where there is none, or another configuration's."""
+    if not os.path.exists(os.path.join(workdir, SPLIT)) or not _is_of(workdir, config):
+        return None
+    return read_json(os.path.join(workdir, SPLIT))
+
+
+def is_finished(workdir: str, config: ConfigDict) -> bool:
+    """Whether a folder holds the result of this very configuration."""
+    return os.path.exists(os.path.join(workdir, RESULT)) and _is_of(workdir, config)
+
+
+def _is_of(workdir: str, config: ConfigDict) -> bool:
+    path = os.path.join(workdir, CONFIG)
+    return os.path.exists(path) and read_json(path) == config_lib.to_dict(config)
 
 
 def has_state(workdir: str) -> bool:

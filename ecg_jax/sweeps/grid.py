@@ -10,7 +10,7 @@ from rich.console import Console
 from ecg_jax import config as config_lib
 from ecg_jax.errors import InputError
 from ecg_jax.runtime import run_folder
-from ecg_jax.training import loop
+from ecg_jax.training import kfold
 from ecg_jax.training.setup import MONITORS
 
 RESULTS = "results.csv"
@@ -40,7 +40,7 @@ def run(
             console.print(f"Finished before: {folder}")
         else:
             try:
-                loop.train_and_evaluate(config, folder, console)
+                kfold.run(config, folder, console)
             except InputError as error:
                 failures.append(f"{folder} ({title}): {error}")
                 console.print(f"failed: {error}")

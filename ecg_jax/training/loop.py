@@ -18,6 +18,7 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, T
 
 from ecg_jax import config as config_lib
 from ecg_jax.data import pipeline
+from ecg_jax.data.datasets.dataset import Dataset
 from ecg_jax.errors import InputError
 from ecg_jax.evaluation import metrics
 from ecg_jax.runtime import checkpoint, preemption, run_folder
@@ -57,13 +58,16 @@ class Progression:
         return cls(**values | {key: Patience(**values[key]) for key in ("plateau", "stopping")})
 
 
-def train_and_evaluate(config: ConfigDict, workdir: str, console: Console) -> dict[str, Any]:
+def train_and_evaluate(
+    config: ConfigDict, workdir: str, console: Console, dataset: Dataset | None = None
+) -> dict[str, Any]:
     """Trains, or continues, the run in a folder; then evaluates its best checkpoint on the test split.
 
     Args:
         config: See `config.create_default`.
         workdir: The run folder.
         console: Where progress is shown.
+        dataset: Its data, not yet split, where the caller has opened it.
 
     Returns:
         What `result.json` holds.
@@ -74,7 +78,11 @@ def train_and_evaluate(config: ConfigDict, workdir: str, console: Console) -> di
     """
     config_lib.check(config)
     setup, state = setup_lib.create(
-        config, workdir, pretrain=lambda inner, folder: train_and_evaluate(inner, folder, console), console=console
+        config,
+        workdir,
+        pretrain=lambda inner, folder: train_and_evaluate(inner, folder, console),
+        console=console,
+        dataset=dataset,
     )
     folder = os.path.join(workdir, run_folder.CHECKPOINTS)
     with checkpoint.Checkpoints(folder) as checkpoints:
@@ -94,14 +102,7 @@ def train_and_evaluate(config: ConfigDict, workdir: str, console: Console) -> di
 def _train(setup: Setup, state: TrainState, checkpoints: checkpoint.Checkpoints, console: Console) -> None:
     """Steps until the end; the checkpoints are what it leaves."""
     config = setup.config
-    batches = pipeline.TrainBatches(
-        setup.examples,
-        batch_size=config.train.batch_size,
-        seed=config.seed,
-        process_index=jax.process_index(),
-        process_count=jax.process_count(),
-        threads=config.data.threads,
-    )
+    batches = setup_lib.open_batches(setup)
     state, progression, step = _resume(setup, state, checkpoints, batches, console)
     writer = MetricWriter(setup.workdir, step) if jax.process_index() == 0 else None
 
@@ -123,7 +124,7 @@ def _train(setup: Setup, state: TrainState, checkpoints: checkpoint.Checkpoints,
                 console.print("Compiling; the first step takes a while")
             clock, clock_step = None, step
             while step < setup.total_steps and not progression.is_stopped:
-                state = setup.train_step(state, setup.parallel.shard(next(batches)))
+                state = setup.train_step(state, next(batches))
                 step += 1
                 bar.update(task, completed=step)
                 if clock is None:  # the first step compiles: time what comes after it
@@ -165,7 +166,7 @@ def _resume(
     setup: Setup,
     state: TrainState,
     checkpoints: checkpoint.Checkpoints,
-    batches: pipeline.TrainBatches,
+    batches: pipeline.Prefetched,
     console: Console,
 ) -> tuple[TrainState, Progression, int]:
     found = checkpoints.restore_last(setup.parallel.snapshot(state))
@@ -181,7 +182,7 @@ def _resume(
     return setup.parallel.replicate(restored), Progression.from_dict(records["progression"]), step
 
 
-def _read_window(setup: Setup, state: TrainState, batches: pipeline.TrainBatches) -> dict[str, float]:
+def _read_window(setup: Setup, state: TrainState, batches: pipeline.Prefetched) -> dict[str, float]:
     """Fetches the sums since the last log line and turns them into means."""
     window = jax.tree.map(np.asarray, state.window)
     _check_finite(setup, state, batches)
@@ -193,7 +194,7 @@ def _read_window(setup: Setup, state: TrainState, batches: pipeline.TrainBatches
     return values | ({"dropped": int(window.dropped)} if window.dropped else {})
 
 
-def _check_finite(setup: Setup, state: TrainState, batches: pipeline.TrainBatches) -> None:
+def _check_finite(setup: Setup, state: TrainState, batches: pipeline.Prefetched) -> None:
     bad = int(state.window.bad_step)
     if bad < 0:
         return

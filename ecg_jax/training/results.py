@@ -103,8 +103,12 @@ def _score_baseline(setup: Setup, test_labels: np.ndarray, test_rows: np.ndarray
 
 
 def _report_losses(setup: Setup, console: Console) -> None:
-    """Says which recordings were dropped or had gaps."""
+    """Says which recordings were dropped, refused, doubted or had gaps."""
     examples = setup.examples
+    for title, reasons in (("Refused", examples.refused), ("Doubtful, used all the same", examples.findings)):
+        if reasons:
+            ids = _some(sorted(reasons))
+            console.print(f"{title}: {len(reasons)} recording(s): {ids}; the first: {next(iter(reasons.values()))}")
     if examples.dropped:
         console.print(f"Dropped, all zeros: {len(examples.dropped)} recording(s): {_some(sorted(examples.dropped))}")
     if examples.gaps:

@@ -12,15 +12,18 @@ from rich.console import Console
 from ecg_jax import labels as label_lib
 from ecg_jax import models
 from ecg_jax.contract import InputContract
-from ecg_jax.data import datasets, pipeline
+from ecg_jax.data import decode, manifest, pipeline
 from ecg_jax.data.datasets.dataset import SPLITS, Dataset
+from ecg_jax.data.examples import Examples, StoredExamples
 from ecg_jax.errors import InputError
 from ecg_jax.reporting import tables
 from ecg_jax.runtime import parallel as parallel_lib
 from ecg_jax.runtime import run_folder
-from ecg_jax.training import augment, losses, optimizers, starting_weights, state, steps, transfer
+from ecg_jax.training import augment, losses, optimizers, source, starting_weights, state, steps, transfer
 
 MONITORS = {"loss": 1.0, "auroc": -1.0, "average_precision": -1.0}  # sign that makes lower better
+DATA_MODES = ("host", "device")
+CROPS = ("center", "random")
 
 
 @dataclasses.dataclass(frozen=True)
@@ -43,7 +46,7 @@ class Setup:
 
     config: ConfigDict
     workdir: str
-    examples: pipeline.Examples
+    examples: pipeline.AnyExamples
     parallel: parallel_lib.Parallel
     schedule: Callable[[Any], Any]
     train_step: Callable[[Any, Any], Any]
@@ -55,7 +58,12 @@ class Setup:
 
 
 def create(
-    config: ConfigDict, workdir: str, *, pretrain: Callable[[ConfigDict, str], object], console: Console
+    config: ConfigDict,
+    workdir: str,
+    *,
+    pretrain: Callable[[ConfigDict, str], object],
+    console: Console,
+    dataset: Dataset | None = None,
 ) -> tuple[Setup, state.TrainState]:
     """Builds a run, claims its folder, and says what it will do.
 
@@ -64,6 +72,7 @@ def create(
         workdir: The run folder.
         pretrain: See `starting_weights.load`.
         console: Where it is said.
+        dataset: Its data, not yet split, where the caller has opened it.
 
     Returns:
         The setup and the state at step 0, placed on the devices.
@@ -73,11 +82,13 @@ def create(
     """
     parallel = parallel_lib.create(**config.parallel, batch_size=config.train.batch_size)
     contract = InputContract.from_dict(config.contract)
-    examples = open_examples(config, contract)
-    dataset = examples.dataset
+    has_begun = run_folder.has_state(workdir)
+    if has_begun:
+        run_folder.check_config(workdir, config)  # before the data is looked at, which may take a while
+    dataset = source.assign(config, dataset or source.open_dataset(config, workdir, console))
+    examples = open_examples(config, contract, dataset)
     monitor = _choose_monitor(dataset, config.checkpoint.monitor, console)
-    split = {name: [str(id) for id in dataset.ids[dataset.indices(name)]] for name in SPLITS}
-    steps_per_epoch = max(1, -(-len(split["train"]) // config.train.batch_size))
+    steps_per_epoch = max(1, -(-len(dataset.indices("train")) // config.train.batch_size))
     total_steps = config.train.steps or max(1, round(config.train.epochs * steps_per_epoch))
     eval_every = config.train.eval_every or steps_per_epoch
     network = create_network(config, len(dataset.label_names), axis_name=parallel.norm_axis_name)
@@ -95,11 +106,14 @@ def create(
         ema_decay=config.train.ema_decay,
         axis_name=parallel.axis_name,
         sync_batchnorm=parallel.sync_batchnorm,
+        decode=decode.create_decoder(examples),
     )
+    eval_step = steps.create_eval_step(network, axis_name=parallel.axis_name, decode=decode.create_decoder(examples))
 
-    run_folder.claim(workdir, config, split, list(dataset.label_names))  # nothing is written before this
+    # Nothing is written before this.
+    run_folder.claim(workdir, config, manifest.create(dataset), has_begun=has_begun)
     variables = models.init(network, jax.random.key(config.seed), contract.shape)
-    if not run_folder.has_state(workdir):  # else the state that continues has them
+    if not has_begun:  # else the state that continues has them
         variables = starting_weights.load(config, variables, workdir=workdir, pretrain=pretrain, console=console)
     setup = Setup(
         config=config,
@@ -108,7 +122,7 @@ def create(
         parallel=parallel,
         schedule=schedule,
         train_step=parallel.compile_train(train_step),
-        eval_step=parallel.compile_eval(steps.create_eval_step(network, axis_name=parallel.axis_name)),
+        eval_step=parallel.compile_eval(eval_step),
         monitor=monitor,
         total_steps=total_steps,
         eval_every=eval_every,
@@ -133,12 +147,51 @@ def _choose_monitor(dataset: Dataset, monitor: str, console: Console) -> str:
     return monitor
 
 
-def open_examples(config: ConfigDict, contract: InputContract) -> pipeline.Examples:
-    """Opens `config.data` under an input contract."""
-    data = config.data
-    options = {name: section for name, section in data.items() if name in datasets.DATASETS}
-    dataset = datasets.create(data.dataset, source=data.source, labels=data.labels, seed=data.seed, options=options)
-    return pipeline.Examples(dataset, contract, data.cache_gb)
+def open_examples(config: ConfigDict, contract: InputContract, dataset: Dataset) -> pipeline.AnyExamples:
+    """Opens a data set under an input contract."""
+    if dataset.store:
+        return StoredExamples(dataset, contract)
+    return Examples(dataset, contract, cache_gb=config.data.cache_gb, checks=config.data.checks)
+
+
+def open_batches(setup: Setup) -> pipeline.Prefetched:
+    """Opens the training stream at step 0; its batches are on the devices when they are handed out.
+
+    Raises:
+        InputError: when `data.mode` is unknown, or `device` and there is no store or not enough memory.
+    """
+    data, parallel = setup.config.data, setup.parallel
+    if data.mode not in DATA_MODES or data.crop not in CROPS:
+        raise InputError(
+            f"data.mode is {data.mode!r} and data.crop {data.crop!r}; known: {', '.join(DATA_MODES)} and "
+            f"{', '.join(CROPS)}"
+        )
+    resident, put = None, parallel.shard
+    if data.mode == "device":
+        if not isinstance(setup.examples, StoredExamples):
+            raise InputError(
+                f"data.mode is 'device', which needs a prepared store, not data set {setup.examples.dataset.name}; "
+                "python -m ecg_jax.prepare makes one"
+            )
+        resident = decode.Resident(setup.examples, setup.examples.dataset.indices("train"), parallel.replicated)
+        gather, array = parallel.compile_gather(resident.create_gather()), resident.array
+
+        def put(batch: dict[str, Any]) -> Any:
+            return gather(array, parallel.shard(batch))
+
+    batches = pipeline.TrainBatches(
+        setup.examples,
+        batch_size=setup.config.train.batch_size,
+        seed=setup.config.seed,
+        sampling=data.sampling,
+        random_crop=data.crop == "random",
+        resident=resident,
+        process_index=jax.process_index(),
+        process_count=jax.process_count(),
+        threads=data.threads,
+        workers=data.workers,
+    )
+    return pipeline.Prefetched(batches, put)
 
 
 def create_network(config: ConfigDict, num_labels: int, axis_name: str | None = None) -> models.Network:
@@ -157,6 +210,11 @@ def _announce(setup: Setup, variables: dict[str, Any], trainable: Any, console: 
     console.print(f"Data: {dataset.name}{' in ' + config.data.source if config.data.source else ''}")
     for note in dataset.notes:
         console.print(f"  {note}")
+    facts = dataset.split_facts
+    console.print(
+        f"Split: {facts['method']}, {facts['patients']} patients"
+        + (f", {facts['patients_merged']} of them merged, as signals are the same" if facts["patients_merged"] else "")
+    )
     contract = setup.examples.contract
     console.print(
         f"Input: {contract.samples} samples x {len(contract.leads)} leads at {contract.sampling_rate:g} Hz, "

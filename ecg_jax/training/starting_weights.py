@@ -71,7 +71,7 @@ def load(
             f"({settings.steps} steps), kept in {folder}"
         )
         settled = create_pretrain_config(config)
-        if not _is_finished(folder, settled):
+        if not run_folder.is_finished(folder, settled):
             pretrain(settled, folder)  # which refuses a folder of other settings
             console.rule("Fine-tuning")
     elif os.path.isdir(origin):
@@ -100,13 +100,6 @@ def load(
     console.print(f"Starting weights: {folder}, best checkpoint (step {step})")
     weights = {path: np.asarray(leaf) for path, leaf in weights_lib.flatten(stored).items()}
     return _merge(config, variables, weights, folder)
-
-
-def _is_finished(folder: str, config: ConfigDict) -> bool:
-    """Whether a folder holds the result of this very configuration."""
-    if not os.path.exists(os.path.join(folder, run_folder.RESULT)):
-        return False
-    return run_folder.read_json(os.path.join(folder, run_folder.CONFIG)) == config_lib.to_dict(config)
 
 
 def _merge(

@@ -34,6 +34,7 @@ def create_train_step(
     ema_decay: float = 0.0,
     axis_name: str | None = None,
     sync_batchnorm: bool = True,
+    decode: Callable[[Batch], Batch] = lambda batch: batch,
 ) -> TrainStep:
     """Builds `(state, batch) -> state`.
 
@@ -51,6 +52,7 @@ def create_train_step(
         axis_name: The mapped axis under pmap; None under jit.
         sync_batchnorm: False if the network's BatchNorms do not average over that axis;
             then the running statistics are averaged here.
+        decode: Turns a batch as it is transferred into the batch described above.
     """
     norms = transfer.frozen_norms(trainable)
 
@@ -58,6 +60,7 @@ def create_train_step(
         return jax.lax.psum(value, axis_name) if axis_name else value
 
     def train_step(state: TrainState, batch: Batch) -> TrainState:
+        batch = decode(batch)
         rng = jax.random.fold_in(jax.random.wrap_key_data(state.rng), state.step)
         dropout_rng, augment_rng = jax.random.split(rng)
         keys = jax.vmap(lambda i: jax.random.fold_in(augment_rng, i))(batch["index"])
@@ -120,10 +123,13 @@ def _average(batch_stats: Any, before: Any, frozen: frozenset[str], axis_name: s
     return weights_lib.unflatten(averaged | kept)
 
 
-def create_eval_step(network: Network, *, axis_name: str | None = None) -> EvalStep:
+def create_eval_step(
+    network: Network, *, axis_name: str | None = None, decode: Callable[[Batch], Batch] = lambda batch: batch
+) -> EvalStep:
     """Builds `(variables, batch) -> (logits [B, C], index [B], mask [B])`, gathered from all devices."""
 
     def eval_step(variables: Any, batch: Batch) -> tuple[jax.Array, jax.Array, jax.Array]:
+        batch = decode(batch)
         result: Any = network.apply(variables, batch["signal"]), batch["index"], batch["mask"]
         return jax.lax.all_gather(result, axis_name, tiled=True) if axis_name else result
 

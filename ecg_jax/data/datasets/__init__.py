@@ -1,41 +1,77 @@
 """One data set each: where its files are and what its labels mean."""
 
+import functools
 from collections.abc import Callable, Mapping
 from typing import Any
 
 from ecg_jax import labels as label_lib
 from ecg_jax.data import splits
-from ecg_jax.data.datasets import arrays, code, code15, folder, ptbxl, simulated
+from ecg_jax.data.datasets import (
+    arrays,
+    challenge2021,
+    code,
+    code15,
+    combined,
+    folder,
+    ludb,
+    mimic_iv_ecg,
+    prepared,
+    ptbxl,
+    samitrop,
+    simulated,
+    sph,
+    tfds,
+)
 from ecg_jax.data.datasets.dataset import Dataset
 from ecg_jax.errors import InputError
 
 DATASETS: dict[str, Callable[..., Dataset]] = {
     "arrays": arrays.create,
+    "challenge2021": challenge2021.create,
     "code": code.create,
     "code15": code15.create,
+    "combined": combined.create,
     "folder": folder.create,
+    "ludb": ludb.create,
+    "mimic_iv_ecg": mimic_iv_ecg.create,
     "ptbxl": ptbxl.create,
+    "samitrop": samitrop.create,
     "simulated": simulated.create,
+    "sph": sph.create,
+    "store": prepared.create,
+    "tfds": tfds.create,
 }
 
 
-def create(dataset: str, *, source: str, labels: str, seed: int, options: Mapping[str, Mapping[str, Any]]) -> Dataset:
-    """Opens a data set by name.
+def open_source(
+    dataset: str, *, source: str, labels: str, seed: int, options: Mapping[str, Mapping[str, Any]]
+) -> Dataset:
+    """Opens a data set by name, as its files have it.
 
     Args:
         dataset: One of `DATASETS`.
         source: Where its files are.
         labels: See `labels.resolve`.
-        seed: For splits that are drawn, and for the simulator.
+        seed: For the simulator.
         options: Each data set's own keyword arguments, by its name.
 
     Raises:
         InputError: on an unknown name, and whatever is wrong with the files.
     """
+    return _open(dataset, source=source, labels=label_lib.resolve(labels), seed=seed, options=options)
+
+
+def _open(
+    dataset: str, *, source: str, labels: tuple[str, ...], seed: int, options: Mapping[str, Mapping[str, Any]]
+) -> Dataset:
     if dataset not in DATASETS:
         raise InputError(f"data.dataset is {dataset!r}; known: {', '.join(DATASETS)}")
-    opened = DATASETS[dataset](source=source, labels=label_lib.resolve(labels), seed=seed, **options.get(dataset, {}))
-    opened = splits.assign(opened, seed)
-    if not len(opened.indices("train")):
-        raise InputError(f"data set {dataset}: no recording to train on among {len(opened.ids)}")
-    return opened
+    keywords = options.get(dataset, {})
+    if dataset == "combined":
+        keywords = {"open_part": functools.partial(_open, options=options)}
+    return DATASETS[dataset](source=source, labels=labels, seed=seed, **keywords)
+
+
+def create(dataset: str, *, source: str, labels: str, seed: int, options: Mapping[str, Mapping[str, Any]]) -> Dataset:
+    """Opens a data set by name, to train on: as `open_source`, with a split, its own or drawn by `seed`."""
+    return splits.assign(open_source(dataset, source=source, labels=labels, seed=seed, options=options), seed)

@@ -6,7 +6,8 @@ import zipfile
 import numpy as np
 
 from ecg_jax import labels as label_lib
-from ecg_jax.data.datasets.dataset import Dataset, parse_known_columns, parse_text, read_table
+from ecg_jax.data.datasets.dataset import Dataset
+from ecg_jax.data.datasets.table import parse_ids, parse_known_columns, read_table
 from ecg_jax.errors import InputError
 from ecg_jax.recording import LEADS, create_recording
 
@@ -53,7 +54,7 @@ def create(
         raise InputError(
             f"{csv}: {len(table)} rows against {len(array)} recordings in {source}; row i must label recording i"
         )
-    ids = parse_text(table["id"], csv) if "id" in table else np.arange(len(array)).astype(str)
+    ids = parse_ids(table["id"], csv) if "id" in table else np.arange(len(array)).astype(str)
     return Dataset(
         name="arrays",
         ids=ids,

@@ -6,7 +6,8 @@ import os
 import numpy as np
 
 from ecg_jax import labels as label_lib
-from ecg_jax.data.datasets.dataset import Dataset, parse_attributes, parse_split, parse_text, read_table
+from ecg_jax.data.datasets.dataset import Dataset
+from ecg_jax.data.datasets.table import parse_attributes, parse_split, parse_text, read_table
 from ecg_jax.data.readers import code_hdf5
 from ecg_jax.errors import InputError
 

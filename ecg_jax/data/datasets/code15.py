@@ -10,13 +10,14 @@ import os
 import numpy as np
 
 from ecg_jax import labels as label_lib
-from ecg_jax.data.datasets.dataset import (
-    Dataset,
+from ecg_jax.data.datasets.dataset import Dataset
+from ecg_jax.data.datasets.table import (
     parse_attributes,
     parse_integers,
     parse_text,
     read_table,
     require_folder,
+    require_unique,
 )
 from ecg_jax.data.readers import code_hdf5
 from ecg_jax.errors import InputError
@@ -60,9 +61,10 @@ def create(*, source: str, labels: tuple[str, ...], seed: int) -> Dataset:
     table = listed[found]
     places = [(os.path.join(folder, key[0]), rows[key]) for key in keys if key in rows]
     derived = {}
-    if label_lib.ABNORMAL in labels and "normal_ecg" in table:
+    if "normal_ecg" in table:
         derived[label_lib.ABNORMAL] = 1 - label_lib.parse_column(table["normal_ecg"], csv)
     ids = parse_integers(table["exam_id"], csv).astype(str)
+    require_unique(ids, table["exam_id"], csv)
     notes = []
     if not all(here.values()):
         notes.append(

@@ -4,16 +4,17 @@ import glob
 import os
 
 from ecg_jax import labels as label_lib
-from ecg_jax.data.datasets.dataset import Dataset, parse_known_columns, parse_text, read_table
-from ecg_jax.data.readers import wfdb
+from ecg_jax.data import readers
+from ecg_jax.data.datasets.dataset import Dataset
+from ecg_jax.data.datasets.table import parse_ids, parse_known_columns, parse_text, read_table
 from ecg_jax.errors import InputError
 
 
 def create(*, source: str, labels: tuple[str, ...], seed: int) -> Dataset:
-    """Opens a CSV of WFDB records.
+    """Opens a CSV of files of any known format, each with one recording.
 
-    Columns: `path` (relative to the CSV, with or without a suffix), the labels (1, 0 or
-    empty for unknown), and if you have them `id` and those of `parse_known_columns`.
+    Columns: `path` (relative to the CSV; a WFDB record with or without a suffix), the labels
+    (1, 0 or empty for unknown), and if you have them `id` and those of `parse_known_columns`.
 
     Args:
         source: The CSV, or a folder with exactly one.
@@ -28,21 +29,26 @@ def create(*, source: str, labels: tuple[str, ...], seed: int) -> Dataset:
     table = read_table(csv, ("path",))
     base = os.path.dirname(os.path.abspath(csv))
     names = parse_text(table["path"], csv)
-    paths = [
-        os.path.join(base, os.path.splitext(name)[0] if name.endswith((".hea", ".dat", ".mat")) else name)
-        for name in names
-    ]
-    absent = [path for path in paths if not os.path.isfile(path + ".hea")]
+    paths = [os.path.join(base, name) for name in names]
+    absent = [row for row, path in enumerate(paths) if not _is_there(path)]
     if absent:
-        raise InputError(f"{csv}: {len(absent)} of its {len(paths)} records are not there, the first {absent[0]}.hea")
-    ids = parse_text(table["id"], csv) if "id" in table else names
+        raise InputError(
+            f"{csv}: line {table.index[absent[0]] + 2}: {len(absent)} of its {len(paths)} records are not there, "
+            f"the first {paths[absent[0]]}"
+        )
+    ids = parse_ids(table["id" if "id" in table else "path"], csv)
     return Dataset(
         name="folder",
         ids=ids,
         columns=label_lib.select(labels, {}, table, csv),
         **parse_known_columns(table, csv),
-        read=lambda i: wfdb.read(paths[i], id=str(ids[i])),
+        read=lambda i: readers.read(paths[i], str(ids[i])),
     )
+
+
+def _is_there(path: str) -> bool:
+    headers = (path + ".hea", os.path.splitext(path)[0] + ".hea")
+    return os.path.isfile(path) or any(os.path.isfile(header) for header in headers)
 
 
 def _find_csv(source: str) -> str:

@@ -1,29 +1,39 @@
 """PTB-XL (Wagner et al. 2020, Sci Data 7:154; PhysioNet doi 10.13026/kfzx-aw45), in its own layout.
 
+Labels: the six diagnoses, the 71 SCP statements of `scp_statements.csv` by their code, the
+five diagnostic superclasses (NORM, MI, STTC, CD, HYP) and `abnormal`. A statement that a
+record does not carry is absent (0), as annotators wrote down all they found. A record
+without any diagnostic statement says nothing about the superclasses: there they are
+unknown, NORM included, which is a statement and a superclass and means the same as both.
+A record without any statement at all is unknown throughout.
+
 Traps: files at 100 Hz and 500 Hz stand side by side; a likelihood of 0 in `scp_codes`
 means unknown likelihood, not absence; some records carry no diagnostic statement.
 """
 
 import ast
 import os
+from collections.abc import Mapping
 
 import numpy as np
 import pandas as pd
 
 from ecg_jax import labels as label_lib
-from ecg_jax.data.datasets.dataset import (
-    Dataset,
+from ecg_jax.data.datasets.dataset import Dataset
+from ecg_jax.data.datasets.table import (
     parse_attributes,
     parse_integers,
     parse_text,
     read_table,
     require_folder,
+    require_unique,
 )
 from ecg_jax.data.readers import wfdb
 from ecg_jax.errors import InputError
 
 SIX_STATEMENTS = {"1dAVb": "1AVB", "RBBB": "CRBBB", "LBBB": "CLBBB", "SB": "SBRAD", "AF": "AFIB", "ST": "STACH"}
 NORMAL = "NORM"
+SUPERCLASSES = (NORMAL, "MI", "STTC", "CD", "HYP")
 _FILE_COLUMN = {100: "filename_lr", 500: "filename_hr"}
 
 
@@ -31,8 +41,8 @@ def create(*, source: str, labels: tuple[str, ...], seed: int, sampling_rate: in
     """Opens a PTB-XL folder; `strat_fold` 1-8 trains, 9 validates, 10 tests.
 
     Args:
-        source: The folder that holds `ptbxl_database.csv`.
-        labels: Of the six diagnoses, `abnormal`, and any SCP statement by its code.
+        source: The folder that holds `ptbxl_database.csv` and `scp_statements.csv`.
+        labels: Of the six diagnoses, `abnormal`, the superclasses, and any SCP statement by its code.
         seed: Unused: the folds are the data set's own.
         sampling_rate: 100 or 500 (Hz): which of the two sets of files is read.
 
@@ -55,19 +65,17 @@ def create(*, source: str, labels: tuple[str, ...], seed: int, sampling_rate: in
         )
     parse_text(table["scp_codes"], csv)
     statements = [_parse_statements(text, csv, row + 2) for row, text in table["scp_codes"].items()]
-    columns = {name: _has(statements, code) for name, code in SIX_STATEMENTS.items()}
-    if label_lib.ABNORMAL in labels:
-        columns[label_lib.ABNORMAL] = _abnormal(statements, os.path.join(folder, "scp_statements.csv"))
-    columns |= {code: _has(statements, code) for code in sorted(set().union(*statements))}
     ids = parse_integers(table["ecg_id"], csv).astype(str)
+    require_unique(ids, table["ecg_id"], csv)
     fold = parse_integers(table["strat_fold"], csv)
     if (strange := np.flatnonzero((fold < 1) | (fold > 10))).size:
         line = table.index[strange[0]] + 2
         raise InputError(f"{csv}: line {line}, column 'strat_fold' holds {fold[strange[0]]}; folds are 1 to 10")
+    known, diagnostic = read_statements(os.path.join(folder, "scp_statements.csv"))
     return Dataset(
         name="ptbxl",
         ids=ids,
-        columns=label_lib.select(labels, columns, None, csv),
+        columns=label_lib.select(labels, derive_labels(statements, known, diagnostic), None, csv),
         split=np.select([fold == 10, fold == 9], ["test", "validation"], "train"),
         folds=fold,
         patients=parse_text(table["patient_id"], csv) if "patient_id" in table else None,
@@ -79,20 +87,52 @@ def create(*, source: str, labels: tuple[str, ...], seed: int, sampling_rate: in
 def _parse_statements(text: str, csv: str, line: int) -> set[str]:
     try:
         return set(ast.literal_eval(text))
-    except (ValueError, SyntaxError, TypeError) as error:
-        raise InputError(f"{csv}: line {line}, column 'scp_codes' holds {text!r}; expected a dict") from error
+    except (ValueError, SyntaxError, TypeError, MemoryError, RecursionError) as error:
+        raise InputError(f"{csv}: line {line}, column 'scp_codes' holds {text[:80]!r}; expected a dict") from error
 
 
-def _has(statements: list[set[str]], code: str) -> np.ndarray:
-    return np.array([float(code in codes) for codes in statements], np.float32)
+def read_statements(path: str) -> tuple[tuple[str, ...], dict[str, str]]:
+    """Reads `scp_statements.csv`.
+
+    Returns:
+        The codes of all statements, and the superclass of each diagnostic one.
+
+    Raises:
+        InputError: when the file is missing or has no column `diagnostic_class`.
+    """
+    table = read_table(path, ("diagnostic", "diagnostic_class"))
+    codes = parse_text(table[table.columns[0]], path)
+    is_diagnostic = (pd.to_numeric(table["diagnostic"], errors="coerce") == 1).to_numpy()
+    classes = parse_text(table.loc[is_diagnostic, "diagnostic_class"], path)
+    return tuple(map(str, codes)), dict(zip(codes[is_diagnostic], classes, strict=True))
 
 
-def _abnormal(statements: list[set[str]], path: str) -> np.ndarray:
-    """Normal: NORM is the only diagnostic statement. Abnormal: any other. None: unknown."""
-    table = read_table(path, ("diagnostic",))
-    diagnostic = set(table.loc[pd.to_numeric(table["diagnostic"], errors="coerce") == 1, table.columns[0]])
-    state = []
-    for codes in statements:
-        found = codes & diagnostic
-        state.append(np.nan if not found else float(found != {NORMAL}))
-    return np.array(state, np.float32)
+def derive_labels(
+    statements: list[set[str]], known: tuple[str, ...], diagnostic: Mapping[str, str]
+) -> dict[str, np.ndarray]:
+    """Computes every label from the records' statements.
+
+    Args:
+        statements: Per record, the codes it carries.
+        known: The codes of all statements; one that no record carries is still a label.
+        diagnostic: The superclass of each diagnostic code.
+
+    Returns:
+        `[N]` float32 in {1, 0, NaN} by label: the six, `abnormal`, superclasses, statements.
+    """
+    nothing = np.array([not codes for codes in statements], bool)
+    classes = [{diagnostic[code] for code in codes if code in diagnostic} for codes in statements]
+    undiagnosed = np.array([not found for found in classes], bool)
+
+    def has(name: str, sets: list[set[str]], unknown: np.ndarray) -> np.ndarray:
+        return np.where(unknown, np.nan, [float(name in found) for found in sets]).astype(np.float32)
+
+    columns = {name: has(code, statements, nothing) for name, code in SIX_STATEMENTS.items()}
+    # Normal: NORM is the only diagnostic statement. Abnormal: any other. None: unknown.
+    others = [float(found != {NORMAL}) for found in classes]
+    columns[label_lib.ABNORMAL] = np.where(undiagnosed, np.nan, others).astype(np.float32)
+    columns |= {name: has(name, classes, undiagnosed) for name in SUPERCLASSES}
+    found_elsewhere = sorted(set().union(*statements) - set(known))
+    return columns | {
+        code: has(code, statements, nothing) for code in (*known, *found_elsewhere) if code not in SUPERCLASSES
+    }

@@ -59,4 +59,5 @@ def create(
         columns=label_lib.select(labels, columns, None, "data set simulated"),
         split=np.array([split for split, _ in places], str),
         read=read,
+        reads_files=False,
     )

@@ -1,16 +1,59 @@
-"""One file format each: a path becomes a `Recording` in millivolts. `find` lists what a path holds."""
+"""One file format each: a path becomes a `Recording` in millivolts. `find` lists what a path holds.
+
+A format is known by a file's content: each module's `matches(path, head)` is asked in turn.
+A suffix counts only where the content says nothing, so that a damaged file is named
+instead of passed over.
+"""
 
 import dataclasses
 import functools
 import os
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from types import ModuleType
 
-from ecg_jax.data.readers import code_hdf5, wfdb
+from ecg_jax.data.readers import (
+    aecg,
+    arrays,
+    code_hdf5,
+    cpsc_mat,
+    dicom,
+    edf,
+    hdf5_file,
+    muse,
+    philips,
+    scp,
+    sph_hdf5,
+    wfdb,
+)
+from ecg_jax.data.readers.arrays import UNITS, Declared
 from ecg_jax.errors import InputError
 from ecg_jax.recording import Recording
 
-HDF5_SUFFIXES = (".hdf5", ".h5")
-WFDB_SUFFIXES = (".hea", ".dat", ".mat")
+__all__ = ["FORMATS", "UNITS", "Declared", "Source", "find", "read"]
+
+FORMATS: dict[str, ModuleType] = {
+    "WFDB (.hea with .dat or .mat)": wfdb,
+    "CODE HDF5 (tracings)": code_hdf5,
+    "SPH HDF5 (ecg)": sph_hdf5,
+    "CPSC2018 MATLAB (struct ECG)": cpsc_mat,
+    "DICOM": dicom,
+    "HL7 aECG": aecg,
+    "Philips Sierra XML": philips,
+    "GE MUSE XML": muse,
+    "SCP-ECG": scp,
+    "EDF": edf,
+    "NumPy or CSV with a sidecar .json or declared leads, rate and unit": arrays,
+}
+HEAD_BYTES = 4096
+_SUFFIXES: dict[str, ModuleType] = {
+    ".hea": wfdb,
+    ".hdf5": code_hdf5,
+    ".h5": code_hdf5,
+    ".dcm": dicom,
+    ".scp": scp,
+    ".edf": edf,
+    ".npy": arrays,
+}
 
 
 @dataclasses.dataclass(frozen=True)
@@ -18,44 +61,124 @@ class Source:
     """One recording that has not been read yet.
 
     Attributes:
-        name: Where it lies: a record's path, or an HDF5 file's and the exam's id.
-        read: Reads it; raises `InputError`.
+        name: Where it lies: a file's path (a WFDB record's without suffix), or a CODE HDF5
+            file's and the exam's id.
+        read: Reads it; raises `InputError`. It can be sent to another process.
     """
 
     name: str
     read: Callable[[], Recording]
 
 
-def find(path: str) -> list[Source]:
-    """Lists the recordings of a path: a WFDB record, a CODE HDF5 file, or a folder of both, searched to its depths.
+def read(path: str, id: str | None = None, declared: Declared | None = None) -> Recording:
+    """Reads a file of any known format that holds one recording.
+
+    Args:
+        path: A file, or a WFDB record's name.
+        id: Name for messages and results; each format has its own if None.
+        declared: What a NumPy or CSV file without a sidecar holds.
+
+    Raises:
+        InputError: when it is not there, of no known format, damaged, or holds several recordings.
+    """
+    path = _resolve(path)
+    reader = _detect(path, declared)
+    if reader is None:
+        raise _unknown(path)
+    if reader is arrays:
+        return arrays.read(path, id, declared)
+    if reader is code_hdf5:
+        count = len(code_hdf5.read_ids(path))
+        if count != 1:
+            raise InputError(f"{path}: holds {count} recordings, not one; list them with `readers.find`")
+        return code_hdf5.read(path, 0, id)
+    return reader.read(path, id)
+
+
+def find(path: str, declared: Declared | None = None) -> list[Source]:
+    """Lists the recordings of a file, or of a folder searched to its depths.
+
+    In a folder, files of no known format are passed over, and so are the signal files and
+    segments that a WFDB header names; a NumPy or CSV file counts only with a sidecar or
+    where `declared` says what it holds. A damaged file is listed; reading it says why not.
+
+    Args:
+        path: A file, a WFDB record's name, or a folder.
+        declared: What NumPy and CSV files without a sidecar hold.
 
     Raises:
         InputError: when nothing is there, or it is of no known format.
     """
     if os.path.isdir(path):
-        names = sorted(os.path.join(root, name) for root, _, files in os.walk(path) for name in files)
-        found = [source for name in names if name.endswith((".hea", *HDF5_SUFFIXES)) for source in _list_file(name)]
+        found = [source for file in _walk(os.fspath(path)) for source in _list_file(file, declared, in_folder=True)]
         if not found:
-            raise InputError(f"{path}: no .hea, .hdf5 or .h5 file in this folder")
+            raise InputError(f"{path}: no ECG in this folder; known formats: {'; '.join(FORMATS)}")
         return found
-    if os.path.isfile(path) or os.path.isfile(path + ".hea"):
-        return _list_file(path)
-    raise InputError(f"{path}: no such file or folder")
+    path = _resolve(path)
+    found = _list_file(path, declared)
+    if not found:
+        raise _unknown(path)
+    return found
 
 
-def _list_file(path: str) -> list[Source]:
-    if path.endswith(HDF5_SUFFIXES):
-        try:
-            ids = code_hdf5.read_ids(path)
-        except InputError:  # reading will say so, in its turn
-            return [Source(path, functools.partial(code_hdf5.read, path, 0))]
-        return [
-            Source(f"{path}:{exam}", functools.partial(code_hdf5.read, path, row, id=f"{path}:{exam}"))
-            for row, exam in enumerate(ids)
-        ]
-    stem = os.path.splitext(path)[0] if path.endswith(WFDB_SUFFIXES) else path
-    if not os.path.isfile(stem + ".hea"):
-        raise InputError(
-            f"{path}: unknown format; known: WFDB records (.hea with .dat or .mat), CODE HDF5 (.hdf5, .h5)"
-        )
-    return [Source(stem, functools.partial(wfdb.read, stem, id=stem))]
+def _resolve(path: str) -> str:
+    """A record's name, or its signal file, becomes the path of its header."""
+    path = os.fspath(path)
+    if os.path.isdir(path):
+        raise InputError(f"{path}: a folder; list its recordings with `readers.find`")
+    for header in (path + ".hea", os.path.splitext(path)[0] + ".hea"):
+        if os.path.isfile(header) and (not os.path.isfile(path) or path.endswith(wfdb.SIGNAL_SUFFIXES)):
+            return header
+    if not os.path.isfile(path):
+        raise InputError(f"{path}: no such file or folder")
+    return path
+
+
+def _unknown(path: str) -> InputError:
+    return InputError(f"{path}: unknown format; known: {'; '.join(FORMATS)}")
+
+
+def _detect(path: str, declared: Declared | None, in_folder: bool = False) -> ModuleType | None:
+    try:
+        with open(path, "rb") as file:
+            head = file.read(HEAD_BYTES)
+    except OSError as error:
+        raise InputError(f"{path}: cannot be read ({error.strerror}); check its permissions") from error
+    reader = next((module for module in FORMATS.values() if module.matches(path, head)), None)
+    if reader is None and not head.startswith(hdf5_file.SIGNATURE):  # a whole file of another layout is not damaged
+        reader = _SUFFIXES.get(os.path.splitext(path)[1].lower())
+    if reader is arrays and in_folder and not declared and not arrays.has_sidecar(path):
+        return None
+    return reader
+
+
+def _list_file(path: str, declared: Declared | None, in_folder: bool = False) -> list[Source]:
+    try:
+        reader = _detect(path, declared, in_folder)
+    except InputError:  # reading will say so, in its turn
+        return [Source(path, functools.partial(read, path))]
+    if reader is None:
+        return []
+    if reader is code_hdf5:
+        return _list_exams(path)
+    if reader is arrays:
+        return [Source(path, functools.partial(arrays.read, path, path, declared))]
+    name = path.removesuffix(".hea")
+    return [Source(name, functools.partial(reader.read, path, name))]
+
+
+def _list_exams(path: str) -> list[Source]:
+    try:
+        ids = code_hdf5.read_ids(path)
+    except InputError:  # reading will say so, in its turn
+        return [Source(path, functools.partial(code_hdf5.read, path, 0))]
+    names = [f"{path}:{exam}" for exam in ids]
+    return [Source(name, functools.partial(code_hdf5.read, path, row, id=name)) for row, name in enumerate(names)]
+
+
+def _walk(folder: str) -> Iterator[str]:
+    """Every file below a folder, in order, but those that belong to a WFDB header."""
+    for root, folders, files in os.walk(folder):
+        folders.sort()
+        owned = {part for name in files if name.endswith(".hea") for part in wfdb.list_parts(os.path.join(root, name))}
+        yield from (os.path.join(root, name) for name in sorted(files) if name not in owned)

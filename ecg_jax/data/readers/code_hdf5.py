@@ -5,23 +5,26 @@ the median range of lead II is 1.8 times PTB-XL's. They are halved here, so that
 `Recording` is in millivolts; the default input contract doubles them again, exactly.
 """
 
-import functools
 import os
-import threading
 
-import h5py
 import numpy as np
 
+from ecg_jax.data.readers import hdf5_file
 from ecg_jax.errors import InputError
 from ecg_jax.recording import LEADS, Recording, create_recording
 
 SAMPLING_RATE = 400.0
 CODE_UNITS_PER_MILLIVOLT = 2.0
 
-_lock = threading.Lock()
 
-
-_DAMAGE = (OSError, ValueError, IndexError, KeyError, TypeError, RuntimeError)  # what h5py raises on a damaged file
+def matches(path: str, head: bytes) -> bool:
+    """Tells an HDF5 file with `tracings`, or one too damaged to say what it holds."""
+    if not head.startswith(hdf5_file.SIGNATURE):
+        return False
+    try:
+        return "tracings" in hdf5_file.list_names(path)
+    except InputError:
+        return True
 
 
 def read_ids(path: str) -> np.ndarray:
@@ -30,16 +33,17 @@ def read_ids(path: str) -> np.ndarray:
     Raises:
         InputError: when the file is missing, damaged or of another layout.
     """
-    file = _open(path)
+    count = _count(path)
+    if "exam_id" not in hdf5_file.list_names(path):
+        return np.arange(count)
+    shape = hdf5_file.describe(path, "exam_id")
+    if np.prod(shape, dtype=float) != count:
+        raise InputError(f"{path}: {shape[0]} exam_id against {count} tracings; they must pair up")
     try:
-        with _lock:
-            count = len(file["tracings"])
-            ids = np.asarray(file["exam_id"]).reshape(-1).astype(np.int64) if "exam_id" in file else np.arange(count)
-    except _DAMAGE as error:
-        raise InputError(f"{path}: exam_id cannot be read ({' '.join(str(error).split())})") from error
-    if len(ids) != count:
-        raise InputError(f"{path}: {len(ids)} exam_id against {count} tracings; they must pair up")
-    return ids
+        return hdf5_file.read_array(path, "exam_id").reshape(-1).astype(np.int64)
+    except ValueError as error:
+        reason = " ".join(str(error).split())
+        raise InputError(f"{path}: exam_id cannot be read ({reason}); expected whole numbers") from error
 
 
 def read(path: str, row: int, id: str | None = None) -> Recording:
@@ -48,14 +52,10 @@ def read(path: str, row: int, id: str | None = None) -> Recording:
     Raises:
         InputError: when the file is missing, truncated or of another layout, or has no such row.
     """
-    file = _open(path)
-    try:
-        with _lock:
-            if not 0 <= row < len(file["tracings"]):
-                raise IndexError(f"it has {len(file['tracings'])} rows")
-            tracing = np.asarray(file["tracings"][row], np.float32)
-    except _DAMAGE as error:
-        raise InputError(f"{path}: row {row} cannot be read ({' '.join(str(error).split())})") from error
+    count = _count(path)
+    if not 0 <= row < count:
+        raise InputError(f"{path}: row {row} cannot be read (it has {count} rows)")
+    tracing = hdf5_file.read_array(path, "tracings", row).astype(np.float32)
     padding = ~np.any(tracing != 0, axis=1)
     active = np.flatnonzero(~padding)
     inside = np.zeros(len(tracing), bool)
@@ -71,17 +71,10 @@ def read(path: str, row: int, id: str | None = None) -> Recording:
     )
 
 
-@functools.lru_cache(maxsize=64)
-def _open(path: str) -> h5py.File:
-    try:
-        file = h5py.File(path, "r")
-        tracings = file.get("tracings")
-        is_array = isinstance(tracings, h5py.Dataset)
-        found = tracings.shape if is_array else f"keys {', '.join(file) or 'none'}"
-    except (FileNotFoundError, IsADirectoryError) as error:
-        raise InputError(f"{path}: no such HDF5 file") from error
-    except _DAMAGE as error:
-        raise InputError(f"{path}: not a readable HDF5 file ({' '.join(str(error).split())})") from error
-    if not is_array or len(found) != 3 or found[2] != len(LEADS):
-        raise InputError(f"{path}: expected `tracings` of shape [N, samples, 12], found {found}")
-    return file
+def _count(path: str) -> int:
+    """Number of exams, after a look at the layout."""
+    names = hdf5_file.list_names(path)
+    shape = hdf5_file.describe(path, "tracings") if "tracings" in names else f"keys {', '.join(names) or 'none'}"
+    if isinstance(shape, str) or len(shape) != 3 or shape[2] != len(LEADS):
+        raise InputError(f"{path}: expected `tracings` of shape [N, samples, 12], found {shape}")
+    return shape[0]

@@ -1,14 +1,38 @@
-"""WFDB records: a `.hea` header with its `.dat` or `.mat` signal file."""
+"""WFDB records: a `.hea` header with its `.dat` or `.mat` signal files, in one or several segments.
+
+Segments of a fixed layout have the same leads; those of a variable layout have their own,
+and the first, of no samples, lists them all. https://physionet.org/physiotools/wag/header-5.htm
+"""
 
 import os
 
 import numpy as np
-import wfdb
 
+from ecg_jax.data.readers.wfdb_header import Header, read_header
+from ecg_jax.data.readers.wfdb_signal import read_signals
 from ecg_jax.errors import InputError
-from ecg_jax.recording import Recording, create_recording
+from ecg_jax.recording import Recording, canonical_lead, create_recording
 
-_MILLIVOLTS = {"mv": 1.0, "uv": 1e-3, "µv": 1e-3, "μv": 1e-3, "v": 1e3}
+SIGNAL_SUFFIXES = (".dat", ".mat")
+_MOST_GAPS = 16  # times what is stored: a gap costs nothing in the file, but memory here
+
+
+def matches(path: str, head: bytes) -> bool:
+    """Tells a header by its name; WFDB finds it by no other."""
+    del head
+    return path.endswith(".hea")
+
+
+def list_parts(path: str) -> set[str]:
+    """Names of the files beside a header that belong to it: signal files, segments' headers."""
+    stem = os.path.basename(path).removesuffix(".hea")
+    parts = {stem + suffix for suffix in SIGNAL_SUFFIXES}
+    try:
+        header = read_header(path)
+    except (InputError, OSError):  # reading will say so, in its turn
+        return parts
+    segments = {name + ".hea" for name, _ in header.segments} - {os.path.basename(path)}
+    return parts | {signal.file for signal in header.signals} | segments
 
 
 def read(path: str, id: str | None = None) -> Recording:
@@ -22,30 +46,69 @@ def read(path: str, id: str | None = None) -> Recording:
         InputError: when a file is missing, truncated or not WFDB, or a unit is not a voltage.
     """
     stem = os.fspath(path)
-    for suffix in (".hea", ".dat", ".mat"):
+    for suffix in (".hea", *SIGNAL_SUFFIXES):
         stem = stem.removesuffix(suffix)
-    if not os.path.isfile(stem + ".hea"):
-        raise InputError(f"{stem}.hea: no such file; a WFDB record needs its header")
-    try:
-        record = wfdb.rdrecord(stem, return_res=32)
-    except (OSError, ValueError, IndexError, KeyError, TypeError, AttributeError, ZeroDivisionError) as error:
-        raise InputError(f"{stem}.hea: not a readable WFDB record ({_one_line(error)})") from error
-    if record.p_signal is None:
-        raise InputError(f"{stem}.hea: the record holds no signal")
-    if any(name is None for name in record.sig_name):
-        raise InputError(f"{stem}.hea: signal without a description; each must name its lead")
-    units = [(unit or "mV").strip().lower() for unit in record.units]
-    unknown = sorted(set(units) - set(_MILLIVOLTS))
-    if unknown:
-        raise InputError(f"{stem}.hea: unit {', '.join(unknown)}; known: mV, uV, V")
+    header = read_header(stem + ".hea")
+    if header.segments:
+        signal, leads, notes = _read_segments(stem, header)
+    else:
+        signal, leads, notes = read_signals(stem, header)
     return create_recording(
-        record.p_signal,
-        leads=record.sig_name,
-        sampling_rate=record.fs,
+        signal,
+        leads=leads,
+        sampling_rate=header.sampling_rate,
         id=id or os.path.basename(stem),
-        millivolts_per_unit=np.array([_MILLIVOLTS[unit] for unit in units]),
+        notes=(*header.notes, *notes),
     )
 
 
-def _one_line(error: Exception) -> str:
-    return " ".join(f"{type(error).__name__}: {error}".split())
+def _read_segments(stem: str, header: Header) -> tuple[np.ndarray, list[str], list[str]]:
+    """Puts segments one after the other; `~` is a gap, and a first segment of no samples lists the leads."""
+    folder = os.path.dirname(stem)
+    names = [name for name, _ in header.segments if name != "~"]
+    if len(set(names)) < len(names):
+        raise InputError(f"{stem}.hea: names a segment twice; each stands once in a record")
+    headers = {name: read_header(os.path.join(folder, name + ".hea")) for name in names}
+    parts: list[tuple[int, np.ndarray, list[str]]] = []
+    notes: list[str] = []
+    for start, (name, samples) in zip(_starts(stem, header), header.segments, strict=True):
+        if samples == 0 or name == "~":
+            continue
+        _check_segment(stem, header, name, samples, headers[name])
+        values, leads, more = read_signals(os.path.join(folder, name), headers[name])
+        parts.append((start, values, [canonical_lead(lead) for lead in leads]))
+        notes += [f"segment {name}: {note}" for note in (*headers[name].notes, *more)]
+    layout = [canonical_lead(signal.lead) for signal in headers[names[0]].signals] if names else []
+    return *_assemble(stem, sum(samples for _, samples in header.segments), parts, layout), notes
+
+
+def _starts(stem: str, header: Header) -> list[int]:
+    lengths = [samples for _, samples in header.segments]
+    if header.samples not in (None, sum(lengths)):
+        raise InputError(f"{stem}.hea: announces {header.samples} samples, its segments {sum(lengths)}")
+    return [sum(lengths[:i]) for i in range(len(lengths))]
+
+
+def _check_segment(stem: str, header: Header, name: str, samples: int, part: Header) -> None:
+    if part.segments:
+        raise InputError(f"{stem}.hea: segment {name} is made of segments itself; WFDB allows one level")
+    if part.samples not in (None, samples) or part.sampling_rate != header.sampling_rate:
+        raise InputError(
+            f"{stem}.hea: segment {name} has {part.samples} samples at {part.sampling_rate:g} Hz; "
+            f"announced are {samples} at {header.sampling_rate:g} Hz"
+        )
+
+
+def _assemble(
+    stem: str, total: int, parts: list[tuple[int, np.ndarray, list[str]]], layout: list[str]
+) -> tuple[np.ndarray, list[str]]:
+    """One column per lead that any segment holds, in the layout's order, NaN where a segment lacks it."""
+    held = dict.fromkeys(lead for _, _, leads in parts for lead in leads)
+    leads = [lead for lead in dict.fromkeys([*layout, *held]) if lead in held]
+    stored = sum(values.size for _, values, _ in parts)
+    if total * len(leads) > _MOST_GAPS * stored or not parts:
+        raise InputError(f"{stem}.hea: announces {total} x {len(leads)} samples, but its segments store {stored}")
+    signal = np.full((total, len(leads)), np.nan, np.float32)
+    for start, values, own in parts:
+        signal[start : start + len(values), [leads.index(lead) for lead in own]] = values
+    return signal, leads

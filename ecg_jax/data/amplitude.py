@@ -1,0 +1,122 @@
+"""How large an ECG is, and what that says of its unit.
+
+Amplitude is measured as the range within a second, median over seconds and leads: wander,
+artefacts, pauses and silent leads hardly move it.
+"""
+
+import dataclasses
+from collections.abc import Sequence
+
+import numpy as np
+
+from ecg_jax.recording import LEADS, Recording
+
+WINDOW = 1.0  # seconds; a beat at 60 per minute
+
+# mV. 1,053 recordings of eight sources lie from 0.32 (LUDB) to 4.9 (CODE's exams, headed as
+# mV, and one of PTB-XL). Ten times too large is then 7.1 or more for 95 % of PTB-XL, ten
+# times too small 0.17 or less.
+LOWEST, HIGHEST = 0.25, 6.0
+USUAL = (0.4, 3.5)  # mV; a factor that leads into it fits. 98 % of the same recordings lie here
+
+# mV per unit, and what such a unit is. A factor of 2 between neighbours cannot be told apart.
+UNITS = {
+    1000.0: "volts",
+    100.0: "100 mV",
+    10.0: "10 mV",
+    0.1: "0.1 mV",
+    0.01: "10 microvolts",
+    0.005: "counts of 200 per mV",
+    0.001: "microvolts, or counts of 1000 per mV",
+    0.0001: "0.1 microvolts",
+    0.000001: "nanovolts",
+}
+
+# Lead II's 0.5-99.5 percentile range, mV: PTB-XL's median, and how data sets in mV differ
+# from it (standard deviation of the logarithm of the medians of PTB-XL, LUDB, CPSC, Georgia,
+# Chapman, SPH) and recordings from each other.
+REFERENCE_RANGE = 1.02
+SPREAD_BETWEEN, SPREAD_WITHIN = 0.13, 0.42
+CODE_UNITS_PER_MILLIVOLT = 2.0
+
+
+@dataclasses.dataclass(frozen=True)
+class ScaleEstimate:
+    """How many units one millivolt seems to be, over a data set.
+
+    Attributes:
+        factor: Units per mV; NaN where no recording has an amplitude.
+        low, high: Its 95 % interval.
+        message: What that means, in a line.
+    """
+
+    factor: float
+    low: float
+    high: float
+    message: str
+
+
+def measure_ranges(recording: Recording) -> np.ndarray:
+    """Measures each lead's range within a second, the median over seconds.
+
+    Returns:
+        `[leads]` float64 in the recording's unit; 0 for a flat lead, NaN for one with no valid sample.
+    """
+    window = max(round(WINDOW * recording.sampling_rate), 2)
+    signal, valid = recording.signal, recording.valid
+    if valid.all():
+        return _window_ranges(np.ascontiguousarray(signal.T), window)
+    return np.concatenate([_window_ranges(signal[known, i][None], window) for i, known in enumerate(valid.T)])
+
+
+def _window_ranges(leads: np.ndarray, window: int) -> np.ndarray:
+    """`[k, samples]` to `[k]`; fewer samples than a window are one."""
+    count, samples = leads.shape
+    if not samples:
+        return np.full(count, np.nan)
+    window = min(window, samples)
+    windows = leads[:, : samples // window * window].reshape(count, -1, window)
+    return np.median(windows.max(axis=2) - windows.min(axis=2), axis=1).astype(np.float64)
+
+
+def summarize_ranges(ranges: np.ndarray, leads: Sequence[str]) -> float:
+    """The amplitude of a recording: the median over its standard leads, silent ones left out; NaN if none is left.
+
+    Args:
+        ranges: See `measure_ranges`.
+        leads: Their names.
+    """
+    known = ranges[[name in LEADS for name in leads]]
+    known = known[known > 0]
+    if not known.size:
+        return np.nan
+    return float(np.median(known[known > 0.05 * np.percentile(known, 75)]))
+
+
+def find_units(amplitude: float) -> tuple[float, ...]:
+    """Lists the keys of `UNITS` that bring an amplitude into the usual range."""
+    return tuple(unit for unit in UNITS if USUAL[0] <= amplitude * unit <= USUAL[1])
+
+
+def estimate_scale(ranges: np.ndarray) -> ScaleEstimate:
+    """Estimates a data set's unit from the size of lead II.
+
+    Args:
+        ranges: `[recordings]`, the 0.5-99.5 percentile range of lead II in the data set's
+            unit; NaN and 0 are left out.
+    """
+    known = np.asarray(ranges, np.float64)
+    known = known[np.isfinite(known) & (known > 0)]
+    if not known.size:
+        return ScaleEstimate(np.nan, np.nan, np.nan, "no recording has an amplitude in lead II")
+    factor = float(np.median(known)) / REFERENCE_RANGE
+    # The median of n has a standard error of 1.25 standard deviations over the root of n.
+    error = np.hypot(SPREAD_BETWEEN, 1.25 * SPREAD_WITHIN / np.sqrt(known.size))
+    low, high = (float(factor * np.exp(sign * 1.96 * error)) for sign in (-1, 1))
+    names = {1.0: "mV", CODE_UNITS_PER_MILLIVOLT: "CODE's unit (2 x mV)"} | {1 / unit: UNITS[unit] for unit in UNITS}
+    fitting = [name for units, name in names.items() if low <= units <= high]
+    size = f"lead II's median range is {np.median(known):.3g} over {known.size} recordings"
+    meaning = f"that looks like {' or '.join(fitting)}" if fitting else "that is none of the known units"
+    return ScaleEstimate(
+        factor, low, high, f"{size}: 1 mV seems to be {factor:.3g} units ({low:.3g} to {high:.3g}); {meaning}"
+    )

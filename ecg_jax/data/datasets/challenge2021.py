@@ -1,0 +1,231 @@
+"""The training data of the PhysioNet/CinC Challenges 2020 and 2021 (doi 10.13026/34va-7q14), all eight sources.
+
+A record's name tells its source: A (CPSC 2018), Q (CPSC 2018 extra), I (INCART), S (PTB),
+HR (PTB-XL), E (Georgia), JS (Chapman/Shaoxing up to JS10646, Ningbo after it). Diagnoses
+stand in the header, as SNOMED CT codes after `#Dx:`.
+
+What labels mean: a code that a record does not carry is absent (0) only where its source
+uses that code at all (see `snomed`), else unknown: CPSC 2018 knows nine classes, neither SB
+nor ST among them; Ningbo has no AF (and 7,615 AFL, which may be either). Sinus rhythm is
+not a statement of normality, so that `abnormal` is 1 or unknown. A record without any
+diagnosis is unknown throughout.
+
+Traps: stray commas, repeated codes and `Unknown` in `#Dx:`; ages -1 and 300; headers that
+name the `.mat` where the record's name should stand; early Georgia headers with a gain of
+4880/mV where the samples are microvolts (mended in `read`); 257 to 1000 Hz, 5 s to 30 min;
+PTB-XL is inside (HR00001 is its `ecg_id` 1), and so is the whole of CPSC 2018.
+"""
+
+import dataclasses
+import os
+import re
+
+import numpy as np
+import pandas as pd
+
+from ecg_jax import labels as label_lib
+from ecg_jax.data.datasets import snomed
+from ecg_jax.data.datasets.dataset import Dataset
+from ecg_jax.data.datasets.table import parse_attributes, parse_integers, parse_text, read_table, require_folder
+from ecg_jax.data.readers import wfdb
+from ecg_jax.errors import InputError
+from ecg_jax.recording import Recording
+
+SIX = {"1dAVb": "IAVB", "RBBB": "RBBB", "LBBB": "LBBB", "SB": "SB", "AF": "AF", "ST": "STach"}
+LAST_CHAPMAN = 10646  # of JS; Ningbo follows
+_LETTERS = {"A": "A", "Q": "Q", "I": "I", "S": "S", "HR": "H", "E": "E", "JS": "C"}
+_LONGEST_HEADER = 1 << 16  # bytes; the longest one has about 1,200
+_WRONG_GAIN, _RIGHT_GAIN, _GEORGIA_STEP = 4880, 1000, 4.88  # per mV, per mV, microvolts
+
+
+@dataclasses.dataclass(frozen=True)
+class Header:
+    """What a record's header says of its patient.
+
+    Attributes:
+        path: The record's path, without a suffix.
+        source: One of `snomed.SOURCES`' values.
+        codes: SNOMED CT codes.
+        strange: Words among the codes that are no numbers.
+        age: As it stands there.
+        sex: As it stands there.
+        has_wrong_gain: Every lead has the gain that is wrong in early Georgia headers.
+    """
+
+    path: str
+    source: str
+    codes: frozenset[str]
+    strange: frozenset[str]
+    age: str
+    sex: str
+    has_wrong_gain: bool
+
+    @property
+    def id(self) -> str:
+        """The record's name."""
+        return os.path.basename(self.path)
+
+
+def create(*, source: str, labels: tuple[str, ...], seed: int, ptbxl_csv: str = "") -> Dataset:
+    """Opens a folder of Challenge records, searched to its depths, with all of its sources or some.
+
+    Args:
+        source: The folder.
+        labels: Of the six diagnoses, `abnormal`, and the Challenge's abbreviations, scored
+            and unscored; of equivalent ones RBBB, LBBB, PAC and PVC.
+        seed: Unused: nothing is drawn.
+        ptbxl_csv: PTB-XL's `ptbxl_database.csv`: tells which HR records are of one patient.
+
+    Raises:
+        InputError: when no record of the Challenge is there, or one lies there twice.
+    """
+    del seed
+    folder = require_folder("challenge2021", source)
+    stems = sorted(
+        os.path.join(root, name[:-4]) for root, _, files in os.walk(folder) for name in files if name.endswith(".hea")
+    )
+    ours = [stem for stem in stems if find_source(os.path.basename(stem))]
+    whole = [stem for stem in ours if os.path.isfile(stem + ".mat") or os.path.isfile(stem + ".dat")]
+    if not whole:
+        raise InputError(
+            f"{folder}: {len(stems)} .hea files, none of a Challenge record (A0001, HR00001, ...) that has its .mat"
+        )
+    headers = [read_header(stem) for stem in whole]
+    ids = np.array([header.id for header in headers])
+    _require_unique(ids, whole)
+    notes = _describe(headers, len(stems) - len(ours), len(ours) - len(whole))
+    patients = None
+    if ptbxl_csv:
+        patients = _find_patients(ids, ptbxl_csv)
+    elif any(header.source == "ptb-xl" for header in headers):
+        notes.append(
+            "several HR records may be of one patient; name PTB-XL's table with "
+            "--config.data.challenge2021.ptbxl_csv=FILE to keep them on one side"
+        )
+    table = pd.DataFrame({"age": [h.age for h in headers], "sex": [h.sex for h in headers]})
+    return Dataset(
+        name="challenge2021",
+        ids=ids,
+        columns=label_lib.select(labels, derive_labels(headers), None, folder),
+        patients=patients,
+        attributes=parse_attributes(table) | {"source": np.array([header.source for header in headers])},
+        read=lambda i: _read(headers[i]),
+        notes=tuple(notes),
+    )
+
+
+def find_source(id: str) -> str:
+    """The source of a record by its name; empty for a name that no source uses."""
+    match = re.fullmatch(r"(A|Q|I|S|HR|E|JS)(\d{4,5})", id)
+    if not match:
+        return ""
+    letter = _LETTERS[match[1]]
+    return snomed.SOURCES["N" if letter == "C" and int(match[2]) > LAST_CHAPMAN else letter]
+
+
+def read_header(stem: str) -> Header:
+    """Reads what a header says of the patient; the signals are another reader's.
+
+    Raises:
+        InputError: when it cannot be read.
+    """
+    try:
+        with open(stem + ".hea", "rb") as file:
+            lines = file.read(_LONGEST_HEADER).decode("utf-8", errors="replace").splitlines()
+    except OSError as error:
+        raise InputError(f"{stem}.hea: cannot be read ({error.strerror})") from error
+    fields: dict[str, str] = {}
+    for line in lines:
+        if line.startswith("#") and ":" in line:
+            key, value = line.strip("# ").split(":", 1)
+            fields.setdefault(key.strip().lower(), value.strip())
+    words = {word for word in re.split(r"[,;\s]+", fields.get("dx", "")) if word}
+    codes = frozenset(word for word in words if word.isdigit())
+    unknown = {word for word in words if word.lower() in ("unknown", "nan", "none")}
+    gains = [line.split()[2] for line in lines[1:] if not line.startswith("#") and len(line.split()) > 2]
+    return Header(
+        path=stem,
+        source=find_source(os.path.basename(stem)),
+        codes=codes,
+        strange=frozenset(words - codes - unknown),
+        age=fields.get("age", ""),
+        sex=fields.get("sex", ""),
+        has_wrong_gain=bool(gains)
+        and all(re.match(rf"{_WRONG_GAIN}(\.0*)?(\(0\))?/mv$", gain, re.I) for gain in gains),
+    )
+
+
+def derive_labels(headers: list[Header]) -> dict[str, np.ndarray]:
+    """Computes every label: the six, `abnormal`, and the Challenge's abbreviations.
+
+    Returns:
+        `[N]` float32 in {1, 0, NaN} by label.
+    """
+    sources = np.array([header.source for header in headers])
+    silent = np.array([not header.codes for header in headers], bool)
+    columns = {}
+    for label, annotated in snomed.ANNOTATED.items():
+        known = np.isin(sources, sorted(annotated)) & ~silent
+        columns[label] = np.where(known, np.float32(0), np.float32(np.nan))
+    abnormal = np.full(len(headers), np.nan, np.float32)
+    for row, header in enumerate(headers):
+        for code in header.codes & snomed.LABELS.keys():
+            columns[snomed.LABELS[code]][row] = 1
+        if header.codes & snomed.ABNORMAL_CODES:
+            abnormal[row] = 1
+    return {name: columns[short] for name, short in SIX.items()} | {label_lib.ABNORMAL: abnormal} | columns
+
+
+def _require_unique(ids: np.ndarray, stems: list[str]) -> None:
+    values, counts = np.unique(ids, return_counts=True)
+    if (repeated := np.flatnonzero(counts > 1)).size:
+        first, second = (stems[row] for row in np.flatnonzero(ids == values[repeated[0]])[:2])
+        raise InputError(f"{first}.hea and {second}.hea are one record by name; keep one of the two")
+
+
+def _find_patients(ids: np.ndarray, ptbxl_csv: str) -> np.ndarray:
+    """PTB-XL's patient where a record is PTB-XL's, else the record itself."""
+    table = read_table(ptbxl_csv, ("ecg_id", "patient_id"))
+    names = [f"HR{number:05d}" for number in parse_integers(table["ecg_id"], ptbxl_csv)]
+    patient = dict(zip(names, parse_text(table["patient_id"], ptbxl_csv), strict=True))
+    return np.array([f"ptbxl-{patient[id]}" if id in patient else id for id in ids])
+
+
+def _describe(headers: list[Header], foreign: int, incomplete: int) -> list[str]:
+    """Lines on what was left out or not understood."""
+    notes = []
+    if foreign:
+        notes.append(f"{foreign} .hea files are not named like a Challenge record; left out")
+    if incomplete:
+        notes.append(f"{incomplete} headers lie there without their .mat; left out")
+    if silent := sum(not header.codes for header in headers):
+        notes.append(f"{silent} records state no diagnosis; all their labels are unknown")
+    words = sorted(set().union(*(header.strange | (header.codes - snomed.LABELS.keys()) for header in headers)))
+    if words:
+        notes.append(
+            f"{len(words)} codes are in no table of the Challenge, the first {words[0][:40]}; no label is theirs"
+        )
+    return notes
+
+
+def _read(header: Header) -> Recording:
+    recording = wfdb.read(header.path, id=header.id)
+    return mend_gain(recording) if header.has_wrong_gain and header.source == "georgia" else recording
+
+
+def mend_gain(recording: Recording) -> Recording:
+    """Puts a Georgia recording that was read at 4880/mV right, where its samples prove that they are microvolts.
+
+    Georgia's recorder has steps of 4.88 microvolts, cut to whole microvolts: every sample of
+    a measured lead is a whole multiple of 4.88 without its fraction, which other numbers are
+    one time in five.
+    """
+    samples = np.rint(recording.signal * np.float64(_WRONG_GAIN))
+    measured = [i for i, lead in enumerate(recording.leads) if not lead.startswith("aV")]
+    size = np.abs(samples[:, measured])
+    steps = np.ceil(size / _GEORGIA_STEP - 1e-9)
+    if not measured or np.ptp(size) < 100 or (np.trunc(steps * _GEORGIA_STEP + 1e-6) != size).any():
+        return recording
+    notes = [note for note in recording.notes if str(_WRONG_GAIN) not in note]  # the reader's own doubt is settled
+    notes.append(f"gain {_WRONG_GAIN}/mV mended to {_RIGHT_GAIN}/mV: the samples are in steps of 4.88 microvolts")
+    return dataclasses.replace(recording, signal=(samples / _RIGHT_GAIN).astype(np.float32), notes=tuple(notes))

@@ -1,0 +1,82 @@
+"""The record of a run's data, `split.json`: who was where, and how that came about."""
+
+import hashlib
+from collections.abc import Mapping
+from typing import Any
+
+import numpy as np
+
+from ecg_jax.data import quality
+from ecg_jax.data.datasets.dataset import SPLITS, Dataset
+from ecg_jax.data.leaks import LEFT_OUT
+from ecg_jax.recording import Recording
+
+Manifest = Mapping[str, Any]
+SEEN = "was in the training set"
+SEEN_NAME = f"{SEEN} (by its name)"
+
+
+def create(dataset: Dataset, folds: np.ndarray | None = None, facts: Mapping[str, Any] | None = None) -> dict[str, Any]:
+    """Describes a data set with a split, or its folds, JSON-ready.
+
+    Args:
+        dataset: A data set, with a split where no folds are given.
+        folds: `[N]` int64 from 1.
+        facts: How they came about; the split's own (`Dataset.split_facts`) where no folds are given.
+
+    Returns:
+        `summary` (recordings per split, facts of the split, and a fingerprint of ids, splits,
+        labels and hashes in their order), `labels` (their names), `recordings` (ids by split,
+        and what is `left_out` of all) and, where they are known, `hashes` (in the same order;
+        empty for a recording without a signal).
+    """
+    if folds is None:
+        assert dataset.split is not None
+        sides, names = np.where(dataset.split == LEFT_OUT, "left_out", dataset.split), list(SPLITS)
+    else:
+        sides = np.char.add("fold", folds.astype(str))
+        names = [f"fold{number}" for number in range(1, int(folds.max()) + 1)]
+    rows = {name: np.flatnonzero(sides == name) for name in names}
+    summary = {name: len(chosen) for name, chosen in rows.items()} | dict(facts or dataset.split_facts)
+    rows |= {"left_out": left_out} if (left_out := np.flatnonzero(sides == "left_out")).size else {}
+    manifest = {
+        "summary": summary | {"fingerprint": _compute_fingerprint(dataset, sides)},
+        "labels": list(dataset.label_names),
+        "recordings": {name: dataset.ids[chosen].tolist() for name, chosen in rows.items()},
+    }
+    if dataset.hashes is not None:
+        manifest["hashes"] = {name: dataset.hashes[chosen].tolist() for name, chosen in rows.items()}
+    return manifest
+
+
+def _compute_fingerprint(dataset: Dataset, sides: np.ndarray) -> str:
+    labels = np.where(np.isnan(dataset.labels), -1, dataset.labels).astype(np.int8)
+    digest = hashlib.sha256(labels.tobytes())
+    for column in (dataset.label_names, dataset.ids, sides, dataset.hashes):
+        digest.update(b"\0" if column is None else "\n".join(column).encode() + b"\0")
+    return digest.hexdigest()
+
+
+def find_hashes(manifest: Manifest, ids: np.ndarray) -> np.ndarray | None:
+    """The hashes of exactly these recordings, `[N]` str, where the manifest has them; else None."""
+    if "hashes" not in manifest:
+        return None
+    known: dict[str, str] = {}
+    for name, recordings in manifest["recordings"].items():
+        known |= zip(recordings, manifest["hashes"][name], strict=True)
+    return np.array([known[id] for id in ids.tolist()], str) if known.keys() == {*ids.tolist()} else None
+
+
+class Trained:
+    """Tells whether a recording trained a network."""
+
+    def __init__(self, manifest: Manifest) -> None:
+        """Wraps a manifest, whose hashes decide; where it has none, ids do."""
+        self._ids = frozenset(manifest["recordings"]["train"])
+        self._hashes = frozenset(manifest["hashes"]["train"]) - {""} if "hashes" in manifest else None
+
+    def find(self, recording: Recording) -> str:
+        """What to say of a recording: `SEEN`, or `SEEN_NAME` where contents are not known, or nothing."""
+        if self._hashes is None:
+            return SEEN_NAME if recording.id in self._ids else ""
+        return SEEN if quality.content_hash(recording) in self._hashes else ""

@@ -1,0 +1,151 @@
+"""The text of a WFDB header, read more patiently than the library does, and checked.
+
+Layout: https://physionet.org/physiotools/wag/header-5.htm. Traps: early Challenge headers
+name the `.mat` where the record's name should stand, which the library refuses; units come
+in any case; the library drops non-ASCII characters, so that `µV` would become `V`.
+"""
+
+import dataclasses
+import os
+import re
+
+from ecg_jax.errors import InputError
+
+DEFAULT_RATE = 250.0  # by the format's definition, where the header states none
+DEFAULT_GAIN = 200.0
+_LARGEST_HEADER = 1 << 20
+_LONGEST_LINE = 1000
+# Georgia's early headers; the Challenge later published the same signals with 1000.
+_MISTAKEN_GAIN = 4880.0
+
+_NUMBER = r"[-+]?(?:\d{1,12}(?:\.\d{0,12})?|\.\d{1,12})(?:[eE][-+]?\d{1,2})?"
+_RECORD_LINE = re.compile(
+    rf"(?P<name>\S+?)(?: ?/ ?(?P<segments>\d{{1,6}}))? (?P<signals>\d{{1,4}})"
+    rf"(?: (?P<rate>{_NUMBER})(?:/[^ ]*)?(?:\([^ ]*\))?(?: (?P<samples>\d{{1,15}})(?: .*)?)?)?"
+)
+_SIGNAL_LINE = re.compile(
+    r"(?P<file>\S+) (?P<format>\d{1,4})(?:x(?P<frame>\d{1,6}))?(?::(?P<skew>\d{1,9}))?(?:\+(?P<offset>\d{1,12}))?"
+    rf"(?: (?P<gain>{_NUMBER}) ?(?:\( ?(?P<baseline>-?\d{{1,12}}) ?\))? ?(?:/ ?(?P<unit>[^ \d]\S*))?"
+    r"(?: (?P<resolution>\d{1,4}))?(?: (?P<zero>-?\d{1,12}))?(?: (?P<initial>-?\d{1,12}))?"
+    r"(?: (?P<checksum>-?\d{1,12}))?(?: (?P<block>-?\d{1,12}))?(?: (?P<lead>.+))?)?"
+)
+_SEGMENT_LINE = re.compile(r"(?P<name>\S+) (?P<samples>\d{1,15})")
+_LIBRARY_NAME = re.compile(r"[-\w]+")
+
+
+@dataclasses.dataclass(frozen=True)
+class Signal:
+    """One signal line: where its samples lie, and `(sample - baseline) / gain` in its unit."""
+
+    file: str
+    format: str
+    frame: int
+    skew: int
+    offset: int
+    gain: float
+    baseline: int
+    unit: str
+    checksum: int | None
+    lead: str
+
+
+@dataclasses.dataclass(frozen=True)
+class Header:
+    """A header; `samples` is None where it is not stated, `segments` holds (name, samples)."""
+
+    count: int
+    sampling_rate: float
+    samples: int | None
+    signals: tuple[Signal, ...]
+    segments: tuple[tuple[str, int], ...]
+    notes: tuple[str, ...]
+
+
+def read_header(path: str) -> Header:
+    """Reads `path`, a `.hea` file.
+
+    Raises:
+        InputError: when it is missing, is no header, or names a file outside its folder.
+    """
+    if not os.path.isfile(path):
+        raise InputError(f"{path}: no such file; a WFDB record needs its header")
+    with open(path, "rb") as file:
+        content = file.read(_LARGEST_HEADER + 1)
+    try:
+        text = content.decode("utf-8-sig")
+    except UnicodeDecodeError:
+        text = content.decode("latin-1")
+    lines = [" ".join(line.split()) for line in text.splitlines()]
+    lines = [line for line in lines if line and not line.startswith("#")]
+    if len(content) > _LARGEST_HEADER or any(len(line) > _LONGEST_LINE for line in lines):
+        raise _damaged(path, f"longer than any header, {_LARGEST_HEADER} bytes or {_LONGEST_LINE} in a line")
+    match = _RECORD_LINE.fullmatch(lines[0]) if lines else None
+    if match is None:
+        raise _damaged(path, f"record line {lines[0][:80] if lines else ''!r}; expected NAME LEADS RATE SAMPLES")
+    notes = []
+    if not _LIBRARY_NAME.fullmatch(match["name"]):
+        notes.append(f"the header names {match['name']} where the record's name should stand")
+    if match["rate"] is None:
+        notes.append(f"no sampling rate stated; {DEFAULT_RATE:g} Hz, as WFDB defines")
+    signals: tuple[Signal, ...] = ()
+    segments: tuple[tuple[str, int], ...] = ()
+    if match["segments"] is not None:
+        segments = tuple(_parse_segment(path, line) for line in lines[1:])
+        _check_count(path, len(segments), int(match["segments"]), "segment")
+    else:
+        signals = tuple(_parse_signal(path, line, notes) for line in lines[1:])
+        _check_count(path, len(signals), int(match["signals"]), "signal")
+    return Header(
+        count=int(match["signals"]),
+        sampling_rate=float(match["rate"] or DEFAULT_RATE),
+        samples=int(match["samples"] or 0) or None,  # 0 also stands for unknown
+        signals=signals,
+        segments=segments,
+        notes=tuple(dict.fromkeys(notes)),
+    )
+
+
+def _check_count(path: str, found: int, announced: int, what: str) -> None:
+    if found != announced:
+        raise _damaged(path, f"{found} {what} lines where the record line announces {announced}")
+
+
+def _parse_segment(path: str, line: str) -> tuple[str, int]:
+    match = _SEGMENT_LINE.fullmatch(line)
+    if match is None:
+        raise _damaged(path, f"segment line {line[:80]!r}; expected NAME SAMPLES")
+    _require_inside(path, match["name"])
+    return match["name"], int(match["samples"])
+
+
+def _parse_signal(path: str, line: str, notes: list[str]) -> Signal:
+    match = _SIGNAL_LINE.fullmatch(line)
+    if match is None:
+        raise _damaged(path, f"signal line {line[:80]!r}; expected FILE FORMAT GAIN/UNIT ... LEAD")
+    _require_inside(path, match["file"])
+    gain = float(match["gain"] or 0)
+    if gain == 0:
+        notes.append(f"no gain stated; {DEFAULT_GAIN:g} per unit, as WFDB defines")
+    if gain == _MISTAKEN_GAIN:
+        notes.append("gain 4880: a known mistake of early Georgia headers (1000 is right there); amplitude not mended")
+    return Signal(
+        file=match["file"],
+        format=match["format"],
+        frame=int(match["frame"] or 1),
+        skew=int(match["skew"] or 0),
+        offset=int(match["offset"] or 0),
+        gain=gain or DEFAULT_GAIN,
+        baseline=int(match["baseline"] or match["zero"] or 0),
+        unit=match["unit"] or "mV",
+        checksum=None if match["checksum"] is None else int(match["checksum"]),
+        lead=match["lead"] or "",
+    )
+
+
+def _require_inside(path: str, name: str) -> None:
+    if name != os.path.basename(name) or set("\\:\0") & set(name) or name in ("..", "."):
+        raise InputError(f"{path}: names {name!r}; a WFDB header may only name files of its own folder")
+
+
+def _damaged(path: str, reason: str) -> InputError:
+    return InputError(f"{path}: not a readable WFDB record ({reason})")

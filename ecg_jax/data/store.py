@@ -1,0 +1,328 @@
+"""The prepared store: recordings in int16 microvolts, written once, read by memory map.
+
+A store is a folder:
+
+    store.json        version, contract, data set, shards with their checksums
+    shards/NAME.bin   recordings one after the other, `[samples, leads]` int16, little endian
+    shards/NAME.json  what is known of each of them, and which were left out, and why
+    index-*/          one array per column (ids, places, labels, patients, flags, ...)
+    problems.csv      every recording that was left out, and why
+
+Leads, sampling rate and filters are those of the contract it was written for; each
+recording keeps its own length. Unit, normalization, crop and padding belong to reading.
+"""
+
+import collections
+import hashlib
+import json
+import os
+import resource
+import shutil
+import threading
+from collections.abc import Mapping
+from typing import Any
+
+import numpy as np
+
+from ecg_jax.contract import InputContract
+from ecg_jax.errors import InputError
+from ecg_jax.recording import Recording, create_recording
+
+VERSION = 1
+MANIFEST, SHARDS, PROBLEMS = "store.json", "shards", "problems.csv"
+INVALID = np.int16(-32768)
+STEPS_PER_MILLIVOLT = 1000.0  # or per standard deviation, where the recordings are normalized
+_LIMIT = 32767
+_KEPT = ("leads", "sampling_rate", "highpass", "lowpass", "notch")  # what a store fixes of a contract
+
+
+def quantize(signal: np.ndarray, valid: np.ndarray) -> tuple[np.ndarray, int]:
+    """Rounds millivolts to microvolts.
+
+    Args:
+        signal: `[n, leads]` float, millivolts.
+        valid: `[n, leads]` bool.
+
+    Returns:
+        `[n, leads]` int16 with `INVALID` where invalid, and how many samples went beyond
+        +-32.767 mV and were set to that.
+    """
+    steps = np.rint(signal * np.float32(STEPS_PER_MILLIVOLT))
+    beyond = int(np.count_nonzero((np.abs(steps) > _LIMIT) & valid))
+    return np.where(valid, np.clip(steps, -_LIMIT, _LIMIT), INVALID).astype("<i2"), beyond
+
+
+def kept_contract(contract: InputContract) -> dict[str, Any]:
+    """The part of a contract that a store fixes, JSON-ready."""
+    return {key: value for key, value in contract.to_dict().items() if key in _KEPT}
+
+
+class ShardWriter:
+    """Writes one shard; it is there whole after `commit`, or not at all."""
+
+    def __init__(self, folder: str, name: str) -> None:
+        """Opens a shard in a store's folder; one of that name is replaced."""
+        self._path = os.path.join(folder, SHARDS, name)
+        os.makedirs(os.path.dirname(self._path), exist_ok=True)
+        self._file = open(f"{self._path}.bin.partial", "wb")  # noqa: SIM115 - closed by commit and discard
+        self._digest = hashlib.sha256()
+        self._recordings: list[dict[str, Any]] = []
+        self._problems: list[dict[str, str]] = []
+
+    def add(self, steps: np.ndarray, facts: Mapping[str, Any]) -> None:
+        """Appends a recording, `[n, leads]` int16, and what is known of it (JSON-ready)."""
+        data = np.ascontiguousarray(steps, "<i2").tobytes()
+        self._file.write(data)
+        self._digest.update(data)
+        self._recordings.append({**facts, "length": len(steps)})
+
+    def leave_out(self, id: str, reason: str, detail: str) -> None:
+        """Notes a recording that is not in the shard, and why."""
+        self._problems.append({"recording": id, "reason": reason, "detail": detail})
+
+    def commit(self, settings: str) -> dict[str, Any]:
+        """Ends the shard: data first, then its description, each renamed into place.
+
+        Args:
+            settings: Fingerprint of how its recordings were made.
+
+        Returns:
+            The description.
+        """
+        self._file.flush()
+        os.fsync(self._file.fileno())
+        self._file.close()
+        os.replace(f"{self._path}.bin.partial", f"{self._path}.bin")
+        description = {
+            "settings": settings,
+            "sha256": self._digest.hexdigest(),
+            "recordings": self._recordings,
+            "problems": self._problems,
+        }
+        write_json(f"{self._path}.json", description)
+        return description
+
+    def discard(self) -> None:
+        """Removes what was written."""
+        self._file.close()
+        os.unlink(f"{self._path}.bin.partial")
+
+
+def read_shard_description(folder: str, name: str) -> dict[str, Any] | None:
+    """What is known of a shard; None where there is none that is whole."""
+    path = os.path.join(folder, SHARDS, name)
+    try:
+        with open(f"{path}.json", encoding="utf-8") as file:
+            description = json.load(file)
+        return description if os.path.isfile(f"{path}.bin") else None
+    except (OSError, ValueError):
+        return None
+
+
+def find_damage(folder: str, name: str) -> str:
+    """What is wrong with a shard; empty if its bytes are those that were written."""
+    description = read_shard_description(folder, name)
+    if description is None:
+        return "it is missing or its description is unreadable"
+    digest = hashlib.sha256()
+    try:
+        with open(os.path.join(folder, SHARDS, f"{name}.bin"), "rb") as file:
+            while block := file.read(1 << 22):
+                digest.update(block)
+    except OSError as error:
+        return f"it cannot be read ({error.strerror})"
+    if digest.hexdigest() != description["sha256"]:
+        return f"its checksum is {digest.hexdigest()[:12]}, not {description['sha256'][:12]}"
+    return ""
+
+
+def write_manifest(folder: str, manifest: Mapping[str, Any], columns: Mapping[str, np.ndarray]) -> None:
+    """Makes shards a store: writes the index under a new name, then the manifest that points to it.
+
+    Args:
+        folder: The store.
+        manifest: What `Store.manifest` gives back.
+        columns: The index: name to array, one row per recording.
+    """
+    digest = hashlib.sha256(json.dumps(manifest, sort_keys=True).encode())
+    for name, column in columns.items():
+        digest.update(name.encode())
+        digest.update(np.ascontiguousarray(column).tobytes())
+    index = f"index-{digest.hexdigest()[:12]}"
+    path = os.path.join(folder, index)
+    if not os.path.isdir(path):
+        partial = f"{path}.partial"
+        shutil.rmtree(partial, ignore_errors=True)
+        os.makedirs(partial)
+        for name, column in columns.items():
+            np.save(os.path.join(partial, f"{name}.npy"), column, allow_pickle=False)
+        os.rename(partial, path)
+    write_json(os.path.join(folder, MANIFEST), {"version": VERSION, **manifest, "index": index})
+    for name in os.listdir(folder):
+        if name.startswith("index-") and name != index:
+            shutil.rmtree(os.path.join(folder, name), ignore_errors=True)
+
+
+def is_store(folder: str) -> bool:
+    """Whether a folder holds a finished store."""
+    return os.path.isfile(os.path.join(folder, MANIFEST))
+
+
+def read_manifest(folder: str) -> dict[str, Any]:
+    """Reads `store.json`.
+
+    Raises:
+        InputError: when there is none, or a newer version of ecg_jax wrote it.
+    """
+    path = os.path.join(folder, MANIFEST)
+    try:
+        with open(path, encoding="utf-8") as file:
+            manifest = json.load(file)
+        version = manifest["version"]
+    except FileNotFoundError as error:
+        raise InputError(
+            f"{path}: no such file; {folder or '(nothing)'} is no prepared store, or its preparation was not finished; "
+            "run python -m ecg_jax.prepare --dataset=NAME --source=DIR --output=STORE"
+        ) from error
+    except (OSError, ValueError, KeyError, TypeError) as error:
+        raise InputError(f"{path}: not the manifest of a store ({' '.join(str(error).split())})") from error
+    if not isinstance(version, int) or version > VERSION:
+        raise InputError(f"{path}: version {version}, this ecg_jax reads up to {VERSION}; update ecg_jax")
+    return manifest
+
+
+class Store:
+    """An open store: its index, and its recordings by number.
+
+    Attributes:
+        manifest: What `store.json` says.
+        leads: Lead names, in the order of the columns.
+        sampling_rate: Hz.
+        normalized: Whether recordings are in standard deviations.
+        lengths: `[N]` samples of each recording.
+    """
+
+    def __init__(self, folder: str) -> None:
+        """Opens a store; its arrays are memory-mapped.
+
+        Raises:
+            InputError: when it is not whole, or of a newer version.
+        """
+        self.folder = folder
+        self.manifest = read_manifest(folder)
+        self.leads = tuple(self.manifest["contract"]["leads"])
+        self.sampling_rate = float(self.manifest["contract"]["sampling_rate"])
+        self.normalized = bool(self.manifest["normalized"])
+        self.lengths = self.column("length")
+        self._shards = [str(shard["name"]) for shard in self.manifest["shards"]]
+        self._shard, self._start = self.column("shard"), self.column("start")
+        self._maps: list[np.ndarray | None] = [None] * len(self._shards)
+        self._opened: collections.deque[int] = collections.deque()
+        self._lock = threading.Lock()
+        self._max_maps = _raise_file_limit() // 2
+
+    def __len__(self) -> int:
+        return len(self.lengths)
+
+    def __reduce__(self) -> tuple[type["Store"], tuple[str]]:
+        return Store, (self.folder,)
+
+    def column(self, name: str) -> np.ndarray:
+        """A column of the index, `[N, ...]`.
+
+        Raises:
+            InputError: when its file is missing or damaged.
+        """
+        path = os.path.join(self.folder, self.manifest["index"], f"{name}.npy")
+        try:
+            return np.asarray(np.load(path, mmap_mode="r", allow_pickle=False))
+        except (OSError, ValueError, EOFError) as error:
+            raise InputError(
+                f"{path}: the store's index is damaged ({' '.join(str(error).split())}); prepare it again, shards stay"
+            ) from error
+
+    def has_column(self, name: str) -> bool:
+        """Whether the index has a column."""
+        return name in self.manifest["columns"]
+
+    def read_steps(self, row: int) -> np.ndarray:
+        """A recording, `[n, leads]` int16, a view of the mapped file; `INVALID` where there is nothing."""
+        start = int(self._start[row])
+        return self._map(int(self._shard[row]))[start : start + int(self.lengths[row])]
+
+    def read(self, row: int, id: str) -> Recording:
+        """A recording in millivolts (in standard deviations, if the store is normalized)."""
+        steps = self.read_steps(row)
+        return create_recording(
+            steps,
+            leads=self.leads,
+            sampling_rate=self.sampling_rate,
+            id=id,
+            millivolts_per_unit=1 / STEPS_PER_MILLIVOLT,
+            valid=steps != INVALID,
+            normalized=self.normalized,
+        )
+
+    def _map(self, shard: int) -> np.ndarray:
+        mapped = self._maps[shard]
+        if mapped is None:
+            mapped = self._maps[shard] = self._open(shard)
+            with self._lock:
+                self._opened.append(shard)
+                if len(self._opened) > self._max_maps:
+                    self._maps[self._opened.popleft()] = None
+        return mapped
+
+    def _open(self, shard: int) -> np.ndarray:
+        path = os.path.join(self.folder, SHARDS, f"{self._shards[shard]}.bin")
+        samples = self.manifest["shards"][shard]["samples"]
+        try:
+            size = os.path.getsize(path)
+            if size != samples * len(self.leads) * 2:
+                raise InputError(
+                    f"{path}: {size} bytes instead of {samples * len(self.leads) * 2}; the shard is damaged: "
+                    f"python -m ecg_jax.prepare --output={self.folder} --verify rebuilds it"
+                )
+            return np.asarray(np.memmap(path, "<i2", "r", shape=(samples, len(self.leads))))
+        except OSError as error:
+            raise InputError(f"{path}: the shard cannot be read ({error.strerror})") from error
+
+
+def check_contract(store: Store, contract: InputContract) -> tuple[int, ...]:
+    """Compares a store with what a network eats.
+
+    Returns:
+        Which of the store's columns are the contract's leads, in its order.
+
+    Raises:
+        InputError: naming every difference.
+    """
+    there, here = store.manifest["contract"], kept_contract(contract)
+    wrong = [f"{key} {there[key]} there, {here[key]} here" for key in _KEPT[1:] if there[key] != here[key]]
+    missing = [lead for lead in contract.leads if lead not in store.leads]
+    if missing:
+        wrong.append(f"no lead {', '.join(missing)} there")
+    if store.normalized and contract.normalization != "zscore":
+        wrong.append("z-scored there, while the contract keeps amplitudes")
+    if wrong:
+        raise InputError(
+            f"{store.folder}: the store was prepared for another input contract ({'; '.join(wrong)}); prepare another "
+            "with the contract's settings, or set --config.contract to the store's"
+        )
+    return tuple(store.leads.index(lead) for lead in contract.leads)
+
+
+def write_json(path: str, values: Any) -> None:
+    """Writes a JSON file whole or not at all."""
+    with open(f"{path}.partial", "w", encoding="utf-8") as file:
+        json.dump(values, file)
+    os.replace(f"{path}.partial", path)
+
+
+def _raise_file_limit() -> int:
+    """Lets this process map as many shards as the system allows; returns how many files that is."""
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    wanted = min(hard, 65536) if hard > 0 else 65536
+    if soft < wanted:
+        resource.setrlimit(resource.RLIMIT_NOFILE, (wanted, hard))
+    return max(soft, wanted)

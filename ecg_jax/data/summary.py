@@ -1,0 +1,274 @@
+"""A prepared store in numbers: what its quality report says. Reads index columns, no signals."""
+
+import csv
+import dataclasses
+import os
+import re
+import shlex
+from collections import Counter
+from collections.abc import Iterable, Mapping
+from typing import Any
+
+import numpy as np
+import pandas as pd
+
+from ecg_jax.contract import InputContract
+from ecg_jax.data import quality
+from ecg_jax.data.amplitude import estimate_scale
+from ecg_jax.data.conversion import EXCLUDED, NO_SIGNAL, REFUSED, UNREADABLE
+from ecg_jax.data.datasets.dataset import SPLITS
+from ecg_jax.data.store import PROBLEMS, Store
+
+ALL = "all"
+_VARYING = re.compile(r"\S*/\S*|\b\w*\d{3}\w*\b|(?<![A-Za-z])-?\d[\d.]*%?")  # paths, names and numbers in messages
+_UNSAFE = re.compile(r"[^\w…/.,:=@%+-]")  # in a shell
+
+
+@dataclasses.dataclass(frozen=True)
+class Origin:
+    """Where a store comes from; folders are named by their last part, as a report may be passed on.
+
+    Attributes:
+        dataset: Name of the data set.
+        source: What it was opened from.
+        command: That prepares such a store.
+    """
+
+    dataset: str
+    source: str
+    command: str
+
+
+def describe_origin(store: Store) -> Origin:
+    """Names the data set, its source and the command."""
+    origin, settings = store.manifest["origin"], store.manifest["settings"]
+    dataset, source = str(origin.get("dataset", "")), _shorten_paths(store, str(origin.get("source", "")))
+    default = InputContract()
+    contract = InputContract.from_dict(settings["contract"])
+    changed = {
+        key: value for key, value in settings["contract"].items() if getattr(contract, key) != getattr(default, key)
+    }
+    flags = {"dataset": dataset, "source": source, "output": f"…/{os.path.basename(os.path.abspath(store.folder))}"}
+    flags |= {"checks": settings["checks"], "exclude": ",".join(settings["exclude"])}
+    flags |= {f"config.contract.{key}": _format(value) for key, value in changed.items()}
+    for name, options in sorted(origin.get("options", {}).items()):
+        flags |= {f"config.data.{name}.{key}": _shorten(_format(value)) for key, value in sorted(options.items())}
+    given = [
+        f"--{key}={shlex.quote(value) if _UNSAFE.search(value) else value}" for key, value in flags.items() if value
+    ]
+    return Origin(dataset, source, " ".join(["python -m ecg_jax.prepare", *given]))
+
+
+def describe_contract(store: Store) -> dict[str, str]:
+    """The contract that a store was written for, in words."""
+    contract = store.manifest["contract"]
+    filters = {"highpass": "High-pass filter", "lowpass": "Low-pass filter", "notch": "Notch filter"}
+    return {
+        "Leads": ", ".join(store.leads),
+        "Sampling rate": f"{store.sampling_rate:g} Hz",
+        **{title: f"{contract[name]:g} Hz" if contract[name] else "none" for name, title in filters.items()},
+        "Stored as": "int16, " + ("1/1000 standard deviation" if store.normalized else "1 microvolt") + " per step",
+        "Length": "each recording's own",
+    }
+
+
+def count_cohort(store: Store) -> pd.DataFrame:
+    """Counts recordings and patients, over all and by split.
+
+    Returns:
+        One row per group: `recordings`; `patients`, `repeated` (patients with several
+        recordings), `most` (recordings of one patient), `no_patient`; `female`, `male`, `no_sex`;
+        for `age`, `heart_rate` and `duration` the quartiles, e.g. `age_25`, `age_50`, `age_75`, and
+        `no_age`. NaN where nothing is known.
+    """
+    patients = _code(store, "patients")
+    sex = np.asarray(store.column("attribute_sex")).astype(str) if store.has_column("attribute_sex") else None
+    values = read_measurements(store)
+    return pd.DataFrame(
+        {
+            group: {"recordings": len(rows)}
+            | _count_patients(patients, rows)
+            | _count_sexes(sex, rows)
+            | {"no_age": float(np.isnan(values["age"][rows]).sum())}
+            | {
+                f"{name}_{percent}": value
+                for name in ("age", "heart_rate", "duration")
+                for percent, value in _quartiles(values[name][rows]).items()
+            }
+            for group, rows in _groups(store).items()
+        }
+    ).T
+
+
+def count_labels(store: Store) -> pd.DataFrame:
+    """Counts, for every label, the recordings of which it is known and those that have it.
+
+    Returns:
+        `label`, and for every group (`all` and the splits) `GROUP_known` and `GROUP_positive`;
+        the most frequent first.
+    """
+    states = np.asarray(store.column("labels"))
+    table: dict[str, Any] = {"label": store.manifest["labels"]}
+    for group, rows in _groups(store).items():
+        chosen = states if len(rows) == len(states) else states[rows]
+        table |= {f"{group}_known": (chosen >= 0).sum(axis=0), f"{group}_positive": (chosen == 1).sum(axis=0)}
+    return pd.DataFrame(table).sort_values(f"{ALL}_positive", ascending=False, kind="stable", ignore_index=True)
+
+
+def count_flags(store: Store) -> pd.DataFrame:
+    """Counts recordings by quality flag: `flag`, `recordings`, `meaning`; and without any, in a last row, `""`."""
+    bits = np.asarray(store.column("flags"))
+    counts = [int(np.count_nonzero(bits & quality.pack_flags([flag]))) for flag in quality.FLAGS]
+    return pd.DataFrame(
+        {
+            "flag": [*quality.FLAGS, ""],
+            "recordings": [*counts, int(np.count_nonzero(bits == 0))],
+            "meaning": [*quality.FLAGS.values(), "none of these"],
+        }
+    )
+
+
+def read_measurements(store: Store) -> dict[str, np.ndarray]:
+    """What was measured of every recording, and `age`: name to `[N]` float64, NaN for unknown."""
+    names = [name for name in store.manifest["columns"] if name.startswith("measured_")]
+    found = {name.removeprefix("measured_"): np.asarray(store.column(name), np.float64) for name in names}
+    known = store.has_column("attribute_age")
+    return found | {
+        "age": np.asarray(store.column("attribute_age"), np.float64) if known else np.full(len(store), np.nan)
+    }
+
+
+def describe_scale(store: Store) -> str:
+    """What the size of lead II says of the unit, over the whole store; empty where the unit is gone."""
+    if store.normalized:
+        return ""
+    estimate = estimate_scale(read_measurements(store)["lead_II_range"])
+    if np.isnan(estimate.factor):
+        return estimate.message
+    if estimate.low <= 1 <= estimate.high:
+        return f"{estimate.message}. This agrees with millivolts"
+    return f"{estimate.message}. This does not agree with millivolts: the unit that the files state is doubtful"
+
+
+def read_problems(store: Store) -> pd.DataFrame:
+    """What was left out: `recording`, `reason`, `detail`."""
+    with open(os.path.join(store.folder, PROBLEMS), encoding="utf-8", newline="") as file:
+        table = pd.DataFrame(csv.DictReader(file), columns=["recording", "reason", "detail"])
+    return table.assign(detail=[_shorten_paths(store, detail) for detail in table.detail])
+
+
+def count_reasons(problems: pd.DataFrame) -> dict[str, pd.DataFrame]:
+    """By reason, what `count_messages` counts of `read_problems`."""
+    found = {
+        reason: problems.detail[problems.reason == reason] for reason in (UNREADABLE, REFUSED, NO_SIGNAL, EXCLUDED)
+    }
+    return {reason: count_messages(details) for reason, details in found.items() if len(details)}
+
+
+def count_notes(store: Store) -> pd.DataFrame:
+    """Counts what readers assumed and checks found or mended; see `count_messages`."""
+    notes = np.asarray(store.column("notes"))
+    return count_messages(line for note in notes[notes != ""].tolist() for line in note.split("\n"))
+
+
+def count_messages(messages: Iterable[str]) -> pd.DataFrame:
+    """Counts messages of one kind, which differ in numbers, paths and names with numbers only.
+
+    Returns:
+        `message` (the first of its kind) and `recordings`; the most frequent first.
+    """
+    kinds: dict[str, list[Any]] = {}
+    for message, count in Counter(messages).items():
+        kinds.setdefault(_VARYING.sub("#", message), [message, 0])[1] += count
+    table = pd.DataFrame(list(kinds.values()), columns=["message", "recordings"])
+    return table.sort_values("recordings", ascending=False, kind="stable", ignore_index=True)
+
+
+def find_repeats(store: Store) -> pd.DataFrame:
+    """Lists the groups of recordings whose content is the same.
+
+    Returns:
+        `recordings` (a tuple of ids), `patients` (how many), `splits` (a tuple of names), the
+        groups of several splits or patients first. An unnamed patient counts as another one.
+    """
+    rows = np.flatnonzero(store.column("flags") & quality.pack_flags(["duplicate"]))
+    ids, hashes = np.asarray(store.column("ids"))[rows].astype(str), np.asarray(store.column("hashes"))[rows]
+    patients = _code(store, "patients")[rows]
+    patients = np.where(patients < 0, -1 - np.arange(len(rows)), patients)
+    split = np.asarray(store.column("split"))[rows].astype(str) if store.has_column("split") else np.full(len(rows), "")
+    found = [
+        (tuple(ids[group].tolist()), len(set(patients[group])), tuple(sorted(set(split[group].tolist()) - {""})))
+        for group in quality.find_duplicates(hashes)
+    ]
+    found.sort(key=lambda group: (-len(group[2]), -group[1]))
+    return pd.DataFrame(found, columns=["recordings", "patients", "splits"])
+
+
+def count_split_patients(store: Store) -> int | None:
+    """Number of patients who stand in several splits; None where there are no splits, or no patients are named."""
+    if not (store.has_column("split") and store.has_column("patients")):
+        return None
+    patients, split = _code(store, "patients"), np.asarray(store.column("split"))
+    known = (patients >= 0) & (split != "")
+    if not known.any():
+        return None
+    pairs = pd.DataFrame({"patient": patients[known], "split": pd.factorize(split[known])[0]}).drop_duplicates()
+    return int((np.bincount(pairs.patient) > 1).sum())
+
+
+def _groups(store: Store) -> dict[str, np.ndarray]:
+    """Rows of all recordings, and of each split that has any; `no split` where some have none."""
+    groups = {ALL: np.arange(len(store))}
+    if not store.has_column("split"):
+        return groups
+    split = np.asarray(store.column("split"))
+    found = {name or "no split": np.flatnonzero(split == name) for name in (*SPLITS, "")}
+    return groups | {name: rows for name, rows in found.items() if len(rows)}
+
+
+def _code(store: Store, name: str) -> np.ndarray:
+    """A column's different values as whole numbers, -1 where it is empty or missing."""
+    if not store.has_column(name):
+        return np.full(len(store), -1)
+    column = np.asarray(store.column(name)).astype(object)
+    return pd.factorize(np.where(column == "", None, column))[0]
+
+
+def _count_patients(patients: np.ndarray, rows: np.ndarray) -> dict[str, float]:
+    chosen = patients[rows]
+    counts = np.bincount(chosen[chosen >= 0])
+    if not counts.any():
+        return dict.fromkeys(("patients", "repeated", "most"), np.nan) | {"no_patient": len(rows)}
+    facts = {"patients": (counts > 0).sum(), "repeated": (counts > 1).sum(), "most": counts.max()}
+    return facts | {"no_patient": (chosen < 0).sum()}
+
+
+def _count_sexes(sex: np.ndarray | None, rows: np.ndarray) -> dict[str, float]:
+    if sex is None:
+        return {"female": np.nan, "male": np.nan, "no_sex": len(rows)}
+    female, male = (int((sex[rows] == letter).sum()) for letter in "FM")
+    return {"female": female, "male": male, "no_sex": len(rows) - female - male}
+
+
+def _quartiles(values: np.ndarray) -> dict[int, float]:
+    known = values[np.isfinite(values)]
+    return dict(zip((25, 50, 75), np.percentile(known, (25, 50, 75)) if known.size else [np.nan] * 3, strict=True))
+
+
+def _shorten_paths(store: Store, text: str) -> str:
+    """Leaves of the source's paths their last part."""
+    source = str(store.manifest["origin"].get("source", ""))
+    paths = [part.partition(":")[2] or part for part in source.split(",")] if ":" in source else [source]
+    for path in sorted((path.strip() for path in paths), key=len, reverse=True):
+        text = text.replace(path, _shorten(path)) if os.path.basename(path.rstrip("/")) else text
+    return text
+
+
+def _shorten(path: str) -> str:
+    return f"…/{os.path.basename(path.rstrip('/'))}" if os.path.isabs(path) else path
+
+
+def _format(value: Any) -> str:
+    if isinstance(value, list | tuple):
+        return ",".join(map(str, value))
+    return f"{value:g}" if isinstance(value, float) else str(value)

@@ -1,0 +1,80 @@
+"""One network per fold: each is tested on recordings that it has not seen, together they are tested on all.
+
+`WORKDIR/fold1`, `fold2`, ... are ordinary run folders: fold k tests, the next one validates,
+the others train. What `WORKDIR` itself holds is described in `pooled`.
+"""
+
+import os
+import shutil
+from typing import Any
+
+import jax
+from ml_collections import ConfigDict
+from rich.console import Console
+
+from ecg_jax import config as config_lib
+from ecg_jax.data import manifest, splits
+from ecg_jax.runtime import run_folder
+from ecg_jax.training import loop, pooled, source
+from ecg_jax.training.starting_weights import PRETRAIN, PRETRAIN_FOLDER, create_pretrain_config
+
+
+def folders(config: ConfigDict, workdir: str) -> list[str]:
+    """The run folders of what a configuration trains."""
+    settings = config.split
+    if not settings.folds:
+        return [workdir]
+    return [
+        os.path.join(workdir, f"fold{k}") for k in ([settings.fold] if settings.fold else range(1, settings.folds + 1))
+    ]
+
+
+def run(config: ConfigDict, workdir: str, console: Console) -> dict[str, Any]:
+    """Trains, or continues, what a configuration describes: one network, or one per fold, or one fold's.
+
+    Args:
+        config: See `config.create_default`.
+        workdir: The run folder, or the one above those of the folds.
+        console: Where progress is shown.
+
+    Returns:
+        What `result.json` holds.
+
+    Raises:
+        InputError: see `loop.train_and_evaluate`.
+        Interrupted: likewise; folds that are finished stay so.
+    """
+    config_lib.check(config)
+    names = folders(config, workdir)
+    if len(names) == 1:
+        return loop.train_and_evaluate(config, names[0], console)
+    dataset = source.open_dataset(config, workdir, console)
+    place, method, _ = splits.assign_folds(dataset, config.data.seed, config.split.folds)
+    _claim(config, workdir, names, manifest.create(dataset, place, {"method": method, "seed": config.data.seed}))
+    for number, folder in enumerate(names, start=1):
+        console.rule(f"Fold {number} of {len(names)}")
+        fold = config_lib.override(config, {"split.fold": number})
+        if run_folder.is_finished(folder, fold):
+            console.print(f"Finished before: {folder}")
+            continue
+        _share_pretraining(config, names[0], folder)
+        loop.train_and_evaluate(fold, folder, console, dataset)
+    console.rule(f"All {len(names)} folds")
+    return pooled.write(config, workdir, names, dataset, place, console)
+
+
+def _claim(config: ConfigDict, workdir: str, names: list[str], described: dict[str, Any]) -> None:
+    """A folder in which single folds were trained, and nothing else, belongs to nobody yet."""
+    has_begun = any(map(run_folder.has_state, names)) and os.path.exists(os.path.join(workdir, run_folder.CONFIG))
+    run_folder.claim(workdir, config, described, has_begun=has_begun)
+
+
+def _share_pretraining(config: ConfigDict, first: str, folder: str) -> None:
+    """Gives a fold the first one's pretraining, which is the same for all."""
+    made, wanted = os.path.join(first, PRETRAIN_FOLDER), os.path.join(folder, PRETRAIN_FOLDER)
+    if config.init.weights != PRETRAIN or os.path.exists(wanted) or jax.process_index():
+        return
+    if run_folder.is_finished(made, create_pretrain_config(config)):
+        shutil.rmtree(f"{wanted}.partial", ignore_errors=True)
+        shutil.copytree(made, f"{wanted}.partial")
+        os.replace(f"{wanted}.partial", wanted)

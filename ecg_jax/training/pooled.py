@@ -1,0 +1,123 @@
+"""What the folds of a run make together, in the folder above theirs.
+
+`predictions.csv` holds every recording once, predicted by the network that has not seen it.
+`evaluation/scores.csv` has the columns of a single run. AUROC and average precision rank the
+pooled probabilities of all networks; decisions take each network's own thresholds, chosen on
+its validation part (`threshold` is their mean); `auroc_rate_only` is the mean over folds.
+`evaluation/folds.csv` holds each fold's own scores, their mean and standard deviation (n - 1).
+"""
+
+import os
+from typing import Any
+
+import jax
+import numpy as np
+import pandas as pd
+from ml_collections import ConfigDict
+from rich.console import Console
+
+from ecg_jax.data.datasets.dataset import Dataset
+from ecg_jax.errors import InputError
+from ecg_jax.evaluation import metrics
+from ecg_jax.reporting import tables
+from ecg_jax.runtime import run_folder
+
+_SHOWN = ("auroc", "average_precision", "f1")
+
+
+def write(
+    config: ConfigDict, workdir: str, folders: list[str], dataset: Dataset, place: np.ndarray, console: Console
+) -> dict[str, Any]:
+    """Pools the folds' predictions on their test parts, and scores them.
+
+    Args:
+        config: Of the run.
+        workdir: Where the results go.
+        folders: The folds' run folders, all finished.
+        dataset: Its data.
+        place: `[N]` int64, each recording's fold from 1.
+        console: Where the tables are shown.
+
+    Returns:
+        What `result.json` holds: validation scores (means over folds), scores of the pooled
+        predictions.
+
+    Raises:
+        InputError: when a fold's test recordings are not those of the fold.
+    """
+    names = dataset.label_names
+    parts = [_read_part(folder, number, dataset.ids[place == number]) for number, folder in enumerate(folders, start=1)]
+    predictions = pd.concat(parts, ignore_index=True)
+    chosen = [run_folder.read_json(os.path.join(folder, run_folder.THRESHOLDS)) for folder in folders]
+    thresholds = np.array([[values[name] for name in names] for values in chosen])[predictions["fold"] - 1]
+    labels = predictions[[f"{name}_true" for name in names]].to_numpy(np.float32)
+    probabilities = predictions[[*names]].to_numpy(np.float32)
+    has_signal = np.isfinite(probabilities).all(axis=1)
+    labels, probabilities, thresholds = labels[has_signal], probabilities[has_signal], thresholds[has_signal]
+    folds = _read_scores(folders)
+    scores = metrics.compute_scores(labels, probabilities, names, thresholds)
+    rate_only = folds[folds["fold"] == "mean"].set_index("label")["auroc_rate_only"]
+    scores.insert(scores.columns.get_loc("auroc") + 1, "auroc_rate_only", rate_only[scores["label"]].to_numpy())
+    found = [run_folder.read_json(os.path.join(folder, run_folder.RESULT)) for folder in folders]
+    monitors = {result["monitor"] for result in found}
+    result = {
+        "folds": len(folders),
+        "monitor": monitors.pop() if len(monitors) == 1 else "loss",
+        "validation": pd.DataFrame([result["validation"] for result in found]).mean().to_dict(),
+        "test": metrics.compute_summary(labels, probabilities),
+    }
+    if jax.process_index() == 0:
+        _write_files(workdir, predictions, scores, folds, result, console)
+    return result
+
+
+def _read_part(folder: str, number: int, expected: np.ndarray) -> pd.DataFrame:
+    path = os.path.join(folder, "predictions.csv")
+    try:
+        table = pd.read_csv(path, converters={"recording": str})
+    except (OSError, ValueError) as error:
+        raise InputError(f"{path}: not readable ({' '.join(str(error).split())}); remove {folder}") from error
+    table = table[table["split"] == "test"].drop(columns="split")
+    if sorted(table["recording"]) != sorted(expected.tolist()):
+        raise InputError(
+            f"{path}: its {len(table)} test recordings are not the {len(expected)} of fold {number}: it was trained on "
+            f"other data; remove {folder} or pass another --workdir"
+        )
+    table.insert(1, "fold", number)
+    return table
+
+
+def _read_scores(folders: list[str]) -> pd.DataFrame:
+    """Each fold's scores, and per label their mean and standard deviation where they are defined."""
+    read = [pd.read_csv(os.path.join(folder, "evaluation", "scores.csv")) for folder in folders]
+    parts = [table.assign(fold=str(number)) for number, table in enumerate(read, start=1)]
+    grouped = pd.concat(read).groupby("label", sort=False)
+    parts += [grouped.mean().reset_index().assign(fold="mean"), grouped.std().reset_index().assign(fold="sd")]
+    return pd.concat(parts, ignore_index=True)[["fold", *read[0].columns]]
+
+
+def _write_files(
+    workdir: str,
+    predictions: pd.DataFrame,
+    scores: pd.DataFrame,
+    folds: pd.DataFrame,
+    result: dict[str, Any],
+    console: Console,
+) -> None:
+    os.makedirs(os.path.join(workdir, "evaluation"), exist_ok=True)
+    paths = [
+        os.path.join(workdir, name) for name in ("predictions.csv", "evaluation/scores.csv", "evaluation/folds.csv")
+    ]
+    for path, table in zip(paths, (predictions, scores, folds), strict=True):
+        table.to_csv(path, index=False)
+    run_folder.write_json(os.path.join(workdir, run_folder.RESULT), result)
+    mean, sd = (folds[folds["fold"] == name].set_index("label") for name in ("mean", "sd"))
+    rows = [
+        [label, *(f"{mean.loc[label, key]:.3f} +- {sd.loc[label, key]:.3f}" for key in _SHOWN)] for label in mean.index
+    ]
+    tables.print_scores(scores, f"All {len(predictions)} recordings, each by the network that has not seen it", console)
+    console.print("Thresholds are each fold's own, of maximal F1 on its validation part; shown is their mean")
+    tables.print_rows(
+        f"Over {result['folds']} folds: mean +- sd", ["label", "AUROC", "avg. prec.", "F1"], rows, console
+    )
+    console.print(f"Written: {', '.join(paths)}")

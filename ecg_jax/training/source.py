@@ -1,0 +1,51 @@
+"""Where a run's recordings come from: a data set whose files were read once, and its split."""
+
+import dataclasses
+import os
+from collections.abc import Iterable
+
+from ml_collections import ConfigDict
+from rich.console import Console
+from rich.progress import track
+
+from ecg_jax.data import content, datasets, manifest, splits
+from ecg_jax.data.datasets.dataset import Dataset
+from ecg_jax.runtime import run_folder
+
+
+def open_dataset(config: ConfigDict, workdir: str, console: Console) -> Dataset:
+    """Opens `config.data`, not yet split; reads every recording once if `split.check_content` says so.
+
+    Args:
+        config: Of the run.
+        workdir: Its folder; if the run has begun, it knows the recordings already.
+        console: Where progress is shown.
+
+    Raises:
+        InputError: on whatever is wrong with the data.
+    """
+    data = config.data
+    options = {name: section for name, section in data.items() if name in datasets.DATASETS}
+    dataset = datasets.open_source(
+        data.dataset, source=data.source, labels=data.labels, seed=data.seed, options=options
+    )
+    if not config.split.check_content or dataset.hashes is not None or not dataset.reads_files:
+        return dataset
+    known = run_folder.read_manifest(workdir, config)
+    if known and (hashes := manifest.find_hashes(known, dataset.ids)) is not None:
+        return dataclasses.replace(dataset, hashes=hashes)
+
+    def progress(items: Iterable[str], total: int) -> Iterable[str]:
+        title = f"Checking {total} recordings"
+        if not console.is_terminal:
+            console.print(f"{title}: can they be used, are some the same")
+        return track(items, title, total, console=console, transient=True, disable=not console.is_terminal)
+
+    threads = data.threads or 2 * (os.cpu_count() or 2)
+    return content.check(dataset, threads=threads, checks=data.checks, progress=progress)
+
+
+def assign(config: ConfigDict, dataset: Dataset) -> Dataset:
+    """The data set with the split that `config.split` asks for; see `splits.assign`."""
+    settings = {key: value for key, value in config.split.items() if key != "check_content"}
+    return splits.assign(dataset, config.data.seed, **settings)

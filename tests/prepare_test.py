@@ -1,0 +1,193 @@
+"""`python -m ecg_jax.prepare` as a user runs it, and training from what it leaves."""
+
+import csv
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+
+import numpy as np
+import pytest
+import wfdb
+
+from ecg_jax.data import datasets, store
+from ecg_jax.recording import LEADS
+from ecg_jax.simulation import dipole
+
+COUNT = 30
+
+
+@pytest.fixture(scope="module")
+def source(tmp_path_factory):
+    """Records of ten patients, one truncated, one in volts headed as millivolts; and their table."""
+    folder = tmp_path_factory.mktemp("hospital")
+    rng = np.random.default_rng(0)
+    with open(folder / "labels.csv", "w", newline="") as file:
+        table = csv.writer(file)
+        table.writerow(["path", "patient_id", "age", "AF", "abnormal"])
+        for i in range(COUNT):
+            diagnoses = dipole.draw_diagnoses(rng)
+            signal = dipole.simulate(rng, diagnoses, dipole.Conditions())[:4000]
+            gain = 1000.0 if i != 4 else 1e6
+            wfdb.wrsamp(
+                f"r{i:02d}",
+                400,
+                ["mV"] * 12,
+                list(LEADS),
+                d_signal=np.rint(signal * 1000).astype(np.int16),
+                fmt=["16"] * 12,
+                adc_gain=[gain] * 12,
+                baseline=[0] * 12,
+                write_dir=str(folder),
+            )
+            table.writerow([f"r{i:02d}.hea", f"p{i % 10}", 40 + i, int(diagnoses[4]), int(any(diagnoses))])
+    os.truncate(folder / "r02.dat", 1000)
+    return folder
+
+
+def run(module, *flags, cwd):
+    return subprocess.run(
+        [sys.executable, "-m", f"ecg_jax.{module}", *flags], cwd=cwd, capture_output=True, text=True, timeout=500
+    )
+
+
+@pytest.fixture(scope="module")
+def prepared(source, tmp_path_factory):
+    folder = tmp_path_factory.mktemp("stores")
+    done = run("prepare", "--dataset=folder", f"--source={source}", "--output=mine", "--workers=1", cwd=folder)
+    return folder / "mine", done
+
+
+def open_store(folder):
+    return datasets.open_source("store", source=str(folder), labels="all", seed=0, options={})
+
+
+def test_a_folder_becomes_a_store_and_what_was_left_out_is_said(prepared):
+    folder, done = prepared
+    assert done.returncode == 2, done.stderr
+    dataset = open_store(folder)
+    assert len(dataset.ids) == COUNT - 2
+    assert set(dataset.label_names) >= {"AF", "abnormal"}
+    problems = list(csv.DictReader(open(folder / "problems.csv")))
+    assert [(p["recording"], p["reason"]) for p in problems] == [("r02.hea", "unreadable"), ("r04.hea", "refused")]
+    for line in (
+        "left out, unreadable: 1",
+        "left out, refused: 1",
+        "the store holds 28",
+        "Next: python -m ecg_jax.main",
+    ):
+        assert line in done.stdout
+
+
+def test_again_adds_nothing_and_still_says_what_is_missing(prepared, source):
+    folder, _ = prepared
+    before = {path: path.stat().st_mtime_ns for path in (folder / "shards").iterdir()}
+    done = run("prepare", "--dataset=folder", f"--source={source}", "--output=mine", cwd=folder.parent)
+    assert done.returncode == 2
+    assert "Added 0 recordings" in done.stdout
+    assert {path: path.stat().st_mtime_ns for path in (folder / "shards").iterdir()} == before
+
+
+def test_a_store_remembers_how_it_was_made(prepared):
+    folder, _ = prepared
+    done = run("prepare", "--output=mine", cwd=folder.parent)
+    assert done.returncode == 2
+    assert "Added 0 recordings" in done.stdout
+    done = run("prepare", "--dataset=simulated", "--source=", "--output=mine", cwd=folder.parent)
+    assert done.returncode == 1
+    assert "was prepared in another way (dataset: folder there, simulated here" in done.stderr
+    assert done.stderr.count("\n") == 1
+
+
+def test_a_damaged_shard_is_found_by_verify_and_rebuilt(prepared):
+    folder, _ = prepared
+    assert "every shard is whole" in run("prepare", "--output=mine", "--verify", cwd=folder.parent).stdout
+    shard = next((folder / "shards").glob("*.bin"))
+    data = bytearray(shard.read_bytes())
+    data[5000] ^= 8
+    shard.write_bytes(data)
+    done = run("prepare", "--output=mine", "--verify", cwd=folder.parent)
+    assert f"damaged: shard {shard.stem}: its checksum is" in done.stdout
+    assert "Added 28 recordings" in done.stdout
+    done = run("prepare", "--output=mine", "--verify", cwd=folder.parent)
+    assert (done.returncode, "every shard is whole" in done.stdout) == (0, True)
+
+
+@pytest.mark.parametrize(
+    ("flags", "words"),
+    [
+        (["--dataset=nothing", "--source=x"], ["nothing", "ptbxl"]),
+        (["--dataset=ptbxl", "--source=nowhere"], ["nowhere"]),
+        (["--verify"], ["store.json", "no such file"]),
+        (["--dataset=simulated", "--checks=perhaps"], ["perhaps", "refuse, repair, warn"]),
+        (["--dataset=simulated", "--exclude=noise"], ["noise", "nan_span"]),
+        (["--dataset=simulated", "--config.contract.sampling_rte=100"], ["sampling_rte", "sampling_rate"]),
+        (["stray"], ["stray"]),
+    ],
+    ids=lambda value: " ".join(value) if isinstance(value, list) else None,
+)
+def test_a_bad_flag_is_one_line(tmp_path, flags, words):
+    done = run("prepare", *flags, "--output=out", cwd=tmp_path)
+    assert done.returncode == 1
+    assert done.stderr.startswith("error: ") and done.stderr.count("\n") == 1
+    for word in words:
+        assert word in done.stderr
+    assert not (tmp_path / "out" / store.MANIFEST).exists()
+
+
+def test_help_teaches(tmp_path):
+    done = run("prepare", "--help", cwd=tmp_path)
+    assert "--dataset=ptbxl --source=DIR --output=stores/ptbxl" in done.stdout
+    assert "--verify" in done.stdout
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("seconds", [0.5, 1.5])
+def test_a_killed_preparation_continues_and_ends_in_the_same_store(tmp_path, seconds):
+    flags = ["--dataset=simulated", *(f"--config.data.simulated.{n}=250" for n in ("train", "validation", "test"))]
+    command = [sys.executable, "-m", "ecg_jax.prepare", *flags, "--workers=2"]
+    process = subprocess.Popen([*command, "--output=killed"], cwd=tmp_path, start_new_session=True)
+    shards = tmp_path / "killed" / "shards"
+    while process.poll() is None and not (shards.is_dir() and any(shards.iterdir())):
+        time.sleep(0.05)
+    time.sleep(seconds)
+    os.killpg(process.pid, signal.SIGKILL)
+    process.wait()
+    assert not (tmp_path / "killed" / store.MANIFEST).exists()
+    again = run("prepare", *flags, "--workers=2", "--output=killed", cwd=tmp_path)
+    assert again.returncode == 0, again.stderr
+    assert run("prepare", *flags, "--workers=1", "--output=whole", cwd=tmp_path).returncode == 0
+    for name in ("killed", "whole"):
+        assert json.loads((tmp_path / name / store.MANIFEST).read_text())["recordings"] == 750
+    manifests = [json.loads((tmp_path / name / store.MANIFEST).read_text()) for name in ("killed", "whole")]
+    assert manifests[0] == manifests[1]  # shards with their checksums, and the index, which is named by its content
+
+
+@pytest.mark.slow
+def test_training_from_a_store_on_the_host_and_on_the_device_is_the_same(prepared):
+    folder, _ = prepared
+    results = {}
+    for mode in ("host", "device"):
+        done = run(
+            "main",
+            "--config=configs/smoke.py",
+            "--config.data.dataset=store",
+            f"--config.data.source={folder}",
+            f"--config.data.mode={mode}",
+            "--config.data.labels=abnormal",
+            f"--workdir={mode}",
+            cwd=folder.parent,
+        )
+        assert done.returncode == 0, done.stderr
+        results[mode] = [
+            {key: value for key, value in json.loads(line).items() if key not in ("ecg_per_s", "time")}
+            for line in (folder.parent / mode / "metrics.jsonl").read_text().splitlines()
+        ]
+    assert results["host"] == results["device"]
+    done = run(
+        "main", "--config=configs/smoke.py", "--config.data.mode=device", "--workdir=none", cwd=folder.parent
+    )  # fmt: skip
+    assert done.returncode == 1
+    assert "needs a prepared store" in done.stderr
