@@ -9,10 +9,10 @@ with a sidecar NAME.json {"leads": [...], "sampling_rate": 500, "unit": "mV"}, o
 --file_leads, --file_rate and --file_unit. --model is a run folder, or a Keras file of the reference
 network (.hdf5, .h5, .keras). The CSV has one row per recording: its name, one probability
 per label, the same before calibration as LABEL_raw (equal where the model has none), and
-what was noticed about its quality: flags of `data.quality`, and what contradicts physics
-(--verify=refuse leaves such recordings out, repair mends what has one remedy). Files that
-cannot be read are listed at the end; the others are predicted all the same, and the exit
-status is 2.
+what was noticed about its quality. A recording whose lead order, unit or sampling rate
+contradicts physics is not predicted, unless --checks=repair (which mends what has one
+remedy, and says so) or --checks=warn (which only says so). What is not predicted is listed
+at the end; the others are predicted all the same, and the exit status is 2.
 """
 
 import csv
@@ -31,8 +31,7 @@ _OUTPUT = flags.DEFINE_string("output", "predictions.csv", "The CSV to write.")
 _BATCH_SIZE = flags.DEFINE_integer("batch_size", 32, "Recordings predicted at once.", lower_bound=1)
 _LEADS = flags.DEFINE_list("leads", None, "Lead order of a Keras file; default I,II,III,aVR,aVL,aVF,V1,...,V6.")
 _UNITS = flags.DEFINE_float("units_per_millivolt", None, "Unit of a Keras file; default 2, as CODE.", lower_bound=1e-6)
-
-_VERIFY = flags.DEFINE_enum("verify", "warn", verify.POLICIES, "When lead order, unit or rate contradict physics.")
+_CHECKS = flags.DEFINE_enum("checks", "refuse", verify.POLICIES, "When lead order, unit or rate contradict physics.")
 _FILE_LEADS = flags.DEFINE_list("file_leads", [], "Leads of NumPy and CSV files that have no sidecar, in their order.")
 _FILE_RATE = flags.DEFINE_float(
     "file_rate", None, "Sampling rate in Hz of NumPy and CSV files that have no sidecar.", lower_bound=0.0
@@ -68,7 +67,7 @@ def main(argv: Sequence[str]) -> int:
     sources = list({source.name: source for source in sources}.values())  # a record's .hea and .dat are one
     console.print(f"Predicting {', '.join(model.label_names)} for {len(sources)} recording(s)")
 
-    predictions = predictor.predict(model, sources, batch_size=_BATCH_SIZE.value, checks=_VERIFY.value)
+    predictions = predictor.predict(model, sources, batch_size=_BATCH_SIZE.value, checks=_CHECKS.value)
     positives = dict.fromkeys(model.thresholds, 0)
     written = seen = 0
     partial = f"{_OUTPUT.value}.partial"

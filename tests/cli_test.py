@@ -10,6 +10,7 @@ import shutil
 import subprocess
 import sys
 import venv
+import zipfile
 from pathlib import Path
 
 import h5py
@@ -418,6 +419,7 @@ def test_a_wheel_runs_in_another_environment_outside_the_checkout(tmp_path):
     venv.create(environment, with_pip=True)
     python = str(environment / "bin" / "python")
     (wheel,) = (tmp_path / "dist").glob("*.whl")
+    assert "ecg_jax/reporting/quality_report.html" in zipfile.ZipFile(wheel).namelist()
     subprocess.run([python, "-m", "pip", "install", "--no-deps", "-q", wheel], check=True, capture_output=True)
     site = subprocess.run(
         [python, "-c", "import sysconfig; print(sysconfig.get_path('purelib'))"], capture_output=True, text=True

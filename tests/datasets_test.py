@@ -488,6 +488,17 @@ def test_a_record_that_stands_twice_is_refused(folder):
         create("folder", folder, "AF")
 
 
+def test_a_folder_without_a_table_holds_recordings_without_labels(folder):
+    os.unlink(folder / "labels.csv")
+    dataset = datasets.open_source("folder", source=str(folder), labels="all", seed=0, options={})
+    assert dataset.label_names == ()
+    assert dataset.labels.shape == (len(dataset.ids), 0)
+    assert all(not os.path.isabs(name) for name in dataset.ids)
+    assert dataset.read(1).signal.any()
+    with pytest.raises(InputError, match="no CSV that says which recording has AF"):
+        create("folder", folder, labels="AF")
+
+
 def test_a_folder_with_two_tables_must_be_told_which(folder):
     write_csv(folder / "more.csv", "path,AF\nrecords/r0,1")
     with pytest.raises(InputError, match="2 CSV files"):

@@ -3,6 +3,7 @@
 import json
 import os
 import re
+import shutil
 import subprocess
 import sys
 from pathlib import Path
@@ -123,13 +124,19 @@ def test_each_folds_scores_stand_beside_their_mean_and_deviation(continued):
 
 
 @pytest.mark.slow
-def test_one_fold_alone_is_that_fold(continued, clinic, tmp_path):
+def test_one_fold_alone_is_that_fold_and_folds_from_several_jobs_are_pooled(continued, clinic, tmp_path):
     flags = [*TINY, f"--config.data.source={clinic}", "--config.split.fold=2", f"--workdir={tmp_path}"]
     done = call("main", *flags)
     assert done.returncode == 0, done.stderr
     assert [path.name for path in tmp_path.iterdir()] == ["fold2"]
     for name in ("predictions.csv", "thresholds.json", "split.json", "evaluation/scores.csv", "config.json"):
         assert (tmp_path / "fold2" / name).read_bytes() == (continued / "fold2" / name).read_bytes()
+    for other in ("fold1", "fold3"):  # as if other jobs had made them
+        shutil.copytree(continued / other, tmp_path / other)
+    done = call("main", *(flag for flag in flags if "split.fold=" not in flag))
+    assert done.stdout.count("Finished before") == FOLDS
+    for name in ("predictions.csv", "evaluation/scores.csv", "evaluation/folds.csv", "result.json", "split.json"):
+        assert (tmp_path / name).read_bytes() == (continued / name).read_bytes()
 
 
 @pytest.mark.slow

@@ -227,7 +227,7 @@ def test_slow_fast_broad_and_irregular_beats_do_not_question_it(diagnoses, seed)
 def test_policies():
     wrong = record(arrange(simulate(), WRONG_ORDERS["chest leads first"]), notes=("kept",))
     with pytest.raises(
-        InputError, match=r"^rec7: leads .* contradict .* fits .*; correct the file, or .*repair"
+        InputError, match=r"^rec7: leads .* contradict .* fits .*; correct the file; --checks=repair mends it"
     ) as error:
         verify.enforce(wrong, "refuse")
     assert "\n" not in str(error.value)

@@ -1,75 +1,16 @@
 """A prepared store in numbers: what its quality report says. Reads index columns, no signals."""
 
-import csv
-import dataclasses
-import os
-import re
-import shlex
-from collections import Counter
-from collections.abc import Iterable, Mapping
 from typing import Any
 
 import numpy as np
 import pandas as pd
 
-from ecg_jax.contract import InputContract
 from ecg_jax.data import quality
 from ecg_jax.data.amplitude import estimate_scale
-from ecg_jax.data.conversion import EXCLUDED, NO_SIGNAL, REFUSED, UNREADABLE
 from ecg_jax.data.datasets.dataset import SPLITS
-from ecg_jax.data.store import PROBLEMS, Store
+from ecg_jax.data.store import Store
 
 ALL = "all"
-_VARYING = re.compile(r"\S*/\S*|\b\w*\d{3}\w*\b|(?<![A-Za-z])-?\d[\d.]*%?")  # paths, names and numbers in messages
-_UNSAFE = re.compile(r"[^\w…/.,:=@%+-]")  # in a shell
-
-
-@dataclasses.dataclass(frozen=True)
-class Origin:
-    """Where a store comes from; folders are named by their last part, as a report may be passed on.
-
-    Attributes:
-        dataset: Name of the data set.
-        source: What it was opened from.
-        command: That prepares such a store.
-    """
-
-    dataset: str
-    source: str
-    command: str
-
-
-def describe_origin(store: Store) -> Origin:
-    """Names the data set, its source and the command."""
-    origin, settings = store.manifest["origin"], store.manifest["settings"]
-    dataset, source = str(origin.get("dataset", "")), _shorten_paths(store, str(origin.get("source", "")))
-    default = InputContract()
-    contract = InputContract.from_dict(settings["contract"])
-    changed = {
-        key: value for key, value in settings["contract"].items() if getattr(contract, key) != getattr(default, key)
-    }
-    flags = {"dataset": dataset, "source": source, "output": f"…/{os.path.basename(os.path.abspath(store.folder))}"}
-    flags |= {"checks": settings["checks"], "exclude": ",".join(settings["exclude"])}
-    flags |= {f"config.contract.{key}": _format(value) for key, value in changed.items()}
-    for name, options in sorted(origin.get("options", {}).items()):
-        flags |= {f"config.data.{name}.{key}": _shorten(_format(value)) for key, value in sorted(options.items())}
-    given = [
-        f"--{key}={shlex.quote(value) if _UNSAFE.search(value) else value}" for key, value in flags.items() if value
-    ]
-    return Origin(dataset, source, " ".join(["python -m ecg_jax.prepare", *given]))
-
-
-def describe_contract(store: Store) -> dict[str, str]:
-    """The contract that a store was written for, in words."""
-    contract = store.manifest["contract"]
-    filters = {"highpass": "High-pass filter", "lowpass": "Low-pass filter", "notch": "Notch filter"}
-    return {
-        "Leads": ", ".join(store.leads),
-        "Sampling rate": f"{store.sampling_rate:g} Hz",
-        **{title: f"{contract[name]:g} Hz" if contract[name] else "none" for name, title in filters.items()},
-        "Stored as": "int16, " + ("1/1000 standard deviation" if store.normalized else "1 microvolt") + " per step",
-        "Length": "each recording's own",
-    }
 
 
 def count_cohort(store: Store) -> pd.DataFrame:
@@ -150,40 +91,6 @@ def describe_scale(store: Store) -> str:
     return f"{estimate.message}. This does not agree with millivolts: the unit that the files state is doubtful"
 
 
-def read_problems(store: Store) -> pd.DataFrame:
-    """What was left out: `recording`, `reason`, `detail`."""
-    with open(os.path.join(store.folder, PROBLEMS), encoding="utf-8", newline="") as file:
-        table = pd.DataFrame(csv.DictReader(file), columns=["recording", "reason", "detail"])
-    return table.assign(detail=[_shorten_paths(store, detail) for detail in table.detail])
-
-
-def count_reasons(problems: pd.DataFrame) -> dict[str, pd.DataFrame]:
-    """By reason, what `count_messages` counts of `read_problems`."""
-    found = {
-        reason: problems.detail[problems.reason == reason] for reason in (UNREADABLE, REFUSED, NO_SIGNAL, EXCLUDED)
-    }
-    return {reason: count_messages(details) for reason, details in found.items() if len(details)}
-
-
-def count_notes(store: Store) -> pd.DataFrame:
-    """Counts what readers assumed and checks found or mended; see `count_messages`."""
-    notes = np.asarray(store.column("notes"))
-    return count_messages(line for note in notes[notes != ""].tolist() for line in note.split("\n"))
-
-
-def count_messages(messages: Iterable[str]) -> pd.DataFrame:
-    """Counts messages of one kind, which differ in numbers, paths and names with numbers only.
-
-    Returns:
-        `message` (the first of its kind) and `recordings`; the most frequent first.
-    """
-    kinds: dict[str, list[Any]] = {}
-    for message, count in Counter(messages).items():
-        kinds.setdefault(_VARYING.sub("#", message), [message, 0])[1] += count
-    table = pd.DataFrame(list(kinds.values()), columns=["message", "recordings"])
-    return table.sort_values("recordings", ascending=False, kind="stable", ignore_index=True)
-
-
 def find_repeats(store: Store) -> pd.DataFrame:
     """Lists the groups of recordings whose content is the same.
 
@@ -231,7 +138,7 @@ def _code(store: Store, name: str) -> np.ndarray:
     if not store.has_column(name):
         return np.full(len(store), -1)
     column = np.asarray(store.column(name)).astype(object)
-    return pd.factorize(np.where(column == "", None, column))[0]
+    return np.where(column == "", -1, pd.factorize(column)[0])
 
 
 def _count_patients(patients: np.ndarray, rows: np.ndarray) -> dict[str, float]:
@@ -253,22 +160,3 @@ def _count_sexes(sex: np.ndarray | None, rows: np.ndarray) -> dict[str, float]:
 def _quartiles(values: np.ndarray) -> dict[int, float]:
     known = values[np.isfinite(values)]
     return dict(zip((25, 50, 75), np.percentile(known, (25, 50, 75)) if known.size else [np.nan] * 3, strict=True))
-
-
-def _shorten_paths(store: Store, text: str) -> str:
-    """Leaves of the source's paths their last part."""
-    source = str(store.manifest["origin"].get("source", ""))
-    paths = [part.partition(":")[2] or part for part in source.split(",")] if ":" in source else [source]
-    for path in sorted((path.strip() for path in paths), key=len, reverse=True):
-        text = text.replace(path, _shorten(path)) if os.path.basename(path.rstrip("/")) else text
-    return text
-
-
-def _shorten(path: str) -> str:
-    return f"…/{os.path.basename(path.rstrip('/'))}" if os.path.isabs(path) else path
-
-
-def _format(value: Any) -> str:
-    if isinstance(value, list | tuple):
-        return ",".join(map(str, value))
-    return f"{value:g}" if isinstance(value, float) else str(value)

@@ -94,8 +94,8 @@ def enforce(recording: Recording, policy: str) -> tuple[Recording, tuple[Finding
 
 
 def _remedy(finding: Finding) -> str:
-    mended = "repair mends it" if finding.is_repairable else "no single repair fits"
-    return f"correct the file, or choose another policy than refuse ({mended}, warn reads it as it is)"
+    mended = "--checks=repair mends it" if finding.is_repairable else "no single repair fits"
+    return f"correct the file; {mended}, --checks=warn reads it as it is (in training, --config.data.checks)"
 
 
 def _check_leads(recording: Recording) -> Finding | None:

@@ -33,7 +33,7 @@ class Prediction:
 
 
 def predict(
-    model: Model, sources: Sequence[Source], *, batch_size: int = 32, threads: int = 4, checks: str = "warn"
+    model: Model, sources: Sequence[Source], *, batch_size: int = 32, threads: int = 4, checks: str = "refuse"
 ) -> Iterator[Prediction]:
     """Predicts recordings in order; one that cannot be read yields its error.
 

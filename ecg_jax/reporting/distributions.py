@@ -12,7 +12,7 @@ from ecg_jax.reporting import figures  # first: it chooses matplotlib's backend
 import matplotlib.pyplot as plt  # isort: skip
 
 _FEW = 8  # different values that are drawn as one bar each
-_TAIL = 1.0  # per cent at either end that may be left out of a histogram with long tails
+_TAIL = 1.0  # per cent at either end; values far beyond them are left out of a histogram
 _STYLE: dict[Any, Any] = {
     "font.size": 8,
     "font.family": "sans-serif",
@@ -72,11 +72,10 @@ def _draw_bars(axes: Any, known: np.ndarray, different: np.ndarray) -> int:
 
 
 def _draw_bins(axes: Any, known: np.ndarray, quantiles: tuple[float, ...]) -> int:
-    """Equal bins over all, or over the middle where tails are long; returns how many are outside."""
+    """Equal bins, over all but the ends of long tails; returns how many values lie there."""
     low, high = np.percentile(known, (_TAIL, 100 - _TAIL))
-    spread = max(high - low, 1e-9)
-    low = quantiles[0] if low - quantiles[0] < spread / 2 else low
-    high = quantiles[-1] if quantiles[-1] - high < spread / 2 else high
+    margin = max(high - low, 1e-9) / 2
+    low, high = max(low - margin, quantiles[0]), min(high + margin, quantiles[-1])
     counts, edges = np.histogram(known, bins=40, range=(low, high))
     axes.stairs(counts, edges, fill=True, color=figures.BLUE)
     axes.axvline(quantiles[3], color=figures.ORANGE, lw=1.2)

@@ -1,7 +1,9 @@
-"""Your own recordings: a CSV with a `path` column and one column per label."""
+"""Your own recordings: a CSV with a `path` column and one column per label, or a folder of files and no table."""
 
 import glob
 import os
+
+import numpy as np
 
 from ecg_jax import labels as label_lib
 from ecg_jax.data import readers
@@ -16,8 +18,11 @@ def create(*, source: str, labels: tuple[str, ...], seed: int) -> Dataset:
     Columns: `path` (relative to the CSV; a WFDB record with or without a suffix), the labels
     (1, 0 or empty for unknown), and if you have them `id` and those of `parse_known_columns`.
 
+    A folder without a CSV holds recordings of which nothing is said: it can be prepared, not
+    trained on.
+
     Args:
-        source: The CSV, or a folder with exactly one.
+        source: The CSV, or a folder with one, or with ECG files alone, searched to its depths.
         labels: Label columns.
         seed: Unused: nothing is drawn.
 
@@ -26,6 +31,8 @@ def create(*, source: str, labels: tuple[str, ...], seed: int) -> Dataset:
     """
     del seed
     csv = _find_csv(source)
+    if not csv:
+        return _list_files(source, labels)
     table = read_table(csv, ("path",))
     base = os.path.dirname(os.path.abspath(csv))
     names = parse_text(table["path"], csv)
@@ -46,6 +53,22 @@ def create(*, source: str, labels: tuple[str, ...], seed: int) -> Dataset:
     )
 
 
+def _list_files(folder: str, labels: tuple[str, ...]) -> Dataset:
+    if labels != label_lib.ALL:
+        raise InputError(
+            f"{folder}: no CSV that says which recording has {', '.join(labels)}; write one with the columns path, "
+            f"{', '.join(labels)}"
+        )
+    found = readers.find(folder)
+    return Dataset(
+        name="folder",
+        ids=np.array([os.path.relpath(source.name, folder) for source in found]),
+        columns={},
+        read=lambda i: found[i].read(),
+        notes=("no CSV in the folder: nothing is known of the recordings but their signals",),
+    )
+
+
 def _is_there(path: str) -> bool:
     headers = (path + ".hea", os.path.splitext(path)[0] + ".hea")
     return os.path.isfile(path) or any(os.path.isfile(header) for header in headers)
@@ -55,6 +78,8 @@ def _find_csv(source: str) -> str:
     if os.path.isfile(source):
         return source
     found = glob.glob(os.path.join(source, "*.csv")) if source else []
+    if not found and os.path.isdir(source):
+        return ""
     if len(found) != 1:
         raise InputError(
             f"data set folder: {len(found)} CSV files in {source!r}; pass the one with --config.data.source=FILE.csv"

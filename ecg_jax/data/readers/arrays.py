@@ -11,7 +11,6 @@ that is not the comma, decimals may be. NumPy pickles are not read: they run cod
 """
 
 import dataclasses
-import io
 import json
 import os
 import tokenize
@@ -52,7 +51,11 @@ def matches(path: str, head: bytes) -> bool:
     if not path.lower().endswith((".csv", ".tsv")) or b"\0" in head:
         return False
     lines = [line for line in head.decode("utf-8-sig", "replace").splitlines() if line.strip()]
-    return has_sidecar(path) or (len(lines) > 1 and _is_numeric(_split(lines[1], _delimiter(lines[1]))))
+    if has_sidecar(path) or not lines:
+        return has_sidecar(path)
+    row = lines[min(1, len(lines) - 1)]  # the second, as the first may hold names
+    cells = _split(row, _delimiter(row))
+    return _is_numeric(cells if len(lines) > 2 else cells[:-1] or cells)  # the head may end within a number
 
 
 def has_sidecar(path: str) -> bool:
@@ -144,34 +147,38 @@ def _read_numpy(path: str) -> np.ndarray:
 
 def _read_csv(path: str) -> tuple[np.ndarray, tuple[str, ...], tuple[str, ...]]:
     """Returns values, the leads that a first row names, and notes."""
-    import pandas as pd
-
     try:
-        with open(path, encoding="utf-8-sig", newline=None) as file:
-            lines = [line for line in file.read().split("\n") if line.strip()]
+        with open(path, encoding="utf-8-sig") as file:
+            lines = [(number, line.rstrip("\n")) for number, line in enumerate(file, 1) if line.strip()]
     except (OSError, ValueError) as error:
         raise InputError(f"{path}: not a readable CSV ({' '.join(str(error).split())})") from error
-    if not lines or any("\0" in line for line in lines[:2]):
+    if not lines:
         raise InputError(f"{path}: not a CSV of numbers; expected one row per sample")
-    delimiter = _delimiter(lines[-1])
-    first = _split(lines[0], delimiter)
+    delimiter = _delimiter(lines[-1][1])
+    first = _split(lines[0][1], delimiter)
     header = () if _is_numeric(first) else tuple(first)
-    text = "\n".join(lines[bool(header) :])
-    comma = delimiter != "," and "," in text
-    if comma and "." in text:
-        raise InputError(f"{path}: has both decimal commas and points; write numbers with one of them")
-    try:
-        if len(lines) * len(first) > len(text) + len(lines[0]) + 1:  # short rows would be filled up
-            raise ValueError(f"rows have not all the {len(first)} columns of the first")
-        table = pd.read_csv(io.StringIO(text), sep=delimiter, header=None, decimal="," if comma else ".")
-        values = table.to_numpy(np.float64)
-    except (ValueError, TypeError, OverflowError, MemoryError, pd.errors.ParserError) as error:
-        raise InputError(f"{path}: not a CSV of numbers ({' '.join(str(error).split())[:200]})") from error
-    if header and len(header) != values.shape[1]:
-        raise InputError(f"{path}: {len(header)} names in the first row above {values.shape[1]} columns")
+    values = _parse_numbers(path, lines[bool(header) :], delimiter, len(first))
     if header and header[0].lower() in _TIME_COLUMNS:
         return values[:, 1:], header[1:], (f"column {header[0] or '1'!r} is time, not a lead",)
     return values, header, ()
+
+
+def _parse_numbers(path: str, lines: list[tuple[int, str]], delimiter: str, columns: int) -> np.ndarray:
+    """Rows of text as `[rows, columns]` float64; an empty cell is NaN."""
+    for number, line in lines:  # before anything of that size is allocated
+        if line.count(delimiter) + 1 != columns:
+            raise InputError(f"{path}: line {number} has {line.count(delimiter) + 1} columns, the first {columns}")
+    has_commas = delimiter != "," and any("," in line for _, line in lines)
+    if has_commas and any("." in line for _, line in lines):
+        raise InputError(f"{path}: has both decimal commas and points; write numbers with one of them")
+    values = np.empty((len(lines), columns))
+    for row, (number, line) in zip(values, lines, strict=True):
+        cells = _split(line.replace(",", ".") if has_commas else line, delimiter)
+        try:
+            row[:] = [float(cell) if cell else np.nan for cell in cells]
+        except ValueError as error:
+            raise InputError(f"{path}: line {number} is not all numbers ({str(error)[:80]})") from error
+    return values
 
 
 def _delimiter(line: str) -> str:

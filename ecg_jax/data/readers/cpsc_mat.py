@@ -2,16 +2,16 @@
 
 Leads I, II, III, aVR, aVL, aVF, V1-V6. Source: Liu et al., J. Med. Imaging Health Inform. 8
 (2018) 1368, http://2018.icbeb.org/Challenge.html. The file names neither leads nor rate nor
-unit. SciPy trusts the sizes that a file announces, so they are checked before it sees them;
-layout: MathWorks, "MAT-File Format", chapter 1.
+unit. The struct is parsed here, not by SciPy, which trusts the sizes that a file announces:
+damaged files make it allocate without bound or end the process. Layout: MathWorks,
+"MAT-File Format", chapter 1.
 """
 
-import io
 import math
 import os
 import struct
 import zlib
-from collections.abc import Iterator
+from typing import NamedTuple
 
 import numpy as np
 
@@ -23,8 +23,19 @@ _SIGNATURE = b"MATLAB 5.0 MAT-file"
 _HEADER_BYTES, _TAG_BYTES = 128, 8
 _MATRIX, _COMPRESSED = 14, 15
 _LARGEST = 1 << 28  # bytes, unpacked: 12 leads for over an hour
-_DEEPEST = 4  # matrices within matrices; the struct needs two
+_STRUCT = 2
+_CLASSES = {6: np.float64, 7: np.float32}
+_STORED = {1: "i1", 2: "u1", 3: "<i2", 4: "<u2", 5: "<i4", 6: "<u4", 7: "<f4", 9: "<f8", 12: "<i8", 13: "<u8"}
 _DAMAGE = (OSError, ValueError, TypeError, KeyError, IndexError, ArithmeticError, MemoryError, struct.error, zlib.error)
+
+
+class _Matrix(NamedTuple):
+    """Class, dimensions, name, and what follows them: type and payload of each element."""
+
+    kind: int
+    shape: tuple[int, ...]
+    name: bytes
+    parts: list[tuple[int, memoryview]]
 
 
 def matches(path: str, head: bytes) -> bool:
@@ -47,16 +58,11 @@ def read(path: str, id: str | None = None) -> Recording:
     Raises:
         InputError: when the file is missing, damaged or of another layout.
     """
-    from scipy.io import loadmat
-    from scipy.io.matlab import MatReadError
-
     path = os.fspath(path)
     try:
         with open(path, "rb") as file:
-            content = _unpack(file.read())
-        found = loadmat(io.BytesIO(content), variable_names=["ECG"], struct_as_record=True)
-        data = np.asarray(found["ECG"]["data"][0, 0])
-    except (*_DAMAGE, MatReadError) as error:
+            data = _find_data(file.read())
+    except _DAMAGE as error:
         reason = " ".join(f"{type(error).__name__}: {error}".split())
         raise InputError(f"{path}: no readable struct ECG with a field data ({reason})") from error
     if data.ndim != 2 or data.shape[0] != len(LEADS) or data.dtype.kind != "f":
@@ -64,51 +70,63 @@ def read(path: str, id: str | None = None) -> Recording:
     return create_recording(data.T, leads=LEADS, sampling_rate=SAMPLING_RATE, id=id or os.path.basename(path))
 
 
-def _unpack(content: bytes) -> bytes:
-    """The same file without compression, every announced size checked."""
+def _find_data(content: bytes) -> np.ndarray:
+    """The field `data` of the struct `ECG`."""
     if content[126:128] != b"IM":
         raise ValueError("not a little-endian MATLAB 5 file")
-    parts = [content[:_HEADER_BYTES]]
     for kind, payload in _elements(memoryview(content)[_HEADER_BYTES:]):
-        if kind == _COMPRESSED:
-            stream = zlib.decompressobj()
-            unpacked = stream.decompress(payload, _LARGEST + 1)
-            if not stream.eof:
-                raise ValueError(f"its end is missing, or it unpacks to more than {_LARGEST} bytes")
-        else:
-            unpacked = struct.pack("<II", kind, len(payload)) + payload
-        for inner, matrix in _elements(memoryview(unpacked)):
-            if inner == _MATRIX:
-                _check_matrix(matrix, 1)
-        parts.append(unpacked)
-    return b"".join(parts)
+        unpacked = _unpack(payload) if kind == _COMPRESSED else [(kind, payload)]
+        for inner, matrix in unpacked:
+            if inner == _MATRIX and (found := _parse_matrix(matrix)).name == b"ECG":
+                return _parse_array(_find_field(found, b"data"))
+    raise ValueError("no variable ECG")
 
 
-def _elements(view: memoryview) -> Iterator[tuple[int, memoryview]]:
+def _unpack(payload: memoryview) -> list[tuple[int, memoryview]]:
+    stream = zlib.decompressobj()
+    unpacked = stream.decompress(payload, _LARGEST + 1)
+    if not stream.eof:
+        raise ValueError(f"its end is missing, or it unpacks to more than {_LARGEST} bytes")
+    return _elements(memoryview(unpacked))
+
+
+def _elements(view: memoryview) -> list[tuple[int, memoryview]]:
     """Type and payload of each element: tag of 8 bytes, payload padded to 8; or both in 8 bytes, if small."""
-    place = 0
+    place, found = 0, []
     while place < len(view):
         kind, size = struct.unpack_from("<II", view, place)
-        start, end = place + _TAG_BYTES, place + _TAG_BYTES + size
+        start, padded = place + _TAG_BYTES, -(-size // 8) * 8
         if kind >> 16:
-            kind, size = kind & 0xFFFF, kind >> 16
-            start, end = place + 4, place + 4 + size
-            if size > 4:
-                raise ValueError(f"a small element of {size} bytes")
-        if end > len(view):
+            kind, size, start, padded = kind & 0xFFFF, kind >> 16, place + 4, 0
+        if start + size > len(view) or (padded == 0 and size > 4):
             raise ValueError(f"an element announces {size} bytes, {len(view) - start} are left")
-        yield kind, view[start:end]
-        place = end if kind == _COMPRESSED else place + _TAG_BYTES + (0 if start == place + 4 else -(-size // 8) * 8)
+        found.append((kind, view[start : start + size]))
+        place += _TAG_BYTES + (size if kind == _COMPRESSED else padded)
+    return found
 
 
-def _check_matrix(matrix: memoryview, depth: int) -> None:
-    """A matrix has at least a byte for each of its items, and so have the matrices in it."""
-    elements = list(_elements(matrix))
-    if len(elements) < 3 or depth > _DEEPEST:
-        raise ValueError("a matrix without flags, dimensions and name" if elements else "an empty matrix")
-    dimensions = struct.unpack(f"<{len(elements[1][1]) // 4}i", elements[1][1])
-    if min(dimensions, default=-1) < 0 or math.prod(dimensions) > len(matrix):
-        raise ValueError(f"a matrix announces dimensions {dimensions} in {len(matrix)} bytes")
-    for kind, inner in elements[3:]:
-        if kind == _MATRIX and len(inner):
-            _check_matrix(inner, depth + 1)
+def _parse_matrix(matrix: memoryview) -> _Matrix:
+    (_, flags), (_, dimensions), (_, name), *parts = _elements(matrix)
+    shape = struct.unpack(f"<{len(dimensions) // 4}i", dimensions)
+    return _Matrix(flags[0], shape, bytes(name), parts)
+
+
+def _find_field(matrix: _Matrix, name: bytes) -> _Matrix:
+    (_, length), (_, names), *fields = matrix.parts
+    (width,) = struct.unpack("<i", length)
+    if matrix.kind != _STRUCT or math.prod(matrix.shape) != 1 or width <= 0:
+        raise ValueError(f"ECG is of class {matrix.kind} and shape {matrix.shape}, not one struct")
+    found = [bytes(names[i : i + width]).rstrip(b"\0") for i in range(0, len(names), width)]
+    kind, field = fields[found.index(name)]
+    if kind != _MATRIX:
+        raise ValueError(f"its field {name.decode()} is no matrix")
+    return _parse_matrix(field)
+
+
+def _parse_array(matrix: _Matrix) -> np.ndarray:
+    """MATLAB stores whole numbers as integers, of whatever class they are."""
+    if min(matrix.shape) < 0:
+        raise ValueError(f"its dimensions are {matrix.shape}")
+    kind, values = matrix.parts[0]
+    array = np.frombuffer(values, _STORED[kind]).reshape(matrix.shape, order="F")
+    return array.astype(_CLASSES.get(matrix.kind, array.dtype))

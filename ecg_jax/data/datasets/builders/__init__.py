@@ -56,8 +56,6 @@ def build(builder: EcgBuilder, source: str, beam_arguments: Sequence[str] = ()) 
     if not os.path.isdir(source):
         raise InputError(f"data set {builder.name}: source {source!r} is not a folder; pass --source=DIR")
     options = beam.create_options(beam_arguments) if beam_arguments else None
-    config = tfds.download.DownloadConfig(
-        manual_dir=os.path.abspath(source), beam_options=options, try_download_gcs=False
-    )
+    config = tfds.download.DownloadConfig(manual_dir=os.path.abspath(source), beam_options=options)
     with contextlib.redirect_stdout(io.StringIO()):  # it announces a download of unknown size
         builder.download_and_prepare(download_config=config)
