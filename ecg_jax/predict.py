@@ -23,7 +23,8 @@ from absl import flags
 from rich.progress import track
 
 from ecg_jax import cli
-from ecg_jax.data import manifest, readers, verify
+from ecg_jax.data import readers, verify
+from ecg_jax.data.splits import manifest
 from ecg_jax.errors import InputError
 
 _MODEL = flags.DEFINE_string("model", None, "A run folder, or a Keras file of the reference network.", required=True)

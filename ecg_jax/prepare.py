@@ -62,7 +62,8 @@ def main(argv: Sequence[str]) -> int:
 def _describe(folder: str) -> tuple[dict[str, Any], Any]:
     """How the data set is opened and how its recordings are stored: as the flags say, or as the store remembers."""
     from ecg_jax.contract import InputContract
-    from ecg_jax.data import conversion, store
+    from ecg_jax.data import store
+    from ecg_jax.data.store import conversion
 
     if _VERIFY.value or (_DATASET.value is None and _SOURCE.value is None and store.is_store(folder)):
         manifest = store.read_manifest(folder)
@@ -84,7 +85,8 @@ def _describe(folder: str) -> tuple[dict[str, Any], Any]:
 
 def _prepare(folder: str, origin: dict[str, Any], settings: Any, console: Console) -> int:
     from ecg_jax import labels
-    from ecg_jax.data import conversion, datasets, store
+    from ecg_jax.data import datasets, store
+    from ecg_jax.data.store import conversion
 
     kept = settings.to_dict()["contract"]
     console.print(f"Data: {origin['dataset']}{' in ' + origin['source'] if origin['source'] else ''}")
@@ -115,8 +117,7 @@ def _report(folder: str) -> str:
     """Writes the store's quality report; returns its path."""
     import datetime
 
-    from ecg_jax.data import excerpts, messages, provenance, summary
-    from ecg_jax.data.store import Store
+    from ecg_jax.data.store import Store, excerpts, messages, provenance, summary
     from ecg_jax.reporting import quality_report
 
     kept = Store(folder)
@@ -158,7 +159,7 @@ def _draw(excerpt: Any) -> Any:
 
 def _mend(folder: str, console: Console) -> bool:
     """Looks for damaged shards and removes them; whether there was any."""
-    from ecg_jax.data import conversion
+    from ecg_jax.data.store import conversion
 
     with _progress(console, "verifying shards") as progress:
         damage = conversion.verify_store(folder, progress)

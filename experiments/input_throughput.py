@@ -36,9 +36,11 @@ BATCH, ROUNDS, STEPS = 256, 5, 40
 def write_stores(folder: Path, sizes: list[int]) -> Path:
     """Writes the reference's HDF5 file and one store per size; those that are there are kept."""
     import h5py
+
     from ecg_jax.contract import InputContract
-    from ecg_jax.data import conversion, datasets, store
+    from ecg_jax.data import datasets, store
     from ecg_jax.data.preprocess import create_input
+    from ecg_jax.data.store import conversion
 
     contract = InputContract()
     base = folder / f"store-{sizes[0]}"
@@ -70,6 +72,7 @@ def repeat_store(base: Path, target: Path, size: int) -> None:
     import numpy as np
 
     from ecg_jax.data import store
+    from ecg_jax.data.store.store import write_manifest
 
     small = store.Store(str(base))
     manifest = dict(small.manifest)
@@ -79,15 +82,14 @@ def repeat_store(base: Path, target: Path, size: int) -> None:
     for copy in range(copies):
         for shard in manifest["shards"]:
             name = f"{copy:04d}-{shard['name']}"
-            shutil.copyfile(
-                base / store.SHARDS / f"{shard['name']}.bin", target / store.SHARDS / f"{name}.bin"
-            )
+            shutil.copyfile(base / store.SHARDS / f"{shard['name']}.bin", target / store.SHARDS / f"{name}.bin")
             shards.append(shard | {"name": name})
     columns = {name: np.concatenate([small.column(name)] * copies)[:size] for name in manifest["columns"]}
+    columns["notes"] = small.column("notes")
     columns["ids"] = np.array([f"copy-{i:07d}" for i in range(size)])
     offset = np.repeat(np.arange(copies, dtype=np.int32) * number, len(small))[:size]
     columns["shard"] = columns["shard"] + offset
-    store.write_manifest(str(target), manifest | {"recordings": size, "shards": shards}, columns)
+    write_manifest(str(target), manifest | {"recordings": size, "shards": shards}, columns)
 
 
 def read_memory() -> float:
@@ -143,7 +145,11 @@ def measure_rates(store: str, hdf5: str) -> dict[str, float]:
         batch = next(batches)
         jax.block_until_ready(convert({key: batch[key] for key in ("signal", "label", "mask")}))
 
-    ways = {"int16 batches": lambda: next(batches), "converted on the device": read_and_convert, "reference": read_slice}
+    ways: dict[str, Callable[[], object]] = {
+        "int16 batches": lambda: next(batches),
+        "converted on the device": read_and_convert,
+        "reference": read_slice,
+    }
     rates: dict[str, list[float]] = {name: [] for name in ways}
     for name in ways:
         time_steps(ways[name], slices * 2)  # warms caches, compiles
@@ -195,7 +201,7 @@ def measure_prepare(folder: Path, recordings: int) -> list[dict[str, Any]]:
             time.sleep(0.2)
         seconds = time.perf_counter() - began
         line = next(line for line in process.stdout or "" if line.startswith("Added"))
-        results.append({"workers": workers, "seconds in all": seconds, "highest RssAnon, MB": highest, "said": line.strip()})
+        results.append({"workers": workers, "seconds": seconds, "highest RssAnon, MB": highest, "said": line.strip()})
     return results
 
 
@@ -226,7 +232,8 @@ def write_records(folder: Path, count: int) -> None:
     rng = np.random.default_rng(0)
     names = [f"{i:05d}" for i in range(count)]
     for name in names:
-        signal = scipy.signal.resample_poly(dipole.simulate(rng, dipole.draw_diagnoses(rng), dipole.Conditions()), 5, 4, axis=0)[:5000]
+        ecg = dipole.simulate(rng, dipole.draw_diagnoses(rng), dipole.Conditions())
+        signal = scipy.signal.resample_poly(ecg, 5, 4, axis=0)[:5000]
         wfdb.wrsamp(
             name, 500, ["mV"] * 12, list(LEADS), d_signal=np.rint(signal * 1000).astype(np.int16),
             fmt=["16"] * 12, adc_gain=[1000.0] * 12, baseline=[0] * 12, write_dir=str(folder),
@@ -281,7 +288,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--folder", type=Path)
     parser.add_argument("--recordings", default="2000,20000,100000")
-    parser.add_argument("--prepared", type=int, default=2000, help="WFDB records that `prepare` is timed on; 0 for none")
+    parser.add_argument("--prepared", type=int, default=2000, help="WFDB records `prepare` is timed on; 0 for none")
     parser.add_argument("--json", type=Path)
     arguments = parser.parse_args()
     sizes = [int(size) for size in arguments.recordings.split(",")]
@@ -293,9 +300,7 @@ def main() -> None:
         small = str(folder / f"store-{sizes[0]}")
         results["ECG/s"] = in_a_process(measure_rates, small, str(hdf5))
         results["device mode"] = in_a_process(measure_device, small)
-        results["memory"] = {
-            str(size): in_a_process(measure_memory, str(folder / f"store-{size}")) for size in sizes
-        }
+        results["memory"] = {str(size): in_a_process(measure_memory, str(folder / f"store-{size}")) for size in sizes}
         if arguments.prepared:
             results["prepare"] = measure_prepare(folder, arguments.prepared)
     finally:

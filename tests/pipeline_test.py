@@ -359,6 +359,6 @@ def test_processes_that_read_ahead_give_the_same_stream():
         first = [batch["row"] for batch in take(batches, 3)]
         again = TrainBatches(Examples(dataset, CONTRACT), batch_size=4, seed=0, **options)
         again.set_state(batches.get_state())
-        return first + [next(again)["row"]]
+        return [*first, next(again)["row"]]
 
     np.testing.assert_array_equal(rows(workers=2), rows())

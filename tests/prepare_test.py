@@ -70,7 +70,7 @@ def test_a_folder_becomes_a_store_and_what_was_left_out_is_said(prepared):
     dataset = open_store(folder)
     assert len(dataset.ids) == COUNT - 2
     assert set(dataset.label_names) >= {"AF", "abnormal"}
-    problems = list(csv.DictReader(open(folder / "problems.csv")))
+    problems = list(csv.DictReader((folder / "problems.csv").read_text().splitlines()))
     assert [(p["recording"], p["reason"]) for p in problems] == [("r02.hea", "unreadable"), ("r04.hea", "refused")]
     for line in (
         "left out, unreadable: 1",
@@ -131,7 +131,8 @@ def test_a_damaged_shard_is_found_by_verify_and_rebuilt(prepared):
 def test_a_bad_flag_is_one_line(tmp_path, flags, words):
     done = run("prepare", *flags, "--output=out", cwd=tmp_path)
     assert done.returncode == 1
-    assert done.stderr.startswith("error: ") and done.stderr.count("\n") == 1
+    assert done.stderr.startswith("error: ")
+    assert done.stderr.count("\n") == 1
     for word in words:
         assert word in done.stderr
     assert not (tmp_path / "out" / store.MANIFEST).exists()

@@ -16,9 +16,10 @@ import pytest
 
 from ecg_jax import prepare
 from ecg_jax.contract import InputContract
-from ecg_jax.data import conversion, excerpts, messages, quality
+from ecg_jax.data import quality
 from ecg_jax.data.datasets.dataset import Dataset
-from ecg_jax.data.store import Store, write_manifest
+from ecg_jax.data.store import Store, conversion, excerpts, messages
+from ecg_jax.data.store.store import write_manifest
 from ecg_jax.errors import InputError
 from ecg_jax.recording import LEADS, LIMB_LEADS, create_recording
 from ecg_jax.reporting import distributions, ecg_paper
@@ -335,7 +336,7 @@ def large(tmp_path_factory):
         "hashes": np.char.mod("%032x", number // 2 * (number < 2000) + number * (number >= 2000)),
         "flags": rng.integers(0, 1 << (len(quality.FLAGS) - 1), LARGE).astype(np.int32) * (number % 3 == 0)
         | np.where(number < 2000, quality.pack_flags(["duplicate"]), 0).astype(np.int32),
-        "notes": np.where(number % 5 == 0, np.char.add("gain assumed ", number.astype(str)), ""),
+        "notes": np.frombuffer(json.dumps({i: [f"gain assumed {i}"] for i in range(0, LARGE, 5)}).encode(), np.uint8),
         "split": np.array(["train", "validation", "test"])[number % 3],
         "patients": (number // 2).astype(str),
         "attribute_age": rng.uniform(18, 100, LARGE).astype(np.float32),

@@ -6,7 +6,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from ecg_jax.data import defects, quality, readers
+from ecg_jax.data import quality, readers
+from ecg_jax.data.measures import defects
 from ecg_jax.evaluation import heart_rate
 from ecg_jax.recording import LEADS, create_recording
 from ecg_jax.simulation import dipole

@@ -9,8 +9,9 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from ecg_jax.data import content, leaks, manifest, splits, stratify
+from ecg_jax.data import splits
 from ecg_jax.data.datasets.dataset import SPLITS, Dataset
+from ecg_jax.data.splits import content, leaks, manifest, stratify
 from ecg_jax.errors import InputError
 from ecg_jax.recording import LEADS, create_recording
 

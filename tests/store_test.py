@@ -15,12 +15,13 @@ from hypothesis import strategies as st
 from jax.sharding import Mesh, NamedSharding, PartitionSpec
 
 from ecg_jax.contract import InputContract
-from ecg_jax.data import conversion, datasets, decode, quality, store
+from ecg_jax.data import datasets, decode, quality, store
 from ecg_jax.data.datasets import simulated
 from ecg_jax.data.datasets.dataset import Dataset
 from ecg_jax.data.examples import Examples, StoredExamples
 from ecg_jax.data.pipeline import TrainBatches, create_eval_batches
 from ecg_jax.data.preprocess import create_input
+from ecg_jax.data.store import conversion
 from ecg_jax.errors import InputError
 from ecg_jax.recording import LEADS, create_recording
 

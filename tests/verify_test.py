@@ -6,7 +6,8 @@ import json
 import numpy as np
 import pytest
 
-from ecg_jax.data import amplitude, readers, verify
+from ecg_jax.data import readers, verify
+from ecg_jax.data.measures import amplitude
 from ecg_jax.errors import InputError
 from ecg_jax.recording import LEADS, create_recording
 from ecg_jax.simulation import dipole

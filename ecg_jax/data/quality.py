@@ -9,7 +9,7 @@ from collections.abc import Iterable, Mapping, Sequence
 
 import numpy as np
 
-from ecg_jax.data import amplitude, defects, lead_order
+from ecg_jax.data.measures import amplitude, defects, lead_order
 from ecg_jax.recording import LEADS, Recording
 
 FLAGS = {

@@ -13,7 +13,7 @@ import dataclasses
 
 import numpy as np
 
-from ecg_jax.data import amplitude, lead_order, timing
+from ecg_jax.data.measures import amplitude, lead_order, timing
 from ecg_jax.errors import InputError
 from ecg_jax.recording import LEADS, Recording
 

@@ -12,7 +12,7 @@ import numpy as np
 from ecg_jax import config as config_lib
 from ecg_jax import models
 from ecg_jax.contract import InputContract
-from ecg_jax.data import manifest
+from ecg_jax.data.splits import manifest
 from ecg_jax.errors import InputError
 from ecg_jax.labels import ABNORMAL, SIX
 from ecg_jax.models import keras_import

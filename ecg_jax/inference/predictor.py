@@ -6,9 +6,10 @@ from concurrent.futures import ThreadPoolExecutor
 
 import numpy as np
 
-from ecg_jax.data import manifest, quality, verify
+from ecg_jax.data import quality, verify
 from ecg_jax.data.preprocess import create_input
 from ecg_jax.data.readers import Source
+from ecg_jax.data.splits import manifest
 from ecg_jax.errors import InputError
 from ecg_jax.inference.model import Model
 

@@ -13,7 +13,8 @@ from ml_collections import ConfigDict
 from rich.console import Console
 
 from ecg_jax import config as config_lib
-from ecg_jax.data import manifest, splits
+from ecg_jax.data import splits
+from ecg_jax.data.splits import manifest
 from ecg_jax.runtime import run_folder
 from ecg_jax.training import loop, pooled, source
 from ecg_jax.training.starting_weights import PRETRAIN, PRETRAIN_FOLDER, create_pretrain_config

@@ -12,9 +12,10 @@ from rich.console import Console
 from ecg_jax import labels as label_lib
 from ecg_jax import models
 from ecg_jax.contract import InputContract
-from ecg_jax.data import decode, manifest, pipeline
+from ecg_jax.data import decode, pipeline
 from ecg_jax.data.datasets.dataset import SPLITS, Dataset
 from ecg_jax.data.examples import Examples, StoredExamples
+from ecg_jax.data.splits import manifest
 from ecg_jax.errors import InputError
 from ecg_jax.reporting import tables
 from ecg_jax.runtime import parallel as parallel_lib

@@ -8,8 +8,9 @@ from ml_collections import ConfigDict
 from rich.console import Console
 from rich.progress import track
 
-from ecg_jax.data import content, datasets, manifest, splits
+from ecg_jax.data import datasets, splits
 from ecg_jax.data.datasets.dataset import Dataset
+from ecg_jax.data.splits import content, manifest
 from ecg_jax.runtime import run_folder
 
 

@@ -26,7 +26,10 @@ _MAGIC = b"\x93NUMPY"
 _TIME_COLUMNS = {"", "t", "time", "sample", "samples", "index", "seconds", "time_s", "time (s)", "time [s]"}
 _LARGEST_SIDECAR = 1 << 20
 # What NumPy raises on a damaged header: it is a Python literal, parsed as such.
-_DAMAGE = (OSError, ValueError, TypeError, KeyError, SyntaxError, tokenize.TokenError, RecursionError, MemoryError)
+_DAMAGE = (
+    *(OSError, ValueError, TypeError, KeyError, SyntaxError, ArithmeticError, MemoryError),
+    *(tokenize.TokenError, RecursionError),
+)
 
 
 @dataclasses.dataclass(frozen=True)

@@ -58,7 +58,7 @@ def list_names(path: str) -> tuple[str, ...]:
     with _lock:
         file = _open(path)
         try:
-            return tuple(file)
+            return tuple(map(str, file))  # h5py gives bytes where a name is no text
         except DAMAGE as error:
             raise _damaged(path, error) from error
 
@@ -69,7 +69,7 @@ def _get(path: str, name: str) -> h5py.Dataset:
         link = file.get(name, getlink=True)
         array = None if link is None or isinstance(link, h5py.ExternalLink) else file[name]
         if not isinstance(array, h5py.Dataset):
-            found = ", ".join(file) or "none"
+            found = ", ".join(map(str, file)) or "none"
             raise InputError(f"{path}: expected an array `{name}`, found keys {found}")
         if array.is_virtual or array.external:
             raise InputError(f"{path}: `{name}` lies in other files; copy it into this one")

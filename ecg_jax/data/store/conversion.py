@@ -1,65 +1,26 @@
 """A data set becomes a prepared store: in parallel, a shard at a time, resumable at any moment."""
 
 import concurrent.futures
-import csv
 import dataclasses
 import hashlib
 import json
 import multiprocessing
 import os
-from collections import Counter
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures.process import BrokenProcessPool
 from typing import Any
 
 import numpy as np
 
-from ecg_jax.contract import InputContract
 from ecg_jax.data import quality, store, verify
 from ecg_jax.data.datasets.dataset import Dataset
 from ecg_jax.data.preprocess import standardize
+from ecg_jax.data.store.gather import Outcome, gather, list_shards
+from ecg_jax.data.store.settings import ERRORS, EXCLUDED, NO_SIGNAL, REFUSED, UNREADABLE, Settings
+from ecg_jax.data.store.shards import ShardWriter, find_damage
 from ecg_jax.errors import InputError
 
-UNREADABLE, REFUSED, NO_SIGNAL, EXCLUDED = "unreadable", "refused", "no signal", "excluded"
-ERRORS = (UNREADABLE, REFUSED)  # what is somebody's mistake; the rest is how data is
 SHARD_SIZE = 256
-
-
-@dataclasses.dataclass(frozen=True)
-class Settings:
-    """What decides how a recording is stored.
-
-    Attributes:
-        contract: Its leads, sampling rate and filters are used.
-        checks: What happens when physics contradicts a file; one of `verify.POLICIES`.
-        exclude: Quality flags whose recordings are left out.
-    """
-
-    contract: InputContract
-    checks: str = "refuse"
-    exclude: tuple[str, ...] = ()
-
-    def __post_init__(self) -> None:
-        if self.checks not in verify.POLICIES:
-            raise InputError(f"checks is {self.checks!r}; known: {', '.join(verify.POLICIES)}")
-        unknown = [flag for flag in self.exclude if flag not in quality.FLAGS]
-        if unknown:
-            raise InputError(f"no quality flag {', '.join(unknown)}; there are: {', '.join(quality.FLAGS)}")
-
-    def to_dict(self) -> dict[str, Any]:
-        """JSON-ready; of the contract, what a store fixes, and whether it takes normalized input."""
-        kept = store.kept_contract(self.contract) | {"normalization": self.contract.normalization}
-        return {"contract": kept, "checks": self.checks, "exclude": sorted(self.exclude)}
-
-    @classmethod
-    def from_dict(cls, values: Mapping[str, Any]) -> "Settings":
-        """The reverse of `to_dict`."""
-        return cls(InputContract.from_dict(values["contract"]), values["checks"], tuple(values["exclude"]))
-
-    @property
-    def fingerprint(self) -> str:
-        """Names the settings."""
-        return hashlib.sha256(json.dumps(self.to_dict(), sort_keys=True).encode()).hexdigest()[:16]
 
 
 @dataclasses.dataclass(frozen=True)
@@ -75,26 +36,6 @@ class Job:
     name: str
     rows: list[int]
     is_retry: bool
-
-
-@dataclasses.dataclass(frozen=True)
-class Outcome:
-    """What a preparation did.
-
-    Attributes:
-        recordings: Now in the store.
-        added: Of these, written by this call.
-        left_out: How many were left out, by reason.
-    """
-
-    recordings: int
-    added: int
-    left_out: Mapping[str, int]
-
-    @property
-    def errors(self) -> int:
-        """How many could not be read or were refused."""
-        return sum(self.left_out.get(reason, 0) for reason in ERRORS)
 
 
 def convert(
@@ -128,14 +69,14 @@ def convert(
     """
     _check_same(folder, settings, origin)
     dataset = open_dataset()
-    before = _list_shards(folder, settings)
+    before = list_shards(folder, settings)
     _check_known(folder, dataset, before)
     jobs = _plan(dataset, list(before.values()), settings, shard_size)
     total, done, added = sum(len(job.rows) for job in jobs), 0, 0
     for rows, count in _run(folder, open_dataset, dataset, settings, jobs, workers):
         done, added = done + rows, added + count
         progress(done, total)
-    return _finish(folder, dataset, settings, origin, added)
+    return gather(folder, dataset, settings, origin, added)
 
 
 def verify_store(folder: str, progress: Callable[[int, int], None] = lambda done, total: None) -> dict[str, str]:
@@ -147,7 +88,7 @@ def verify_store(folder: str, progress: Callable[[int, int], None] = lambda done
     names = [shard["name"] for shard in store.read_manifest(folder)["shards"]]
     damage = {}
     for done, name in enumerate(names):
-        if found := store.find_damage(folder, name):
+        if found := find_damage(folder, name):
             damage[name] = found
         progress(done + 1, len(names))
     return damage
@@ -182,14 +123,6 @@ def _check_known(folder: str, dataset: Dataset, shards: Mapping[str, Mapping[str
             f"{folder}: {len(strangers)} recordings of the store are not in the data set, the first {strangers[0]}; "
             "a store belongs to one data set (`combined` joins several); choose another --output"
         )
-
-
-def _list_shards(folder: str, settings: Settings) -> dict[str, dict[str, Any]]:
-    """Descriptions of the whole shards that were made with these settings, by name."""
-    path = os.path.join(folder, store.SHARDS)
-    names = sorted(name[:-5] for name in os.listdir(path) if name.endswith(".json")) if os.path.isdir(path) else []
-    found = {name: store.read_shard_description(folder, name) for name in names}
-    return {name: shard for name, shard in found.items() if shard and shard["settings"] == settings.fingerprint}
 
 
 def _plan(dataset: Dataset, shards: Sequence[Mapping[str, Any]], settings: Settings, shard_size: int) -> list[Job]:
@@ -228,7 +161,7 @@ def _run(
             yield _write_shard(folder, dataset, settings, job)
         return
     context = multiprocessing.get_context("forkserver")
-    context.set_forkserver_preload(["ecg_jax.data.conversion", "ecg_jax.data.datasets"])
+    context.set_forkserver_preload(["ecg_jax.data.store.conversion", "ecg_jax.data.datasets"])
     with concurrent.futures.ProcessPoolExecutor(
         workers, context, initializer=_open_worker, initargs=(open_dataset,)
     ) as pool:
@@ -260,7 +193,7 @@ def _work(folder: str, settings: Settings, job: Job) -> tuple[int, int]:
 
 
 def _write_shard(folder: str, dataset: Dataset, settings: Settings, job: Job) -> tuple[int, int]:
-    writer = store.ShardWriter(folder, job.name)
+    writer = ShardWriter(folder, job.name)
     written = 0
     try:
         for row in job.rows:
@@ -316,99 +249,3 @@ def _convert_recording(dataset: Dataset, row: int, settings: Settings) -> tuple[
         **examination.measurements,
     }
     return steps, facts
-
-
-def _finish(folder: str, dataset: Dataset, settings: Settings, origin: Mapping[str, Any], added: int) -> Outcome:
-    """Gathers the shards into a store."""
-    place = {str(id): row for row, id in enumerate(dataset.ids)}
-    shards = _list_shards(folder, settings)
-    problems = _gather_problems(shards, place)
-    names = sorted(
-        (name for name in shards if shards[name]["recordings"]),
-        key=lambda name: min(place[recording["id"]] for recording in shards[name]["recordings"]),
-    )
-    entries = [(i, entry) for i, name in enumerate(names) for entry in shards[name]["recordings"]]
-    if not entries:
-        first = f"; the first: {problems[0]['detail']}" if problems else ""
-        raise InputError(f"{folder}: none of {len(dataset.ids)} recordings could be stored{first}")
-    columns = _create_columns(dataset, entries, place)
-    normalized = columns.pop("normalized")
-    if normalized.any() and not normalized.all():
-        raise InputError(
-            f"{folder}: {normalized.sum()} of {len(normalized)} recordings are z-scored; a store is all or none"
-        )
-    _write_problems(folder, problems)
-    samples = np.bincount(columns["shard"], weights=columns["length"]).astype(int).tolist()
-    left_out = dict(Counter(problem["reason"] for problem in problems))
-    manifest = {
-        "settings": settings.to_dict(),
-        "contract": store.kept_contract(settings.contract),
-        "normalized": bool(normalized.all()),
-        "origin": dict(origin),
-        "labels": list(dataset.label_names),
-        "columns": sorted(columns),
-        "recordings": len(entries),
-        "left_out": left_out,
-        "notes": list(dataset.notes),
-        "shards": [
-            {"name": name, "samples": count, "sha256": shards[name]["sha256"]}
-            for name, count in zip(names, samples, strict=True)
-        ],
-    }
-    store.write_manifest(folder, manifest, columns)
-    return Outcome(len(entries), added, left_out)
-
-
-def _gather_problems(shards: Mapping[str, Mapping[str, Any]], place: Mapping[str, int]) -> list[dict[str, str]]:
-    """What was left out and never made it into a later shard, in the order of the data set."""
-    stored = {recording["id"] for shard in shards.values() for recording in shard["recordings"]}
-    found = {
-        problem["recording"]: problem
-        for name in sorted(shards)
-        for problem in shards[name]["problems"]
-        if problem["recording"] not in stored and problem["recording"] in place
-    }
-    return [found[id] for id in sorted(found, key=place.__getitem__)]
-
-
-def _create_columns(
-    dataset: Dataset, entries: list[tuple[int, Mapping[str, Any]]], place: Mapping[str, int]
-) -> dict[str, np.ndarray]:
-    """The index: where recordings lie, what was measured of them, what the data set says of them."""
-    facts = [entry for _, entry in entries]
-    rows = np.array([place[fact["id"]] for fact in facts])
-    length = np.array([fact["length"] for fact in facts], np.int32)
-    shard = np.array([i for i, _ in entries], np.int32)
-    ends = np.cumsum(length, dtype=np.int64)
-    first = np.flatnonzero(np.diff(shard, prepend=-1))
-    offset = np.repeat(ends[first] - length[first], np.diff([*first, len(shard)]))
-    states = np.nan_to_num(dataset.labels[rows], nan=-1).astype(np.int8)
-    hashes = np.array([fact["hash"] for fact in facts])
-    flags = np.array([fact["flags"] for fact in facts], np.int32)
-    for group in quality.find_duplicates(hashes):
-        flags[np.asarray(group)] |= quality.pack_flags(("duplicate",))
-    columns = {
-        "ids": dataset.ids[rows],
-        "shard": shard,
-        "start": ends - length - offset,
-        "length": length,
-        "labels": states,
-        "hashes": hashes,
-        "flags": flags,
-        "normalized": np.array([fact["normalized"] for fact in facts], bool),
-        "notes": np.array(["\n".join(fact["notes"]) for fact in facts]),
-    }
-    measured = [key for key, value in facts[0].items() if isinstance(value, float)]
-    columns |= {f"measured_{key}": np.array([fact[key] for fact in facts], np.float32) for key in measured}
-    known = {"split": dataset.split, "patients": dataset.patients, "folds": dataset.folds}
-    columns |= {name: column[rows] for name, column in known.items() if column is not None}
-    return columns | {f"attribute_{name}": column[rows] for name, column in dataset.attributes.items()}
-
-
-def _write_problems(folder: str, problems: list[dict[str, str]]) -> None:
-    path = os.path.join(folder, store.PROBLEMS)
-    with open(f"{path}.partial", "w", newline="", encoding="utf-8") as file:
-        table = csv.DictWriter(file, ("recording", "reason", "detail"))
-        table.writeheader()
-        table.writerows(problems)
-    os.replace(f"{path}.partial", path)

@@ -6,7 +6,7 @@ absolute ones are in millivolts. Arrays are `[leads, samples]`, all samples vali
 
 import numpy as np
 
-from ecg_jax.data import lead_order
+from ecg_jax.data.measures import lead_order
 from ecg_jax.evaluation import heart_rate
 
 CORNER_RATE = 125.0  # Hz at least, to which signals are averaged where detail does not matter

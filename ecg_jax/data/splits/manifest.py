@@ -8,7 +8,7 @@ import numpy as np
 
 from ecg_jax.data import quality
 from ecg_jax.data.datasets.dataset import SPLITS, Dataset
-from ecg_jax.data.leaks import LEFT_OUT
+from ecg_jax.data.splits.leaks import LEFT_OUT
 from ecg_jax.recording import Recording
 
 Manifest = Mapping[str, Any]

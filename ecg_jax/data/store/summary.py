@@ -6,8 +6,8 @@ import numpy as np
 import pandas as pd
 
 from ecg_jax.data import quality
-from ecg_jax.data.amplitude import estimate_scale
 from ecg_jax.data.datasets.dataset import SPLITS
+from ecg_jax.data.measures.amplitude import estimate_scale
 from ecg_jax.data.store import Store
 
 ALL = "all"

@@ -6,9 +6,9 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from ecg_jax.data import leaks as leaks_lib
-from ecg_jax.data import stratify
 from ecg_jax.data.datasets.dataset import Dataset
+from ecg_jax.data.splits import leaks as leaks_lib
+from ecg_jax.data.splits import stratify
 from ecg_jax.errors import InputError
 
 REFUSE, DROP = "refuse", "drop"

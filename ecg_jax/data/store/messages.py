@@ -7,12 +7,11 @@ from collections import Counter
 from collections.abc import Iterable
 from typing import Any
 
-import numpy as np
 import pandas as pd
 
-from ecg_jax.data.conversion import EXCLUDED, NO_SIGNAL, REFUSED, UNREADABLE
-from ecg_jax.data.provenance import shorten_paths
 from ecg_jax.data.store import PROBLEMS, Store
+from ecg_jax.data.store.provenance import shorten_paths
+from ecg_jax.data.store.settings import EXCLUDED, NO_SIGNAL, REFUSED, UNREADABLE
 
 _VARYING = re.compile(r"\S*/\S*|(?<![\w.])-?\d+(?:[.,]\d+)*(?!\w)|\w*\d{3}\w*")  # paths, numbers, names with numbers
 
@@ -34,8 +33,7 @@ def count_reasons(problems: pd.DataFrame) -> dict[str, pd.DataFrame]:
 
 def count_notes(store: Store) -> pd.DataFrame:
     """Counts what readers assumed and checks found or mended; see `count_messages`."""
-    notes = np.asarray(store.column("notes"))
-    table = count_messages(line for note in notes[notes != ""].tolist() for line in note.split("\n"))
+    table = count_messages(line for lines in store.notes().values() for line in lines)
     return table.assign(message=[shorten_paths(store, message) for message in table.message])
 
 

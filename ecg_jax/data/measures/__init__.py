@@ -1,0 +1,1 @@
+"""What is measured of one signal: the numbers behind `verify` and `quality`."""

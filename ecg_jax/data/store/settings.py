@@ -1,0 +1,52 @@
+"""What decides how a recording is stored, and why one is left out."""
+
+import dataclasses
+import hashlib
+import json
+from collections.abc import Mapping
+from typing import Any
+
+from ecg_jax.contract import InputContract
+from ecg_jax.data import quality, verify
+from ecg_jax.data.store.store import kept_contract
+from ecg_jax.errors import InputError
+
+UNREADABLE, REFUSED, NO_SIGNAL, EXCLUDED = "unreadable", "refused", "no signal", "excluded"
+ERRORS = (UNREADABLE, REFUSED)  # what is somebody's mistake; the rest is how data is
+
+
+@dataclasses.dataclass(frozen=True)
+class Settings:
+    """What decides how a recording is stored.
+
+    Attributes:
+        contract: Its leads, sampling rate and filters are used.
+        checks: What happens when physics contradicts a file; one of `verify.POLICIES`.
+        exclude: Quality flags whose recordings are left out.
+    """
+
+    contract: InputContract
+    checks: str = "refuse"
+    exclude: tuple[str, ...] = ()
+
+    def __post_init__(self) -> None:
+        if self.checks not in verify.POLICIES:
+            raise InputError(f"checks is {self.checks!r}; known: {', '.join(verify.POLICIES)}")
+        unknown = [flag for flag in self.exclude if flag not in quality.FLAGS]
+        if unknown:
+            raise InputError(f"no quality flag {', '.join(unknown)}; there are: {', '.join(quality.FLAGS)}")
+
+    def to_dict(self) -> dict[str, Any]:
+        """JSON-ready; of the contract, what a store fixes, and whether it takes normalized input."""
+        kept = kept_contract(self.contract) | {"normalization": self.contract.normalization}
+        return {"contract": kept, "checks": self.checks, "exclude": sorted(self.exclude)}
+
+    @classmethod
+    def from_dict(cls, values: Mapping[str, Any]) -> "Settings":
+        """The reverse of `to_dict`."""
+        return cls(InputContract.from_dict(values["contract"]), values["checks"], tuple(values["exclude"]))
+
+    @property
+    def fingerprint(self) -> str:
+        """Names the settings."""
+        return hashlib.sha256(json.dumps(self.to_dict(), sort_keys=True).encode()).hexdigest()[:16]
