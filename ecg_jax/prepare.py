@@ -86,7 +86,7 @@ def _describe(folder: str) -> tuple[dict[str, Any], Any]:
 def _prepare(folder: str, origin: dict[str, Any], settings: Any, console: Console) -> int:
     from ecg_jax import labels
     from ecg_jax.data import datasets, store
-    from ecg_jax.data.store import conversion
+    from ecg_jax.data.store import conversion, summary
 
     kept = settings.to_dict()["contract"]
     console.print(f"Data: {origin['dataset']}{' in ' + origin['source'] if origin['source'] else ''}")
@@ -104,6 +104,8 @@ def _prepare(folder: str, origin: dict[str, Any], settings: Any, console: Consol
     rate = f", {outcome.added / seconds:.0f} per second" if outcome.added else ""
     console.print(f"Added {outcome.added} recordings in {seconds:.0f} s{rate}; the store holds {outcome.recordings}")
     report = _report(folder)
+    if "does not agree" in (scale := summary.describe_scale(store.Store(folder))):
+        console.print(f"[yellow]warning:[/] {scale}")
     for reason, count in outcome.left_out.items():
         console.print(f"  left out, {reason}: {count}")
     if outcome.left_out:

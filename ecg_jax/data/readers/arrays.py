@@ -58,7 +58,8 @@ def matches(path: str, head: bytes) -> bool:
         return has_sidecar(path)
     row = lines[min(1, len(lines) - 1)]  # the second, as the first may hold names
     cells = _split(row, _delimiter(row))
-    return _is_numeric(cells if len(lines) > 2 else cells[:-1] or cells)  # the head may end within a number
+    is_whole = len(lines) > 2 or head.endswith(b"\n")  # or else the head may end within a number
+    return _is_numeric(cells if is_whole else cells[:-1] or cells)
 
 
 def has_sidecar(path: str) -> bool:

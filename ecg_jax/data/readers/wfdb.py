@@ -29,7 +29,7 @@ def list_parts(path: str) -> set[str]:
     parts = {stem + suffix for suffix in SIGNAL_SUFFIXES}
     try:
         header = read_header(path)
-    except (InputError, OSError):  # reading will say so, in its turn
+    except InputError:  # reading will say so, in its turn
         return parts
     segments = {name + ".hea" for name, _ in header.segments} - {os.path.basename(path)}
     return parts | {signal.file for signal in header.signals} | segments
@@ -45,9 +45,9 @@ def read(path: str, id: str | None = None) -> Recording:
     Raises:
         InputError: when a file is missing, truncated or not WFDB, or a unit is not a voltage.
     """
-    stem = os.fspath(path)
-    for suffix in (".hea", *SIGNAL_SUFFIXES):
-        stem = stem.removesuffix(suffix)
+    stem, suffix = os.path.splitext(os.fspath(path))
+    if suffix not in (".hea", *SIGNAL_SUFFIXES):
+        stem += suffix
     header = read_header(stem + ".hea")
     if header.segments:
         signal, leads, notes = _read_segments(stem, header)

@@ -69,8 +69,11 @@ def read_header(path: str) -> Header:
     """
     if not os.path.isfile(path):
         raise InputError(f"{path}: no such file; a WFDB record needs its header")
-    with open(path, "rb") as file:
-        content = file.read(_LARGEST_HEADER + 1)
+    try:
+        with open(path, "rb") as file:
+            content = file.read(_LARGEST_HEADER + 1)
+    except OSError as error:
+        raise InputError(f"{path}: cannot be read ({error.strerror}); check its permissions") from error
     try:
         text = content.decode("utf-8-sig")
     except UnicodeDecodeError:
