@@ -7,7 +7,6 @@ import os
 import re
 import shutil
 import subprocess
-import time
 import xml.etree.ElementTree as ElementTree
 from pathlib import Path
 
@@ -364,17 +363,14 @@ def large(tmp_path_factory):
 
 
 @pytest.mark.slow
-def test_a_report_of_300_000_recordings_is_quick_and_small(large):
-    began = time.process_time()
+def test_a_report_of_300_000_recordings_is_small(large):
     path = Path(prepare._report(large))
-    seconds = time.process_time() - began
     assert path.stat().st_size < 5e6
     content = Tables(path.read_text("utf-8"))
     assert content.tables["exclusions"][1][2] == "5,000"
     assert len(content.tables["left-out"]) == 1 + 100
     assert len(content.tables["repeats-table"]) == 1 + 50
     assert content.tables["flow-table"][-1][:2] == ["Stored", "300,000"]
-    assert seconds < 5, f"{seconds:.1f} s"
 
 
 def find_chromium():

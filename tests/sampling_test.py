@@ -105,7 +105,8 @@ def test_an_unknown_sampling_is_refused_naming_the_known():
 
 def test_uniform_numbers_are_uniform_and_independent_of_their_neighbours():
     drawn = draw_uniform(0, "row", np.arange(100_000))
-    assert drawn.min() >= 0 and drawn.max() < 1
+    assert drawn.min() >= 0
+    assert drawn.max() < 1
     counts = np.histogram(drawn, 100, (0, 1))[0]
     assert np.sum((counts - 1000) ** 2 / 1000) < 160  # chi-square with 99 degrees of freedom: p = 1e-4 at 161
     assert abs(np.corrcoef(drawn[:-1], drawn[1:])[0, 1]) < 0.013

@@ -1,7 +1,6 @@
 """Who trains, validates and tests: patients on one side, labels everywhere, leaks by name."""
 
 import dataclasses
-import time
 
 import numpy as np
 import pandas as pd
@@ -128,13 +127,11 @@ def test_another_seed_is_another_split():
 
 
 @pytest.mark.slow
-def test_a_million_exams_take_seconds():
+def test_a_million_exams_are_drawn_as_evenly():
     rng = np.random.default_rng(0)
     patients = rng.integers(0, 700_000, 1_000_000).astype(str)
     labels = (rng.random((1_000_000, 6)) < 0.02).astype(np.float32)
-    start = time.monotonic()
     part = stratify.draw(patients, labels, TENTHS, 0)
-    assert time.monotonic() - start < 30
     np.testing.assert_allclose(labels[part == 0].mean(axis=0), labels.mean(axis=0), rtol=0.001)
 
 
@@ -325,6 +322,35 @@ def test_the_manifest_says_who_was_where_and_how():
     }
     np.testing.assert_array_equal(manifest.find_hashes(made, whole.ids[::-1]), list("4321"))
     assert manifest.find_hashes(made, whole.ids[:3]) is None
+
+
+def test_the_split_of_a_run_is_known_again_whatever_labels_are_asked_for():
+    first = splits.assign(dataset(40, np.eye(40, 2, dtype=np.float32)), 0)
+    made = manifest.create(first)
+    np.testing.assert_array_equal(manifest.find_split(made, first.ids[::-1]), first.split[::-1])
+    assert manifest.find_split(made, first.ids[1:]) is None
+
+
+@pytest.mark.parametrize("known", [True, False], ids=["by content", "by name"])
+def test_recordings_that_trained_the_starting_weights_do_not_test(known):
+    hashes = np.array(list("1234")) if known else None
+    before = manifest.create(splits.assign(own(["train", "train", "validation", "test"], hashes=hashes), 0))
+    same = own(["train", "train", "validation", "test"], hashes=hashes)
+    manifest.refuse_trained(before, same, "runs/before")
+    other = own(["train", "test", "validation", "train"], hashes=hashes)
+    with pytest.raises(
+        InputError, match=r"1 recordings of the test split trained the starting weights, runs/before: r1;"
+    ):
+        manifest.refuse_trained(before, other, "runs/before")
+
+
+def test_a_copy_under_another_name_is_known_by_its_content():
+    before = manifest.create(splits.assign(own(["train", "validation", "test"], hashes=np.array(list("123"))), 0))
+    renamed = dataclasses.replace(
+        own(["test", "validation", "train"], hashes=np.array(list("129"))), ids=np.array(["x", "y", "z"])
+    )
+    with pytest.raises(InputError, match="starting weights, runs/before: x;"):
+        manifest.refuse_trained(before, renamed, "runs/before")
 
 
 def test_the_fingerprint_sees_every_change():

@@ -47,6 +47,23 @@ def open_dataset(config: ConfigDict, workdir: str, console: Console) -> Dataset:
 
 
 def assign(config: ConfigDict, dataset: Dataset) -> Dataset:
-    """The data set with the split that `config.split` asks for; see `splits.assign`."""
+    """The data set with the split that `config.split` asks for; see `splits.assign`.
+
+    Where training starts from another run, and the split would be drawn, it is that run's if
+    the recordings are the same: else its training recordings might test this one.
+
+    Raises:
+        InputError: also when recordings of the test split trained the starting weights.
+    """
     settings = {key: value for key, value in config.split.items() if key != "check_content"}
-    return splits.assign(dataset, config.data.seed, **settings)
+    path = os.path.join(config.init.weights, run_folder.SPLIT)
+    before = run_folder.read_json(path) if config.init.weights and os.path.isfile(path) else None
+    if before and dataset.split is None and not config.split.folds:
+        split = manifest.find_split(before, dataset.ids)
+        note = f"split as in {config.init.weights}, where the starting weights come from"
+        if split is not None:
+            dataset = dataclasses.replace(dataset, split=split, notes=(*dataset.notes, note))
+    assigned = splits.assign(dataset, config.data.seed, **settings)
+    if before:
+        manifest.refuse_trained(before, assigned, config.init.weights)
+    return assigned

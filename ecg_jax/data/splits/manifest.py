@@ -9,6 +9,7 @@ import numpy as np
 from ecg_jax.data import quality
 from ecg_jax.data.datasets.dataset import SPLITS, Dataset
 from ecg_jax.data.splits.leaks import LEFT_OUT
+from ecg_jax.errors import InputError
 from ecg_jax.recording import Recording
 
 Manifest = Mapping[str, Any]
@@ -67,6 +68,31 @@ def find_hashes(manifest: Manifest, ids: np.ndarray) -> np.ndarray | None:
     return np.array([known[id] for id in ids.tolist()], str) if known.keys() == {*ids.tolist()} else None
 
 
+def find_split(manifest: Manifest, ids: np.ndarray) -> np.ndarray | None:
+    """The split of exactly these recordings, `[N]` str, where the manifest has one; else None."""
+    sides = {id: name for name in SPLITS for id in manifest["recordings"].get(name, ())}
+    return np.array([sides[id] for id in ids.tolist()], str) if sides.keys() == {*ids.tolist()} else None
+
+
+def refuse_trained(manifest: Manifest, dataset: Dataset, source: str) -> None:
+    """Raises `InputError` where recordings of the test split trained the network that training starts from.
+
+    Args:
+        manifest: Of the run that trained it.
+        dataset: With its split.
+        source: That run's folder, for the message.
+    """
+    rows = dataset.indices("test")
+    hashes = None if dataset.hashes is None else dataset.hashes[rows]
+    seen = Trained(manifest).find_among(dataset.ids[rows], hashes)
+    if seen.any():
+        names = ", ".join(dataset.ids[rows][seen][:3])
+        raise InputError(
+            f"data set {dataset.name}: {seen.sum()} recordings of the test split trained the starting weights, "
+            f"{source}: {names}{' and more' if seen.sum() > 3 else ''}; give the data that run's split, in a column `split`"
+        )
+
+
 class Trained:
     """Tells whether a recording trained a network."""
 
@@ -74,6 +100,12 @@ class Trained:
         """Wraps a manifest, whose hashes decide; where it has none, ids do."""
         self._ids = frozenset(manifest["recordings"]["train"])
         self._hashes = frozenset(manifest["hashes"]["train"]) - {""} if "hashes" in manifest else None
+
+    def find_among(self, ids: np.ndarray, hashes: np.ndarray | None) -> np.ndarray:
+        """Which of some recordings trained it, `[n]` bool; by content where both sides know it, else by id."""
+        if self._hashes is None or hashes is None:
+            return np.isin(ids, list(self._ids))
+        return np.isin(hashes, list(self._hashes))
 
     def find(self, recording: Recording) -> str:
         """What to say of a recording: `SEEN`, or `SEEN_NAME` where contents are not known, or nothing."""
