@@ -161,6 +161,40 @@ def test_predict_agrees_with_what_the_run_predicted_for_the_same_ecg(run_dir, tm
 
 
 @pytest.mark.slow
+def test_predict_does_not_take_a_wrong_unit_or_order_silently(run_dir, tmp_path):
+    from ecg_jax.data.datasets import simulated
+
+    ecgs = simulated.create(source="", labels=("AF",), seed=3, train=2, validation=0, test=0)
+    signal, other = ecgs.read(0).signal, ecgs.read(1).signal
+    write_wfdb(tmp_path / "ecgs", "right", signal)
+    write_wfdb(tmp_path / "ecgs", "swapped", other[:, [0, 1, 2, 3, 5, 4, *range(6, 12)]])  # aVF before aVL
+    np.save(tmp_path / "ecgs" / "array.npy", signal * 1000)
+    flags = [f"--model={run_dir}", "--file_leads=" + ",".join(LEADS), "--file_rate=400"]
+
+    def predict(*more):
+        done = call("predict", *flags, *more, f"--output={tmp_path / 'out.csv'}", tmp_path / "ecgs")
+        table = pd.read_csv(tmp_path / "out.csv", keep_default_na=False).set_index("recording")
+        table.index = [os.path.basename(name) for name in table.index]
+        return done, table
+
+    done, table = predict("--file_unit=uV")
+    assert done.returncode == 2
+    assert "contradict Einthoven's" in done.stdout
+    assert sorted(table.index) == ["array.npy", "right"]
+    assert table.loc["array.npy", "AF"] == pytest.approx(table.loc["right", "AF"], rel=0.01)
+    done, table = predict("--file_unit=uV", "--checks=repair")
+    assert done.returncode == 0
+    assert "repaired" in table.loc["swapped", "quality"]
+    done, table = predict("--file_unit=mV")
+    assert done.returncode == 2
+    assert list(table.index) == ["right"]
+    assert "array.npy" in done.stdout
+    done, table = predict("--file_unit=mV", "--checks=warn")
+    assert done.returncode == 0
+    assert "mV" in table.loc["array.npy", "quality"]
+
+
+@pytest.mark.slow
 def test_predict_from_a_keras_file_states_what_it_assumes(tmp_path):
     from keras_import_test import create_layers, write
 
@@ -296,10 +330,10 @@ def test_a_non_finite_loss_names_the_step_and_the_recordings_and_keeps_the_last_
     assert max(kept) <= int(done.stderr.split("gradient of step ")[1].split()[0])
 
 
-@pytest.mark.parametrize("module", ["main", "predict", "sweep"])
+@pytest.mark.parametrize("module", ["main", "predict", "sweep", "prepare", "build_tfds"])
 def test_help_teaches(module):
     done = call(module, "--help")
-    assert ("python -m ecg_jax." in done.stdout and "--config" in done.stdout) or "--model" in done.stdout
+    assert f"python -m ecg_jax.{module} --" in done.stdout
     assert "Traceback" not in done.stderr
 
 
@@ -308,7 +342,7 @@ def test_importing_the_package_is_cheap():
     assert subprocess.run([sys.executable, "-c", code], capture_output=True, text=True).stdout.strip() == "[]"
 
 
-@pytest.mark.parametrize("module", ["main", "predict", "sweep"])
+@pytest.mark.parametrize("module", ["main", "predict", "sweep", "prepare"])
 def test_no_command_imports_tensorflow_or_torch(module):
     code = (
         f"import sys; from ecg_jax import {module}; from ecg_jax.training import loop; "

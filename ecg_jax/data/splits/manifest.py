@@ -89,7 +89,8 @@ def refuse_trained(manifest: Manifest, dataset: Dataset, source: str) -> None:
         names = ", ".join(dataset.ids[rows][seen][:3])
         raise InputError(
             f"data set {dataset.name}: {seen.sum()} recordings of the test split trained the starting weights, "
-            f"{source}: {names}{' and more' if seen.sum() > 3 else ''}; give the data that run's split, in a column `split`"
+            f"{source}: {names}{' and more' if seen.sum() > 3 else ''}; "
+            "give the data that run's split, in a column `split`"
         )
 
 
