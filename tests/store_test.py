@@ -367,7 +367,7 @@ def test_another_configuration_in_the_same_folder_is_refused(tmp_path):
 def test_another_data_set_in_the_same_folder_is_refused(tmp_path):
     convert(tmp_path)
     dataset = create_dataset()
-    with pytest.raises(InputError, match=r"7 recordings of the store are not in the data set, the first r0"):
+    with pytest.raises(InputError, match=r"recordings of the store are not in the data set, the first r0"):
         convert(tmp_path, dataclasses.replace(dataset, ids=np.array([f"x{i}" for i in range(10)])))
 
 
@@ -474,6 +474,20 @@ def test_a_label_that_is_not_there_is_refused_naming_those_that_are(whole):
 
 
 # Processes
+
+
+def test_two_preparations_do_not_meet_in_one_store(tmp_path):
+    dataset, met = create_dataset(), []
+
+    def read(i):
+        if not met:
+            met.append(True)
+            with pytest.raises(InputError, match="another preparation is at work"):
+                convert(tmp_path)
+        return dataset.read(i)
+
+    assert convert(tmp_path, dataclasses.replace(dataset, read=read)).recordings == 7
+    assert met
 
 
 @pytest.mark.slow

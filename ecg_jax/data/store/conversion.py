@@ -2,12 +2,14 @@
 
 import concurrent.futures
 import dataclasses
+import fcntl
 import hashlib
 import json
 import multiprocessing
 import os
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures.process import BrokenProcessPool
+from contextlib import contextmanager
 from typing import Any
 
 import numpy as np
@@ -15,7 +17,7 @@ import numpy as np
 from ecg_jax.data import quality, store, verify
 from ecg_jax.data.datasets.dataset import Dataset
 from ecg_jax.data.preprocess import standardize
-from ecg_jax.data.store.gather import Outcome, gather, list_shards
+from ecg_jax.data.store.gather import Outcome, Shard, gather, read_shards
 from ecg_jax.data.store.settings import ERRORS, EXCLUDED, NO_SIGNAL, REFUSED, UNREADABLE, Settings
 from ecg_jax.data.store.shards import ShardWriter, find_damage
 from ecg_jax.errors import InputError
@@ -29,12 +31,12 @@ class Job:
 
     Attributes:
         name: Of the shard.
-        rows: Numbers of its recordings.
+        rows: Numbers of its recordings, `[n]`.
         is_retry: Whether they failed before; then nothing is written if all of them fail again.
     """
 
     name: str
-    rows: list[int]
+    rows: np.ndarray
     is_retry: bool
 
 
@@ -69,14 +71,25 @@ def convert(
     """
     _check_same(folder, settings, origin)
     dataset = open_dataset()
-    before = list_shards(folder, settings)
-    _check_known(folder, dataset, before)
-    jobs = _plan(dataset, list(before.values()), settings, shard_size)
-    total, done, added = sum(len(job.rows) for job in jobs), 0, 0
-    for rows, count in _run(folder, open_dataset, dataset, settings, jobs, workers):
-        done, added = done + rows, added + count
-        progress(done, total)
-    return gather(folder, dataset, settings, origin, added)
+    with _lock(folder):
+        jobs = _plan(dataset, read_shards(folder, dataset, settings), settings, shard_size)
+        total, done, added = sum(len(job.rows) for job in jobs), 0, 0
+        for rows, count in _run(folder, open_dataset, dataset, settings, jobs, workers):
+            done, added = done + rows, added + count
+            progress(done, total)
+        return gather(folder, dataset, settings, origin, added)
+
+
+@contextmanager
+def _lock(folder: str) -> Iterator[None]:
+    """Keeps other preparations out of a store; the system gives the lock back however this one ends."""
+    os.makedirs(folder, exist_ok=True)
+    with open(os.path.join(folder, "lock"), "w") as file:
+        try:
+            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except OSError as error:
+            raise InputError(f"{folder}: another preparation is at work in this store; wait for its end") from error
+        yield
 
 
 def verify_store(folder: str, progress: Callable[[int, int], None] = lambda done, total: None) -> dict[str, str]:
@@ -114,36 +127,23 @@ def _check_same(folder: str, settings: Settings, origin: Mapping[str, Any]) -> N
         raise InputError(f"{folder} was prepared in another way ({'; '.join(wrong)}); choose another --output")
 
 
-def _check_known(folder: str, dataset: Dataset, shards: Mapping[str, Mapping[str, Any]]) -> None:
-    """Refuses a data set that does not have what the store holds."""
-    known = set(map(str, dataset.ids))
-    strangers = [r["id"] for shard in shards.values() for r in shard["recordings"] if r["id"] not in known]
-    if strangers:
-        raise InputError(
-            f"{folder}: {len(strangers)} recordings of the store are not in the data set, the first {strangers[0]}; "
-            "a store belongs to one data set (`combined` joins several); choose another --output"
-        )
-
-
-def _plan(dataset: Dataset, shards: Sequence[Mapping[str, Any]], settings: Settings, shard_size: int) -> list[Job]:
-    """What is left to do."""
-    problems = [problem for shard in shards for problem in shard["problems"]]
-    settled = {recording["id"] for shard in shards for recording in shard["recordings"]}
-    settled |= {problem["recording"] for problem in problems if problem["reason"] not in ERRORS}
-    retried = {problem["recording"] for problem in problems} - settled
-    ids = [str(id) for id in dataset.ids]
-    fresh = [row for row, id in enumerate(ids) if id not in settled and id not in retried]
-    again = [row for row, id in enumerate(ids) if id in retried]
+def _plan(dataset: Dataset, shards: Sequence[Shard], settings: Settings, shard_size: int) -> list[Job]:
+    """What is left to do: what is in no shard yet, and what failed before."""
+    is_settled, has_failed = np.zeros(len(dataset.ids), bool), np.zeros(len(dataset.ids), bool)
+    for shard in shards:
+        is_settled[shard.rows] = True
+        for row, problem in shard.problems.items():
+            (has_failed if problem["reason"] in ERRORS else is_settled)[row] = True
     return [
-        Job(_name_shard([ids[row] for row in rows[i : i + shard_size]], settings), rows[i : i + shard_size], is_retry)
-        for rows, is_retry in ((fresh, False), (again, True))
+        Job(_name_shard(dataset.ids[rows[i : i + shard_size]], settings), rows[i : i + shard_size], bool(is_retry))
+        for is_retry, rows in enumerate(np.flatnonzero(~is_settled & (has_failed == again)) for again in (False, True))
         for i in range(0, len(rows), shard_size)
     ]
 
 
-def _name_shard(ids: list[str], settings: Settings) -> str:
+def _name_shard(ids: np.ndarray, settings: Settings) -> str:
     """A shard is named by what is in it, so that a repeated preparation finds what is done."""
-    return hashlib.sha256(json.dumps([settings.fingerprint, *ids]).encode()).hexdigest()[:16]
+    return hashlib.sha256(json.dumps([settings.fingerprint, *ids.tolist()]).encode()).hexdigest()[:16]
 
 
 def _run(
@@ -196,7 +196,7 @@ def _write_shard(folder: str, dataset: Dataset, settings: Settings, job: Job) ->
     writer = ShardWriter(folder, job.name)
     written = 0
     try:
-        for row in job.rows:
+        for row in job.rows.tolist():
             id = str(dataset.ids[row])
             try:
                 steps, facts = _convert_recording(dataset, row, settings)

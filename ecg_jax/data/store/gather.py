@@ -38,36 +38,84 @@ class Outcome:
         return sum(self.left_out.get(reason, 0) for reason in ERRORS)
 
 
-def list_shards(folder: str, settings: Settings) -> dict[str, dict[str, Any]]:
-    """Descriptions of the whole shards that were made with these settings, by name."""
+@dataclasses.dataclass(frozen=True)
+class Shard:
+    """What is known of a shard that is whole, in arrays: a store may hold millions of recordings.
+
+    Attributes:
+        name: Of its files.
+        sha256: Of its signals.
+        rows: `[n]` numbers of its recordings in the data set.
+        facts: Name to `[n]`: `length`, `flags`, `hash`, `normalized`, and what was measured.
+        notes: What was noted of a recording, by its place in the shard.
+        problems: What was left out of it, by number in the data set.
+    """
+
+    name: str
+    sha256: str
+    rows: np.ndarray
+    facts: Mapping[str, np.ndarray]
+    notes: Mapping[int, list[str]]
+    problems: Mapping[int, Mapping[str, str]]
+
+
+def read_shards(folder: str, dataset: Dataset, settings: Settings) -> list[Shard]:
+    """Describes the whole shards that were made with these settings, in the order of the data set.
+
+    Raises:
+        InputError: when the data set does not have what they hold.
+    """
+    place = {str(id): row for row, id in enumerate(dataset.ids)}
     path = os.path.join(folder, SHARDS)
     names = sorted(name[:-5] for name in os.listdir(path) if name.endswith(".json")) if os.path.isdir(path) else []
-    found = {name: read_shard_description(folder, name) for name in names}
-    return {name: shard for name, shard in found.items() if shard and shard["settings"] == settings.fingerprint}
+    found = (_read_shard(folder, name, settings, place) for name in names)
+    return sorted((shard for shard in found if shard), key=lambda shard: min([*shard.rows, *shard.problems]))
+
+
+def _read_shard(folder: str, name: str, settings: Settings, place: Mapping[str, int]) -> Shard | None:
+    description = read_shard_description(folder, name)
+    if description is None or description["settings"] != settings.fingerprint:
+        return None
+    recordings = description["recordings"]
+    strangers = [recording["id"] for recording in recordings if recording["id"] not in place]
+    if strangers:
+        raise InputError(
+            f"{folder}: recordings of the store are not in the data set, the first {strangers[0]}; "
+            "a store belongs to one data set (`combined` joins several); choose another --output"
+        )
+    measured = [key for key, value in recordings[0].items() if isinstance(value, float)] if recordings else []
+    kinds = {"length": np.int32, "flags": np.int32, "hash": str, "normalized": bool} | dict.fromkeys(
+        measured, np.float32
+    )
+    return Shard(
+        name=name,
+        sha256=description["sha256"],
+        rows=np.array([place[recording["id"]] for recording in recordings], np.int64),
+        facts={key: np.array([recording[key] for recording in recordings], kind) for key, kind in kinds.items()},
+        notes={i: recording["notes"] for i, recording in enumerate(recordings) if recording["notes"]},
+        problems={place[p["recording"]]: p for p in description["problems"] if p["recording"] in place},
+    )
 
 
 def gather(folder: str, dataset: Dataset, settings: Settings, origin: Mapping[str, Any], added: int) -> Outcome:
     """Gathers the shards into a store."""
-    place = {str(id): row for row, id in enumerate(dataset.ids)}
-    shards = list_shards(folder, settings)
-    problems = _gather_problems(shards, place)
-    names = sorted(
-        (name for name in shards if shards[name]["recordings"]),
-        key=lambda name: min(place[recording["id"]] for recording in shards[name]["recordings"]),
-    )
-    entries = [(i, entry) for i, name in enumerate(names) for entry in shards[name]["recordings"]]
-    if not entries:
+    shards = read_shards(folder, dataset, settings)
+    left_out = {row: problem for shard in shards for row, problem in shard.problems.items()}
+    for row in (row for shard in shards for row in shard.rows.tolist()):
+        left_out.pop(row, None)  # it made its way into a later shard
+    problems = [left_out[row] for row in sorted(left_out)]
+    filled = [shard for shard in shards if len(shard.rows)]
+    if not filled:
         first = f"; the first: {problems[0]['detail']}" if problems else ""
         raise InputError(f"{folder}: none of {len(dataset.ids)} recordings could be stored{first}")
-    columns = _create_columns(dataset, entries, place)
-    normalized = columns.pop("normalized")
+    columns = _create_columns(dataset, filled)
+    normalized = np.concatenate([shard.facts["normalized"] for shard in filled])
     if normalized.any() and not normalized.all():
         raise InputError(
             f"{folder}: {normalized.sum()} of {len(normalized)} recordings are z-scored; a store is all or none"
         )
     _write_problems(folder, problems)
-    samples = np.bincount(columns["shard"], weights=columns["length"]).astype(int).tolist()
-    left_out = dict(Counter(problem["reason"] for problem in problems))
+    counts = dict(Counter(problem["reason"] for problem in problems))
     manifest = {
         "settings": settings.to_dict(),
         "contract": kept_contract(settings.contract),
@@ -75,66 +123,46 @@ def gather(folder: str, dataset: Dataset, settings: Settings, origin: Mapping[st
         "origin": dict(origin),
         "labels": list(dataset.label_names),
         "columns": sorted(columns),
-        "recordings": len(entries),
-        "left_out": left_out,
+        "recordings": len(columns["ids"]),
+        "left_out": counts,
         "notes": list(dataset.notes),
         "shards": [
-            {"name": name, "samples": count, "sha256": shards[name]["sha256"]}
-            for name, count in zip(names, samples, strict=True)
+            {"name": shard.name, "samples": int(shard.facts["length"].sum()), "sha256": shard.sha256}
+            for shard in filled
         ],
     }
     write_manifest(folder, manifest, columns)
-    return Outcome(len(entries), added, left_out)
+    return Outcome(len(columns["ids"]), added, counts)
 
 
-def _gather_problems(shards: Mapping[str, Mapping[str, Any]], place: Mapping[str, int]) -> list[dict[str, str]]:
-    """What was left out and never made it into a later shard, in the order of the data set."""
-    stored = {recording["id"] for shard in shards.values() for recording in shard["recordings"]}
-    found = {
-        problem["recording"]: problem
-        for name in sorted(shards)
-        for problem in shards[name]["problems"]
-        if problem["recording"] not in stored and problem["recording"] in place
-    }
-    return [found[id] for id in sorted(found, key=place.__getitem__)]
-
-
-def _create_columns(
-    dataset: Dataset, entries: list[tuple[int, Mapping[str, Any]]], place: Mapping[str, int]
-) -> dict[str, np.ndarray]:
+def _create_columns(dataset: Dataset, shards: list[Shard]) -> dict[str, np.ndarray]:
     """The index: where recordings lie, what was measured of them, what the data set says of them."""
-    facts = [entry for _, entry in entries]
-    rows = np.array([place[fact["id"]] for fact in facts])
-    length = np.array([fact["length"] for fact in facts], np.int32)
-    shard = np.array([i for i, _ in entries], np.int32)
-    ends = np.cumsum(length, dtype=np.int64)
-    first = np.flatnonzero(np.diff(shard, prepend=-1))
-    offset = np.repeat(ends[first] - length[first], np.diff([*first, len(shard)]))
-    states = np.nan_to_num(dataset.labels[rows], nan=-1).astype(np.int8)
-    hashes = np.array([fact["hash"] for fact in facts])
-    flags = np.array([fact["flags"] for fact in facts], np.int32)
-    for group in quality.find_duplicates(hashes):
+    rows = np.concatenate([shard.rows for shard in shards])
+    sizes = [len(shard.rows) for shard in shards]
+    facts = {key: np.concatenate([shard.facts[key] for shard in shards]) for key in shards[0].facts}
+    starts = [np.cumsum(shard.facts["length"], dtype=np.int64) - shard.facts["length"] for shard in shards]
+    flags = facts["flags"]
+    for group in quality.find_duplicates(facts["hash"]):
         flags[np.asarray(group)] |= quality.pack_flags(("duplicate",))
-    noted = {i: fact["notes"] for i, fact in enumerate(facts) if fact["notes"]}
+    first = np.cumsum(sizes) - sizes
+    notes = {int(first[i] + place): lines for i, shard in enumerate(shards) for place, lines in shard.notes.items()}
     columns = {
         "ids": dataset.ids[rows],
-        "shard": shard,
-        "start": ends - length - offset,
-        "length": length,
-        "labels": states,
-        "hashes": hashes,
+        "shard": np.repeat(np.arange(len(shards), dtype=np.int32), sizes),
+        "start": np.concatenate(starts),
+        "length": facts["length"],
+        "labels": np.nan_to_num(dataset.labels[rows], nan=-1).astype(np.int8),
+        "hashes": facts["hash"],
         "flags": flags,
-        "normalized": np.array([fact["normalized"] for fact in facts], bool),
-        "notes": np.frombuffer(json.dumps(noted).encode(), np.uint8),
+        "notes": np.frombuffer(json.dumps(notes).encode(), np.uint8),
     }
-    measured = [key for key, value in facts[0].items() if isinstance(value, float)]
-    columns |= {f"measured_{key}": np.array([fact[key] for fact in facts], np.float32) for key in measured}
+    columns |= {f"measured_{key}": column for key, column in facts.items() if column.dtype == np.float32}
     known = {"split": dataset.split, "patients": dataset.patients, "folds": dataset.folds}
     columns |= {name: column[rows] for name, column in known.items() if column is not None}
     return columns | {f"attribute_{name}": column[rows] for name, column in dataset.attributes.items()}
 
 
-def _write_problems(folder: str, problems: list[dict[str, str]]) -> None:
+def _write_problems(folder: str, problems: list[Mapping[str, str]]) -> None:
     path = os.path.join(folder, PROBLEMS)
     with open(f"{path}.partial", "w", newline="", encoding="utf-8") as file:
         table = csv.DictWriter(file, ("recording", "reason", "detail"))
