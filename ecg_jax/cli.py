@@ -1,5 +1,6 @@
 """What the entry points share: flags that teach, errors in one line, configurations found by name."""
 
+import functools
 import os
 import sys
 from collections.abc import Callable, Sequence
@@ -79,9 +80,10 @@ def _describe(error: object) -> str:
 
 
 def create_console() -> Console:
-    """A console as wide as its terminal, or 120 columns where the output goes to a file."""
-    console = Console(highlight=False, soft_wrap=True)
-    return console if console.is_terminal else Console(highlight=False, soft_wrap=True, width=120)
+    """A console as wide as its terminal, or 120 columns where the output goes to a file; it prints text as it is."""
+    create = functools.partial(Console, highlight=False, soft_wrap=True, markup=False, emoji=False)
+    console = create()
+    return console if console.is_terminal else create(width=120)
 
 
 def find_config(path: str) -> str:

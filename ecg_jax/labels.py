@@ -11,6 +11,32 @@ from ecg_jax.errors import InputError
 SIX = ("1dAVb", "RBBB", "LBBB", "SB", "AF", "ST")
 ABNORMAL = "abnormal"
 ALL = ("all",)  # stands for every label that a data set offers
+# Columns, in lower case, that say who, where and when, even where they hold nothing but 0 and 1.
+NO_LABELS = frozenset(
+    [
+        "id",
+        "path",
+        "split",
+        "patient_id",
+        "subject_id",
+        "study_id",
+        "exam_id",
+        "ecg_id",
+        "trace_file",
+        "file_name",
+        "ecg_time",
+        "fold",
+        "strat_fold",
+        "source",
+        "age",
+        "sex",
+        "gender",
+        "is_male",
+        "sampling_rate",
+        "sampling_weight",
+    ]
+)
+_SHOWN = 5  # columns that are no labels
 
 
 class Offered(tuple[str, ...]):
@@ -43,7 +69,8 @@ def select(
 
     Args:
         names: The wanted labels; `ALL` for every one in `derived` and every other column of
-            the table that holds nothing but labels; `Offered` for those of them that are there.
+            the table that holds nothing but labels and is none of `NO_LABELS`; `Offered` for
+            those of them that are there.
         derived: `[records]` arrays in {1, 0, NaN} that a data set computes itself.
         table: A table whose other columns may be labels (see `parse_column`).
         source: File name for messages.
@@ -56,7 +83,7 @@ def select(
     """
     table = pd.DataFrame() if table is None else table
     if tuple(names) == ALL:
-        names = [*derived, *(name for name in table if name not in derived and _holds_labels(table[name]))]
+        names = [*derived, *(name for name in table if name not in derived and _is_label(table[name]))]
     offered = [*derived, *table.columns]
     if isinstance(names, Offered):
         names = [name for name in names if name in offered]
@@ -69,11 +96,40 @@ def select(
     }
 
 
-def _holds_labels(column: pd.Series) -> bool:
+def describe_choice(names: Sequence[str], table: pd.DataFrame) -> list[str]:
+    """What `ALL` makes of a user's table: lines that name its labels, and why other columns are none.
+
+    Args:
+        names: The wanted labels; anything but `ALL` needs no words.
+        table: See `select`.
+    """
+    if tuple(names) != ALL:
+        return []
+    chosen = [str(name) for name in table if _is_label(table[name])]
+    others = [table[name] for name in table if str(name) not in chosen and str(name).lower() not in NO_LABELS]
+    lines = [f"columns taken as labels: {', '.join(chosen) or 'none'}", *map(_explain, others[:_SHOWN])]
+    return lines + ([f"{len(others) - _SHOWN} more columns are no labels"] if len(others) > _SHOWN else [])
+
+
+def _is_label(column: pd.Series) -> bool:
     """Whether a column's known values are all 0, 1, true or false, and there are some."""
-    states = column.dropna().astype(str).str.strip().str.lower().map(_STATES, na_action="ignore")
-    text = column.dropna().astype(str).str.strip()
-    return bool(states.notna().any()) and bool((states.notna() | (text == "")).all())
+    states = _normalize(column)
+    known = states.map(_STATES).notna().any()
+    return str(column.name).lower() not in NO_LABELS and bool(known) and bool(states.isin(list(_STATES)).all())
+
+
+def _explain(column: pd.Series) -> str:
+    bad = np.flatnonzero(~_normalize(column).isin(list(_STATES)))
+    if not bad.size:
+        return f"column {column.name} is no label: it is empty"
+    value = str(column.iloc[bad[0]])[:40]
+    return (
+        f"column {column.name} is no label: line {column.index[bad[0]] + 2} holds {value!r}; a label is 0, 1 or empty"
+    )
+
+
+def _normalize(column: pd.Series) -> pd.Series:
+    return column.astype(object).where(column.notna(), "").astype(str).str.strip().str.lower()
 
 
 def parse_column(column: pd.Series, source: str) -> np.ndarray:
@@ -90,12 +146,12 @@ def parse_column(column: pd.Series, source: str) -> np.ndarray:
     Raises:
         InputError: naming the line (the header is line 1) and the value found.
     """
-    text = column.astype(object).where(column.notna(), "").astype(str).str.strip()
-    lower = text.str.lower()
+    lower = _normalize(column)
     bad = np.flatnonzero(~lower.isin(list(_STATES)))
     if bad.size:
+        value = str(column.iloc[bad[0]]).strip()
         raise InputError(
-            f"{source}: line {column.index[bad[0]] + 2}, column {column.name!r} holds {text.iloc[bad[0]]}; "
+            f"{source}: line {column.index[bad[0]] + 2}, column {column.name!r} holds {value}; "
             f"a label is 0, 1 or empty for unknown ({bad.size} such value(s))"
         )
     return lower.map(_STATES).to_numpy(np.float32)

@@ -12,7 +12,8 @@ per label, the same before calibration as LABEL_raw (equal where the model has n
 what was noticed about its quality. A recording whose lead order, unit or sampling rate
 contradicts physics is not predicted, unless --checks=repair (which mends what has one
 remedy, and says so) or --checks=warn (which only says so). What is not predicted is listed
-at the end; the others are predicted all the same, and the exit status is 2.
+at the end; the others are predicted all the same, and the exit status is 2. Where nothing
+can be predicted it is 1, and no file is written.
 """
 
 import csv
@@ -59,13 +60,7 @@ def main(argv: Sequence[str]) -> int:
     declared = None
     if _FILE_LEADS.value or _FILE_RATE.value or _FILE_UNIT.value:
         declared = readers.Declared(tuple(_FILE_LEADS.value), _FILE_RATE.value, _FILE_UNIT.value or "")
-    sources, problems = [], []
-    for path in argv[1:]:
-        try:
-            sources += readers.find(path, declared)
-        except InputError as error:
-            problems.append(str(error))
-    sources = list({source.name: source for source in sources}.values())  # a record's .hea and .dat are one
+    sources, problems = _find_sources(argv[1:], declared)
     console.print(f"Predicting {', '.join(model.label_names)} for {len(sources)} recording(s)")
 
     predictions = predictor.predict(model, sources, batch_size=_BATCH_SIZE.value, checks=_CHECKS.value)
@@ -86,18 +81,33 @@ def main(argv: Sequence[str]) -> int:
             seen += manifest.SEEN in made.quality
             for name, value in zip(model.label_names, made.probabilities, strict=True):
                 positives[name] = positives.get(name, 0) + int(value >= model.thresholds.get(name, float("inf")))
+    problems = list(dict.fromkeys(problems))
+    for problem in problems:
+        console.print(f"  not predicted: {problem}")
+    if not written:
+        os.remove(partial)
+        console.print(f"Nothing is written to {_OUTPUT.value}: {len(problems)} could not be read")
+        return 1
     os.replace(partial, _OUTPUT.value)
-
     for name, threshold in model.thresholds.items():
         console.print(f"  {name}: {positives[name]} of {written} at or above the run's threshold {threshold:.3f}")
     if seen:
         console.print(f"  {seen} of {written} {manifest.SEEN} of this model: no measure of how good it is")
-    for problem in problems:
-        console.print(f"  not predicted: {problem}")
     console.print(f"Written: {_OUTPUT.value}, {written} recording(s); {len(problems)} could not be read")
-    if problems and not written:
-        return 1
     return 2 if problems else 0
+
+
+def _find_sources(paths: Sequence[str], declared: readers.Declared | None) -> tuple[list[readers.Source], list[str]]:
+    """What there is to predict, each recording once however often and by whatever path it is named; and what is not."""
+    sources: dict[str, readers.Source] = {}
+    problems = []
+    for path in paths:
+        try:
+            for source in readers.find(path, declared):  # a record's .hea and .dat are one
+                sources.setdefault(os.path.abspath(source.name), source)
+        except InputError as error:
+            problems.append(" ".join(str(error).split()))
+    return list(sources.values()), problems
 
 
 if __name__ == "__main__":

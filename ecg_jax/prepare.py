@@ -13,12 +13,14 @@ written as int16 microvolts. A data set's own settings are those of the configur
 (--config.data.ptbxl.sampling_rate=100).
 
 Killed at any moment, the same command goes on from the last whole shard. On a store that
-is complete it adds what is new in the source, and tries again what could not be read.
+is complete it adds what is new in the source, and tries again what could not be read;
+recordings that it holds are not read again, even if their files have changed.
 --verify compares every shard with its checksum, and rebuilds those that are damaged.
 Exit status: 0; 1 if nothing could be done; 2 if some recordings were unreadable or
 refused (problems.csv lists them) and the rest is whole.
 """
 
+import dataclasses
 import functools
 import os
 import time
@@ -33,6 +35,7 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, T
 
 from ecg_jax import cli
 from ecg_jax import config as config_lib
+from ecg_jax.errors import InputError
 
 _CONFIG = config_flags.DEFINE_config_file(
     "config", None, f"Its `contract` and `data` sections are used; default {cli.DEFAULT_CONFIG}.", lock_config=True
@@ -53,42 +56,62 @@ def main(argv: Sequence[str]) -> int:
     cli.refuse_arguments(argv)
     console = cli.create_console()
     folder = _OUTPUT.value
-    origin, settings = _describe(folder)
-    if _VERIFY.value and not _mend(folder, console):
+    if not folder:
+        raise InputError("--output= names no folder; expected that of the store")
+    settings = _describe(folder)
+    damaged = _find_damage(folder, console) if _VERIFY.value else []
+    if damaged is None:
         return 0
-    return _prepare(folder, origin, settings, console)
+    return _prepare(folder, settings, damaged, console)
 
 
-def _describe(folder: str) -> tuple[dict[str, Any], Any]:
-    """How the data set is opened and how its recordings are stored: as the flags say, or as the store remembers."""
+def _describe(folder: str) -> Any:
+    """How recordings are stored, and of which data set: as the flags say, or else as the store remembers."""
     from ecg_jax.contract import InputContract
-    from ecg_jax.data import store
     from ecg_jax.data.store import conversion
 
-    if _VERIFY.value or (_DATASET.value is None and _SOURCE.value is None and store.is_store(folder)):
-        manifest = store.read_manifest(folder)
-        return manifest["origin"], conversion.Settings.from_dict(manifest["settings"])
     config: ConfigDict = config_lib.check(_CONFIG.value)
     data = config_lib.to_dict(config)["data"]
-    dataset = _DATASET.value or data["dataset"]
-    source = data["source"] if _SOURCE.value is None else _SOURCE.value
-    used = {part.partition(":")[0].strip() for part in source.split(",")} if dataset == "combined" else {dataset}
-    origin = {
-        "dataset": dataset,
-        "source": source if dataset == "combined" or not source else os.path.abspath(source),
-        "seed": data["seed"],
-        "options": {name: data[name] for name in sorted(used) if isinstance(data.get(name), dict)},
-    }
+    known = conversion.read_settings(folder)
     contract = InputContract.from_dict(config.contract)
-    return origin, conversion.Settings(contract, _CHECKS.value or data["checks"], tuple(_EXCLUDE.value))
+    if _DATASET.value is None and _SOURCE.value is None and known:
+        chosen = dataclasses.replace(
+            known,
+            contract=known.contract if contract == InputContract() else contract,
+            checks=_CHECKS.value or known.checks,
+            exclude=tuple(_EXCLUDE.value) or known.exclude,
+        )
+        if different := known.differences(chosen):
+            raise InputError(f"{folder} was prepared in another way ({'; '.join(different)}); choose another --output")
+        return known
+    if _VERIFY.value:
+        raise InputError(f"{folder}: no store to verify; --verify takes --output=STORE alone")
+    dataset = _DATASET.value or data["dataset"]
+    source = _make_absolute(dataset, data["source"] if _SOURCE.value is None else _SOURCE.value)
+    if source and os.path.abspath(folder) in (source, os.path.dirname(source)):
+        raise InputError(f"--output={folder} is the folder of the source; choose one for the store alone")
+    used = {part.partition(":")[0].strip() for part in source.split(",")} if dataset == "combined" else {dataset}
+    options = {name: dict(data[name]) for name in sorted(used) if isinstance(data.get(name), dict)}
+    for section in options.values():
+        section |= {key: os.path.abspath(value) for key, value in section.items() if key.endswith("_csv") and value}
+    origin = {"dataset": dataset, "source": source, "seed": data["seed"], "options": options}
+    return conversion.Settings(contract, _CHECKS.value or data["checks"], tuple(_EXCLUDE.value), origin)
 
 
-def _prepare(folder: str, origin: dict[str, Any], settings: Any, console: Console) -> int:
+def _make_absolute(dataset: str, source: str) -> str:
+    """A source that means the same from any folder."""
+    if dataset != "combined":
+        return os.path.abspath(source) if source else ""
+    parts = (part.strip().partition(":") for part in source.split(","))
+    return ",".join(f"{name}:{os.path.abspath(path)}" if path else name for name, _, path in parts)
+
+
+def _prepare(folder: str, settings: Any, damaged: list[str], console: Console) -> int:
     from ecg_jax import labels
     from ecg_jax.data import datasets, store
     from ecg_jax.data.store import conversion, summary
 
-    kept = settings.to_dict()["contract"]
+    origin, kept = settings.origin, settings.to_dict()["contract"]
     console.print(f"Data: {origin['dataset']}{' in ' + origin['source'] if origin['source'] else ''}")
     filters = "".join(f", {name} {kept[name]:g} Hz" for name in ("highpass", "lowpass", "notch") if kept[name])
     console.print(
@@ -99,13 +122,17 @@ def _prepare(folder: str, origin: dict[str, Any], settings: Any, console: Consol
     workers = _WORKERS.value or os.cpu_count() or 1
     began = time.monotonic()
     with _progress(console, "preparing") as progress:
-        outcome = conversion.convert(folder, open_dataset, settings, origin=origin, workers=workers, progress=progress)
+        outcome = conversion.convert(
+            folder, open_dataset, settings, damaged=damaged, workers=workers, progress=progress
+        )
     seconds = time.monotonic() - began
     rate = f", {outcome.added / seconds:.0f} per second" if outcome.added else ""
     console.print(f"Added {outcome.added} recordings in {seconds:.0f} s{rate}; the store holds {outcome.recordings}")
-    report = _report(folder)
-    if "does not agree" in (scale := summary.describe_scale(store.Store(folder))):
-        console.print(f"[yellow]warning:[/] {scale}")
+    report, made = _report(folder), store.Store(folder)
+    for note in made.manifest["notes"]:
+        console.print(f"  {note}")
+    if "does not agree" in (scale := summary.describe_scale(made)):
+        console.print(f"warning: {scale}", style="yellow")
     for reason, count in outcome.left_out.items():
         console.print(f"  left out, {reason}: {count}")
     if outcome.left_out:
@@ -159,25 +186,26 @@ def _draw(excerpt: Any) -> Any:
     return Strip(title, piece.signal, piece.valid, piece.leads, piece.sampling_rate, piece.normalized)
 
 
-def _mend(folder: str, console: Console) -> bool:
-    """Looks for damaged shards and removes them; whether there was any."""
+def _find_damage(folder: str, console: Console) -> list[str] | None:
+    """Names the shards that are to be written again; None where every file is whole."""
     from ecg_jax.data.store import conversion
 
     with _progress(console, "verifying shards") as progress:
-        damage = conversion.verify_store(folder, progress)
-    for name, found in damage.items():
+        shards, others = conversion.verify_store(folder, progress)
+    for name, found in shards.items():
         console.print(f"  damaged: shard {name}: {found}")
-    if not damage:
-        console.print(f"{folder}: every shard is whole")
-        return False
-    console.print(f"Rebuilding {len(damage)} shard(s)")
-    conversion.remove_shards(folder, list(damage))
-    return True
+    for name, found in others.items():
+        console.print(f"  damaged: {name}: {found}")
+    if not shards and not others:
+        console.print(f"{folder}: every file is whole")
+        return None
+    console.print(f"Rebuilding {len(shards)} shard(s), and the index")
+    return list(shards)
 
 
 @contextmanager
 def _progress(console: Console, title: str) -> Iterator[Callable[[int, int], None]]:
-    columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn())
+    columns = (TextColumn("{task.description}", markup=False), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn())
     with Progress(*columns, console=console, transient=True, disable=not console.is_terminal) as bar:
         task = bar.add_task(title, total=None)
         yield lambda done, total: bar.update(task, completed=done, total=total)

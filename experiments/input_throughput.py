@@ -52,7 +52,7 @@ def write_stores(folder: Path, sizes: list[int]) -> Path:
     }
     dataset = datasets.open_source(**origin, labels="six")
     if not store.is_store(str(base)):
-        conversion.convert(str(base), lambda: dataset, conversion.Settings(contract), origin=origin)
+        conversion.convert(str(base), lambda: dataset, conversion.Settings(contract, origin=origin))
     hdf5 = folder / "tracings.hdf5"
     if not hdf5.exists():
         with h5py.File(hdf5, "w") as file:

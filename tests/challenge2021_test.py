@@ -203,6 +203,13 @@ def test_records_of_ptbxl_take_their_patient_from_its_table(tmp_path):
     assert dataset.notes == ()
 
 
+@pytest.mark.parametrize("id, is_told", [("I0001", True), ("S0001", True), ("A0001", False), ("JS00001", False)])
+def test_patients_whom_no_table_names_are_told(tmp_path, id, is_told):
+    write_record(tmp_path / id, NSR)
+    notes = open_folder(tmp_path).notes
+    assert any("several I or S records (INCART, PTB) may be of one patient" in note for note in notes) == is_told
+
+
 # Files
 
 

@@ -195,6 +195,59 @@ def test_predict_does_not_take_a_wrong_unit_or_order_silently(run_dir, tmp_path)
 
 
 @pytest.mark.slow
+def test_where_nothing_can_be_predicted_the_predictions_of_before_stay(run_dir, tmp_path):
+    write_wfdb(tmp_path, "limbless", noise()[:, 6:], LEADS[6:])
+    output = tmp_path / "predictions.csv"
+    output.write_text("of yesterday")
+    named = [tmp_path / "limbless", tmp_path / "limbless.dat", f"{tmp_path}/./limbless.hea", "/nowhere", "/nowhere"]
+    done = call("predict", f"--model={run_dir}", f"--output={output}", *named)
+    assert done.returncode == 1
+    assert done.stdout.count("limbless: ") == done.stdout.count("/nowhere: ") == 1
+    assert "2 could not be read" in done.stdout
+    assert "threshold" not in done.stdout
+    assert output.read_text() == "of yesterday"
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["limbless.dat", "limbless.hea", "predictions.csv"]
+
+
+@pytest.mark.slow
+def test_a_recording_named_twice_is_predicted_once(run_dir, tmp_path):
+    write_wfdb(tmp_path, "ecg", noise())
+    named = [tmp_path / "ecg", tmp_path, f"{tmp_path}/../{tmp_path.name}/ecg.hea"]
+    done = call("predict", f"--model={run_dir}", f"--output={tmp_path / 'out.csv'}", *named)
+    assert done.returncode == 0, done.stderr
+    assert len(pd.read_csv(tmp_path / "out.csv")) == 1
+
+
+@pytest.mark.slow
+def test_what_a_file_says_in_brackets_is_printed_as_it_is(run_dir, tmp_path):
+    write_wfdb(tmp_path, "ecg", noise())
+    (tmp_path / "[").mkdir()
+    for name in (
+        "[/foo] [red].npy",
+        ":heart: [samples, 12].npy",
+    ):  # the first is in a folder; rich would see the end of a style
+        np.save(tmp_path / name, np.zeros((3, 4, 5)))
+    flags = [f"--model={run_dir}", "--file_rate=400", "--file_unit=mV", f"--output={tmp_path / 'out.csv'}"]
+    done = call("predict", *flags, tmp_path)
+    assert done.returncode == 2, done.stderr
+    assert f"not predicted: {tmp_path}/[/foo] [red].npy: " in done.stdout
+    assert f"not predicted: {tmp_path}/:heart: [samples, 12].npy: " in done.stdout
+
+
+def test_the_console_prints_text_as_it_is(capsys):
+    from ecg_jax import cli
+    from ecg_jax.reporting import tables
+
+    console = cli.create_console()
+    console.print("warning: shape [3, 4], not [samples, 12] [/foo] :heart:", style="yellow")
+    console.rule("optimizer.clip_norm=[1]")
+    tables.print_rows("title [/b]", ["column [/c]"], [["cell [/d]"]], console)
+    said = capsys.readouterr().out
+    for words in ("[3, 4], not [samples, 12] [/foo] :heart:\n", "[1]", "title [/b]", "column [/c]", "cell [/d]"):
+        assert words in said
+
+
+@pytest.mark.slow
 def test_predict_from_a_keras_file_states_what_it_assumes(tmp_path):
     from keras_import_test import create_layers, write
 
@@ -263,6 +316,27 @@ def test_a_damaged_best_checkpoint_is_passed_over_and_said_so(run_dir, tmp_path)
 def test_a_start_that_fails_does_not_claim_the_folder(tmp_path):
     refused = call("main", *TINY, "--config.loss.label_smoothing=2.0", f"--workdir={tmp_path / 'run'}")
     assert_one_line(refused, "label_smoothing")
+    assert not (tmp_path / "run").exists()
+
+
+@pytest.mark.parametrize(
+    "flags, parts",
+    [
+        (["--config.data.mode=devise"], ["data.mode is 'devise'; known: host, device"]),
+        (["--config.data.mode=devise", "--config.split.folds=2"], ["data.mode is 'devise'"]),
+        (["--config.data.crop=middle"], ["data.crop is 'middle'; known: center, random"]),
+        (["--config.data.sampling=fair"], ["data.sampling is 'fair'; known: shuffle, balanced, weighted"]),
+        (["--config.data.sampling=weighted"], ["no column sampling_weight"]),
+        (["--config.data.mode=device"], ["needs a prepared store, not data set simulated"]),
+        (["--config.data.mode=device", "--config.data.workers=2"], ["data.workers is 2", "set data.workers=0"]),
+    ],
+    ids=lambda value: " ".join(value) if value[0].startswith("--") else "",
+)
+def test_bad_settings_of_the_data_are_noticed_before_a_pretraining(flags, parts, tmp_path):
+    pretrained = ["--config.init.weights=pretrain", "--config.pretrain.steps=1"]
+    refused = call("main", *TINY, *pretrained, *flags, f"--workdir={tmp_path / 'run'}")
+    assert_one_line(refused, *parts)
+    assert "pretraining" not in refused.stdout
     assert not (tmp_path / "run").exists()
 
 

@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from ecg_jax.data import datasets
+from ecg_jax.data import datasets, splits
 from ecg_jax.data.datasets import combined
 from ecg_jax.data.datasets.dataset import Dataset
 from ecg_jax.errors import InputError
@@ -72,6 +72,11 @@ def test_ids_and_patients_are_kept_apart_by_their_part():
     assert list(dataset.split) == ["train", "test", "validation", "train", "train"]
 
 
+def test_unknown_patients_of_a_part_are_not_one():
+    part = create_part("c", ["1", "2"], {"AF": [0, 1]}, patients=np.array(["", ""]))
+    assert list(join("c:z", ("AF",), z=part).patients) == ["", ""]
+
+
 def test_every_recording_is_read_from_its_part():
     dataset = join("a:x,b:y", ("AF",), x=A, y=B)
     for row, value in enumerate([0, 1, 10, 11, 12]):
@@ -87,10 +92,13 @@ def test_one_data_set_may_be_a_part_twice():
 
 def test_a_split_is_drawn_only_for_the_part_without_one():
     undecided = create_part("c", [str(i) for i in range(100)], {"AF": [0, 1] * 50})
-    dataset = join("a:x,c:z", ("AF",), x=A, z=undecided)
-    assert list(dataset.split[:2]) == ["train", "test"]
-    assert [(dataset.split[2:] == side).sum() for side in ("train", "validation", "test")] == [80, 10, 10]
-    assert "c: its split is drawn" in dataset.notes
+    joined = join("a:x,c:z", ("AF",), x=A, z=undecided)
+    assert "c: its split is drawn" in joined.notes
+    for validation, test in ((0.1, 0.1), (0.2, 0.3)):  # as the run has it
+        split = splits.assign(joined, 0, validation=validation, test=test).split
+        assert list(split[:2]) == ["train", "test"]
+        sizes = [100 * (1 - validation - test), 100 * validation, 100 * test]
+        assert [(split[2:] == side).sum() for side in ("train", "validation", "test")] == pytest.approx(sizes)
     assert join("c:z", ("AF",), z=undecided).split is None  # drawn later, over all
 
 

@@ -15,6 +15,8 @@ from ecg_jax.data import datasets
 from ecg_jax.data.datasets.dataset import SPLITS
 from ecg_jax.data.datasets.table import parse_split
 from ecg_jax.data.preprocess import create_input
+from ecg_jax.data.sampling import Order
+from ecg_jax.data.splits import content
 from ecg_jax.errors import InputError
 from ecg_jax.labels import SIX
 from ecg_jax.recording import LEADS
@@ -63,7 +65,10 @@ def test_a_split_column_is_read_in_its_usual_spellings():
 @pytest.mark.parametrize("bad", ["dev", "1", ""])
 def test_another_split_is_refused_with_its_line(tmp_path, bad):
     path = write_csv(tmp_path / "x.csv", f"split,n\ntrain,1\n{bad},2")
-    with pytest.raises(InputError, match=r"x\.csv: line 3, column 'split' holds"):
+    found = f"holds '?{bad}" if bad else "is empty"
+    with pytest.raises(
+        InputError, match=rf"x\.csv: line 3, column 'split' {found}.*; expected train, validation, test"
+    ):
         parse_split(pd.read_csv(path)["split"], str(path))
 
 
@@ -186,11 +191,26 @@ def test_ptbxl_has_no_other_rate(ptbxl):
         create("ptbxl", ptbxl, sampling_rate=250)
 
 
-def test_ptbxl_without_some_of_its_records_is_refused_naming_the_first(ptbxl):
+def test_ptbxl_without_some_of_its_records_refuses_these_when_they_are_read(ptbxl):
     os.remove(ptbxl / "records500/00000/00023_hr.hea")
-    with pytest.raises(InputError, match=r"1 of its 5 records are not there, the first .*00023_hr\.hea"):
+    os.remove(ptbxl / "records500/00000/00025_hr.dat")
+    dataset = create("ptbxl", ptbxl)
+    assert list(dataset.ids) == ["21", "22", "23", "24", "25"]
+    assert "line 4: 1 of its 5 records are not there, the first" in dataset.notes[0]
+    for row, name in ((2, "00023_hr"), (4, "00025_hr")):
+        with pytest.raises(InputError, match=name):
+            dataset.read(row)
+    assert dataset.read(3).signal[0, 0] == pytest.approx(2.4)
+
+
+def test_ptbxl_without_any_of_its_records_is_refused_naming_the_first(ptbxl):
+    for number in range(21, 26):
+        os.remove(ptbxl / f"records500/00000/000{number}_hr.hea")
+    with pytest.raises(
+        InputError, match=r"5 of its 5 records are not there, the first .*00021_hr; .*sampling_rate=100"
+    ):
         create("ptbxl", ptbxl)
-    assert len(create("ptbxl", ptbxl, sampling_rate=100).ids) == 5
+    assert create("ptbxl", ptbxl, sampling_rate=100).notes == ()
 
 
 def test_ptbxl_statements_that_are_no_dict_are_refused_with_their_line(ptbxl):
@@ -314,10 +334,32 @@ def test_code15_whose_ids_match_nothing_is_refused(code15):
         create("code15", code15)
 
 
-def test_code15_with_a_truncated_part_is_refused_by_name(code15):
+def test_code15_exams_of_a_damaged_part_are_refused_when_they_are_read(code15):
     os.truncate(code15 / "exams_part1.hdf5", 5000)
-    with pytest.raises(InputError, match=r"exams_part1\.hdf5: not a readable HDF5 file"):
+    dataset = create("code15", code15)
+    assert list(dataset.ids) == ["33", "11", "52", "22", "51"]
+    for row in (2, 4):
+        message = rf"exam {dataset.ids[row]}: .*exams_part1\.hdf5: not a readable HDF5 file .*download this part again"
+        with pytest.raises(InputError, match=message):
+            dataset.read(row)
+    np.testing.assert_allclose(dataset.read(3).signal, 22 / 100 / 2)
+    assert any("a part is damaged" in note and "exams_part1.hdf5" in note for note in dataset.notes)
+    assert "1 degenerate and 1 unlisted rows of the HDF5 files are left out" in dataset.notes
+
+
+def test_code15_whose_parts_are_all_damaged_is_refused_by_name(code15):
+    for part in (0, 1):
+        os.truncate(code15 / f"exams_part{part}.hdf5", 5000)
+    with pytest.raises(InputError, match=r"exams_part0\.hdf5: not a readable HDF5 file .*download it again"):
         create("code15", code15)
+
+
+def test_code15s_sex_is_no_label(code15):
+    text = EXAMS.replace("exam_id,age", "exam_id,is_male,age")
+    text = "\n".join(line.replace(",", ",True,", 1) if line[0].isdigit() else line for line in text.split() if line)
+    dataset = create("code15", _with_table(code15, text), "all")
+    assert set(dataset.label_names) == {*SIX, "abnormal", "normal_ecg"}
+    assert list(dataset.attributes["sex"]) == ["M"] * 5
 
 
 def test_code15_refuses_a_bad_label_with_its_line_in_the_file(code15):
@@ -456,10 +498,74 @@ def test_lines_are_counted_as_an_editor_counts_them(folder):
         create("folder", folder, "AF")
 
 
-def test_records_that_are_not_there_are_refused_naming_the_first(folder):
+def test_records_that_are_not_there_are_refused_when_they_are_read(folder):
     write_csv(folder / "labels.csv", "path,AF\nrecords/r0,1\nrecords/r8,0\nrecords/r9,0")
-    with pytest.raises(InputError, match=r"line 3: 2 of its 3 records are not there, the first .*r8"):
+    dataset = create("folder", folder, "AF")
+    assert len(dataset.ids) == 3
+    assert dataset.notes[0].startswith("labels.csv, line 3: 2 of its 3 records are not there, the first ")
+    assert dataset.read(0).id == "records/r0"
+    for row, name in ((1, "records/r8"), (2, "records/r9")):
+        with pytest.raises(InputError, match=rf"{name}: no such file"):
+            dataset.read(row)
+    with pytest.raises(InputError, match=r"2 of 3 recordings cannot be used: .*r8: no such file"):
+        content.check(dataset, threads=1)
+
+
+def test_a_table_none_of_whose_records_is_there_is_refused_naming_the_first(folder):
+    write_csv(folder / "labels.csv", "path,AF\nr0,1\nr1,0")
+    with pytest.raises(
+        InputError, match=r"line 2: 2 of its 2 records are not there, the first .*r0; paths are relative"
+    ):
         create("folder", folder, "AF")
+
+
+def test_weighted_sampling_draws_by_a_folders_column(folder):
+    lines = "path,AF,Sampling_Weight,split\nrecords/r0,1,0,train\nrecords/r1,0,2.5,train"
+    write_csv(folder / "labels.csv", lines)
+    dataset = create("folder", folder, "all")
+    weights = dataset.attributes["sampling_weight"]
+    assert weights.dtype == np.float32
+    np.testing.assert_array_equal(weights, [0, 2.5])
+    assert dataset.label_names == ("AF",)
+    assert set(Order(dataset, 0, "weighted").rows_at(np.arange(50))) == {1}
+
+
+@pytest.mark.parametrize(
+    "value, found",
+    [
+        ("-1", "holds '-1'"),
+        ("x", "holds 'x'"),
+        ("", "is empty"),
+        (" ", "is empty"),
+        ("inf", "holds"),
+        ("1e39", "holds"),
+    ],
+)
+def test_a_weight_that_is_none_is_refused_with_its_line(folder, value, found):
+    write_csv(folder / "labels.csv", f"path,sampling_weight,AF\nrecords/r0,1,1\nrecords/r1,{value},0")
+    message = rf"labels\.csv: line 3, column 'sampling_weight' {found}.*; a weight is a number of at least 0"
+    with pytest.raises(InputError, match=message):
+        create("folder", folder, "AF")
+
+
+def test_a_folders_unknown_patients_are_people_of_their_own(folder):
+    write_csv(
+        folder / "labels.csv", "path,AF,patient_id\nrecords/r0,1,p\nrecords/r1,0,\nrecords/r2,0, \nrecords/r3,0,p"
+    )
+    dataset = create("folder", folder, "AF")
+    assert list(dataset.patients) == ["p", "", "", "p"]
+    assert dataset.split_facts["patients"] == 3
+
+
+def test_a_folder_tells_what_all_labels_are(folder):
+    write_csv(folder / "labels.csv", "path,AF,SB\nrecords/r0,1,0\nrecords/r1,0,yes")
+    dataset = datasets.open_source("folder", source=str(folder), labels="all", seed=0, options={})
+    assert dataset.label_names == ("AF",)
+    assert dataset.notes == (
+        "columns taken as labels: AF",
+        "column SB is no label: line 3 holds 'yes'; a label is 0, 1 or empty",
+    )
+    assert create("folder", folder, "AF").notes == ()
 
 
 def test_a_record_named_by_digits_is_found(tmp_path):
@@ -497,6 +603,17 @@ def test_a_folder_without_a_table_holds_recordings_without_labels(folder):
     assert dataset.read(1).signal.any()
     with pytest.raises(InputError, match="no CSV that says which recording has AF"):
         create("folder", folder, labels="AF")
+
+
+@pytest.mark.parametrize("names", [["labels.csv"], ["labels.csv", "more.csv"]])
+def test_tables_without_a_path_are_not_used_where_no_label_is_asked_for(folder, names):
+    for name in names:
+        write_csv(folder / name, "file,AF\nrecords/r0,1")
+    dataset = datasets.open_source("folder", source=str(folder), labels="all", seed=0, options={})
+    assert len(dataset.ids) == 4
+    assert dataset.notes[0].startswith(f"not used, for want of a column `path`: {', '.join(names)}; ")
+    with pytest.raises(InputError, match=r"no column path.* pass the right CSV|2 CSV files .*source=FILE\.csv"):
+        create("folder", folder, "AF")
 
 
 def test_a_folder_with_two_tables_must_be_told_which(folder):

@@ -196,6 +196,16 @@ def test_mimic_takes_labels_from_a_table_by_study(mimic):
     )
 
 
+def test_mimic_tells_what_all_labels_are(mimic):
+    table = write_rows(mimic / "mine.csv", ["study_id", "AF", "SB"], [40689238, 1, "no"], [45090959, 0, 1])
+    dataset = open_source("mimic_iv_ecg", mimic, "all", labels_csv=str(table))
+    assert dataset.label_names == ("AF",)
+    assert dataset.notes[1:] == (
+        "columns taken as labels: AF",
+        "column SB is no label: line 2 holds 'no'; a label is 0, 1 or empty",
+    )
+
+
 def test_mimic_names_its_leads(mimic):
     """Its files have aVF before aVL."""
     table = write_rows(mimic / "mine.csv", ["study_id", "AF"], [44458630, 0])

@@ -82,6 +82,29 @@ def test_all_labels_are_the_derived_ones_and_the_columns_that_hold_nothing_else(
     np.testing.assert_array_equal(found["VT"], [NAN, 1])
 
 
+def test_who_and_where_is_no_label_though_it_is_0_or_1():
+    table = pd.DataFrame(
+        {name: ["0", "1"] for name in ("AF", "Is_Male", "age", "sampling_weight", "patient_id", "fold")}
+    )
+    assert list(labels.select(labels.ALL, {}, table, "x.csv")) == ["AF"]
+    assert list(labels.select(("Is_Male",), {}, table, "x.csv")) == ["Is_Male"]
+
+
+def test_the_choice_of_all_labels_is_told_and_why_others_are_none():
+    table = pd.DataFrame({"id": ["a", "b"], "AF": ["0", "1"], "SB": ["1", "yes"], "VT": [None, " "], "ST": ["", "0"]})
+    assert labels.describe_choice(labels.ALL, table) == [
+        "columns taken as labels: AF, ST",
+        "column SB is no label: line 3 holds 'yes'; a label is 0, 1 or empty",
+        "column VT is no label: it is empty",
+    ]
+    assert labels.describe_choice(("AF",), table) == []
+    many = pd.DataFrame({f"c{i}": ["2"] for i in range(8)})
+    lines = labels.describe_choice(labels.ALL, many)
+    assert lines[0] == "columns taken as labels: none"
+    assert lines[1:6] == [f"column c{i} is no label: line 2 holds '2'; a label is 0, 1 or empty" for i in range(5)]
+    assert lines[6:] == ["3 more columns are no labels"]
+
+
 def test_a_label_that_does_not_exist_is_refused_naming_those_that_do():
     with pytest.raises(InputError, match=r"x\.csv: no label VT; there are: SB, AF"):
         labels.select(("AF", "VT"), {"SB": np.zeros(1)}, pd.DataFrame({"AF": [0]}), "x.csv")

@@ -2,17 +2,19 @@
 
 import dataclasses
 import json
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
 
 from ecg_jax.contract import InputContract
+from ecg_jax.data import decode
 from ecg_jax.data.datasets import simulated
 from ecg_jax.data.datasets.dataset import Dataset
 from ecg_jax.data.examples import Examples
 from ecg_jax.data.pipeline import Prefetched, TrainBatches, create_eval_batches
 from ecg_jax.errors import InputError
-from ecg_jax.recording import create_recording
+from ecg_jax.recording import LEADS, create_recording
 
 CONTRACT = InputContract(leads=("I", "II"), samples=8, units_per_millivolt=1.0)
 ZEROS, GAPS = 3, 5  # recordings that are all zeros, and that hold NaN
@@ -340,7 +342,7 @@ def test_a_random_crop_is_another_part_each_time_and_the_same_for_the_same_seed(
 def test_recordings_that_physics_contradicts_are_refused_listed_and_stood_in_for():
     dataset = simulated.create(source="", labels=("AF",), seed=0, train=6, validation=0, test=0)
     volts = dataclasses.replace(dataset.read(2), signal=dataset.read(2).signal / 1000)
-    mixed = dataclasses.replace(dataset, read=lambda i: volts if i == 2 else dataset.read(i))
+    mixed = dataclasses.replace(dataset, reads_files=True, read=lambda i: volts if i == 2 else dataset.read(i))
     source = Examples(mixed, InputContract())
     batch = next(TrainBatches(source, batch_size=6, seed=0))
     assert sorted(batch["row"]) == [0, 1, 3, 3, 4, 5]
@@ -362,3 +364,19 @@ def test_processes_that_read_ahead_give_the_same_stream():
         return [*first, next(again)["row"]]
 
     np.testing.assert_array_equal(rows(workers=2), rows())
+
+
+def test_recordings_that_do_not_fit_the_device_are_refused_before_it_is_filled():
+    store = SimpleNamespace(lengths=[4000, 9999, 4000], leads=LEADS)
+    examples = SimpleNamespace(store=store, contract=InputContract(samples=1000))
+    samples = 8000 + 2 * 1000 + 65536  # two recordings, margins, and a block
+    needed = samples * 12 * 2
+
+    def measure(bytes_limit):
+        device = SimpleNamespace(memory_stats=lambda: {"bytes_limit": bytes_limit})
+        return decode.measure_resident(examples, np.array([0, 2]), SimpleNamespace(addressable_devices=[device]))
+
+    assert measure(needed / 0.79) == (samples, 12)
+    assert measure(None) == (samples, 12)  # a device that does not say
+    with pytest.raises(InputError, match=r"data.mode=device: the training recordings take .*; use data.mode=host"):
+        measure(needed / 0.81)

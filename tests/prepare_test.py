@@ -95,15 +95,30 @@ def test_a_store_remembers_how_it_was_made(prepared):
     done = run("prepare", "--output=mine", cwd=folder.parent)
     assert done.returncode == 2
     assert "Added 0 recordings" in done.stdout
+    for flag in ("--checks=warn", "--exclude=high_noise", "--config.contract.sampling_rate=250"):
+        done = run("prepare", "--output=mine", flag, cwd=folder.parent)
+        assert (done.returncode, "was prepared in another way" in done.stderr) == (1, True)
     done = run("prepare", "--dataset=simulated", "--source=", "--output=mine", cwd=folder.parent)
     assert done.returncode == 1
-    assert "was prepared in another way (dataset: folder there, simulated here" in done.stderr
+    assert "was prepared in another way (origin.dataset: folder there, simulated here" in done.stderr
     assert done.stderr.count("\n") == 1
+
+
+def test_a_store_is_the_same_from_any_folder(prepared, source):
+    folder, _ = prepared
+    relative = os.path.relpath(source, folder)
+    done = run("prepare", "--dataset=folder", f"--source={relative}", "--output=.", cwd=folder)
+    assert "Added 0 recordings" in done.stdout, done.stderr
+
+
+def test_the_folder_of_the_source_is_no_store(source):
+    done = run("prepare", "--dataset=folder", f"--source={source}", f"--output={source}", cwd=source)
+    assert (done.returncode, "is the folder of the source" in done.stderr) == (1, True)
 
 
 def test_a_damaged_shard_is_found_by_verify_and_rebuilt(prepared):
     folder, _ = prepared
-    assert "every shard is whole" in run("prepare", "--output=mine", "--verify", cwd=folder.parent).stdout
+    assert "every file is whole" in run("prepare", "--output=mine", "--verify", cwd=folder.parent).stdout
     shard = next((folder / "shards").glob("*.bin"))
     data = bytearray(shard.read_bytes())
     data[5000] ^= 8
@@ -112,7 +127,7 @@ def test_a_damaged_shard_is_found_by_verify_and_rebuilt(prepared):
     assert f"damaged: shard {shard.stem}: its checksum is" in done.stdout
     assert "Added 28 recordings" in done.stdout
     done = run("prepare", "--output=mine", "--verify", cwd=folder.parent)
-    assert (done.returncode, "every shard is whole" in done.stdout) == (0, True)
+    assert (done.returncode, "every file is whole" in done.stdout) == (0, True)
 
 
 @pytest.mark.parametrize(
@@ -120,7 +135,7 @@ def test_a_damaged_shard_is_found_by_verify_and_rebuilt(prepared):
     [
         (["--dataset=nothing", "--source=x"], ["nothing", "ptbxl"]),
         (["--dataset=ptbxl", "--source=nowhere"], ["nowhere"]),
-        (["--verify"], ["store.json", "no such file"]),
+        (["--verify"], ["no store to verify"]),
         (["--dataset=simulated", "--checks=perhaps"], ["perhaps", "refuse, repair, warn"]),
         (["--dataset=simulated", "--exclude=noise"], ["noise", "nan_span"]),
         (["--dataset=simulated", "--config.contract.sampling_rte=100"], ["sampling_rte", "sampling_rate"]),
@@ -142,6 +157,21 @@ def test_help_teaches(tmp_path):
     done = run("prepare", "--help", cwd=tmp_path)
     assert "--dataset=ptbxl --source=DIR --output=stores/ptbxl" in done.stdout
     assert "--verify" in done.stdout
+
+
+@pytest.mark.slow
+def test_the_workers_of_a_killed_preparation_end_with_it(tmp_path):
+    flags = ["--dataset=simulated", "--config.data.simulated.train=3000", "--workers=2", "--output=out"]
+    process = subprocess.Popen([sys.executable, "-m", "ecg_jax.prepare", *flags], cwd=tmp_path)
+    shards = tmp_path / "out" / "shards"
+    while process.poll() is None and not (shards.is_dir() and len(list(shards.glob("*.json"))) >= 1):
+        time.sleep(0.05)
+    process.kill()
+    process.wait()
+    time.sleep(2)  # what was being renamed is
+    before = sorted(path.name for path in shards.iterdir())
+    time.sleep(4)
+    assert sorted(path.name for path in shards.iterdir()) == before
 
 
 @pytest.mark.slow

@@ -151,6 +151,28 @@ def test_one_nan_costs_one_lead_a_few_samples():
     np.testing.assert_allclose(found[valid], 1, atol=1e-3)
 
 
+@pytest.mark.parametrize("samples", [200, 203])
+@pytest.mark.parametrize("rate", [1000, 500, 450, 257])
+def test_no_single_nan_is_lost_and_none_spreads_beyond_a_step_of_the_coarser_rate(rate, samples):
+    for start in range(0, samples, 12):
+        signal = np.ones((samples, 12))
+        signal[range(start, min(start + 12, samples)), range(min(12, samples - start))] = np.nan  # one per lead
+        _, valid = standardize(record(signal, rate=float(rate)), InputContract())
+        for lead in range(min(12, samples - start)):
+            invalid = np.flatnonzero(~valid[:, lead])
+            assert invalid.size >= 1
+            assert np.all(np.abs(invalid / 400 - (start + lead) / rate) <= max(1 / 400, 1 / rate) + 1e-12)
+        assert valid[:, samples - start :].all()
+
+
+def test_where_fewer_samples_are_made_a_nan_within_half_a_new_one_makes_it_invalid():
+    signal = np.ones((20, 3))  # at 1000 Hz; new samples lie at 0, 2.5, 5, 7.5, ...
+    signal[6, 0] = signal[9, 1] = signal[[3, 4], 2] = np.nan
+    contract = InputContract(leads=("I", "II", "V1"))
+    _, valid = standardize(record(signal, leads=contract.leads, rate=1000.0), contract)
+    assert [np.flatnonzero(~lead).tolist() for lead in valid.T] == [[2], [4], [1, 2]]
+
+
 @pytest.mark.parametrize("rate", [400.0, 500.0])
 def test_a_lead_of_nothing_but_nan_is_zero_and_invalid(rate):
     signal = noise(500)

@@ -77,7 +77,7 @@ def create_dataset():
 def store(tmp_path_factory):
     folder = str(tmp_path_factory.mktemp("report") / "store")
     origin = {"dataset": "folder", "source": SOURCE, "seed": 0, "options": {"ptbxl": {"sampling_rate": 500}}}
-    conversion.convert(folder, create_dataset, conversion.Settings(InputContract(notch=50.0)), origin=origin)
+    conversion.convert(folder, create_dataset, conversion.Settings(InputContract(notch=50.0), origin=origin))
     return Store(folder)
 
 
@@ -289,7 +289,7 @@ def test_of_a_long_recording_the_part_and_the_leads_with_the_defect_are_shown(tm
         columns={},
         read=lambda i: create_recording(signal, leads=LEADS, sampling_rate=500, id="a"),
     )
-    conversion.convert(str(tmp_path / "s"), lambda: dataset, conversion.Settings(InputContract()), origin={})
+    conversion.convert(str(tmp_path / "s"), lambda: dataset, conversion.Settings(InputContract()))
     (found,) = excerpts.find(Store(str(tmp_path / "s")), "nan_span")
     assert found.start == 20
     assert found.recording.leads == ("I", "II", "V1", "V4")

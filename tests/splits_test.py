@@ -203,6 +203,23 @@ def test_a_split_without_leaks_is_kept():
     assert kept.split_facts["method"] == "own"
 
 
+def test_the_undecided_go_where_their_patient_or_signal_is_and_the_rest_is_drawn():
+    own = np.array(["train", "test", "validation", "", ""] + [""] * 100)
+    patients = np.array(["a", "b", "c", "b", "d", *(f"p{i}" for i in range(100))])
+    hashes = np.array(["1", "2", "3", "4", "3", *(f"h{i}" for i in range(100))])
+    mixed = dataset(105, split=own, patients=patients, hashes=hashes)
+    assigned = splits.assign(mixed, 0, validation=0.2, test=0.1)
+    assert list(assigned.split[:5]) == ["train", "test", "validation", "test", "validation"]
+    assert [(assigned.split[5:] == side).sum() for side in SPLITS] == [70, 20, 10]
+    assert assigned.split_facts["method"] == "own, and drawn for the others"
+
+
+def test_a_leak_among_the_decided_is_refused_where_others_are_undecided():
+    leaky = dataset(4, split=np.array(["train", "test", "", ""]), patients=np.array(["a", "a", "a", "b"]))
+    with pytest.raises(InputError, match=r"r0 \(train\) and r1 \(test\) of one patient"):
+        splits.assign(leaky, 0)
+
+
 def test_a_patient_on_two_sides_is_refused_naming_the_recordings():
     leaking = own(["train", "train", "test", "validation"], patients=np.array(["a", "b", "a", "c"]))
     with pytest.raises(
@@ -378,3 +395,25 @@ def test_a_recording_of_the_training_set_is_known_by_its_content_wherever_it_lie
     by_name = manifest.Trained({key: value for key, value in made.items() if key != "hashes"})
     assert by_name.find(dataclasses.replace(signal(1), id="r0")) == "was in the training set (by its name)"
     assert by_name.find(dataclasses.replace(signal(1), id="r1")) == ""
+
+
+@pytest.mark.parametrize(
+    "trained, path, is_known",
+    [
+        ("records/A001", "/data/copy/A001", True),  # a WFDB record
+        ("A001", "/data/copy/A001.npy", True),
+        ("records/A001.hea", "A001", True),
+        ("12", "exams_part0.hdf5:12", True),  # an exam
+        ("exams_part0.hdf5:12", "/elsewhere/exams_part7.hdf5:12", True),
+        ("records/A001", "/data/A001/A002", False),
+        ("A001", "A0011", False),
+        ("1.2.840.1", "/data/1.2.840.2", False),  # the end of a DICOM identifier is no suffix
+        ("1.2.840.1", "/data/1.2.840.1.dcm", True),
+    ],
+)
+def test_where_contents_are_unknown_the_last_part_of_a_name_tells(trained, path, is_known):
+    made = {"recordings": {"train": [trained]}}
+    found = manifest.Trained(made).find(dataclasses.replace(signal(1), id=path))
+    assert found == ("was in the training set (by its name)" if is_known else "")
+    known = manifest.Trained(made | {"hashes": {"train": ["another"]}})
+    assert known.find(dataclasses.replace(signal(1), id=path)) == ""

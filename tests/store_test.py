@@ -56,14 +56,14 @@ def create_dataset(count=10):
         patients=np.array([f"p{i % 2}{i // 4}" for i in range(count)]),
         attributes={"age": np.arange(count, dtype=np.float32), "sex": np.array(["F", "M"] * (count // 2))},
         notes=("a note",),
+        reads_files=True,
     )
 
 
-def convert(folder, dataset=None, *, contract=CONTRACT, shard_size=3, **options):
+def convert(folder, dataset=None, *, contract=CONTRACT, shard_size=3, damaged=(), **options):
     dataset = dataset or create_dataset()
-    return conversion.convert(
-        str(folder), lambda: dataset, conversion.Settings(contract, **options), origin=ORIGIN, shard_size=shard_size
-    )
+    settings = conversion.Settings(contract, origin=ORIGIN, **options)
+    return conversion.convert(str(folder), lambda: dataset, settings, damaged=damaged, shard_size=shard_size)
 
 
 def open_store(folder, labels="all"):
@@ -358,16 +358,62 @@ def test_labels_that_changed_are_taken_over_without_reading_signals_again(tmp_pa
 
 def test_another_configuration_in_the_same_folder_is_refused(tmp_path):
     convert(tmp_path)
-    with pytest.raises(InputError, match=r"contract: .*400.* there, .*500.* here"):
+    with pytest.raises(InputError, match=r"contract.sampling_rate: 400.0 there, 500.0 here"):
         convert(tmp_path, contract=InputContract(sampling_rate=500.0))
     with pytest.raises(InputError, match="checks: refuse there, warn here"):
         convert(tmp_path, checks="warn")
 
 
+def test_another_configuration_is_refused_before_the_store_is_finished_too(tmp_path):
+    """Else recordings of two configurations would stand side by side."""
+    dataset = create_dataset()
+
+    def read(i):
+        if i == 5:
+            raise KeyboardInterrupt
+        return dataset.read(i)
+
+    with pytest.raises(KeyboardInterrupt):
+        convert(tmp_path, dataclasses.replace(dataset, read=read))
+    for other in (
+        conversion.Settings(CONTRACT, origin=ORIGIN | {"source": "elsewhere"}),
+        conversion.Settings(InputContract(notch=50.0), origin=ORIGIN),
+    ):
+        with pytest.raises(InputError, match="was prepared in another way"):
+            conversion.convert(str(tmp_path), create_dataset, other)
+
+
+def test_a_recording_that_fails_in_another_way_is_listed_with_its_last_reason(tmp_path):
+    convert(tmp_path)
+    dataset = create_dataset()
+
+    def break_as(place):
+        mended = dataclasses.replace(dataset, read=lambda i: dataset.read(place if i == BROKEN else i))
+        return convert(tmp_path, mended).left_out, (tmp_path / "problems.csv").read_text()
+
+    counts, text = break_as(VOLTS)
+    assert counts == {"no signal": 1, "refused": 2}
+    assert "r4,refused" in text
+    counts, text = break_as(NOTHING)
+    assert counts == {"no signal": 2, "refused": 1}
+    assert "r4,no signal" in text
+    assert convert(tmp_path).left_out == counts  # settled: nothing is tried again
+
+
+def test_a_failed_recording_that_left_the_source_is_forgotten(tmp_path):
+    small = dataclasses.replace(create_dataset(10), **first(create_dataset(10), 4))
+    convert(tmp_path, small)
+    ten = create_dataset(10)
+    convert(tmp_path, dataclasses.replace(ten, **first(ten, 5)))  # adds r4 alone, which cannot be read
+    assert "r4" in (tmp_path / "problems.csv").read_text()
+    assert convert(tmp_path, small).left_out == {"no signal": 1}
+    assert "r4" not in (tmp_path / "problems.csv").read_text()
+
+
 def test_another_data_set_in_the_same_folder_is_refused(tmp_path):
     convert(tmp_path)
     dataset = create_dataset()
-    with pytest.raises(InputError, match=r"recordings of the store are not in the data set, the first r0"):
+    with pytest.raises(InputError, match=r"recordings of the store are not in the data set, the first r[0-9];"):
         convert(tmp_path, dataclasses.replace(dataset, ids=np.array([f"x{i}" for i in range(10)])))
 
 
@@ -378,6 +424,50 @@ def test_flags_can_exclude(tmp_path):
     assert "r7,excluded,nan_span" in (tmp_path / "problems.csv").read_text()
     with pytest.raises(InputError, match="no quality flag noise; there are: "):
         conversion.Settings(CONTRACT, exclude=("noise",))
+
+
+def test_repeated_and_saturated_recordings_can_be_excluded(tmp_path):
+    dataset = create_dataset()
+    loud = dataclasses.replace(
+        dataset.read(2), signal=np.where(np.arange(2800)[:, None] == 9, 40, dataset.read(2).signal)
+    )
+    twice = {5: 3, 2: 2}
+
+    def read(i):
+        return loud if i == 2 else dataset.read(twice.get(i, i))
+
+    outcome = convert(
+        tmp_path, dataclasses.replace(dataset, read=read), exclude=("duplicate", "saturation"), checks="warn"
+    )
+    text = (tmp_path / "problems.csv").read_text()
+    assert "r2,excluded,saturation" in text
+    assert "r5,excluded,the same content as r3" in text
+    ids = open_store(tmp_path).ids.tolist()
+    assert len(ids) == outcome.recordings
+    assert not {"r2", "r5"} & set(ids)
+    stored = open_store(tmp_path)
+    for row, id in enumerate(ids):
+        np.testing.assert_allclose(stored.read(row).signal, dataset.read(int(id[1:])).signal, atol=0.5e-3 + 1e-6)
+
+
+def test_what_is_repaired_is_noted_once(tmp_path):
+    convert(tmp_path, checks="repair")
+    stored = open_store(tmp_path).store
+    row = open_store(tmp_path).ids.tolist().index(f"r{VOLTS}")
+    assert len(stored.notes()[row]) == 1
+    assert stored.notes()[row][0].startswith("repaired: ")
+
+
+def test_a_full_disk_is_one_line_that_names_the_store(tmp_path, monkeypatch):
+    def fail(*_):
+        raise OSError(28, "No space left on device")
+
+    with monkeypatch.context() as patched:
+        patched.setattr(os, "fsync", fail)
+        with pytest.raises(InputError, match="No space left on device; what is whole stays"):
+            convert(tmp_path)
+    assert not list(tmp_path.rglob("*.partial"))
+    assert convert(tmp_path).recordings == 7
 
 
 def test_a_store_of_nothing_is_refused_with_the_first_reason(tmp_path):
@@ -410,11 +500,11 @@ def damage_shard(folder, index=1):
     return name
 
 
-@pytest.mark.parametrize("harm", ["flip", "truncate", "delete", "no description"])
+@pytest.mark.parametrize("harm", ["flip", "truncate", "delete", "no description", "another length"])
 def test_a_damaged_shard_is_found_named_and_rebuilt_alone(tmp_path, whole, harm):
     folder = tmp_path / "copy"
     shutil.copytree(whole[0], folder)
-    assert conversion.verify_store(str(folder)) == {}
+    assert conversion.verify_store(str(folder)) == ({}, {})
     name = damage_shard(folder)
     path = folder / store.SHARDS / name
     if harm == "truncate":
@@ -423,11 +513,65 @@ def test_a_damaged_shard_is_found_named_and_rebuilt_alone(tmp_path, whole, harm)
         os.unlink(f"{path}.bin")
     if harm == "no description":
         os.unlink(f"{path}.json")
-    assert list(conversion.verify_store(str(folder))) == [name]
-    conversion.remove_shards(str(folder), [name])
-    outcome = convert(folder)
+    if harm == "another length":
+        text = (path.parent / f"{name}.json").read_text()
+        (path.parent / f"{name}.json").write_text(text.replace('"length": ', '"length": 1'))
+    damaged, others = conversion.verify_store(str(folder))
+    assert list(damaged) == [name]
+    assert not others
+    outcome = convert(folder, damaged=damaged)
     assert outcome.recordings == 7
     assert outcome.added <= 3
+    assert files(folder) == files(whole[0])
+
+
+def test_a_damaged_shard_stays_until_another_one_is_there(tmp_path, whole):
+    folder = tmp_path / "copy"
+    shutil.copytree(whole[0], folder)
+    before = files(folder)
+    dataset = create_dataset()
+
+    def read(i):
+        raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        convert(folder, dataclasses.replace(dataset, read=read), damaged=[damage_shard(folder)])
+    assert files(folder).keys() == before.keys()
+
+
+@pytest.mark.parametrize("column", ["labels", "ids", "hashes"])
+@pytest.mark.parametrize("harm", ["flip", "truncate", "delete"])
+def test_a_damaged_index_is_found_named_and_written_again(tmp_path, whole, column, harm):
+    folder = tmp_path / "copy"
+    shutil.copytree(whole[0], folder)
+    path = next(folder.glob(f"index-*/{column}.npy"))
+    data = bytearray(path.read_bytes())
+    data[-1] ^= 1
+    path.unlink() if harm == "delete" else path.write_bytes(data[:60] if harm == "truncate" else data)
+    shards, others = conversion.verify_store(str(folder))
+    assert not shards
+    assert list(others) == [f"{path.parent.name}/{column}.npy"]
+    assert convert(folder).added == 0
+    assert files(folder) == files(whole[0])
+
+
+def test_a_changed_table_of_problems_is_found_and_written_again(tmp_path, whole):
+    folder = tmp_path / "copy"
+    shutil.copytree(whole[0], folder)
+    (folder / "problems.csv").write_text("nothing")
+    assert list(conversion.verify_store(str(folder))[1]) == ["problems.csv"]
+    convert(folder)
+    assert files(folder) == files(whole[0])
+
+
+@pytest.mark.parametrize("contents", ["{}", "[1]", "", "null", '{"settings": 1, "checksum": 2}'])
+def test_a_description_that_is_none_is_damage(tmp_path, whole, contents):
+    folder = tmp_path / "copy"
+    shutil.copytree(whole[0], folder)
+    path = next((folder / store.SHARDS).glob("*.json"))
+    path.write_text(contents)
+    assert list(conversion.verify_store(str(folder))[0]) == [path.stem]
+    convert(folder)
     assert files(folder) == files(whole[0])
 
 
@@ -442,12 +586,12 @@ def test_a_truncated_shard_is_named_when_it_is_read(tmp_path):
 def test_a_newer_version_is_refused_in_one_line(tmp_path):
     convert(tmp_path)
     manifest = json.loads((tmp_path / store.MANIFEST).read_text())
-    (tmp_path / store.MANIFEST).write_text(json.dumps(manifest | {"version": store.VERSION + 1}))
+    (tmp_path / store.MANIFEST).write_text(json.dumps(manifest | {"version": store.VERSION + 1, "checksum": "new"}))
     with pytest.raises(InputError, match=r"store\.json: version 2, this ecg_jax reads up to 1; update ecg_jax"):
         open_store(tmp_path)
 
 
-@pytest.mark.parametrize("contents", ["", "[]", "{}", '{"version": "x"}'])
+@pytest.mark.parametrize("contents", ["", "[]", "{}", '{"version": "x"}', '{"version": 1}', "null"])
 def test_a_damaged_manifest_is_refused_by_name(tmp_path, contents):
     convert(tmp_path)
     (tmp_path / store.MANIFEST).write_text(contents)
@@ -505,7 +649,6 @@ def test_workers_write_the_same_store(tmp_path):
             str(tmp_path / str(workers)),
             open_dataset,
             conversion.Settings(CONTRACT),
-            origin=ORIGIN,
             workers=workers,
             shard_size=4,
         )

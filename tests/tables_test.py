@@ -4,7 +4,15 @@ import codecs
 
 import pytest
 
-from ecg_jax.data.datasets.table import parse_attributes, parse_ids, parse_integers, parse_text, read_table
+from ecg_jax.data.datasets.table import (
+    has_column,
+    parse_attributes,
+    parse_ids,
+    parse_integers,
+    parse_known_columns,
+    parse_text,
+    read_table,
+)
 from ecg_jax.errors import InputError
 
 ROWS = [["path", "id", "AF"], ["a/b c", "007", "1"], ["d;e", "008", ""]]
@@ -86,6 +94,35 @@ def test_an_id_that_stands_twice_is_refused_with_both_lines(tmp_path):
         parse_ids(read_table(path)["id"], path)
 
 
+def test_cells_of_spaces_are_empty(tmp_path):
+    path = write(
+        tmp_path / "x.csv", [["id", "patient_id", "AF"], ["a", "p", " "], ["b", '"  "', "1"], [" ", "", "\u00a0"]]
+    )
+    table = read_table(path)
+    assert table.isna().to_numpy().tolist() == [[False, False, True], [False, True, False]]
+    assert parse_known_columns(table, path)["patients"].tolist() == ["p", ""]
+
+
+def test_an_empty_cell_is_refused_with_a_remedy(tmp_path):
+    path = write(tmp_path / "x.csv", [["id", "n", "split", "k"], ["a", "1", "test", "k"], ["  ", " ", " ", "k"]])
+    table = read_table(path)
+    remedy = "is empty; fill it in, or remove the line"
+    with pytest.raises(InputError, match=f"line 3, column 'id' {remedy}"):
+        parse_text(table["id"], path)
+    with pytest.raises(InputError, match=f"line 3, column 'n' {remedy}"):
+        parse_integers(table["n"], path)
+    with pytest.raises(InputError, match="line 3, column 'split' is empty; expected train, validation, test"):
+        parse_known_columns(table, path)
+
+
+def test_a_missing_column_is_refused_with_a_remedy(tmp_path):
+    path = write(tmp_path / "x.csv", [["file", "AF"], ["a", "1"]])
+    with pytest.raises(InputError, match="no column path; it has file, AF; rename one, or pass the right CSV"):
+        read_table(path, ("path",))
+    assert has_column(path, "FILE")
+    assert not has_column(path, "path")
+
+
 def test_lines_are_counted_past_blank_ones(tmp_path):
     path = write(tmp_path / "x.csv", [["id", "n"], ["a", "1"], ["", ""], ["", "x"]])
     table = read_table(path)
@@ -98,7 +135,7 @@ def test_lines_are_counted_past_blank_ones(tmp_path):
 def test_ages_and_sexes_are_read_as_data_sets_write_them(tmp_path):
     path = tmp_path / "x.csv"
     path.write_text('AGE,Sex\n"51\n",F\n300,male\n-1,\n>89,Unknown\n')
-    found = parse_attributes(read_table(str(path)))
+    found = parse_attributes(read_table(str(path)), str(path))
     assert found["age"].tolist()[0] == 51
     assert [age != age for age in found["age"].tolist()] == [False, True, True, True]
     assert found["sex"].tolist() == ["F", "M", "", ""]

@@ -146,7 +146,7 @@ def test_a_recording_of_a_few_samples_raises_nothing(samples):
     verify.verify(record(simulate()[:samples]))
 
 
-@pytest.mark.parametrize("factor, unit", [(1e3, 1e-3), (1e-3, 1e3), (10, 0.1), (0.1, 10), (1e6, 1e-6)])
+@pytest.mark.parametrize("factor, unit", [(1e3, 1e-3), (1e-3, 1e3), (1e6, 1e-6)])
 def test_a_wrong_unit_is_found_with_the_factor_that_fits(factor, unit):
     signal = simulate(3)
     finding = find(record(signal * factor))
@@ -163,6 +163,34 @@ def test_counts_that_fit_several_factors_list_them_and_choose_none():
         verify.enforce(record(simulate(3) * 200), "repair")
 
 
+@pytest.mark.parametrize("factor, listed", [(10, "0.1 mV per unit (0.1 mV)"), (0.1, "10 mV per unit (10 mV)")])
+def test_a_factor_that_is_no_real_unit_is_listed_and_repairs_nothing(factor, listed):
+    finding = find(record(simulate(3) * factor))
+    assert (finding.check, finding.millivolts_per_unit) == ("unit", None)
+    assert f"{listed} fits" in finding.message
+    with pytest.raises(InputError, match=r"no single repair fits; correct the file"):
+        verify.enforce(record(simulate(3) * factor), "repair")
+
+
+@pytest.mark.parametrize("seed", range(12))
+def test_a_wrong_rate_is_never_repaired_as_a_wrong_unit(seed):
+    signal = np.repeat(np.concatenate([simulate(seed), simulate(seed)]), 5, axis=0)  # 2000 Hz, smooth enough
+    for rate in (50.0, 100.0, 200.0, 400.0, 500.0):
+        try:
+            mended, _ = verify.enforce(record(signal, rate=rate), "repair")
+        except InputError:
+            continue
+        np.testing.assert_array_equal(mended.signal, signal.astype(np.float32))
+
+
+def test_a_repair_after_which_physics_still_contradicts_is_refused(monkeypatch):
+    monkeypatch.setattr(amplitude, "find_units", lambda size: (1000.0,))
+    with pytest.raises(
+        InputError, match=r"^rec7: a beat's range is .*; repaired, a beat's range is .*; correct the fi"
+    ):
+        verify.enforce(record(simulate(3) * 1000), "repair")
+
+
 @pytest.mark.parametrize("factor", [0.5, 2.0])
 def test_a_factor_of_two_is_not_claimed_to_be_seen(factor):
     assert find(record(simulate() * factor)) is None
@@ -176,11 +204,40 @@ def test_excursions_and_silent_leads_do_not_make_a_unit():
     assert find(record(signal)) is None
 
 
-def test_z_scores_that_are_not_declared_are_found():
+@pytest.mark.parametrize("scale", [1e-4, 0.1, 0.3, 1.0, 7.0, 1000.0])
+@pytest.mark.parametrize("flat", [None, 0.0, 0.4], ids=["whole", "silent lead", "flat lead"])
+def test_z_scores_that_are_not_declared_are_found_at_any_scale_and_not_repaired(scale, flat):
+    signal = np.pad(simulate(), ((300, 100), (0, 0)))
+    valid = np.zeros(signal.shape, bool)
+    valid[300:-100] = True
+    valid[1000:1100, 3] = False
+    known = np.where(valid, signal, np.nan)
+    scores = scale * (known - np.nanmean(known, axis=0)) / np.nanstd(known, axis=0)
+    if flat is not None:
+        scores[:, 8] = flat
+    finding = find(record(scores, valid=valid))
+    assert (finding.check, finding.is_repairable) == ("unit", False)
+    assert f"standard deviation {scale:.3g}" in finding.message
+    assert "declared as normalized" in finding.message
+    with pytest.raises(InputError, match="these are z-scores, not mV"):
+        verify.enforce(record(scores, valid=valid), "repair")
+    assert verify.verify(record(scores, valid=valid, normalized=True)) == ()
+
+
+def test_leads_that_are_centred_or_equally_large_are_not_z_scores():
     signal = simulate()
+    assert np.isnan(amplitude.find_common_deviation(record(signal - signal.mean(axis=0))))
+    equal = signal / signal.std(axis=0)
+    assert np.isnan(amplitude.find_common_deviation(record(equal + np.arange(12))))
     scores = (signal - signal.mean(axis=0)) / signal.std(axis=0)
-    findings = verify.verify(record(scores))
-    assert "declared as normalized" in next(f for f in findings if f.check == "unit").message
+    assert amplitude.find_common_deviation(record(scores * np.linspace(1, 1.015, 12))) == pytest.approx(1, abs=0.02)
+    assert np.isnan(amplitude.find_common_deviation(record(scores * np.linspace(1, 1.025, 12))))
+    assert np.isnan(amplitude.find_common_deviation(record(scores[:, :2], LEADS[:2])))  # two may be alike by chance
+
+
+@pytest.mark.parametrize("seed", range(40))
+def test_simulated_ecgs_are_not_taken_for_z_scores(seed):
+    assert np.isnan(amplitude.find_common_deviation(record(simulate(seed))))
 
 
 def test_unit_and_order_of_normalized_recordings_are_not_checked_and_that_is_said():
@@ -202,6 +259,11 @@ def test_a_duration_that_contradicts_the_rate_is_found():
 @pytest.mark.parametrize("duration", [10.0, 9.995, 10.0025, None])
 def test_a_duration_within_a_sample_or_a_thousandth_agrees(duration):
     assert find(record(np.tile(simulate(), (2, 1))[:4000], duration=duration)) is None
+
+
+@pytest.mark.parametrize("duration", [0.0, -1.0, np.nan])
+def test_a_duration_that_is_none_states_nothing(duration):
+    assert find(record(simulate(), duration=duration)) is None
 
 
 def test_a_duration_that_fits_no_common_rate_is_found_without_a_repair():

@@ -70,9 +70,7 @@ class Resident:
         margin = examples.contract.samples  # on both sides, so that no slice leaves the array
         ends = np.cumsum(self._lengths[rows])
         self._starts[rows] = ends - self._lengths[rows] + margin
-        total = int(ends[-1]) + 2 * margin + _BLOCK
-        shape = (total, len(examples.store.leads))
-        _check_room(shape, sharding)
+        shape = measure_resident(examples, rows, sharding)
         self.array = jax.jit(lambda: jnp.full(shape, INVALID, jnp.int16), out_shardings=sharding)()
         copy = jax.jit(
             lambda array, block, start: jax.lax.dynamic_update_slice(array, block, (start, 0)),
@@ -129,7 +127,10 @@ def _blocks(recordings: Iterator[np.ndarray], leads: int) -> Iterator[tuple[int,
         yield start, block
 
 
-def _check_room(shape: tuple[int, int], sharding: jax.sharding.Sharding) -> None:
+def measure_resident(examples: StoredExamples, rows: np.ndarray, sharding: jax.sharding.Sharding) -> tuple[int, int]:
+    """Measures what `Resident` would hold, `(samples, leads)` of int16; raises `InputError` where that does not fit."""
+    samples = int(np.asarray(examples.store.lengths, np.int64)[rows].sum()) + 2 * examples.contract.samples + _BLOCK
+    shape = (samples, len(examples.store.leads))
     needed = shape[0] * shape[1] * 2
     if shape[0] >= 2**31:
         raise InputError(f"data.mode=device: {shape[0]} samples are more than one array addresses; use data.mode=host")
@@ -141,3 +142,4 @@ def _check_room(shape: tuple[int, int], sharding: jax.sharding.Sharding) -> None
                 f"data.mode=device: the training recordings take {needed / 2**30:.1f} GiB, {device} has "
                 f"{room / 2**30:.1f}; use data.mode=host"
             )
+    return shape

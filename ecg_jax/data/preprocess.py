@@ -102,8 +102,22 @@ def _resample(signal: np.ndarray, valid: np.ndarray, rate_in: float, rate_out: f
     resampled = level + scipy.signal.resample_poly(
         bridged - level, ratio.numerator, ratio.denominator, axis=0, padtype=padtype
     )
-    source = np.minimum(np.round(np.arange(len(resampled)) / float(ratio)).astype(int), len(signal) - 1)
-    return resampled.astype(np.float32), valid[source]
+    return resampled.astype(np.float32), _resample_validity(valid, len(resampled), ratio)
+
+
+def _resample_validity(valid: np.ndarray, count: int, ratio: Fraction) -> np.ndarray:
+    """Invalid is what has an invalid sample within half a new step, so that none is lost, or as its nearest one."""
+    if valid.all():
+        return np.ones((count, valid.shape[1]), bool)
+    number = np.arange(count)
+    if ratio > 1:
+        return valid[np.minimum(np.round(number / float(ratio)).astype(int), len(valid) - 1)]
+    begin = np.maximum(-((1 - 2 * number) * ratio.denominator // (2 * ratio.numerator)), 0)
+    end = np.minimum((2 * number + 1) * ratio.denominator // (2 * ratio.numerator) + 1, len(valid))
+    end[-1] = len(valid)
+    invalid = np.zeros((len(valid) + 1, valid.shape[1]), np.int32)
+    np.cumsum(~valid, axis=0, out=invalid[1:])
+    return invalid[end] == invalid[begin]
 
 
 def _filter(signal: np.ndarray, valid: np.ndarray, contract: InputContract) -> np.ndarray:

@@ -15,7 +15,7 @@ import numpy as np
 
 from ecg_jax.data.measures import amplitude, lead_order, timing
 from ecg_jax.errors import InputError
-from ecg_jax.recording import LEADS, Recording
+from ecg_jax.recording import Recording
 
 POLICIES = ("refuse", "repair", "warn")
 LEAD_ORDER, UNIT, SAMPLING_RATE = "lead_order", "unit", "sampling_rate"
@@ -30,7 +30,7 @@ class Finding:
         check: `lead_order`, `unit` or `sampling_rate`.
         message: One line: what was found, the rule, what fits.
         leads: Names that fit the columns; `-aVR` for a column that holds it upside down.
-        millivolts_per_unit: The factor that fits; None where none or several do.
+        millivolts_per_unit: The factor that fits; None where none or several do, or it is no real unit's.
         sampling_rate: Hz that fit; None where none or several do.
     """
 
@@ -60,9 +60,10 @@ def verify(recording: Recording) -> tuple[Finding, ...]:
         return ()
     skipped = skipped_checks(recording)
     rate = _check_rate(recording)
-    leads = None if LEAD_ORDER in skipped else _check_leads(recording)
-    unit = None if UNIT in skipped else _check_unit(recording, rate)
-    return tuple(finding for finding in (leads, unit, rate) if finding)
+    scores = None if UNIT in skipped else _check_normalization(recording)
+    leads = None if scores or LEAD_ORDER in skipped else _check_leads(recording)
+    unit = None if scores or UNIT in skipped else _check_unit(recording, rate)
+    return tuple(finding for finding in (scores, leads, unit, rate) if finding)
 
 
 def enforce(recording: Recording, policy: str) -> tuple[Recording, tuple[Finding, ...]]:
@@ -71,7 +72,8 @@ def enforce(recording: Recording, policy: str) -> tuple[Recording, tuple[Finding
     Args:
         recording: As it was read.
         policy: `refuse` raises, `repair` mends what has exactly one remedy and raises
-            otherwise, `warn` leaves the recording as it is.
+            otherwise, or where something contradicts physics even then; `warn` leaves the
+            recording as it is.
 
     Returns:
         The recording, with a line in its `notes` for each repair, and the findings.
@@ -90,6 +92,10 @@ def enforce(recording: Recording, policy: str) -> tuple[Recording, tuple[Finding
             raise InputError(f"{recording.id}: {finding.message}; {remedy}")
     for finding in findings:
         recording = _repair(recording, finding)
+    for remaining in verify(recording) if findings else ():
+        raise InputError(
+            f"{recording.id}: {findings[0].message}; repaired, {remaining.message}; no repair fits; correct the file"
+        )
     return recording, findings
 
 
@@ -117,29 +123,31 @@ def _check_unit(recording: Recording, wrong_rate: Finding | None) -> Finding | N
         recording = dataclasses.replace(recording, sampling_rate=wrong_rate.sampling_rate)
     size = amplitude.summarize_ranges(amplitude.measure_ranges(recording), recording.leads)
     if amplitude.LOWEST <= size <= amplitude.HIGHEST or np.isnan(size):
-        return _check_normalization(recording) if size > 2 else None
+        return None
     units = amplitude.find_units(size)
     listed = " or ".join(f"{unit:g} mV per unit ({amplitude.UNITS[unit]})" for unit in units)
     message = (
         f"a beat's range is {size:.3g} mV, an ECG has {amplitude.LOWEST} to {amplitude.HIGHEST} mV: "
         f"{listed or 'no known unit'} fits"
     )
-    return Finding(UNIT, message, millivolts_per_unit=units[0] if len(units) == 1 else None)
+    is_clear = len(units) == 1 and units[0] in amplitude.REAL_UNITS
+    return Finding(UNIT, message, millivolts_per_unit=units[0] if is_clear else None)
 
 
 def _check_normalization(recording: Recording) -> Finding | None:
-    """Z-scores have a mean of 0 and a deviation of 1 in every lead, as no voltage has."""
-    leads = [recording.signal[known, i] for i, known in enumerate(recording.valid.T) if recording.leads[i] in LEADS]
-    moving = [lead for lead in leads if lead.any()]
-    if len(moving) < 3 or any(abs(lead.mean()) > 0.01 or abs(lead.std() - 1) > 0.01 for lead in moving):
+    deviation = amplitude.find_common_deviation(recording)
+    if np.isnan(deviation):
         return None
-    message = "every lead has mean 0 and standard deviation 1: these are z-scores, not mV, to be declared as normalized"
+    message = (
+        f"every lead has mean 0 and the standard deviation {deviation:.3g}, as no voltages have: these are z-scores, "
+        "not mV, to be declared as normalized"
+    )
     return Finding(UNIT, message)
 
 
 def _check_rate(recording: Recording) -> Finding | None:
     samples, rate = len(recording.signal), recording.sampling_rate
-    if recording.duration is not None:
+    if recording.duration is not None and recording.duration > 0:  # 0 states nothing
         expected = recording.duration * rate
         if abs(samples - expected) <= max(1.0, _RATE_TOLERANCE * expected):
             return None  # the file agrees with itself
@@ -156,7 +164,7 @@ def _check_rate(recording: Recording) -> Finding | None:
 
 def _contradict_duration(recording: Recording, duration: float) -> Finding:
     samples = len(recording.signal)
-    implied = samples / duration if duration > 0 else np.nan
+    implied = samples / duration
     near = [rate for rate in timing.COMMON_RATES if abs(implied - rate) <= max(_RATE_TOLERANCE * rate, 1 / duration)]
     message = (
         f"{samples} samples at {recording.sampling_rate:g} Hz are {samples / recording.sampling_rate:.6g} s, the file "

@@ -16,7 +16,7 @@ from ecg_jax import config as config_lib
 from ecg_jax.data import splits
 from ecg_jax.data.splits import manifest
 from ecg_jax.runtime import run_folder
-from ecg_jax.training import loop, pooled, source
+from ecg_jax.training import loop, pooled, source, stream
 from ecg_jax.training.starting_weights import PRETRAIN, PRETRAIN_FOLDER, create_pretrain_config
 
 
@@ -49,6 +49,7 @@ def run(config: ConfigDict, workdir: str, console: Console) -> dict[str, Any]:
     names = folders(config, workdir)
     if len(names) == 1:
         return loop.train_and_evaluate(config, names[0], console)
+    stream.check_settings(config.data)
     dataset = source.open_dataset(config, workdir, console)
     place, method, _ = splits.assign_folds(dataset, config.data.seed, config.split.folds)
     _claim(config, workdir, names, manifest.create(dataset, place, {"method": method, "seed": config.data.seed}))

@@ -23,7 +23,7 @@ from ecg_jax.errors import InputError
 from ecg_jax.evaluation import metrics
 from ecg_jax.runtime import checkpoint, preemption, run_folder
 from ecg_jax.runtime.metric_writer import MetricWriter
-from ecg_jax.training import results
+from ecg_jax.training import results, stream
 from ecg_jax.training import setup as setup_lib
 from ecg_jax.training.patience import Patience
 from ecg_jax.training.setup import MONITORS, Setup
@@ -90,7 +90,7 @@ def train_and_evaluate(
         checkpoints.wait()
     step, variables, _, passed_over = checkpoint.read_best(folder)
     for line in passed_over:
-        console.print(f"[yellow]warning:[/] {line}; the best before it, of step {step}, is evaluated")
+        console.print(f"warning: {line}; the best before it, of step {step}, is evaluated", style="yellow")
     variables = setup.parallel.replicate(variables)
     predicted = {
         name: predict(setup, variables, setup.examples.dataset.indices(name), f"evaluating {name}", console)
@@ -102,7 +102,7 @@ def train_and_evaluate(
 def _train(setup: Setup, state: TrainState, checkpoints: checkpoint.Checkpoints, console: Console) -> None:
     """Steps until the end; the checkpoints are what it leaves."""
     config = setup.config
-    batches = setup_lib.open_batches(setup)
+    batches = stream.open_batches(setup.config, setup.examples, setup.parallel)
     state, progression, step = _resume(setup, state, checkpoints, batches, console)
     writer = MetricWriter(setup.workdir, step) if jax.process_index() == 0 else None
 
@@ -175,7 +175,7 @@ def _resume(
         return state, Progression(), 0
     step, restored, records, passed_over = found
     for line in passed_over:
-        console.print(f"[yellow]warning:[/] {line}; the one of step {step} is used", highlight=False)
+        console.print(f"warning: {line}; the one of step {step} is used", style="yellow")
     checkpoints.delete_after(step)
     batches.set_state(records["iterator"])
     console.print(f"Continuing from step {step} of {setup.total_steps}")
@@ -310,6 +310,6 @@ def predict(
 
 @contextmanager
 def _progress(console: Console) -> Iterator[Progress]:
-    columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn())
+    columns = (TextColumn("{task.description}", markup=False), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn())
     with Progress(*columns, console=console, transient=True, disable=not console.is_terminal) as bar:
         yield bar

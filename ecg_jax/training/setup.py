@@ -20,11 +20,9 @@ from ecg_jax.errors import InputError
 from ecg_jax.reporting import tables
 from ecg_jax.runtime import parallel as parallel_lib
 from ecg_jax.runtime import run_folder
-from ecg_jax.training import augment, losses, optimizers, source, starting_weights, state, steps, transfer
+from ecg_jax.training import augment, losses, optimizers, source, starting_weights, state, steps, stream, transfer
 
 MONITORS = {"loss": 1.0, "auroc": -1.0, "average_precision": -1.0}  # sign that makes lower better
-DATA_MODES = ("host", "device")
-CROPS = ("center", "random")
 
 
 @dataclasses.dataclass(frozen=True)
@@ -81,6 +79,7 @@ def create(
     Raises:
         InputError: on anything in the configuration or the data that cannot work.
     """
+    stream.check_settings(config.data)
     parallel = parallel_lib.create(**config.parallel, batch_size=config.train.batch_size)
     contract = InputContract.from_dict(config.contract)
     has_begun = run_folder.has_state(workdir)
@@ -88,6 +87,7 @@ def create(
         run_folder.check_config(workdir, config)  # before the data is looked at, which may take a while
     dataset = source.assign(config, dataset or source.open_dataset(config, workdir, console))
     examples = open_examples(config, contract, dataset)
+    stream.check_data(config, examples, parallel)
     monitor = _choose_monitor(dataset, config.checkpoint.monitor, console)
     steps_per_epoch = max(1, -(-len(dataset.indices("train")) // config.train.batch_size))
     total_steps = config.train.steps or max(1, round(config.train.epochs * steps_per_epoch))
@@ -153,46 +153,6 @@ def open_examples(config: ConfigDict, contract: InputContract, dataset: Dataset)
     if dataset.store:
         return StoredExamples(dataset, contract)
     return Examples(dataset, contract, cache_gb=config.data.cache_gb, checks=config.data.checks)
-
-
-def open_batches(setup: Setup) -> pipeline.Prefetched:
-    """Opens the training stream at step 0; its batches are on the devices when they are handed out.
-
-    Raises:
-        InputError: when `data.mode` is unknown, or `device` and there is no store or not enough memory.
-    """
-    data, parallel = setup.config.data, setup.parallel
-    if data.mode not in DATA_MODES or data.crop not in CROPS:
-        raise InputError(
-            f"data.mode is {data.mode!r} and data.crop {data.crop!r}; known: {', '.join(DATA_MODES)} and "
-            f"{', '.join(CROPS)}"
-        )
-    resident, put = None, parallel.shard
-    if data.mode == "device":
-        if not isinstance(setup.examples, StoredExamples):
-            raise InputError(
-                f"data.mode is 'device', which needs a prepared store, not data set {setup.examples.dataset.name}; "
-                "python -m ecg_jax.prepare makes one"
-            )
-        resident = decode.Resident(setup.examples, setup.examples.dataset.indices("train"), parallel.replicated)
-        gather, array = parallel.compile_gather(resident.create_gather()), resident.array
-
-        def put(batch: dict[str, Any]) -> Any:
-            return gather(array, parallel.shard(batch))
-
-    batches = pipeline.TrainBatches(
-        setup.examples,
-        batch_size=setup.config.train.batch_size,
-        seed=setup.config.seed,
-        sampling=data.sampling,
-        random_crop=data.crop == "random",
-        resident=resident,
-        process_index=jax.process_index(),
-        process_count=jax.process_count(),
-        threads=data.threads,
-        workers=data.workers,
-    )
-    return pipeline.Prefetched(batches, put)
 
 
 def create_network(config: ConfigDict, num_labels: int, axis_name: str | None = None) -> models.Network:

@@ -96,7 +96,7 @@ def load(
         )
     step, stored, _, passed_over = checkpoint.read_best(os.path.join(folder, run_folder.CHECKPOINTS))
     for line in passed_over:
-        console.print(f"[yellow]warning:[/] {line}; an older one is used")
+        console.print(f"warning: {line}; an older one is used", style="yellow")
     console.print(f"Starting weights: {folder}, best checkpoint (step {step})")
     weights = {path: np.asarray(leaf) for path, leaf in weights_lib.flatten(stored).items()}
     return _merge(config, variables, weights, folder)

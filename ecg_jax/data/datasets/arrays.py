@@ -60,6 +60,7 @@ def create(
         ids=ids,
         columns=label_lib.select(labels, {}, table, csv),
         **parse_known_columns(table, csv),
+        notes=tuple(label_lib.describe_choice(labels, table)),
         read=lambda i: create_recording(
             array[i],
             leads=names,

@@ -13,7 +13,8 @@ diagnosis is unknown throughout.
 Traps: stray commas, repeated codes and `Unknown` in `#Dx:`; ages -1 and 300; headers that
 name the `.mat` where the record's name should stand; early Georgia headers with a gain of
 4880/mV where the samples are microvolts (mended in `read`); 257 to 1000 Hz, 5 s to 30 min;
-PTB-XL is inside (HR00001 is its `ecg_id` 1), and so is the whole of CPSC 2018.
+PTB-XL is inside (HR00001 is its `ecg_id` 1), and so is the whole of CPSC 2018. No header
+names its patient: INCART's 74 records are of 32 people, and PTB has several of many a person.
 """
 
 import dataclasses
@@ -102,13 +103,18 @@ def create(*, source: str, labels: tuple[str, ...], seed: int, ptbxl_csv: str = 
             "several HR records may be of one patient; name PTB-XL's table with "
             "--config.data.challenge2021.ptbxl_csv=FILE to keep them on one side"
         )
+    if any(header.source in ("st_petersburg_incart", "ptb") for header in headers):
+        notes.append(
+            "several I or S records (INCART, PTB) may be of one patient, and nothing says which: they may stand on "
+            "both sides of a split that is drawn"
+        )
     table = pd.DataFrame({"age": [h.age for h in headers], "sex": [h.sex for h in headers]})
     return Dataset(
         name="challenge2021",
         ids=ids,
         columns=label_lib.select(labels, derive_labels(headers), None, folder),
         patients=patients,
-        attributes=parse_attributes(table) | {"source": np.array([header.source for header in headers])},
+        attributes=parse_attributes(table, folder) | {"source": np.array([header.source for header in headers])},
         read=lambda i: _read(headers[i]),
         notes=tuple(notes),
     )

@@ -7,7 +7,7 @@ import numpy as np
 
 from ecg_jax import labels as label_lib
 from ecg_jax.data.datasets.dataset import Dataset
-from ecg_jax.data.datasets.table import parse_attributes, parse_split, parse_text, read_table
+from ecg_jax.data.datasets.table import parse_attributes, parse_patients, parse_split, read_table
 from ecg_jax.data.readers import code_hdf5
 from ecg_jax.errors import InputError
 
@@ -60,9 +60,10 @@ def create(
         ids=ids,
         columns=label_lib.select(labels, {}, table, csv),
         split=split,
-        patients=parse_text(table["patient_id"], csv) if "patient_id" in table else None,
-        attributes=parse_attributes(table),
+        patients=parse_patients(table),
+        attributes=parse_attributes(table, csv),
         read=lambda i: code_hdf5.read(source, i, id=str(ids[i])),
+        notes=tuple(label_lib.describe_choice(labels, table)),
     )
 
 

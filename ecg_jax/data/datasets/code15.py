@@ -21,6 +21,7 @@ from ecg_jax.data.datasets.table import (
 )
 from ecg_jax.data.readers import code_hdf5
 from ecg_jax.errors import InputError
+from ecg_jax.recording import Recording
 
 
 def create(*, source: str, labels: tuple[str, ...], seed: int) -> Dataset:
@@ -32,7 +33,8 @@ def create(*, source: str, labels: tuple[str, ...], seed: int) -> Dataset:
         seed: Unused: nothing is drawn.
 
     Raises:
-        InputError: on missing or damaged files, or when no exam is in both.
+        InputError: on a missing table, when no exam is in both, or no part can be read; an exam
+            of one damaged part among others is refused when it is read.
     """
     del seed
     folder = require_folder("code15", source)
@@ -45,21 +47,15 @@ def create(*, source: str, labels: tuple[str, ...], seed: int) -> Dataset:
             f"{csv}: none of its files is in {folder}, the first {next(iter(here))}; download at least one part"
         )
     listed = table[table["trace_file"].str.strip().map(here)]
-    rows = {}  # (file, exam) -> row
-    degenerate = 0
-    for name in sorted(name for name, present in here.items() if present):
-        for row, exam in enumerate(code_hdf5.read_ids(os.path.join(folder, name))):
-            degenerate += int(exam == 0)
-            if exam != 0:
-                rows[name, int(exam)] = row
+    rows, damaged, degenerate = _find_rows(folder, [name for name, present in here.items() if present])
     keys = list(zip(listed["trace_file"].str.strip(), parse_integers(listed["exam_id"], csv), strict=True))
-    found = np.array([key in rows for key in keys])
+    found = np.array([key in rows or key[0] in damaged for key in keys])
     if not found.any():
         raise InputError(
             f"{csv}: none of its {len(keys)} exam_id is in the files it names; is it the CSV that belongs to them?"
         )
     table = listed[found]
-    places = [(os.path.join(folder, key[0]), rows[key]) for key in keys if key in rows]
+    places = [(key[0], rows.get(key, -1)) for key in keys if key in rows or key[0] in damaged]
     derived = {}
     if "normal_ecg" in table:
         derived[label_lib.ABNORMAL] = 1 - label_lib.parse_column(table["normal_ecg"], csv)
@@ -72,15 +68,45 @@ def create(*, source: str, labels: tuple[str, ...], seed: int) -> Dataset:
         )
     if not found.all():
         notes.append(f"{int((~found).sum())} exams of exams.csv are not in the files it names; left out")
-    unlisted = len(rows) - int(found.sum())
+    unlisted = len(rows) - sum(row >= 0 for _, row in places)
     if unlisted or degenerate:
         notes.append(f"{degenerate} degenerate and {unlisted} unlisted rows of the HDF5 files are left out")
+    notes += [f"a part is damaged, none of its exams can be read: {why}" for why in damaged.values()]
+
+    def read(i: int) -> Recording:
+        name, row = places[i]
+        if name in damaged:
+            raise InputError(f"exam {ids[i]}: {damaged[name]}; download this part again")
+        return code_hdf5.read(os.path.join(folder, name), row, id=str(ids[i]))
+
     return Dataset(
         name="code15",
         ids=ids,
         columns=label_lib.select(labels, derived, table, csv),
         patients=parse_text(table["patient_id"], csv),
-        attributes=parse_attributes(table),
-        read=lambda i: code_hdf5.read(*places[i], id=str(ids[i])),
+        attributes=parse_attributes(table, csv),
+        read=read,
         notes=tuple(notes),
     )
+
+
+def _find_rows(folder: str, names: list[str]) -> tuple[dict[tuple[str, int], int], dict[str, str], int]:
+    """Where each exam lies, by file and exam; what is wrong with each damaged file; how many exams 0 there are.
+
+    Raises:
+        InputError: when every file is damaged.
+    """
+    rows: dict[tuple[str, int], int] = {}
+    damaged: dict[str, str] = {}
+    degenerate = 0
+    for name in sorted(names):
+        try:
+            exams = code_hdf5.read_ids(os.path.join(folder, name))
+        except InputError as error:
+            damaged[name] = str(error)
+            continue
+        degenerate += int((exams == 0).sum())
+        rows |= {(name, int(exam)): row for row, exam in enumerate(exams) if exam != 0}
+    if len(damaged) == len(names):
+        raise InputError(f"{next(iter(damaged.values()))}; download it again")
+    return rows, damaged, degenerate

@@ -2,7 +2,7 @@
 
 A label of the same name is taken to mean the same everywhere. Ids and patients get their
 part's name in front, so that equal numbers in two parts are two recordings and two people.
-Where any part has a split of its own, it keeps it, and each other part's is drawn by itself.
+Where any part has a split of its own, it keeps it, and `splits.assign` draws one for the others.
 
 Trap: PTB-XL is also inside the Challenges, under other names. Where both are parts, the
 Challenge's copy of a recording is left out.
@@ -14,7 +14,6 @@ from collections.abc import Callable
 import numpy as np
 
 from ecg_jax import labels as label_lib
-from ecg_jax.data import splits
 from ecg_jax.data.datasets.dataset import Dataset
 from ecg_jax.errors import InputError
 from ecg_jax.recording import Recording
@@ -26,7 +25,7 @@ def create(*, source: str, labels: tuple[str, ...], seed: int, open_part: Callab
     Args:
         source: `NAME:PATH,NAME:PATH`, each the name of a data set and its source.
         labels: Each must be offered by one part at least.
-        seed: For the parts whose split is drawn.
+        seed: For parts that are simulated.
         open_part: `(dataset, source=, labels=, seed=) -> Dataset`.
 
     Raises:
@@ -41,7 +40,7 @@ def create(*, source: str, labels: tuple[str, ...], seed: int, open_part: Callab
         parts[f"{name}{count + 1}" if count else name] = part
     parts = _leave_out_copies(parts)
     if any(part.split is not None for part in parts.values()):
-        parts = {prefix: _draw_split(part, seed) if part.split is None else part for prefix, part in parts.items()}
+        parts = {prefix: _leave_undecided(part) for prefix, part in parts.items()}
     names = tuple(dict.fromkeys(name for part in parts.values() for name in part.label_names))
     if labels != label_lib.ALL:
         if missing := [name for name in labels if name not in names]:
@@ -61,8 +60,10 @@ def _parse_source(source: str) -> list[tuple[str, str]]:
     return [(name.strip(), path.strip()) for name, _, path in entries]
 
 
-def _draw_split(part: Dataset, seed: int) -> Dataset:
-    return dataclasses.replace(splits.assign(part, seed), notes=(*part.notes, "its split is drawn"))
+def _leave_undecided(part: Dataset) -> Dataset:
+    if part.split is not None:
+        return part
+    return dataclasses.replace(part, split=np.full(len(part.ids), ""), notes=(*part.notes, "its split is drawn"))
 
 
 def _leave_out_copies(parts: dict[str, Dataset]) -> dict[str, Dataset]:
@@ -152,4 +153,5 @@ def _concatenate(arrays: list[np.ndarray | None]) -> np.ndarray | None:
 
 
 def _prefix(prefix: str, values: np.ndarray) -> np.ndarray:
-    return np.array([f"{prefix}/{value}" for value in values], str)
+    """The values with a part's name in front; what is empty, and so unknown, stays so."""
+    return np.array([value and f"{prefix}/{value}" for value in values.tolist()], str)

@@ -24,8 +24,8 @@ class Dataset:
         columns: The C labels: name to `[N]` float32 in {1, 0, NaN = unknown}.
         read: Reads recording number i.
         split: `[N]` str, `train`, `validation` or `test`, where the data set has a split of
-            its own; else None until `splits.assign` draws one, and empty for a recording that it
-            leaves out.
+            its own; else None until `splits.assign` draws one. Empty for a recording without
+            one while others have one, until then; afterwards for one that is left out.
         split_facts: How the split came about, JSON-ready; see `splits.assign`.
         patients: `[N]` str; None where nobody knows, and each recording counts as a patient.
         folds: `[N]` int64, the data set's own folds; None where it has none.

@@ -8,8 +8,17 @@ import numpy as np
 from ecg_jax import labels as label_lib
 from ecg_jax.data import readers
 from ecg_jax.data.datasets.dataset import Dataset
-from ecg_jax.data.datasets.table import parse_ids, parse_known_columns, parse_text, read_table
+from ecg_jax.data.datasets.table import (
+    describe_absent,
+    has_column,
+    parse_ids,
+    parse_known_columns,
+    parse_text,
+    read_table,
+)
 from ecg_jax.errors import InputError
+
+_SHOWN = 3
 
 
 def create(*, source: str, labels: tuple[str, ...], seed: int) -> Dataset:
@@ -18,8 +27,8 @@ def create(*, source: str, labels: tuple[str, ...], seed: int) -> Dataset:
     Columns: `path` (relative to the CSV; a WFDB record with or without a suffix), the labels
     (1, 0 or empty for unknown), and if you have them `id` and those of `parse_known_columns`.
 
-    A folder without a CSV holds recordings of which nothing is said: it can be prepared, not
-    trained on.
+    A folder without a CSV, or with none that has a column `path`, holds recordings of which
+    nothing is said: it can be prepared, not trained on.
 
     Args:
         source: The CSV, or a folder with one, or with ECG files alone, searched to its depths.
@@ -27,22 +36,30 @@ def create(*, source: str, labels: tuple[str, ...], seed: int) -> Dataset:
         seed: Unused: nothing is drawn.
 
     Raises:
-        InputError: on missing files or columns, or values that are no labels.
+        InputError: on missing columns, values that are no labels, or when none of the files is
+            there; one that is not is refused when it is read.
     """
     del seed
-    csv = _find_csv(source)
-    if not csv:
-        return _list_files(source, labels)
+    if os.path.isfile(source):
+        return _open_table(source, labels)
+    tables = sorted(glob.glob(os.path.join(glob.escape(source), "*.csv"))) if source else []
+    is_named = labels != label_lib.ALL or any(has_column(csv, "path") for csv in tables)
+    if os.path.isdir(source) and not (tables and is_named):
+        return _list_files(source, labels, tables)
+    if len(tables) != 1:
+        raise InputError(
+            f"data set folder: {len(tables)} CSV files in {source!r}; pass the one with --config.data.source=FILE.csv"
+        )
+    return _open_table(tables[0], labels)
+
+
+def _open_table(csv: str, labels: tuple[str, ...]) -> Dataset:
     table = read_table(csv, ("path",))
     base = os.path.dirname(os.path.abspath(csv))
     names = parse_text(table["path"], csv)
     paths = [os.path.join(base, name) for name in names]
-    absent = [row for row, path in enumerate(paths) if not _is_there(path)]
-    if absent:
-        raise InputError(
-            f"{csv}: line {table.index[absent[0]] + 2}: {len(absent)} of its {len(paths)} records are not there, "
-            f"the first {paths[absent[0]]}"
-        )
+    remedy = f"paths are relative to {base}"
+    notes = describe_absent(table, paths, [_is_there(path) for path in paths], csv, remedy)
     ids = parse_ids(table["id" if "id" in table else "path"], csv)
     return Dataset(
         name="folder",
@@ -50,38 +67,35 @@ def create(*, source: str, labels: tuple[str, ...], seed: int) -> Dataset:
         columns=label_lib.select(labels, {}, table, csv),
         **parse_known_columns(table, csv),
         read=lambda i: readers.read(paths[i], str(ids[i])),
+        notes=(*notes, *label_lib.describe_choice(labels, table)),
     )
 
 
-def _list_files(folder: str, labels: tuple[str, ...]) -> Dataset:
+def _list_files(folder: str, labels: tuple[str, ...], tables: list[str]) -> Dataset:
     if labels != label_lib.ALL:
         raise InputError(
             f"{folder}: no CSV that says which recording has {', '.join(labels)}; write one with the columns path, "
             f"{', '.join(labels)}"
         )
     found = readers.find(folder)
+    ids = np.array([os.path.relpath(source.name, folder) for source in found])
+    unused = sorted({os.path.basename(csv) for csv in tables} - {*ids.tolist()})
+    notes = ["no CSV in the folder: nothing is known of the recordings but their signals"]
+    if unused:
+        more = f" and {len(unused) - _SHOWN} more" if len(unused) > _SHOWN else ""
+        notes = [
+            f"not used, for want of a column `path`: {', '.join(unused[:_SHOWN])}{more}; nothing is known of the "
+            "recordings but their signals"
+        ]
     return Dataset(
         name="folder",
-        ids=np.array([os.path.relpath(source.name, folder) for source in found]),
+        ids=ids,
         columns={},
         read=lambda i: found[i].read(),
-        notes=("no CSV in the folder: nothing is known of the recordings but their signals",),
+        notes=tuple(notes),
     )
 
 
 def _is_there(path: str) -> bool:
     headers = (path + ".hea", os.path.splitext(path)[0] + ".hea")
     return os.path.isfile(path) or any(os.path.isfile(header) for header in headers)
-
-
-def _find_csv(source: str) -> str:
-    if os.path.isfile(source):
-        return source
-    found = glob.glob(os.path.join(source, "*.csv")) if source else []
-    if not found and os.path.isdir(source):
-        return ""
-    if len(found) != 1:
-        raise InputError(
-            f"data set folder: {len(found)} CSV files in {source!r}; pass the one with --config.data.source=FILE.csv"
-        )
-    return found[0]

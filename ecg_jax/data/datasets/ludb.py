@@ -66,7 +66,7 @@ def create(*, source: str, labels: tuple[str, ...], seed: int) -> Dataset:
         name="ludb",
         ids=ids,
         columns=label_lib.select(labels, derive_labels(table), None, csv),
-        attributes=parse_attributes(table),
+        attributes=parse_attributes(table, csv),
         read=lambda i: wfdb.read(paths[i], id=str(ids[i])),
         notes=tuple(notes),
     )

@@ -59,10 +59,14 @@ def create(*, source: str, labels: tuple[str, ...], seed: int, labels_csv: str =
     table, paths, absent = keep_present(table, paths, [os.path.isfile(path + ".hea") for path in paths], csv)
     ids = parse_integers(table["study_id"], csv).astype(str)
     require_unique(ids, table["study_id"], csv)
+    known: dict[str, Any] = {"columns": {}}
+    if labeled is not None:
+        known, choice = _align_labels(labeled, ids, labels, labels_csv)
+        notes += choice
     return Dataset(
         name="mimic_iv_ecg",
         ids=ids,
-        **({"columns": {}} if labeled is None else _align_labels(labeled, ids, labels, labels_csv)),
+        **known,
         patients=parse_integers(table["subject_id"], csv).astype(str),
         read=lambda i: wfdb.read(paths[i], id=str(ids[i])),
         notes=(*notes, *absent),
@@ -81,10 +85,13 @@ def _keep_labeled(table: pd.DataFrame, csv: str, labeled: pd.Series, labels_csv:
     return table[keep], notes + ([f"{unlisted} rows of {labels_csv} are of no study in {csv}"] if unlisted else [])
 
 
-def _align_labels(labeled: pd.DataFrame, ids: np.ndarray, names: tuple[str, ...], labels_csv: str) -> dict[str, Any]:
-    """Columns, split and attributes, one row per study of `ids`."""
+def _align_labels(
+    labeled: pd.DataFrame, ids: np.ndarray, names: tuple[str, ...], labels_csv: str
+) -> tuple[dict[str, Any], list[str]]:
+    """Columns, split and attributes, one row per study of `ids`, and lines on the choice of labels."""
     place = pd.Index(parse_integers(labeled["study_id"], labels_csv).astype(str))
     rows = labeled.iloc[place.get_indexer(ids)].drop(columns="study_id")
     known = parse_known_columns(rows.drop(columns="patient_id", errors="ignore"), labels_csv)
     del known["patients"]  # `subject_id` is
-    return known | {"columns": label_lib.select(names, {}, rows, labels_csv)}
+    known["columns"] = label_lib.select(names, {}, rows, labels_csv)
+    return known, label_lib.describe_choice(names, rows)

@@ -21,6 +21,7 @@ import pandas as pd
 from ecg_jax import labels as label_lib
 from ecg_jax.data.datasets.dataset import Dataset
 from ecg_jax.data.datasets.table import (
+    describe_absent,
     parse_attributes,
     parse_integers,
     parse_text,
@@ -47,7 +48,8 @@ def create(*, source: str, labels: tuple[str, ...], seed: int, sampling_rate: in
         sampling_rate: 100 or 500 (Hz): which of the two sets of files is read.
 
     Raises:
-        InputError: on missing files or columns.
+        InputError: on missing tables or columns, or when none of the records is there; one
+            that is not is refused when it is read.
     """
     del seed
     if sampling_rate not in _FILE_COLUMN:
@@ -57,12 +59,8 @@ def create(*, source: str, labels: tuple[str, ...], seed: int, sampling_rate: in
     column = _FILE_COLUMN[sampling_rate]
     table = read_table(csv, ("ecg_id", "scp_codes", "strat_fold", column))
     paths = [os.path.join(folder, name) for name in parse_text(table[column], csv)]
-    absent = [path for path in paths if not os.path.isfile(path + ".hea")]
-    if absent:
-        raise InputError(
-            f"{csv}: {len(absent)} of its {len(paths)} records are not there, the first {absent[0]}.hea; "
-            "download them, or try --config.data.ptbxl.sampling_rate=100 (or 500)"
-        )
+    remedy = "download them, or try --config.data.ptbxl.sampling_rate=100 (or 500)"
+    notes = describe_absent(table, paths, [os.path.isfile(path + ".hea") for path in paths], csv, remedy)
     parse_text(table["scp_codes"], csv)
     statements = [_parse_statements(text, csv, row + 2) for row, text in table["scp_codes"].items()]
     ids = parse_integers(table["ecg_id"], csv).astype(str)
@@ -79,8 +77,9 @@ def create(*, source: str, labels: tuple[str, ...], seed: int, sampling_rate: in
         split=np.select([fold == 10, fold == 9], ["test", "validation"], "train"),
         folds=fold,
         patients=parse_text(table["patient_id"], csv) if "patient_id" in table else None,
-        attributes=parse_attributes(table, sexes={"0": "M", "1": "F"}),
+        attributes=parse_attributes(table, csv, sexes={"0": "M", "1": "F"}),
         read=lambda i: wfdb.read(paths[i], id=str(ids[i])),
+        notes=tuple(notes),
     )
 
 

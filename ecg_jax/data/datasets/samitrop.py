@@ -45,6 +45,6 @@ def create(*, source: str, labels: tuple[str, ...], seed: int) -> Dataset:
         name="samitrop",
         ids=ids,
         columns=label_lib.select(labels, derived, table, csv),
-        attributes=parse_attributes(table),
+        attributes=parse_attributes(table, csv),
         read=lambda i: code_hdf5.read(file, i, id=str(ids[i])),
     )

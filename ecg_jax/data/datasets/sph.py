@@ -61,7 +61,7 @@ def create(*, source: str, labels: tuple[str, ...], seed: int) -> Dataset:
         ids=ids,
         columns=label_lib.select(labels, derive_labels(table["AHA_Code"], csv), None, csv),
         patients=parse_text(table["Patient_ID"], csv),
-        attributes=parse_attributes(table),
+        attributes=parse_attributes(table, csv),
         read=lambda i: sph_hdf5.read(paths[i], str(ids[i])),
         notes=tuple(notes),
     )

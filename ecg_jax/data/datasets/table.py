@@ -14,7 +14,9 @@ from ecg_jax.data.datasets.dataset import SPLITS
 from ecg_jax.errors import InputError
 
 KNOWN_COLUMNS = ("id", "path", "split", "patient_id", *label_lib.SIX, label_lib.ABNORMAL)
+WEIGHT = "sampling_weight"
 _LONGEST_HEADER = 1 << 20  # characters
+_FILL = "fill it in, or remove the line"
 
 
 def read_table(path: str, required: tuple[str, ...] = ()) -> pd.DataFrame:
@@ -24,17 +26,15 @@ def read_table(path: str, required: tuple[str, ...] = ()) -> pd.DataFrame:
     columns are compared in any case where they are required or `KNOWN_COLUMNS`.
 
     Returns:
-        Every column as str, NaN where empty. The index counts the file's rows from 0, past
-        blank lines, which are left out: a row's line is its index + 2.
+        Every column as str, NaN where empty or blank. The index counts the file's rows from 0,
+        past blank lines, which are left out: a row's line is its index + 2.
 
     Raises:
         InputError: when it is missing, empty, not a CSV, names a column twice or lacks a
             required one.
     """
     try:
-        with open(path, "rb") as file:
-            start = file.read(2)
-        encoding = "utf-16" if start in (codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE) else "utf-8-sig"
+        encoding = _detect_encoding(path)
         with open(path, encoding=encoding, newline="") as text:
             delimiter, names = _split_header(text.readline(_LONGEST_HEADER))
         table = pd.read_csv(path, sep=delimiter, encoding=encoding, dtype=str, skip_blank_lines=False)
@@ -47,14 +47,36 @@ def read_table(path: str, required: tuple[str, ...] = ()) -> pd.DataFrame:
     duplicated = sorted({name for name in names if name and names.count(name) > 1})
     if duplicated:
         raise InputError(f"{path}: line 1 names column {', '.join(duplicated)} more than once; rename or remove one")
-    table = table.dropna(how="all")
+    table = table.apply(_empty_blanks).dropna(how="all")
     table.columns = _standardize_names([str(column).strip() for column in table.columns], required, path)
     missing = [column for column in required if column not in table.columns]
     if missing:
-        raise InputError(f"{path}: no column {', '.join(missing)}; it has {', '.join(table.columns)}")
+        found = ", ".join(table.columns)
+        raise InputError(f"{path}: no column {', '.join(missing)}; it has {found}; rename one, or pass the right CSV")
     if table.empty:
         raise InputError(f"{path}: no rows")
     return table
+
+
+def has_column(path: str, name: str) -> bool:
+    """Whether a CSV's first line names a column, in any case; False for a file that is no CSV. Never raises."""
+    try:
+        with open(path, encoding=_detect_encoding(path), errors="replace", newline="") as text:
+            _, names = _split_header(text.readline(_LONGEST_HEADER))
+    except (OSError, ValueError, csv.Error):
+        return False
+    return name.lower() in [found.lower() for found in names]
+
+
+def _detect_encoding(path: str) -> str:
+    with open(path, "rb") as file:
+        return "utf-16" if file.read(2) in (codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE) else "utf-8-sig"
+
+
+def _empty_blanks(column: pd.Series) -> pd.Series:
+    """NaN for cells of nothing but spaces; few values differ, so that each is looked at once."""
+    blank = [value for value in column.dropna().unique() if not value.strip()]
+    return column.mask(column.isin(blank)) if blank else column
 
 
 def _split_header(line: str) -> tuple[str, list[str]]:
@@ -102,7 +124,7 @@ def parse_text(column: pd.Series, source: str) -> np.ndarray:
     """A column's values as `[N]` str; an empty one raises `InputError` with its line."""
     empty = np.flatnonzero(column.isna())
     if empty.size:
-        raise InputError(f"{source}: line {column.index[empty[0]] + 2}, column {column.name!r} is empty")
+        raise InputError(f"{source}: line {column.index[empty[0]] + 2}, column {column.name!r} is empty; {_FILL}")
     return column.str.strip().to_numpy(str)
 
 
@@ -112,7 +134,8 @@ def parse_integers(column: pd.Series, source: str) -> np.ndarray:
     bad = np.flatnonzero(numbers.isna() | (numbers != numbers.round()))
     if bad.size:
         line, value = column.index[bad[0]] + 2, column.iloc[bad[0]]
-        raise InputError(f"{source}: line {line}, column {column.name!r} holds {value!r}; expected a whole number")
+        found = f"is empty; {_FILL}" if pd.isna(value) else f"holds {value!r}; expected a whole number"
+        raise InputError(f"{source}: line {line}, column {column.name!r} {found}")
     return numbers.to_numpy(np.int64)
 
 
@@ -142,6 +165,25 @@ def keep_present(
     return table[present], [path for path, is_there in zip(paths, present, strict=True) if is_there], notes
 
 
+def describe_absent(table: pd.DataFrame, paths: list[str], present: list[bool], source: str, remedy: str) -> list[str]:
+    """Says how many of a table's recordings are not there; they stay, and reading one says so.
+
+    Returns:
+        A line, if any is absent.
+
+    Raises:
+        InputError: when none is there.
+    """
+    absent = [row for row, is_there in enumerate(present) if not is_there]
+    if not absent:
+        return []
+    line, path = table.index[absent[0]] + 2, paths[absent[0]]
+    found = f"line {line}: {len(absent)} of its {len(paths)} records are not there, the first {path}"
+    if len(absent) == len(paths):
+        raise InputError(f"{source}: {found}; {remedy}")
+    return [f"{os.path.basename(source)}, {found}"]
+
+
 _SEXES = {"f": "F", "female": "F", "m": "M", "male": "M"}
 _SPLITS = {name: name for name in SPLITS} | {"val": "validation", "valid": "validation"}
 
@@ -150,16 +192,21 @@ def parse_known_columns(table: pd.DataFrame, source: str) -> dict[str, Any]:
     """Reads the columns that any table of recordings may have, as fields of `Dataset`.
 
     Those are `split` (`train`, `validation` or `val`, `test`), `patient_id` (keeps a
-    patient's recordings on one side), `age` and `sex`.
+    patient's recordings on one side; empty where unknown), `age`, `sex` and `sampling_weight`.
 
     Raises:
         InputError: naming the line and the value found.
     """
     return {
         "split": parse_split(table["split"], source) if "split" in table else None,
-        "patients": parse_text(table["patient_id"], source) if "patient_id" in table else None,
-        "attributes": parse_attributes(table),
+        "patients": parse_patients(table),
+        "attributes": parse_attributes(table, source),
     }
+
+
+def parse_patients(table: pd.DataFrame) -> np.ndarray | None:
+    """The column `patient_id` as `[N]` str, empty where unknown; None without one."""
+    return table["patient_id"].fillna("").str.strip().to_numpy(str) if "patient_id" in table else None
 
 
 def parse_split(column: pd.Series, source: str) -> np.ndarray:
@@ -172,20 +219,26 @@ def parse_split(column: pd.Series, source: str) -> np.ndarray:
     bad = np.flatnonzero(values.isna())
     if bad.size:
         line, value = column.index[bad[0]] + 2, column.iloc[bad[0]]
-        raise InputError(f"{source}: line {line}, column 'split' holds {value!r}; expected {', '.join(SPLITS)}")
+        found = "is empty" if pd.isna(value) else f"holds {value!r}"
+        raise InputError(f"{source}: line {line}, column 'split' {found}; expected {', '.join(SPLITS)}")
     return values.to_numpy(str)
 
 
-def parse_attributes(table: pd.DataFrame, sexes: Mapping[str, str] = _SEXES) -> dict[str, np.ndarray]:
-    """Reads `age` and `sex` (or `is_male`), in any case, where a table has them.
+def parse_attributes(table: pd.DataFrame, source: str, sexes: Mapping[str, str] = _SEXES) -> dict[str, np.ndarray]:
+    """Reads `age`, `sex` (or `is_male`) and `sampling_weight`, in any case, where a table has them.
 
     Args:
         table: Of text.
+        source: File name for messages.
         sexes: What stands for `F` and `M`, in lower case.
 
     Returns:
         `age` `[N]` float32 in years, NaN where unknown or not from 0 to 120 (PTB-XL writes 300
-        for 90 and older, the Challenges -1 for unknown), and `sex` `[N]` str, `F`, `M` or empty.
+        for 90 and older, the Challenges -1 for unknown), `sex` `[N]` str, `F`, `M` or empty, and
+        `sampling_weight` `[N]` float32, at least 0.
+
+    Raises:
+        InputError: on a weight that is none, naming the line and the value found.
     """
     columns = {column.lower(): table[column] for column in table.columns}
     found = {}
@@ -196,4 +249,20 @@ def parse_attributes(table: pd.DataFrame, sexes: Mapping[str, str] = _SEXES) -> 
         columns["sex"], sexes = columns["is_male"], {"true": "M", "1": "M", "false": "F", "0": "F"}
     if "sex" in columns:
         found["sex"] = columns["sex"].str.strip().str.lower().map(sexes).fillna("").to_numpy(str)
+    if WEIGHT in columns:
+        found[WEIGHT] = _parse_weights(columns[WEIGHT], source)
     return found
+
+
+def _parse_weights(column: pd.Series, source: str) -> np.ndarray:
+    with np.errstate(over="ignore"):
+        weights = pd.to_numeric(column, errors="coerce").to_numpy(np.float32)
+    bad = np.flatnonzero(~(np.isfinite(weights) & (weights >= 0)))
+    if bad.size:
+        value = column.iloc[bad[0]]
+        found = "is empty" if pd.isna(value) else f"holds {value!r}"
+        raise InputError(
+            f"{source}: line {column.index[bad[0]] + 2}, column {column.name!r} {found}; "
+            "a weight is a number of at least 0"
+        )
+    return weights

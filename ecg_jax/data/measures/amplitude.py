@@ -31,6 +31,9 @@ UNITS = {
     0.0001: "0.1 microvolts",
     0.000001: "nanovolts",
 }
+# The other factors are also what a wrong rate or a normalization looks like.
+REAL_UNITS = (1000.0, 0.001, 0.000001)
+_ALIKE = 0.02  # of the deviation; how near z-scores come to mean 0 and to one deviation
 
 # Lead II's 0.5-99.5 percentile range, mV: PTB-XL's median, and how data sets in mV differ
 # from it (standard deviation of the logarithm of the medians of PTB-XL, LUDB, CPSC, Georgia,
@@ -96,6 +99,24 @@ def summarize_ranges(ranges: np.ndarray, leads: Sequence[str]) -> float:
 def find_units(amplitude: float) -> tuple[float, ...]:
     """Lists the keys of `UNITS` that bring an amplitude into the usual range."""
     return tuple(unit for unit in UNITS if USUAL[0] <= amplitude * unit <= USUAL[1])
+
+
+def find_common_deviation(recording: Recording) -> float:
+    """Finds the deviation that every moving lead of z-scores has, at any scale, and their mean of 0; voltages do not.
+
+    Returns:
+        In the recording's unit, over valid samples; NaN where leads differ, or fewer than three move.
+    """
+    deviations: list[float] = []
+    for column in (i for i, name in enumerate(recording.leads) if name in LEADS):
+        lead = recording.signal[recording.valid[:, column], column]
+        if not lead.size or not np.ptp(lead):
+            continue
+        mean, deviation = lead.mean(dtype=np.float64), float(lead.std(dtype=np.float64))
+        deviations.append(deviation)
+        if abs(mean) > _ALIKE * deviation or max(deviations) > (1 + _ALIKE) * min(deviations):
+            return np.nan
+    return float(np.median(deviations)) if len(deviations) >= 3 else np.nan
 
 
 def estimate_scale(ranges: np.ndarray) -> ScaleEstimate:

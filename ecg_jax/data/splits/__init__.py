@@ -6,12 +6,13 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from ecg_jax.data.datasets.dataset import Dataset
+from ecg_jax.data.datasets.dataset import SPLITS, Dataset
 from ecg_jax.data.splits import leaks as leaks_lib
 from ecg_jax.data.splits import stratify
 from ecg_jax.errors import InputError
 
 REFUSE, DROP = "refuse", "drop"
+UNDECIDED = ""  # of no split yet, where others have one
 
 
 def assign(
@@ -26,7 +27,9 @@ def assign(
 ) -> Dataset:
     """Returns the data set with a split: its own, or one that is drawn; or one fold tests and the next validates.
 
-    What is drawn is stratified by label (see `stratify`), whole patients at a time.
+    Where its own leaves recordings undecided (empty), these go where their patient or signal
+    is, and the rest is drawn. What is drawn is stratified by label (see `stratify`), whole
+    patients at a time.
 
     Args:
         dataset: Any data set.
@@ -56,10 +59,12 @@ def assign(
             leaks_lib.refuse(dataset, groups, np.char.add("fold ", place.astype(str)))
         split = np.select([place == fold, place == fold % folds + 1], ["test", "validation"], "train")
         method = f"{method}, {fold} of {folds} tests"
-    elif dataset.split is not None:
-        split, method, notes = dataset.split, "own", []
+    elif dataset.split is None:
+        split, method, notes = _draw_split(dataset.labels, groups, seed, validation, test), "drawn", []
+    elif (dataset.split == UNDECIDED).any():
+        split, method, notes = _complete(dataset, groups, seed, validation, test), "own, and drawn for the others", []
     else:
-        split, method, notes = _draw_split(dataset, groups, seed, validation, test), "drawn", []
+        split, method, notes = dataset.split, "own", []
     dropped = 0
     if leaks == DROP:
         split, dropped, note = leaks_lib.drop(split, groups)
@@ -107,7 +112,19 @@ def assign_folds(
     return stratify.draw(groups, dataset.labels, np.full(folds, 1 / folds), seed) + 1, "drawn folds", notes
 
 
-def _draw_split(dataset: Dataset, groups: np.ndarray, seed: int, validation: float, test: float) -> np.ndarray:
+def _complete(dataset: Dataset, groups: np.ndarray, seed: int, validation: float, test: float) -> np.ndarray:
+    """Decides the undecided: as others of their group, else drawn."""
+    assert dataset.split is not None
+    decided = dataset.split != UNDECIDED
+    known = pd.Series(dataset.split[decided]).groupby(groups[decided]).first()
+    split = np.where(decided, dataset.split, pd.Series(groups).map(known).fillna(UNDECIDED).to_numpy(str))
+    rows = np.flatnonzero(split == UNDECIDED)
+    split = split.astype(f"U{max(map(len, SPLITS))}")
+    split[rows] = _draw_split(dataset.labels[rows], groups[rows], seed, validation, test)
+    return split
+
+
+def _draw_split(labels: np.ndarray, groups: np.ndarray, seed: int, validation: float, test: float) -> np.ndarray:
     """Two patients are too few to hold any out."""
     if not (validation > 0 and test > 0 and validation + test < 1):
         raise InputError(
@@ -115,7 +132,7 @@ def _draw_split(dataset: Dataset, groups: np.ndarray, seed: int, validation: flo
             "(a `split` column says who is where, if one of them shall be empty)"
         )
     names = np.array(["test", "validation", "train"])
-    return names[stratify.draw(groups, dataset.labels, np.array([test, validation, 1 - test - validation]), seed)]
+    return names[stratify.draw(groups, labels, np.array([test, validation, 1 - test - validation]), seed)]
 
 
 def check_leaks(dataset: Dataset) -> None:

@@ -1,6 +1,7 @@
 """The record of a run's data, `split.json`: who was where, and how that came about."""
 
 import hashlib
+import re
 from collections.abc import Mapping
 from typing import Any
 
@@ -15,6 +16,7 @@ from ecg_jax.recording import Recording
 Manifest = Mapping[str, Any]
 SEEN = "was in the training set"
 SEEN_NAME = f"{SEEN} (by its name)"
+_SUFFIX = re.compile(r"\.[A-Za-z]\w*$")  # `1.2.840` has none
 
 
 def create(dataset: Dataset, folds: np.ndarray | None = None, facts: Mapping[str, Any] | None = None) -> dict[str, Any]:
@@ -100,6 +102,7 @@ class Trained:
     def __init__(self, manifest: Manifest) -> None:
         """Wraps a manifest, whose hashes decide; where it has none, ids do."""
         self._ids = frozenset(manifest["recordings"]["train"])
+        self._names = frozenset(map(_bare_name, self._ids)) - {""}
         self._hashes = frozenset(manifest["hashes"]["train"]) - {""} if "hashes" in manifest else None
 
     def find_among(self, ids: np.ndarray, hashes: np.ndarray | None) -> np.ndarray:
@@ -109,7 +112,15 @@ class Trained:
         return np.isin(hashes, list(self._hashes))
 
     def find(self, recording: Recording) -> str:
-        """What to say of a recording: `SEEN`, or `SEEN_NAME` where contents are not known, or nothing."""
+        """What to say of a recording: `SEEN`, or `SEEN_NAME` where contents are not known, or nothing.
+
+        A name is a path or an id; the last part, without suffix, of either is compared.
+        """
         if self._hashes is None:
-            return SEEN_NAME if recording.id in self._ids else ""
+            return SEEN_NAME if recording.id in self._ids or _bare_name(recording.id) in self._names else ""
         return SEEN if quality.content_hash(recording) in self._hashes else ""
+
+
+def _bare_name(id: str) -> str:
+    """The last part of a path, or of the name of an exam in a file (`part0.hdf5:12`), without suffix."""
+    return _SUFFIX.sub("", re.split(r"[/\\:]", id)[-1])

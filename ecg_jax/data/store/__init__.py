@@ -6,6 +6,7 @@ A store is a folder:
     shards/NAME.bin   recordings one after the other, `[samples, leads]` int16, little endian
     shards/NAME.json  what is known of each of them, and which were left out, and why
     index-*/          one array per column (ids, places, labels, patients, flags, ...)
+    settings.json     how it is being prepared
     problems.csv      every recording that was left out, and why
     report.html       the quality report
 
@@ -14,7 +15,16 @@ recording keeps its own length. Unit, normalization, crop and padding belong to 
 """
 
 from ecg_jax.data.store.shards import INVALID, SHARDS, STEPS_PER_MILLIVOLT, quantize
-from ecg_jax.data.store.store import MANIFEST, PROBLEMS, VERSION, Store, check_contract, is_store, read_manifest
+from ecg_jax.data.store.store import (
+    MANIFEST,
+    PROBLEMS,
+    VERSION,
+    Store,
+    check_contract,
+    find_index_damage,
+    is_store,
+    read_manifest,
+)
 
 __all__ = [
     "INVALID",
@@ -25,6 +35,7 @@ __all__ = [
     "VERSION",
     "Store",
     "check_contract",
+    "find_index_damage",
     "is_store",
     "quantize",
     "read_manifest",

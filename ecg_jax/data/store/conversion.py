@@ -3,11 +3,16 @@
 import concurrent.futures
 import dataclasses
 import fcntl
+import glob
 import hashlib
 import json
 import multiprocessing
+import multiprocessing.context
+import multiprocessing.forkserver
 import os
-from collections.abc import Callable, Iterator, Mapping, Sequence
+import signal
+import threading
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from concurrent.futures.process import BrokenProcessPool
 from contextlib import contextmanager
 from typing import Any
@@ -19,10 +24,11 @@ from ecg_jax.data.datasets.dataset import Dataset
 from ecg_jax.data.preprocess import standardize
 from ecg_jax.data.store.gather import Outcome, Shard, gather, read_shards
 from ecg_jax.data.store.settings import ERRORS, EXCLUDED, NO_SIGNAL, REFUSED, UNREADABLE, Settings
-from ecg_jax.data.store.shards import ShardWriter, find_damage
+from ecg_jax.data.store.shards import ShardWriter, find_damage, hash_file, read_sealed, write_sealed
 from ecg_jax.errors import InputError
 
 SHARD_SIZE = 256
+SETTINGS = "settings.json"
 
 
 @dataclasses.dataclass(frozen=True)
@@ -32,12 +38,14 @@ class Job:
     Attributes:
         name: Of the shard.
         rows: Numbers of its recordings, `[n]`.
-        is_retry: Whether they failed before; then nothing is written if all of them fail again.
+        attempt: 0, or which one it is of recordings that failed before.
+        failures: How they failed, by number; nothing is written if they all fail in the same way.
     """
 
     name: str
     rows: np.ndarray
-    is_retry: bool
+    attempt: int
+    failures: Mapping[int, Mapping[str, str]]
 
 
 def convert(
@@ -45,7 +53,7 @@ def convert(
     open_dataset: Callable[[], Dataset],
     settings: Settings,
     *,
-    origin: Mapping[str, Any],
+    damaged: Collection[str] = (),
     workers: int = 1,
     shard_size: int = SHARD_SIZE,
     progress: Callable[[int, int], None] = lambda done, total: None,
@@ -54,30 +62,38 @@ def convert(
 
     Whatever ends it early, shards that are whole stay, and the same call goes on from them.
     The store does not depend on where it was interrupted or on the number of workers.
-    Recordings that were left out as unreadable or refused are tried again.
+    Recordings that were left out as unreadable or refused are tried again; the others are
+    not read again, even if their files have changed.
 
     Args:
         folder: The store.
         open_dataset: Opens the data set; it is called in every worker, and must be picklable.
         settings: How recordings are stored.
-        origin: How the data set is opened, JSON-ready; kept in the manifest.
+        damaged: Names of shards that are written again.
         workers: Processes; 1 works in this one.
         shard_size: Recordings in a shard.
         progress: Called with the number of recordings done, and of all that are to be done.
 
     Raises:
         InputError: when the store was prepared with other settings or from another data set,
-            or a worker died.
+            it cannot be written, another preparation is at work, or a worker died.
     """
-    _check_same(folder, settings, origin)
     dataset = open_dataset()
-    with _lock(folder):
-        jobs = _plan(dataset, read_shards(folder, dataset, settings), settings, shard_size)
-        total, done, added = sum(len(job.rows) for job in jobs), 0, 0
-        for rows, count in _run(folder, open_dataset, dataset, settings, jobs, workers):
-            done, added = done + rows, added + count
-            progress(done, total)
-        return gather(folder, dataset, settings, origin, added)
+    try:
+        with _lock(folder):
+            _claim(folder, settings)
+            jobs = _plan(dataset, read_shards(folder, dataset, settings, damaged), settings, shard_size)
+            total, done, added = sum(len(job.rows) for job in jobs), 0, 0
+            for rows, count in _run(folder, open_dataset, dataset, settings, jobs, workers):
+                done, added = done + rows, added + count
+                progress(done, total)
+            _remove(folder, set(damaged) - {job.name for job in jobs})
+            return gather(folder, dataset, settings, added)
+    except OSError as error:
+        raise InputError(
+            f"{error.filename or folder}: {error.strerror or error}; what is whole stays, and the same command goes on "
+            "from it"
+        ) from error
 
 
 @contextmanager
@@ -92,52 +108,79 @@ def _lock(folder: str) -> Iterator[None]:
         yield
 
 
-def verify_store(folder: str, progress: Callable[[int, int], None] = lambda done, total: None) -> dict[str, str]:
-    """Compares every shard with its checksum.
+def _claim(folder: str, settings: Settings) -> None:
+    """Refuses a folder whose shards are made in another way; clears what a killed preparation left half done."""
+    known = read_settings(folder)
+    if known and (wrong := known.differences(settings)):
+        raise InputError(f"{folder} was prepared in another way ({'; '.join(wrong)}); choose another --output")
+    write_sealed(os.path.join(folder, SETTINGS), settings.to_dict())
+    for partial in glob.glob(os.path.join(glob.escape(folder), "**", "*.partial"), recursive=True):
+        if os.path.isfile(partial):
+            os.unlink(partial)
+
+
+def read_settings(folder: str) -> Settings | None:
+    """How a store is, or was being, prepared; None where nothing was begun.
+
+    Raises:
+        InputError: when what says so is damaged.
+    """
+    path = os.path.join(folder, SETTINGS)
+    try:
+        return Settings.from_dict(read_sealed(path))
+    except FileNotFoundError:
+        return None
+    except (OSError, ValueError) as error:
+        raise InputError(f"{path}: not readable ({error}); delete it and give the settings again as flags") from error
+
+
+def verify_store(
+    folder: str, progress: Callable[[int, int], None] = lambda done, total: None
+) -> tuple[dict[str, str], dict[str, str]]:
+    """Compares every file with its checksum.
 
     Returns:
-        What is wrong, by shard; empty if the store is whole.
+        What is wrong, by shard; and by file, for what `convert` writes again in any case.
     """
-    names = [shard["name"] for shard in store.read_manifest(folder)["shards"]]
+    manifest = store.read_manifest(folder)
+    names = [shard["name"] for shard in manifest["shards"]]
     damage = {}
     for done, name in enumerate(names):
         if found := find_damage(folder, name):
             damage[name] = found
         progress(done + 1, len(names))
-    return damage
+    others = store.find_index_damage(folder, manifest["index"], manifest["checksums"])
+    try:
+        if hash_file(os.path.join(folder, store.PROBLEMS)) != manifest["problems_checksum"]:
+            others[store.PROBLEMS] = "its checksum is wrong"
+    except OSError as error:
+        others[store.PROBLEMS] = f"it cannot be read ({error.strerror})"
+    return damage, others
 
 
-def remove_shards(folder: str, names: Sequence[str]) -> None:
-    """Deletes shards, so that `convert` writes them again."""
-    for name in names:
-        for suffix in (".json", ".bin"):
-            path = os.path.join(folder, store.SHARDS, name + suffix)
-            if os.path.exists(path):
-                os.unlink(path)
-
-
-def _check_same(folder: str, settings: Settings, origin: Mapping[str, Any]) -> None:
-    """Refuses a folder whose store was made in another way."""
-    if not os.path.exists(os.path.join(folder, store.MANIFEST)):
-        return
-    manifest = store.read_manifest(folder)
-    there, here = manifest["settings"] | manifest["origin"], settings.to_dict() | dict(origin)
-    wrong = [f"{key}: {there.get(key)} there, {here[key]} here" for key in here if there.get(key) != here[key]]
-    if wrong:
-        raise InputError(f"{folder} was prepared in another way ({'; '.join(wrong)}); choose another --output")
+def _remove(folder: str, names: Collection[str]) -> None:
+    for path in (os.path.join(folder, store.SHARDS, name + suffix) for name in names for suffix in (".json", ".bin")):
+        if os.path.exists(path):
+            os.unlink(path)
 
 
 def _plan(dataset: Dataset, shards: Sequence[Shard], settings: Settings, shard_size: int) -> list[Job]:
     """What is left to do: what is in no shard yet, and what failed before."""
     is_settled, has_failed = np.zeros(len(dataset.ids), bool), np.zeros(len(dataset.ids), bool)
+    failures: dict[int, Mapping[str, str]] = {}
+    for shard in sorted(shards, key=lambda shard: shard.attempt):
+        failures |= shard.problems
     for shard in shards:
         is_settled[shard.rows] = True
-        for row, problem in shard.problems.items():
-            (has_failed if problem["reason"] in ERRORS else is_settled)[row] = True
+    for row, problem in failures.items():
+        (has_failed if problem["reason"] in ERRORS else is_settled)[row] = True
+    attempt = 1 + max((shard.attempt for shard in shards), default=0)
+    fresh = np.flatnonzero(~is_settled & ~has_failed)
+    again = np.flatnonzero(~is_settled & has_failed)
     return [
-        Job(_name_shard(dataset.ids[rows[i : i + shard_size]], settings), rows[i : i + shard_size], bool(is_retry))
-        for is_retry, rows in enumerate(np.flatnonzero(~is_settled & (has_failed == again)) for again in (False, True))
-        for i in range(0, len(rows), shard_size)
+        Job(_name_shard(dataset.ids[part], settings), part, number, {int(row): failures[row] for row in part if number})
+        for rows, number in ((fresh, 0), (again, attempt))
+        for part in (rows[i : i + shard_size] for i in range(0, len(rows), shard_size))
     ]
 
 
@@ -160,8 +203,7 @@ def _run(
         for job in jobs:
             yield _write_shard(folder, dataset, settings, job)
         return
-    context = multiprocessing.get_context("forkserver")
-    context.set_forkserver_preload(["ecg_jax.data.store.conversion", "ecg_jax.data.datasets"])
+    context = _start_forkserver()
     with concurrent.futures.ProcessPoolExecutor(
         workers, context, initializer=_open_worker, initargs=(open_dataset,)
     ) as pool:
@@ -179,12 +221,35 @@ def _run(
                 future.cancel()
 
 
+def _start_forkserver() -> multiprocessing.context.ForkServerContext:
+    """Starts the process that workers are forked from; Ctrl-C concerns the process that waits for them alone."""
+    context = multiprocessing.get_context("forkserver")
+    context.set_forkserver_preload(["ecg_jax.data.store.conversion", "ecg_jax.data.datasets"])
+    in_main_thread = threading.current_thread() is threading.main_thread()
+    before = signal.signal(signal.SIGINT, signal.SIG_IGN) if in_main_thread else None
+    try:
+        multiprocessing.forkserver.ensure_running()
+    finally:
+        if in_main_thread:
+            signal.signal(signal.SIGINT, before)
+    return context
+
+
 _dataset: Dataset | None = None  # a worker's own
 
 
 def _open_worker(open_dataset: Callable[[], Dataset]) -> None:
     global _dataset
+    threading.Thread(target=_end_with_parent, daemon=True).start()
     _dataset = open_dataset()
+
+
+def _end_with_parent() -> None:
+    """A worker whose parent was killed must not go on writing: another preparation may have begun."""
+    parent = multiprocessing.parent_process()
+    if parent:
+        parent.join()
+        os._exit(1)
 
 
 def _work(folder: str, settings: Settings, job: Job) -> tuple[int, int]:
@@ -205,10 +270,10 @@ def _write_shard(folder: str, dataset: Dataset, settings: Settings, job: Job) ->
                 continue
             writer.add(steps, {"id": id, **facts})
             written += 1
-        if job.is_retry and not written:
+        if job.attempt and writer.problems == list(job.failures.values()):
             writer.discard()
         else:
-            writer.commit(settings.fingerprint)
+            writer.commit(settings.fingerprint, job.attempt)
     except BaseException:
         writer.discard()
         raise
@@ -231,21 +296,23 @@ def _convert_recording(dataset: Dataset, row: int, settings: Settings) -> tuple[
     if recording.is_degenerate:
         raise _LeftOut(NO_SIGNAL, "no valid sample differs from zero")
     try:
-        recording, findings = verify.enforce(recording, settings.checks)
+        findings: tuple[verify.Finding, ...] = ()
+        if dataset.reads_files:  # what is simulated has no unit to be mistaken
+            recording, findings = verify.enforce(recording, settings.checks)
         examination = quality.examine(recording)
-        signal, valid = standardize(recording, settings.contract)
+        steps, beyond = store.quantize(*standardize(recording, settings.contract))
     except InputError as error:
         raise _LeftOut(REFUSED, str(error)) from error
-    unwanted = [flag for flag in examination.flags if flag in settings.exclude]
-    if unwanted:
+    except Exception as error:
+        raise _LeftOut(REFUSED, f"{type(error).__name__}: {error}") from error
+    flags = {*examination.flags, *(("saturation",) if beyond else ())}
+    if unwanted := sorted(flags & set(settings.exclude)):
         raise _LeftOut(EXCLUDED, ", ".join(unwanted))
-    steps, beyond = store.quantize(signal, valid)
-    flags = (*examination.flags, *(["saturation"] if beyond and "saturation" not in examination.flags else []))
     facts = {
         "flags": quality.pack_flags(flags),
         "hash": quality.content_hash(recording),
         "normalized": recording.normalized,
-        "notes": [*recording.notes, *(finding.message for finding in findings)],
+        "notes": [*recording.notes, *(finding.message for finding in findings if settings.checks == "warn")],
         **examination.measurements,
     }
     return steps, facts

@@ -5,15 +5,14 @@ import dataclasses
 import json
 import os
 from collections import Counter
-from collections.abc import Mapping
-from typing import Any
+from collections.abc import Collection, Mapping
 
 import numpy as np
 
 from ecg_jax.data import quality
 from ecg_jax.data.datasets.dataset import Dataset
-from ecg_jax.data.store.settings import ERRORS, Settings
-from ecg_jax.data.store.shards import SHARDS, read_shard_description
+from ecg_jax.data.store.settings import ERRORS, EXCLUDED, Settings
+from ecg_jax.data.store.shards import SHARDS, hash_file, read_shard_description
 from ecg_jax.data.store.store import PROBLEMS, kept_contract, write_manifest
 from ecg_jax.errors import InputError
 
@@ -49,6 +48,7 @@ class Shard:
         facts: Name to `[n]`: `length`, `flags`, `hash`, `normalized`, and what was measured.
         notes: What was noted of a recording, by its place in the shard.
         problems: What was left out of it, by number in the data set.
+        attempt: How often what is in it had failed before.
     """
 
     name: str
@@ -57,19 +57,27 @@ class Shard:
     facts: Mapping[str, np.ndarray]
     notes: Mapping[int, list[str]]
     problems: Mapping[int, Mapping[str, str]]
+    attempt: int
 
 
-def read_shards(folder: str, dataset: Dataset, settings: Settings) -> list[Shard]:
+def read_shards(folder: str, dataset: Dataset, settings: Settings, without: Collection[str] = ()) -> list[Shard]:
     """Describes the whole shards that were made with these settings, in the order of the data set.
+
+    Args:
+        folder: The store.
+        dataset: What it was made from.
+        settings: How.
+        without: Names of shards to pass over.
 
     Raises:
         InputError: when the data set does not have what they hold.
     """
     place = {str(id): row for row, id in enumerate(dataset.ids)}
     path = os.path.join(folder, SHARDS)
-    names = sorted(name[:-5] for name in os.listdir(path) if name.endswith(".json")) if os.path.isdir(path) else []
-    found = (_read_shard(folder, name, settings, place) for name in names)
-    return sorted((shard for shard in found if shard), key=lambda shard: min([*shard.rows, *shard.problems]))
+    names = {name[:-5] for name in os.listdir(path) if name.endswith(".json")} if os.path.isdir(path) else set()
+    found = (_read_shard(folder, name, settings, place) for name in sorted(names - set(without)))
+    shards = [shard for shard in found if shard and (len(shard.rows) or shard.problems)]
+    return sorted(shards, key=lambda shard: (min([*shard.rows, *shard.problems]), shard.attempt))
 
 
 def _read_shard(folder: str, name: str, settings: Settings, place: Mapping[str, int]) -> Shard | None:
@@ -84,9 +92,8 @@ def _read_shard(folder: str, name: str, settings: Settings, place: Mapping[str, 
             "a store belongs to one data set (`combined` joins several); choose another --output"
         )
     measured = [key for key, value in recordings[0].items() if isinstance(value, float)] if recordings else []
-    kinds = {"length": np.int32, "flags": np.int32, "hash": str, "normalized": bool} | dict.fromkeys(
-        measured, np.float32
-    )
+    kinds: dict[str, type] = {"length": np.int32, "flags": np.int32, "hash": str, "normalized": bool}
+    kinds |= dict.fromkeys(measured, np.float32)
     return Shard(
         name=name,
         sha256=description["sha256"],
@@ -94,37 +101,43 @@ def _read_shard(folder: str, name: str, settings: Settings, place: Mapping[str, 
         facts={key: np.array([recording[key] for recording in recordings], kind) for key, kind in kinds.items()},
         notes={i: recording["notes"] for i, recording in enumerate(recordings) if recording["notes"]},
         problems={place[p["recording"]]: p for p in description["problems"] if p["recording"] in place},
+        attempt=description["attempt"],
     )
 
 
-def gather(folder: str, dataset: Dataset, settings: Settings, origin: Mapping[str, Any], added: int) -> Outcome:
+def gather(folder: str, dataset: Dataset, settings: Settings, added: int) -> Outcome:
     """Gathers the shards into a store."""
     shards = read_shards(folder, dataset, settings)
-    left_out = {row: problem for shard in shards for row, problem in shard.problems.items()}
+    left_out = {
+        row: problem
+        for shard in sorted(shards, key=lambda shard: shard.attempt)
+        for row, problem in shard.problems.items()
+    }
     for row in (row for shard in shards for row in shard.rows.tolist()):
         left_out.pop(row, None)  # it made its way into a later shard
-    problems = [left_out[row] for row in sorted(left_out)]
     filled = [shard for shard in shards if len(shard.rows)]
     if not filled:
-        first = f"; the first: {problems[0]['detail']}" if problems else ""
+        first = f"; the first: {next(iter(left_out.values()))['detail']}" if left_out else ""
         raise InputError(f"{folder}: none of {len(dataset.ids)} recordings could be stored{first}")
-    columns = _create_columns(dataset, filled)
+    columns, repeated = _create_columns(dataset, filled, "duplicate" in settings.exclude)
+    left_out |= repeated
     normalized = np.concatenate([shard.facts["normalized"] for shard in filled])
     if normalized.any() and not normalized.all():
         raise InputError(
             f"{folder}: {normalized.sum()} of {len(normalized)} recordings are z-scored; a store is all or none"
         )
-    _write_problems(folder, problems)
+    problems = [left_out[row] for row in sorted(left_out)]
     counts = dict(Counter(problem["reason"] for problem in problems))
     manifest = {
         "settings": settings.to_dict(),
         "contract": kept_contract(settings.contract),
         "normalized": bool(normalized.all()),
-        "origin": dict(origin),
+        "origin": settings.to_dict()["origin"],
         "labels": list(dataset.label_names),
         "columns": sorted(columns),
         "recordings": len(columns["ids"]),
         "left_out": counts,
+        "problems_checksum": _write_problems(folder, problems),
         "notes": list(dataset.notes),
         "shards": [
             {"name": shard.name, "samples": int(shard.facts["length"].sum()), "sha256": shard.sha256}
@@ -135,37 +148,58 @@ def gather(folder: str, dataset: Dataset, settings: Settings, origin: Mapping[st
     return Outcome(len(columns["ids"]), added, counts)
 
 
-def _create_columns(dataset: Dataset, shards: list[Shard]) -> dict[str, np.ndarray]:
-    """The index: where recordings lie, what was measured of them, what the data set says of them."""
+def _create_columns(
+    dataset: Dataset, shards: list[Shard], without_repeats: bool
+) -> tuple[dict[str, np.ndarray], dict[int, Mapping[str, str]]]:
+    """The index: where recordings lie, what was measured of them, what the data set says of them.
+
+    Returns:
+        Its columns; and, if repeats are to be left out, what becomes of them, by number.
+    """
     rows = np.concatenate([shard.rows for shard in shards])
     sizes = [len(shard.rows) for shard in shards]
     facts = {key: np.concatenate([shard.facts[key] for shard in shards]) for key in shards[0].facts}
     starts = [np.cumsum(shard.facts["length"], dtype=np.int64) - shard.facts["length"] for shard in shards]
-    flags = facts["flags"]
-    for group in quality.find_duplicates(facts["hash"]):
-        flags[np.asarray(group)] |= quality.pack_flags(("duplicate",))
-    first = np.cumsum(sizes) - sizes
-    notes = {int(first[i] + place): lines for i, shard in enumerate(shards) for place, lines in shard.notes.items()}
+    kept = np.ones(len(rows), bool)
+    repeated: dict[int, Mapping[str, str]] = {}
+    for first, *others in quality.find_duplicates(facts["hash"]):
+        if without_repeats:
+            kept[others] = False
+            detail = f"the same content as {dataset.ids[rows[first]]}"
+            repeated |= {
+                int(rows[i]): {"recording": str(dataset.ids[rows[i]]), "reason": EXCLUDED, "detail": detail}
+                for i in others
+            }
+        else:
+            facts["flags"][[first, *others]] |= quality.pack_flags(("duplicate",))
+    offset = np.cumsum(sizes) - sizes
+    notes = {int(offset[i] + place): lines for i, shard in enumerate(shards) for place, lines in shard.notes.items()}
+    number = np.cumsum(kept) - 1
+    rows = rows[kept]
     columns = {
         "ids": dataset.ids[rows],
-        "shard": np.repeat(np.arange(len(shards), dtype=np.int32), sizes),
-        "start": np.concatenate(starts),
-        "length": facts["length"],
+        "shard": np.repeat(np.arange(len(shards), dtype=np.int32), sizes)[kept],
+        "start": np.concatenate(starts)[kept],
+        "length": facts["length"][kept],
         "labels": np.nan_to_num(dataset.labels[rows], nan=-1).astype(np.int8),
-        "hashes": facts["hash"],
-        "flags": flags,
-        "notes": np.frombuffer(json.dumps(notes).encode(), np.uint8),
+        "hashes": facts["hash"][kept],
+        "flags": facts["flags"][kept],
+        "notes": np.frombuffer(
+            json.dumps({int(number[i]): lines for i, lines in notes.items() if kept[i]}).encode(), np.uint8
+        ),
     }
-    columns |= {f"measured_{key}": column for key, column in facts.items() if column.dtype == np.float32}
+    columns |= {f"measured_{key}": column[kept] for key, column in facts.items() if column.dtype == np.float32}
     known = {"split": dataset.split, "patients": dataset.patients, "folds": dataset.folds}
     columns |= {name: column[rows] for name, column in known.items() if column is not None}
-    return columns | {f"attribute_{name}": column[rows] for name, column in dataset.attributes.items()}
+    return columns | {f"attribute_{name}": column[rows] for name, column in dataset.attributes.items()}, repeated
 
 
-def _write_problems(folder: str, problems: list[Mapping[str, str]]) -> None:
+def _write_problems(folder: str, problems: list[Mapping[str, str]]) -> str:
+    """Writes the table of what was left out; returns its checksum."""
     path = os.path.join(folder, PROBLEMS)
     with open(f"{path}.partial", "w", newline="", encoding="utf-8") as file:
         table = csv.DictWriter(file, ("recording", "reason", "detail"))
         table.writeheader()
         table.writerows(problems)
     os.replace(f"{path}.partial", path)
+    return hash_file(path)

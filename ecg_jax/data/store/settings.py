@@ -6,6 +6,7 @@ import json
 from collections.abc import Mapping
 from typing import Any
 
+from ecg_jax.config import flatten
 from ecg_jax.contract import InputContract
 from ecg_jax.data import quality, verify
 from ecg_jax.data.store.store import kept_contract
@@ -23,11 +24,14 @@ class Settings:
         contract: Its leads, sampling rate and filters are used.
         checks: What happens when physics contradicts a file; one of `verify.POLICIES`.
         exclude: Quality flags whose recordings are left out.
+        origin: How the data set is opened, JSON-ready: the arguments of `datasets.open_source`
+            but `labels`.
     """
 
     contract: InputContract
     checks: str = "refuse"
     exclude: tuple[str, ...] = ()
+    origin: Mapping[str, Any] = dataclasses.field(default_factory=dict)
 
     def __post_init__(self) -> None:
         if self.checks not in verify.POLICIES:
@@ -39,12 +43,27 @@ class Settings:
     def to_dict(self) -> dict[str, Any]:
         """JSON-ready; of the contract, what a store fixes, and whether it takes normalized input."""
         kept = kept_contract(self.contract) | {"normalization": self.contract.normalization}
-        return {"contract": kept, "checks": self.checks, "exclude": sorted(self.exclude)}
+        return {
+            "contract": kept,
+            "checks": self.checks,
+            "exclude": sorted(self.exclude),
+            "origin": json.loads(json.dumps(dict(self.origin))),
+        }
 
     @classmethod
     def from_dict(cls, values: Mapping[str, Any]) -> "Settings":
         """The reverse of `to_dict`."""
-        return cls(InputContract.from_dict(values["contract"]), values["checks"], tuple(values["exclude"]))
+        contract = InputContract.from_dict(values["contract"])
+        return cls(contract, values["checks"], tuple(values["exclude"]), values["origin"])
+
+    def differences(self, other: "Settings") -> list[str]:
+        """One line per setting in which `other` differs, own value first."""
+        mine, theirs = (dict(flatten(settings.to_dict())) for settings in (self, other))
+        return [
+            f"{key}: {mine.get(key)} there, {theirs.get(key)} here"
+            for key in dict.fromkeys([*mine, *theirs])
+            if mine.get(key) != theirs.get(key)
+        ]
 
     @property
     def fingerprint(self) -> str:

@@ -1,5 +1,6 @@
 """Shards: recordings in int16, written whole or not at all, with what is known of each and a checksum."""
 
+import contextlib
 import hashlib
 import json
 import os
@@ -34,13 +35,14 @@ class ShardWriter:
     """Writes one shard; it is there whole after `commit`, or not at all."""
 
     def __init__(self, folder: str, name: str) -> None:
-        """Opens a shard in a store's folder; one of that name is replaced."""
+        """Opens a shard in a store's folder; one of that name is replaced. `problems` is what was left out."""
         self._path = os.path.join(folder, SHARDS, name)
+        self._partial = f"{self._path}.bin.{os.getpid()}.partial"
         os.makedirs(os.path.dirname(self._path), exist_ok=True)
-        self._file = open(f"{self._path}.bin.partial", "wb")  # noqa: SIM115 - closed by commit and discard
+        self._file = open(self._partial, "wb")  # noqa: SIM115 - closed by commit and discard
         self._digest = hashlib.sha256()
         self._recordings: list[dict[str, Any]] = []
-        self._problems: list[dict[str, str]] = []
+        self.problems: list[dict[str, str]] = []
 
     def add(self, steps: np.ndarray, facts: Mapping[str, Any]) -> None:
         """Appends a recording, `[n, leads]` int16, and what is known of it (JSON-ready)."""
@@ -51,43 +53,41 @@ class ShardWriter:
 
     def leave_out(self, id: str, reason: str, detail: str) -> None:
         """Notes a recording that is not in the shard, and why."""
-        self._problems.append({"recording": id, "reason": reason, "detail": detail})
+        self.problems.append({"recording": id, "reason": reason, "detail": detail})
 
-    def commit(self, settings: str) -> dict[str, Any]:
+    def commit(self, settings: str, attempt: int = 0) -> None:
         """Ends the shard: data first, then its description, each renamed into place.
 
         Args:
             settings: Fingerprint of how its recordings were made.
-
-        Returns:
-            The description.
+            attempt: How often they had failed before; what a later attempt says of a problem counts.
         """
         self._file.flush()
         os.fsync(self._file.fileno())
         self._file.close()
-        os.replace(f"{self._path}.bin.partial", f"{self._path}.bin")
+        os.replace(self._partial, f"{self._path}.bin")
         description = {
             "settings": settings,
+            "attempt": attempt,
             "sha256": self._digest.hexdigest(),
             "recordings": self._recordings,
-            "problems": self._problems,
+            "problems": self.problems,
         }
-        write_json(f"{self._path}.json", description)
-        return description
+        write_sealed(f"{self._path}.json", description)
 
     def discard(self) -> None:
         """Removes what was written."""
-        self._file.close()
-        os.unlink(f"{self._path}.bin.partial")
+        with contextlib.suppress(OSError):  # of a full disk: the error that brought us here is the one to tell
+            self._file.close()
+        with contextlib.suppress(OSError):
+            os.unlink(self._partial)
 
 
 def read_shard_description(folder: str, name: str) -> dict[str, Any] | None:
     """What is known of a shard; None where there is none that is whole."""
     path = os.path.join(folder, SHARDS, name)
     try:
-        with open(f"{path}.json", encoding="utf-8") as file:
-            description = json.load(file)
-        return description if os.path.isfile(f"{path}.bin") else None
+        return read_sealed(f"{path}.json") if os.path.isfile(f"{path}.bin") else None
     except (OSError, ValueError):
         return None
 
@@ -97,20 +97,43 @@ def find_damage(folder: str, name: str) -> str:
     description = read_shard_description(folder, name)
     if description is None:
         return "it is missing or its description is unreadable"
-    digest = hashlib.sha256()
     try:
-        with open(os.path.join(folder, SHARDS, f"{name}.bin"), "rb") as file:
-            while block := file.read(1 << 22):
-                digest.update(block)
+        found = hash_file(os.path.join(folder, SHARDS, f"{name}.bin"))
     except OSError as error:
         return f"it cannot be read ({error.strerror})"
-    if digest.hexdigest() != description["sha256"]:
-        return f"its checksum is {digest.hexdigest()[:12]}, not {description['sha256'][:12]}"
-    return ""
+    return "" if found == description["sha256"] else f"its checksum is {found[:12]}, not {description['sha256'][:12]}"
 
 
-def write_json(path: str, values: Any) -> None:
-    """Writes a JSON file whole or not at all."""
-    with open(f"{path}.partial", "w", encoding="utf-8") as file:
-        json.dump(values, file)
-    os.replace(f"{path}.partial", path)
+def hash_file(path: str) -> str:
+    """SHA-256 of a file's bytes."""
+    with open(path, "rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()
+
+
+def write_sealed(path: str, values: dict[str, Any]) -> None:
+    """Writes a JSON file whole or not at all, with a checksum of its contents."""
+    partial = f"{path}.{os.getpid()}.partial"
+    try:
+        with open(partial, "w", encoding="utf-8") as file:
+            json.dump(values | {"checksum": _seal(values)}, file)
+        os.replace(partial, path)
+    finally:
+        with contextlib.suppress(OSError):
+            os.unlink(partial)
+
+
+def read_sealed(path: str) -> dict[str, Any]:
+    """Reads what `write_sealed` wrote.
+
+    Raises:
+        ValueError: when that has changed since.
+    """
+    with open(path, encoding="utf-8") as file:
+        values = json.load(file)
+    if not isinstance(values, dict) or values.pop("checksum", None) != _seal(values):
+        raise ValueError("its checksum is wrong: it is damaged")
+    return values
+
+
+def _seal(values: dict[str, Any]) -> str:
+    return hashlib.sha256(json.dumps(values, sort_keys=True).encode()).hexdigest()

@@ -13,12 +13,13 @@ from typing import Any
 import numpy as np
 
 from ecg_jax.contract import InputContract
-from ecg_jax.data.store.shards import INVALID, SHARDS, STEPS_PER_MILLIVOLT, write_json
+from ecg_jax.data.store.shards import INVALID, SHARDS, STEPS_PER_MILLIVOLT, hash_file, read_sealed, write_sealed
 from ecg_jax.errors import InputError
 from ecg_jax.recording import Recording, create_recording
 
 VERSION = 1
 MANIFEST, PROBLEMS = "store.json", "problems.csv"
+_INDEX = "index-"
 _KEPT = ("leads", "sampling_rate", "highpass", "lowpass", "notch")  # what a store fixes of a contract
 
 
@@ -35,23 +36,36 @@ def write_manifest(folder: str, manifest: Mapping[str, Any], columns: Mapping[st
         manifest: What `Store.manifest` gives back.
         columns: The index: name to array, one row per recording.
     """
-    digest = hashlib.sha256(json.dumps(manifest, sort_keys=True).encode())
+    partial = os.path.join(folder, f"{_INDEX}partial")
+    shutil.rmtree(partial, ignore_errors=True)
+    os.makedirs(partial)
     for name, column in columns.items():
-        digest.update(name.encode())
-        digest.update(np.ascontiguousarray(column).tobytes())
-    index = f"index-{digest.hexdigest()[:12]}"
+        np.save(os.path.join(partial, f"{name}.npy"), column, allow_pickle=False)
+    checksums = {name: hash_file(os.path.join(partial, f"{name}.npy")) for name in sorted(columns)}
+    index = _INDEX + hashlib.sha256(json.dumps(checksums).encode()).hexdigest()[:12]
     path = os.path.join(folder, index)
-    if not os.path.isdir(path):
-        partial = f"{path}.partial"
-        shutil.rmtree(partial, ignore_errors=True)
-        os.makedirs(partial)
-        for name, column in columns.items():
-            np.save(os.path.join(partial, f"{name}.npy"), column, allow_pickle=False)
+    if find_index_damage(folder, index, checksums):
+        shutil.rmtree(path, ignore_errors=True)
         os.rename(partial, path)
-    write_json(os.path.join(folder, MANIFEST), {"version": VERSION, **manifest, "index": index})
+    write_sealed(
+        os.path.join(folder, MANIFEST), {"version": VERSION, **manifest, "index": index, "checksums": checksums}
+    )
     for name in os.listdir(folder):
-        if name.startswith("index-") and name != index:
+        if name.startswith(_INDEX) and name != index:
             shutil.rmtree(os.path.join(folder, name), ignore_errors=True)
+
+
+def find_index_damage(folder: str, index: str, checksums: Mapping[str, str]) -> dict[str, str]:
+    """What is wrong with the files of an index, by their names."""
+    damage = {}
+    for column, expected in checksums.items():
+        name = os.path.join(index, f"{column}.npy")
+        try:
+            if hash_file(os.path.join(folder, name)) != expected:
+                damage[name] = "its checksum is wrong"
+        except OSError as error:
+            damage[name] = f"it cannot be read ({error.strerror})"
+    return damage
 
 
 def is_store(folder: str) -> bool:
@@ -68,18 +82,20 @@ def read_manifest(folder: str) -> dict[str, Any]:
     path = os.path.join(folder, MANIFEST)
     try:
         with open(path, encoding="utf-8") as file:
-            manifest = json.load(file)
-        version = manifest["version"]
+            version = json.load(file)["version"]
+        if isinstance(version, int) and version > VERSION:
+            raise InputError(f"{path}: version {version}, this ecg_jax reads up to {VERSION}; update ecg_jax")
+        return read_sealed(path)
     except FileNotFoundError as error:
         raise InputError(
             f"{path}: no such file; {folder or '(nothing)'} is no prepared store, or its preparation was not finished; "
             "run python -m ecg_jax.prepare --dataset=NAME --source=DIR --output=STORE"
         ) from error
     except (OSError, ValueError, KeyError, TypeError) as error:
-        raise InputError(f"{path}: not the manifest of a store ({' '.join(str(error).split())})") from error
-    if not isinstance(version, int) or version > VERSION:
-        raise InputError(f"{path}: version {version}, this ecg_jax reads up to {VERSION}; update ecg_jax")
-    return manifest
+        raise InputError(
+            f"{path}: not readable as the manifest of a store ({' '.join(str(error).split())}); delete it and prepare "
+            "again: the shards stay"
+        ) from error
 
 
 class Store:
@@ -129,7 +145,8 @@ class Store:
             return np.asarray(np.load(path, mmap_mode="r", allow_pickle=False))
         except (OSError, ValueError, EOFError) as error:
             raise InputError(
-                f"{path}: the store's index is damaged ({' '.join(str(error).split())}); prepare it again, shards stay"
+                f"{path}: the store's index is damaged ({' '.join(str(error).split())}); "
+                f"python -m ecg_jax.prepare --output={self.folder} writes it again"
             ) from error
 
     def notes(self) -> dict[int, list[str]]:
