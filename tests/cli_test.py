@@ -221,11 +221,11 @@ def test_a_recording_named_twice_is_predicted_once(run_dir, tmp_path):
 @pytest.mark.slow
 def test_what_a_file_says_in_brackets_is_printed_as_it_is(run_dir, tmp_path):
     write_wfdb(tmp_path, "ecg", noise())
-    (tmp_path / "[").mkdir()
+    (tmp_path / "[").mkdir()  # where the first of the files lies
     for name in (
         "[/foo] [red].npy",
         ":heart: [samples, 12].npy",
-    ):  # the first is in a folder; rich would see the end of a style
+    ):
         np.save(tmp_path / name, np.zeros((3, 4, 5)))
     flags = [f"--model={run_dir}", "--file_rate=400", "--file_unit=mV", f"--output={tmp_path / 'out.csv'}"]
     done = call("predict", *flags, tmp_path)

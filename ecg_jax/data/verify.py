@@ -92,9 +92,9 @@ def enforce(recording: Recording, policy: str) -> tuple[Recording, tuple[Finding
             raise InputError(f"{recording.id}: {finding.message}; {remedy}")
     for finding in findings:
         recording = _repair(recording, finding)
-    for remaining in verify(recording) if findings else ():
+    if findings and (remaining := verify(recording)):
         raise InputError(
-            f"{recording.id}: {findings[0].message}; repaired, {remaining.message}; no repair fits; correct the file"
+            f"{recording.id}: {findings[0].message}; repaired, {remaining[0].message}; no repair fits; correct the file"
         )
     return recording, findings
 
