@@ -416,6 +416,15 @@ def test_importing_the_package_is_cheap():
     assert subprocess.run([sys.executable, "-c", code], capture_output=True, text=True).stdout.strip() == "[]"
 
 
+def test_the_package_reads_a_file_in_one_line(tmp_path):
+    import ecg_jax
+
+    write_wfdb(tmp_path, "ecg", noise())
+    assert ecg_jax.read(tmp_path / "ecg").leads == LEADS
+    with pytest.raises(AttributeError, match="ecg_jax has no load; it has load_model, read"):
+        _ = ecg_jax.load
+
+
 @pytest.mark.parametrize("module", ["main", "predict", "sweep", "prepare"])
 def test_no_command_imports_tensorflow_or_torch(module):
     code = (
