@@ -16,7 +16,7 @@ recordings of the small one; about 15 GB in all by default, removed at the end u
 On 2 CPU cores (jax 0.10.2), with the defaults, in 3 minutes:
 
     batches of 256 from the store, int16      62,509 ECG/s   5.2 times the reference's loader
-    the same, converted on the CPU device      7,815 ECG/s   0.6 times (XLA takes 30 ms a batch; training takes 36 s)
+    the same, converted on the CPU device      7,815 ECG/s   0.6 times
     the reference's loader                    12,276 ECG/s
     RssAnon above the bare process            99 MB with 2,000 recordings, 115 with 20,000, 130 with 100,000
                                               (the last ones at 64,340, 78,605 and 51,554 ECG/s)
