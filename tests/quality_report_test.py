@@ -344,12 +344,12 @@ def large(tmp_path_factory):
     names = ("duration", "sampling_rate", "amplitude", "lead_II_range", "heart_rate", "noise", "wander")
     columns |= {f"measured_{name}": rng.lognormal(1, 0.4, LARGE).astype(np.float32) for name in names}
     contract = InputContract()
-    settings = conversion.Settings(contract).to_dict()
+    origin = {"dataset": "code15", "source": "/data/code15", "options": {}}
+    settings = conversion.Settings(contract, origin=origin).to_dict()
     manifest = {
         "settings": settings,
         "contract": {key: settings["contract"][key] for key in settings["contract"] if key != "normalization"},
         "normalized": False,
-        "origin": {"dataset": "code15", "source": "/data/code15", "options": {}},
         "labels": [f"label {i}" for i in range(80)],
         "columns": sorted(columns),
         "recordings": LARGE,

@@ -1,6 +1,7 @@
 """Who trains, validates and tests: patients on one side, labels everywhere, leaks by name."""
 
 import dataclasses
+import re
 
 import numpy as np
 import pandas as pd
@@ -9,6 +10,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from ecg_jax.data import splits
+from ecg_jax.data.datasets import simulated
 from ecg_jax.data.datasets.dataset import SPLITS, Dataset
 from ecg_jax.data.splits import content, leaks, manifest, stratify
 from ecg_jax.errors import InputError
@@ -189,6 +191,26 @@ def test_what_cannot_be_read_is_listed_before_anything_starts(quality):
     assert "\n" not in str(caught.value)
 
 
+@pytest.mark.parametrize("bad, is_refused", [(1, False), (5, False), (6, True)])
+def test_recordings_against_physics_are_left_out_and_named_unless_they_are_most(bad, is_refused):
+    ecgs = simulated.create(source="", labels=("AF",), seed=0, train=10, validation=0, test=0)
+
+    def read(i):
+        ecg = ecgs.read(i)
+        return dataclasses.replace(ecg, signal=ecg.signal / 1000) if i < bad else ecg
+
+    mixed = dataclasses.replace(ecgs, read=read, reads_files=True)
+    line = rf"{bad} of 10 recordings contradict physics: train-000000: .* mV"
+    if is_refused:
+        with pytest.raises(InputError, match=line):
+            content.check(mixed, threads=2, checks="refuse")
+        return
+    checked = content.check(mixed, threads=2, checks="refuse")
+    assert re.search(line, checked.notes[-1])
+    assert len(set(checked.hashes)) == 10
+    assert content.check(mixed, threads=2, checks="warn").notes == mixed.notes
+
+
 # Leaks
 
 
@@ -225,7 +247,7 @@ def test_a_patient_on_two_sides_is_refused_naming_the_recordings():
     with pytest.raises(
         InputError, match=r"mine: 2 recordings leak between splits: r0 \(train\) and r2 \(test\) of one p"
     ):
-        splits.check_leaks(leaking)
+        leaks.refuse(leaking, leaks.find_groups(leaking), leaking.split)
     with pytest.raises(InputError, match=r"--config\.split\.leaks=drop"):
         splits.assign(leaking, 0)
 
@@ -244,7 +266,8 @@ def test_of_many_leaks_the_first_are_named_and_all_are_counted():
 
 
 def test_silent_recordings_are_no_leak():
-    splits.check_leaks(own(["train", "test"], hashes=np.array(["", ""])))
+    silent = own(["train", "test"], hashes=np.array(["", ""]))
+    leaks.refuse(silent, leaks.find_groups(silent), silent.split)
 
 
 def test_leaks_are_dropped_where_they_train_and_the_test_split_stays_whole():

@@ -135,12 +135,6 @@ def _draw_split(labels: np.ndarray, groups: np.ndarray, seed: int, validation: f
     return names[stratify.draw(groups, labels, np.array([test, validation, 1 - test - validation]), seed)]
 
 
-def check_leaks(dataset: Dataset) -> None:
-    """Raises `InputError`, naming recordings, where a patient or a signal stands in two splits."""
-    assert dataset.split is not None
-    leaks_lib.refuse(dataset, leaks_lib.find_groups(dataset), dataset.split)
-
-
 def _count_groups(dataset: Dataset, groups: np.ndarray) -> dict[str, Any]:
     """Number of patients, and of those counted as another because a recording is the same."""
     patients = len(pd.unique(leaks_lib.find_patients(dataset)))

@@ -1,4 +1,4 @@
-"""Reads every recording of a data set once: which are the same, and which are broken or against physics."""
+"""Reads every recording of a data set once: which are the same, broken, or against physics."""
 
 import dataclasses
 from collections.abc import Callable, Iterable, Iterator
@@ -30,29 +30,46 @@ def check(
         progress: `(items, total) -> items`, which shows how far it is.
 
     Returns:
-        The data set with `hashes`; that of a recording without a signal is empty.
+        The data set with `hashes`; that of a recording without a signal is empty. Recordings
+        that physics contradicts are still in it, and named in a note: `Examples` leaves them out.
 
     Raises:
-        InputError: naming the first recordings that cannot be used, and how many there are.
+        InputError: naming the first recordings that cannot be read, and how many there are; or
+            when physics contradicts more than half: then something is wrong with all of them.
     """
     problems: list[str] = []
+    refused: list[str] = []
 
     def compute(row: int) -> str:
         try:
-            recording, _ = verify.enforce(dataset.read(row), checks)
+            recording = dataset.read(row)
         except InputError as error:
             problems.append(" ".join(str(error).split()))
             return ""
+        try:
+            recording, _ = verify.enforce(recording, checks)
+        except InputError as error:
+            refused.append(" ".join(str(error).split()))
         return "" if recording.is_degenerate else quality.content_hash(recording)
 
     hashes = np.array([*progress(_map(compute, len(dataset.ids), threads), len(dataset.ids))], str)
+    total = len(dataset.ids)
     if problems:
-        more = f" and {len(problems) - _SHOWN} more" if len(problems) > _SHOWN else ""
         raise InputError(
-            f"data set {dataset.name}: {len(problems)} of {len(dataset.ids)} recordings cannot be used: "
-            f"{'; '.join(sorted(problems)[:_SHOWN])}{more}. Mend them or take them out of the data set"
+            f"data set {dataset.name}: {len(problems)} of {total} recordings cannot be used: {_some(problems)}. "
+            "Mend them or take them out of the data set, or prepare a store, which leaves them out"
         )
-    return dataclasses.replace(dataset, hashes=hashes)
+    if not refused:
+        return dataclasses.replace(dataset, hashes=hashes)
+    note = f"{len(refused)} of {total} recordings contradict physics: {_some(refused)}"
+    if 2 * len(refused) > total:
+        raise InputError(f"data set {dataset.name}: {note}")
+    return dataclasses.replace(dataset, hashes=hashes, notes=(*dataset.notes, f"left out: {note}"))
+
+
+def _some(lines: list[str]) -> str:
+    more = f" and {len(lines) - _SHOWN} more" if len(lines) > _SHOWN else ""
+    return "; ".join(sorted(lines)[:_SHOWN]) + more
 
 
 def _map(function: Callable[[int], str], count: int, threads: int) -> Iterator[str]:

@@ -22,7 +22,7 @@ import numpy as np
 from ecg_jax.data import quality, store, verify
 from ecg_jax.data.datasets.dataset import Dataset
 from ecg_jax.data.preprocess import standardize
-from ecg_jax.data.store.gather import Outcome, Shard, gather, read_shards
+from ecg_jax.data.store.gather import Outcome, Shard, gather, latest_problems, read_shards
 from ecg_jax.data.store.settings import ERRORS, EXCLUDED, NO_SIGNAL, REFUSED, UNREADABLE, Settings
 from ecg_jax.data.store.shards import ShardWriter, find_damage, hash_file, read_sealed, write_sealed
 from ecg_jax.errors import InputError
@@ -167,9 +167,7 @@ def _remove(folder: str, names: Collection[str]) -> None:
 def _plan(dataset: Dataset, shards: Sequence[Shard], settings: Settings, shard_size: int) -> list[Job]:
     """What is left to do: what is in no shard yet, and what failed before."""
     is_settled, has_failed = np.zeros(len(dataset.ids), bool), np.zeros(len(dataset.ids), bool)
-    failures: dict[int, Mapping[str, str]] = {}
-    for shard in sorted(shards, key=lambda shard: shard.attempt):
-        failures |= shard.problems
+    failures = latest_problems(shards)
     for shard in shards:
         is_settled[shard.rows] = True
     for row, problem in failures.items():

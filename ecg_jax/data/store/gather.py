@@ -5,7 +5,7 @@ import dataclasses
 import json
 import os
 from collections import Counter
-from collections.abc import Collection, Mapping
+from collections.abc import Collection, Mapping, Sequence
 
 import numpy as np
 
@@ -105,14 +105,16 @@ def _read_shard(folder: str, name: str, settings: Settings, place: Mapping[str, 
     )
 
 
+def latest_problems(shards: Sequence[Shard]) -> dict[int, Mapping[str, str]]:
+    """What was left out, by number in the data set, with what the last attempt says of it."""
+    by_attempt = sorted(shards, key=lambda shard: shard.attempt)
+    return {row: problem for shard in by_attempt for row, problem in shard.problems.items()}
+
+
 def gather(folder: str, dataset: Dataset, settings: Settings, added: int) -> Outcome:
     """Gathers the shards into a store."""
     shards = read_shards(folder, dataset, settings)
-    left_out = {
-        row: problem
-        for shard in sorted(shards, key=lambda shard: shard.attempt)
-        for row, problem in shard.problems.items()
-    }
+    left_out = latest_problems(shards)
     for row in (row for shard in shards for row in shard.rows.tolist()):
         left_out.pop(row, None)  # it made its way into a later shard
     filled = [shard for shard in shards if len(shard.rows)]
@@ -132,7 +134,6 @@ def gather(folder: str, dataset: Dataset, settings: Settings, added: int) -> Out
         "settings": settings.to_dict(),
         "contract": kept_contract(settings.contract),
         "normalized": bool(normalized.all()),
-        "origin": settings.to_dict()["origin"],
         "labels": list(dataset.label_names),
         "columns": sorted(columns),
         "recordings": len(columns["ids"]),

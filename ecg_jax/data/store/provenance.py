@@ -29,7 +29,8 @@ class Origin:
 
 def describe_origin(store: Store) -> Origin:
     """Names the data set, its source and the command."""
-    origin, settings = store.manifest["origin"], store.manifest["settings"]
+    settings = store.manifest["settings"]
+    origin = settings["origin"]
     dataset, source = str(origin.get("dataset", "")), shorten_paths(store, str(origin.get("source", "")))
     default = InputContract()
     contract = InputContract.from_dict(settings["contract"])
@@ -63,7 +64,7 @@ def describe_contract(store: Store) -> dict[str, str]:
 
 def shorten_paths(store: Store, text: str) -> str:
     """Leaves of the source's paths their last part."""
-    origin = store.manifest["origin"]
+    origin = store.manifest["settings"]["origin"]
     source = str(origin.get("source", ""))
     paths = [part.partition(":")[2] for part in source.split(",")] if origin.get("dataset") == "combined" else [source]
     for path in sorted((path.strip() for path in paths), key=len, reverse=True):
