@@ -502,6 +502,25 @@ def test_a_real_folder_with_a_csv_trains_and_evaluates_and_drops_what_is_empty(s
 
 
 @pytest.mark.slow
+def test_what_physics_contradicts_is_left_out_said_and_not_scored(tmp_path):
+    for i in range(24):
+        write_wfdb(tmp_path / "ecgs", f"r{i}", noise(i) * (0 if i == 20 else 20 if i in (3, 21) else 1))
+    table = pd.DataFrame({"path": [f"ecgs/r{i}" for i in range(24)], "y": [i % 2 for i in range(24)]})
+    table["split"] = ["train"] * 8 + ["validation"] * 8 + ["test"] * 8
+    table.to_csv(tmp_path / "mine.csv", index=False)
+    flags = ["--config.data.dataset=folder", f"--config.data.source={tmp_path / 'mine.csv'}", "--config.data.labels=y"]
+    done = call("main", *TINY, *flags, f"--workdir={tmp_path / 'run'}")
+    assert done.returncode == 0, done.stderr
+    assert "left out: 2 of 24 recordings contradict physics: ecgs/r21: " in done.stdout
+    assert "Refused: 2 recording(s): ecgs/r21, ecgs/r3; the first: ecgs/r" in done.stdout
+    found = pd.read_csv(tmp_path / "run" / "predictions.csv", keep_default_na=False).set_index("recording")
+    assert found.loc["ecgs/r21", ["y", "quality"]].tolist() == ["", "refused"]
+    assert found.loc["ecgs/r20", ["y", "quality"]].tolist() == ["", "no signal"]
+    assert (found["quality"] == "").sum() == 14  # of validation and test
+    assert pd.read_csv(tmp_path / "run" / "evaluation" / "scores.csv")["n"].tolist() == [6, 6]
+
+
+@pytest.mark.slow
 @pytest.mark.parametrize(
     "flag, part",
     [

@@ -276,7 +276,8 @@ def predict(
         console: Where that is.
 
     Returns:
-        Probabilities `[n, C]` float32, and `[n]` bool: False where a recording held no signal.
+        Probabilities `[n, C]` float32, and `[n]` bool: False, and NaN there, where a recording held
+        no signal or was refused.
     """
     batch_size = setup.config.train.batch_size
     probabilities = np.full((len(rows), len(setup.examples.dataset.label_names)), np.nan, np.float32)
@@ -294,8 +295,9 @@ def predict(
         for batch in batches:
             logits, index, mask = map(np.asarray, setup.eval_step(variables, setup.parallel.shard(batch)))
             real = index >= 0
-            probabilities[index[real]] = scipy.special.expit(logits[real].astype(np.float64))
-            has_signal[index[real]] = mask[real]
+            known = real & mask
+            probabilities[index[known]] = scipy.special.expit(logits[known].astype(np.float64))
+            has_signal[index[known]] = True
             bar.advance(task, int(real.sum()))
     bad = rows[has_signal & ~np.isfinite(probabilities).all(axis=1)]
     if bad.size:

@@ -76,7 +76,8 @@ def _write_files(
         for i, label in enumerate(dataset.label_names):
             frame[f"{label}_true"] = dataset.labels[rows[name], i]
             frame[label] = probabilities[:, i]
-        frame["quality"] = np.where(has_signal, "", "no signal")
+        is_refused = np.isin(frame["recording"], list(setup.examples.refused))
+        frame["quality"] = np.select([is_refused, ~has_signal], ["refused", "no signal"], "")
         frames.append(frame)
     paths = [os.path.join(folder, name) for name in ("predictions.csv", run_folder.THRESHOLDS, "evaluation/scores.csv")]
     pd.concat(frames).to_csv(paths[0], index=False)
