@@ -22,7 +22,7 @@ _AT_LEAST = {
     **dict.fromkeys(
         ("checkpoint.every", "plateau.patience", "plateau.min_learning_rate", "early_stopping.patience"), 0
     ),
-    **dict.fromkeys(("split.folds", "split.fold"), 0),
+    **dict.fromkeys(("split.folds", "split.fold", "evaluation.resamples"), 0),
     **dict.fromkeys(("train.log_every", "train.batch_size"), 1),
     **dict.fromkeys(("pretrain.recordings", "pretrain.steps", "pretrain.batch_size"), 1),
 }
@@ -133,6 +133,11 @@ def create_default() -> ConfigDict:
             "checkpoint": {
                 "every": 0,  # in steps; 0 is at every evaluation
                 "monitor": "loss",  # `loss`, `auroc` or `average_precision`, on validation
+            },
+            "evaluation": {
+                "calibration": "platt",  # fitted on validation: evaluation.calibration.METHODS
+                "threshold_rule": "max_f1",  # on validation: evaluation.thresholds.RULES
+                "resamples": 1000,  # of the intervals' bootstrap
             },
             "parallel": {"mode": "auto", "sync_batchnorm": True},  # runtime.parallel.create
         }

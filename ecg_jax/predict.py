@@ -75,8 +75,8 @@ def main(argv: Sequence[str]) -> int:
             if made.error:
                 problems.append(made.error)
                 continue
-            values = ["" if value != value else f"{value:.6g}" for value in made.probabilities]
-            table.writerow([made.recording, *values, *values, made.quality])
+            values = ["" if value != value else f"{value:.6g}" for value in (*made.probabilities, *made.raw)]
+            table.writerow([made.recording, *values, made.quality])
             written += 1
             seen += manifest.SEEN in made.quality
             for name, value in zip(model.label_names, made.probabilities, strict=True):

@@ -1,17 +1,16 @@
 """The quality report says what the index says, needs nothing but itself, and works in a browser."""
 
 import base64
-import html.parser
+import html
 import json
 import os
 import re
-import shutil
-import subprocess
 import xml.etree.ElementTree as ElementTree
 from pathlib import Path
 
 import numpy as np
 import pytest
+from browser import Tables, browse
 
 from ecg_jax import prepare
 from ecg_jax.contract import InputContract
@@ -84,38 +83,6 @@ def store(tmp_path_factory):
 @pytest.fixture(scope="module")
 def page(store):
     return Path(prepare._report(store.folder))
-
-
-class Tables(html.parser.HTMLParser):
-    """Tables by id, as lists of rows of text; the text of the rest; all tags with their attributes."""
-
-    def __init__(self, text):
-        super().__init__()
-        self.tables, self.text, self.tags = {}, "", []
-        self._rows, self._cell = None, False
-        self.feed(text)
-
-    def handle_starttag(self, tag, attributes):
-        self.tags.append((tag, dict(attributes)))
-        if tag == "table":
-            self._rows = self.tables.setdefault(dict(attributes)["id"], [])
-        elif tag == "tr":
-            self._rows.append([])
-        elif tag in ("td", "th"):
-            self._rows[-1].append("")
-            self._cell = True
-
-    def handle_endtag(self, tag):
-        if tag in ("td", "th"):
-            self._cell = False
-        if tag == "table":
-            self._rows = None
-
-    def handle_data(self, data):
-        if self._cell:
-            self._rows[-1][-1] += data
-        elif self._rows is None:
-            self.text += data
 
 
 @pytest.fixture(scope="module")
@@ -371,26 +338,6 @@ def test_a_report_of_300_000_recordings_is_small(large):
     assert len(content.tables["left-out"]) == 1 + 100
     assert len(content.tables["repeats-table"]) == 1 + 50
     assert content.tables["flow-table"][-1][:2] == ["Stored", "300,000"]
-
-
-def find_chromium():
-    names = ("chromium", "chromium-browser", "google-chrome", "google-chrome-stable", "chrome")
-    found = next((path for path in map(shutil.which, names) if path), None)
-    if found is None and os.environ.get("CI") == "true":
-        pytest.fail("no Chromium; .ci/run installs it")
-    if found is None:
-        pytest.skip("no Chromium (apt-get install chromium) to open the page in")
-    return found
-
-
-def browse(page, folder, *flags):
-    """Opens a page in headless Chromium with no network; returns what it printed and its console messages."""
-    quiet = ["no-first-run", "disable-background-networking", "disable-component-update", "disable-sync"]
-    command = [find_chromium(), "--headless", "--no-sandbox", "--disable-gpu", "--disable-quic"]
-    command += [f"--{flag}" for flag in quiet] + ["--host-resolver-rules=MAP * ~NOTFOUND"]
-    command += ["--enable-logging=stderr", "--v=0", f"--user-data-dir={folder / 'profile'}", "--hide-scrollbars"]
-    done = subprocess.run([*command, *flags, page.as_uri()], capture_output=True, text=True, timeout=120, check=True)
-    return done.stdout, [line for line in done.stderr.splitlines() if "CONSOLE" in line]
 
 
 PROBE = """<script>

@@ -1,102 +1,92 @@
-"""Scores per label and their macro average; unknown labels are left out."""
+"""Scores of one label, and of several together; unknown labels are left out.
 
-from collections.abc import Sequence
-from typing import Any
+`tally` computes the same of thousands of resamples at once; a test holds both equal.
+"""
 
 import numpy as np
-import pandas as pd
 from sklearn import metrics as sk
 
-MACRO = "macro"
-MACRO_COLUMNS = ("auroc", "average_precision", "f1", "precision", "recall", "specificity")
+from ecg_jax.evaluation import tally
+from ecg_jax.evaluation.settings import Settings
+
+MACRO, MICRO, WEIGHTED = "macro", "micro", "weighted"
+RANKING = ("auroc", "average_precision", "partial_auroc")
+DECISIONS = ("f1", "precision", "recall", "specificity", "npv", "balanced_accuracy", "mcc")
+
+
+def list_metrics(settings: Settings) -> tuple[str, ...]:
+    """Names of the scores, in the order of tables."""
+    extra = [] if settings.beta == 1 else ["f_beta"]
+    extra += [] if settings.prevalence is None else ["ppv_at_prevalence", "npv_at_prevalence"]
+    return (*RANKING, *DECISIONS, *extra, "brier")
+
+
+def explain(label: np.ndarray) -> str:
+    """Why scores of a label `[N]` in {1, 0, NaN} are undefined; empty where they are not."""
+    positives, negatives = np.sum(label == 1), np.sum(label == 0)
+    if not positives and not negatives:
+        return "no known label"
+    return "no positives" if not positives else "no negatives" if not negatives else ""
+
+
+def compute(label: np.ndarray, probability: np.ndarray, called: np.ndarray, settings: Settings) -> dict[str, float]:
+    """Every score of one label; ranking scores with scikit-learn.
+
+    Args:
+        label: `[N]` in {1, 0, NaN = unknown}.
+        probability: `[N]`.
+        called: `[N]` bool, whether it was called positive.
+        settings: See `Settings`.
+
+    Returns:
+        By name, in the order of `list_metrics`. Recall needs a positive, specificity a negative, Brier either,
+        everything else both: NaN without. Precision without a call, and Matthews'
+        correlation without a difference between calls, are 0.
+    """
+    known = ~np.isnan(label)
+    truth, score = label[known] > 0.5, probability[known].astype(np.float64)
+    scores = dict.fromkeys(list_metrics(settings), np.nan)
+    if not truth.size:
+        return scores
+    scores["brier"] = float(sk.brier_score_loss(truth, score))
+    scores |= compute_decisions(count_outcomes(label, called), settings)
+    if not explain(label):
+        scores["auroc"] = float(sk.roc_auc_score(truth, score))
+        scores["average_precision"] = float(sk.average_precision_score(truth, score))
+        scores["partial_auroc"] = float(sk.roc_auc_score(truth, score, max_fpr=settings.max_false_positive_rate))
+    return scores
+
+
+def count_outcomes(label: np.ndarray, called: np.ndarray) -> np.ndarray:
+    """Hits, false alarms, misses and right rejections, `[4]` int, of a label `[N]` in {1, 0, NaN}."""
+    known = ~np.isnan(label)
+    truth, called = label[known] > 0.5, np.asarray(called, bool)[known]
+    return np.array(
+        [np.sum(truth & called), np.sum(~truth & called), np.sum(truth & ~called), np.sum(~truth & ~called)]
+    )
+
+
+def compute_decisions(counts: np.ndarray, settings: Settings) -> dict[str, float]:
+    """Scores of decisions (see `tally.compute_decisions`) from what `count_outcomes` counts."""
+    hits, alarms, misses, rejections = counts
+    return {
+        name: float(value)
+        for name, value in tally.compute_decisions(hits, alarms, misses, rejections, settings).items()
+    }
 
 
 def compute_ranking(label: np.ndarray, probability: np.ndarray) -> tuple[float, float]:
-    """AUROC and average precision of one label.
+    """AUROC and average precision of one label; NaN where the known labels are not of both classes.
 
     Args:
         label: `[N]` in {1, 0, NaN}.
         probability: `[N]`.
-
-    Returns:
-        Both; NaN where the known labels are all present or all absent (average precision:
-        where none is present).
     """
+    if explain(label):
+        return np.nan, np.nan
     known = ~np.isnan(label)
     truth, score = label[known] > 0.5, probability[known]
-    auroc = float(sk.roc_auc_score(truth, score)) if 0 < truth.sum() < truth.size else np.nan
-    precision = float(sk.average_precision_score(truth, score)) if truth.any() else np.nan
-    return auroc, precision
-
-
-def compute_decisions(label: np.ndarray, probability: np.ndarray, threshold: float | np.ndarray) -> dict[str, float]:
-    """Precision, recall, specificity and F1 of one label; NaN where undefined.
-
-    Args:
-        label: `[N]` in {1, 0, NaN}.
-        probability: `[N]`; positive at or above the threshold.
-        threshold: One, or `[N]`, one per recording.
-    """
-    known = ~np.isnan(label)
-    truth, called = label[known] > 0.5, (probability >= threshold)[known]
-    hits, calls, positives = np.sum(truth & called), np.sum(called), np.sum(truth)
-    negatives = truth.size - positives
-
-    def ratio(part: float, whole: float) -> float:
-        return float(part / whole) if whole else np.nan
-
-    return {
-        "precision": ratio(hits, calls),
-        "recall": ratio(hits, positives),
-        "specificity": ratio(negatives - (calls - hits), negatives),
-        "f1": ratio(2 * hits, calls + positives) if positives else np.nan,
-    }
-
-
-def compute_scores(
-    labels: np.ndarray, probabilities: np.ndarray, names: Sequence[str], thresholds: Sequence[float] | np.ndarray
-) -> pd.DataFrame:
-    """The table of scores: one row per label, one `macro` row (means over labels where defined).
-
-    Args:
-        labels: `[N, C]` in {1, 0, NaN}.
-        probabilities: `[N, C]`.
-        names: The C labels.
-        thresholds: One per label, chosen on other recordings than these; or `[N, C]`, where several
-            networks predicted, each with its own. The table then shows their mean.
-    """
-    rows: list[dict[str, Any]] = []
-    for i, (name, threshold) in enumerate(zip(names, np.asarray(thresholds).T, strict=True)):
-        auroc, precision = compute_ranking(labels[:, i], probabilities[:, i])
-        rows.append(
-            {
-                "label": name,
-                "n": int(np.sum(~np.isnan(labels[:, i]))),
-                "positives": int(np.nansum(labels[:, i])),
-                "auroc": auroc,
-                "average_precision": precision,
-                "threshold": float(np.mean(threshold)),
-            }
-            | compute_decisions(labels[:, i], probabilities[:, i], threshold)
-        )
-    table = pd.DataFrame(rows)
-    macro: dict[str, Any] = {"label": MACRO, "n": len(labels), "positives": int(table["positives"].sum())}
-    macro |= {column: table[column].mean() for column in MACRO_COLUMNS}
-    table = pd.concat([table, pd.DataFrame([macro])], ignore_index=True)
-    return table[
-        [
-            "label",
-            "n",
-            "positives",
-            "auroc",
-            "average_precision",
-            "f1",
-            "threshold",
-            "precision",
-            "recall",
-            "specificity",
-        ]
-    ]
+    return float(sk.roc_auc_score(truth, score)), float(sk.average_precision_score(truth, score))
 
 
 def compute_summary(labels: np.ndarray, probabilities: np.ndarray) -> dict[str, float]:
@@ -107,8 +97,7 @@ def compute_summary(labels: np.ndarray, probabilities: np.ndarray) -> dict[str, 
         probabilities: `[N, C]` in [0, 1].
     """
     ranking = np.array([compute_ranking(labels[:, i], probabilities[:, i]) for i in range(labels.shape[1])])
-    defined = ~np.isnan(ranking)
-    macro = np.where(defined.any(axis=0), np.nansum(ranking, axis=0) / np.maximum(defined.sum(axis=0), 1), np.nan)
+    macro = average(ranking)
     known = ~np.isnan(labels)
     clipped = np.clip(probabilities.astype(np.float64), 1e-7, 1 - 1e-7)
     entropy = -np.where(labels > 0.5, np.log(clipped), np.log1p(-clipped))
@@ -117,3 +106,20 @@ def compute_summary(labels: np.ndarray, probabilities: np.ndarray) -> dict[str, 
         "average_precision": float(macro[1]),
         "loss": float(entropy[known].mean()) if known.any() else np.nan,
     }
+
+
+def average(values: np.ndarray, weights: np.ndarray | None = None) -> np.ndarray:
+    """Means over the first axis of what is defined there.
+
+    Args:
+        values: `[C, ...]`.
+        weights: At least 0, of a shape that spreads to that of the values; equal if None.
+
+    Returns:
+        `[...]`; NaN where nothing is defined, or has a weight.
+    """
+    values = np.asarray(values, np.float64)
+    weight = np.where(np.isnan(values), 0.0, 1.0 if weights is None else weights)
+    total = weight.sum(axis=0)
+    mean = np.sum(weight * np.nan_to_num(values), axis=0) / np.where(total > 0, total, 1.0)
+    return np.where(total > 0, mean, np.nan)

@@ -1,33 +1,179 @@
-"""Where a probability becomes a diagnosis. Chosen on validation, never on the test split."""
+"""Where a probability becomes a diagnosis: chosen on validation, or on other parts of the test set, by a rule."""
+
+import dataclasses
+import functools
+from collections.abc import Callable
 
 import numpy as np
-from sklearn import metrics as sk
+
+from ecg_jax.errors import InputError
 
 DEFAULT = 0.5
+VALIDATION, FOLDS, CROSS_FITTED, TEST, GIVEN = "validation", "folds", "cross-fitted", "test", "given"
+STAMP = "Thresholds were chosen on the test set itself: these scores are optimistic"
+PARTS = 10  # of a cross-fit
+
+# hits and false alarms [K + 1] of calling nothing, or everything from each of K scores on, number of positives
+# and of negatives -> what is best where it is highest
+Objective = Callable[[np.ndarray, np.ndarray, int, int], np.ndarray]
 
 
-def choose_max_f1(labels: np.ndarray, probabilities: np.ndarray) -> list[float]:
-    """The threshold of maximal F1 per label.
+@dataclasses.dataclass(frozen=True)
+class Thresholds:
+    """One threshold per label, or one per recording and label; at or above it a recording is called positive.
+
+    Attributes:
+        values: `[C]` or `[N, C]`.
+        rule: That chose them; empty where they were given.
+        source: Where they were chosen: `VALIDATION`, `FOLDS` (each network's validation), `CROSS_FITTED`,
+            `TEST` or `GIVEN`.
+    """
+
+    values: np.ndarray
+    rule: str
+    source: str
+
+    @property
+    def stamps(self) -> tuple[str, ...]:
+        """What every output must say."""
+        return (STAMP,) if self.source == TEST else ()
+
+    def describe(self) -> str:
+        """In words, for captions."""
+        return {
+            VALIDATION: f"chosen on the validation set ({self.rule})",
+            FOLDS: f"each network's own, chosen on its validation part ({self.rule}); the table shows their mean",
+            CROSS_FITTED: f"chosen for each recording on other parts of the test set ({self.rule}, cross-fitted); "
+            "the table shows their mean",
+            TEST: f"chosen on the test set itself ({self.rule})",
+            GIVEN: "given",
+        }[self.source]
+
+
+def _f1(hits: np.ndarray, alarms: np.ndarray, positives: int, negatives: int) -> np.ndarray:
+    return 2 * hits / (hits + alarms + positives)
+
+
+def _youden(hits: np.ndarray, alarms: np.ndarray, positives: int, negatives: int) -> np.ndarray:
+    return hits * negatives - alarms * positives  # whole numbers: equals are equal
+
+
+def _sensitivity(value: float, hits: np.ndarray, alarms: np.ndarray, positives: int, negatives: int) -> np.ndarray:
+    return np.where(hits / positives >= value - 1e-12, -alarms / negatives, -np.inf)
+
+
+def _specificity(value: float, hits: np.ndarray, alarms: np.ndarray, positives: int, negatives: int) -> np.ndarray:
+    return np.where(1 - alarms / negatives >= value - 1e-12, hits / positives, -np.inf)
+
+
+def _cost(value: float, hits: np.ndarray, alarms: np.ndarray, positives: int, negatives: int) -> np.ndarray:
+    return -(value * (positives - hits) + alarms)
+
+
+_FREE: dict[str, Objective] = {"max_f1": _f1, "youden": _youden}
+_SET: dict[str, tuple[Callable[..., np.ndarray], float, float]] = {
+    "sensitivity": (_sensitivity, 0.0, 1.0),
+    "specificity": (_specificity, 0.0, 1.0),
+    "cost": (_cost, 0.0, float("inf")),
+}
+RULES = (
+    "max_f1 (largest F1), youden (largest sensitivity + specificity), sensitivity=X (the best specificity at "
+    "sensitivity X), specificity=X (the best sensitivity), cost=X (a miss costs X false alarms)"
+)
+
+
+def parse_rule(rule: str) -> Objective:
+    """Turns the name of a rule into what it maximizes.
+
+    Raises:
+        InputError: when there is no such rule, naming those there are.
+    """
+    name, _, text = rule.partition("=")
+    if rule in _FREE:
+        return _FREE[rule]
+    if name in _SET and text:
+        objective, low, high = _SET[name]
+        try:
+            value = float(text)
+        except ValueError:
+            value = np.nan
+        if low < value <= high and np.isfinite(value):
+            return functools.partial(objective, value)
+        raise InputError(f"threshold rule {rule!r}: {text!r} must be a number above {low:g}, at most {high:g}")
+    raise InputError(f"threshold rule {rule!r} is unknown; known: {RULES}")
+
+
+def choose(labels: np.ndarray, probabilities: np.ndarray, rule: str = "max_f1") -> np.ndarray:
+    """One threshold per label, `[C]` float64.
 
     Args:
         labels: `[N, C]` in {1, 0, NaN}.
         probabilities: `[N, C]`.
+        rule: See `RULES`.
 
     Returns:
-        One threshold per label: midway between the lowest probability that is called
-        positive and the highest that is not; 0.5 where no known label is present.
+        Midway between the lowest probability that is called positive and the highest that is not;
+        the probability itself where there is no number between; above all where it is best to call
+        nothing. Of equally good thresholds the highest, but for `max_f1` the lowest, as
+        scikit-learn's curve has it. 0.5 for a label without positives or without negatives.
     """
-    return [_choose(labels[:, i], probabilities[:, i]) for i in range(labels.shape[1])]
+    objective = parse_rule(rule)
+    return np.array([_choose(labels[:, i], probabilities[:, i], objective) for i in range(labels.shape[1])], np.float64)
 
 
-def _choose(label: np.ndarray, probability: np.ndarray) -> float:
+def _choose(label: np.ndarray, probability: np.ndarray, objective: Objective) -> float:
     known = ~np.isnan(label)
-    truth, score = label[known] > 0.5, probability[known]
-    if not truth.any():
+    truth, score = label[known] > 0.5, probability[known].astype(np.float64)
+    if not truth.any() or truth.all():
         return DEFAULT
-    precision, recall, cuts = sk.precision_recall_curve(truth, score)
-    f1 = 2 * precision * recall / np.maximum(precision + recall, 1e-12)
-    best = cuts[int(np.argmax(f1[:-1]))]
-    below = score[score < best]
-    midway = (best + below.max()) / 2 if below.size else best
-    return float(midway) if below.size and midway > below.max() else float(best)  # neighbours have no midway
+    order = np.argsort(-score, kind="stable")
+    cuts = np.flatnonzero(np.diff(score[order], append=-np.inf))  # the last place of each distinct score
+    levels = np.concatenate([[np.nextafter(score.max(), np.inf)], score[order][cuts]])  # first, call nothing
+    hits = np.concatenate([[0], np.cumsum(truth[order])[cuts]])
+    alarms = np.concatenate([[0], cuts + 1]) - hits
+    gain = objective(hits, alarms, int(truth.sum()), int((~truth).sum()))
+    best = len(gain) - 1 - int(np.argmax(gain[::-1])) if objective is _f1 else int(np.argmax(gain))
+    called = levels[best]
+    if best in (0, len(levels) - 1):
+        return float(called)
+    missed = levels[best + 1]
+    midway = (called + missed) / 2
+    return float(midway) if midway > missed else float(called)  # neighbours have no midway
+
+
+def cross_fit(labels: np.ndarray, probabilities: np.ndarray, fold: np.ndarray, rule: str = "max_f1") -> np.ndarray:
+    """Thresholds that have not seen the recordings that they are applied to, `[N, C]`.
+
+    Each part's are chosen on all other parts.
+
+    Args:
+        labels: `[N, C]` in {1, 0, NaN}.
+        probabilities: `[N, C]`.
+        fold: `[N]` int, the part that each recording is in; see `assign_folds`.
+        rule: See `RULES`.
+    """
+    values = np.empty(labels.shape)
+    for part in np.unique(fold):
+        values[fold == part] = choose(labels[fold != part], probabilities[fold != part], rule)
+    return values
+
+
+def assign_folds(labels: np.ndarray, groups: np.ndarray, seed: int, folds: int = PARTS) -> np.ndarray:
+    """Deals patients out to parts, with labels about as frequent in each, `[N]` int.
+
+    Args:
+        labels: `[N, C]` in {1, 0, NaN}.
+        groups: `[N]` int, whose equal values stay together.
+        seed: Of the order in which patients with the same labels are dealt.
+        folds: Number of parts; no more than there are patients.
+    """
+    _, group = np.unique(groups, return_inverse=True)
+    count = group.max() + 1
+    present = np.zeros((count, labels.shape[1]), bool)
+    np.logical_or.at(present, group, labels == 1)
+    rank = np.random.default_rng(seed).permutation(count)
+    rarest = np.where(present, present.sum(axis=0), count + 1).min(axis=1)
+    order = np.lexsort((rank, *present.T, rarest))
+    place = np.empty(count, np.int64)
+    place[order] = np.arange(count) % min(folds, count)
+    return place[group.reshape(-1)]

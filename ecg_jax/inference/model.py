@@ -1,4 +1,4 @@
-"""A network with everything needed to use it: weights, input contract, label names, thresholds."""
+"""A network with everything needed to use it: weights, input contract, label names, calibration, thresholds."""
 
 import dataclasses
 import functools
@@ -14,6 +14,7 @@ from ecg_jax import models
 from ecg_jax.contract import InputContract
 from ecg_jax.data.splits import manifest
 from ecg_jax.errors import InputError
+from ecg_jax.evaluation.calibration import Calibration
 from ecg_jax.labels import ABNORMAL, SIX
 from ecg_jax.models import keras_import
 from ecg_jax.models import weights as weights_lib
@@ -29,9 +30,10 @@ class Model:
         variables: `{"params", "batch_stats"}`.
         contract: What it eats.
         label_names: Of its outputs, in order.
-        thresholds: By label, where the model brings some; else empty.
+        thresholds: Of calibrated probabilities, by label, where the model brings some; else empty.
         notes: What was assumed in loading it.
         split: What it was trained on (see `data.manifest.create`), where it says so.
+        calibration: Makes probabilities of what the network puts out, where the model brings one.
     """
 
     network: models.Network
@@ -41,6 +43,7 @@ class Model:
     thresholds: dict[str, float]
     notes: tuple[str, ...] = ()
     split: manifest.Manifest | None = None
+    calibration: Calibration | None = None
 
     @functools.cached_property
     def _apply(self) -> Callable[[Any, Any], jax.Array]:
@@ -52,7 +55,15 @@ class Model:
 
     def predict(self, signal: np.ndarray) -> np.ndarray:
         """Probabilities `[B, labels]` float32 of `signal` `[B, samples, leads]` in the contract's unit."""
+        return self.calibrate(self.predict_raw(signal))
+
+    def predict_raw(self, signal: np.ndarray) -> np.ndarray:
+        """The same before calibration."""
         return np.asarray(self._apply(self.variables, signal))
+
+    def calibrate(self, raw: np.ndarray) -> np.ndarray:
+        """Probabilities of raw ones, `[B, labels]` both; the same where the model brings no calibration."""
+        return self.calibration.apply(raw, self.label_names) if self.calibration else raw
 
 
 def load_model(path: str, *, leads: tuple[str, ...] | None = None, units_per_millivolt: float | None = None) -> Model:
@@ -97,7 +108,9 @@ def _load_run(path: str) -> Model:
         notes.append("the run has not chosen thresholds yet: it is unfinished")
     described = os.path.join(path, run_folder.SPLIT)
     split = run_folder.read_json(described) if os.path.exists(described) else None
-    return Model(network, variables, contract, labels, thresholds, tuple(notes), split)
+    stored = os.path.join(path, run_folder.CALIBRATION)
+    calibration = Calibration.from_dict(run_folder.read_json(stored)) if os.path.exists(stored) else None
+    return Model(network, variables, contract, labels, thresholds, tuple(notes), split, calibration)
 
 
 def _load_keras(path: str, leads: tuple[str, ...] | None, units_per_millivolt: float | None) -> Model:

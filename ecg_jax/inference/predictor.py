@@ -1,16 +1,19 @@
 """Many recordings through one model: read in parallel, predicted in batches, bad ones set aside."""
 
 import dataclasses
-from collections.abc import Iterator, Sequence
+import functools
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 
 import numpy as np
 
 from ecg_jax.data import quality, verify
+from ecg_jax.data.datasets.dataset import Dataset
 from ecg_jax.data.preprocess import create_input
 from ecg_jax.data.readers import Source
 from ecg_jax.data.splits import manifest
 from ecg_jax.errors import InputError
+from ecg_jax.evaluation.predictions import Predictions
 from ecg_jax.inference.model import Model
 
 NO_SIGNAL = "no signal"
@@ -23,12 +26,14 @@ class Prediction:
     Attributes:
         recording: Its name.
         probabilities: `[labels]` float32; NaN where there was no signal or an error.
+        raw: The same before calibration.
         quality: What was noticed about the signal, separated by `; `; empty if nothing.
         error: Why it could not be read; empty if it could.
     """
 
     recording: str
     probabilities: np.ndarray
+    raw: np.ndarray
     quality: str
     error: str = ""
 
@@ -74,7 +79,72 @@ def predict(
             signal = np.zeros((min(batch_size, len(sources)), *model.contract.shape), np.float32)
             for i, (example, _, _) in enumerate(loaded):
                 signal[i] = example
-            probabilities = model.predict(signal)
+            raw = model.predict_raw(signal)
+            probabilities = model.calibrate(raw)
             for i, (source, (_, seen, error)) in enumerate(zip(chunk, loaded, strict=True)):
                 known = not error and seen != NO_SIGNAL
-                yield Prediction(source.name, probabilities[i] if known else blank, seen, error)
+                yield Prediction(
+                    source.name, probabilities[i] if known else blank, raw[i] if known else blank, seen, error
+                )
+
+
+def predict_dataset(
+    model: Model,
+    dataset: Dataset,
+    rows: np.ndarray,
+    *,
+    checks: str = "refuse",
+    batch_size: int = 32,
+    progress: Callable[[Iterable[Prediction], int], Iterable[Prediction]] = lambda made, _: made,
+) -> tuple[Predictions, list[str]]:
+    """Predicts recordings of a data set that has the model's labels, beside their truth.
+
+    Args:
+        model: See `load_model`.
+        dataset: Any; its labels are the model's.
+        rows: Numbers of the recordings.
+        checks: See `verify.enforce`; what is simulated is never refused.
+        batch_size: Recordings predicted at once.
+        progress: Wraps the predictions while they are made, and is told how many there will be.
+
+    Returns:
+        Predictions of the recordings that hold a signal and were not refused, with what was noticed
+        of each as attribute `quality` (`noticed` or `nothing noticed`); and lines on those that were
+        left out, and on those that trained the model.
+
+    Raises:
+        InputError: when none is left.
+    """
+    ids = dataset.ids[rows].tolist()
+    sources = [Source(id, functools.partial(dataset.read, int(row))) for id, row in zip(ids, rows, strict=True)]
+    checks = checks if dataset.reads_files else "warn"
+    made = list(progress(predict(model, sources, batch_size=batch_size, checks=checks), len(sources)))
+    kept = np.array([not each.error and each.quality != NO_SIGNAL for each in made], bool)
+    lines = _describe_left_out(made)
+    if not kept.any():
+        raise InputError(
+            f"data set {dataset.name}: no recording could be predicted ({'; '.join(lines) or 'none there'})"
+        )
+    rows, made = rows[kept], [each for each, is_kept in zip(made, kept, strict=True) if is_kept]
+    seen = sum(manifest.SEEN in each.quality for each in made)
+    if seen:
+        lines.append(f"leak: {seen} of the {len(made)} recordings trained the model; scores of these say little")
+    attributes = {name: values[rows] for name, values in dataset.attributes.items() if name != "sampling_weight"}
+    noticed = np.array(["noticed" if each.quality else "nothing noticed" for each in made])
+    predictions = Predictions(
+        ids=dataset.ids[rows],
+        names=model.label_names,
+        labels=dataset.labels[rows].astype(np.float64),
+        probabilities=np.stack([each.probabilities for each in made]).astype(np.float64),
+        raw=np.stack([each.raw for each in made]).astype(np.float64) if model.calibration else None,
+        patients=None if dataset.patients is None else dataset.patients[rows],
+        attributes=attributes | {"quality": noticed},
+    )
+    return predictions, lines
+
+
+def _describe_left_out(made: Sequence[Prediction]) -> list[str]:
+    errors = [each.error for each in made if each.error]
+    silent = sum(each.quality == NO_SIGNAL for each in made)
+    lines = [f"left out: {len(errors)} could not be read or were refused, the first: {errors[0]}"] if errors else []
+    return lines + ([f"left out: {silent} without a signal"] if silent else [])

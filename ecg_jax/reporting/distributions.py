@@ -1,25 +1,16 @@
 """How a quantity is distributed over a data set: a histogram that needs no file beside the page, and its numbers."""
 
-import base64
 import dataclasses
-import io
 from typing import Any
 
 import numpy as np
 
-from ecg_jax.reporting import figures  # first: it chooses matplotlib's backend
+from ecg_jax.reporting import figures, style  # first: it chooses matplotlib's backend
 
 import matplotlib.pyplot as plt  # isort: skip
 
 _FEW = 8  # different values that are drawn as one bar each
 _TAIL = 1.0  # per cent at either end; values far beyond them are left out of a histogram
-_STYLE: dict[Any, Any] = {
-    "font.size": 8,
-    "font.family": "sans-serif",
-    "axes.spines.top": False,
-    "axes.spines.right": False,
-    "svg.hashsalt": "ecg_jax",
-}
 
 
 @dataclasses.dataclass(frozen=True)
@@ -53,19 +44,21 @@ def describe(title: str, values: np.ndarray) -> Distribution:
     if not known.size:
         return Distribution(title, "", 0, (), 0)
     quantiles = tuple(np.percentile(known, (0, 5, 25, 50, 75, 95, 100)).tolist())
-    with plt.rc_context(_STYLE):
+    with plt.rc_context(style.STYLE):
         figure, axes = plt.subplots(figsize=(3.3, 2.1), layout="constrained")
         different = np.unique(known[:1]) if quantiles[0] == quantiles[-1] else np.unique(known)
         outside = _draw_bars(axes, known, different) if len(different) <= _FEW else _draw_bins(axes, known, quantiles)
         axes.set(xlabel=title, ylabel="recordings")
         axes.yaxis.set_major_locator(plt.MaxNLocator(4, integer=True))
         axes.yaxis.set_major_formatter(plt.FuncFormatter(lambda value, _: f"{value:,.0f}"))
-        return Distribution(title, _encode(figure), known.size, quantiles, outside)
+        encoded = figures.encode(figure)
+        figures.close(figure)
+        return Distribution(title, encoded, known.size, quantiles, outside)
 
 
 def _draw_bars(axes: Any, known: np.ndarray, different: np.ndarray) -> int:
     counts = (known[:, None] == different).sum(axis=0)
-    bars = axes.bar([f"{value:.4g}" for value in different], counts, width=0.6, color=figures.BLUE)
+    bars = axes.bar([f"{value:.4g}" for value in different], counts, width=0.6, color=style.BLUE)
     axes.bar_label(bars, [f"{count:,}" for count in counts], fontsize=7)
     axes.set_xlim(-0.5 - max(0, 4 - len(different)) / 2, len(different) - 0.5 + max(0, 4 - len(different)) / 2)
     return 0
@@ -77,23 +70,16 @@ def _draw_bins(axes: Any, known: np.ndarray, quantiles: tuple[float, ...]) -> in
     margin = max(high - low, 1e-9) / 2
     low, high = max(low - margin, quantiles[0]), min(high + margin, quantiles[-1])
     counts, edges = np.histogram(known, bins=40, range=(low, high))
-    axes.stairs(counts, edges, fill=True, color=figures.BLUE)
-    axes.axvline(quantiles[3], color=figures.ORANGE, lw=1.2)
+    axes.stairs(counts, edges, fill=True, color=style.BLUE)
+    axes.axvline(quantiles[3], color=style.ORANGE, lw=1.2)
     axes.annotate(
         f"median {quantiles[3]:.3g}",
         (quantiles[3], 1),
         xycoords=("data", "axes fraction"),
         xytext=(3, 1),
         textcoords="offset points",
-        color=figures.ORANGE,
+        color=style.ORANGE,
         fontsize=7,
         ha="left" if quantiles[3] < (low + high) / 2 else "right",
     )
     return int(known.size - counts.sum())
-
-
-def _encode(figure: Any) -> str:
-    buffer = io.BytesIO()
-    figure.savefig(buffer, format="svg", metadata={"Date": None})
-    plt.close(figure)
-    return f"data:image/svg+xml;base64,{base64.b64encode(buffer.getvalue()).decode()}"

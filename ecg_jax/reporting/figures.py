@@ -1,57 +1,90 @@
-"""Figures, as files in vector and bitmap form."""
+"""Figures as files, or as text within a page; and the one that every training run draws.
 
+A function that draws takes numbers and returns a figure, which stays open until it is written or closed.
+"""
+
+import base64
+import io
 import os
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-import matplotlib
+import numpy as np
+from matplotlib.artist import Artist
+from matplotlib.figure import Figure
+from matplotlib.ticker import MaxNLocator
 
-matplotlib.use("Agg")
+from ecg_jax.reporting import layout, style  # first: style chooses matplotlib's backend
 
-import matplotlib.pyplot as plt
-
-# Okabe & Ito's colours, told apart by colour-blind readers.
-BLUE, ORANGE, GREEN, GREY = "#0072B2", "#D55E00", "#009E73", "#666666"
-_STYLE: dict[Any, Any] = {"font.size": 9, "axes.spines.top": False, "axes.spines.right": False, "legend.frameon": False}
+import matplotlib.pyplot as plt  # isort: skip
 
 
-def write_learning_curve(lines: Sequence[Mapping[str, Any]], best_step: int, stem: str) -> list[str]:
+@style.styled
+def write(figure: Figure, stem: str) -> list[str]:
+    """Writes a figure as PDF and as PNG of 300 dots per inch, and closes it.
+
+    Args:
+        figure: What was drawn.
+        stem: Path without suffix; its folder is made.
+
+    Returns:
+        The files written.
+    """
+    os.makedirs(os.path.dirname(stem) or ".", exist_ok=True)
+    figure.savefig(f"{stem}.pdf", metadata={"CreationDate": None})
+    figure.savefig(f"{stem}.png", dpi=300)
+    close(figure)
+    return [f"{stem}.pdf", f"{stem}.png"]
+
+
+@style.styled
+def encode(figure: Figure) -> str:
+    """A data URI of the figure's SVG, the same for the same figure; the figure stays open."""
+    buffer = io.BytesIO()
+    figure.savefig(buffer, format="svg", metadata={"Date": None})
+    return f"data:image/svg+xml;base64,{base64.b64encode(buffer.getvalue()).decode()}"
+
+
+def close(figure: Figure) -> None:
+    """Forgets a figure, which matplotlib otherwise keeps for the life of the process."""
+    plt.close(figure)
+
+
+@style.styled
+def draw_learning_curve(lines: Sequence[Mapping[str, Any]], best_step: int) -> Figure:
     """Draws loss, and macro AUROC and average precision on validation, over steps.
 
     Args:
         lines: Of `metrics.jsonl`.
         best_step: Marked with a vertical line.
-        stem: Path without suffix.
-
-    Returns:
-        The files written (`.pdf` and `.png`).
     """
 
     def series(kind: str, key: str) -> tuple[list[int], list[float]]:
         chosen = [line for line in lines if line["kind"] == kind and line.get(key) is not None]
         return [line["step"] for line in chosen], [line[key] for line in chosen]
 
-    with plt.rc_context(_STYLE):
-        figure, (left, right) = plt.subplots(1, 2, figsize=(7.2, 2.8), layout="constrained")
-        left.plot(*series("train", "loss"), color=GREY, lw=1, label="training")
-        left.plot(*series("validation", "loss"), "o-", color=BLUE, ms=3, label="validation")
-        left.set(xlabel="step", ylabel="cross entropy per label", ylim=(0, None))
-        right.plot(*series("validation", "auroc"), "o-", color=BLUE, ms=3, label="AUROC, macro")
-        right.plot(
-            *series("validation", "average_precision"), "s-", color=ORANGE, ms=3, label="average precision, macro"
-        )
-        lowest = min([0.5, *series("validation", "auroc")[1], *series("validation", "average_precision")[1]])
-        right.set(xlabel="step", ylabel="validation score", ylim=(lowest, 1.01))
-        for axes in (left, right):
-            axes.axvline(best_step, color=GREEN, lw=1, ls="--", label=f"best (step {best_step})")
-            axes.legend()
-        return _write(figure, stem)
+    figure, panels, _ = layout.create_panels(2)
+    panels[0].plot(*series("train", "loss"), color=style.GREY, lw=0.8, label="training loss")
+    panels[0].plot(*series("validation", "loss"), "^-.", color=style.GREEN, ms=3, label="validation loss")
+    panels[0].set(xlabel="Step", ylabel="Cross entropy per label", ylim=(0, None))
+    auroc, precision = series("validation", "auroc"), series("validation", "average_precision")
+    panels[1].plot(*auroc, "o-", color=style.BLUE, ms=3, label="AUROC, macro")
+    panels[1].plot(*precision, "s--", color=style.ORANGE, ms=3, label="average precision, macro")
+    lowest = np.nanmin([0.5, *auroc[1], *precision[1]])
+    panels[1].set(xlabel="Step", ylabel="Validation score", ylim=(lowest - 0.02, 1.02))
+    handles: list[Artist] = [line for axes in panels for line in axes.lines]
+    last = max([best_step, 1, *(line["step"] for line in lines)])
+    for axes in panels:
+        axes.set_xlim(-0.02 * last, 1.02 * last)
+        marked = axes.axvline(best_step, color=style.BLACK, lw=0.8, ls=":", label=f"best (step {best_step:,})")
+        axes.xaxis.set_major_locator(MaxNLocator(5, integer=True, steps=style.STEPS))
+        axes.xaxis.set_major_formatter(lambda value, _: f"{value:,.0f}")
+    layout.set_titles(panels, ("", ""), ("", ""))
+    layout.add_legend(figure, [*handles, marked])
+    layout.arrange(figure, panels, aspect=0.6)
+    return figure
 
 
-def _write(figure: Any, stem: str) -> list[str]:
-    os.makedirs(os.path.dirname(stem) or ".", exist_ok=True)
-    paths = [f"{stem}.pdf", f"{stem}.png"]
-    for path in paths:
-        figure.savefig(path, dpi=200)
-    plt.close(figure)
-    return paths
+def write_learning_curve(lines: Sequence[Mapping[str, Any]], best_step: int, stem: str) -> list[str]:
+    """Writes what `draw_learning_curve` draws, as `write` does."""
+    return write(draw_learning_curve(lines, best_step), stem)

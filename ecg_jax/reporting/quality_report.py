@@ -1,15 +1,13 @@
 """The quality report of a prepared store: one HTML file that needs no other, and no network."""
 
 import dataclasses
-import os
 from collections.abc import Mapping, Sequence
 
-import jinja2
 import markupsafe
 import numpy as np
 import pandas as pd
 
-from ecg_jax.reporting import distributions, ecg_paper
+from ecg_jax.reporting import distributions, ecg_paper, files, html
 
 _SHOWN = {"left_out": 100, "notes": 50, "repeats": 50, "repeated_ids": 6, "labels": 40}
 _TITLES = {
@@ -78,38 +76,21 @@ def write(path: str, report: Report) -> None:
         path: Of the HTML file.
         report: What it says; text may hold anything, it is escaped.
     """
-    page = (
-        _create_environment()
-        .get_template("quality_report.html")
-        .render(
-            report=report,
-            stored=int(report.cohort.loc["all", "recordings"]),
-            groups=list(report.cohort.index),
-            cohort=_describe_cohort(report.cohort),
-            unit="SD" if report.normalized else "mV",
-            distributions=_describe_distributions(report),
-            strips={
-                flag: [(strip.title, markupsafe.Markup(ecg_paper.draw_strip(strip))) for strip in strips]
-                for flag, strips in report.examples.items()
-            },
-            shown=_SHOWN,
-        )
+    page = html.render(
+        "quality_report.html",
+        report=report,
+        stored=int(report.cohort.loc["all", "recordings"]),
+        groups=list(report.cohort.index),
+        cohort=_describe_cohort(report.cohort),
+        unit="SD" if report.normalized else "mV",
+        distributions=_describe_distributions(report),
+        strips={
+            flag: [(strip.title, markupsafe.Markup(ecg_paper.draw_strip(strip))) for strip in strips]
+            for flag, strips in report.examples.items()
+        },
+        shown=_SHOWN,
     )
-    with open(f"{path}.partial", "w", encoding="utf-8") as file:
-        file.write(page)
-    os.replace(f"{path}.partial", path)
-
-
-def _create_environment() -> jinja2.Environment:
-    environment = jinja2.Environment(
-        loader=jinja2.PackageLoader("ecg_jax.reporting", ""),
-        autoescape=True,
-        undefined=jinja2.StrictUndefined,
-        trim_blocks=True,
-        lstrip_blocks=True,
-    )
-    environment.filters |= {"whole": _format_count, "number": _format_number, "percent": _format_percent}
-    return environment
+    files.write_text(path, page)
 
 
 def _describe_distributions(report: Report) -> list[distributions.Distribution]:
@@ -128,7 +109,9 @@ def _describe_cohort(cohort: pd.DataFrame) -> list[tuple[str, list[str]]]:
     def quartiles(name: str) -> list[str]:
         triples = zip(*(cohort[f"{name}_{percent}"] for percent in (50, 25, 75)), strict=True)
         return [
-            _DASH if np.isnan(middle) else f"{_format_number(middle)} ({_format_number(low)}–{_format_number(high)})"
+            _DASH
+            if np.isnan(middle)
+            else f"{html.format_number(middle)} ({html.format_number(low)}–{html.format_number(high)})"
             for middle, low, high in triples
         ]
 
@@ -152,19 +135,4 @@ def _describe_cohort(cohort: pd.DataFrame) -> list[tuple[str, list[str]]]:
 def _format_part(value: float, whole: float) -> str:
     if np.isnan(value):
         return _DASH
-    return _format_count(value) + (f" ({_format_percent(value / whole)})" if value and whole > 0 else "")
-
-
-def _format_count(value: float) -> str:
-    return f"{int(value):,}"
-
-
-def _format_number(value: float) -> str:
-    """Three figures, and whole numbers in full."""
-    return f"{value:,.0f}" if abs(value) >= 100 else f"{value:.3g}"
-
-
-def _format_percent(part: float) -> str:
-    """One decimal; two below one per cent."""
-    percent = 100 * part
-    return f"{percent:.2f} %" if 0 < percent < 1 else f"{percent:.1f} %"
+    return html.format_count(value) + (f" ({html.format_percent(value / whole)})" if value and whole > 0 else "")

@@ -1,27 +1,83 @@
-"""Tables for the terminal."""
+"""Tables for the terminal, for spreadsheets and programs, and for manuscripts.
 
-from collections.abc import Sequence
+Readers see a score and its interval in one column; files for programs keep the three.
+"""
+
+import dataclasses
+import json
+import math
+import os
+import re
+from collections.abc import Mapping, Sequence
+from typing import Any
 
 import pandas as pd
+import rich.table
 from rich.console import Console
-from rich.table import Table
 
-_HEADINGS = {"auroc": "AUROC", "auroc_rate_only": "rate only", "average_precision": "avg. prec.", "f1": "F1"}
+from ecg_jax.reporting import cells, files, tex
+
+_NAME = re.compile(r"[A-Za-z][A-Za-z0-9_-]*")
 
 
-def print_scores(scores: pd.DataFrame, title: str, console: Console) -> None:
-    """Prints a table of scores with three decimals."""
-    print_rows(
-        title,
-        [_HEADINGS.get(name, name) for name in scores.columns],
-        [[_format(value) for value in row] for row in scores.to_numpy()],
-        console,
-    )
+@dataclasses.dataclass(frozen=True, eq=False)
+class Table:
+    """A table and what is said about it.
+
+    Attributes:
+        name: Stem of its files, HTML id and LaTeX label: letters, digits, `_` and `-`.
+        caption: What it shows, as plain text.
+        frame: Its rows; the index is not shown.
+        note: Stands under the table.
+        formats: Column to format specification, such as ".2g" or ","; otherwise numbers that
+            are not whole have three decimals. That of a score also formats its interval.
+
+    Raises:
+        ValueError: when the name has other characters, columns repeat, or a format has no column.
+    """
+
+    name: str
+    caption: str
+    frame: pd.DataFrame
+    note: str = ""
+    formats: Mapping[str, str] = dataclasses.field(default_factory=dict)
+
+    def __post_init__(self) -> None:
+        check_name(self.name)
+        known = list(self.frame.columns)
+        if len(set(known)) < len(known):
+            raise ValueError(f"table {self.name}: columns repeat: {', '.join(map(str, known))}")
+        if unknown := sorted(set(self.formats) - set(known)):
+            raise ValueError(f"table {self.name}: formats of no column: {', '.join(unknown)}; there are: {known}")
+
+
+def check_name(name: str) -> None:
+    """Raises ValueError unless a name can be a file's stem and an HTML id."""
+    if not _NAME.fullmatch(name):
+        raise ValueError(f"{name!r}: a name begins with a letter and has letters, digits, '_' and '-' only")
+
+
+def print_scores(scores: pd.DataFrame, title: str, console: Console, formats: Mapping[str, str] | None = None) -> None:
+    """Prints a table of scores with three decimals, and their intervals where there are any.
+
+    Args:
+        scores: Columns as those of `Table.frame`.
+        title: Stands above.
+        console: Where to.
+        formats: As those of `Table`.
+    """
+    columns = cells.arrange(scores, formats)
+    plain = str.maketrans({cells.DASH: "-", cells.MINUS: "-"})
+    texts = [
+        [text.translate(plain) if column.is_number or text == cells.DASH else text for text in column.texts]
+        for column in columns
+    ]
+    print_rows(title, [column.heading for column in columns], list(zip(*texts, strict=True)), console)
 
 
 def print_rows(title: str, columns: Sequence[str], rows: Sequence[Sequence[str]], console: Console) -> None:
     """Prints a table; the first column is left-aligned, the others right."""
-    table = Table(title=title, title_justify="left")
+    table = rich.table.Table(title=title, title_justify="left")
     for i, column in enumerate(columns):
         table.add_column(column, justify="right" if i else "left", overflow="fold")
     for row in rows:
@@ -29,7 +85,50 @@ def print_rows(title: str, columns: Sequence[str], rows: Sequence[Sequence[str]]
     console.print(table)
 
 
-def _format(value: object) -> str:
-    if isinstance(value, float):
-        return "-" if pd.isna(value) else f"{value:.3f}"
-    return str(value)
+def write_table(folder: str, table: Table, stamps: Sequence[str] = ()) -> list[str]:
+    """Writes a table as CSV and JSON in full precision, and as LaTeX; each file whole or not at all.
+
+    Args:
+        folder: Where to; it is created.
+        table: Its name is that of the files.
+        stamps: What no reader of the numbers may miss. They are a last column `stamp` of the
+            CSV, a list in the JSON (where NaN and infinity are null), and end the LaTeX caption.
+
+    Returns:
+        The files written: `NAME.csv`, `NAME.json`, `NAME.tex`.
+
+    Raises:
+        ValueError: when there are stamps and the table has a column `stamp` of its own.
+    """
+    frame, columns = table.frame, cells.arrange(table.frame, table.formats)
+    if stamps and "stamp" in frame:
+        raise ValueError(f"table {table.name}: its column 'stamp' would be overwritten by the stamps")
+    records = {name: [_make_plain(value) for value in values] for name, values in cells.read_cells(frame).items()}
+    content = {
+        "caption": table.caption,
+        "note": table.note,
+        "stamps": list(stamps),
+        "rows": [dict(zip(records, row, strict=True)) for row in zip(*records.values(), strict=True)],
+    }
+    texts = {
+        "csv": (frame.assign(stamp="; ".join(stamps)) if stamps else frame).to_csv(index=False, lineterminator="\n"),
+        "json": json.dumps(content, indent=1, ensure_ascii=False, allow_nan=False) + "\n",
+        "tex": tex.draw_table(
+            [column.heading for column in columns],
+            list(zip(*(column.texts for column in columns), strict=True)),
+            is_number=[column.is_number for column in columns],
+            label=f"tab:{table.name}",
+            caption=table.caption,
+            note=table.note,
+            stamps=stamps,
+        ),
+    }
+    os.makedirs(folder, exist_ok=True)
+    return [files.write_text(os.path.join(folder, f"{table.name}.{kind}"), text) for kind, text in texts.items()]
+
+
+def _make_plain(value: Any) -> Any:
+    """A value that JSON has."""
+    if cells.is_missing(value) or (isinstance(value, float) and math.isinf(value)):
+        return None
+    return value if isinstance(value, bool | int | float) else str(value)

@@ -17,9 +17,10 @@ from ecg_jax import config as config_lib
 from ecg_jax.contract import InputContract
 from ecg_jax.errors import InputError
 
-CONFIG, CONTRACT, SPLIT, ENVIRONMENT, THRESHOLDS, RESULT = (
-    f"{name}.json" for name in ("config", "contract", "split", "environment", "thresholds", "result")
+CONFIG, CONTRACT, SPLIT, ENVIRONMENT, THRESHOLDS, CALIBRATION, RESULT = (
+    f"{name}.json" for name in ("config", "contract", "split", "environment", "thresholds", "calibration", "result")
 )
+PREDICTIONS, EVALUATION = "predictions.csv", "evaluation"
 CHECKPOINTS = "checkpoints"
 _PACKAGES = ("jax", "jaxlib", "flax", "optax", "orbax-checkpoint", "grain", "numpy", "scipy")
 

@@ -18,9 +18,14 @@ from rich.console import Console
 
 from ecg_jax.data.datasets.dataset import Dataset
 from ecg_jax.errors import InputError
-from ecg_jax.evaluation import metrics
+from ecg_jax.evaluation import analysis, metrics
+from ecg_jax.evaluation.analysis import Analysis
+from ecg_jax.evaluation.predictions import Predictions
+from ecg_jax.evaluation.thresholds import FOLDS, Thresholds
 from ecg_jax.reporting import tables
+from ecg_jax.reporting.cells import create_heading
 from ecg_jax.runtime import run_folder
+from ecg_jax.training import results
 
 _SHOWN = ("auroc", "average_precision", "f1")
 
@@ -50,25 +55,39 @@ def write(
     predictions = pd.concat(parts, ignore_index=True)
     chosen = [run_folder.read_json(os.path.join(folder, run_folder.THRESHOLDS)) for folder in folders]
     thresholds = np.array([[values[name] for name in names] for values in chosen])[predictions["fold"] - 1]
-    labels = predictions[[f"{name}_true" for name in names]].to_numpy(np.float32)
-    probabilities = predictions[[*names]].to_numpy(np.float32)
-    has_signal = np.isfinite(probabilities).all(axis=1)
-    labels, probabilities, thresholds = labels[has_signal], probabilities[has_signal], thresholds[has_signal]
+    has_signal = np.isfinite(predictions[[*names]].to_numpy(np.float64)).all(axis=1)
+    pooled = _create_predictions(dataset, predictions[has_signal])
+    used = Thresholds(thresholds[has_signal], config.evaluation.threshold_rule, FOLDS)
     folds = _read_scores(folders)
-    scores = metrics.compute_scores(labels, probabilities, names, thresholds)
-    rate_only = folds[folds["fold"] == "mean"].set_index("label")["auroc_rate_only"]
-    scores.insert(scores.columns.get_loc("auroc") + 1, "auroc_rate_only", rate_only[scores["label"]].to_numpy())
+    analysed = analysis.analyse(pooled, used, results.create_settings(config))
+    means = folds[folds["fold"] == "mean"].set_index("label")
+    rate_only = means["auroc_rate_only"][[*names, metrics.MACRO]].to_numpy()
     found = [run_folder.read_json(os.path.join(folder, run_folder.RESULT)) for folder in folders]
     monitors = {result["monitor"] for result in found}
     result = {
         "folds": len(folders),
         "monitor": monitors.pop() if len(monitors) == 1 else "loss",
         "validation": pd.DataFrame([result["validation"] for result in found]).mean().to_dict(),
-        "test": metrics.compute_summary(labels, probabilities),
+        "test": metrics.compute_summary(pooled.labels, predictions[has_signal][[*names]].to_numpy(np.float64)),
     }
     if jax.process_index() == 0:
-        _write_files(workdir, predictions, scores, folds, result, console)
+        _write_files(workdir, predictions, analysed, rate_only, folds, result, console)
     return result
+
+
+def _create_predictions(dataset: Dataset, table: pd.DataFrame) -> Predictions:
+    names = dataset.label_names
+    place = pd.Series(np.arange(len(dataset.ids)), index=dataset.ids)
+    rows = place[table["recording"]].to_numpy()
+    return Predictions(
+        ids=dataset.ids[rows],
+        names=names,
+        labels=dataset.labels[rows].astype(np.float64),
+        probabilities=table[[*names]].to_numpy(np.float64),
+        raw=table[[f"{name}_raw" for name in names]].to_numpy(np.float64),
+        patients=None if dataset.patients is None else dataset.patients[rows],
+        attributes={name: values[rows] for name, values in dataset.attributes.items() if name != "sampling_weight"},
+    )
 
 
 def _read_part(folder: str, number: int, expected: np.ndarray) -> pd.DataFrame:
@@ -89,7 +108,10 @@ def _read_part(folder: str, number: int, expected: np.ndarray) -> pd.DataFrame:
 
 def _read_scores(folders: list[str]) -> pd.DataFrame:
     """Each fold's scores, and per label their mean and standard deviation where they are defined."""
-    read = [pd.read_csv(os.path.join(folder, "evaluation", "scores.csv")) for folder in folders]
+    read = [
+        pd.read_csv(os.path.join(folder, run_folder.EVALUATION, "scores.csv")).drop(columns="note")
+        for folder in folders
+    ]
     parts = [table.assign(fold=str(number)) for number, table in enumerate(read, start=1)]
     grouped = pd.concat(read).groupby("label", sort=False)
     parts += [grouped.mean().reset_index().assign(fold="mean"), grouped.std().reset_index().assign(fold="sd")]
@@ -99,25 +121,31 @@ def _read_scores(folders: list[str]) -> pd.DataFrame:
 def _write_files(
     workdir: str,
     predictions: pd.DataFrame,
-    scores: pd.DataFrame,
+    analysed: Analysis,
+    rate_only: np.ndarray,
     folds: pd.DataFrame,
     result: dict[str, Any],
     console: Console,
 ) -> None:
-    os.makedirs(os.path.join(workdir, "evaluation"), exist_ok=True)
-    paths = [
-        os.path.join(workdir, name) for name in ("predictions.csv", "evaluation/scores.csv", "evaluation/folds.csv")
-    ]
-    for path, table in zip(paths, (predictions, scores, folds), strict=True):
+    evaluation = os.path.join(workdir, run_folder.EVALUATION)
+    os.makedirs(evaluation, exist_ok=True)
+    paths = [os.path.join(workdir, run_folder.PREDICTIONS), os.path.join(evaluation, "folds.csv")]
+    for path, table in zip(paths, (predictions, folds), strict=True):
         table.to_csv(path, index=False)
+    paths += results.write_evaluation(
+        workdir,
+        analysed,
+        rate_only,
+        title=f"All {len(predictions)} recordings, each by the network that has not seen it",
+        facts=(f"{result['folds']} networks, each tested on the fold that neither trained nor validated it.",),
+        console=console,
+    )
     run_folder.write_json(os.path.join(workdir, run_folder.RESULT), result)
     mean, sd = (folds[folds["fold"] == name].set_index("label") for name in ("mean", "sd"))
     rows = [
         [label, *(f"{mean.loc[label, key]:.3f} +- {sd.loc[label, key]:.3f}" for key in _SHOWN)] for label in mean.index
     ]
-    tables.print_scores(scores, f"All {len(predictions)} recordings, each by the network that has not seen it", console)
-    console.print("Thresholds are each fold's own, of maximal F1 on its validation part; shown is their mean")
     tables.print_rows(
-        f"Over {result['folds']} folds: mean +- sd", ["label", "AUROC", "avg. prec.", "F1"], rows, console
+        f"Over {result['folds']} folds: mean +- sd", ["label", *map(create_heading, _SHOWN)], rows, console
     )
     console.print(f"Written: {', '.join(paths)}")

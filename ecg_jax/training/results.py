@@ -1,20 +1,29 @@
-"""What a finished run writes: predictions, thresholds, scores, a baseline beside them, a figure."""
+"""What a finished run writes: predictions, calibration, thresholds, an evaluation, and a baseline beside it."""
 
+import functools
 import os
+import shlex
+import sys
 from typing import Any
 
 import jax
 import numpy as np
 import pandas as pd
+from ml_collections import ConfigDict
 from rich.console import Console
 
-from ecg_jax.evaluation import heart_rate, metrics, thresholds
-from ecg_jax.reporting import figures, tables
+from ecg_jax.data.datasets.dataset import Dataset
+from ecg_jax.evaluation import analysis, calibration, heart_rate, metrics
+from ecg_jax.evaluation.analysis import Analysis
+from ecg_jax.evaluation.predictions import Predictions
+from ecg_jax.evaluation.settings import Settings
+from ecg_jax.reporting import evaluation_report, figures, tables
 from ecg_jax.runtime import run_folder
 from ecg_jax.runtime.metric_writer import read_metrics
 from ecg_jax.training.setup import Setup
 
 _BASELINE_RECORDINGS = 1000
+_SHOWN = ("label", "n", "positives", "auroc", "auroc_rate_only", "average_precision", "f1", "threshold")
 
 Predicted = dict[str, tuple[np.ndarray, np.ndarray]]
 
@@ -22,7 +31,7 @@ Predicted = dict[str, tuple[np.ndarray, np.ndarray]]
 def write(setup: Setup, predicted: Predicted, *, best_step: int, console: Console) -> dict[str, Any]:
     """Judges the best network on the test split, and writes the run folder's results.
 
-    Thresholds maximize F1 on validation; the test split has no say in anything.
+    Calibration and thresholds are fitted on validation; the test split has no say in anything.
 
     Args:
         setup: The run.
@@ -31,63 +40,131 @@ def write(setup: Setup, predicted: Predicted, *, best_step: int, console: Consol
         console: Where the table is shown.
 
     Returns:
-        What `result.json` holds: the best step, validation and test scores.
+        What `result.json` holds: the best step, validation and test scores (of uncalibrated
+        probabilities, as while training).
     """
-    dataset = setup.examples.dataset
+    dataset, settings = setup.examples.dataset, setup.config.evaluation
     names = dataset.label_names
     rows = {name: dataset.indices(name) for name in predicted}
-    labels = {name: dataset.labels[rows[name]][has_signal] for name, (_, has_signal) in predicted.items()}
-    probabilities = {name: values[has_signal] for name, (values, has_signal) in predicted.items()}
-    chosen = thresholds.choose_max_f1(labels["validation"], probabilities["validation"])
-    scores = metrics.compute_scores(labels["test"], probabilities["test"], names, chosen)
-    result = {
-        "best_step": best_step,
-        "monitor": setup.monitor,
-        "validation": metrics.compute_summary(labels["validation"], probabilities["validation"]),
-        "test": metrics.compute_summary(labels["test"], probabilities["test"]),
+    known = {name: rows[name][has_signal] for name, (_, has_signal) in predicted.items()}
+    raw = {name: values[has_signal] for name, (values, has_signal) in predicted.items()}
+    fitted = calibration.fit(settings.calibration, dataset.labels[known["validation"]], raw["validation"], names)
+    scored = {name: _create_predictions(dataset, known[name], raw[name], fitted) for name in predicted}
+    chosen = analysis.choose_thresholds(scored["test"], scored["validation"], settings.threshold_rule, Settings())
+    result = {"best_step": best_step, "monitor": setup.monitor} | {
+        name: metrics.compute_summary(scored[name].labels, raw[name]) for name in predicted
     }
     if jax.process_index() == 0:
-        baseline = _score_baseline(setup, labels["test"], rows["test"][predicted["test"][1]])
-        scores.insert(scores.columns.get_loc("auroc") + 1, "auroc_rate_only", baseline)
-        written = _write_files(setup, predicted, rows, dict(zip(names, chosen, strict=True)), scores, best_step)
-        run_folder.write_json(os.path.join(setup.workdir, run_folder.RESULT), result)
-        tables.print_scores(scores, f"Test split, best checkpoint (step {best_step})", console)
-        console.print(
-            "Thresholds maximize F1 on validation; 'rate only': AUROC of a baseline that knows the heart rate alone"
+        run_folder.write_json(os.path.join(setup.workdir, run_folder.CALIBRATION), fitted.to_dict())
+        thresholds = dict(zip(names, chosen.values.tolist(), strict=True))
+        run_folder.write_json(os.path.join(setup.workdir, run_folder.THRESHOLDS), thresholds)
+        written = [_write_predictions(setup, predicted, rows, fitted)]
+        baseline = _score_baseline(setup, scored["test"].labels, known["test"])
+        found = analysis.analyse(scored["test"], chosen, create_settings(setup.config))
+        lines = read_metrics(os.path.join(setup.workdir, "metrics.jsonl"))
+        written += write_evaluation(
+            setup.workdir,
+            found,
+            baseline,
+            title=f"Test split, best checkpoint (step {best_step})",
+            facts=(f"Run folder {setup.workdir}; data set {dataset.name}; {_describe_calibration(fitted)}.",),
+            learning_curve=functools.partial(figures.draw_learning_curve, lines, best_step),
+            console=console,
         )
+        stem = os.path.join(setup.workdir, run_folder.EVALUATION, "learning_curve")
+        written += figures.write_learning_curve(lines, best_step, stem)
+        run_folder.write_json(os.path.join(setup.workdir, run_folder.RESULT), result)
         _report_losses(setup, console)
         console.print(f"Written: {', '.join(written)}")
     return result
 
 
-def _write_files(
-    setup: Setup,
-    predicted: Predicted,
-    rows: dict[str, np.ndarray],
-    chosen: dict[str, float],
-    scores: pd.DataFrame,
-    best_step: int,
+def create_settings(config: ConfigDict) -> Settings:
+    """How a run's own evaluation is computed."""
+    return Settings(resamples=config.evaluation.resamples, seed=config.data.seed)
+
+
+def write_evaluation(
+    workdir: str, found: Analysis, baseline: np.ndarray, *, title: str, console: Console, **said: Any
 ) -> list[str]:
-    dataset, folder = setup.examples.dataset, setup.workdir
-    os.makedirs(os.path.join(folder, "evaluation"), exist_ok=True)
+    """Writes a run's `evaluation/`, and shows its scores.
+
+    Args:
+        workdir: The run folder.
+        found: Of its predictions.
+        baseline: AUROC of the heart rate alone, per label and macro.
+        title: Of the table that is shown.
+        console: Where it is shown.
+        **said: See `evaluation_report.write`.
+    """
+    table = found.scores.table
+    rates = np.concatenate([baseline, np.full(len(table) - len(baseline), np.nan)])
+    written = evaluation_report.write(
+        os.path.join(workdir, run_folder.EVALUATION),
+        found,
+        title=f"Evaluation of {os.path.basename(os.path.abspath(workdir))}",
+        subtitle=title,
+        command=shlex.join(["python", "-m", "ecg_jax.main", *sys.argv[1:]]),
+        extra_scores={"auroc_rate_only": rates},
+        figure_files=False,
+        **said,
+    )
+    shown = table.assign(auroc_rate_only=rates)
+    ends = [f"{name}{end}" for name in ("auroc", "f1") for end in ("_low", "_high")]
+    shown = shown[[*_SHOWN, *(name for name in ends if name in shown)]]
+    tables.print_scores(shown, title, console)
+    console.print(
+        f"Thresholds: {found.thresholds.describe()}; 'rate only': AUROC of a baseline that knows the heart rate alone"
+    )
+    for line in found.warnings:
+        console.print(f"warning: {line}", style="yellow")
+    return [written[0], written[-1]]
+
+
+def _create_predictions(
+    dataset: Dataset, rows: np.ndarray, raw: np.ndarray, fitted: calibration.Calibration
+) -> Predictions:
+    probabilities = fitted.apply(raw, dataset.label_names)
+    return Predictions(
+        ids=dataset.ids[rows],
+        names=dataset.label_names,
+        labels=dataset.labels[rows].astype(np.float64),
+        probabilities=probabilities.astype(np.float64),
+        raw=raw.astype(np.float64),
+        patients=None if dataset.patients is None else dataset.patients[rows],
+        attributes={name: values[rows] for name, values in dataset.attributes.items() if name != "sampling_weight"},
+    )
+
+
+def _describe_calibration(fitted: calibration.Calibration) -> str:
+    reasons = [f"{name}: {values['reason']}" for name, values in fitted.maps.items() if "reason" in values]
+    if fitted.method == "none":
+        return "probabilities are not recalibrated"
+    left = f"; as they are: {'; '.join(reasons)}" if reasons else ""
+    return f"probabilities are recalibrated ({fitted.method}), as fitted on validation{left}"
+
+
+def _write_predictions(
+    setup: Setup, predicted: Predicted, rows: dict[str, np.ndarray], fitted: calibration.Calibration
+) -> str:
+    dataset = setup.examples.dataset
     frames = []
-    for name, (probabilities, has_signal) in predicted.items():
+    for name, (raw, has_signal) in predicted.items():
         frame = pd.DataFrame({"recording": dataset.ids[rows[name]], "split": name})
+        probabilities = fitted.apply(raw, dataset.label_names)
         for i, label in enumerate(dataset.label_names):
             frame[f"{label}_true"] = dataset.labels[rows[name], i]
             frame[label] = probabilities[:, i]
+            frame[f"{label}_raw"] = raw[:, i]
         is_refused = np.isin(frame["recording"], list(setup.examples.refused))
         frame["quality"] = np.select([is_refused, ~has_signal], ["refused", "no signal"], "")
         frames.append(frame)
-    paths = [os.path.join(folder, name) for name in ("predictions.csv", run_folder.THRESHOLDS, "evaluation/scores.csv")]
-    pd.concat(frames).to_csv(paths[0], index=False)
-    run_folder.write_json(paths[1], chosen)
-    scores.to_csv(paths[2], index=False)
-    lines = read_metrics(os.path.join(folder, "metrics.jsonl"))
-    return paths + figures.write_learning_curve(lines, best_step, os.path.join(folder, "evaluation", "learning_curve"))
+    path = os.path.join(setup.workdir, run_folder.PREDICTIONS)
+    pd.concat(frames).to_csv(path, index=False)
+    return path
 
 
-def _score_baseline(setup: Setup, test_labels: np.ndarray, test_rows: np.ndarray) -> list[float]:
+def _score_baseline(setup: Setup, test_labels: np.ndarray, test_rows: np.ndarray) -> np.ndarray:
     """AUROC per label and macro of a model that sees the heart rate alone."""
     examples = setup.examples
 
@@ -100,7 +177,7 @@ def _score_baseline(setup: Setup, test_labels: np.ndarray, test_rows: np.ndarray
     train_rows = train_rows[spread]
     guesses = heart_rate.predict_from_rate(measure(train_rows), examples.dataset.labels[train_rows], measure(test_rows))
     aurocs = [metrics.compute_ranking(test_labels[:, i], guesses[:, i])[0] for i in range(test_labels.shape[1])]
-    return [*aurocs, float(np.nanmean(aurocs)) if not np.isnan(aurocs).all() else np.nan]
+    return np.array([*aurocs, float(metrics.average(np.array(aurocs)))])
 
 
 def _report_losses(setup: Setup, console: Console) -> None:

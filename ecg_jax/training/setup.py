@@ -17,6 +17,7 @@ from ecg_jax.data.datasets.dataset import SPLITS, Dataset
 from ecg_jax.data.examples import Examples, StoredExamples
 from ecg_jax.data.splits import manifest
 from ecg_jax.errors import InputError
+from ecg_jax.evaluation import calibration, thresholds
 from ecg_jax.reporting import tables
 from ecg_jax.runtime import parallel as parallel_lib
 from ecg_jax.runtime import run_folder
@@ -80,6 +81,8 @@ def create(
         InputError: on anything in the configuration or the data that cannot work.
     """
     stream.check_settings(config.data)
+    calibration.check_method(config.evaluation.calibration)
+    thresholds.parse_rule(config.evaluation.threshold_rule)
     parallel = parallel_lib.create(**config.parallel, batch_size=config.train.batch_size)
     contract = InputContract.from_dict(config.contract)
     has_begun = run_folder.has_state(workdir)

@@ -1,0 +1,190 @@
+"""Everything that is asked of some predictions, computed in one place."""
+
+import dataclasses
+from collections.abc import Mapping, Sequence
+
+import numpy as np
+import pandas as pd
+
+from ecg_jax.errors import InputError
+from ecg_jax.evaluation import agreement, calibration, comparison, decision_curve, metrics, scores, subgroups
+from ecg_jax.evaluation import thresholds as thresholds_lib
+from ecg_jax.evaluation.calibration import Reliability
+from ecg_jax.evaluation.predictions import Predictions
+from ecg_jax.evaluation.scores import Scores
+from ecg_jax.evaluation.settings import Settings
+from ecg_jax.evaluation.thresholds import Thresholds
+
+DECISION_RANGE = (0.01, 0.99)
+AS_PREDICTED, RECALIBRATED = "as predicted", "recalibrated"
+
+
+@dataclasses.dataclass(frozen=True)
+class Analysis:
+    """What was found about one model's predictions.
+
+    Attributes:
+        predictions: That were analysed.
+        thresholds: Where they become diagnoses.
+        settings: How.
+        scores: See `scores.compute`.
+        confusion: By label, `[2, 2]` int: rows truth, columns calls, absent first.
+        calibration: Per label and kind of probability: `label`, `probabilities` (`AS_PREDICTED`,
+            `RECALIBRATED`), `ece_equal_mass`, `ece_equal_width`, and the parts of the Brier score.
+        reliability: By label and kind.
+        decision_curves: See `decision_curve.compute_curves`.
+        subgroups: See `subgroups.compare`; empty without attributes.
+        kappa, panel, mcnemar: See `agreement`; None without annotators.
+        comparison: See `comparison.compare`; None without another model.
+        warnings: Lines that a reader must know.
+    """
+
+    predictions: Predictions
+    thresholds: Thresholds
+    settings: Settings
+    scores: Scores
+    confusion: Mapping[str, np.ndarray]
+    calibration: pd.DataFrame
+    reliability: Mapping[str, Mapping[str, Reliability]]
+    decision_curves: pd.DataFrame
+    subgroups: pd.DataFrame
+    kappa: pd.DataFrame | None
+    panel: pd.DataFrame | None
+    mcnemar: pd.DataFrame | None
+    comparison: pd.DataFrame | None
+    warnings: tuple[str, ...]
+
+    @property
+    def stamps(self) -> tuple[str, ...]:
+        """What every output must say."""
+        return self.thresholds.stamps
+
+
+def analyse(
+    predictions: Predictions,
+    thresholds: Thresholds,
+    settings: Settings,
+    *,
+    attributes: Sequence[str] | None = None,
+    annotators: Mapping[str, np.ndarray] | None = None,
+    other: tuple[Predictions, Thresholds] | None = None,
+    decision_range: tuple[float, float] = DECISION_RANGE,
+    name: str = "model",
+) -> Analysis:
+    """Computes an `Analysis`.
+
+    Args:
+        predictions: Probabilities and truth.
+        thresholds: See `thresholds`.
+        settings: See `Settings`.
+        attributes: Columns of the predictions that make subgroups; all of them if None.
+        annotators: `[N, C]` readings in {1, 0, NaN} of the same recordings, by reader.
+        other: Another model's predictions of the same recordings, with its thresholds.
+        decision_range: Lowest and highest threshold of the decision curves.
+        name: Of the model among annotators.
+    """
+    labels, names = predictions.labels, predictions.names
+    called = scores.decide(predictions, thresholds)
+    found = scores.compute(predictions, thresholds, settings)
+    table, curves = _describe_calibration(predictions, settings)
+    chosen = {
+        key: predictions.attributes[key] for key in (predictions.attributes if attributes is None else attributes)
+    }
+    kappa = panel = mcnemar = None
+    if annotators:
+        if name in annotators:
+            raise InputError(f"a reader is called {name}, as the model is; rename one")
+        readings = {name: called.astype(np.float64)} | dict(annotators)
+        kappa = agreement.compare_readers(readings, names, level=settings.level)
+        panel = agreement.summarize_panel(
+            readings, names, resamples=settings.resamples, level=settings.level, seed=settings.seed
+        )
+        mcnemar = agreement.compare_errors(readings, labels, names)
+    return Analysis(
+        predictions=predictions,
+        thresholds=thresholds,
+        settings=settings,
+        scores=found,
+        confusion={
+            label: agreement.count_pairs(labels[:, i], called[:, i].astype(np.float64)) for i, label in enumerate(names)
+        },
+        calibration=table,
+        reliability=curves,
+        decision_curves=decision_curve.compute_curves(
+            labels, predictions.probabilities, names, np.linspace(*decision_range, 99)
+        ),
+        subgroups=subgroups.compare(predictions, thresholds, chosen, settings),
+        kappa=kappa,
+        panel=panel,
+        mcnemar=mcnemar,
+        comparison=comparison.compare(predictions, other[0], (thresholds, other[1]), settings) if other else None,
+        warnings=tuple(_warn(found.table, settings)),
+    )
+
+
+def choose_thresholds(
+    test: Predictions, validation: Predictions | None, rule: str, settings: Settings, *, on_test: bool = False
+) -> Thresholds:
+    """Chooses thresholds by a rule: on validation if there is any, else cross-fitted on the test set.
+
+    Args:
+        test: The recordings that are scored.
+        validation: Others, with the same labels.
+        rule: See `thresholds.RULES`.
+        settings: Its seed deals patients out to the parts of a cross-fit.
+        on_test: Choose on the test set itself all the same, which every output then says.
+    """
+    if on_test:
+        values = thresholds_lib.choose(test.labels, test.probabilities, rule)
+        return Thresholds(values, rule, thresholds_lib.TEST)
+    if validation is not None:
+        values = thresholds_lib.choose(validation.labels, validation.probabilities, rule)
+        return Thresholds(values, rule, thresholds_lib.VALIDATION)
+    groups = scores.create_design(test, Settings()).unit
+    fold = thresholds_lib.assign_folds(test.labels, groups, settings.seed)
+    values = thresholds_lib.cross_fit(test.labels, test.probabilities, fold, rule)
+    return Thresholds(values, rule, thresholds_lib.CROSS_FITTED)
+
+
+def _describe_calibration(
+    predictions: Predictions, settings: Settings
+) -> tuple[pd.DataFrame, dict[str, dict[str, Reliability]]]:
+    kinds = {AS_PREDICTED: predictions.probabilities}
+    if predictions.raw is not None and not np.array_equal(predictions.raw, predictions.probabilities):
+        kinds = {AS_PREDICTED: predictions.raw, RECALIBRATED: predictions.probabilities}
+    rows, curves = [], {}
+    for i, name in enumerate(predictions.names):
+        label = predictions.labels[:, i]
+        curves[name] = {
+            kind: calibration.compute_reliability(label, values[:, i], level=settings.level)
+            for kind, values in kinds.items()
+        }
+        for kind, values in kinds.items():
+            width = calibration.compute_reliability(label, values[:, i], equal_mass=False)
+            rows.append(
+                {
+                    "label": name,
+                    "probabilities": kind,
+                    "ece_equal_mass": calibration.compute_ece(curves[name][kind]),
+                    "ece_equal_width": calibration.compute_ece(width),
+                }
+                | calibration.decompose_brier(label, values[:, i])
+            )
+    return pd.DataFrame(rows), curves
+
+
+def _warn(table: pd.DataFrame, settings: Settings) -> list[str]:
+    rows = table[~table["label"].isin((metrics.MACRO, metrics.MICRO, metrics.WEIGHTED))]
+    lines = [
+        f"{note}: {', '.join(part['label'])}; scores that need both classes are undefined"
+        for note, part in rows[rows["note"].str.startswith("no ")].groupby("note", sort=False)
+    ]
+    few = rows[rows["note"].str.startswith("only ")]
+    if len(few):
+        counts = ", ".join(f"{row.label} ({row.note.removeprefix('only ')})" for row in few.itertuples())
+        lines.append(
+            f"fewer than {settings.few} positives or negatives, so that intervals may miss the truth: {counts}"
+        )
+    if settings.legacy:
+        lines.append("resamples are drawn as the script of Ribeiro et al. 2020 did: recordings, not patients")
+    return lines

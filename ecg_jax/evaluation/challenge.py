@@ -1,0 +1,67 @@
+"""The score of the PhysioNet/CinC Challenge 2021, which gives partial credit to related diagnoses.
+
+Reyna et al. 2021, Computing in Cardiology, doi 10.23919/CinC53138.2021.9662687.
+"""
+
+import numpy as np
+
+from ecg_jax.evaluation import intervals, resampling
+from ecg_jax.evaluation.settings import Settings
+
+
+def compute_credits(labels: np.ndarray, called: np.ndarray, weights: np.ndarray, normal: int) -> np.ndarray:
+    """What each recording adds to the observed, the best and the inactive score.
+
+    Args:
+        labels: `[N, C]` in {1, 0}.
+        called: `[N, C]` bool.
+        weights: `[C, C]`, the credit for calling the column's diagnosis where the row's is true.
+        normal: The column of sinus rhythm, which an inactive system would always call.
+
+    Returns:
+        `[3, N]`.
+    """
+    truth = labels > 0.5
+    inactive = np.zeros_like(truth)
+    inactive[:, normal] = True
+
+    def credit(calls: np.ndarray) -> np.ndarray:
+        named = np.maximum((truth | calls).sum(axis=1), 1)
+        return ((truth @ weights) * calls).sum(axis=1) / named
+
+    return np.stack([credit(called), credit(truth), credit(inactive)])
+
+
+def compute_score(
+    labels: np.ndarray, called: np.ndarray, weights: np.ndarray, normal: int, settings: Settings
+) -> tuple[float, float, float]:
+    """The normalized score: 1 for the truth, 0 for a system that always calls sinus rhythm; and its interval.
+
+    Args:
+        labels: `[N, C]` in {1, 0, NaN}; recordings with an unknown label are left out.
+        called: `[N, C]` bool.
+        weights: See `compute_credits`.
+        normal: Likewise.
+        settings: Of the bootstrap over recordings, whose BCa interval is given.
+
+    Returns:
+        The score and the ends of its interval; NaN where nothing but sinus rhythm occurs.
+    """
+    known = ~np.isnan(labels).any(axis=1)
+    credits = compute_credits(labels[known], np.asarray(called)[known], weights, normal)
+
+    def statistic(drawn: np.ndarray) -> np.ndarray:
+        observed, best, inactive = credits @ drawn
+        with np.errstate(invalid="ignore", divide="ignore"):
+            return np.where(best != inactive, (observed - inactive) / (best - inactive), np.nan)[None]
+
+    count = credits.shape[1]
+    if not count:
+        return np.nan, np.nan, np.nan
+    estimate = statistic(np.ones((count, 1)))[:, 0]
+    if not settings.resamples:
+        return float(estimate[0]), np.nan, np.nan
+    design = resampling.create_design(count)
+    values = resampling.resample(statistic, design, settings.resamples, settings.seed)
+    low, high = intervals.compute_bca(estimate, values, resampling.jackknife(statistic, design), settings.level)
+    return float(estimate[0]), float(low[0]), float(high[0])

@@ -1,0 +1,57 @@
+"""Probabilities beside the truth: what every evaluation starts from."""
+
+import dataclasses
+from collections.abc import Mapping
+
+import numpy as np
+
+from ecg_jax.errors import InputError
+
+
+@dataclasses.dataclass(frozen=True)
+class Predictions:
+    """Probabilities and labels of some recordings, each with the same C labels.
+
+    Attributes:
+        ids: `[N]` str, unique.
+        names: The C labels.
+        labels: `[N, C]` float in {1, 0, NaN = unknown}.
+        probabilities: `[N, C]` in [0, 1].
+        raw: `[N, C]` before recalibration, where there was one.
+        patients: `[N]` str, empty for unknown; None where nobody knows.
+        attributes: What subgroups are made of: name to `[N]`, numbers or str.
+    """
+
+    ids: np.ndarray
+    names: tuple[str, ...]
+    labels: np.ndarray
+    probabilities: np.ndarray
+    raw: np.ndarray | None = None
+    patients: np.ndarray | None = None
+    attributes: Mapping[str, np.ndarray] = dataclasses.field(default_factory=dict)
+
+    def __post_init__(self) -> None:
+        shape = (len(self.ids), len(self.names))
+        for name, values in (("labels", self.labels), ("probabilities", self.probabilities)):
+            if values.shape != shape:
+                raise InputError(f"{name} are {values.shape}; expected {shape}, recordings x labels")
+        if not len(self.ids):
+            raise InputError("no recording to evaluate: the split is empty")
+        if not np.all(np.isfinite(self.probabilities)) or self.probabilities.min() < 0 or self.probabilities.max() > 1:
+            raise InputError("probabilities must be numbers from 0 to 1")
+
+    def take(self, rows: np.ndarray) -> "Predictions":
+        """Those of some recordings, by number or mask, in that order."""
+
+        def pick(values: np.ndarray | None) -> np.ndarray | None:
+            return None if values is None else values[rows]
+
+        return dataclasses.replace(
+            self,
+            ids=self.ids[rows],
+            labels=self.labels[rows],
+            probabilities=self.probabilities[rows],
+            raw=pick(self.raw),
+            patients=pick(self.patients),
+            attributes={name: values[rows] for name, values in self.attributes.items()},
+        )

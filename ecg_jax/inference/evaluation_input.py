@@ -1,0 +1,374 @@
+"""What an evaluation starts from: a model's predictions of a data set, or somebody's predictions in files."""
+
+import dataclasses
+import functools
+import os
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any
+
+import numpy as np
+import pandas as pd
+from matplotlib.figure import Figure
+
+from ecg_jax import config as config_lib
+from ecg_jax import labels as label_lib
+from ecg_jax.data import datasets, prediction_files
+from ecg_jax.data.datasets import table as table_lib
+from ecg_jax.data.datasets.dataset import Dataset
+from ecg_jax.data.splits import manifest
+from ecg_jax.errors import InputError
+from ecg_jax.evaluation import calibration as calibration_lib
+from ecg_jax.evaluation import challenge, scores
+from ecg_jax.evaluation.predictions import Predictions
+from ecg_jax.evaluation.settings import Settings
+from ecg_jax.evaluation.thresholds import GIVEN, VALIDATION, Thresholds
+from ecg_jax.inference import predictor
+from ecg_jax.inference.model import Model
+from ecg_jax.reporting import figures
+from ecg_jax.runtime import run_folder
+from ecg_jax.runtime.metric_writer import read_metrics
+
+
+@dataclasses.dataclass(frozen=True)
+class Evaluated:
+    """Predictions to evaluate, and what is known about them.
+
+    Attributes:
+        title: Short name of the model or file.
+        subtitle: Which recordings these are.
+        predictions: Of the recordings to score.
+        validation: Of others, on which thresholds may be chosen; None without any.
+        thresholds: That the model brings; None where it brings none.
+        facts: Sentences on where everything comes from.
+        warnings: Lines that a reader must know.
+        dataset: That was predicted, with `rows` of it; None for files.
+        rows: Numbers of the recordings that were asked for.
+        learning_curve: Draws the training's, where there was one.
+    """
+
+    title: str
+    subtitle: str
+    predictions: Predictions
+    validation: Predictions | None = None
+    thresholds: Thresholds | None = None
+    facts: tuple[str, ...] = ()
+    warnings: tuple[str, ...] = ()
+    dataset: Dataset | None = None
+    learning_curve: Callable[[], Figure] | None = None
+
+
+def open_data(data: str, names: Sequence[str]) -> Dataset:
+    """Opens a prepared store, or `NAME:SOURCE` of a data set with its default settings, with these labels.
+
+    Raises:
+        InputError: on whatever is wrong with it.
+    """
+    name, has_source, source = data.partition(":")
+    if not has_source or name not in datasets.DATASETS:
+        name, source = "store", data
+    default = config_lib.create_default().data
+    options = {key: section for key, section in default.items() if key in datasets.DATASETS}
+    return datasets.open_source(name, source=source, labels=",".join(names), seed=default.seed, options=options)
+
+
+def predict_model(
+    path: str,
+    model: Model,
+    dataset: Dataset,
+    *,
+    split: str | None,
+    is_own: bool,
+    needs_validation: bool,
+    calibration: str | None,
+    checks: str,
+    progress: Callable[[Any, int], Any],
+) -> Evaluated:
+    """Predicts a split of a data set with a model.
+
+    Args:
+        path: Where the model lies.
+        model: See `load_model`.
+        dataset: With the model's labels.
+        split: `train`, `validation`, `test` or `all`; if None, `test` where the data set has one, else `all`.
+        is_own: The data set is that of the model's run.
+        needs_validation: Predict the validation split too, where there is one besides the scored one.
+        calibration: Fit another calibration there; see `calibration.METHODS`.
+        checks: See `verify.enforce`.
+        progress: See `predictor.predict_dataset`.
+
+    Raises:
+        InputError: when the split is empty, or nothing can be predicted.
+    """
+    if dataset.label_names != model.label_names:
+        raise InputError(f"{path} predicts {', '.join(model.label_names)}, not {', '.join(dataset.label_names)}")
+    has_split = dataset.split is not None and bool((dataset.split == "test").any())
+    split = split or ("test" if has_split else "all")
+    run = functools.partial(predictor.predict_dataset, model, dataset, checks=checks, progress=progress)
+    predictions, lines = run(_find_rows(dataset, split))
+    validation = None
+    if needs_validation and split == "test" and len(dataset.indices("validation")):
+        validation, _ = run(dataset.indices("validation"))
+    if calibration is not None:
+        if validation is None:
+            raise InputError(f"--calibration={calibration}: there is no validation split beside {split} to fit it on")
+        predictions, validation = _recalibrate(predictions, validation, calibration)
+    thresholds = None
+    if set(model.thresholds) == set(model.label_names) and calibration is None:
+        values = np.array([model.thresholds[name] for name in model.label_names])
+        thresholds = Thresholds(values, _read_rule(path), VALIDATION)
+    warnings = [line for line in lines if not line.startswith("left out")]
+    if is_own and model.split is not None:
+        found = manifest.create(dataset)["summary"]["fingerprint"]
+        if found != model.split["summary"]["fingerprint"]:
+            warnings.append(
+                "leak: the data is not what the run was trained on (its fingerprint differs), nor is its split"
+            )
+    elif split in ("train", "validation") or (split == "all" and is_own):
+        warnings.append("leak: these recordings may have trained the model, or chosen its checkpoint")
+    if is_own and split != "test":
+        warnings.append(f"leak: the run has seen recordings of the split {split}")
+    metrics_path = os.path.join(path, "metrics.jsonl")
+    curve = None
+    if os.path.isfile(metrics_path) and os.path.isfile(os.path.join(path, run_folder.RESULT)):
+        best = run_folder.read_json(os.path.join(path, run_folder.RESULT))["best_step"]
+        curve = functools.partial(figures.draw_learning_curve, read_metrics(metrics_path), best)
+    return Evaluated(
+        title=os.path.basename(os.path.abspath(path)),
+        subtitle=f"data set {dataset.name}, split {split}",
+        predictions=predictions,
+        validation=validation,
+        thresholds=thresholds,
+        facts=(f"{'; '.join(model.notes)}.", *(f"{line}." for line in lines if line.startswith("left out"))),
+        warnings=tuple(warnings),
+        dataset=dataset,
+        learning_curve=curve,
+    )
+
+
+def _find_rows(dataset: Dataset, split: str) -> np.ndarray:
+    if split == "all":
+        return np.arange(len(dataset.ids))
+    if dataset.split is None:
+        raise InputError(f"data set {dataset.name}: has no split of its own; pass --split=all")
+    rows = dataset.indices(split)
+    if not len(rows):
+        raise InputError(f"data set {dataset.name}: no recording in the split {split}; pass --split=all, or another")
+    return rows
+
+
+def _read_rule(path: str) -> str:
+    """The rule that chose a run's thresholds."""
+    config = config_lib.from_dict(run_folder.read_json(os.path.join(path, run_folder.CONFIG)))
+    return config.evaluation.threshold_rule
+
+
+def _recalibrate(test: Predictions, validation: Predictions, method: str) -> tuple[Predictions, Predictions]:
+    """Both with another calibration, fitted on validation, of what they were before any."""
+    raw = [each.probabilities if each.raw is None else each.raw for each in (test, validation)]
+    fitted = calibration_lib.fit(method, validation.labels, raw[1], test.names)
+    first, second = (
+        dataclasses.replace(each, probabilities=fitted.apply(values, test.names), raw=values)
+        for each, values in zip((test, validation), raw, strict=True)
+    )
+    return first, second
+
+
+def open_file(
+    path: str,
+    *,
+    labels: str | None,
+    names: Sequence[str],
+    split: str | None,
+    logits: bool,
+    partial: bool,
+    validation: str | None,
+    validation_labels: str | None,
+    calibration: str | None,
+) -> Evaluated:
+    """Reads a file of predictions, and the truth.
+
+    Args:
+        path: See `prediction_files.read_predictions`.
+        labels: A CSV; None where the file holds the truth too.
+        names: See `read_predictions`.
+        split: Where the file says who is in which; its test split if None.
+        logits: The numbers are logits.
+        partial: See `prediction_files.join`.
+        validation: Another such file, to choose thresholds on; if None, the file's own validation split,
+            where it has one.
+        validation_labels: Its labels; `labels` if None.
+        calibration: Fit one there; see `calibration.METHODS`.
+
+    Raises:
+        InputError: on whatever is wrong with the files.
+    """
+    file = prediction_files.read_predictions(path, names=names, logits=logits)
+    chosen = split or prediction_files.default_split(file)
+    if file.split is None and split not in (None, "all"):
+        raise InputError(f"{path}: no column `split`, so --split={split} names nobody; leave it out")
+
+    def read(part: prediction_files.PredictionFile, truth: str | None) -> Predictions:
+        return prediction_files.join(part, truth, partial=partial) if truth else prediction_files.use_own_labels(part)
+
+    predictions = read(prediction_files.take_split(file, chosen), labels)
+    others = None
+    if validation:
+        other = prediction_files.read_predictions(validation, names=predictions.names, logits=logits)
+        others = read(other, validation_labels or labels)
+        if shared := np.intersect1d(others.ids, predictions.ids).size if file.ids is not None else 0:
+            raise InputError(f"{validation}: {shared} of its recordings are scored too; thresholds need other ones")
+    elif chosen == "test" and file.split is not None and (file.split == "validation").any():
+        others = read(prediction_files.take_split(file, "validation"), labels)
+    if calibration is not None:
+        if others is None:
+            raise InputError(f"--calibration={calibration} is fitted on other recordings; pass --validation=FILE")
+        predictions, others = _recalibrate(predictions, others, calibration)
+    facts = [f"Predictions: {path}. Labels: {labels or 'in the same file'}."]
+    if file.left_out:
+        facts.append(f"{file.left_out} recordings have no probability, and are left out.")
+    subtitle = f"{len(predictions.ids)} recordings" + ("" if chosen == "all" else f", split {chosen}")
+    return Evaluated(prediction_files.describe(path), subtitle, predictions, others, facts=tuple(facts))
+
+
+def open_other_file(
+    path: str, first: Evaluated, *, labels: str | None, logits: bool, partial: bool, split: str | None
+) -> Evaluated:
+    """Reads another file of predictions of the recordings of the first, with the same truth.
+
+    Raises:
+        InputError: when recordings or labels do not match.
+    """
+    names = first.predictions.names
+    if labels:
+        return open_file(
+            path,
+            labels=labels,
+            names=names,
+            split=split,
+            logits=logits,
+            partial=partial,
+            validation=None,
+            validation_labels=None,
+            calibration=None,
+        )
+    file = prediction_files.read_predictions(path, names=names, logits=logits)
+    if file.labels is not None:
+        predictions = prediction_files.use_own_labels(
+            prediction_files.take_split(file, split or prediction_files.default_split(file))
+        )
+    elif file.ids is not None:
+        place = {id: row for row, id in enumerate(file.ids.tolist())}
+        if missing := [id for id in first.predictions.ids.tolist() if id not in place]:
+            raise InputError(f"{path}: {len(missing)} recordings are not in it, the first {missing[0]}")
+        rows = np.array([place[id] for id in first.predictions.ids.tolist()])
+        predictions = dataclasses.replace(first.predictions, probabilities=file.values[rows], raw=None)
+    else:
+        raise InputError(f"{path}: names no recordings; add a column `recording`")
+    return Evaluated(prediction_files.describe(path), "", predictions, facts=(f"Compared with: {path}.",))
+
+
+def align(first: Evaluated, second: Evaluated) -> tuple[Evaluated, Evaluated]:
+    """Both restricted to the recordings that both have, in the first's order.
+
+    Raises:
+        InputError: when labels differ or no recording is shared.
+    """
+    if first.predictions.names != second.predictions.names:
+        raise InputError(
+            f"{first.title} predicts {', '.join(first.predictions.names)}; "
+            f"{second.title} {', '.join(second.predictions.names)}"
+        )
+    place = {id: row for row, id in enumerate(second.predictions.ids.tolist())}
+    found = np.array([place.get(id, -1) for id in first.predictions.ids.tolist()])
+    kept = found >= 0
+    if not kept.any():
+        raise InputError(f"{first.title} and {second.title} share no recording; ids must be spelled alike")
+    lines = () if kept.all() else (f"{np.sum(~kept)} recordings are left out, which {second.title} does not have.",)
+    return (
+        dataclasses.replace(first, predictions=first.predictions.take(kept), facts=(*first.facts, *lines)),
+        dataclasses.replace(second, predictions=second.predictions.take(found[kept])),
+    )
+
+
+def read_annotators(paths: Sequence[str], predictions: Predictions) -> Mapping[str, np.ndarray]:
+    """Other readers' labels of the same recordings, `[N, C]` by file name; joined as prediction files are.
+
+    Raises:
+        InputError: when a label or a recording is missing.
+    """
+    readings = {}
+    for path in paths:
+        table = table_lib.read_table(path)
+        if missing := [name for name in predictions.names if name not in table]:
+            raise InputError(f"{path}: no label {', '.join(missing)}; it has {', '.join(table.columns)}")
+        column = prediction_files.find_ids(table)
+        rows = np.arange(len(table))
+        if column:
+            place = {id: row for row, id in enumerate(table_lib.parse_ids(table[column], path).tolist())}
+            if absent := [id for id in predictions.ids.tolist() if id not in place]:
+                raise InputError(f"{path}: {len(absent)} recordings are not in it, the first {absent[0]}")
+            rows = np.array([place[id] for id in predictions.ids.tolist()])
+        elif len(table) != len(predictions.ids):
+            raise InputError(
+                f"{path} has {len(table)} recordings, {len(predictions.ids)} are scored; without ids they are joined "
+                "line by line, and must be as many"
+            )
+        columns = [label_lib.parse_column(table[name], path)[rows] for name in predictions.names]
+        readings[prediction_files.describe(path)] = np.stack(columns, axis=1).astype(np.float64)
+    return readings
+
+
+def parse_thresholds(texts: Sequence[str], names: Sequence[str]) -> Thresholds:
+    """Thresholds that are given as `LABEL=0.3`, one for each label.
+
+    Raises:
+        InputError: on one that is missing, unknown or no number from 0 to 1.
+    """
+    found = {}
+    for text in texts:
+        name, _, number = text.rpartition("=")
+        value = pd.to_numeric(number, errors="coerce")
+        if name not in names or not 0 <= value <= 1:
+            raise InputError(f"--thresholds: {text!r}; expected LABEL=NUMBER, from 0 to 1, of {', '.join(names)}")
+        found[name] = float(value)
+    if missing := [name for name in names if name not in found]:
+        raise InputError(f"--thresholds: none for {', '.join(missing)}")
+    return Thresholds(np.array([found[name] for name in names]), "", GIVEN)
+
+
+def score_challenge(
+    predictions: Predictions, thresholds: Thresholds, settings: Settings, weights: str | None, normal: str
+) -> tuple[str, ...]:
+    """A sentence with the Challenge 2021 score, where a table of weights is given.
+
+    Args:
+        predictions: Whose labels are the classes of the table, by their name in its header; a class of
+            several names (`733534002|164909002`) goes by any of them.
+        thresholds: Where probabilities become decisions.
+        settings: Of the interval.
+        weights: A CSV, classes by classes; None for no score.
+        normal: The class of sinus rhythm.
+
+    Raises:
+        InputError: when the table is not square, or a class is not predicted.
+    """
+    if not weights:
+        return ()
+    table = table_lib.read_table(weights)
+    classes = list(table.columns[1:])
+    if list(table.iloc[:, 0]) != classes:
+        raise InputError(f"{weights}: rows and columns must name the same classes in the same order")
+    columns = []
+    for name in classes:
+        known = [part for part in (name, *name.split("|")) if part in predictions.names]
+        if not known:
+            raise InputError(f"{weights}: class {name} is not among the labels: {', '.join(predictions.names)}")
+        columns.append(predictions.names.index(known[0]))
+    if normal not in classes:
+        raise InputError(f"{weights}: no class {normal}; --challenge_normal names sinus rhythm")
+    values = table[classes].astype(np.float64).to_numpy()
+    called = scores.decide(predictions, thresholds)
+    score, low, high = challenge.compute_score(
+        predictions.labels[:, columns], called[:, columns], values, classes.index(normal), settings
+    )
+    return (f"PhysioNet Challenge 2021 score: {score:.3f} ({low:.3f} to {high:.3f}).",)

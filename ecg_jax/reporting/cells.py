@@ -1,0 +1,113 @@
+"""A table's columns as readers see them, on a screen as on paper.
+
+A score `X` with columns `X_low` and `X_high` is shown with its interval, in one column.
+"""
+
+import dataclasses
+import math
+import numbers
+import re
+from collections.abc import Mapping
+from typing import Any
+
+import numpy as np
+import pandas as pd
+
+DASH = "–"
+MINUS = "−"
+_FORMAT = ".3f"
+_WORDS = ("AUROC", "AUPRC", "ECG", "ID", "SD", "CI", "MCC", "PPV", "NPV", "ECE", "TP", "FP", "TN", "FN", "F1", "F2")
+_HEADINGS = {word.lower(): word for word in _WORDS} | {
+    "n": "n",
+    "p": "p",
+    "auroc_rate_only": "AUROC, rate only",
+    "brier": "Brier score",
+    "youden": "Youden's J",
+}
+
+
+@dataclasses.dataclass(frozen=True)
+class Column:
+    """A column as it is shown.
+
+    Attributes:
+        heading: For readers.
+        is_number: Whether it holds numbers only, and stands right-aligned.
+        texts: One per row; a dash where there is no value.
+        values: One per row, what it is sorted by; NaN for no value, None for text.
+    """
+
+    heading: str
+    is_number: bool
+    texts: list[str]
+    values: list[float | None]
+
+
+def create_heading(name: str) -> str:
+    """What readers see for a column's name; dotted names are keys of a configuration, and stay."""
+    if name in _HEADINGS or "." in name:
+        return _HEADINGS.get(name, name)
+    first, *others = name.split("_")
+    return " ".join(
+        [_HEADINGS.get(first, first[:1].upper() + first[1:]), *(_HEADINGS.get(word, word) for word in others)]
+    )
+
+
+def arrange(frame: pd.DataFrame, formats: Mapping[str, str] | None = None) -> list[Column]:
+    """Formats a table for readers, each score with its interval."""
+    formats = formats or {}
+    cells = read_cells(frame)
+    is_number = {name: _is_number(values, frame.dtypes.iloc[i]) for i, (name, values) in enumerate(cells.items())}
+    bounds = {name: (f"{name}_low", f"{name}_high") for name in cells}
+    bounds = {name: ends for name, ends in bounds.items() if all(is_number.get(each) for each in (name, *ends))}
+    merged = {end for ends in bounds.values() for end in ends}
+    columns = []
+    for name in cells:
+        if name in merged:
+            continue
+        spec = formats.get(name)
+        texts = [_format(value, spec) for value in cells[name]]
+        if name in bounds:
+            low, high = (cells[end] for end in bounds[name])
+            texts = [_add_interval(*row, spec) for row in zip(texts, low, high, strict=True)]
+        values = [math.nan if is_missing(value) else float(value) if is_number[name] else None for value in cells[name]]
+        columns.append(Column(create_heading(name), is_number[name], texts, values))
+    return columns
+
+
+def read_cells(frame: pd.DataFrame) -> dict[str, list[Any]]:
+    """Values by column, as Python's own types where NumPy has wrapped them."""
+    columns = (frame.iloc[:, place].tolist() for place in range(frame.shape[1]))
+    values = ([value.item() if isinstance(value, np.generic) else value for value in column] for column in columns)
+    return dict(zip(map(str, frame.columns), values, strict=True))
+
+
+def is_missing(value: object) -> bool:
+    """Whether a cell holds no value, in whichever way pandas says so."""
+    return value is None or value is pd.NA or value is pd.NaT or (isinstance(value, float) and math.isnan(value))
+
+
+def _is_number(values: list[Any], dtype: Any) -> bool:
+    known = [value for value in values if not is_missing(value)]
+    if not known:
+        return pd.api.types.is_numeric_dtype(dtype)
+    return all(isinstance(value, numbers.Real) and not isinstance(value, bool) for value in known)
+
+
+def _format(value: Any, spec: str | None) -> str:
+    if is_missing(value):
+        return DASH
+    if not isinstance(value, numbers.Real) or isinstance(value, bool):
+        return str(value)
+    text = format(value, (_FORMAT if isinstance(value, float) else "") if spec is None else spec)
+    # What rounds to zero has no sign, and a true minus is as wide as a digit.
+    return text.lstrip("-") if not re.search("[1-9a-z]", text) else text.replace("-", MINUS)
+
+
+def _add_interval(text: str, low: Any, high: Any, spec: str | None) -> str:
+    if text == DASH:
+        return text
+    if is_missing(low) or is_missing(high):
+        return f"{text} ({DASH})"
+    ends = _format(low, spec), _format(high, spec)
+    return f"{text} ({(' to ' if ends[0].startswith(MINUS) else DASH).join(ends)})"

@@ -1,0 +1,133 @@
+"""How long evaluation takes, and how much memory: resamples all at once, against one at a time.
+
+  python experiments/evaluation_speed.py --data=DIR
+
+DIR is that of `experiments/ribeiro2020_tables.py`. Measures, each in a process of its own:
+- the whole script: every table and figure, published and leak-free, start of Python included;
+- what the original script spends its time on, done its way: 1,000 resamples of 827 exams, one
+  at a time, four scores of six labels for four readers and four networks by scikit-learn (a
+  part of the resamples is timed, and multiplied);
+- the same resamples at once;
+- 10,000 resamples of 100,000 made recordings with six labels: all scores, AUROC and average
+  precision among them, and the peak of memory (resident, of the process).
+
+Timings are medians of --repeats, and run alternately.
+
+NUMBERS
+"""
+
+import argparse
+import os
+import resource
+import subprocess
+import sys
+import tempfile
+import time
+
+import numpy as np
+from sklearn.metrics import f1_score, precision_score, recall_score
+
+from ecg_jax.evaluation import resampling, tally
+from ecg_jax.evaluation.settings import Settings
+
+EXAMS, LABELS, READERS, RESAMPLES = 827, 6, 8, 1000
+TIMED = 10  # resamples that are done one at a time
+LARGE, MANY = 100_000, 10_000
+
+
+def create_readings(exams: int) -> tuple[np.ndarray, np.ndarray]:
+    """Truth `[N, 6]` and readings `[8, N, 6]` bool of about the size of the published study's."""
+    rng = np.random.default_rng(0)
+    truth = rng.random((exams, LABELS)) < 0.03
+    wrong = rng.random((READERS, exams, LABELS)) < 0.01
+    return truth, truth ^ wrong
+
+
+def score_one_by_one() -> float:
+    """Seconds for `TIMED` resamples, each scored by scikit-learn as the original script does."""
+    truth, readings = create_readings(EXAMS)
+    rows = np.random.default_rng(1).integers(EXAMS, size=(TIMED, EXAMS))
+    began = time.perf_counter()
+    for drawn in rows:
+        for calls in readings:
+            for i in range(LABELS):
+                one, other = truth[drawn, i], calls[drawn, i]
+                precision_score(one, other, zero_division=0)
+                recall_score(one, other, zero_division=0)
+                recall_score(~one, ~other, zero_division=0)
+                f1_score(one, other, zero_division=0)
+    return time.perf_counter() - began
+
+
+def score_at_once() -> float:
+    """Seconds for `RESAMPLES` resamples, all scores of all labels and readers at once."""
+    truth, readings = create_readings(EXAMS)
+    began = time.perf_counter()
+    tallies = [
+        tally.create(truth[:, i].astype(float), calls[:, i].astype(float), calls[:, i])
+        for calls in readings
+        for i in range(LABELS)
+    ]
+
+    def statistic(weights: np.ndarray) -> np.ndarray:
+        found = [tally.compute_scores(each, weights, Settings()) for each in tallies]
+        return np.concatenate([np.stack([*scores.values()]) for scores in found])
+
+    resampling.resample(statistic, resampling.create_design(EXAMS), RESAMPLES, 0)
+    return time.perf_counter() - began
+
+
+def score_many(resamples: int) -> tuple[float, float]:
+    """Seconds for many resamples of 100,000 recordings, and the peak of memory in GB."""
+    rng = np.random.default_rng(0)
+    truth = (rng.random((LARGE, LABELS)) < 0.03).astype(np.float64)
+    probability = 1 / (1 + np.exp(-rng.normal(3 * truth - 2)))
+    began = time.perf_counter()
+    tallies = [tally.create(truth[:, i], probability[:, i], probability[:, i] > 0.5) for i in range(LABELS)]
+
+    def statistic(weights: np.ndarray) -> np.ndarray:
+        found = [tally.compute_scores(each, weights, Settings()) for each in tallies]
+        return np.stack([scores[name] for scores in found for name in ("auroc", "average_precision", "f1")])
+
+    resampling.resample(statistic, resampling.create_design(LARGE), resamples, 0)
+    return time.perf_counter() - began, resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1e6
+
+
+def reproduce(data: str) -> float:
+    """Seconds for the whole script, in a process of its own."""
+    script = os.path.join(os.path.dirname(os.path.abspath(__file__)), "ribeiro2020_tables.py")
+    with tempfile.TemporaryDirectory() as folder:
+        began = time.perf_counter()
+        subprocess.run(
+            [sys.executable, script, f"--data={data}", f"--output={folder}/out"], check=True, capture_output=True
+        )
+        return time.perf_counter() - began
+
+
+def main() -> None:
+    """Measures and prints."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument(
+        "--data", default="", help="Folder with annotations/ and dnn_predicts/; without, they are left out."
+    )
+    parser.add_argument("--repeats", type=int, default=5)
+    parser.add_argument("--resamples", type=int, default=MANY, help="Of 100,000 recordings.")
+    flags = parser.parse_args()
+    if flags.data:
+        whole = [reproduce(flags.data) for _ in range(flags.repeats)]
+        print(
+            f"whole script: {np.median(whole):.1f} s (median of {flags.repeats}: {', '.join(f'{t:.1f}' for t in whole)})"
+        )
+    pairs = [(score_one_by_one() * RESAMPLES / TIMED, score_at_once()) for _ in range(flags.repeats)]
+    alone, together = np.median(pairs, axis=0)
+    ratio = np.median([one / other for one, other in pairs])
+    print(
+        f"1,000 resamples, 8 readers, 6 labels, 4 scores: one at a time {alone:.0f} s (from {TIMED} resamples), "
+        f"at once {together:.2f} s: {ratio:.0f} times"
+    )
+    seconds, memory = score_many(flags.resamples)
+    print(f"{flags.resamples:,} resamples of {LARGE:,} recordings, 6 labels: {seconds:.0f} s, {memory:.2f} GB")
+
+
+if __name__ == "__main__":
+    main()

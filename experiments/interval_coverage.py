@@ -1,0 +1,299 @@
+"""How often a 95 % interval contains the truth, by the number of positives and the method.
+
+  python experiments/interval_coverage.py --output=interval_coverage [--repetitions=1000] [--resamples=1000]
+
+RESULTS
+"""
+
+import argparse
+import dataclasses
+import functools
+import itertools
+import multiprocessing
+import os
+from collections.abc import Iterator
+from concurrent.futures import ProcessPoolExecutor
+
+import numpy as np
+import pandas as pd
+from matplotlib.artist import Artist
+from matplotlib.figure import Figure
+from matplotlib.ticker import NullLocator
+from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn, TimeRemainingColumn
+from scipy import integrate, special, stats
+
+from ecg_jax.evaluation import delong, intervals, metrics, resampling, scores, tally, thresholds
+from ecg_jax.evaluation.predictions import Predictions
+from ecg_jax.evaluation.settings import Settings
+from ecg_jax.reporting import figures, layout, style
+
+METRICS = {
+    "auroc": "AUROC",
+    "f1": "F1",
+    "average_precision": "Average precision",
+    "recall": "Recall",
+    "precision": "Precision",
+    "specificity": "Specificity",
+}
+METHODS = {
+    "auto": "default",
+    "delong": "DeLong, logit",
+    "percentile": "percentile",
+    "bca": "BCa",
+    "expanded": "expanded",
+}
+POSITIVES, AUROCS = (3, 5, 10, 20, 30, 50, 100, 300), (0.8, 0.9, 0.95, 0.99)
+UNEQUAL_SD, UNEQUAL_POSITIVES = 1.5, (30, 100)
+CHUNK = 50  # repetitions that a process computes at a time
+WORKERS = 2
+LOWEST, HIGHEST = 93, 97  # percent: what passes for 95
+
+
+@dataclasses.dataclass(frozen=True)
+class Setting:
+    """Recordings of which each is positive with the same probability, and whose scores are binormal.
+
+    Attributes:
+        positives: Expected number.
+        auroc: Of the population.
+        sd: Of the positives' scores; that of the negatives' is 1, and their mean 0.
+    """
+
+    positives: int
+    auroc: float
+    sd: float
+
+    @property
+    def negatives(self) -> int:
+        """Expected number."""
+        return min(max(10 * self.positives, 100), 1000)
+
+    @property
+    def prevalence(self) -> float:
+        """Probability of a positive."""
+        return self.positives / (self.positives + self.negatives)
+
+    @property
+    def mean(self) -> float:
+        """Of the positives' scores."""
+        return float(stats.norm.ppf(self.auroc) * np.hypot(1, self.sd))
+
+    def compute_rates(self, score: np.ndarray | float) -> tuple[np.ndarray, np.ndarray]:
+        """Shares of all recordings that are positive, and negative, and whose score is at least this."""
+        there = self.prevalence * stats.norm.sf(score, self.mean, self.sd)
+        return there, (1 - self.prevalence) * stats.norm.sf(score)
+
+    @functools.cached_property
+    def threshold(self) -> float:
+        """The score at which F1 is largest in the population."""
+        grid = np.linspace(-4, self.mean + 4 * self.sd, 10_001)
+        hits, alarms = self.compute_rates(grid)
+        return float(grid[np.argmax(2 * hits / (hits + alarms + self.prevalence))])
+
+    def compute_truth(self) -> dict[str, float]:
+        """Every metric in the population."""
+
+        def weigh(score: float) -> float:
+            hits, alarms = self.compute_rates(score)
+            return float(hits / (hits + alarms) * stats.norm.pdf(score, self.mean, self.sd))
+
+        reach = 8 * self.sd
+        average_precision, _ = integrate.quad(weigh, self.mean - reach, self.mean + reach, limit=200)
+        hits, alarms = (float(rate) for rate in self.compute_rates(self.threshold))
+        return {
+            "auroc": self.auroc,
+            "f1": 2 * hits / (hits + alarms + self.prevalence),
+            "average_precision": average_precision,
+            "recall": hits / self.prevalence,
+            "precision": hits / (hits + alarms),
+            "specificity": 1 - alarms / (1 - self.prevalence),
+        }
+
+    def simulate(self, rng: np.random.Generator) -> tuple[np.ndarray, np.ndarray]:
+        """Labels and scores of some recordings, `[N]` float64 each; scores by the logistic function in (0, 1)."""
+        label = (rng.random(self.positives + self.negatives) < self.prevalence).astype(np.float64)
+        noise = rng.normal(size=len(label))
+        return label, special.expit(np.where(label > 0, self.mean + self.sd * noise, noise))
+
+
+def compute_intervals(label: np.ndarray, score: np.ndarray, called: np.ndarray, settings: Settings) -> np.ndarray:
+    """Lower and upper ends, `[metrics, methods, 2]`; NaN where a method has none; one bootstrap serves all."""
+    design = resampling.create_design(len(label))
+    counted = tally.create(label, score, called)
+
+    def statistic(weights: np.ndarray) -> np.ndarray:
+        found = tally.compute_scores(counted, weights, settings)
+        return np.stack([found[name] for name in METRICS])
+
+    drawn = [statistic(draw()) for draw in resampling.draw(design, settings.resamples, settings.seed)]
+    values = np.concatenate(drawn, axis=1)
+    estimate = statistic(np.ones((len(label), 1)))[:, 0]
+    ranking = [[*METRICS].index(name) for name in ("auroc", "average_precision")]
+    estimate[ranking] = metrics.compute_ranking(label, score)  # BCa asks whether a resample equals it to the last bit
+    positives, negatives = int(label.sum()), int((1 - label).sum())
+    ends = dict.fromkeys(METHODS, np.full((len(METRICS), 2), np.nan))
+    ends["percentile"] = np.stack(intervals.compute_percentile(values), axis=1)
+    left_out = resampling.jackknife(statistic, design)
+    ends["bca"] = np.stack(intervals.compute_bca(estimate, values, left_out), axis=1)
+    sizes = np.full(len(METRICS), max(min(positives, negatives), 2))
+    ends["expanded"] = np.stack(intervals.compute_expanded(values, sizes), axis=1)
+    auroc, covariance = delong.compute_covariance(label > 0, score[:, None])
+    area, variance = float(auroc[0]), float(covariance[0, 0])
+    ends["delong"] = ends["delong"].copy()
+    ends["delong"][[*METRICS].index("auroc")] = delong.compute_interval(area, variance, positives, negatives)
+    closed = scores.compute_proportion_intervals(metrics.count_outcomes(label, called))
+    closed["auroc"] = delong.compute_score_interval(area, positives, negatives, variance=variance)
+    ends["auto"] = np.array([closed.get(name, ends["expanded"][i]) for i, name in enumerate(METRICS)])
+    return np.stack([ends[method] for method in METHODS], axis=1)
+
+
+def check(ends: np.ndarray, label: np.ndarray, score: np.ndarray, threshold: float, settings: Settings) -> None:
+    """Raises AssertionError unless `scores.compute` gives the same intervals."""
+    predictions = Predictions(np.arange(len(label)).astype(str), ("label",), label[:, None], score[:, None])
+    given = thresholds.Thresholds(np.array([threshold]), "", thresholds.GIVEN)
+    for interval in ("auto", "percentile", "bca", "expanded"):
+        row = scores.compute(predictions, given, dataclasses.replace(settings, interval=interval)).table.iloc[0]
+        expected = np.array([[row[f"{name}_low"], row[f"{name}_high"]] for name in METRICS], np.float64)
+        np.testing.assert_allclose(ends[:, [*METHODS].index(interval)], expected, rtol=1e-9, atol=1e-12)
+
+
+def repeat(setting: Setting, start: int, stop: int, resamples: int, seed: int) -> np.ndarray:
+    """Intervals of some repetitions, `[repetitions, metrics, methods, 2]`, but of those without both classes.
+
+    The first of a setting is compared with `scores.compute`.
+    """
+    threshold = float(special.expit(setting.threshold))
+    every: list[np.ndarray] = []
+    for repetition in range(start, stop):
+        key = [seed, setting.positives, round(1000 * setting.auroc), round(1000 * setting.sd), repetition]
+        rng = np.random.default_rng(key)
+        label, score = setting.simulate(rng)
+        if 0 < label.sum() < len(label):
+            settings = Settings(resamples=resamples, seed=int(rng.integers(2**31)))
+            every.append(compute_intervals(label, score, score >= threshold, settings))
+            if start == 0 and len(every) == 1:
+                check(every[0], label, score, threshold, settings)
+    return np.stack(every) if every else np.empty((0, len(METRICS), len(METHODS), 2))
+
+
+def summarize(setting: Setting, ends: np.ndarray, repetitions: int) -> Iterator[dict[str, object]]:
+    """One row per metric and method: how often the truth was inside, below and above, in percent; mean width."""
+    truth = setting.compute_truth()
+    for (i, metric), (j, method) in itertools.product(enumerate(METRICS), enumerate(METHODS)):
+        low, high = ends[:, i, j].T
+        if method == "delong" and metric != "auroc":
+            continue
+        yield {
+            "sd": setting.sd,
+            "auroc": setting.auroc,
+            "positives": setting.positives,
+            "negatives": setting.negatives,
+            "metric": metric,
+            "method": method,
+            "truth": truth[metric],
+            "repetitions": len(ends),
+            "skipped": repetitions - len(ends),
+            "coverage": 100 * np.mean((low <= truth[metric]) & (truth[metric] <= high)),
+            "truth_below": 100 * np.mean(truth[metric] < low),
+            "truth_above": 100 * np.mean(truth[metric] > high),
+            "width": np.mean(high - low),
+        }
+
+
+def run(settings: list[Setting], repetitions: int, resamples: int, seed: int) -> pd.DataFrame:
+    """Simulates all settings; see `summarize`."""
+    chunks = [range(start, min(start + CHUNK, repetitions)) for start in range(0, repetitions, CHUNK)]
+    columns = (
+        TextColumn("repetitions"),
+        BarColumn(),
+        MofNCompleteColumn(),
+        TimeElapsedColumn(),
+        TimeRemainingColumn(elapsed_when_finished=True),
+    )
+    tables: list[pd.DataFrame] = []
+    context = multiprocessing.get_context("spawn")
+    with Progress(*columns) as progress, ProcessPoolExecutor(WORKERS, mp_context=context) as pool:
+        task = progress.add_task("", total=len(settings) * repetitions)
+        futures = {
+            setting: [pool.submit(repeat, setting, part.start, part.stop, resamples, seed) for part in chunks]
+            for setting in settings
+        }
+        for setting, parts in futures.items():
+            found = []
+            for part, chunk in zip(parts, chunks, strict=True):
+                found.append(part.result())
+                progress.advance(task, len(chunk))
+            tables.append(pd.DataFrame(summarize(setting, np.concatenate(found), repetitions)))
+            default = tables[-1].query("method == 'auto'").set_index("metric")["coverage"]
+            shown = ", ".join(f"{name} {default[metric]:.1f}" for metric, name in METRICS.items())
+            what = f"{setting.positives} positives, AUROC {setting.auroc:g}, standard deviation {setting.sd:g}"
+            progress.console.print(f"{what}, default: {shown}", highlight=False, soft_wrap=True)
+    return pd.concat(tables, ignore_index=True)
+
+
+def format_table(table: pd.DataFrame) -> str:
+    """Coverage in percent, lowest and highest over the AUROCs, of each method over the numbers of positives."""
+    counts = table["positives"].unique()
+    lines = [f"{'positives':<30}" + "".join(f"{count:>10}" for count in counts)]
+    for metric, name in METRICS.items():
+        for method, title in METHODS.items():
+            cells = table[(table["metric"] == metric) & (table["method"] == method)].groupby("positives")["coverage"]
+            if len(cells):
+                found = [f"{group.min():.1f}-{group.max():.1f}".replace("100.0", "100") for _, group in cells]
+                lines.append(f"{f'{name}, {title}':<30}" + "".join(f"{text:>10}" for text in found))
+    return "\n".join(lines)
+
+
+@style.styled
+def draw(table: pd.DataFrame) -> Figure:
+    """Draws coverage over the number of positives: means over the AUROCs, and bars from the lowest to the highest."""
+    figure, panels, _ = layout.create_panels(len(METRICS))
+    counts = table["positives"].unique()
+    handles: list[Artist] = []
+    for axes, metric in zip(panels, METRICS, strict=True):
+        axes.axhspan(LOWEST, HIGHEST, color=style.GREY, alpha=0.2, lw=0)
+        axes.axhline(95, color=style.GREY, lw=0.6)
+        for k, (method, title) in enumerate(METHODS.items()):
+            cells = table[(table["metric"] == metric) & (table["method"] == method)].groupby("positives")["coverage"]
+            if not len(cells):
+                continue
+            color, line, marker = style.choose_look(k)
+            place = counts * 1.05 ** (k - 2)  # side by side
+            axes.vlines(place, cells.min(), cells.max(), color=color, lw=0.6)
+            look = {"color": color, "ls": line, "marker": marker, "ms": 3, "label": title}
+            (drawn,) = axes.plot(place, cells.mean(), **look)
+            if metric == "auroc":
+                handles.append(drawn)
+        axes.set(xscale="log", ylim=(min(table["coverage"].min() - 2, 88), 101))
+        axes.set_xticks(counts, [str(count) for count in counts])
+        axes.xaxis.set_minor_locator(NullLocator())
+    layout.set_titles(panels, [*METRICS.values()], [""] * len(METRICS))
+    layout.label_outer(panels, "Expected positives", "Coverage (%)")
+    layout.add_legend(figure, handles)
+    layout.arrange(figure, panels)
+    return figure
+
+
+def main() -> None:
+    """Simulates, prints a table, and writes every number and a figure."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--repetitions", type=int, default=1000, help="of each setting")
+    parser.add_argument("--resamples", type=int, default=1000, help="of each bootstrap")
+    parser.add_argument("--seed", type=int, default=0)
+    parser.add_argument("--positives", type=int, nargs="+", default=POSITIVES, help="expected numbers")
+    parser.add_argument("--output", default="interval_coverage", help="folder for coverage.csv, .pdf and .png")
+    arguments = parser.parse_args()
+    counts = sorted(arguments.positives)
+    settings = [Setting(count, auroc, 1.0) for count in counts for auroc in AUROCS]
+    unequal = [count for count in counts if count in UNEQUAL_POSITIVES]
+    settings += [Setting(count, auroc, UNEQUAL_SD) for count in unequal for auroc in AUROCS]
+    table = run(settings, arguments.repetitions, arguments.resamples, arguments.seed)
+    os.makedirs(arguments.output, exist_ok=True)
+    table.to_csv(os.path.join(arguments.output, "coverage.csv"), index=False, float_format="%.6g")
+    for sd, part in table.groupby("sd"):
+        print(f"\nstandard deviations {sd:g} and 1\n{format_table(part)}")
+    figures.write(draw(table[table["sd"] == 1]), os.path.join(arguments.output, "coverage"))
+
+
+if __name__ == "__main__":
+    main()

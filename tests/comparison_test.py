@@ -1,0 +1,146 @@
+"""Two models on the same recordings."""
+
+import dataclasses
+
+import numpy as np
+import pytest
+
+from ecg_jax.errors import InputError
+from ecg_jax.evaluation import comparison, delong, metrics
+from ecg_jax.evaluation.agreement import adjust_holm
+from ecg_jax.evaluation.predictions import Predictions
+from ecg_jax.evaluation.settings import Settings
+from ecg_jax.evaluation.thresholds import GIVEN, Thresholds
+
+NAN = np.nan
+HALF = Thresholds(np.array([0.5, 0.5]), "", GIVEN)
+FEW = Settings(resamples=200)
+
+
+def draw(noise, size=400, seed=0):
+    """A model of two labels whose probabilities are right up to noise; its recordings depend on the seed only."""
+    rng = np.random.default_rng(seed)
+    labels = (rng.random((size, 2)) < 0.4).astype(float)
+    probabilities = np.clip(0.3 + 0.4 * labels + noise * rng.normal(size=(size, 2)), 0, 1)
+    return Predictions(np.arange(size).astype(str), ("AF", "SB"), labels, probabilities)
+
+
+def compare(first, second, settings=FEW, thresholds=(HALF, HALF)):
+    return comparison.compare(first, second, thresholds, settings).set_index(["label", "metric"])
+
+
+def test_a_model_does_not_differ_from_itself():
+    table = compare(draw(0.3), draw(0.3))
+    assert (table["difference"] == 0).all()
+    assert (table["p"] == 1).all()
+    ends = table[["difference_low", "difference_high"]]
+    assert ((ends == 0) | ends.isna()).all(axis=None)
+    assert (table["p_holm"].drop("macro") == 1).all()
+
+
+def test_there_is_a_row_per_label_and_macro_and_metric():
+    table = comparison.compare(draw(0.2), draw(0.3), (HALF, HALF), FEW)
+    names = [*metrics.list_metrics(FEW), "accuracy"]
+    assert list(table.columns) == comparison.COLUMNS
+    assert table["label"].tolist() == ["AF"] * 12 + ["SB"] * 12 + ["macro"] * 11
+    assert table["metric"].tolist() == names * 2 + names[:-1]
+    assert set(table["test"]) == {"bootstrap", "DeLong", "McNemar"}
+
+
+def test_a_planted_difference_is_found():
+    table = compare(draw(0.2), draw(0.5))
+    better = table.drop("brier", level="metric").drop("accuracy", level="metric")
+    assert (better["difference_low"] > 0).all()
+    assert (better["difference_low"] < better["difference"]).all()
+    assert (better["difference"] < better["difference_high"]).all()
+    assert (better["p"] < 0.02).all()
+    assert (table.xs("brier", level="metric")["difference_high"] < 0).all()
+
+
+def test_exchanging_the_models_changes_the_sign():
+    one, other = compare(draw(0.2), draw(0.3)), compare(draw(0.3), draw(0.2))
+    np.testing.assert_allclose(other["difference"], -one["difference"], atol=1e-12)
+    np.testing.assert_allclose(other["difference_low"], -one["difference_high"], atol=1e-12)
+    np.testing.assert_allclose(other["p"], one["p"], atol=1e-12)
+
+
+def test_values_are_those_of_either_model_and_macro_is_their_mean():
+    first, second = draw(0.2), draw(0.3)
+    table = compare(first, second)
+    expected = metrics.compute(first.labels[:, 0], first.probabilities[:, 0], first.probabilities[:, 0] >= 0.5, FEW)
+    assert table.loc["AF", "first"].drop("accuracy").to_dict() == pytest.approx(expected)
+    for name in metrics.list_metrics(FEW):
+        both = (table.loc[("AF", name), "difference"] + table.loc[("SB", name), "difference"]) / 2
+        assert table.loc[("macro", name), "difference"] == pytest.approx(both)
+
+
+def test_aurocs_are_compared_by_delong_unless_patients_are_drawn():
+    first, second = draw(0.2), draw(0.25)
+    row = compare(first, second).loc[("AF", "auroc")]
+    test = delong.compare(first.labels[:, 0] == 1, first.probabilities[:, 0], second.probabilities[:, 0])
+    assert row["test"] == "DeLong"
+    expected = [test.difference, test.low, test.high, test.p]
+    np.testing.assert_allclose(row[["difference", "difference_low", "difference_high", "p"]].astype(float), expected)
+    patients = (np.arange(400) // 2).astype(str)
+    first, second = (dataclasses.replace(each, patients=patients) for each in (first, second))
+    assert compare(first, second).loc[("AF", "auroc"), "test"] == "bootstrap"
+    assert compare(first, second, Settings(resampled="recordings")).loc[("AF", "auroc"), "test"] == "DeLong"
+
+
+def test_accuracy_is_compared_by_mcnemar():
+    # of 20 recordings both are right in 6, only the first in 9, only the second in 5; one is unknown
+    labels = np.ones((21, 1))
+    labels[20] = NAN
+    first, second = np.full((21, 1), 0.9), np.full((21, 1), 0.9)
+    first[15:20], second[6:15] = 0.1, 0.1
+    ids, half = np.arange(21).astype(str), Thresholds(np.array([0.5]), "", GIVEN)
+    row = compare(
+        Predictions(ids, ("AF",), labels, first), Predictions(ids, ("AF",), labels, second), thresholds=(half, half)
+    ).loc[("AF", "accuracy")]
+    np.testing.assert_allclose(row[["first", "second", "difference"]].astype(float), [15 / 20, 11 / 20, 4 / 20])
+    assert row["p"] == pytest.approx(6946 / 16384)  # twice the lower tail of 5 in 14
+    assert row[["difference_low", "difference_high"]].isna().all()
+
+
+def test_p_values_are_adjusted_over_the_labels_of_a_metric():
+    table = compare(draw(0.2), draw(0.23))
+    for name in (*metrics.list_metrics(FEW), "accuracy"):
+        p = table["p"].drop("macro").xs(name, level="metric").to_numpy()
+        np.testing.assert_allclose(table["p_holm"].drop("macro").xs(name, level="metric"), adjust_holm(p))
+    assert table.loc["macro", "p_holm"].isna().all()
+
+
+def test_a_label_of_one_class_is_undefined_and_not_in_the_average():
+    first, second = draw(0.2), draw(0.3)
+    first.labels[:, 1] = second.labels[:, 1] = 0
+    table = compare(first, second)
+    assert table.loc[("SB", "auroc"), ["first", "second", "difference", "p", "p_holm"]].isna().all()
+    for column in ("difference", "difference_low", "difference_high", "p"):
+        assert table.loc[("macro", "f1"), column] == table.loc[("AF", "f1"), column]
+
+
+def test_without_resamples_there_are_tests_without_resampling_only():
+    table = compare(draw(0.2), draw(0.3), Settings(resamples=0))
+    has_p = table["p"].notna()
+    assert set(table["test"][has_p]) == {"DeLong", "McNemar"}
+    assert table["test"][~has_p].unique().tolist() == ["bootstrap"]
+    assert table["difference"].notna().all()
+
+
+@pytest.mark.parametrize(
+    "change, message",
+    [
+        ({"ids": np.arange(400)[::-1].astype(str)}, "the same recordings and labels; these differ"),
+        ({"names": ("SB", "AF")}, "the same recordings and labels; these differ"),
+        ({"labels": np.zeros((400, 2))}, "the same truth; these labels differ"),
+    ],
+)
+def test_models_of_other_recordings_labels_or_truths_are_refused(change, message):
+    with pytest.raises(InputError, match=message):
+        compare(draw(0.2), dataclasses.replace(draw(0.2), **change))
+
+
+def test_unknown_truths_are_the_same_truth():
+    first, second = draw(0.2), draw(0.2)
+    first.labels[:50, 0] = second.labels[:50, 0] = NAN
+    assert compare(first, second)["difference"].eq(0).all()
