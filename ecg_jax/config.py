@@ -138,6 +138,7 @@ def create_default() -> ConfigDict:
                 "calibration": "platt",  # fitted on validation: evaluation.calibration.METHODS
                 "threshold_rule": "max_f1",  # on validation: evaluation.thresholds.RULES
                 "resamples": 1000,  # of the intervals' bootstrap
+                "report": True,  # write report.html, with its figures, beside the tables
             },
             "parallel": {"mode": "auto", "sync_batchnorm": True},  # runtime.parallel.create
         }

@@ -77,6 +77,7 @@ _ANNOTATORS = flags.DEFINE_list(
     "annotators", [], "CSVs of other readers' labels: kappa, McNemar, points in the figures."
 )
 _DECISION_RANGE = flags.DEFINE_list("decision_range", ["0.01", "0.99"], "Thresholds of the decision curves.")
+_SEEDS = flags.DEFINE_list("seeds", [], "Predictions of networks trained from other seeds: a band in the figures.")
 _CHALLENGE = flags.DEFINE_string("challenge_weights", None, "CSV of weights: adds the PhysioNet Challenge 2021 score.")
 _NORMAL = flags.DEFINE_string("challenge_normal", "426783006", "Its class of sinus rhythm.")
 
@@ -84,6 +85,7 @@ _NORMAL = flags.DEFINE_string("challenge_normal", "426783006", "Its class of sin
 def main(argv: Sequence[str]) -> int:
     """Evaluates; see the module's docstring."""
     cli.refuse_arguments(argv)
+    from ecg_jax.data import evaluation_tables
     from ecg_jax.evaluation import analysis
     from ecg_jax.inference import evaluation_input
     from ecg_jax.reporting import evaluation_report, tables
@@ -100,7 +102,8 @@ def main(argv: Sequence[str]) -> int:
     second = _open_other(_COMPARE.value, first, console) if _COMPARE.value else None
     if second:
         first, second = evaluation_input.align(first, second)
-    readings = evaluation_input.read_annotators(_ANNOTATORS.value, first.predictions)
+    readings = evaluation_tables.read_annotators(_ANNOTATORS.value, first.predictions)
+    seeds = [_align_seed(path, first, console) for path in _SEEDS.value]
     names = _choose_subgroups(first.predictions.attributes)
     chosen = [_find_thresholds(each, settings) for each in (first, second) if each]
     console.print(
@@ -128,6 +131,7 @@ def main(argv: Sequence[str]) -> int:
         facts=(*first.facts, *(second.facts if second else ()), *challenge),
         warnings=(*first.warnings, *(second.warnings if second else ())),
         annotators=readings,
+        seeds=seeds,
         learning_curve=first.learning_curve,
     )
     ends = [name for name in ("auroc_low", "auroc_high", "f1_low", "f1_high") if name in found.scores.table]
@@ -211,6 +215,16 @@ def _open_other(path: str, first: Any, console: Any) -> Any:
     return evaluation_input.open_other_file(
         path, first, labels=_LABELS.value, logits=_LOGITS.value, partial=_PARTIAL.value, split=_SPLIT.value
     )
+
+
+def _align_seed(path: str, first: Any, console: Any) -> Any:
+    """Another seed's probabilities of the recordings that are scored."""
+    from ecg_jax.inference import evaluation_input
+
+    one, other = evaluation_input.align(first, _open_other(path, first, console))
+    if len(one.predictions.ids) < len(first.predictions.ids):
+        raise InputError(f"{path}: lacks {len(first.predictions.ids) - len(one.predictions.ids)} of the recordings")
+    return other.predictions.probabilities
 
 
 def _open_model(path: str, first: Any, console: Any) -> Any:

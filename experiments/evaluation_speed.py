@@ -116,7 +116,7 @@ def main() -> None:
     if flags.data:
         whole = [reproduce(flags.data) for _ in range(flags.repeats)]
         print(
-            f"whole script: {np.median(whole):.1f} s (median of {flags.repeats}: {', '.join(f'{t:.1f}' for t in whole)})"
+            f"whole script: {np.median(whole):.1f} s (median of {flags.repeats}; {min(whole):.1f} to {max(whole):.1f})"
         )
     pairs = [(score_one_by_one() * RESAMPLES / TIMED, score_at_once()) for _ in range(flags.repeats)]
     alone, together = np.median(pairs, axis=0)

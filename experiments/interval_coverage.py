@@ -49,6 +49,9 @@ WORKERS = 2
 LOWEST, HIGHEST = 93, 97  # percent: what passes for 95
 
 
+Ends = dict[str, tuple[float, float]]  # lower and upper, by metric
+
+
 @dataclasses.dataclass(frozen=True)
 class Setting:
     """Recordings of which each is positive with the same probability, and whose scores are binormal.
@@ -57,11 +60,13 @@ class Setting:
         positives: Expected number.
         auroc: Of the population.
         sd: Of the positives' scores; that of the negatives' is 1, and their mean 0.
+        is_bootstrapped: Whether methods are tried that need a bootstrap.
     """
 
     positives: int
     auroc: float
     sd: float
+    is_bootstrapped: bool
 
     @property
     def negatives(self) -> int:
@@ -116,8 +121,8 @@ class Setting:
         return label, special.expit(np.where(label > 0, self.mean + self.sd * noise, noise))
 
 
-def compute_intervals(label: np.ndarray, score: np.ndarray, called: np.ndarray, settings: Settings) -> np.ndarray:
-    """Lower and upper ends, `[metrics, methods, 2]`; NaN where a method has none; one bootstrap serves all."""
+def compute_bootstrap(label: np.ndarray, score: np.ndarray, called: np.ndarray, settings: Settings) -> dict[str, Ends]:
+    """Intervals of every metric by each kind of bootstrap, all from the same resamples."""
     design = resampling.create_design(len(label))
     counted = tally.create(label, score, called)
 
@@ -130,31 +135,45 @@ def compute_intervals(label: np.ndarray, score: np.ndarray, called: np.ndarray, 
     estimate = statistic(np.ones((len(label), 1)))[:, 0]
     ranking = [[*METRICS].index(name) for name in ("auroc", "average_precision")]
     estimate[ranking] = metrics.compute_ranking(label, score)  # BCa asks whether a resample equals it to the last bit
-    positives, negatives = int(label.sum()), int((1 - label).sum())
-    ends = dict.fromkeys(METHODS, np.full((len(METRICS), 2), np.nan))
-    ends["percentile"] = np.stack(intervals.compute_percentile(values), axis=1)
-    left_out = resampling.jackknife(statistic, design)
-    ends["bca"] = np.stack(intervals.compute_bca(estimate, values, left_out), axis=1)
-    sizes = np.full(len(METRICS), max(min(positives, negatives), 2))
-    ends["expanded"] = np.stack(intervals.compute_expanded(values, sizes), axis=1)
+    sizes = np.full(len(METRICS), max(min(label.sum(), (1 - label).sum()), 2))
+    found = {
+        "percentile": intervals.compute_percentile(values),
+        "bca": intervals.compute_bca(estimate, values, resampling.jackknife(statistic, design)),
+        "expanded": intervals.compute_expanded(values, sizes),
+    }
+    return {method: dict(zip(METRICS, zip(*ends, strict=True), strict=True)) for method, ends in found.items()}
+
+
+def compute_intervals(
+    label: np.ndarray, score: np.ndarray, called: np.ndarray, settings: Settings, is_bootstrapped: bool
+) -> np.ndarray:
+    """Lower and upper ends, `[metrics, methods, 2]`; NaN where a method has none, or needs a bootstrap left out."""
     auroc, covariance = delong.compute_covariance(label > 0, score[:, None])
-    area, variance = float(auroc[0]), float(covariance[0, 0])
-    ends["delong"] = ends["delong"].copy()
-    ends["delong"][[*METRICS].index("auroc")] = delong.compute_interval(area, variance, positives, negatives)
-    closed = scores.compute_proportion_intervals(metrics.count_outcomes(label, called))
-    closed["auroc"] = delong.compute_score_interval(area, positives, negatives, variance=variance)
-    ends["auto"] = np.array([closed.get(name, ends["expanded"][i]) for i, name in enumerate(METRICS)])
-    return np.stack([ends[method] for method in METHODS], axis=1)
+    area, variance, positives, negatives = auroc[0], covariance[0, 0], int(label.sum()), int((1 - label).sum())
+    default = scores.compute_proportion_intervals(metrics.count_outcomes(label, called))
+    default["auroc"] = delong.compute_score_interval(area, positives, negatives, variance=variance)
+    found: dict[str, Ends] = {
+        "auto": default,
+        "delong": {"auroc": delong.compute_interval(area, variance, positives, negatives)},
+    }
+    if is_bootstrapped:
+        found |= compute_bootstrap(label, score, called, settings)
+        found["auto"] = found["expanded"] | default
+    elif "precision" not in default:  # nothing was called positive
+        default["precision"] = compute_bootstrap(label, score, called, settings)["expanded"]["precision"]
+    return np.array([[found.get(method, {}).get(name, (np.nan, np.nan)) for method in METHODS] for name in METRICS])
 
 
 def check(ends: np.ndarray, label: np.ndarray, score: np.ndarray, threshold: float, settings: Settings) -> None:
     """Raises AssertionError unless `scores.compute` gives the same intervals."""
     predictions = Predictions(np.arange(len(label)).astype(str), ("label",), label[:, None], score[:, None])
     given = thresholds.Thresholds(np.array([threshold]), "", thresholds.GIVEN)
-    for interval in ("auto", "percentile", "bca", "expanded"):
-        row = scores.compute(predictions, given, dataclasses.replace(settings, interval=interval)).table.iloc[0]
-        expected = np.array([[row[f"{name}_low"], row[f"{name}_high"]] for name in METRICS], np.float64)
-        np.testing.assert_allclose(ends[:, [*METHODS].index(interval)], expected, rtol=1e-9, atol=1e-12)
+    for i, interval in enumerate(METHODS):
+        known = ~np.isnan(ends[:, i])
+        if interval != "delong" and known.any():
+            row = scores.compute(predictions, given, dataclasses.replace(settings, interval=interval)).table.iloc[0]
+            expected = np.array([[row[f"{name}_low"], row[f"{name}_high"]] for name in METRICS], np.float64)
+            np.testing.assert_allclose(ends[:, i][known], expected[known], rtol=1e-9, atol=1e-12)
 
 
 def repeat(setting: Setting, start: int, stop: int, resamples: int, seed: int) -> np.ndarray:
@@ -170,7 +189,7 @@ def repeat(setting: Setting, start: int, stop: int, resamples: int, seed: int) -
         label, score = setting.simulate(rng)
         if 0 < label.sum() < len(label):
             settings = Settings(resamples=resamples, seed=int(rng.integers(2**31)))
-            every.append(compute_intervals(label, score, score >= threshold, settings))
+            every.append(compute_intervals(label, score, score >= threshold, settings, setting.is_bootstrapped))
             if start == 0 and len(every) == 1:
                 check(every[0], label, score, threshold, settings)
     return np.stack(every) if every else np.empty((0, len(METRICS), len(METHODS), 2))
@@ -181,7 +200,7 @@ def summarize(setting: Setting, ends: np.ndarray, repetitions: int) -> Iterator[
     truth = setting.compute_truth()
     for (i, metric), (j, method) in itertools.product(enumerate(METRICS), enumerate(METHODS)):
         low, high = ends[:, i, j].T
-        if method == "delong" and metric != "auroc":
+        if np.isnan(low).all():
             continue
         yield {
             "sd": setting.sd,
@@ -200,8 +219,8 @@ def summarize(setting: Setting, ends: np.ndarray, repetitions: int) -> Iterator[
         }
 
 
-def run(settings: list[Setting], repetitions: int, resamples: int, seed: int) -> pd.DataFrame:
-    """Simulates all settings; see `summarize`."""
+def run(settings: list[Setting], repetitions: int, resamples: int, seed: int) -> Iterator[pd.DataFrame]:
+    """Simulates one setting after the other, and gives what is known after each; see `summarize`."""
     chunks = [range(start, min(start + CHUNK, repetitions)) for start in range(0, repetitions, CHUNK)]
     columns = (
         TextColumn("repetitions"),
@@ -225,10 +244,10 @@ def run(settings: list[Setting], repetitions: int, resamples: int, seed: int) ->
                 progress.advance(task, len(chunk))
             tables.append(pd.DataFrame(summarize(setting, np.concatenate(found), repetitions)))
             default = tables[-1].query("method == 'auto'").set_index("metric")["coverage"]
-            shown = ", ".join(f"{name} {default[metric]:.1f}" for metric, name in METRICS.items())
+            shown = ", ".join(f"{METRICS[metric]} {coverage:.1f}" for metric, coverage in default.items())
             what = f"{setting.positives} positives, AUROC {setting.auroc:g}, standard deviation {setting.sd:g}"
             progress.console.print(f"{what}, default: {shown}", highlight=False, soft_wrap=True)
-    return pd.concat(tables, ignore_index=True)
+            yield pd.concat(tables, ignore_index=True)
 
 
 def format_table(table: pd.DataFrame) -> str:
@@ -281,15 +300,20 @@ def main() -> None:
     parser.add_argument("--resamples", type=int, default=1000, help="of each bootstrap")
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--positives", type=int, nargs="+", default=POSITIVES, help="expected numbers")
+    parser.add_argument("--bootstrapped", type=float, nargs="+", default=AUROCS, help="AUROCs with bootstrap methods")
     parser.add_argument("--output", default="interval_coverage", help="folder for coverage.csv, .pdf and .png")
     arguments = parser.parse_args()
     counts = sorted(arguments.positives)
-    settings = [Setting(count, auroc, 1.0) for count in counts for auroc in AUROCS]
-    unequal = [count for count in counts if count in UNEQUAL_POSITIVES]
-    settings += [Setting(count, auroc, UNEQUAL_SD) for count in unequal for auroc in AUROCS]
-    table = run(settings, arguments.repetitions, arguments.resamples, arguments.seed)
+    blocks = [(1.0, count) for count in counts] + [
+        (UNEQUAL_SD, count) for count in counts if count in UNEQUAL_POSITIVES
+    ]
+    settings = [
+        Setting(count, auroc, sd, auroc in arguments.bootstrapped) for (sd, count) in blocks for auroc in AUROCS
+    ]
     os.makedirs(arguments.output, exist_ok=True)
-    table.to_csv(os.path.join(arguments.output, "coverage.csv"), index=False, float_format="%.6g")
+    path = os.path.join(arguments.output, "coverage.csv")
+    for table in run(settings, arguments.repetitions, arguments.resamples, arguments.seed):
+        table.to_csv(path, index=False, float_format="%.6g")
     for sd, part in table.groupby("sd"):
         print(f"\nstandard deviations {sd:g} and 1\n{format_table(part)}")
     figures.write(draw(table[table["sd"] == 1]), os.path.join(arguments.output, "coverage"))

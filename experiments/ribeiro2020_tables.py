@@ -235,14 +235,8 @@ def draw_curves(data: Data, nominal: str) -> figures.Figure:
     panels = []
     for i, label in enumerate(label_lib.SIX):
         truth = data.truth[:, i]
-        steps = [precision_recall_curve(truth, data.probabilities[name][:, i]) for name in SEEDS]
-        heights = np.array(
-            [
-                precision[:-1][len(recall) - 2 - np.searchsorted(recall[:-1][::-1], grid)]
-                for precision, recall, _ in steps
-            ]
-        )
-        precision, recall, _ = steps[SEEDS.index(nominal)]
+        seeds = np.stack([data.probabilities[name][:, i] for name in SEEDS])
+        precision, recall, _ = precision_recall_curve(truth, data.probabilities[nominal][:, i])
         panels.append(
             curves.PrecisionRecall(
                 label,
@@ -250,7 +244,7 @@ def draw_curves(data: Data, nominal: str) -> figures.Figure:
                 precision,
                 metrics.compute_ranking(truth, data.probabilities[nominal][:, i])[1],
                 float(truth.mean()),
-                band=(grid, heights.min(axis=0), heights.max(axis=0)),
+                band=(grid, *metrics.compute_precision_range(truth > 0.5, seeds, grid)),
                 chosen=_place(truth, call(data, nominal, leak_free=False)[:, i]),
                 annotators={name: _place(truth, data.readings[file][:, i]) for name, file in READERS.items()},
             )
@@ -272,7 +266,7 @@ EXPLANATION = (
     "seed.",
     "The leak-free tables take the same probabilities, but each exam's threshold is chosen on the nine tenths of the "
     "exams that it does not belong to (ten parts, labels about as frequent in each). No seed is chosen: scores of "
-    "all ten are given, with mean and standard deviation; where one network must stand for all, it is the published one.",
+    "all ten are given, with mean and standard deviation; where one must stand for all, it is the published one.",
     "Intervals: the published ones are percentiles of 1,000 resamples drawn with numpy.random.seed(123). With few "
     "positives they are too narrow, and where a score is 1 they have no width. The leak-free tables have Wilson's "
     "intervals, for proportions and for F1. McNemar's test is published without continuity correction; beside it "

@@ -78,7 +78,7 @@ def test_a_killed_run_goes_on_in_the_fold_and_at_the_step_where_it_was(continued
 @pytest.mark.slow
 def test_every_recording_is_predicted_once_by_a_network_that_has_not_seen_its_patient(continued):
     pooled = pd.read_csv(continued / "predictions.csv").set_index("recording")
-    assert [*pooled.columns] == ["fold", "mine_true", "mine", "quality"]
+    assert [*pooled.columns] == ["fold", "mine_true", "mine", "mine_raw", "quality"]
     assert sorted(pooled.index) == sorted(f"r{i}" for i in range(RECORDINGS))
     assert all(pooled["mine_true"] == [int(name[1:]) % 3 == 0 for name in pooled.index])
     for number in range(1, FOLDS + 1):

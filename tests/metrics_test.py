@@ -191,7 +191,7 @@ def test_averages_are_over_what_is_defined():
     values = np.array([[0.5, NAN, NAN], [1.0, 0.25, NAN]])
     np.testing.assert_allclose(metrics.average(values), [0.75, 0.25, NAN])
     np.testing.assert_allclose(metrics.average(values, np.array([[1], [3]])), [0.875, 0.25, NAN])
-    np.testing.assert_allclose(metrics.average(values, [1, 0]), [0.5, NAN, NAN])
+    np.testing.assert_allclose(metrics.average(values, np.array([[1], [0]])), [0.5, NAN, NAN])
 
 
 @pytest.mark.parametrize(

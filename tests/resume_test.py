@@ -18,6 +18,7 @@ CONFIG = Path(__file__).parents[1] / "configs" / "smoke.py"
 FLAGS = [  # checkpoints, log lines and evaluations fall on different steps
     f"--config={CONFIG}",
     "--config.contract.samples=256",
+    "--config.evaluation.report=false",
     "--config.train.steps=12",
     "--config.train.eval_every=4",
     "--config.train.log_every=5",
@@ -52,7 +53,7 @@ def assert_equal(workdir: Path, reference: Path) -> None:
     different = [path for path in state if state[path].tobytes() != expected[path].tobytes()]
     assert not different
     assert read_metrics(workdir) == read_metrics(reference)
-    for name in ("predictions.csv", "thresholds.json", "evaluation/scores.csv", "result.json"):
+    for name in ("predictions.csv", "thresholds.json", "calibration.json", "evaluation/scores.csv", "result.json"):
         assert (workdir / name).read_bytes() == (reference / name).read_bytes(), name
 
 

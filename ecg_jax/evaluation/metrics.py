@@ -89,6 +89,25 @@ def compute_ranking(label: np.ndarray, probability: np.ndarray) -> tuple[float, 
     return float(sk.roc_auc_score(truth, score)), float(sk.average_precision_score(truth, score))
 
 
+def compute_precision_range(truth: np.ndarray, scores: np.ndarray, grid: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """Lowest and highest precision of several networks at each recall.
+
+    Args:
+        truth: `[N]` bool, with at least one positive.
+        scores: `[K, N]`, of K networks.
+        grid: `[G]` recalls, from 0 to 1; a network's precision there is that of its next higher recall.
+
+    Returns:
+        `[G]` each.
+    """
+    heights = []
+    for score in scores:
+        precision, recall, _ = sk.precision_recall_curve(truth, score)
+        rising = recall[-2::-1]  # without the last point, which no threshold has
+        heights.append(precision[-2::-1][np.searchsorted(rising, grid)])
+    return np.min(heights, axis=0), np.max(heights, axis=0)
+
+
 def compute_summary(labels: np.ndarray, probabilities: np.ndarray) -> dict[str, float]:
     """Macro AUROC, macro average precision and mean cross entropy over known labels.
 

@@ -3,7 +3,7 @@
 import dataclasses
 import functools
 import os
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import numpy as np
@@ -11,9 +11,7 @@ import pandas as pd
 from matplotlib.figure import Figure
 
 from ecg_jax import config as config_lib
-from ecg_jax import labels as label_lib
-from ecg_jax.data import datasets, prediction_files
-from ecg_jax.data.datasets import table as table_lib
+from ecg_jax.data import datasets, evaluation_tables, prediction_files
 from ecg_jax.data.datasets.dataset import Dataset
 from ecg_jax.data.splits import manifest
 from ecg_jax.errors import InputError
@@ -290,34 +288,6 @@ def align(first: Evaluated, second: Evaluated) -> tuple[Evaluated, Evaluated]:
     )
 
 
-def read_annotators(paths: Sequence[str], predictions: Predictions) -> Mapping[str, np.ndarray]:
-    """Other readers' labels of the same recordings, `[N, C]` by file name; joined as prediction files are.
-
-    Raises:
-        InputError: when a label or a recording is missing.
-    """
-    readings = {}
-    for path in paths:
-        table = table_lib.read_table(path)
-        if missing := [name for name in predictions.names if name not in table]:
-            raise InputError(f"{path}: no label {', '.join(missing)}; it has {', '.join(table.columns)}")
-        column = prediction_files.find_ids(table)
-        rows = np.arange(len(table))
-        if column:
-            place = {id: row for row, id in enumerate(table_lib.parse_ids(table[column], path).tolist())}
-            if absent := [id for id in predictions.ids.tolist() if id not in place]:
-                raise InputError(f"{path}: {len(absent)} recordings are not in it, the first {absent[0]}")
-            rows = np.array([place[id] for id in predictions.ids.tolist()])
-        elif len(table) != len(predictions.ids):
-            raise InputError(
-                f"{path} has {len(table)} recordings, {len(predictions.ids)} are scored; without ids they are joined "
-                "line by line, and must be as many"
-            )
-        columns = [label_lib.parse_column(table[name], path)[rows] for name in predictions.names]
-        readings[prediction_files.describe(path)] = np.stack(columns, axis=1).astype(np.float64)
-    return readings
-
-
 def parse_thresholds(texts: Sequence[str], names: Sequence[str]) -> Thresholds:
     """Thresholds that are given as `LABEL=0.3`, one for each label.
 
@@ -342,22 +312,19 @@ def score_challenge(
     """A sentence with the Challenge 2021 score, where a table of weights is given.
 
     Args:
-        predictions: Whose labels are the classes of the table, by their name in its header; a class of
-            several names (`733534002|164909002`) goes by any of them.
+        predictions: Whose labels are the classes of the table; a class of several names
+            (`733534002|164909002`) goes by any of them.
         thresholds: Where probabilities become decisions.
         settings: Of the interval.
-        weights: A CSV, classes by classes; None for no score.
+        weights: See `evaluation_tables.read_challenge_weights`; None for no score.
         normal: The class of sinus rhythm.
 
     Raises:
-        InputError: when the table is not square, or a class is not predicted.
+        InputError: when a class is not predicted.
     """
     if not weights:
         return ()
-    table = table_lib.read_table(weights)
-    classes = list(table.columns[1:])
-    if list(table.iloc[:, 0]) != classes:
-        raise InputError(f"{weights}: rows and columns must name the same classes in the same order")
+    classes, values = evaluation_tables.read_challenge_weights(weights)
     columns = []
     for name in classes:
         known = [part for part in (name, *name.split("|")) if part in predictions.names]
@@ -366,7 +333,6 @@ def score_challenge(
         columns.append(predictions.names.index(known[0]))
     if normal not in classes:
         raise InputError(f"{weights}: no class {normal}; --challenge_normal names sinus rhythm")
-    values = table[classes].astype(np.float64).to_numpy()
     called = scores.decide(predictions, thresholds)
     score, low, high = challenge.compute_score(
         predictions.labels[:, columns], called[:, columns], values, classes.index(normal), settings

@@ -71,7 +71,7 @@ def write(
         "test": metrics.compute_summary(pooled.labels, predictions[has_signal][[*names]].to_numpy(np.float64)),
     }
     if jax.process_index() == 0:
-        _write_files(workdir, predictions, analysed, rate_only, folds, result, console)
+        _write_files(workdir, predictions, analysed, rate_only, folds, result, config.evaluation.report, console)
     return result
 
 
@@ -125,6 +125,7 @@ def _write_files(
     rate_only: np.ndarray,
     folds: pd.DataFrame,
     result: dict[str, Any],
+    has_report: bool,
     console: Console,
 ) -> None:
     evaluation = os.path.join(workdir, run_folder.EVALUATION)
@@ -138,6 +139,7 @@ def _write_files(
         rate_only,
         title=f"All {len(predictions)} recordings, each by the network that has not seen it",
         facts=(f"{result['folds']} networks, each tested on the fold that neither trained nor validated it.",),
+        has_report=has_report,
         console=console,
     )
     run_folder.write_json(os.path.join(workdir, run_folder.RESULT), result)

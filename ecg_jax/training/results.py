@@ -69,6 +69,7 @@ def write(setup: Setup, predicted: Predicted, *, best_step: int, console: Consol
             title=f"Test split, best checkpoint (step {best_step})",
             facts=(f"Run folder {setup.workdir}; data set {dataset.name}; {_describe_calibration(fitted)}.",),
             learning_curve=functools.partial(figures.draw_learning_curve, lines, best_step),
+            has_report=settings.report,
             console=console,
         )
         stem = os.path.join(setup.workdir, run_folder.EVALUATION, "learning_curve")
@@ -85,7 +86,14 @@ def create_settings(config: ConfigDict) -> Settings:
 
 
 def write_evaluation(
-    workdir: str, found: Analysis, baseline: np.ndarray, *, title: str, console: Console, **said: Any
+    workdir: str,
+    found: Analysis,
+    baseline: np.ndarray,
+    *,
+    title: str,
+    has_report: bool,
+    console: Console,
+    **said: Any,
 ) -> list[str]:
     """Writes a run's `evaluation/`, and shows its scores.
 
@@ -94,21 +102,27 @@ def write_evaluation(
         found: Of its predictions.
         baseline: AUROC of the heart rate alone, per label and macro.
         title: Of the table that is shown.
+        has_report: Write the page too.
         console: Where it is shown.
         **said: See `evaluation_report.write`.
     """
     table = found.scores.table
     rates = np.concatenate([baseline, np.full(len(table) - len(baseline), np.nan)])
-    written = evaluation_report.write(
-        os.path.join(workdir, run_folder.EVALUATION),
-        found,
-        title=f"Evaluation of {os.path.basename(os.path.abspath(workdir))}",
-        subtitle=title,
-        command=shlex.join(["python", "-m", "ecg_jax.main", *sys.argv[1:]]),
-        extra_scores={"auroc_rate_only": rates},
-        figure_files=False,
-        **said,
-    )
+    folder, extra = os.path.join(workdir, run_folder.EVALUATION), {"auroc_rate_only": rates}
+    if has_report:
+        written = evaluation_report.write(
+            folder,
+            found,
+            title=f"Evaluation of {os.path.basename(os.path.abspath(workdir))}",
+            subtitle=title,
+            command=shlex.join(["python", "-m", "ecg_jax.main", *sys.argv[1:]]),
+            extra_scores=extra,
+            figure_files=False,
+            **said,
+        )
+        written = [written[0], written[-1]]
+    else:
+        written = evaluation_report.write_tables(folder, found, extra)[:1]
     shown = table.assign(auroc_rate_only=rates)
     ends = [f"{name}{end}" for name in ("auroc", "f1") for end in ("_low", "_high")]
     shown = shown[[*_SHOWN, *(name for name in ends if name in shown)]]
@@ -118,7 +132,7 @@ def write_evaluation(
     )
     for line in found.warnings:
         console.print(f"warning: {line}", style="yellow")
-    return [written[0], written[-1]]
+    return written
 
 
 def _create_predictions(

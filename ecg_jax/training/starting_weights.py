@@ -36,6 +36,7 @@ def create_pretrain_config(config: ConfigDict) -> ConfigDict:
     pretrain.early_stopping.patience = 0
     pretrain.train.update(batch_size=settings.batch_size, steps=settings.steps, eval_every=max(1, settings.steps // 2))
     pretrain.parallel.update(**config.parallel)
+    pretrain.evaluation.report = False
     return config_lib.check(pretrain)
 
 
