@@ -95,7 +95,9 @@ def compute(predictions: Predictions, thresholds: Thresholds, settings: Settings
         if settings.interval == "auto":
             for row, column in enumerate(columns[: labels.shape[1]]):
                 clustered = dict(zip(names, samples[row], strict=True)) if design.units < size else None
-                for name, ends in _find_closed_ends(*column[:3], clustered, settings.level).items():
+                average_precision = found[row, names.index("average_precision")]
+                closed = find_closed_intervals(*column[:3], average_precision, clustered, settings.level)
+                for name, ends in closed.items():
                     low[row, names.index(name)], high[row, names.index(name)] = ends
         undefined = np.isnan(estimates)
         low[undefined] = high[undefined] = np.nan
@@ -179,23 +181,27 @@ def compute_proportion_intervals(
     return ends
 
 
-def _find_closed_ends(
+def find_closed_intervals(
     label: np.ndarray,
     probability: np.ndarray,
     called: np.ndarray,
-    samples: Mapping[str, np.ndarray] | None,
-    level: float,
+    average_precision: float,
+    samples: Mapping[str, np.ndarray] | None = None,
+    level: float = 0.95,
 ) -> dict[str, tuple[float, float]]:
-    """Intervals of one label that hold with few recordings, where there are such.
+    """Intervals of one label that hold with few recordings, where there are such, by score.
 
-    Where patients have several recordings, the variance of the bootstrap over patients takes the
+    AUROC: see `delong.compute_score_interval`. Decisions: see `compute_proportion_intervals`.
+    Average precision: Wilson's, as of a proportion of the positives, whose variance it has about
+    (Boyd, Eng & Page 2013, ECML PKDD, doi 10.1007/978-3-642-40994-3_29). Where patients have several recordings, the variance of the bootstrap over patients takes the
     place of those of single recordings.
 
     Args:
         label: `[N]` in {1, 0, NaN}.
         probability: `[N]`.
         called: `[N]` bool.
-        samples: `[R]` by score, of such a bootstrap.
+        average_precision: Of these.
+        samples: `[R]` by score, of such a bootstrap; None where each recording is a patient's only one.
         level: Of the intervals.
     """
     known = ~np.isnan(label)
@@ -207,21 +213,29 @@ def _find_closed_ends(
     variance = _measure_variance(samples["auroc"]) if samples else float(covariance[0, 0])
     counts = metrics.count_outcomes(label, called)
     effects = _measure_design_effects(counts, samples) if samples else None
+    size = positives / (
+        _measure_design_effect(average_precision, positives, samples["average_precision"]) if samples else 1
+    )
+    low, high = compute_wilson(np.array(average_precision * size), np.array(size), level)
     return compute_proportion_intervals(counts, level, effects) | {
-        "auroc": delong.compute_score_interval(float(auroc[0]), positives, negatives, variance=variance, level=level)
+        "auroc": delong.compute_score_interval(float(auroc[0]), positives, negatives, variance=variance, level=level),
+        "average_precision": (float(low), float(high)),
     }
 
 
 def _measure_design_effects(counts: np.ndarray, samples: Mapping[str, np.ndarray]) -> dict[str, float]:
-    """How many times the bootstrap's variance is the binomial one; at least 1."""
     effects = {}
     for name, (right, wrong) in (*_PROPORTIONS.items(), ("f1", (0, (1, 2)))):
         total = counts[right] + counts[np.array(wrong)].sum()
-        share = counts[right] / total if total else 0.0
         drawn = samples[name] / (2 - samples[name]) if name == "f1" else samples[name]
-        binomial = share * (1 - share) / total if total else 0.0
-        effects[name] = max(_measure_variance(drawn) / binomial, 1.0) if binomial > 0 else 1.0
+        effects[name] = _measure_design_effect(counts[right] / max(total, 1), total, drawn)
     return effects
+
+
+def _measure_design_effect(share: float, total: int, samples: np.ndarray) -> float:
+    """How many times the bootstrap's variance is the binomial one; at least 1."""
+    binomial = share * (1 - share) / max(total, 1)
+    return max(_measure_variance(samples) / binomial, 1.0) if binomial > 0 else 1.0
 
 
 def _measure_variance(samples: np.ndarray) -> float:

@@ -17,7 +17,8 @@ from ecg_jax.reporting.tables import Table
 REPORT = "report.html"
 _SMALL = {"p": ".2g", "p_holm": ".2g", "p_exact": ".2g", "p_asymptotic": ".2g", "p_corrected": ".2g"}
 _INTERVALS = {
-    "auto": "AUROC: score intervals; proportions and F1: Wilson's; the others: expanded percentiles of the bootstrap",
+    "auto": "AUROC: score intervals; proportions, F1 and average precision: Wilson's; the others: expanded percentiles "
+    "of the bootstrap",
     "percentile": "percentiles of the bootstrap",
     "expanded": "expanded percentiles of the bootstrap",
     "bca": "bias-corrected and accelerated percentiles of the bootstrap",
