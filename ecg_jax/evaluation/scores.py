@@ -193,8 +193,9 @@ def find_closed_intervals(
 
     AUROC: see `delong.compute_score_interval`. Decisions: see `compute_proportion_intervals`.
     Average precision: Wilson's, as of a proportion of the positives, whose variance it has about
-    (Boyd, Eng & Page 2013, ECML PKDD, doi 10.1007/978-3-642-40994-3_29). Where patients have several recordings, the variance of the bootstrap over patients takes the
-    place of those of single recordings.
+    (Boyd, Eng & Page 2013, ECML PKDD, doi 10.1007/978-3-642-40994-3_29). Where patients have
+    several recordings, the variance of the bootstrap over patients takes the place of those of
+    single recordings.
 
     Args:
         label: `[N]` in {1, 0, NaN}.
@@ -213,9 +214,8 @@ def find_closed_intervals(
     variance = _measure_variance(samples["auroc"]) if samples else float(covariance[0, 0])
     counts = metrics.count_outcomes(label, called)
     effects = _measure_design_effects(counts, samples) if samples else None
-    size = positives / (
-        _measure_design_effect(average_precision, positives, samples["average_precision"]) if samples else 1
-    )
+    effect = _measure_design_effect(average_precision, positives, samples["average_precision"]) if samples else 1.0
+    size = positives / effect
     low, high = compute_wilson(np.array(average_precision * size), np.array(size), level)
     return compute_proportion_intervals(counts, level, effects) | {
         "auroc": delong.compute_score_interval(float(auroc[0]), positives, negatives, variance=variance, level=level),

@@ -313,7 +313,7 @@ def score_challenge(
 
     Args:
         predictions: Whose labels are the classes of the table; a class of several names
-            (`733534002|164909002`) goes by any of them.
+            (`733534002|164909002`) is there where any of them is.
         thresholds: Where probabilities become decisions.
         settings: Of the interval.
         weights: See `evaluation_tables.read_challenge_weights`; None for no score.
@@ -325,16 +325,15 @@ def score_challenge(
     if not weights:
         return ()
     classes, values = evaluation_tables.read_challenge_weights(weights)
-    columns = []
+    called, labels, calls = scores.decide(predictions, thresholds), [], []
     for name in classes:
-        known = [part for part in (name, *name.split("|")) if part in predictions.names]
+        known = [i for i, label in enumerate(predictions.names) if label in (name, *name.split("|"))]
         if not known:
             raise InputError(f"{weights}: class {name} is not among the labels: {', '.join(predictions.names)}")
-        columns.append(predictions.names.index(known[0]))
+        labels.append(predictions.labels[:, known].max(axis=1))  # NaN where any is unknown
+        calls.append(called[:, known].any(axis=1))
     if normal not in classes:
         raise InputError(f"{weights}: no class {normal}; --challenge_normal names sinus rhythm")
-    called = scores.decide(predictions, thresholds)
-    score, low, high = challenge.compute_score(
-        predictions.labels[:, columns], called[:, columns], values, classes.index(normal), settings
-    )
+    truth, decided = np.stack(labels, axis=1), np.stack(calls, axis=1)
+    score, low, high = challenge.compute_score(truth, decided, values, classes.index(normal), settings)
     return (f"PhysioNet Challenge 2021 score: {score:.3f} ({low:.3f} to {high:.3f}).",)
