@@ -86,7 +86,7 @@ def main(argv: Sequence[str]) -> int:
     """Evaluates; see the module's docstring."""
     cli.refuse_arguments(argv)
     from ecg_jax.data import evaluation_tables
-    from ecg_jax.evaluation import analysis
+    from ecg_jax.evaluation import analysis, resampling
     from ecg_jax.inference import evaluation_input
     from ecg_jax.reporting import evaluation_report, tables
 
@@ -110,37 +110,43 @@ def main(argv: Sequence[str]) -> int:
         f"Scoring {len(first.predictions.ids)} recordings, {', '.join(first.predictions.names)}; thresholds: "
         f"{chosen[0].describe()}; {settings.resamples} resamples"
     )
-    found = analysis.analyse(
-        first.predictions,
-        chosen[0],
-        settings,
-        attributes=names,
-        annotators=readings,
-        other=(second.predictions, chosen[1]) if second else None,
-        decision_range=decision_range,
-    )
-    challenge = evaluation_input.score_challenge(
-        first.predictions, chosen[0], settings, _CHALLENGE.value, _NORMAL.value
-    )
-    written = evaluation_report.write(
-        _OUTPUT.value,
-        found,
-        title=f"Evaluation of {first.title}" + (f" against {second.title}" if second else ""),
-        subtitle=first.subtitle,
-        command=shlex.join(["python", "-m", "ecg_jax.evaluate", *sys.argv[1:]]),
-        facts=(*first.facts, *(second.facts if second else ()), *challenge),
-        warnings=(*first.warnings, *(second.warnings if second else ())),
-        annotators=readings,
-        seeds=seeds,
-        learning_curve=first.learning_curve,
-    )
+    with cli.show_progress(console, "resampling") as update, resampling.watched(update):
+        found = analysis.analyse(
+            first.predictions,
+            chosen[0],
+            settings,
+            attributes=names,
+            annotators=readings,
+            other=(second.predictions, chosen[1]) if second else None,
+            decision_range=decision_range,
+        )
+        challenge = None
+        if _CHALLENGE.value:
+            challenge = evaluation_input.score_challenge(
+                first.predictions, chosen[0], settings, _CHALLENGE.value, _NORMAL.value
+            )
+    with cli.show_progress(console, "drawing") as update:
+        written = evaluation_report.write(
+            _OUTPUT.value,
+            found,
+            title=f"Evaluation of {first.title}" + (f" against {second.title}" if second else ""),
+            subtitle=first.subtitle,
+            command=shlex.join(["python", "-m", "ecg_jax.evaluate", *sys.argv[1:]]),
+            facts=(*first.facts, *(second.facts if second else ())),
+            warnings=(*first.warnings, *(second.warnings if second else ())),
+            annotators=readings,
+            seeds=seeds,
+            challenge=challenge,
+            learning_curve=first.learning_curve,
+            progress=update,
+        )
     ends = [name for name in ("auroc_low", "auroc_high", "f1_low", "f1_high") if name in found.scores.table]
     shown = ["label", "n", "positives", "auroc", "average_precision", "f1", "threshold", *ends]
     tables.print_scores(found.scores.table[shown], f"{first.title}: {first.subtitle}", console)
     for line in (*found.stamps, *first.warnings, *found.warnings):
         console.print(f"warning: {line}", style="yellow")
-    for line in challenge:
-        console.print(line)
+    if challenge is not None:
+        tables.print_scores(challenge, "With partial credit", console)
     console.print(f"Written: {len(written)} files in {_OUTPUT.value}; look at {written[-1]}")
     return 0
 

@@ -40,6 +40,9 @@ def main(argv: Sequence[str]) -> int:
         return 130
     model = kfold.folders(_CONFIG.value, workdir)[0]
     console.print(f"Next: python -m ecg_jax.predict --model={model} --output=predictions.csv PATH_OF_YOUR_ECGS")
+    console.print(
+        f"  or: python -m ecg_jax.evaluate --model={model} --output=evaluation   (figures as files; other data)"
+    )
     return 0
 
 

@@ -24,14 +24,12 @@ import dataclasses
 import functools
 import os
 import time
-from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Sequence
 from typing import Any
 
 from absl import flags
 from ml_collections import ConfigDict, config_flags
 from rich.console import Console
-from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 
 from ecg_jax import cli
 from ecg_jax import config as config_lib
@@ -121,7 +119,7 @@ def _prepare(folder: str, settings: Any, damaged: list[str], console: Console) -
     open_dataset = functools.partial(datasets.open_source, **origin, labels=labels.ALL[0])
     workers = _WORKERS.value or os.cpu_count() or 1
     began = time.monotonic()
-    with _progress(console, "preparing") as progress:
+    with cli.show_progress(console, "preparing") as progress:
         outcome = conversion.convert(
             folder, open_dataset, settings, damaged=damaged, workers=workers, progress=progress
         )
@@ -190,7 +188,7 @@ def _find_damage(folder: str, console: Console) -> list[str] | None:
     """Names the shards that are to be written again; None where every file is whole."""
     from ecg_jax.data.store import conversion
 
-    with _progress(console, "verifying shards") as progress:
+    with cli.show_progress(console, "verifying shards") as progress:
         shards, others = conversion.verify_store(folder, progress)
     for name, found in shards.items():
         console.print(f"  damaged: shard {name}: {found}")
@@ -201,14 +199,6 @@ def _find_damage(folder: str, console: Console) -> list[str] | None:
         return None
     console.print(f"Rebuilding {len(shards)} shard(s), and the index")
     return list(shards)
-
-
-@contextmanager
-def _progress(console: Console, title: str) -> Iterator[Callable[[int, int], None]]:
-    columns = (TextColumn("{task.description}", markup=False), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn())
-    with Progress(*columns, console=console, transient=True, disable=not console.is_terminal) as bar:
-        task = bar.add_task(title, total=None)
-        yield lambda done, total: bar.update(task, completed=done, total=total)
 
 
 if __name__ == "__main__":

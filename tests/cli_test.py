@@ -159,9 +159,14 @@ def test_predict_agrees_with_what_the_run_predicted_for_the_same_ecg(run_dir, tm
     with h5py.File(tmp_path / "one.hdf5", "w") as file:
         file["tracings"] = dataset.read(row).signal[None] * 2
     call("predict", f"--model={run_dir}", f"--output={tmp_path / 'out.csv'}", tmp_path / "one.hdf5")
-    assert pd.read_csv(tmp_path / "out.csv")["AF"][0] == pytest.approx(
-        predictions.loc[dataset.ids[row], "AF"], rel=1e-4
-    )
+    made = pd.read_csv(tmp_path / "out.csv").iloc[0]
+    for column in ("AF", "AF_raw"):
+        assert made[column] == pytest.approx(predictions.loc[dataset.ids[row], column], rel=1e-4)
+    fitted = json.loads((run_dir / "calibration.json").read_text())
+    line = fitted["labels"]["AF"]
+    logit = np.log(made["AF_raw"] / (1 - made["AF_raw"]))
+    assert fitted["method"] == "platt"
+    assert made["AF"] == pytest.approx(1 / (1 + np.exp(-line["slope"] * logit - line["intercept"])), rel=1e-3)
 
 
 @pytest.mark.slow

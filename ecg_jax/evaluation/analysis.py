@@ -31,7 +31,7 @@ class Analysis:
         confusion: By label, `[2, 2]` int: rows truth, columns calls, absent first.
         calibration: Per label and kind of probability: `label`, `probabilities` (`AS_PREDICTED`,
             `RECALIBRATED`), `ece_equal_mass`, `ece_equal_width`, and the parts of the Brier score.
-        reliability: By label and kind.
+        reliability: By label and kind, in bins of equal width: of a rare label, those of equal mass tell little.
         decision_curves: See `decision_curve.compute_curves`.
         subgroups: See `subgroups.compare`; empty without attributes.
         kappa, panel, mcnemar: See `agreement`; None without annotators.
@@ -156,17 +156,17 @@ def _describe_calibration(
     for i, name in enumerate(predictions.names):
         label = predictions.labels[:, i]
         curves[name] = {
-            kind: calibration.compute_reliability(label, values[:, i], level=settings.level)
+            kind: calibration.compute_reliability(label, values[:, i], equal_mass=False, level=settings.level)
             for kind, values in kinds.items()
         }
         for kind, values in kinds.items():
-            width = calibration.compute_reliability(label, values[:, i], equal_mass=False)
+            mass = calibration.compute_reliability(label, values[:, i])
             rows.append(
                 {
                     "label": name,
                     "probabilities": kind,
-                    "ece_equal_mass": calibration.compute_ece(curves[name][kind]),
-                    "ece_equal_width": calibration.compute_ece(width),
+                    "ece_equal_mass": calibration.compute_ece(mass),
+                    "ece_equal_width": calibration.compute_ece(curves[name][kind]),
                 }
                 | calibration.decompose_brier(label, values[:, i])
             )

@@ -7,14 +7,18 @@ seed alone, not on the number of threads.
 import dataclasses
 import functools
 import os
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
+from contextvars import ContextVar
 
 import numpy as np
 
 BLOCK = 64  # resamples that are computed together
 LEGACY_SEED = 123
 _LEFT_OUT = 1000  # groups of a jackknife at most
+
+_WATCHER: ContextVar[Callable[[int, int], None] | None] = ContextVar("watcher", default=None)
 
 Statistic = Callable[[np.ndarray], np.ndarray]  # weights [N, R] float64 -> [S, R]
 
@@ -98,10 +102,24 @@ def _count(rows: np.ndarray, size: int) -> np.ndarray:
 
 def resample(statistic: Statistic, design: Design, resamples: int, seed: int) -> np.ndarray:
     """Computes a statistic of every resample, on all processor cores; `[S, resamples]`."""
-    threads = os.cpu_count() or 1
-    with ThreadPoolExecutor(threads) as pool:
-        blocks = pool.map(lambda draw_weights: statistic(draw_weights()), draw(design, resamples, seed))
-        return np.concatenate([*blocks], axis=1)
+    draws, blocks = draw(design, resamples, seed), []
+    watcher = _WATCHER.get()
+    with ThreadPoolExecutor(os.cpu_count() or 1) as pool:
+        for block in pool.map(lambda draw_weights: statistic(draw_weights()), draws):
+            blocks.append(block)
+            if watcher:
+                watcher(len(blocks), len(draws))
+    return np.concatenate(blocks, axis=1)
+
+
+@contextmanager
+def watched(watcher: Callable[[int, int], None]) -> Iterator[None]:
+    """Tells `watcher`, within the context, how many blocks of resamples are done, and of how many."""
+    token = _WATCHER.set(watcher)
+    try:
+        yield
+    finally:
+        _WATCHER.reset(token)
 
 
 def jackknife(statistic: Statistic, design: Design) -> np.ndarray:

@@ -307,23 +307,21 @@ def parse_thresholds(texts: Sequence[str], names: Sequence[str]) -> Thresholds:
 
 
 def score_challenge(
-    predictions: Predictions, thresholds: Thresholds, settings: Settings, weights: str | None, normal: str
-) -> tuple[str, ...]:
-    """A sentence with the Challenge 2021 score, where a table of weights is given.
+    predictions: Predictions, thresholds: Thresholds, settings: Settings, weights: str, normal: str
+) -> pd.DataFrame:
+    """The Challenge 2021 score: `score`, `value`, `value_low`, `value_high`; `n` recordings have no unknown label.
 
     Args:
         predictions: Whose labels are the classes of the table; a class of several names
             (`733534002|164909002`) is there where any of them is.
         thresholds: Where probabilities become decisions.
         settings: Of the interval.
-        weights: See `evaluation_tables.read_challenge_weights`; None for no score.
+        weights: See `evaluation_tables.read_challenge_weights`.
         normal: The class of sinus rhythm.
 
     Raises:
         InputError: when a class is not predicted.
     """
-    if not weights:
-        return ()
     classes, values = evaluation_tables.read_challenge_weights(weights)
     called, labels, calls = scores.decide(predictions, thresholds), [], []
     for name in classes:
@@ -335,5 +333,6 @@ def score_challenge(
     if normal not in classes:
         raise InputError(f"{weights}: no class {normal}; --challenge_normal names sinus rhythm")
     truth, decided = np.stack(labels, axis=1), np.stack(calls, axis=1)
-    score, low, high = challenge.compute_score(truth, decided, values, classes.index(normal), settings)
-    return (f"PhysioNet Challenge 2021 score: {score:.3f} ({low:.3f} to {high:.3f}).",)
+    ends = challenge.compute_score(truth, decided, values, classes.index(normal), settings)
+    row = ["PhysioNet Challenge 2021", *ends, int((~np.isnan(truth).any(axis=1)).sum())]
+    return pd.DataFrame([row], columns=["score", "value", "value_low", "value_high", "n"])

@@ -14,7 +14,7 @@ from ecg_jax.evaluation.analysis import AS_PREDICTED, Analysis
 from ecg_jax.reporting import comparisons, curves, decision, forest, reliability
 from ecg_jax.reporting.cells import create_heading
 
-PANELS = 12  # labels that are drawn: those of most positives
+PANELS, FOREST = 12, 6  # labels that are drawn: those of most positives
 
 
 def plan(
@@ -54,7 +54,7 @@ def plan(
             lambda: comparisons.draw_confusion(_list_matrices(analysis, annotators, chosen)),
         ),
         "reliability": (
-            "Share of positives against mean probability, in ten bins of equally many recordings, with Wilson "
+            "Share of positives against mean probability, in ten bins of equal width, with Wilson "
             f"intervals; below, how often each probability occurs.{some}",
             lambda: reliability.draw_reliability([_plot_reliability(analysis, i) for i in chosen]),
         ),
@@ -71,9 +71,12 @@ def plan(
             )
     if len(analysis.subgroups):
         plans["subgroups"] = (
-            "AUROC in groups of recordings, macro mean over labels that are defined there, and of each label.",
+            f"AUROC in groups of recordings (at most {FOREST} labels: those of most positives).",
             lambda: forest.draw_forest(
-                _list_subgroups(analysis, chosen), axis_label="AUROC", count_label="Positives", value_label="AUROC"
+                _list_subgroups(analysis, _choose_labels(analysis, FOREST)),
+                axis_label="AUROC",
+                count_label="Positives",
+                value_label="AUROC",
             ),
         )
     return plans
@@ -86,10 +89,10 @@ def _draw_boxes(analysis: Analysis, chosen: list[int], metric: str) -> Figure:
     return comparisons.draw_bootstrap_boxes(samples, labels, create_heading(metric))
 
 
-def _choose_labels(analysis: Analysis) -> list[int]:
+def _choose_labels(analysis: Analysis, most: int = PANELS) -> list[int]:
     """Numbers of the labels that are drawn, in their order."""
     positives = np.nansum(analysis.predictions.labels, axis=0)
-    return sorted(np.argsort(-positives, kind="stable")[:PANELS].tolist())
+    return sorted(np.argsort(-positives, kind="stable")[:most].tolist())
 
 
 def _column(analysis: Analysis, i: int) -> tuple[np.ndarray, np.ndarray, np.ndarray]:

@@ -36,9 +36,11 @@ def write(
     warnings: tuple[str, ...] = (),
     annotators: Mapping[str, np.ndarray] | None = None,
     seeds: Sequence[np.ndarray] = (),
+    challenge: pd.DataFrame | None = None,
     extra_scores: Mapping[str, object] | None = None,
     learning_curve: Callable[[], Figure] | None = None,
     figure_files: bool = True,
+    progress: Callable[[int, int], None] = lambda done, total: None,
 ) -> list[str]:
     """Writes the tables (.csv, .json, .tex), the figures (.pdf, .png) and `report.html`, each whole or not at all.
 
@@ -52,20 +54,26 @@ def write(
         warnings: Besides those of the analysis.
         annotators: `[N, C]` readings by reader, which the curves show as points.
         seeds: `[N, C]` probabilities of networks trained from other seeds, whose range the curves show.
+        challenge: Of one row, the Challenge score; None for none.
         extra_scores: Columns to add to the table of scores, one value per row.
         learning_curve: Draws one, where there was a training.
         figure_files: Write figures as files too; the page has them in any case.
+        progress: Is told how many figures are drawn, and of how many.
 
     Returns:
         The files, the page last.
     """
-    written = write_tables(folder, analysis, extra_scores)
     shown = create_tables(analysis, extra_scores or {})
+    if challenge is not None:
+        caption = "Score with partial credit for related diagnoses (Reyna et al. 2021), with BCa interval."
+        shown["challenge"] = Table("challenge", caption, challenge)
+    written = [path for table in shown.values() for path in tables.write_table(folder, table, analysis.stamps)]
     pictures = {}
     plans = evaluation_figures.plan(analysis, annotators or {}, seeds)
     if learning_curve:
         plans["learning_curve"] = ("Loss and scores on validation while training.", learning_curve)
-    for name, (caption, draw) in plans.items():
+    for number, (name, (caption, draw)) in enumerate(plans.items()):
+        progress(number, len(plans))
         figure = draw()
         stamp = "".join(f" {line}." for line in analysis.stamps)
         pictures[name] = html.Figure(f"figure_{name}", caption + stamp, figures.encode(figure))
@@ -195,7 +203,7 @@ def _arrange(
     )
     plan: list[tuple[str, tuple[str, ...], tuple[str, ...], tuple[str, ...]]] = [
         ("What was evaluated", (*facts, how), (), ()),
-        ("Scores", (), ("scores",), ("forest", "bootstrap_auroc", "bootstrap_f1")),
+        ("Scores", (), ("scores", "challenge"), ("forest", "bootstrap_auroc", "bootstrap_f1")),
         ("Comparison with another model", (), ("comparison",), ()),
         ("Curves", (), (), ("precision_recall", "roc")),
         ("Decisions", (), ("confusion",), ("confusion",)),

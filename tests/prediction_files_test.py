@@ -1,0 +1,510 @@
+"""Anybody's files of predictions and labels: joined rightly, or refused in a line that says what to do."""
+
+import dataclasses
+import os
+import pickle
+
+import numpy as np
+import pytest
+import scipy.special
+
+from ecg_jax.data import prediction_files
+from ecg_jax.errors import InputError
+
+NAN = np.nan
+NAMES = ("AF", "SB")
+VALUES = np.array([[0.1, 0.2], [0.3, 0.4], [0.5, 0.6]])
+TABLE = "recording,AF,SB\na,0.1,0.2\nb,0.3,0.4\nc,0.5,0.6\n"
+LABELS = "recording,AF,SB\na,1,0\nb,0,1\nc,,1\n"
+TRUTH = np.array([[1, 0], [0, 1], [NAN, 1]])
+
+
+@pytest.fixture
+def write(tmp_path):
+    """Writes a text, or an array, and returns its path."""
+
+    def write(name, content, **options):
+        path = tmp_path / name
+        if isinstance(content, np.ndarray):
+            np.save(path, content, **options)
+        else:
+            path.write_bytes(
+                content if isinstance(content, bytes) else content.encode(options.get("encoding", "utf-8"))
+            )
+        return str(path)
+
+    return write
+
+
+@pytest.fixture
+def read(write):
+    """Reads predictions from a text or an array."""
+
+    def read(content, *, encoding="utf-8", **options):
+        is_array = isinstance(content, np.ndarray)
+        path = write("p.npy", content) if is_array else write("p.csv", content, encoding=encoding)
+        return prediction_files.read_predictions(path, **options)
+
+    return read
+
+
+@pytest.fixture
+def join(read, write):
+    """Joins predictions and labels that are given as text."""
+
+    def join(predictions, labels, *, names=(), partial=False):
+        return prediction_files.join(read(predictions, names=names), write("l.csv", labels), partial=partial)
+
+    return join
+
+
+def refuse(*parts):
+    """Expects an error in one line that says all of this, and nothing that only a programmer understands."""
+
+    @dataclasses.dataclass
+    class Refused:
+        def __enter__(self):
+            return self
+
+        def __exit__(self, kind, error, _):
+            assert kind is not None, f"nothing was refused; expected a line with {parts}"
+            if not issubclass(kind, InputError):
+                return False
+            message = str(error)
+            assert "\n" not in message
+            for part in parts:
+                assert part in message, message
+            for internal in ("np.", "dtype", "Traceback", "allow_pickle"):
+                assert internal not in message, message
+            return True
+
+    return Refused()
+
+
+def test_a_csv_is_read_by_the_names_of_its_columns(read):
+    file = read(TABLE)
+    assert file.names == NAMES
+    np.testing.assert_array_equal(file.values, VALUES)
+    assert file.ids.tolist() == ["a", "b", "c"]
+    assert (file.raw, file.split, file.labels, file.left_out) == (None, None, None, 0)
+
+
+@pytest.mark.parametrize(
+    "content, encoding",
+    [
+        (TABLE, "utf-8-sig"),
+        (TABLE, "utf-16"),
+        (TABLE.replace(",", ";"), "utf-8"),
+        (TABLE.replace(",", ";"), "utf-8-sig"),
+        (TABLE.replace(",", "\t"), "utf-8"),
+        (TABLE.replace("\n", "\r\n"), "utf-8"),
+        (TABLE.replace("\nb", "\n\nb"), "utf-8"),
+        (TABLE.replace(",", ", "), "utf-8"),
+        (TABLE.rstrip("\n"), "utf-8"),
+    ],
+    ids=[
+        "bom",
+        "utf-16",
+        "semicolons",
+        "semicolons and bom",
+        "tabs",
+        "crlf",
+        "blank line",
+        "spaces",
+        "no last newline",
+    ],
+)
+def test_a_csv_may_be_written_in_many_ways(read, content, encoding):
+    file = read(content, encoding=encoding)
+    assert file.names == NAMES
+    np.testing.assert_array_equal(file.values, VALUES)
+    assert file.ids.tolist() == ["a", "b", "c"]
+
+
+def test_zeros_stay_where_ids_have_them(join):
+    found = join("id,AF\n007,0.1\n7,0.2\n", "id,AF\n7,1\n007,0\n")
+    assert found.ids.tolist() == ["007", "7"]
+    assert found.labels[:, 0].tolist() == [0, 1]
+
+
+@pytest.mark.parametrize("column", ["recording", "id", "exam_id", "ecg_id", "study_id", "record", "Recording", "ID"])
+def test_many_names_of_the_column_of_ids_are_known(read, column):
+    file = read(TABLE.replace("recording", column))
+    assert (file.names, file.ids.tolist()) == (NAMES, ["a", "b", "c"])
+
+
+@pytest.mark.parametrize("head", ["", "Unnamed: 0"])
+def test_a_column_that_pandas_wrote_for_its_index_is_no_label_and_no_attribute(join, head):
+    predictions = f"{head},AF,SB\n0,0.1,0.2\n1,0.3,0.4\n2,0.5,0.6\n"
+    labels = f"{head},AF,SB,site\n0,1,0,x\n1,0,1,x\n2,,1,y\n"
+    found = join(predictions, labels)
+    assert found.names == NAMES
+    np.testing.assert_array_equal(found.labels, TRUTH)
+    assert set(found.attributes) <= {"site"}
+
+
+def test_rows_are_joined_by_id_whatever_their_order_and_that_of_columns(join):
+    labels = "SB,recording,AF\n1,c,\n0,a,1\n1,b,0\n"
+    found = join(TABLE, labels)
+    assert (found.ids.tolist(), found.names) == (["a", "b", "c"], NAMES)
+    np.testing.assert_array_equal(found.probabilities, VALUES)
+    np.testing.assert_array_equal(found.labels, TRUTH)
+
+
+def test_ids_may_have_another_name_in_each_file(join):
+    found = join(TABLE, LABELS.replace("recording", "exam_id"))
+    np.testing.assert_array_equal(found.labels, TRUTH)
+
+
+def test_a_column_of_ids_that_both_files_have_joins_them_whatever_else_they_have(join):
+    predictions = TABLE.replace("recording", "exam_id")
+    labels = "id,exam_id,AF,SB\n1,c,,1\n2,b,0,1\n3,a,1,0\n"
+    np.testing.assert_array_equal(join(predictions, labels).labels, TRUTH)
+
+
+def test_without_ids_they_are_joined_line_by_line(join):
+    predictions, labels = (
+        "\n".join(line.split(",", 1)[1] for line in text.splitlines()) + "\n" for text in (TABLE, LABELS)
+    )
+    found = join(predictions, labels)
+    np.testing.assert_array_equal(found.labels, TRUTH)
+    assert len(set(found.ids.tolist())) == 3
+    assert join(TABLE, labels).ids.tolist() == ["a", "b", "c"]
+    assert join(predictions, LABELS).ids.tolist() == ["a", "b", "c"]
+
+
+def test_published_tables_of_zeros_and_ones_are_joined_line_by_line(join):
+    """As those of Ribeiro et al. 2020: six columns, no ids, an index here and there."""
+    head = "1dAVb,RBBB,LBBB,SB,AF,ST\n"
+    found = join(f"{head}0,0,0,1,0,0\n0,1,0,0,0,0\n", f"{head}0,0,0,1,0,0\n1,1,0,0,0,0\n")
+    assert found.names == ("1dAVb", "RBBB", "LBBB", "SB", "AF", "ST")
+    np.testing.assert_array_equal(found.probabilities[0], [0, 0, 0, 1, 0, 0])
+    assert found.labels.sum() == 3
+
+
+def test_a_label_that_is_not_there_is_refused_naming_those_that_are(join):
+    with refuse("l.csv", "no label SB", "p.csv predicts", "recording, AF, LBBB"):
+        join(TABLE, LABELS.replace("SB", "LBBB"))
+
+
+def test_labels_that_are_not_predicted_do_no_harm(join):
+    found = join(TABLE, "recording,RBBB,AF,SB,other\na,1,1,0,0\nb,1,0,1,1\nc,0,,1,0\n")
+    assert found.names == NAMES
+    np.testing.assert_array_equal(found.labels, TRUTH)
+
+
+def test_other_columns_of_the_labels_become_attributes_ids_and_paths_do_not(join):
+    labels = (
+        "recording,AF,SB,age,sex,height,path,patient_id,file_name,split,strat_fold\n"
+        "c,,1,300,male,,c.dat,p2,c.csv,test,1\na,1,0,40,F,170,a.dat,p1,a.csv,test,2\n"
+        "b,0,1,,,180.5,b.dat,p1,b.csv,test,3\n"
+    )
+    found = join(TABLE, labels)
+    assert set(found.attributes) == {"age", "sex", "height"}
+    np.testing.assert_array_equal(found.attributes["age"], [40, NAN, NAN])
+    assert found.attributes["sex"].tolist() == ["F", "", "M"]
+    np.testing.assert_array_equal(found.attributes["height"], [170, 180.5, NAN])
+    assert found.patients.tolist() == ["p1", "p1", "p2"]
+
+
+def test_a_remark_of_every_recording_makes_no_subgroups(join):
+    predictions = "id,AF\n" + "".join(f"{i},0.5\n" for i in range(20))
+    labels = "id,AF,remark,empty,device\n" + "".join(f"{i},{i % 2},text {i},,{'xy'[i % 2]}\n" for i in range(20))
+    assert set(join(predictions, labels).attributes) - {"empty"} == {"device"}
+
+
+RUN = (
+    "recording,split,AF_true,AF,AF_raw,SB_true,SB,SB_raw,quality\n"
+    "v,validation,1,0.9,0.8,0,0.1,0.2,\n"
+    "t1,test,0,0.3,0.4,,0.5,0.6,\n"
+    "t2,test,1.0,0.7,0.6,1.0,0.4,0.3,10 samples masked\n"
+    "t3,test,1,,,0,,,no signal\n"
+)
+
+
+def test_what_a_run_wrote_holds_truth_raw_probabilities_and_split(read):
+    file = read(RUN)
+    assert file.names == NAMES
+    np.testing.assert_array_equal(file.values, [[0.9, 0.1], [0.3, 0.5], [0.7, 0.4]])
+    np.testing.assert_array_equal(file.raw, [[0.8, 0.2], [0.4, 0.6], [0.6, 0.3]])
+    np.testing.assert_array_equal(file.labels, [[1, 0], [0, NAN], [1, 1]])
+    assert file.split.tolist() == ["validation", "test", "test"]
+    assert file.left_out == 1
+    assert prediction_files.default_split(file) == "test"
+    found = prediction_files.use_own_labels(prediction_files.take_split(file, "test"))
+    assert found.ids.tolist() == ["t1", "t2"]
+    np.testing.assert_array_equal(found.raw, [[0.4, 0.6], [0.6, 0.3]])
+    assert prediction_files.take_split(file, "all") is file
+    with refuse("p.csv", "'train'", "test, validation"):
+        prediction_files.take_split(file, "train")
+
+
+def test_a_file_without_truth_says_how_to_give_it(read):
+    with refuse("p.csv", "holds no labels", "LABEL_true", "--labels"):
+        prediction_files.use_own_labels(read(TABLE))
+
+
+def test_raw_probabilities_are_probabilities(read):
+    with refuse("p.csv", "line 2", "AF_raw", "7"):
+        read("recording,AF,AF_raw\na,0.5,7\n")
+
+
+def test_a_split_that_is_none_is_refused(read):
+    with refuse("p.csv", "line 2", "'split'", "tset", "train, validation, test"):
+        read("recording,split,AF\na,tset,0.5\n")
+
+
+def test_recordings_without_a_probability_are_left_out_only_where_quality_says_why(read, join):
+    text = "recording,AF,SB,quality\na,0.1,0.2,\nb,,,no signal\nc,0.5,0.6,noise\n"
+    file = read(text)
+    assert (file.ids.tolist(), file.left_out) == (["a", "c"], 1)
+    found = join(text, LABELS)  # the labels may have it all the same
+    assert found.ids.tolist() == ["a", "c"]
+    np.testing.assert_array_equal(found.labels, TRUTH[[0, 2]])
+    with refuse("line 3", "'AF'", "is empty"):
+        read(text.replace("no signal", ""))
+    with refuse("line 3", "'SB'", "is empty"):
+        read(text.replace("b,,,", "b,0.1,,"))
+    without_ids = "AF,SB\n1,0\n0,1\n,1\n"
+    with refuse("p.csv", "1 more without a probability", "l.csv"):
+        join(text, without_ids)
+    with refuse("p.csv", "1 recordings have no probability", "ids"):
+        join(text, "AF,SB\n1,0\n0,1\n")
+
+
+def test_a_file_in_which_nothing_has_a_probability_is_refused_by_its_name(join):
+    with refuse("p.csv", "probability"):
+        join("recording,AF,SB,quality\na,,,no signal\nb,,,no signal\n", LABELS)
+
+
+@pytest.mark.parametrize(
+    "cell, part",
+    [("", "empty"), ("nan", ""), ("inf", "inf"), ("-inf", "inf"), ("high", "high"), ("30%", "30%"), ("'0,5", "'0,5")],
+)
+def test_what_is_no_number_is_refused_with_its_place_and_a_remedy(read, cell, part):
+    cell = f'"{cell}"' if "," in cell else cell
+    with refuse("p.csv", "line 4", "'SB'", part, "expected a probability", "leave such recordings out"):
+        read(TABLE.replace("0.6", cell))
+
+
+def test_lines_are_those_of_the_file_blank_ones_too(read):
+    with refuse("line 6", "high"):
+        read("id,AF\n\na,0.5\n\n\nb,high\n")
+    with refuse("line 5", "1.5"):
+        read("id,AF\n\na,0.5\n\nb,1.5\n")
+
+
+@pytest.mark.parametrize("value", ["1.5", "-0.1"])
+def test_what_is_no_probability_is_refused_with_its_place(read, value):
+    with refuse("p.csv", "line 4", "SB", value, "between 0 and 1", "1 of 6 values"):
+        read(TABLE.replace("0.6", value))
+
+
+def test_per_cent_are_suspected(read):
+    with refuse("p.csv", "line 2", "per cent", "divide", "100"):
+        read("id,AF,SB\na,10,20\nb,0.5,100\n")
+
+
+def test_one_stray_number_among_many_is_not_called_per_cent(read):
+    lines = "".join(f"r{i},0.5\n" for i in range(200))
+    with pytest.raises(InputError) as error:
+        read(f"id,AF\n{lines}last,1.0000001\n")
+    assert "per cent" not in str(error.value)
+
+
+def test_logits_are_suspected_and_converted_when_that_is_said(read):
+    values = np.random.default_rng(0).normal(0, 3, (50, 1))
+    text = "id,AF\n" + "".join(f"{i},{value!r}\n" for i, value in enumerate(values[:, 0].tolist()))
+    with refuse("p.csv", "these look like logits", "--logits"):
+        read(text)
+    np.testing.assert_allclose(read(text, logits=True).values, scipy.special.expit(values), rtol=1e-12)
+    np.testing.assert_allclose(read(values, logits=True).values, scipy.special.expit(values), rtol=1e-12)
+    with refuse("line 52", "expected a logit"):
+        read(text + "50,inf\n", logits=True)
+
+
+def test_columns_that_hold_no_probabilities_say_how_to_pass_over_them(read):
+    text = "id,AF,SB,device\na,0.1,0.2,old\nb,0.3,0.4,new\n"
+    with refuse("p.csv", "'device'", "--names"):
+        read(text)
+    assert read(text, names=["SB", "AF"]).names == ("SB", "AF")
+
+
+def test_names_choose_columns_and_their_order(read, join):
+    file = read(TABLE, names=["SB"])
+    assert (file.names, file.values[:, 0].tolist()) == (("SB",), [0.2, 0.4, 0.6])
+    with refuse("p.csv", "no column RBBB", "recording, AF, SB"):
+        read(TABLE, names=["RBBB"])
+    with refuse("AF"):
+        read(TABLE, names=["AF", "AF"])
+    assert join(TABLE, LABELS, names=["SB", "AF"]).labels[0].tolist() == [0, 1]
+
+
+@pytest.mark.parametrize("name", ["macro", "micro", "weighted"])
+def test_a_label_that_is_called_as_an_average_is_refused_by_its_name(join, name):
+    with refuse(name):
+        join(TABLE.replace("AF", name), LABELS.replace("AF", name))
+
+
+@pytest.mark.parametrize(
+    "content, parts",
+    [
+        ("", ["p.csv"]),
+        ("\n\n", ["p.csv"]),
+        ("recording,AF\n", ["p.csv", "no rows"]),
+        ("recording,age\na,40\n", ["p.csv", "no column of probabilities", "recording, age"]),
+        ("recording,AF,AF\na,0.1,0.2\n", ["line 1", "AF", "more than once"]),
+        ("recording,AF\na,0.1,0.2\n", ["line 2", "more fields"]),
+        ("recording,AF\na,0.1\na,0.2\n", ["lines 2 and 3", "'recording'", "recording a", "unique"]),
+        ("recording,AF\na,0.1\n,0.2\n", ["line 3", "'recording'", "empty"]),
+        (os.urandom(300), ["p.csv"]),
+    ],
+    ids=["nothing", "blank", "a head", "no label", "twice", "ragged", "repeated id", "empty id", "bytes"],
+)
+def test_a_csv_that_cannot_be_right_is_refused(read, content, parts):
+    with refuse(*parts):
+        read(content)
+
+
+def test_a_file_that_is_not_there_is_refused_by_its_name(tmp_path):
+    for name in ("none.csv", "none.npy"):
+        with refuse(name, "no such file"):
+            prediction_files.read_predictions(str(tmp_path / name))
+        (tmp_path / f"folder-{name}").mkdir()
+        with refuse(f"folder-{name}"):
+            prediction_files.read_predictions(str(tmp_path / f"folder-{name}"))
+
+
+def test_an_array_is_recordings_by_labels(read):
+    file = read(VALUES, names=NAMES)
+    assert (file.names, file.ids, file.split) == (NAMES, None, None)
+    np.testing.assert_array_equal(file.values, VALUES)
+    single = read(VALUES[:, 0].astype(np.float32), names=["AF"])
+    assert single.values.shape == (3, 1)
+    assert single.values.dtype == np.float64
+    for values in (np.array([[1, 0]]), np.array([[True, False]]), VALUES.astype(np.float16)):
+        assert read(values, names=NAMES).values.dtype == np.float64
+
+
+@pytest.mark.parametrize(
+    "values, parts",
+    [
+        (VALUES[..., None], ["(3, 2, 1)", "recordings, labels"]),
+        (np.array(0.5), ["()", "recordings, labels"]),
+        (np.empty((0, 2)), ["(0, 2)"]),
+        (np.array([["0.5"]]), ["(1, 1)", "expected numbers"]),
+        (np.array([0.5j]), ["complex", "expected numbers"]),
+        (np.array([[0.5, NAN]]), ["row 0", "column 1", "nan"]),
+        (np.array([[0.5], [np.inf]]), ["row 1", "column 0", "inf"]),
+        (np.array([[0.5], [1.5]]), ["row 1", "column 0", "1.5", "between 0 and 1"]),
+        (np.array([[50.0], [99.0]]), ["row 0", "per cent"]),
+        (np.array([[-3.0], [2.0]]), ["row 0", "--logits"]),
+    ],
+    ids=lambda value: str(value)[:20].replace("\n", " "),
+)
+def test_an_array_that_cannot_be_right_is_refused(read, values, parts):
+    with refuse("p.npy", *parts):
+        read(values)
+
+
+def test_nothing_in_a_file_is_ever_executed(write, tmp_path):
+    class Evil:
+        def __reduce__(self):
+            return os.mkdir, (str(tmp_path / "executed"),)
+
+    contents = {
+        "objects.npy": lambda path: np.save(path, np.array([Evil()], object), allow_pickle=True),
+        "pickle.npy": lambda path: path.write_bytes(pickle.dumps(Evil())),
+    }
+    for name, make in contents.items():
+        make(tmp_path / name)
+        with refuse(name):
+            prediction_files.read_predictions(str(tmp_path / name))
+    assert not (tmp_path / "executed").exists()
+
+
+def test_files_that_only_look_like_an_array_are_refused(write, tmp_path):
+    np.savez(tmp_path / "several.npz", VALUES)
+    (tmp_path / "several.npz").rename(tmp_path / "several.npy")
+    whole = (tmp_path / write("whole.npy", VALUES)).read_bytes()
+    write("cut.npy", whole[:-8])
+    write("empty.npy", b"")
+    write("text.npy", TABLE)
+    for name in ("cut.npy", "empty.npy", "text.npy", "several.npy"):
+        with refuse(name):
+            prediction_files.read_predictions(str(tmp_path / name))
+
+
+def test_columns_of_an_array_are_named_by_the_user_or_beyond_doubt(join, read, write):
+    with refuse("p.npy", "3 columns", "2 label names", "AF, SB"):
+        read(np.ones((3, 3)), names=NAMES)
+    with refuse("p.npy", "2 columns", "--names=AF,SB"):
+        join(VALUES, LABELS)
+    found = join(VALUES, "SB,AF\n0,1\n1,0\n1,\n", names=NAMES)
+    np.testing.assert_array_equal(found.labels, TRUTH)
+    only = join(VALUES[:, 0], "patient_id,age,my_label\n1,40,1\n2,50,0\n3,60,\n")
+    assert (only.names, only.attributes["age"].tolist()) == (("my_label",), [40, 50, 60])
+    six = join(np.full((1, 6), 0.5), "ST,AF,SB,LBBB,RBBB,1dAVb,age\n1,0,0,0,0,1,50\n")
+    assert six.names == ("1dAVb", "RBBB", "LBBB", "SB", "AF", "ST")
+    assert six.labels.tolist() == [[1, 0, 0, 0, 0, 1]]
+
+
+@pytest.mark.parametrize("value", ["2", "-1", "0.5", "yes", "inf"])
+def test_a_label_is_0_1_or_empty(join, value):
+    with refuse("l.csv", "line 3", "'SB'", value, "0, 1 or empty"):
+        join(TABLE, LABELS.replace("b,0,1", f"b,0,{value}"))
+
+
+def test_labels_may_be_spelled_in_some_ways(join):
+    found = join(TABLE, "recording,AF,SB\na,True,0.0\nb,FALSE,1.0\nc, ,true\n")
+    np.testing.assert_array_equal(found.labels, TRUTH)
+
+
+def test_other_numbers_of_rows_without_ids_are_refused(join):
+    with refuse("p.csv has 3", "l.csv 2", "line by line", "ids"):
+        join(TABLE, "AF,SB\n1,0\n0,1\n")
+    with refuse("p.npy has 3", "l.csv 2"):
+        join(VALUES, "AF,SB\n1,0\n0,1\n", names=NAMES)
+
+
+def test_an_id_that_repeats_among_the_labels_is_refused(join):
+    with refuse("l.csv", "lines 2 and 5", "recording a", "unique"):
+        join(TABLE, LABELS + "a,0,0\n")
+
+
+def test_recordings_that_do_not_match_are_refused_or_left_out_as_asked(join):
+    fewer, more = "recording,AF,SB\nc,,1\na,1,0\n", LABELS + "d,1,1\n"
+    with refuse("l.csv", "1 of the 3 recordings of", "p.csv", "the first b", "--partial"):
+        join(TABLE, fewer)
+    with refuse("p.csv", "1 of the 4 recordings of", "l.csv", "the first d", "--partial"):
+        join(TABLE, more)
+    found = join(TABLE, fewer, partial=True)
+    assert found.ids.tolist() == ["a", "c"]
+    np.testing.assert_array_equal(found.labels, TRUTH[[0, 2]])
+    np.testing.assert_array_equal(found.probabilities, VALUES[[0, 2]])
+    assert join(TABLE, more, partial=True).ids.tolist() == ["a", "b", "c"]
+
+
+@pytest.mark.parametrize("partial", [False, True])
+def test_ids_that_do_not_match_at_all_are_refused_showing_one_of_each(join, partial):
+    with refuse("p.csv", "l.csv", "share no recording", "'a'", "'x1'", "spelled alike"):
+        join(TABLE, "recording,AF,SB\nx1,1,0\nx2,0,1\nx3,1,1\n", partial=partial)
+
+
+def test_a_recording_that_could_not_be_predicted_is_no_reason_to_refuse_the_labels_of_others(join):
+    text = "recording,AF,SB,quality\na,0.1,0.2,\nb,,,no signal\nc,0.5,0.6,\n"
+    with refuse("p.csv", "the first d"):
+        join(text, LABELS + "d,1,1\n")
+
+
+def test_the_split_of_a_file_may_be_scored_with_the_labels_of_all(read, write):
+    """The others do stand in both files."""
+    file = prediction_files.take_split(read(RUN), "test")
+    labels = write("l.csv", "recording,AF,SB\nv,1,0\nt1,0,1\nt2,1,0\nt3,1,0\n")
+    found = prediction_files.join(file, labels)
+    assert found.ids.tolist() == ["t1", "t2"]
+    assert found.labels.tolist() == [[0, 1], [1, 0]]
+
+
+def test_a_name_for_titles_is_that_of_the_file():
+    assert prediction_files.describe("/data/my.run/model b.csv") == "model b"
