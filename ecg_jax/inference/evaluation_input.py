@@ -115,16 +115,12 @@ def predict_model(
         values = np.array([model.thresholds[name] for name in model.label_names])
         thresholds = Thresholds(values, _read_rule(path), VALIDATION)
     warnings = [line for line in lines if not line.startswith("left out")]
+    if is_own and split != "test":
+        warnings.append(f"leak: the run has seen recordings of the split {split}")
     if is_own and model.split is not None:
         found = manifest.create(dataset)["summary"]["fingerprint"]
         if found != model.split["summary"]["fingerprint"]:
-            warnings.append(
-                "leak: the data is not what the run was trained on (its fingerprint differs), nor is its split"
-            )
-    elif split in ("train", "validation") or (split == "all" and is_own):
-        warnings.append("leak: these recordings may have trained the model, or chosen its checkpoint")
-    if is_own and split != "test":
-        warnings.append(f"leak: the run has seen recordings of the split {split}")
+            warnings.append("leak: the data or its split is not what the run was trained on: its fingerprint differs")
     metrics_path = os.path.join(path, "metrics.jsonl")
     curve = None
     if os.path.isfile(metrics_path) and os.path.isfile(os.path.join(path, run_folder.RESULT)):
@@ -213,7 +209,8 @@ def open_file(
     if validation:
         other = prediction_files.read_predictions(validation, names=predictions.names, logits=logits)
         others = read(other, validation_labels or labels)
-        if shared := np.intersect1d(others.ids, predictions.ids).size if file.ids is not None else 0:
+        have_ids = file.ids is not None and other.ids is not None
+        if have_ids and (shared := np.intersect1d(others.ids, predictions.ids).size):
             raise InputError(f"{validation}: {shared} of its recordings are scored too; thresholds need other ones")
     elif chosen == "test" and file.split is not None and (file.split == "validation").any():
         others = read(prediction_files.take_split(file, "validation"), labels)
