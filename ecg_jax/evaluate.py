@@ -66,7 +66,7 @@ _RESAMPLED = flags.DEFINE_enum(
     "resampled", "auto", settings_lib.RESAMPLED, "What is drawn; auto: patients where they are known, else recordings."
 )
 _LEGACY = flags.DEFINE_bool("legacy", False, "Draw resamples as the script of Ribeiro et al. 2020 (seed 123).")
-_SEED = flags.DEFINE_integer("seed", 0, "Of the resamples, and of the parts of a cross-fit.")
+_SEED = flags.DEFINE_integer("seed", 0, "Of the resamples, and of the parts of a cross-fit.", lower_bound=0)
 _BETA = flags.DEFINE_float("beta", 1.0, "Adds F-beta: above 1, recall counts more than precision.")
 _PREVALENCE = flags.DEFINE_float("prevalence", None, "Adds predictive values where the labels have this prevalence.")
 _MAX_FPR = flags.DEFINE_float("max_false_positive_rate", 0.1, "Where the partial AUROC ends.")
@@ -94,6 +94,7 @@ def main(argv: Sequence[str]) -> int:
     if bool(_MODEL.value) == bool(_PREDICTIONS.value):
         raise InputError("pass either --model=RUN or --predictions=FILE; --help shows how")
     _check_output(_OUTPUT.value)
+    _refuse_idle_flags()
     settings, decision_range = _create_settings(), _parse_range(_DECISION_RANGE.value)
     if _RULE.value:
         thresholds_lib.parse_rule(_RULE.value)
@@ -102,14 +103,17 @@ def main(argv: Sequence[str]) -> int:
     second = _open_other(_COMPARE.value, first, console) if _COMPARE.value else None
     if second:
         first, second = evaluation_input.align(first, second)
-    readings = evaluation_tables.read_annotators(_ANNOTATORS.value, first.predictions)
+        if not _CHOOSE_ON_TEST.value and not _THRESHOLDS.value:
+            first, second = evaluation_input.treat_alike(first, second)
+    readings = evaluation_tables.read_annotators(_ANNOTATORS.value, first.predictions, has_ids=first.has_ids)
     seeds = [_align_seed(path, first, console) for path in _SEEDS.value]
     names = _choose_subgroups(first.predictions.attributes)
     chosen = [_find_thresholds(each, settings) for each in (first, second) if each]
     console.print(
-        f"Scoring {len(first.predictions.ids)} recordings, {', '.join(first.predictions.names)}; thresholds: "
-        f"{chosen[0].describe()}; {settings.resamples} resamples"
+        f"Scoring {first.subtitle}: {', '.join(first.predictions.names)}; thresholds: {chosen[0].describe()}; "
+        f"{settings.resamples} resamples"
     )
+    warnings = tuple(dict.fromkeys((*first.warnings, *(second.warnings if second else ()))))
     with cli.show_progress(console, "resampling") as update, resampling.watched(update):
         found = analysis.analyse(
             first.predictions,
@@ -130,10 +134,11 @@ def main(argv: Sequence[str]) -> int:
             _OUTPUT.value,
             found,
             title=f"Evaluation of {first.title}" + (f" against {second.title}" if second else ""),
+            models=(first.title, second.title) if second else (),
             subtitle=first.subtitle,
             command=shlex.join(["python", "-m", "ecg_jax.evaluate", *sys.argv[1:]]),
             facts=(*first.facts, *(second.facts if second else ())),
-            warnings=(*first.warnings, *(second.warnings if second else ())),
+            warnings=warnings,
             annotators=readings,
             seeds=seeds,
             challenge=challenge,
@@ -143,7 +148,7 @@ def main(argv: Sequence[str]) -> int:
     ends = [name for name in ("auroc_low", "auroc_high", "f1_low", "f1_high") if name in found.scores.table]
     shown = ["label", "n", "positives", "auroc", "average_precision", "f1", "threshold", *ends]
     tables.print_scores(found.scores.table[shown], f"{first.title}: {first.subtitle}", console)
-    for line in (*found.stamps, *first.warnings, *found.warnings):
+    for line in (*found.stamps, *warnings, *found.warnings):
         console.print(f"warning: {line}", style="yellow")
     if challenge is not None:
         tables.print_scores(challenge, "With partial credit", console)
@@ -157,6 +162,21 @@ def _check_output(folder: str) -> None:
         parent = os.path.dirname(parent)
     if not folder or not os.path.isdir(parent) or not os.access(parent, os.W_OK):
         raise InputError(f"--output={folder}: not a folder that can be written")
+
+
+def _refuse_idle_flags() -> None:
+    """Raises `InputError` for a flag that would do nothing."""
+    idle = {"data": "--model", "checks": "--model"}
+    if _MODEL.value:
+        names = ("labels", "names", "logits", "partial", "validation", "validation_labels")
+        idle = dict.fromkeys(names, "--predictions; a model brings its data's labels and validation split")
+    elif not _VALIDATION.value:
+        idle["validation_labels"] = "--validation"
+    elif _CHOOSE_ON_TEST.value:
+        idle["validation"] = "thresholds that are chosen there, not with --choose_on_test"
+    for name, partner in idle.items():
+        if flags.FLAGS[name].present:
+            raise InputError(f"--{name} goes with {partner}")
 
 
 def _create_settings() -> settings_lib.Settings:
@@ -188,14 +208,7 @@ def _open(console: Any) -> Any:
     from ecg_jax.inference import evaluation_input
 
     if _MODEL.value:
-        for name, value in (("labels", _LABELS.value), ("validation", _VALIDATION.value)):
-            if value:
-                raise InputError(
-                    f"--{name} goes with --predictions; a model brings its data's labels and validation split"
-                )
         return _open_model(_MODEL.value, None, console)
-    if _DATA.value:
-        raise InputError("--data goes with --model; --predictions takes --labels=FILE.csv")
     assert _PREDICTIONS.value is not None  # or --model is given
     return evaluation_input.open_file(
         _PREDICTIONS.value,

@@ -2,7 +2,93 @@
 
   python experiments/interval_coverage.py --output=interval_coverage [--repetitions=1000] [--resamples=1000]
 
-RESULTS
+Scores are binormal, each recording is positive with the same probability, and the threshold is the
+one of the largest F1 in the population, fixed beforehand: the truth of every metric is known. There
+are 10 times as many negatives as positives, but at least 100 and at most 1,000; AUROCs are 0.8, 0.9,
+0.95 and 0.99. Repetitions without both classes are skipped and counted. Intervals are compared with
+`scores.compute` on the first repetition of each setting. Writes coverage.csv (every setting, with the
+truth, the misses to either side and the mean width), and coverage.pdf and .png (means over the AUROCs).
+
+With `--bootstrapped 0.8 0.99`, 2 CPU cores, seed 0, 1,000 repetitions (a coverage of 95 % has a
+standard error of 0.7) and 1,000 resamples. Percent, the lowest and the highest over the AUROCs, by the
+expected number of positives; percentile, BCa and expanded, and average precision, at AUROCs 0.8 and
+0.99 alone, the rest at all four. Skipped: 39 to 54 of 1,000 with 3 positives, 2 to 11 with 5, else none.
+
+Standard deviations 1 and 1:
+
+    positives                              3         5        10        20        30        50       100       300
+    AUROC, default                 95.2-97.1 95.6-97.1 95.2-97.5 95.3-96.8 93.3-98.0 94.2-96.7 94.4-95.8 94.0-95.3
+    AUROC, DeLong, logit           84.1-96.9 86.9-97.7 90.1-97.4 89.4-94.5 89.9-94.3 89.8-94.1 90.7-95.6 93.5-95.5
+    AUROC, percentile              46.1-64.0 58.4-80.7 73.2-89.2 80.9-93.3 84.7-94.6 85.7-94.1 88.7-95.0 92.8-94.0
+    AUROC, BCa                     46.6-66.1 61.5-82.6 84.2-92.0 90.0-94.5 90.3-94.3 90.5-95.1 90.8-95.1 93.4-93.8
+    AUROC, expanded                47.3-73.7 61.2-87.5 78.3-93.9 84.1-95.4 85.8-95.2 86.8-95.3 89.2-95.2 92.9-94.0
+    F1, default                    95.5-97.3 95.0-96.3 95.3-96.4 93.8-95.7 94.6-96.1 94.6-95.2 95.4-96.5 93.6-95.4
+    F1, percentile                 52.8-65.3 78.6-83.1 91.1-91.9 93.7-94.5 93.7-93.9 93.3-94.2 95.5-96.2 94.4-95.3
+    F1, BCa                        53.9-65.5 79.0-82.8 93.2-97.2 95.9-97.1 95.2-96.0 94.7-95.0 95.6-96.5 94.9-95.3
+    F1, expanded                   55.3-65.6 79.2-83.9 93.4-96.9 95.5-96.1 95.4-95.7 94.3-95.3 96.0-96.8 94.4-95.5
+    Average precision, default     47.0-89.5 61.1-96.3 82.2-96.8 90.9-96.1 92.3-94.3 92.6-94.6 95.2-95.2 94.2-95.0
+    Average precision, percentile  45.9-80.0 59.4-90.1 78.7-91.6 88.5-94.2 90.3-92.2 91.4-93.4 94.8-94.8 94.2-94.8
+    Average precision, BCa         44.5-77.6 60.9-90.2 84.6-92.8 93.8-94.8 92.7-94.4 93.9-94.3 95.1-95.7 94.8-94.8
+    Average precision, expanded    47.0-89.5 61.1-96.3 82.2-96.8 90.9-96.1 92.3-94.3 92.6-94.6 95.2-95.2 94.2-95.0
+    Recall, default                96.1-98.1 94.3-96.8 94.4-96.4 94.1-96.4 94.8-95.4 93.6-96.1 94.5-95.8 94.1-95.2
+    Recall, percentile             47.9-50.5 61.7-79.9 79.2-91.9 92.0-94.2 92.4-93.7 93.0-95.4 94.9-94.9 94.8-94.8
+    Recall, BCa                    48.0-50.7 62.0-80.6 79.5-97.7 93.4-96.9 96.2-96.5 95.0-96.4 94.8-95.5 94.8-95.0
+    Recall, expanded               48.0-50.7 62.1-80.5 80.0-96.3 94.1-96.2 93.4-96.3 93.7-96.2 95.0-95.1 94.8-95.0
+    Precision, default             91.5-95.6 95.8-96.4 95.4-96.1 93.9-96.2 94.8-96.6 94.6-95.9 94.7-96.8 94.6-95.7
+    Precision, percentile          54.8-58.3 59.7-82.8 70.0-93.1 89.8-94.6 91.3-94.1 93.1-94.4 93.5-96.4 95.3-95.4
+    Precision, BCa                 55.8-56.5 58.7-83.3 69.9-97.5 89.4-96.5 95.0-95.6 95.5-96.4 95.3-96.6 95.5-95.8
+    Precision, expanded            56.7-63.9 69.8-83.8 72.3-97.4 90.2-96.4 93.3-95.7 93.8-95.5 94.1-96.5 95.4-95.7
+    Specificity, default           91.8-96.7 95.2-97.3 96.2-96.7 94.3-96.7 94.9-96.7 94.4-95.8 93.2-96.1 95.3-95.7
+    Specificity, percentile        38.4-89.6 47.7-91.2 70.3-94.7 90.1-94.7 85.5-96.1 92.4-95.3 92.9-95.6 95.1-95.6
+    Specificity, BCa               37.8-94.9 45.7-96.2 69.3-96.9 89.3-96.2 94.3-96.0 95.4-96.4 94.2-95.7 95.5-95.7
+    Specificity, expanded          38.4-98.1 48.4-98.3 70.3-98.4 90.5-97.0 89.6-97.1 92.7-96.0 93.1-95.8 95.1-95.7
+
+Standard deviations 1.5 (positives) and 1:
+
+    positives                             30       100
+    AUROC, default                 91.2-95.7 87.0-94.7
+    AUROC, DeLong, logit           81.4-94.1 84.2-95.0
+    AUROC, percentile              74.2-92.4 80.6-94.2
+    AUROC, BCa                     82.1-94.0 85.3-95.5
+    AUROC, expanded                76.1-93.9 80.7-94.6
+    F1, default                    93.8-95.5 94.2-95.3
+    F1, percentile                 93.4-94.0 94.5-94.8
+    F1, BCa                        95.4-96.7 94.7-95.4
+    F1, expanded                   94.6-95.1 94.9-95.2
+    Average precision, default     88.5-95.2 92.3-95.2
+    Average precision, percentile  87.1-93.3 92.0-94.8
+    Average precision, BCa         93.5-94.8 93.9-94.6
+    Average precision, expanded    88.5-95.2 92.3-95.2
+    Recall, default                94.6-95.2 94.4-95.5
+    Recall, percentile             91.4-94.1 93.9-94.4
+    Recall, BCa                    95.5-95.6 94.6-96.4
+    Recall, expanded               92.5-95.5 94.2-95.2
+    Precision, default             94.6-96.6 93.7-95.5
+    Precision, percentile          85.4-94.1 93.1-93.5
+    Precision, BCa                 84.9-96.7 93.9-96.6
+    Precision, expanded            85.6-95.6 93.9-94.1
+    Specificity, default           94.3-97.2 94.1-95.7
+    Specificity, percentile        85.0-93.4 93.2-93.7
+    Specificity, BCa               83.1-95.8 93.6-96.6
+    Specificity, expanded          85.0-95.4 93.6-93.9
+
+With at least 30 of each class expected, the default is within 93-97 % in 85 of 88 cells where the
+standard deviations are equal, and in 36 of 44 where they are not (cells: metric, number of positives,
+AUROC). F1, recall and precision always are, specificity but for one cell (97.2). Outside are
+
+    sd 1    AUROC               0.99 with 30 positives 98.0
+            average precision   at AUROC 0.99: with 30 positives 92.3, with 50 92.6
+    sd 1.5  AUROC               0.9 with 30 positives 91.2, with 100 92.8
+                                0.95 with 30 positives 91.7, with 100 92.5
+                                0.99 with 100 positives 87.0 (with 30: 95.7)
+            average precision   at AUROC 0.99: with 30 positives 88.5, with 100 92.3
+            specificity         at AUROC 0.99: with 30 positives 97.2
+
+so with unequal standard deviations, where the model of its variance is wrong, the default's interval of
+the AUROC is up to 6 points below the band. There, at AUROC 0.99 with 100 positives, every other method
+has less (DeLong 84.2, BCa 85.3, expanded 80.7, percentile 80.6); at 0.9 and 0.95 with 100, DeLong is
+within it (93.4, 93.2). Intervals of the average precision are not to be trusted with few positives at
+AUROC 0.99: 47.0 with 3, 61.1 with 5, 82.2 with 10, 90.9 with 20; the truth is nearly always below them.
 """
 
 import argparse
@@ -149,12 +235,12 @@ def compute_intervals(
 ) -> np.ndarray:
     """Lower and upper ends, `[metrics, methods, 2]`; NaN where a method has none, or needs a bootstrap left out."""
     auroc, covariance = delong.compute_covariance(label > 0, score[:, None])
-    area, variance, positives, negatives = auroc[0], covariance[0, 0], int(label.sum()), int((1 - label).sum())
-    default = scores.compute_proportion_intervals(metrics.count_outcomes(label, called))
-    default["auroc"] = delong.compute_score_interval(area, positives, negatives, variance=variance)
+    classes = int(label.sum()), int((1 - label).sum())
+    observed = tally.compute_scores(tally.create(label, score, called), np.ones((len(label), 1)), settings)
+    default = scores.find_closed_intervals(label, score, called, observed["average_precision"][0])
     found: dict[str, Ends] = {
         "auto": default,
-        "delong": {"auroc": delong.compute_interval(area, variance, positives, negatives)},
+        "delong": {"auroc": delong.compute_interval(auroc[0], covariance[0, 0], *classes)},
     }
     if is_bootstrapped:
         found |= compute_bootstrap(label, score, called, settings)
@@ -300,7 +386,7 @@ def main() -> None:
     parser.add_argument("--resamples", type=int, default=1000, help="of each bootstrap")
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--positives", type=int, nargs="+", default=POSITIVES, help="expected numbers")
-    parser.add_argument("--bootstrapped", type=float, nargs="+", default=AUROCS, help="AUROCs with bootstrap methods")
+    parser.add_argument("--bootstrapped", type=float, nargs="*", default=AUROCS, help="AUROCs with bootstrap methods")
     parser.add_argument("--output", default="interval_coverage", help="folder for coverage.csv, .pdf and .png")
     arguments = parser.parse_args()
     counts = sorted(arguments.positives)

@@ -11,18 +11,25 @@ from ecg_jax.errors import InputError
 from ecg_jax.evaluation.predictions import Predictions
 
 
-def read_annotators(paths: Sequence[str], predictions: Predictions) -> dict[str, np.ndarray]:
-    """Other readers' labels of the same recordings, `[N, C]` by file name; joined as prediction files are.
+def read_annotators(paths: Sequence[str], predictions: Predictions, *, has_ids: bool) -> dict[str, np.ndarray]:
+    """Other readers' labels of the same recordings, `[N, C]` by file name.
+
+    Args:
+        paths: CSVs with a column per label.
+        predictions: Of these recordings.
+        has_ids: These are named, so that a reader's file is joined by id where it has ids.
 
     Raises:
         InputError: when a label or a recording is missing.
     """
-    readings = {}
+    readings: dict[str, np.ndarray] = {}
     for path in paths:
+        if prediction_files.describe(path) in readings:
+            raise InputError(f"{path}: another reader's file has the same name; rename one")
         table = table_lib.read_table(path)
         if missing := [name for name in predictions.names if name not in table]:
             raise InputError(f"{path}: no label {', '.join(missing)}; it has {', '.join(table.columns)}")
-        column = prediction_files.find_ids(table)
+        column = prediction_files.find_ids(table) if has_ids else None
         rows = np.arange(len(table))
         if column:
             place = {id: row for row, id in enumerate(table_lib.parse_ids(table[column], path).tolist())}

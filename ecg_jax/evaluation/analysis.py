@@ -36,6 +36,7 @@ class Analysis:
         subgroups: See `subgroups.compare`; empty without attributes.
         kappa, panel, mcnemar: See `agreement`; None without annotators.
         comparison: See `comparison.compare`; None without another model.
+        other_thresholds: Of that model.
         warnings: Lines that a reader must know.
     """
 
@@ -52,6 +53,7 @@ class Analysis:
     panel: pd.DataFrame | None
     mcnemar: pd.DataFrame | None
     comparison: pd.DataFrame | None
+    other_thresholds: Thresholds | None
     warnings: tuple[str, ...]
 
     @property
@@ -118,6 +120,7 @@ def analyse(
         panel=panel,
         mcnemar=mcnemar,
         comparison=comparison.compare(predictions, other[0], (thresholds, other[1]), settings) if other else None,
+        other_thresholds=other[1] if other else None,
         warnings=tuple(_warn(found.table, settings)),
     )
 

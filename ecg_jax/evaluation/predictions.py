@@ -35,6 +35,10 @@ class Predictions:
         for name, values in (("labels", self.labels), ("probabilities", self.probabilities)):
             if values.shape != shape:
                 raise InputError(f"{name} are {values.shape}; expected {shape}, recordings x labels")
+        if reserved := sorted({*self.names} & {"macro", "micro", "weighted"}):
+            raise InputError(f"a label is called {reserved[0]}, as an average is; rename it")
+        if len({*self.names}) < len(self.names):
+            raise InputError(f"labels are named twice: {', '.join(self.names)}")
         if not len(self.ids):
             raise InputError("no recording to evaluate: the split is empty")
         if not np.all(np.isfinite(self.probabilities)) or self.probabilities.min() < 0 or self.probabilities.max() > 1:

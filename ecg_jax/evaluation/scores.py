@@ -48,7 +48,9 @@ def create_design(predictions: Predictions, settings: Settings) -> Design:
         return resampling.create_design(size, strata=np.nan_to_num(predictions.labels, nan=-1.0))
     patients = None if settings.resampled == "recordings" else predictions.patients
     if patients is None and settings.resampled == "patients":
-        raise InputError("resampled is 'patients', but nobody says which recordings are whose; pass recordings")
+        raise InputError(
+            "resampled is 'patients', but there is no patient_id to say which recordings are whose; draw recordings"
+        )
     return resampling.create_design(size, patients=patients)
 
 
@@ -73,13 +75,12 @@ def compute(predictions: Predictions, thresholds: Thresholds, settings: Settings
             averages += [values[-1], metrics.average(single, support)]
         return np.concatenate([single, np.stack(averages)])
 
-    table = _describe(predictions, thresholds, several, settings)
+    table, design = _describe(predictions, thresholds, several, settings), create_design(predictions, settings)
     estimates = complete(found, present.sum(axis=0)[:, None])
     samples = np.empty((*estimates.shape, 0))
     low, high = np.full_like(estimates, np.nan), np.full_like(estimates, np.nan)
     if settings.resamples:
         tallies = [tally.create(*column, size) for column in columns]
-        design = create_design(predictions, settings)
 
         def statistic(weights: np.ndarray) -> np.ndarray:
             parts = [tally.compute_scores(each, weights, settings) for each in tallies]

@@ -39,8 +39,8 @@ class Evaluated:
         thresholds: That the model brings; None where it brings none.
         facts: Sentences on where everything comes from.
         warnings: Lines that a reader must know.
-        dataset: That was predicted, with `rows` of it; None for files.
-        rows: Numbers of the recordings that were asked for.
+        has_ids: The recordings are named, not numbered by their lines.
+        dataset: That was predicted; None for files.
         learning_curve: Draws the training's, where there was one.
     """
 
@@ -51,6 +51,7 @@ class Evaluated:
     thresholds: Thresholds | None = None
     facts: tuple[str, ...] = ()
     warnings: tuple[str, ...] = ()
+    has_ids: bool = True
     dataset: Dataset | None = None
     learning_curve: Callable[[], Figure] | None = None
 
@@ -66,7 +67,10 @@ def open_data(data: str, names: Sequence[str]) -> Dataset:
         name, source = "store", data
     default = config_lib.create_default().data
     options = {key: section for key, section in default.items() if key in datasets.DATASETS}
-    return datasets.open_source(name, source=source, labels=",".join(names), seed=default.seed, options=options)
+    try:
+        return datasets.open_source(name, source=source, labels=",".join(names), seed=default.seed, options=options)
+    except InputError as error:
+        raise InputError(str(error).replace("--config.data.source=", f"--data={name}:")) from error
 
 
 def predict_model(
@@ -111,12 +115,13 @@ def predict_model(
             raise InputError(f"--calibration={calibration}: there is no validation split beside {split} to fit it on")
         predictions, validation = _recalibrate(predictions, validation, calibration)
     thresholds = None
-    if set(model.thresholds) == set(model.label_names) and calibration is None:
+    chose = is_own and split != "test"  # then these recordings, or some, chose the run's thresholds
+    if set(model.thresholds) == set(model.label_names) and calibration is None and not chose:
         values = np.array([model.thresholds[name] for name in model.label_names])
         thresholds = Thresholds(values, _read_rule(path), VALIDATION)
     warnings = [line for line in lines if not line.startswith("left out")]
-    if is_own and split != "test":
-        warnings.append(f"leak: the run has seen recordings of the split {split}")
+    if is_own and split in ("validation", "all"):
+        warnings.append(f"leak: the split {split} has recordings that chose the run's checkpoint and calibration")
     if is_own and model.split is not None:
         found = manifest.create(dataset)["summary"]["fingerprint"]
         if found != model.split["summary"]["fingerprint"]:
@@ -200,29 +205,57 @@ def open_file(
     chosen = split or prediction_files.default_split(file)
     if file.split is None and split not in (None, "all"):
         raise InputError(f"{path}: no column `split`, so --split={split} names nobody; leave it out")
-
-    def read(part: prediction_files.PredictionFile, truth: str | None) -> Predictions:
-        return prediction_files.join(part, truth, partial=partial) if truth else prediction_files.use_own_labels(part)
-
-    predictions = read(prediction_files.take_split(file, chosen), labels)
+    part = prediction_files.take_split(file, chosen)
+    other = (
+        prediction_files.read_predictions(validation, names=names or file.names, logits=logits) if validation else None
+    )
+    ids = [each.ids for each in (file, other) if each and each.ids is not None]
+    join = functools.partial(prediction_files.join, partial=partial, others=np.concatenate([*ids, ()]).tolist())
+    predictions = join(part, labels) if labels else prediction_files.use_own_labels(part)
     others = None
-    if validation:
-        other = prediction_files.read_predictions(validation, names=predictions.names, logits=logits)
-        others = read(other, validation_labels or labels)
-        have_ids = file.ids is not None and other.ids is not None
-        if have_ids and (shared := np.intersect1d(others.ids, predictions.ids).size):
+    if other:
+        if os.path.samefile(path, validation or path):
+            raise InputError(
+                f"{validation}: its {len(predictions.ids)} recordings are scored too; thresholds need other ones, with "
+                "labels in --validation_labels"
+            )
+        own = validation_labels or (labels if other.labels is None else None)
+        others = join(other, own, by_line=own != labels) if own else prediction_files.use_own_labels(other)
+        if file.ids is not None and other.ids is not None and (shared := np.isin(others.ids, predictions.ids).sum()):
             raise InputError(f"{validation}: {shared} of its recordings are scored too; thresholds need other ones")
     elif chosen == "test" and file.split is not None and (file.split == "validation").any():
-        others = read(prediction_files.take_split(file, "validation"), labels)
-    if calibration is not None:
+        own_part = prediction_files.take_split(file, "validation")
+        if not labels:
+            others = prediction_files.use_own_labels(own_part)
+        elif prediction_files.knows(labels, own_part):
+            others = join(own_part, labels)
+    if calibration == "none":
+        predictions, others = _undo_calibration(predictions), others and _undo_calibration(others)
+    elif calibration is not None:
         if others is None:
             raise InputError(f"--calibration={calibration} is fitted on other recordings; pass --validation=FILE")
         predictions, others = _recalibrate(predictions, others, calibration)
     facts = [f"Predictions: {path}. Labels: {labels or 'in the same file'}."]
     if file.left_out:
-        facts.append(f"{file.left_out} recordings have no probability, and are left out.")
-    subtitle = f"{len(predictions.ids)} recordings" + ("" if chosen == "all" else f", split {chosen}")
-    return Evaluated(prediction_files.describe(path), subtitle, predictions, others, facts=tuple(facts))
+        facts.append(f"Recordings without a probability, which are left out: {len(file.left_out)}.")
+    warnings = []
+    if labels and not prediction_files.is_joined_by_id(file, labels):
+        warnings.append(f"{path} and {labels} are joined line by line, as they do not both name their recordings")
+    count = len(predictions.ids)
+    subtitle = f"{count} recording{'' if count == 1 else 's'}" + ("" if chosen == "all" else f", split {chosen}")
+    return Evaluated(
+        title=prediction_files.describe(path),
+        subtitle=subtitle,
+        predictions=predictions,
+        validation=others,
+        facts=tuple(facts),
+        warnings=tuple(warnings),
+        has_ids=file.ids is not None or bool(labels and not warnings),
+    )
+
+
+def _undo_calibration(each: Predictions) -> Predictions:
+    return each if each.raw is None else dataclasses.replace(each, probabilities=each.raw, raw=None)
 
 
 def open_other_file(
@@ -234,7 +267,8 @@ def open_other_file(
         InputError: when recordings or labels do not match.
     """
     names = first.predictions.names
-    if labels:
+    file = prediction_files.read_predictions(path, names=names, logits=logits)
+    if labels or file.labels is not None:
         return open_file(
             path,
             labels=labels,
@@ -246,20 +280,26 @@ def open_other_file(
             validation_labels=None,
             calibration=None,
         )
-    file = prediction_files.read_predictions(path, names=names, logits=logits)
-    if file.labels is not None:
-        predictions = prediction_files.use_own_labels(
-            prediction_files.take_split(file, split or prediction_files.default_split(file))
-        )
-    elif file.ids is not None:
-        place = {id: row for row, id in enumerate(file.ids.tolist())}
-        if missing := [id for id in first.predictions.ids.tolist() if id not in place]:
-            raise InputError(f"{path}: {len(missing)} recordings are not in it, the first {missing[0]}")
-        rows = np.array([place[id] for id in first.predictions.ids.tolist()])
-        predictions = dataclasses.replace(first.predictions, probabilities=file.values[rows], raw=None)
-    else:
+    if file.ids is None:
         raise InputError(f"{path}: names no recordings; add a column `recording`")
+    place = {id: row for row, id in enumerate(file.ids.tolist())}
+    if missing := [id for id in first.predictions.ids.tolist() if id not in place]:
+        raise InputError(f"{path}: {len(missing)} recordings are not in it, the first {missing[0]}")
+    rows = np.array([place[id] for id in first.predictions.ids.tolist()])
+    predictions = dataclasses.replace(first.predictions, probabilities=file.values[rows], raw=None)
     return Evaluated(prediction_files.describe(path), "", predictions, facts=(f"Compared with: {path}.",))
+
+
+def treat_alike(first: Evaluated, second: Evaluated) -> tuple[Evaluated, Evaluated]:
+    """Both without validation, where only one has some: else a model would differ from itself by its thresholds."""
+    have = [each.thresholds is not None or each.validation is not None for each in (first, second)]
+    if have[0] == have[1]:
+        return first, second
+    line = f"Only {(first if have[0] else second).title} brings thresholds or validation: both are cross-fitted."
+    return (
+        dataclasses.replace(first, thresholds=None, validation=None, facts=(*first.facts, line)),
+        dataclasses.replace(second, thresholds=None, validation=None),
+    )
 
 
 def align(first: Evaluated, second: Evaluated) -> tuple[Evaluated, Evaluated]:
@@ -295,6 +335,8 @@ def parse_thresholds(texts: Sequence[str], names: Sequence[str]) -> Thresholds:
     for text in texts:
         name, _, number = text.rpartition("=")
         value = pd.to_numeric(number, errors="coerce")
+        if name in found:
+            raise InputError(f"--thresholds: {name} is given twice")
         if name not in names or not 0 <= value <= 1:
             raise InputError(f"--thresholds: {text!r}; expected LABEL=NUMBER, from 0 to 1, of {', '.join(names)}")
         found[name] = float(value)

@@ -20,6 +20,7 @@ _WORDS = ("AUROC", "AUPRC", "ECG", "ID", "SD", "CI", "MCC", "PPV", "NPV", "ECE",
 _HEADINGS = {word.lower(): word for word in _WORDS} | {
     "n": "n",
     "p": "p",
+    "p_holm": "p (Holm)",
     "auroc_rate_only": "AUROC, rate only",
     "brier": "Brier score",
     "youden": "Youden's J",

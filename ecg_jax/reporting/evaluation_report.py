@@ -12,9 +12,12 @@ from matplotlib.figure import Figure
 from ecg_jax.evaluation import metrics, subgroups
 from ecg_jax.evaluation.analysis import Analysis
 from ecg_jax.reporting import evaluation_figures, figures, html, tables
+from ecg_jax.reporting.cells import create_heading
 from ecg_jax.reporting.tables import Table
 
 REPORT = "report.html"
+_TABLES = ("subgroups", "kappa", "panel", "mcnemar", "comparison", "challenge")  # that an evaluation may lack
+_FIGURES = ("bootstrap_auroc", "bootstrap_f1", "subgroups")
 _SMALL = {"p": ".2g", "p_holm": ".2g", "p_exact": ".2g", "p_asymptotic": ".2g", "p_corrected": ".2g"}
 _INTERVALS = {
     "auto": "AUROC: score intervals; proportions, F1 and average precision: Wilson's; the others: expanded percentiles "
@@ -32,6 +35,7 @@ def write(
     title: str,
     subtitle: str,
     command: str,
+    models: tuple[str, ...] = (),
     facts: tuple[str, ...] = (),
     warnings: tuple[str, ...] = (),
     annotators: Mapping[str, np.ndarray] | None = None,
@@ -50,6 +54,7 @@ def write(
         title: Of the page.
         subtitle: One line on what was evaluated.
         command: That made it.
+        models: Names of the two models that are compared, where there are two.
         facts: Paragraphs that say what was evaluated.
         warnings: Besides those of the analysis.
         annotators: `[N, C]` readings by reader, which the curves show as points.
@@ -63,7 +68,7 @@ def write(
     Returns:
         The files, the page last.
     """
-    shown = create_tables(analysis, extra_scores or {})
+    shown = create_tables(analysis, extra_scores or {}, models)
     if challenge is not None:
         caption = "Score with partial credit for related diagnoses (Reyna et al. 2021), with BCa interval."
         shown["challenge"] = Table("challenge", caption, challenge)
@@ -75,6 +80,7 @@ def write(
     for number, (name, (caption, draw)) in enumerate(plans.items()):
         progress(number, len(plans))
         figure = draw()
+        figures.stamp(figure, analysis.stamps)
         stamp = "".join(f" {line}." for line in analysis.stamps)
         pictures[name] = html.Figure(f"figure_{name}", caption + stamp, figures.encode(figure))
         if figure_files:
@@ -93,7 +99,18 @@ def write(
     )
     path = os.path.join(folder, REPORT)
     html.write_page(path, page)
+    _remove_others(folder, written, figure_files)
     return [*written, path]
+
+
+def _remove_others(folder: str, written: Sequence[str], figure_files: bool) -> None:
+    """Removes what an earlier evaluation left and this one does not have: it would seem to belong to this one."""
+    stale = [f"{name}{suffix}" for name in _TABLES for suffix in (".csv", ".json", ".tex")]
+    if figure_files:
+        stale += [f"{name}{suffix}" for name in _FIGURES for suffix in (".pdf", ".png")]
+    for path in {os.path.join(folder, name) for name in stale} - set(written):
+        if os.path.isfile(path):
+            os.remove(path)
 
 
 def write_tables(folder: str, analysis: Analysis, extra_scores: Mapping[str, object] | None = None) -> list[str]:
@@ -102,7 +119,9 @@ def write_tables(folder: str, analysis: Analysis, extra_scores: Mapping[str, obj
     return [path for table in shown.values() for path in tables.write_table(folder, table, analysis.stamps)]
 
 
-def create_tables(analysis: Analysis, extra_scores: Mapping[str, object]) -> dict[str, Table]:
+def create_tables(
+    analysis: Analysis, extra_scores: Mapping[str, object], models: tuple[str, ...] = ()
+) -> dict[str, Table]:
     """The tables, by name; those that say nothing are left out."""
     scores = analysis.scores.table.copy()
     for name, values in extra_scores.items():
@@ -153,13 +172,15 @@ def create_tables(analysis: Analysis, extra_scores: Mapping[str, object]) -> dic
             analysis.mcnemar,
             formats=_format_p(analysis.mcnemar),
         )
-    if analysis.comparison is not None:
+    if analysis.comparison is not None and analysis.other_thresholds is not None:
+        first, second = models or ("the first model", "the second")
         found["comparison"] = Table(
             "comparison",
-            f"First minus second model, with {level} of the paired bootstrap, or DeLong's; p adjusted over labels by "
-            "Holm.",
+            f"{first} (first) minus {second} (second), with {level} of the paired bootstrap, or DeLong's; p adjusted "
+            "over labels by Holm.",
             analysis.comparison,
-            thresholds,
+            f"Thresholds of the first: {analysis.thresholds.describe()}; of the second: "
+            f"{analysis.other_thresholds.describe()}.",
             _format_p(analysis.comparison),
         )
     return {name: table for name, table in found.items() if len(table.frame)}
@@ -178,7 +199,7 @@ def _find_key_numbers(analysis: Analysis) -> list[tuple[str, str]]:
 
     kind = "" if one else "macro "
     return [
-        (f"{len(analysis.predictions.ids):,}", "recordings"),
+        (f"{len(analysis.predictions.ids):,}", "recording" if len(analysis.predictions.ids) == 1 else "recordings"),
         (show("auroc"), f"{kind}AUROC"),
         (show("average_precision"), f"{kind}average precision"),
         (show("f1"), f"{kind}F1"),
@@ -186,8 +207,11 @@ def _find_key_numbers(analysis: Analysis) -> list[tuple[str, str]]:
 
 
 def _shorten(table: Table) -> Table:
-    """Without notes, which the page lists as warnings."""
-    return dataclasses.replace(table, frame=table.frame.drop(columns="note", errors="ignore"))
+    """Without notes, which the page lists as warnings; metrics by their usual names."""
+    frame = table.frame.drop(columns="note", errors="ignore")
+    if "metric" in frame:
+        frame = frame.assign(metric=frame["metric"].map(create_heading))
+    return dataclasses.replace(table, frame=frame)
 
 
 def _arrange(
@@ -196,10 +220,11 @@ def _arrange(
     """Sections of the page; what is not there is left out."""
     settings, predictions = analysis.settings, analysis.predictions
     patients = "" if predictions.patients is None else f" of {len(np.unique(predictions.patients)):,} patients"
+    count, drawn = len(predictions.ids), f"seed {settings.seed}"
     how = (
-        f"{len(predictions.ids):,} recordings{patients}. Unknown labels are left out. Thresholds: "
+        f"{count:,} recording{'' if count == 1 else 's'}{patients}. Unknown labels are left out. Thresholds: "
         f"{analysis.thresholds.describe()}. Intervals of {100 * settings.level:g} %: {_INTERVALS[settings.interval]}; "
-        f"{settings.resamples:,} resamples, seed {settings.seed}."
+        f"{settings.resamples:,} resamples, {'seed 123, as Ribeiro et al. 2020 drew' if settings.legacy else drawn}."
     )
     plan: list[tuple[str, tuple[str, ...], tuple[str, ...], tuple[str, ...]]] = [
         ("What was evaluated", (*facts, how), (), ()),

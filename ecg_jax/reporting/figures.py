@@ -6,6 +6,7 @@ A function that draws takes numbers and returns a figure, which stays open until
 import base64
 import io
 import os
+import warnings
 from collections.abc import Mapping, Sequence
 from typing import Any
 
@@ -17,6 +18,8 @@ from matplotlib.ticker import MaxNLocator
 from ecg_jax.reporting import layout, style  # first: style chooses matplotlib's backend
 
 import matplotlib.pyplot as plt  # isort: skip
+
+_STAMP = "stamp"  # marks its text
 
 
 @style.styled
@@ -31,8 +34,8 @@ def write(figure: Figure, stem: str) -> list[str]:
         The files written.
     """
     os.makedirs(os.path.dirname(stem) or ".", exist_ok=True)
-    figure.savefig(f"{stem}.pdf", metadata={"CreationDate": None})
-    figure.savefig(f"{stem}.png", dpi=300)
+    _save(figure, f"{stem}.pdf", metadata={"CreationDate": None})
+    _save(figure, f"{stem}.png", dpi=300)
     close(figure)
     return [f"{stem}.pdf", f"{stem}.png"]
 
@@ -41,8 +44,29 @@ def write(figure: Figure, stem: str) -> list[str]:
 def encode(figure: Figure) -> str:
     """A data URI of the figure's SVG, the same for the same figure; the figure stays open."""
     buffer = io.BytesIO()
-    figure.savefig(buffer, format="svg", metadata={"Date": None})
+    _save(figure, buffer, format="svg", metadata={"Date": None})
     return f"data:image/svg+xml;base64,{base64.b64encode(buffer.getvalue()).decode()}"
+
+
+def stamp(figure: Figure, lines: Sequence[str]) -> None:
+    """Writes what no reader may miss above a figure."""
+    if lines:
+        place: dict[str, Any] = {
+            "ha": "center",
+            "va": "bottom",
+            "fontsize": style.SMALL,
+            "color": style.ORANGE,
+            "weight": "bold",
+        }
+        figure.text(0.5, 1.0, style.literal("; ".join(lines)), gid=_STAMP, **place)
+
+
+def _save(figure: Figure, target: str | io.BytesIO, **options: Any) -> None:
+    if any(text.get_gid() == _STAMP for text in figure.texts):  # it stands above the figure
+        options["bbox_inches"] = "tight"
+    with warnings.catch_warnings():
+        warnings.filterwarnings("ignore", "Glyph .* missing from", UserWarning)  # of a name in another script
+        figure.savefig(target, **options)
 
 
 def close(figure: Figure) -> None:

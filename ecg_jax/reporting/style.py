@@ -28,7 +28,7 @@ STYLE: dict[Any, Any] = {
     "axes.titlelocation": "left",
     "axes.titlesize": 8,
     "font.family": "sans-serif",
-    "font.sans-serif": ["Arial", "Liberation Sans", "DejaVu Sans"],
+    "font.sans-serif": ["Arial", "Liberation Sans", "DejaVu Sans", "Noto Sans CJK JP"],
     "font.size": 8,
     "hatch.linewidth": 0.5,
     "legend.fontsize": SMALL,
