@@ -11,9 +11,10 @@ DIR is that of `experiments/ribeiro2020_tables.py`. Measures, each in a process 
 - 10,000 resamples of 100,000 made recordings with six labels: all scores, AUROC and average
   precision among them, and the peak of memory (resident, of the process).
 
-Timings are medians of --repeats, and run alternately.
+The second and third alternate; numbers are medians of --repeats.
 
-NUMBERS
+On 2 CPU cores, Python 3.11: the whole script 9.7 s (9.3 to 10.0); one resample at a time 634 s, at
+once 0.37 s, 1,700 times faster; 10,000 resamples of 100,000 recordings 34 s and 0.49 GB.
 """
 
 import argparse

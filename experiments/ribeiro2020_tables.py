@@ -133,15 +133,12 @@ def score(readings: Mapping[str, np.ndarray], truth: np.ndarray, weights: np.nda
     Returns:
         `[C, scores of SHOWN, R]` by reader.
     """
-    found = {}
-    for reader, calls in readings.items():
-        rows = []
-        for i in range(truth.shape[1]):
-            sums = tally.create(truth[:, i], calls[:, i], calls[:, i] > 0.5)
-            values = tally.compute_scores(sums, weights, Settings())
-            rows.append([values[name] for name in SHOWN.values()])
-        found[reader] = np.array(rows)
-    return found
+    present, called = truth > 0.5, np.stack([*readings.values()]) > 0.5
+    outcomes = np.stack([present & called, ~present & called, present & ~called, ~present & ~called])
+    hits, alarms, misses, rejections = np.moveaxis(outcomes, 2, -1).astype(np.float64) @ weights  # [readers, C, R]
+    found = tally.compute_decisions(hits, alarms, misses, rejections, Settings())
+    scores_of_all = np.stack([found[name] for name in SHOWN.values()], axis=2)
+    return dict(zip(readings, scores_of_all, strict=True))
 
 
 def tabulate_scores(readings: Mapping[str, np.ndarray], truth: np.ndarray) -> pd.DataFrame:
@@ -203,9 +200,11 @@ def tabulate_seeds(data: Data) -> pd.DataFrame:
         calls = call(data, name, leak_free=True) > 0.5
         for i, label in enumerate(label_lib.SIX):
             truth = data.truth[:, i]
-            f1 = metrics.compute_decisions(metrics.count_outcomes(truth, calls[:, i]), Settings())["f1"]
-            ranking = metrics.compute_ranking(truth, data.probabilities[name][:, i])
-            rows.append([name.rsplit("_", 1)[1], label, f1, *ranking])
+            sums = tally.create(truth, data.probabilities[name][:, i], calls[:, i])
+            values = tally.compute_scores(sums, np.ones((len(truth), 1)), Settings())
+            rows.append(
+                [name.rsplit("_", 1)[1], label, *(values[key][0] for key in ("f1", "auroc", "average_precision"))]
+            )
     table = pd.DataFrame(rows, columns=["seed", "label", "f1", "auroc", "average_precision"])
     grouped = table.drop(columns="seed").groupby("label", sort=False)
     parts = [
