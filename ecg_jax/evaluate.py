@@ -65,7 +65,7 @@ _RESAMPLES = flags.DEFINE_integer("resamples", 1000, "Of the bootstrap; 0 leaves
 _RESAMPLED = flags.DEFINE_enum(
     "resampled", "auto", settings_lib.RESAMPLED, "What is drawn; auto: patients where they are known, else recordings."
 )
-_LEGACY = flags.DEFINE_bool("legacy", False, "Draw resamples as the script of Ribeiro et al. 2020 (seed 123).")
+_LEGACY = flags.DEFINE_bool("legacy", False, "Resamples and intervals as the script of Ribeiro et al. 2020 (seed 123).")
 _SEED = flags.DEFINE_integer("seed", 0, "Of the resamples, and of the parts of a cross-fit.", lower_bound=0)
 _BETA = flags.DEFINE_float("beta", 1.0, "Adds F-beta: above 1, recall counts more than precision.")
 _PREVALENCE = flags.DEFINE_float("prevalence", None, "Adds predictive values where the labels have this prevalence.")

@@ -18,6 +18,10 @@ from sklearn.metrics import (
     precision_recall_fscore_support,
 )
 
+from ecg_jax.evaluation import scores
+from ecg_jax.evaluation.predictions import Predictions
+from ecg_jax.evaluation.settings import Settings
+from ecg_jax.evaluation.thresholds import GIVEN, Thresholds
 from ecg_jax.labels import SIX
 
 ROOT = Path(__file__).parents[1]
@@ -57,6 +61,24 @@ def published(shared, tmp_path_factory) -> tuple[Path, Path]:
 def test_every_published_cell_is_ours(published, name):
     ours, theirs = (folder / file for folder, file in zip(published, (name, PUBLISHED[name]), strict=True))
     assert ours.read_text() == theirs.read_text()
+
+
+def test_the_legacy_option_gives_the_published_intervals(shared):
+    """As `python -m ecg_jax.evaluate --legacy` computes them, of the published network at its thresholds."""
+    folder = shared / "data" / "ribeiro2020"
+    truth = pd.read_csv(folder / "annotations" / "gold_standard.csv")[[*SIX]].to_numpy(float)
+    probabilities = np.load(folder / "dnn_predicts" / "other_seeds" / "model_1.npy").astype(float)
+    predictions = Predictions(np.arange(len(truth)).astype(str), SIX, truth, probabilities)
+    given = Thresholds(np.array([0.124, 0.07, 0.05, 0.278, 0.390, 0.174]), "", GIVEN)
+    table = scores.compute(predictions, given, Settings(legacy=True)).table.set_index("label")
+    published = pd.read_csv(folder / "published_tables" / "bootstrap_percentiles.csv").set_index(
+        ["predictor", "score", "diagnosis"]
+    )
+    names = {"Precision": "precision", "Recall": "recall", "Specificity": "specificity", "F1 score": "f1"}
+    for title, name in names.items():
+        expected = published.loc[("DNN", title)].loc[[*SIX]]
+        np.testing.assert_allclose(table.loc[[*SIX], f"{name}_low"], expected["p2.5"], atol=5.1e-7)
+        np.testing.assert_allclose(table.loc[[*SIX], f"{name}_high"], expected["p97.5"], atol=5.1e-7)
 
 
 @pytest.mark.slow

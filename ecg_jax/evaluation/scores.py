@@ -93,7 +93,7 @@ def compute(predictions: Predictions, thresholds: Thresholds, settings: Settings
         sizes = np.repeat(_count_rarer(labels, len(table)), len(names))
         found_ends = _find_ends(estimates.reshape(-1), drawn, sizes, statistic, design, settings)
         low, high = (end.reshape(estimates.shape) for end in found_ends)
-        if settings.interval == "auto":
+        if settings.interval == "auto" and not settings.legacy:
             for row, column in enumerate(columns[: labels.shape[1]]):
                 clustered = dict(zip(names, samples[row], strict=True)) if design.units < size else None
                 average_precision = found[row, names.index("average_precision")]
@@ -149,6 +149,8 @@ def _find_ends(
     design: Design,
     settings: Settings,
 ) -> tuple[np.ndarray, np.ndarray]:
+    if settings.legacy:
+        return intervals.compute_legacy(values)
     if settings.interval == "percentile":
         return intervals.compute_percentile(values, settings.level)
     if settings.interval == "bca":

@@ -21,7 +21,8 @@ class Settings:
         resamples: Number of bootstrap resamples; 0 leaves the intervals out.
         resampled: What is drawn, one of `RESAMPLED`: `auto` is patients where they are known;
             `stratified` draws recordings within each combination of labels.
-        legacy: Draw as the script of Ribeiro et al. 2020 did (recordings, seed 123).
+        legacy: Draw resamples, and take intervals from them, as the script of Ribeiro et al. 2020 did
+            (recordings, seed 123, level 0.95); `interval`, `resampled` and `seed` do nothing then.
         seed: Of the resamples and of cross-fitted thresholds.
         few: With fewer positives or negatives than this, a warning accompanies the scores.
     """
@@ -53,5 +54,7 @@ class Settings:
         for name, (number, low, high) in ranges.items():
             if not low < number < high:
                 raise InputError(f"{name} is {number:g}; it must lie between {low:g} and {high:g}")
+        if self.legacy and self.level != 0.95:
+            raise InputError(f"level is {self.level:g}; the legacy intervals are of 0.95")
         if self.resamples < 0:
             raise InputError(f"resamples is {self.resamples}; it must be at least 0")

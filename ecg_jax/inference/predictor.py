@@ -29,6 +29,7 @@ class Prediction:
         raw: The same before calibration.
         quality: What was noticed about the signal, separated by `; `; empty if nothing.
         error: Why it could not be read; empty if it could.
+        flags: Of its quality (see `quality.examine`).
     """
 
     recording: str
@@ -36,6 +37,7 @@ class Prediction:
     raw: np.ndarray
     quality: str
     error: str = ""
+    flags: tuple[str, ...] = ()
 
 
 def predict(
@@ -53,21 +55,22 @@ def predict(
     blank = np.full(len(model.label_names), np.nan, np.float32)
     trained = manifest.Trained(model.split) if model.split else None
 
-    def load(source: Source) -> tuple[np.ndarray, str, str]:
+    def load(source: Source) -> tuple[np.ndarray, str, str, tuple[str, ...]]:
         try:
             recording, findings = verify.enforce(source.read(), checks)
             signal, _ = create_input(recording, model.contract)
         except InputError as error:
-            return np.zeros(model.contract.shape, np.float32), "", " ".join(str(error).split())
+            return np.zeros(model.contract.shape, np.float32), "", " ".join(str(error).split()), ()
         if recording.is_degenerate:
-            return signal, NO_SIGNAL, ""
+            return signal, NO_SIGNAL, "", ()
+        flags = tuple(quality.examine(recording).flags)
         noticed = [
             f"{recording.gaps} samples masked" if recording.gaps else "",
             trained.find(recording) if trained else "",
-            *quality.examine(recording).flags,
+            *flags,
             *((f"repaired: {found.message}" if checks == "repair" else found.message) for found in findings),
         ]
-        return signal, "; ".join(filter(None, noticed)), ""
+        return signal, "; ".join(filter(None, noticed)), "", flags
 
     with ThreadPoolExecutor(threads) as pool:
         chunks = [sources[i : i + batch_size] for i in range(0, len(sources), batch_size)]
@@ -77,14 +80,14 @@ def predict(
             following = chunks[number + 1] if number + 1 < len(chunks) else []
             pending = [pool.submit(load, source) for source in following]
             signal = np.zeros((min(batch_size, len(sources)), *model.contract.shape), np.float32)
-            for i, (example, _, _) in enumerate(loaded):
+            for i, (example, *_) in enumerate(loaded):
                 signal[i] = example
             raw = model.predict_raw(signal)
             probabilities = model.calibrate(raw)
-            for i, (source, (_, seen, error)) in enumerate(zip(chunk, loaded, strict=True)):
+            for i, (source, (_, seen, error, flags)) in enumerate(zip(chunk, loaded, strict=True)):
                 known = not error and seen != NO_SIGNAL
                 yield Prediction(
-                    source.name, probabilities[i] if known else blank, raw[i] if known else blank, seen, error
+                    source.name, probabilities[i] if known else blank, raw[i] if known else blank, seen, error, flags
                 )
 
 
@@ -108,8 +111,8 @@ def predict_dataset(
         progress: Wraps the predictions while they are made, and is told how many there will be.
 
     Returns:
-        Predictions of the recordings that hold a signal and were not refused, with what was noticed
-        of each as attribute `quality` (`noticed` or `nothing noticed`); and lines on those that were
+        Predictions of the recordings that hold a signal and were not refused, with their
+        quality flags as attribute `quality` (`no flag`, or names); and lines on those that were
         left out, and on those that trained the model.
 
     Raises:
@@ -130,7 +133,7 @@ def predict_dataset(
     if seen:
         lines.append(f"leak: {seen} of the {len(made)} recordings trained the model; scores of these say little")
     attributes = {name: values[rows] for name, values in dataset.attributes.items() if name != "sampling_weight"}
-    noticed = np.array(["noticed" if each.quality else "nothing noticed" for each in made])
+    flags = np.array([" + ".join(each.flags) or "no flag" for each in made])
     predictions = Predictions(
         ids=dataset.ids[rows],
         names=model.label_names,
@@ -138,7 +141,7 @@ def predict_dataset(
         probabilities=np.stack([each.probabilities for each in made]).astype(np.float64),
         raw=np.stack([each.raw for each in made]).astype(np.float64) if model.calibration else None,
         patients=None if dataset.patients is None else dataset.patients[rows],
-        attributes=attributes | {"quality": noticed},
+        attributes=attributes | {"quality": flags},
     )
     return predictions, lines
 

@@ -11,6 +11,7 @@ from matplotlib.figure import Figure
 
 from ecg_jax.evaluation import metrics, subgroups
 from ecg_jax.evaluation.analysis import Analysis
+from ecg_jax.evaluation.settings import Settings
 from ecg_jax.reporting import evaluation_figures, figures, html, tables
 from ecg_jax.reporting.cells import create_heading
 from ecg_jax.reporting.tables import Table
@@ -135,7 +136,7 @@ def create_tables(
     found = {
         "scores": Table(
             "scores",
-            f"Scores with {level} ({_INTERVALS[analysis.settings.interval]}). {thresholds}",
+            f"Scores with {level} ({_describe_intervals(analysis.settings)}). {thresholds}",
             scores,
             "Macro: mean over labels. Micro: all labels together. Weighted: mean weighted by positives.",
         ),
@@ -214,17 +215,21 @@ def _shorten(table: Table) -> Table:
     return dataclasses.replace(table, frame=frame)
 
 
+def _describe_intervals(settings: Settings) -> str:
+    return "as Ribeiro et al. 2020 took them from the bootstrap" if settings.legacy else _INTERVALS[settings.interval]
+
+
 def _arrange(
     analysis: Analysis, facts: tuple[str, ...], shown: Mapping[str, Table], pictures: Mapping[str, html.Figure]
 ) -> list[html.Section]:
     """Sections of the page; what is not there is left out."""
     settings, predictions = analysis.settings, analysis.predictions
     patients = "" if predictions.patients is None else f" of {len(np.unique(predictions.patients)):,} patients"
-    count, drawn = len(predictions.ids), f"seed {settings.seed}"
+    count, drawn = len(predictions.ids), f"seed {'123' if settings.legacy else settings.seed}"
     how = (
         f"{count:,} recording{'' if count == 1 else 's'}{patients}. Unknown labels are left out. Thresholds: "
-        f"{analysis.thresholds.describe()}. Intervals of {100 * settings.level:g} %: {_INTERVALS[settings.interval]}; "
-        f"{settings.resamples:,} resamples, {'seed 123, as Ribeiro et al. 2020 drew' if settings.legacy else drawn}."
+        f"{analysis.thresholds.describe()}. Intervals of {100 * settings.level:g} %: {_describe_intervals(settings)}; "
+        f"{settings.resamples:,} resamples, {drawn}."
     )
     plan: list[tuple[str, tuple[str, ...], tuple[str, ...], tuple[str, ...]]] = [
         ("What was evaluated", (*facts, how), (), ()),
