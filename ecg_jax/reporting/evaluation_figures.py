@@ -63,7 +63,7 @@ def plan(
             lambda: decision.draw_decision_curves([_plot_decisions(analysis, i) for i in chosen]),
         ),
     }
-    if analysis.scores.samples.shape[-1]:
+    if analysis.scores.samples.shape[-1] and len(chosen) > 1:  # a single box says no more than its interval
         for name in ("auroc", "f1"):
             plans[f"bootstrap_{name}"] = (
                 f"{create_heading(name)} of {analysis.settings.resamples:,} resamples.{some}",
