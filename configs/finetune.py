@@ -22,6 +22,7 @@ def get_config() -> ConfigDict:
     config.data.simulated.update(train=2000, validation=400, test=1000)
     config.model.update(name="narrow", head="transfer")
     config.init.weights = "pretrain"
+    config.pretrain.steps = 150
     config.freeze.first_keras_layers = 5
     config.optimizer.update(name="adamw", learning_rate=1e-3, weight_decay=1e-4)
     config.schedule.update(name="cosine", warmup_fraction=0.05)
