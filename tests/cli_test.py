@@ -583,3 +583,15 @@ def test_a_wheel_runs_in_another_environment_outside_the_checkout(tmp_path):
     done = call("predict", "--model=runs/smoke", "ecg.hea", cwd=elsewhere, python=python)
     assert done.returncode == 0, done.stderr
     assert math.isfinite(pd.read_csv(elsewhere / "predictions.csv")["AF"][0])
+
+
+@pytest.mark.slow
+def test_a_label_called_as_an_average_is_refused_before_training(tmp_path):
+    for i in range(12):
+        write_wfdb(tmp_path, f"r{i}", noise(i))
+    table = pd.DataFrame({"path": [f"r{i}" for i in range(12)], "macro": np.arange(12) % 2})
+    table.to_csv(tmp_path / "labels.csv", index=False)
+    flags = ["--config.data.dataset=folder", f"--config.data.source={tmp_path / 'labels.csv'}"]
+    done = call("main", *TINY, *flags, "--config.data.labels=macro", f"--workdir={tmp_path / 'run'}")
+    assert_one_line(done, "a label is called macro, as an average is; rename it")
+    assert not (tmp_path / "run").exists()

@@ -15,7 +15,6 @@ from ecg_jax.evaluation.predictions import Predictions
 
 IDS = ("recording", "id", "exam_id", "ecg_id", "study_id", "record")  # the first of these that a table has
 TRUE, RAW = "_true", "_raw"
-_SPLITS = ("train", "validation", "test")
 _LEAST_LOGITS = 0.2  # share of negative values from which numbers outside 0-1 look like logits
 
 
@@ -232,6 +231,11 @@ def join(
     )
 
 
+def has_labels(path: str, names: Sequence[str]) -> bool:
+    """Whether a file of predictions holds the truth too, by its first line."""
+    return path.endswith(".csv") and all(table_lib.has_column(path, f"{name}{TRUE}") for name in names)
+
+
 def knows(labels: str, file: PredictionFile) -> bool:
     """Whether a CSV of labels names any of a file's recordings."""
     table = table_lib.read_table(labels)
@@ -241,7 +245,8 @@ def knows(labels: str, file: PredictionFile) -> bool:
 
 def is_joined_by_id(file: PredictionFile, labels: str) -> bool:
     """Whether both name their recordings."""
-    return file.ids is not None and find_ids(table_lib.read_table(labels), file.id_column) is not None
+    wanted = (*IDS, file.id_column or IDS[0])
+    return file.ids is not None and any(table_lib.has_column(labels, name) for name in wanted)
 
 
 def _describe_left_out(file: PredictionFile) -> str:

@@ -1,7 +1,7 @@
 """Probabilities beside the truth: what every evaluation starts from."""
 
 import dataclasses
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 
 import numpy as np
 
@@ -35,10 +35,7 @@ class Predictions:
         for name, values in (("labels", self.labels), ("probabilities", self.probabilities)):
             if values.shape != shape:
                 raise InputError(f"{name} are {values.shape}; expected {shape}, recordings x labels")
-        if reserved := sorted({*self.names} & {"macro", "micro", "weighted"}):
-            raise InputError(f"a label is called {reserved[0]}, as an average is; rename it")
-        if len({*self.names}) < len(self.names):
-            raise InputError(f"labels are named twice: {', '.join(self.names)}")
+        check_names(self.names)
         if not len(self.ids):
             raise InputError("no recording to evaluate: the split is empty")
         if not np.all(np.isfinite(self.probabilities)) or self.probabilities.min() < 0 or self.probabilities.max() > 1:
@@ -59,3 +56,11 @@ class Predictions:
             patients=pick(self.patients),
             attributes={name: values[rows] for name, values in self.attributes.items()},
         )
+
+
+def check_names(names: Sequence[str]) -> None:
+    """Raises `InputError` for labels whose rows in a table could not be told apart."""
+    if reserved := sorted({*names} & {"macro", "micro", "weighted"}):
+        raise InputError(f"a label is called {reserved[0]}, as an average is; rename it")
+    if len({*names}) < len(names):
+        raise InputError(f"labels are named twice: {', '.join(names)}")

@@ -267,8 +267,7 @@ def open_other_file(
         InputError: when recordings or labels do not match.
     """
     names = first.predictions.names
-    file = prediction_files.read_predictions(path, names=names, logits=logits)
-    if labels or file.labels is not None:
+    if labels or prediction_files.has_labels(path, names):
         return open_file(
             path,
             labels=labels,
@@ -280,6 +279,7 @@ def open_other_file(
             validation_labels=None,
             calibration=None,
         )
+    file = prediction_files.read_predictions(path, names=names, logits=logits)
     if file.ids is None:
         raise InputError(f"{path}: names no recordings; add a column `recording`")
     place = {id: row for row, id in enumerate(file.ids.tolist())}

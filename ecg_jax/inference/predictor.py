@@ -8,7 +8,7 @@ from concurrent.futures import ThreadPoolExecutor
 import numpy as np
 
 from ecg_jax.data import quality, verify
-from ecg_jax.data.datasets.dataset import Dataset
+from ecg_jax.data.datasets.dataset import Dataset, create_predictions
 from ecg_jax.data.preprocess import create_input
 from ecg_jax.data.readers import Source
 from ecg_jax.data.splits import manifest
@@ -132,17 +132,10 @@ def predict_dataset(
     seen = sum(manifest.SEEN in each.quality for each in made)
     if seen:
         lines.append(f"leak: {seen} of the {len(made)} recordings trained the model; scores of these say little")
-    attributes = {name: values[rows] for name, values in dataset.attributes.items() if name != "sampling_weight"}
     flags = np.array([" + ".join(each.flags) or "no flag" for each in made])
-    predictions = Predictions(
-        ids=dataset.ids[rows],
-        names=model.label_names,
-        labels=dataset.labels[rows].astype(np.float64),
-        probabilities=np.stack([each.probabilities for each in made]).astype(np.float64),
-        raw=np.stack([each.raw for each in made]).astype(np.float64) if model.calibration else None,
-        patients=None if dataset.patients is None else dataset.patients[rows],
-        attributes=attributes | {"quality": flags},
-    )
+    raw = np.stack([each.raw for each in made]) if model.calibration else None
+    predictions = create_predictions(dataset, rows, np.stack([each.probabilities for each in made]), raw)
+    predictions = dataclasses.replace(predictions, attributes={**predictions.attributes, "quality": flags})
     return predictions, lines
 
 

@@ -16,11 +16,10 @@ import pandas as pd
 from ml_collections import ConfigDict
 from rich.console import Console
 
-from ecg_jax.data.datasets.dataset import Dataset
+from ecg_jax.data.datasets.dataset import Dataset, create_predictions
 from ecg_jax.errors import InputError
 from ecg_jax.evaluation import analysis, metrics
 from ecg_jax.evaluation.analysis import Analysis
-from ecg_jax.evaluation.predictions import Predictions
 from ecg_jax.evaluation.thresholds import FOLDS, Thresholds
 from ecg_jax.reporting import tables
 from ecg_jax.reporting.cells import create_heading
@@ -56,38 +55,26 @@ def write(
     chosen = [run_folder.read_json(os.path.join(folder, run_folder.THRESHOLDS)) for folder in folders]
     thresholds = np.array([[values[name] for name in names] for values in chosen])[predictions["fold"] - 1]
     has_signal = np.isfinite(predictions[[*names]].to_numpy(np.float64)).all(axis=1)
-    pooled = _create_predictions(dataset, predictions[has_signal])
-    used = Thresholds(thresholds[has_signal], config.evaluation.threshold_rule, FOLDS)
-    folds = _read_scores(folders)
-    analysed = analysis.analyse(pooled, used, results.create_settings(config))
-    means = folds[folds["fold"] == "mean"].set_index("label")
-    rate_only = means["auroc_rate_only"][[*names, metrics.MACRO]].to_numpy()
+    kept = predictions[has_signal]
+    rows = pd.Series(np.arange(len(dataset.ids)), index=dataset.ids)[kept["recording"]].to_numpy()
+    raw = kept[[f"{name}_raw" for name in names]].to_numpy(np.float64)
+    pooled = create_predictions(dataset, rows, kept[[*names]].to_numpy(np.float64), raw)
     found = [run_folder.read_json(os.path.join(folder, run_folder.RESULT)) for folder in folders]
     monitors = {result["monitor"] for result in found}
     result = {
         "folds": len(folders),
         "monitor": monitors.pop() if len(monitors) == 1 else "loss",
         "validation": pd.DataFrame([result["validation"] for result in found]).mean().to_dict(),
-        "test": metrics.compute_summary(pooled.labels, predictions[has_signal][[*names]].to_numpy(np.float64)),
+        "test": metrics.compute_summary(pooled.labels, pooled.probabilities),
     }
     if jax.process_index() == 0:
+        used = Thresholds(thresholds[has_signal], config.evaluation.threshold_rule, FOLDS)
+        analysed = analysis.analyse(pooled, used, results.create_settings(config))
+        folds = _read_scores(folders)
+        means = folds[folds["fold"] == "mean"].set_index("label")
+        rate_only = means["auroc_rate_only"][[*names, metrics.MACRO]].to_numpy()
         _write_files(workdir, predictions, analysed, rate_only, folds, result, config.evaluation.report, console)
     return result
-
-
-def _create_predictions(dataset: Dataset, table: pd.DataFrame) -> Predictions:
-    names = dataset.label_names
-    place = pd.Series(np.arange(len(dataset.ids)), index=dataset.ids)
-    rows = place[table["recording"]].to_numpy()
-    return Predictions(
-        ids=dataset.ids[rows],
-        names=names,
-        labels=dataset.labels[rows].astype(np.float64),
-        probabilities=table[[*names]].to_numpy(np.float64),
-        raw=table[[f"{name}_raw" for name in names]].to_numpy(np.float64),
-        patients=None if dataset.patients is None else dataset.patients[rows],
-        attributes={name: values[rows] for name, values in dataset.attributes.items() if name != "sampling_weight"},
-    )
 
 
 def _read_part(folder: str, number: int, expected: np.ndarray) -> pd.DataFrame:

@@ -12,10 +12,9 @@ import pandas as pd
 from ml_collections import ConfigDict
 from rich.console import Console
 
-from ecg_jax.data.datasets.dataset import Dataset
+from ecg_jax.data.datasets.dataset import create_predictions
 from ecg_jax.evaluation import analysis, calibration, heart_rate, metrics
 from ecg_jax.evaluation.analysis import Analysis
-from ecg_jax.evaluation.predictions import Predictions
 from ecg_jax.evaluation.settings import Settings
 from ecg_jax.reporting import evaluation_report, figures, tables
 from ecg_jax.runtime import run_folder
@@ -49,7 +48,9 @@ def write(setup: Setup, predicted: Predicted, *, best_step: int, console: Consol
     known = {name: rows[name][has_signal] for name, (_, has_signal) in predicted.items()}
     raw = {name: values[has_signal] for name, (values, has_signal) in predicted.items()}
     fitted = calibration.fit(settings.calibration, dataset.labels[known["validation"]], raw["validation"], names)
-    scored = {name: _create_predictions(dataset, known[name], raw[name], fitted) for name in predicted}
+    scored = {
+        name: create_predictions(dataset, known[name], fitted.apply(raw[name], names), raw[name]) for name in predicted
+    }
     chosen = analysis.choose_thresholds(scored["test"], scored["validation"], settings.threshold_rule, Settings())
     result = {"best_step": best_step, "monitor": setup.monitor} | {
         name: metrics.compute_summary(scored[name].labels, raw[name]) for name in predicted
@@ -133,21 +134,6 @@ def write_evaluation(
     for line in found.warnings:
         console.print(f"warning: {line}", style="yellow")
     return written
-
-
-def _create_predictions(
-    dataset: Dataset, rows: np.ndarray, raw: np.ndarray, fitted: calibration.Calibration
-) -> Predictions:
-    probabilities = fitted.apply(raw, dataset.label_names)
-    return Predictions(
-        ids=dataset.ids[rows],
-        names=dataset.label_names,
-        labels=dataset.labels[rows].astype(np.float64),
-        probabilities=probabilities.astype(np.float64),
-        raw=raw.astype(np.float64),
-        patients=None if dataset.patients is None else dataset.patients[rows],
-        attributes={name: values[rows] for name, values in dataset.attributes.items() if name != "sampling_weight"},
-    )
 
 
 def _describe_calibration(fitted: calibration.Calibration) -> str:

@@ -17,7 +17,7 @@ from ecg_jax.data.datasets.dataset import SPLITS, Dataset
 from ecg_jax.data.examples import Examples, StoredExamples
 from ecg_jax.data.splits import manifest
 from ecg_jax.errors import InputError
-from ecg_jax.evaluation import calibration, thresholds
+from ecg_jax.evaluation import calibration, predictions, thresholds
 from ecg_jax.reporting import tables
 from ecg_jax.runtime import parallel as parallel_lib
 from ecg_jax.runtime import run_folder
@@ -89,6 +89,7 @@ def create(
     if has_begun:
         run_folder.check_config(workdir, config)  # before the data is looked at, which may take a while
     dataset = source.assign(config, dataset or source.open_dataset(config, workdir, console))
+    predictions.check_names(dataset.label_names)  # before training, not when it is evaluated
     examples = open_examples(config, contract, dataset)
     stream.check_data(config, examples, parallel)
     monitor = _choose_monitor(dataset, config.checkpoint.monitor, console)

@@ -9,6 +9,7 @@ import numpy as np
 
 from ecg_jax.data.store import Store
 from ecg_jax.errors import InputError
+from ecg_jax.evaluation.predictions import Predictions
 from ecg_jax.recording import Recording
 
 SPLITS = ("train", "validation", "test")
@@ -76,3 +77,25 @@ class Dataset:
         if split not in SPLITS:
             raise InputError(f"split {split!r}; known: {', '.join(SPLITS)}")
         return np.flatnonzero(self.split == split)
+
+
+def create_predictions(
+    dataset: Dataset, rows: np.ndarray, probabilities: np.ndarray, raw: np.ndarray | None = None
+) -> Predictions:
+    """Probabilities of some recordings beside what the data set knows of them.
+
+    Args:
+        dataset: Whose labels are the columns of the probabilities.
+        rows: `[n]` numbers of the recordings.
+        probabilities: `[n, C]`.
+        raw: `[n, C]` before recalibration; None without one.
+    """
+    return Predictions(
+        ids=dataset.ids[rows],
+        names=dataset.label_names,
+        labels=dataset.labels[rows].astype(np.float64),
+        probabilities=probabilities.astype(np.float64),
+        raw=None if raw is None else raw.astype(np.float64),
+        patients=None if dataset.patients is None else dataset.patients[rows],
+        attributes={name: values[rows] for name, values in dataset.attributes.items() if name != "sampling_weight"},
+    )
