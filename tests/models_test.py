@@ -1,5 +1,6 @@
 """The networks' sizes, shapes and the table behind them."""
 
+import flax.linen as nn
 import jax
 import jax.numpy as jnp
 import numpy as np
@@ -9,7 +10,7 @@ from ecg_jax import models
 from ecg_jax.errors import InputError
 from ecg_jax.models import keras_layers
 from ecg_jax.models import weights as weights_lib
-from ecg_jax.models.layers import Dropout
+from ecg_jax.models.layers import Dropout, max_pool
 
 SHAPE = (4096, 12)
 COUNTS = {  # BatchNorm statistics included
@@ -103,6 +104,36 @@ def test_dropout_keeps_the_stated_fraction_and_scales_it_up():
     dropped = Dropout(0.2).apply({}, jnp.ones((8, 10_000)), jnp.arange(8), True, rngs={"dropout": jax.random.key(0)})
     assert set(np.unique(dropped)) == {0.0, np.float32(1.25)}
     assert abs(float((dropped > 0).mean()) - 0.8) < 0.006  # four standard deviations
+
+
+def test_dropout_masks_are_independent_of_neighbours_examples_and_steps():
+    """Correlations of masks that are shifted against each other are those of independent draws."""
+    x = jnp.ones((64, 4096, 4))
+    masks = [
+        np.asarray(Dropout(0.5).apply({}, x, jnp.arange(64), True, rngs={"dropout": jax.random.key(seed)})) - 1
+        for seed in (0, 1)
+    ]
+    first = masks[0]
+    pairs = [(first[:, :-lag], first[:, lag:]) for lag in (1, 2, 3, 4, 64, 1024)]
+    pairs += [(first[..., :-1], first[..., 1:]), (first[:-1], first[1:]), tuple(masks)]
+    assert all(abs(np.mean(a * b)) < 4.5 / np.sqrt(a.size) for a, b in pairs)
+    assert abs(first.mean()) < 4.5 / np.sqrt(first.size)
+    per_place = first.mean(axis=0) * np.sqrt(64)  # of unit variance, were all examples independent
+    assert per_place.std() == pytest.approx(1, abs=0.03)
+
+
+def test_max_pooling_and_its_gradient_are_linens():
+    """Also where values are equal: the first of them takes the gradient."""
+    x = jnp.asarray(np.random.default_rng(0).integers(0, 3, size=(3, 40, 5)), jnp.float32)
+    for window in (4, 5, 3):  # 40 samples are no multiple of 3
+        ours, theirs = (
+            jax.value_and_grad(lambda x, pool=pool: (pool(x) * jnp.arange(5.0)).sum())(x)
+            for pool in (
+                lambda x, n=window: max_pool(x, n),
+                lambda x, n=window: nn.max_pool(x, (n,), (n,), padding="SAME"),
+            )
+        )
+        jax.tree.map(np.testing.assert_array_equal, ours, theirs)
 
 
 @pytest.mark.parametrize(

@@ -1,4 +1,4 @@
-"""The two layers that differ from Linen's own: Keras' BatchNormalization and a reproducible dropout."""
+"""Layers that differ from Linen's own: Keras' BatchNormalization, a reproducible dropout, a cheaper max pooling."""
 
 import functools
 
@@ -26,6 +26,52 @@ class Dropout(nn.Module):
         """Drops features of `x` `[B, ...]` and scales the rest up; `index` is `[B]` int."""
         if not train or self.rate == 0:
             return x
-        root = self.make_rng("dropout")
-        bits = jax.vmap(lambda i: jax.random.bits(jax.random.fold_in(root, i), x.shape[1:], jnp.uint16))(index)
-        return jnp.where(bits >= round(self.rate * 2**16), x / (1 - self.rate), 0)
+        key = jax.random.key_data(self.make_rng("dropout"))
+        example = _mix(_mix(index.astype(jnp.uint32) ^ key[..., 0]) + key[..., 1])
+        place = jnp.arange(x[0].size, dtype=jnp.uint32).reshape(x.shape[1:]) * jnp.uint32(0x9E3779B9)
+        bits = _mix(example.reshape(-1, *[1] * (x.ndim - 1)) ^ place)
+        threshold = jnp.uint32(min(round(self.rate * 2**32), 2**32 - 1))
+        return jnp.where(bits >= threshold, x / (1 - self.rate), 0)
+
+
+def _mix(x: jax.Array) -> jax.Array:
+    """A bijection of 32 bits in which every bit of `x` reaches every bit of the result.
+
+    Eight operations where JAX's own generator takes about a hundred. Constants: `lowbias32` of
+    Wellons' search for hash functions (https://github.com/skeeto/hash-prospector).
+    """
+    x = (x ^ (x >> 16)) * jnp.uint32(0x21F0AAAD)
+    x = (x ^ (x >> 15)) * jnp.uint32(0x735A2D97)
+    return x ^ (x >> 15)
+
+
+def max_pool(x: jax.Array, window: int) -> jax.Array:
+    """Largest value of each window of samples: `[B, T, C]` to `[B, ceil(T / window), C]`, padded as for `SAME`."""
+    batch, samples, channels = x.shape
+    if samples % window:
+        return nn.max_pool(x, (window,), (window,), padding="SAME")
+    return _max_over_windows(x.reshape(batch, samples // window, window, channels))
+
+
+@jax.custom_vjp
+def _max_over_windows(x: jax.Array) -> jax.Array:
+    return x.max(axis=2)
+
+
+def _max_forward(x: jax.Array) -> tuple[jax.Array, tuple[jax.Array, jax.Array]]:
+    largest = x.max(axis=2)
+    return largest, (x, largest)
+
+
+def _max_backward(residuals: tuple[jax.Array, jax.Array], gradient: jax.Array) -> tuple[jax.Array]:
+    """The first of equal values takes all of the gradient, as in TensorFlow (and in Linen's pooling)."""
+    x, largest = residuals
+    parts, is_taken = [], jnp.zeros(largest.shape, bool)
+    for place in range(x.shape[2]):
+        is_first = (x[:, :, place] == largest) & ~is_taken
+        parts.append(jnp.where(is_first, gradient, 0))
+        is_taken |= is_first
+    return (jnp.stack(parts, axis=2),)
+
+
+_max_over_windows.defvjp(_max_forward, _max_backward)

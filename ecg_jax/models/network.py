@@ -9,6 +9,7 @@ import jax.numpy as jnp
 from jax.typing import DTypeLike
 
 from ecg_jax.errors import InputError
+from ecg_jax.models.convolution import METHODS
 from ecg_jax.models.heads import DenseHead, TransferHead
 from ecg_jax.models.keras_layers import CUTS, FULL_CUT, TRANSFER_CUT
 from ecg_jax.models.resnet import ResNet1d
@@ -55,6 +56,7 @@ def create(
     dropout_rate: float = 0.2,
     transfer: Mapping[str, Any] | None = None,
     dtype: str = "float32",
+    convolution: str = "auto",
     axis_name: str | None = None,
     trunk: Mapping[str, Any] | None = None,
 ) -> Network:
@@ -67,6 +69,7 @@ def create(
         dropout_rate: In the trunk.
         transfer: `cut` and the attributes of `TransferHead`.
         dtype: Of the computation, `float32` or `bfloat16`; parameters are float32.
+        convolution: See `convolution.convolve`.
         axis_name: See `ResNet1d`.
         trunk: Attributes of `ResNet1d` that replace those under `name`.
 
@@ -80,6 +83,8 @@ def create(
     if dtype not in DTYPES:
         raise InputError(f"model.dtype is {dtype!r}; known: {', '.join(DTYPES)}")
     options = {"cut": TRANSFER_CUT} | dict(transfer or {}) if head == "transfer" else {"cut": FULL_CUT}
+    if convolution not in METHODS:
+        raise InputError(f"model.convolution is {convolution!r}; known: {', '.join(METHODS)}")
     cut = options.pop("cut")
     if cut not in CUTS:
         raise InputError(f"model.transfer.cut is {cut}; a trunk can be cut after layer {', '.join(map(str, CUTS))}")
@@ -87,7 +92,12 @@ def create(
     if head == "transfer":
         options |= {"axis_name": axis_name}
     features = ResNet1d(
-        **TRUNKS[name] | dict(trunk or {}), dropout_rate=dropout_rate, cut=cut, axis_name=axis_name, **shared
+        **TRUNKS[name] | dict(trunk or {}),
+        dropout_rate=dropout_rate,
+        cut=cut,
+        convolution=convolution,
+        axis_name=axis_name,
+        **shared,
     )
     return Network(trunk=features, head=HEADS[head](num_labels=num_labels, **options, **shared))
 

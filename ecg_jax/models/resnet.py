@@ -3,27 +3,17 @@
 Numbers, as in `cut`, are Keras' own layer numbers from 1: see `keras_layers`.
 """
 
+import functools
+
 import flax.linen as nn
 import jax
 from jax.typing import DTypeLike
 
-from ecg_jax.models.layers import BatchNorm, Dropout
+from ecg_jax.models.convolution import Conv
+from ecg_jax.models.layers import BatchNorm, Dropout, max_pool
 
 _STEM_LAYERS = 4  # input, convolution, BatchNorm, ReLU
 _UNIT_LAYERS = 11
-
-
-def _conv(filters: int, kernel_size: int, stride: int, dtype: DTypeLike | None, name: str) -> nn.Conv:
-    return nn.Conv(
-        filters,
-        (kernel_size,),
-        (stride,),
-        padding="SAME",  # an even kernel pads one more on the right, as TensorFlow does
-        use_bias=False,
-        kernel_init=nn.initializers.he_normal(),
-        dtype=dtype,
-        name=name,
-    )
 
 
 class Stem(nn.Module):
@@ -31,13 +21,14 @@ class Stem(nn.Module):
 
     filters: int
     kernel_size: int
+    convolution: str
     axis_name: str | None
     dtype: DTypeLike | None
 
     @nn.compact
     def __call__(self, x: jax.Array, train: bool) -> jax.Array:
         """Maps `[B, T, leads]` to `[B, T, filters]`."""
-        x = _conv(self.filters, self.kernel_size, 1, self.dtype, "conv")(x)
+        x = Conv(self.filters, self.kernel_size, 1, self.convolution, self.dtype, name="conv")(x)
         self.sow("keras_layers", "2", x)
         x = BatchNorm(axis_name=self.axis_name, dtype=self.dtype, name="norm")(x, use_running_average=not train)
         self.sow("keras_layers", "3", x)
@@ -63,6 +54,7 @@ class ResidualUnit(nn.Module):
     dropout_rate: float
     first_layer: int
     sum_only: bool
+    convolution: str
     axis_name: str | None
     dtype: DTypeLike | None
 
@@ -74,15 +66,16 @@ class ResidualUnit(nn.Module):
             self.sow("keras_layers", str(self.first_layer + offset), value)
             return value
 
-        x = tap(0, _conv(self.filters, self.kernel_size, 1, self.dtype, "conv1")(x))
+        conv = functools.partial(Conv, self.filters, method=self.convolution, dtype=self.dtype)
+        x = tap(0, conv(self.kernel_size, name="conv1")(x))
         x = tap(
             1, BatchNorm(axis_name=self.axis_name, dtype=self.dtype, name="norm1")(x, use_running_average=not train)
         )
         x = tap(2, nn.relu(x))
         x = tap(3, Dropout(self.dropout_rate, name="dropout1")(x, index, train))
-        shortcut = tap(4, nn.max_pool(shortcut, (self.stride,), (self.stride,), padding="SAME"))
-        x = tap(5, _conv(self.filters, self.kernel_size, self.stride, self.dtype, "conv2")(x))
-        shortcut = tap(6, _conv(self.filters, 1, 1, self.dtype, "shortcut")(shortcut))
+        shortcut = tap(4, max_pool(shortcut, self.stride))
+        x = tap(5, conv(self.kernel_size, self.stride, name="conv2")(x))
+        shortcut = tap(6, conv(1, name="shortcut")(shortcut))
         shortcut = tap(7, x + shortcut)
         if self.sum_only:
             return shortcut, shortcut
@@ -108,6 +101,7 @@ class ResNet1d(nn.Module):
         dropout_rate: Of the dropouts in the units.
         cut: Keras' number of the layer whose output is returned. In a network of four
             units: 12, 23, 34, 45 (the sums) or 48 (all of it).
+        convolution: One of `convolution.METHODS`.
         axis_name: Mapped axis to average BatchNorm's statistics over; None for none.
         dtype: Of the computation; None takes that of signal and parameters.
     """
@@ -118,6 +112,7 @@ class ResNet1d(nn.Module):
     stride: int = 4
     dropout_rate: float = 0.2
     cut: int = 48
+    convolution: str = "auto"
     axis_name: str | None = None
     dtype: DTypeLike | None = None
 
@@ -130,7 +125,9 @@ class ResNet1d(nn.Module):
             index: `[B]` int, tells examples apart where dropout draws masks.
             train: Use batch statistics and dropout.
         """
-        x = shortcut = Stem(self.stem_filters, self.kernel_size, self.axis_name, self.dtype, name="stem")(signal, train)
+        x = shortcut = Stem(
+            self.stem_filters, self.kernel_size, self.convolution, self.axis_name, self.dtype, name="stem"
+        )(signal, train)
         for unit, filters in enumerate(self.filters):
             first = _STEM_LAYERS + 1 + unit * _UNIT_LAYERS
             is_cut = self.cut == first + 7
@@ -141,6 +138,7 @@ class ResNet1d(nn.Module):
                 dropout_rate=self.dropout_rate,
                 first_layer=first,
                 sum_only=is_cut,
+                convolution=self.convolution,
                 axis_name=self.axis_name,
                 dtype=self.dtype,
                 name=f"unit{unit + 1}",
