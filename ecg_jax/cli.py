@@ -13,18 +13,27 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, T
 
 from ecg_jax import config as config_lib
 from ecg_jax.errors import InputError
+from ecg_jax.runtime import compilation, memory
 
 DEFAULT_CONFIG = "configs/finetune.py"
 _TRACEBACK = flags.DEFINE_bool("traceback", False, "Show the traceback of an error that is usually one line.")
 
 
-def run(main: Callable[[Sequence[str]], int | None]) -> None:
-    """Runs an entry point: exit status 0, 1 on bad input, or what `main` returns."""
+def run(main: Callable[[Sequence[str]], int | None], *, computes: bool = True) -> None:
+    """Runs an entry point: exit status 0, 1 on bad input, or what `main` returns.
+
+    Args:
+        main: Of the entry point. JAX is imported in it, not before.
+        computes: Whether a network is run, for which the process is prepared.
+    """
 
     def guarded(argv: Sequence[str]) -> int:
         if not flags.FLAGS["verbosity"].present:  # Orbax logs every file it touches, and every error that is raised too
             logging.set_verbosity(logging.FATAL)
         try:
+            if computes:
+                memory.keep_freed_memory()
+                compilation.keep_programs()
             return main(argv) or 0
         except KeyboardInterrupt:
             print("Interrupted.", file=sys.stderr)

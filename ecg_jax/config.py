@@ -23,7 +23,9 @@ _AT_LEAST = {
         ("checkpoint.every", "plateau.patience", "plateau.min_learning_rate", "early_stopping.patience"), 0
     ),
     **dict.fromkeys(("split.folds", "split.fold", "evaluation.resamples"), 0),
-    **dict.fromkeys(("train.log_every", "train.batch_size"), 1),
+    **dict.fromkeys(("runtime.stall_warning", "runtime.peak_tflops"), 0),
+    **dict.fromkeys(("train.log_every", "train.batch_size", "train.accumulate", "train.steps_per_call"), 1),
+    "schedule.base_batch_size": 1,
     **dict.fromkeys(("pretrain.recordings", "pretrain.steps", "pretrain.batch_size"), 1),
 }
 _BELOW_ONE = (
@@ -34,6 +36,7 @@ _BELOW_ONE = (
     "split.validation",
     "split.test",
 )  # and at least 0
+_CHOICES = {"train.nonfinite": ("stop", "skip")}
 _ELEMENTS = {  # of tuples
     **dict.fromkeys(("contract.leads", "init.exclude", "freeze.patterns"), str),
     **dict.fromkeys(("conv_filters", "conv_kernel_sizes", "dense_widths"), int),
@@ -88,6 +91,8 @@ def create_default() -> ConfigDict:
                 "head": "dense",
                 "dropout_rate": 0.2,
                 "dtype": "float32",
+                "checkpoint_activations": False,  # compute them anew in the backward pass, to save memory
+                "convolution": "auto",  # or `direct`, `fast`: models.convolution.convolve
                 "transfer": {
                     "cut": 45,
                     "conv_filters": (128, 128, 64),
@@ -109,7 +114,20 @@ def create_default() -> ConfigDict:
             },
             "freeze": {"first_keras_layers": 0, "patterns": ()},  # training.transfer.create_trainable_mask
             "loss": {"positive_weight": (), "focal_gamma": 0.0, "label_smoothing": 0.0},  # training.losses.create
-            "augment": {"noise": 0.0, "wander": 0.0, "scale": 0.0, "shift": 0.0, "lead_dropout": 0.0},
+            "augment": {  # training.augment.create, of each example its own strength in [0, this]; 0 is off
+                "noise": 0.0,  # white; standard deviation in the contract's unit, as the next three
+                "coloured_noise": 0.0,  # pink to brown; standard deviation
+                "wander": 0.0,  # of the baseline; amplitude
+                "powerline": 0.0,  # 50 or 60 Hz; amplitude
+                "scale": 0.0,  # of amplitudes; a factor within 1 +- this
+                "shift": 0.0,  # in time; fraction of the window
+                "crop": 0.0,  # as if it had been recorded for less time; fraction of the recording that is lost
+                "time_mask": 0.0,  # a stretch of zeros in all leads; fraction of the recording
+                "resample": 0.0,  # time runs faster by a factor within 1 +- this; changes heart rate: mind SB and ST
+                "lead_dropout": 0.0,  # of each lead; probability
+                "lead_sets": 0.0,  # keep the 6, 4, 3 or 2 leads of the Challenge 2021; probability
+                "mixup": 0.0,  # training.augment.create_mixup: alpha of Beta(alpha, alpha)
+            },
             "optimizer": {  # training.optimizers.create
                 "name": "adam",
                 "learning_rate": 1e-3,
@@ -119,16 +137,25 @@ def create_default() -> ConfigDict:
                 "b2": 0.999,
                 "clip_norm": 0.0,
             },
-            "schedule": {"name": "plateau", "warmup_fraction": 0.0, "final_fraction": 0.0},
+            "schedule": {
+                "name": "plateau",
+                "warmup_fraction": 0.0,
+                "final_fraction": 0.0,
+                "batch_scaling": "none",  # or `linear`, `sqrt`: of the learning rate, by the batch's size over ...
+                "base_batch_size": 64,  # ... the one it was chosen for; with warm-up, if it grows
+            },
             "plateau": {"factor": 0.1, "patience": 7, "min_delta": 1e-4, "min_learning_rate": 1e-5},
             "early_stopping": {"patience": 9, "min_delta": 1e-5},  # in evaluations; patience 0 is never
             "train": {
                 "batch_size": 64,  # global
+                "accumulate": 1,  # micro-batches that it is computed in, to save memory
+                "steps_per_call": 1,  # that the device makes in one go, where data.mode is `device`
                 "epochs": 70.0,  # used where steps is 0
                 "steps": 0,
                 "eval_every": 0,  # in steps; 0 is once per epoch
                 "log_every": 20,
                 "ema_decay": 0.0,  # of averaged weights and BatchNorm statistics, which then evaluate
+                "nonfinite": "stop",  # at a step whose loss or gradient is not finite; or `skip` its update
             },
             "checkpoint": {
                 "every": 0,  # in steps; 0 is at every evaluation
@@ -141,6 +168,10 @@ def create_default() -> ConfigDict:
                 "report": True,  # write report.html, with its figures, beside the tables
             },
             "parallel": {"mode": "auto", "sync_batchnorm": True},  # runtime.parallel.create
+            "runtime": {
+                "stall_warning": 60.0,  # seconds without input after which a line says so; 0 is never
+                "peak_tflops": 0.0,  # of a device, for `mfu`; 0 is the published peak of those that are known
+            },
         }
     )
 
@@ -165,6 +196,8 @@ def check(config: ConfigDict, name: str = "config") -> ConfigDict:
                 )
         elif key in _AT_LEAST and value < _AT_LEAST[key]:
             raise InputError(f"{name}.{key} is {value}; it must be at least {_AT_LEAST[key]}")
+        elif key in _CHOICES and value not in _CHOICES[key]:
+            raise InputError(f"{name}.{key} is {value!r}; known: {', '.join(_CHOICES[key])}")
         elif key in _BELOW_ONE and not 0 <= value < 1:
             raise InputError(f"{name}.{key} is {value}; it must be at least 0 and below 1")
     return config

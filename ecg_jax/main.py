@@ -20,6 +20,7 @@ from ecg_jax import cli
 _CONFIG = config_flags.DEFINE_config_file(
     "config", None, f"What to run; default {cli.DEFAULT_CONFIG}. Its keys are flags too.", lock_config=True
 )
+_PROFILE = flags.DEFINE_bool("profile", False, "Write a trace of steps 10 to 20 of this process to WORKDIR/profile.")
 _WORKDIR = flags.DEFINE_string(
     "workdir", None, "The run folder; default runs/ and the configuration's name, with the data set's."
 )
@@ -34,7 +35,7 @@ def main(argv: Sequence[str]) -> int:
     console = distributed.start(cli.create_console())
     workdir = _WORKDIR.value or os.path.join("runs", _default_name())
     try:
-        kfold.run(_CONFIG.value, workdir, console)
+        kfold.run(_CONFIG.value, workdir, console, profile=_PROFILE.value)
     except loop.Interrupted as stop:
         console.print(f"Stopped by {stop}. The same command continues the run.")
         return 130

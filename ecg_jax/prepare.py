@@ -202,4 +202,4 @@ def _find_damage(folder: str, console: Console) -> list[str] | None:
 
 
 if __name__ == "__main__":
-    cli.run(main)
+    cli.run(main, computes=False)

@@ -64,7 +64,7 @@ def measure(samples: int, channels: int, filters: int, stride: int) -> dict[str,
     found: dict[str, Any] = {}
     for pass_ in ("forward", "gradients"):
         results = {method: jax.tree.leaves(methods[method][pass_]()) for method in methods}
-        pairs = zip(results["direct"], results["fast"], strict=True)
+        pairs: Any = zip(results["direct"], results["fast"], strict=True)
         found[f"{pass_}_difference"] = max(float(jnp.abs(a - b).max() / jnp.abs(a).max()) for a, b in pairs)
         seconds: dict[str, list[float]] = {method: [] for method in methods}
         for _ in range(_REPEATS.value):

@@ -28,6 +28,7 @@ import jax
 import numpy as np
 
 from ecg_jax import models
+from ecg_jax.recording import LEADS
 from ecg_jax.training import augment, losses, optimizers, state, steps, transfer
 
 FROZEN = (0, 5, 15, 26, 37, 45)
@@ -40,7 +41,11 @@ def create_step(network: models.Network, variables: dict, frozen: int, is_masked
     tx = optimizers.create("adam", learning_rate=schedule, trainable=mask)
     learned = jax.tree.map(lambda _: True, mask) if is_masked_only else mask
     step = steps.create_train_step(
-        network, tx=tx, trainable=learned, loss_fn=losses.create(num_labels=1), augment=augment.create()
+        network,
+        tx=tx,
+        trainable=learned,
+        loss_fn=losses.create(num_labels=1),
+        augment=augment.create(leads=LEADS, sampling_rate=400.0),
     )
     return jax.jit(step), state.create(variables, tx=tx, seed=0, ema_decay=0.0)
 

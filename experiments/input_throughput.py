@@ -267,7 +267,7 @@ def measure_device(store: str) -> dict[str, Any]:
     filled = time.perf_counter() - began
     places = TrainBatches(examples, batch_size=BATCH, seed=0, resident=resident)
     convert = decode.create_decoder(examples)
-    gather = resident.create_gather()
+    gather = decode.create_gather(examples.contract.samples)
     from_host = jax.jit(lambda batch: convert(batch)["signal"])
     from_device = jax.jit(lambda array, batch: convert(gather(array, batch))["signal"])
     ways = {

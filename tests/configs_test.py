@@ -17,7 +17,7 @@ from ecg_jax.contract import InputContract
 from ecg_jax.data import datasets
 from ecg_jax.errors import InputError
 from ecg_jax.runtime import run_folder
-from ecg_jax.training import augment, loop, losses, optimizers, setup, source, state, steps, transfer
+from ecg_jax.training import loop, optimizers, setup, source, state, transfer
 
 CONFIGS = sorted((Path(__file__).parents[1] / "configs").glob("*.py"))
 
@@ -41,15 +41,10 @@ def test_every_configuration_builds_and_steps_under_eval_shape(path):
     network = setup.create_network(config, num_labels)
     variables = models.shapes(network, contract.shape)
     trainable = transfer.create_trainable_mask(variables["params"], **config.freeze)
-    schedule = optimizers.create_schedule(**config.schedule, learning_rate=config.optimizer.learning_rate, steps=100)
+    schedule = setup.create_schedule(config, 100)
     tx = optimizers.create(**dict(config.optimizer) | {"learning_rate": schedule}, trainable=trainable)
-    step = steps.create_train_step(
-        network,
-        tx=tx,
-        trainable=trainable,
-        loss_fn=losses.create(**config.loss, num_labels=num_labels),
-        augment=augment.create(**config.augment),
-        ema_decay=config.train.ema_decay,
+    step = setup.create_train_step(
+        config, network, tx=tx, trainable=trainable, contract=contract, num_labels=num_labels
     )
     size = config.train.batch_size
     batch = {

@@ -9,6 +9,9 @@ os.environ.setdefault("JAX_PLATFORMS", "cpu")
 # Compiling takes longer than running here; less optimized programs compute the same function.
 FAST_COMPILE = "--xla_backend_optimization_level=1"
 os.environ["XLA_FLAGS"] = f"{os.environ.get('XLA_FLAGS', '')} {FAST_COMPILE}"
+
+import jax  # noqa: E402 - reads the environment
+
 SHARED = Path(os.environ.get("ECG_JAX_SHARED", Path(__file__).parents[2] / "shared"))
 
 
@@ -19,6 +22,8 @@ def compilation_cache(tmp_path_factory: pytest.TempPathFactory):
     base = base.parent if "PYTEST_XDIST_WORKER" in os.environ else base
     os.environ["JAX_COMPILATION_CACHE_DIR"] = str(base / "compiled")
     os.environ["JAX_PERSISTENT_CACHE_MIN_COMPILE_TIME_SECS"] = "0.5"
+    jax.config.update("jax_compilation_cache_dir", os.environ["JAX_COMPILATION_CACHE_DIR"])
+    jax.config.update("jax_persistent_cache_min_compile_time_secs", 0.5)
 
 
 @pytest.fixture(scope="session")

@@ -9,6 +9,11 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from ecg_jax.contract import InputContract
+from ecg_jax.data.datasets import simulated
+from ecg_jax.data.store import conversion
+from ecg_jax.labels import SIX
+
 WORKER = Path(__file__).parent / "workers" / "trajectory.py"
 LAYOUTS = {  # name: mode, devices per process, processes
     "jit on 1 device": ("jit", 1, 1),
@@ -16,12 +21,21 @@ LAYOUTS = {  # name: mode, devices per process, processes
     "pmap on 8 devices": ("pmap", 8, 1),
     "pmap on 2 processes of 4": ("pmap", 4, 2),
     "jit on 2 processes of 4": ("jit", 4, 2),
+    "data in the memory of 8 devices": ("pmap_device", 8, 1),
+    "five steps in one call": ("jit_scanned", 1, 1),
+    "five steps in one call on 2 processes of 4": ("jit_scanned", 4, 2),
 }
 LOCAL = {"pmap on 8 devices, local statistics": ("pmap_local", 8, 1)}
+ELASTIC = {  # what a run is stopped and continued on, in this order
+    "4 devices": ("jit", 4, 1),
+    "2 processes": ("pmap", 1, 2),
+    "1 device, data resident": ("jit_device", 1, 1),
+    "2 devices": ("pmap", 2, 1),
+}
 
 
-def run_layout(name: str, x64: bool, folder: Path) -> list[dict[str, np.ndarray]]:
-    mode, devices, processes = (LAYOUTS | LOCAL)[name]
+def run_layout(name: str, x64: bool, folder: Path, *more: str) -> list[dict[str, np.ndarray]]:
+    mode, devices, processes = (LAYOUTS | LOCAL | ELASTIC)[name]
     prefix = str(folder / f"{name.replace(' ', '_')}_{int(x64)}_")
     with socket.socket() as probe:
         probe.bind(("127.0.0.1", 0))
@@ -36,7 +50,7 @@ def run_layout(name: str, x64: bool, folder: Path) -> list[dict[str, np.ndarray]
                 "JAX_NUM_PROCESSES": str(processes),
                 "JAX_PROCESS_ID": str(index),
             }
-        command = [sys.executable, str(WORKER), mode, str(int(x64)), prefix]
+        command = [sys.executable, str(WORKER), mode, str(int(x64)), str(folder / "store"), prefix, *more]
         running.append(subprocess.Popen(command, env=env, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True))
     outputs = [process.communicate(timeout=400)[0] for process in running]
     assert all(process.returncode == 0 for process in running), "\n".join(outputs)[-4000:]
@@ -45,7 +59,13 @@ def run_layout(name: str, x64: bool, folder: Path) -> list[dict[str, np.ndarray]
 
 @pytest.fixture(scope="module")
 def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    return tmp_path_factory.mktemp("trajectories")
+    """A folder for results, with a store of simulated ECGs in it."""
+    folder = tmp_path_factory.mktemp("trajectories")
+    ecgs = simulated.create(source="", labels=SIX, seed=3, train=48, validation=0, test=0)
+    origin = {"dataset": "simulated", "source": "", "seed": 3, "options": {}}
+    settings = conversion.Settings(InputContract(samples=512), origin=origin)
+    conversion.convert(str(folder / "store"), lambda: ecgs, settings)
+    return folder
 
 
 @pytest.fixture(scope="module")
@@ -58,9 +78,23 @@ def alone(folder: Path) -> dict[str, np.ndarray]:
 def test_every_layout_follows_the_same_trajectory_in_float64(name, folder, alone):
     for ended in run_layout(name, True, folder):
         assert ended.keys() == alone.keys()
-        for path, leaf in alone.items():
-            assert leaf.dtype == np.float64
+        history = alone["history"]  # of each step; where several are one call, their sums
+        expected = alone | {"history": history.reshape(len(ended["history"]), -1, history.shape[1]).sum(axis=1)}
+        for path, leaf in expected.items():
+            assert ended[path].dtype == np.float64
             np.testing.assert_allclose(ended[path], leaf, rtol=0, atol=1e-9, err_msg=path)
+
+
+@pytest.mark.slow
+def test_a_run_that_continues_on_other_devices_and_processes_is_the_same_run(folder, alone):
+    """In float64, to 1e-9: losses of every batch, so that they are the same batches, and where it ends."""
+    checkpoints, history = str(folder / "checkpoints"), []
+    for name, until in zip(ELASTIC, (4, 9, 13, 20), strict=True):
+        ended = run_layout(name, True, folder, checkpoints, str(until))[0]
+        history.append(ended.pop("history"))
+    np.testing.assert_allclose(np.concatenate(history), alone["history"], rtol=0, atol=1e-9)
+    for path, leaf in ended.items():
+        np.testing.assert_allclose(leaf, alone[path], rtol=0, atol=1e-9, err_msg=path)
 
 
 @pytest.mark.slow

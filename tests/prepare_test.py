@@ -14,6 +14,7 @@ import wfdb
 
 from ecg_jax.data import datasets, store
 from ecg_jax.recording import LEADS
+from ecg_jax.runtime.profile import MEASURED
 from ecg_jax.simulation import dipole
 
 COUNT = 30
@@ -213,7 +214,7 @@ def test_training_from_a_store_on_the_host_and_on_the_device_is_the_same(prepare
         )
         assert done.returncode == 0, done.stderr
         results[mode] = [
-            {key: value for key, value in json.loads(line).items() if key not in ("ecg_per_s", "time")}
+            {key: value for key, value in json.loads(line).items() if key not in MEASURED}
             for line in (folder.parent / mode / "metrics.jsonl").read_text().splitlines()
         ]
     assert results["host"] == results["device"]

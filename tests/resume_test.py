@@ -13,6 +13,8 @@ import numpy as np
 import orbax.checkpoint as ocp
 import pytest
 
+from ecg_jax.runtime.profile import MEASURED
+
 WORKER = Path(__file__).parent / "workers" / "killed.py"
 CONFIG = Path(__file__).parents[1] / "configs" / "smoke.py"
 FLAGS = [  # checkpoints, log lines and evaluations fall on different steps
@@ -26,7 +28,6 @@ FLAGS = [  # checkpoints, log lines and evaluations fall on different steps
     "--config.plateau.patience=1",
     "--config.plateau.min_delta=10.0",
 ]
-TIMING = ("ecg_per_s",)
 
 
 def run(workdir: Path, point: str = "never", *flags: str) -> subprocess.CompletedProcess:
@@ -44,7 +45,7 @@ def read_state(workdir: Path) -> tuple[int, dict[str, np.ndarray]]:
 
 def read_metrics(workdir: Path) -> list[dict]:
     lines = [json.loads(line) for line in (workdir / "metrics.jsonl").read_text().splitlines()]
-    return [{key: value for key, value in line.items() if key not in TIMING} for line in lines]
+    return [{key: value for key, value in line.items() if key not in MEASURED} for line in lines]
 
 
 def assert_equal(workdir: Path, reference: Path) -> None:
@@ -103,6 +104,32 @@ def test_sigterm_writes_a_checkpoint_and_the_same_command_continues(tmp_path, re
     done = run(tmp_path)
     assert "Continuing from step 7 of 12" in done.stdout
     assert_equal(tmp_path, reference)
+
+
+@pytest.mark.slow
+def test_sigterm_in_a_validation_stops_it_and_the_run_continues_with_it(tmp_path, reference):
+    stopped = run(tmp_path, "evaluate:1")
+    assert stopped.returncode == 130, stopped.stderr
+    assert "SIGTERM at step 4; the state is saved" in stopped.stdout
+    assert "validation: " not in stopped.stdout
+    assert "step      4/12" in stopped.stdout
+    again = run(tmp_path, "evaluate:1")  # now in what the continued run begins with
+    assert again.returncode == 130, again.stderr
+    assert "Continuing from step 4 of 12" in again.stdout
+    assert "validation: " not in again.stdout
+    killed = run(tmp_path, "save:last:1")  # while the state after that validation takes the other's place
+    assert killed.returncode == -9
+    last = run(tmp_path, "evaluate:5", "--profile")  # in the validation after the last step
+    assert last.returncode == 130, last.stderr
+    assert "SIGTERM at step 12; the state is saved" in last.stdout
+    assert "Profile of steps " in last.stdout
+    done = run(tmp_path, "never", "--profile")
+    assert done.returncode == 0, done.stderr
+    assert "Continuing from step 12 of 12" in done.stdout
+    assert "ECG/s" not in done.stdout
+    assert_equal(tmp_path, reference)
+    finished = run(tmp_path)
+    assert "validation: " not in finished.stdout  # nothing is due any more
 
 
 @pytest.mark.slow

@@ -246,7 +246,7 @@ def test_device_mode_gives_the_same_batches(whole, crop, sampling):
     )
     sharding = NamedSharding(Mesh(np.array(jax.devices()[:1]), ("devices",)), PartitionSpec())
     resident = decode.Resident(examples, examples.dataset.indices("train"), sharding)
-    gather = jax.jit(resident.create_gather())
+    gather = jax.jit(decode.create_gather(examples.contract.samples))
     options = {"batch_size": 5, "seed": 1, "sampling": sampling, "random_crop": crop}
     host, device = TrainBatches(examples, **options), TrainBatches(examples, resident=resident, **options)
     for _ in range(6):

@@ -73,7 +73,7 @@ class Resident:
         shape = measure_resident(examples, rows, sharding)
         self.array = jax.jit(lambda: jnp.full(shape, INVALID, jnp.int16), out_shardings=sharding)()
         copy = jax.jit(
-            lambda array, block, start: jax.lax.dynamic_update_slice(array, block, (start, 0)),
+            lambda array, block, start: jax.lax.dynamic_update_slice(array, block, (start, jnp.zeros_like(start))),
             donate_argnums=0,
             out_shardings=sharding,
         )
@@ -93,21 +93,21 @@ class Resident:
         start = (self._starts[rows] + begin - first).astype(np.int32)
         return {"start": start, "first": first, "count": count} | self._examples.load_facts(rows)
 
-    def create_gather(self) -> Callable[[jax.Array, Batch], Batch]:
-        """Builds `(array, batch of place) -> batch with signal`, jittable."""
-        samples, leads = self._examples.contract.samples, self.array.shape[1]
 
-        def gather(array: jax.Array, batch: Batch) -> Batch:
-            def read(start: jax.Array, first: jax.Array, count: jax.Array) -> jax.Array:
-                steps = jax.lax.dynamic_slice(array, (start, 0), (samples, leads))
-                time = jnp.arange(samples)[:, None]
-                return jnp.where((time >= first) & (time < first + count), steps, INVALID)
+def create_gather(samples: int) -> Callable[[jax.Array, Batch], Batch]:
+    """Builds `(Resident.array, batch of Resident.place) -> batch with signal [B, samples, leads]`, jittable."""
 
-            places = {key: batch[key] for key in ("start", "first", "count")}
-            rest = {key: value for key, value in batch.items() if key not in places}
-            return rest | {"signal": jax.vmap(read)(**places)}
+    def gather(array: jax.Array, batch: Batch) -> Batch:
+        def read(start: jax.Array, first: jax.Array, count: jax.Array) -> jax.Array:
+            steps = jax.lax.dynamic_slice_in_dim(array, start, samples)
+            time = jnp.arange(samples)[:, None]
+            return jnp.where((time >= first) & (time < first + count), steps, INVALID)
 
-        return gather
+        places = {key: batch[key] for key in ("start", "first", "count")}
+        rest = {key: value for key, value in batch.items() if key not in places}
+        return rest | {"signal": jax.vmap(read)(**places)}
+
+    return gather
 
 
 def _blocks(recordings: Iterator[np.ndarray], leads: int) -> Iterator[tuple[int, np.ndarray]]:

@@ -124,17 +124,19 @@ def _load_step(load: _Loader, places: np.ndarray, step: int, _: object) -> Batch
 class Prefetched:
     """Batches on their way to the device before they are asked for; a checkpoint sees only those handed out."""
 
-    def __init__(self, batches: TrainBatches, put: Callable[[Batch], Any], depth: int = 2) -> None:
+    def __init__(self, batches: TrainBatches, put: Callable[[Batch], Any], depth: int = 2, group: int = 0) -> None:
         """Wraps a stream.
 
         Args:
             batches: The stream.
             put: Starts the transfer of a batch, without waiting for it.
             depth: Batches under way.
+            group: Where not 0, `put` is given, and iterating yields, as many batches at once, stacked.
         """
         self._batches = batches
         self._put = put
         self._depth = depth
+        self._group = group
         self._ahead: collections.deque[tuple[Any, dict[str, Any]]] = collections.deque()
         self._state = batches.get_state()
 
@@ -143,9 +145,20 @@ class Prefetched:
 
     def __next__(self) -> Any:
         while len(self._ahead) < self._depth:
-            self._ahead.append((self._put(next(self._batches)), self._batches.get_state()))
+            self._ahead.append((self._put(self._read()), self._batches.get_state()))
         batch, self._state = self._ahead.popleft()
         return batch
+
+    def _read(self) -> Batch:
+        if not self._group:
+            return next(self._batches)
+        read = [next(self._batches) for _ in range(self._group)]
+        return {key: np.stack([batch[key] for batch in read]) for key in read[0]}
+
+    @property
+    def num_ready(self) -> int:
+        """Batches that have been read and not yet handed out."""
+        return len(self._ahead)
 
     def ids(self, step: int) -> list[str]:
         """Recordings of the global batch of a step."""

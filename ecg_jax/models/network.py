@@ -57,6 +57,7 @@ def create(
     transfer: Mapping[str, Any] | None = None,
     dtype: str = "float32",
     convolution: str = "auto",
+    checkpoint_activations: bool = False,
     axis_name: str | None = None,
     trunk: Mapping[str, Any] | None = None,
 ) -> Network:
@@ -70,6 +71,7 @@ def create(
         transfer: `cut` and the attributes of `TransferHead`.
         dtype: Of the computation, `float32` or `bfloat16`; parameters are float32.
         convolution: See `convolution.convolve`.
+        checkpoint_activations: See `ResNet1d`.
         axis_name: See `ResNet1d`.
         trunk: Attributes of `ResNet1d` that replace those under `name`.
 
@@ -96,6 +98,7 @@ def create(
         dropout_rate=dropout_rate,
         cut=cut,
         convolution=convolution,
+        checkpoint_activations=checkpoint_activations,
         axis_name=axis_name,
         **shared,
     )

@@ -102,6 +102,8 @@ class ResNet1d(nn.Module):
         cut: Keras' number of the layer whose output is returned. In a network of four
             units: 12, 23, 34, 45 (the sums) or 48 (all of it).
         convolution: One of `convolution.METHODS`.
+        checkpoint_activations: Keep only what enters each unit for the backward pass, and compute
+            the rest anew there: less memory, a third more arithmetic.
         axis_name: Mapped axis to average BatchNorm's statistics over; None for none.
         dtype: Of the computation; None takes that of signal and parameters.
     """
@@ -113,6 +115,7 @@ class ResNet1d(nn.Module):
     dropout_rate: float = 0.2
     cut: int = 48
     convolution: str = "auto"
+    checkpoint_activations: bool = False
     axis_name: str | None = None
     dtype: DTypeLike | None = None
 
@@ -128,10 +131,11 @@ class ResNet1d(nn.Module):
         x = shortcut = Stem(
             self.stem_filters, self.kernel_size, self.convolution, self.axis_name, self.dtype, name="stem"
         )(signal, train)
+        create = nn.remat(ResidualUnit, static_argnums=(4,)) if self.checkpoint_activations else ResidualUnit
         for unit, filters in enumerate(self.filters):
             first = _STEM_LAYERS + 1 + unit * _UNIT_LAYERS
             is_cut = self.cut == first + 7
-            x, shortcut = ResidualUnit(
+            x, shortcut = create(
                 filters=filters,
                 stride=self.stride,
                 kernel_size=self.kernel_size,

@@ -37,7 +37,7 @@ class Checkpoints:
         """Steps of the finished checkpoints of a kind, oldest first."""
         return sorted(self._managers[kind].all_steps(read=True))
 
-    def save(self, kind: str, step: int, tree: Any, records: Mapping[str, Any]) -> None:
+    def save(self, kind: str, step: int, tree: Any, records: Mapping[str, Any], *, replaces: bool = False) -> None:
         """Starts writing a checkpoint; a step that is there already is left alone.
 
         Args:
@@ -45,13 +45,14 @@ class Checkpoints:
             step: Its number.
             tree: Arrays that nobody donates or changes from now on (`Parallel.snapshot`).
             records: What is not an array, JSON-ready.
+            replaces: That a step that is there already gives way.
 
         Raises:
             InputError: when this or the previous one cannot be written (a full disk, say).
         """
         manager = self._managers[kind]
         self._wait(BEST)  # a state speaks of the best network so far, so that one must be there before it
-        if step in manager.all_steps():
+        if step in manager.all_steps() and not replaces:
             return
         needed = sum(leaf.nbytes for leaf in jax.tree.leaves(tree))
         free = shutil.disk_usage(self._directory).free
@@ -59,6 +60,8 @@ class Checkpoints:
             reason = f"it needs {needed / 1e6:.0f} MB, the disk has {free / 1e6:.0f} MB left"
             raise self._failure(kind, OSError(reason))
         try:
+            if step in manager.all_steps():
+                manager.delete(step)
             manager.save(
                 step,
                 args=ocp.args.Composite(state=ocp.args.StandardSave(tree), records=ocp.args.JsonSave(dict(records))),

@@ -20,6 +20,7 @@ class MetricWriter:
         """
         self._path = os.path.join(workdir, "metrics.jsonl")
         kept = [line for line in read_metrics(self._path) if line["step"] <= resume_step]
+        self._written = {(line["step"], line["kind"]) for line in kept}
         temporary = self._path + ".tmp"
         with open(temporary, "w") as file:
             file.writelines(json.dumps(line) + "\n" for line in kept)
@@ -28,7 +29,10 @@ class MetricWriter:
         self._board = SummaryWriter(os.path.join(workdir, "tensorboard"), purge_step=resume_step + 1, flush_secs=10)
 
     def write(self, step: int, kind: str, values: Mapping[str, float]) -> None:
-        """Writes one line; values that are not finite stand as null."""
+        """Writes one line, unless there is one; values that are not finite stand as null."""
+        if (step, kind) in self._written:
+            return
+        self._written.add((step, kind))
         finite = {key: value if math.isfinite(value) else None for key, value in values.items()}
         self._file.write(json.dumps({"step": step, "kind": kind, **finite}) + "\n")
         for key, value in finite.items():

@@ -68,6 +68,11 @@ class Parallel:
         sharding = NamedSharding(self.mesh, PartitionSpec(AXIS))
         return {key: jax.make_array_from_process_local_data(sharding, value) for key, value in batch.items()}
 
+    def shard_stacked(self, batches: dict[str, np.ndarray]) -> dict[str, Any]:
+        """The same for several batches at once, `[steps, B / processes, ...]`; not under pmap."""
+        sharding = NamedSharding(self.mesh, PartitionSpec(None, AXIS))
+        return {key: jax.make_array_from_process_local_data(sharding, value) for key, value in batches.items()}
+
     def compile_train(self, step: Callable[[Any, Any], Any]) -> Callable[[Any, Any], Any]:
         """Compiles `(state, batch) -> state`; the state's buffers are donated."""
         if self.mode == "pmap":
@@ -88,26 +93,36 @@ class Parallel:
         return jax.jit(step, out_shardings=NamedSharding(self.mesh, PartitionSpec()))
 
 
-def create(*, mode: str, sync_batchnorm: bool, batch_size: int) -> Parallel:
+def create(
+    *, mode: str, sync_batchnorm: bool, batch_size: int, accumulate: int = 1, steps_per_call: int = 1
+) -> Parallel:
     """Chooses how to run.
 
     Args:
         mode: `auto` (jit on one device, pmap on several), `jit` or `pmap`.
         sync_batchnorm: False leaves BatchNorm's batch statistics local to each device;
             only under pmap. The running statistics are averaged either way.
-        batch_size: Global; must divide by the number of devices.
+        batch_size: Global; must divide by the number of devices, times `accumulate`.
+        accumulate: Micro-batches of a batch.
+        steps_per_call: Steps in one call; several only under jit.
 
     Raises:
-        InputError: when it does not, or jit is asked for local statistics.
+        InputError: when it does not, or a mode is asked for what it cannot do.
     """
     if mode not in MODES:
         raise InputError(f"parallel.mode is {mode!r}; known: {', '.join(MODES)}")
     devices = jax.devices()
-    if batch_size < 1 or batch_size % len(devices):
-        near = max(len(devices), batch_size // len(devices) * len(devices))
-        raise InputError(f"train.batch_size is {batch_size}, which {len(devices)} devices do not divide; try {near}")
+    share = len(devices) * accumulate
+    if batch_size < 1 or batch_size % share:
+        parts = f" of {accumulate} parts each (train.accumulate)" if accumulate > 1 else ""
+        near = max(share, batch_size // share * share)
+        raise InputError(
+            f"train.batch_size is {batch_size}, which {len(devices)} devices{parts} do not divide; try {near}"
+        )
     if mode == "auto":
         mode = "jit" if len(devices) == 1 and sync_batchnorm else "pmap"
     if mode == "jit" and not sync_batchnorm:
         raise InputError("parallel.sync_batchnorm is False, which only parallel.mode=pmap can do")
+    if mode == "pmap" and steps_per_call > 1:
+        raise InputError(f"train.steps_per_call is {steps_per_call}, which only parallel.mode=jit can do")
     return Parallel(mode, Mesh(np.array(devices), (AXIS,)), sync_batchnorm)

@@ -30,13 +30,14 @@ def folders(config: ConfigDict, workdir: str) -> list[str]:
     ]
 
 
-def run(config: ConfigDict, workdir: str, console: Console) -> dict[str, Any]:
+def run(config: ConfigDict, workdir: str, console: Console, *, profile: bool = False) -> dict[str, Any]:
     """Trains, or continues, what a configuration describes: one network, or one per fold, or one fold's.
 
     Args:
         config: See `config.create_default`.
         workdir: The run folder, or the one above those of the folds.
         console: Where progress is shown.
+        profile: See `loop.train_and_evaluate`.
 
     Returns:
         What `result.json` holds.
@@ -48,7 +49,7 @@ def run(config: ConfigDict, workdir: str, console: Console) -> dict[str, Any]:
     config_lib.check(config)
     names = folders(config, workdir)
     if len(names) == 1:
-        return loop.train_and_evaluate(config, names[0], console)
+        return loop.train_and_evaluate(config, names[0], console, profile=profile)
     stream.check_settings(config.data)
     dataset = source.open_dataset(config, workdir, console)
     place, method, _ = splits.assign_folds(dataset, config.data.seed, config.split.folds)
@@ -60,7 +61,7 @@ def run(config: ConfigDict, workdir: str, console: Console) -> dict[str, Any]:
             console.print(f"Finished before: {folder}")
             continue
         _share_pretraining(config, names[0], folder)
-        loop.train_and_evaluate(fold, folder, console, dataset)
+        loop.train_and_evaluate(fold, folder, console, dataset, profile=profile)
     console.rule(f"All {len(names)} folds")
     return pooled.write(config, workdir, names, dataset, place, console)
 

@@ -5,29 +5,29 @@ import dataclasses
 import math
 import os
 import time
-from collections.abc import Iterator
-from contextlib import contextmanager
 from typing import Any
 
 import jax
 import numpy as np
-import scipy.special
 from ml_collections import ConfigDict
 from rich.console import Console
-from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 
 from ecg_jax import config as config_lib
 from ecg_jax.data import pipeline
 from ecg_jax.data.datasets.dataset import Dataset
-from ecg_jax.errors import InputError
+from ecg_jax.data.sampling import Order
 from ecg_jax.evaluation import metrics
-from ecg_jax.runtime import checkpoint, preemption, run_folder
+from ecg_jax.runtime import checkpoint, hardware, preemption, run_folder
+from ecg_jax.runtime.heartbeat import Heartbeat
 from ecg_jax.runtime.metric_writer import MetricWriter
+from ecg_jax.runtime.profile import CHECKPOINTING, COMPILING, EVALUATING, INPUT, TRAINING, VALIDATING, StepClock, Trace
 from ecg_jax.training import results, stream
 from ecg_jax.training import setup as setup_lib
 from ecg_jax.training.patience import Patience
+from ecg_jax.training.prediction import Stopped, name_recordings, predict, show_progress
 from ecg_jax.training.setup import MONITORS, Setup
 from ecg_jax.training.state import TrainState, Window
+from ecg_jax.training.step_log import StepLog
 
 
 class Interrupted(Exception):
@@ -44,6 +44,7 @@ class Progression:
         plateau: Record behind the learning rate's reductions.
         stopping: Record behind early stopping.
         is_stopped: Early stopping has ended the run.
+        is_evaluation_due: A signal came before the evaluation of this step had ended.
     """
 
     best_value: float = math.nan
@@ -51,6 +52,7 @@ class Progression:
     plateau: Patience = dataclasses.field(default_factory=Patience)
     stopping: Patience = dataclasses.field(default_factory=Patience)
     is_stopped: bool = False
+    is_evaluation_due: bool = False
 
     @classmethod
     def from_dict(cls, values: dict[str, Any]) -> "Progression":
@@ -58,8 +60,31 @@ class Progression:
         return cls(**values | {key: Patience(**values[key]) for key in ("plateau", "stopping")})
 
 
+@dataclasses.dataclass
+class _Run:
+    """What the parts of the loop share.
+
+    Attributes:
+        setup: What is trained.
+        console: Where progress is shown.
+        clock: Where its time goes.
+        checkpoints: What it leaves.
+        batches: Its training stream.
+        writer: Of its metrics; None in all processes but the first.
+        log: Of its steps.
+    """
+
+    setup: Setup
+    console: Console
+    clock: StepClock
+    checkpoints: checkpoint.Checkpoints
+    batches: pipeline.Prefetched
+    writer: MetricWriter | None
+    log: StepLog
+
+
 def train_and_evaluate(
-    config: ConfigDict, workdir: str, console: Console, dataset: Dataset | None = None
+    config: ConfigDict, workdir: str, console: Console, dataset: Dataset | None = None, *, profile: bool = False
 ) -> dict[str, Any]:
     """Trains, or continues, the run in a folder; then evaluates its best checkpoint on the test split.
 
@@ -68,12 +93,14 @@ def train_and_evaluate(
         workdir: The run folder.
         console: Where progress is shown.
         dataset: Its data, not yet split, where the caller has opened it.
+        profile: Whether some steps are traced; see `runtime.profile.Trace`.
 
     Returns:
         What `result.json` holds.
 
     Raises:
-        InputError: on bad settings or data, an unwritable checkpoint, a non-finite loss.
+        InputError: on bad settings or data, an unwritable checkpoint, a non-finite loss, a device
+            whose memory is too small.
         Interrupted: after SIGTERM or Ctrl-C, once the state is saved.
     """
     config_lib.check(config)
@@ -84,75 +111,110 @@ def train_and_evaluate(
         console=console,
         dataset=dataset,
     )
-    folder = os.path.join(workdir, run_folder.CHECKPOINTS)
+    clock, state_bytes = StepClock(), sum(leaf.nbytes for leaf in jax.tree.leaves(state))
+    try:
+        with Heartbeat(workdir, clock, stall_warning=config.runtime.stall_warning):
+            return _train_and_evaluate(setup, state, console, clock, profile)
+    except jax.errors.JaxRuntimeError as error:
+        device = jax.local_devices()[0]
+        explained = hardware.explain_out_of_memory(
+            error,
+            batch_size=config.train.batch_size,
+            accumulate=config.train.accumulate,
+            state_bytes=state_bytes,
+            stats=device.memory_stats(),
+            devices=jax.device_count(),
+            device_kind=device.device_kind,
+        )
+        raise explained or error from error
+
+
+def _train_and_evaluate(
+    setup: Setup, state: TrainState, console: Console, clock: StepClock, profile: bool
+) -> dict[str, Any]:
+    folder = os.path.join(setup.workdir, run_folder.CHECKPOINTS)
     with checkpoint.Checkpoints(folder) as checkpoints:
-        _train(setup, state, checkpoints, console)
+        _train(setup, state, checkpoints, console, clock, profile)
         checkpoints.wait()
+    clock.enter(EVALUATING)
     step, variables, _, passed_over = checkpoint.read_best(folder)
     for line in passed_over:
         console.print(f"warning: {line}; the best before it, of step {step}, is evaluated", style="yellow")
     variables = setup.parallel.replicate(variables)
     predicted = {
-        name: predict(setup, variables, setup.examples.dataset.indices(name), f"evaluating {name}", console)
+        name: predict(
+            setup, variables, setup.examples.dataset.indices(name), f"evaluating {name}", console, clock=clock
+        )
         for name in ("validation", "test")
     }
     return results.write(setup, predicted, best_step=step, console=console)
 
 
-def _train(setup: Setup, state: TrainState, checkpoints: checkpoint.Checkpoints, console: Console) -> None:
+def _train(
+    setup: Setup,
+    state: TrainState,
+    checkpoints: checkpoint.Checkpoints,
+    console: Console,
+    clock: StepClock,
+    profile: bool,
+) -> None:
     """Steps until the end; the checkpoints are what it leaves."""
     config = setup.config
-    batches = stream.open_batches(setup.config, setup.examples, setup.parallel)
+    batches = stream.open_batches(config, setup.examples, setup.parallel)
     state, progression, step = _resume(setup, state, checkpoints, batches, console)
     writer = MetricWriter(setup.workdir, step) if jax.process_index() == 0 else None
-
-    def save(state: TrainState) -> None:
-        if writer:
-            writer.flush()
-        records = {
-            "iterator": batches.get_state(),
-            "progression": dataclasses.asdict(progression),
-            "contract": setup.examples.contract.to_dict(),
-            "labels": list(setup.examples.dataset.label_names),
-        }
-        checkpoints.save(checkpoint.LAST, step, setup.parallel.snapshot(state), records)
-
+    run = _Run(setup, console, clock, checkpoints, batches, writer, StepLog(setup, batches, clock, writer, console))
+    calls = (setup.total_steps - step) // config.train.steps_per_call if profile and writer else 0
+    trace = Trace(os.path.join(setup.workdir, "profile"), calls, clock, console)
+    clock.step = step
+    clock.enter(TRAINING)
+    is_compiled = False
     try:
-        with preemption.catch_signals() as request, _progress(console) as bar:
+        with preemption.catch_signals() as request, show_progress(console) as bar:
             task = bar.add_task("training", total=setup.total_steps, completed=step)
             if step < setup.total_steps and not progression.is_stopped:
                 console.print("Compiling; the first step takes a while")
-            clock, clock_step = None, step
-            while step < setup.total_steps and not progression.is_stopped:
-                state = setup.train_step(state, next(batches))
-                step += 1
-                bar.update(task, completed=step)
-                if clock is None:  # the first step compiles: time what comes after it
-                    jax.block_until_ready(state.step)
-                    clock, clock_step = time.monotonic(), step
-                evaluates = _is_due(step, setup.eval_every, setup.total_steps)
-                saves = _is_due(step, setup.checkpoint_every, setup.total_steps)
-                logs = evaluates or _is_due(step, config.train.log_every, setup.total_steps)
+            while (step < setup.total_steps and not progression.is_stopped) or progression.is_evaluation_due:
+                logs = saves = False
+                evaluates = was_due = progression.is_evaluation_due
+                if not was_due:
+                    batch = _next_batch(run, state)
+                    with clock.during(TRAINING if is_compiled else COMPILING), trace.step(step + 1):
+                        state = setup.train_step(state, batch)
+                        if not is_compiled:
+                            jax.block_until_ready(state.step)
+                    step += config.train.steps_per_call
+                    clock.step = step
+                    bar.update(task, completed=step)
+                    trace.finish(state.step)
+                    if not is_compiled:  # time what comes after it
+                        clock.restart()
+                        is_compiled = True
+                    evaluates = _is_due(step, setup.eval_every, setup.total_steps)
+                    saves = _is_due(step, setup.checkpoint_every, setup.total_steps)
+                    logs = evaluates or _is_due(step, config.train.log_every, setup.total_steps)
                 if logs:
-                    values = _read_window(setup, state, batches)
+                    run.log.report(state, step)
                     state = state.replace(window=setup.parallel.replicate(Window.empty()))
-                    if step > clock_step:
-                        values["ecg_per_s"] = (step - clock_step) * config.train.batch_size / (time.monotonic() - clock)
-                    _report(setup, writer, step, values, console)
                 if evaluates:
-                    state, progression = _evaluate(setup, state, progression, step, checkpoints, writer, console)
-                if evaluates or step % config.train.log_every == 0:
-                    clock, clock_step = time.monotonic(), step
-                stops = request.agree(is_meeting=logs)
-                if saves or progression.is_stopped or stops:
-                    _check_finite(setup, state, batches)
-                    save(state)
-                if stops and step < setup.total_steps:
+                    try:
+                        with clock.during(VALIDATING):
+                            state, progression = _evaluate(run, state, progression, step, request)
+                    except Stopped:
+                        progression = dataclasses.replace(progression, is_evaluation_due=True)
+                stops = progression.is_evaluation_due or request.agree(is_meeting=logs or evaluates)
+                if saves or was_due or progression.is_stopped or stops:
+                    run.log.check_finite(state)
+                    with clock.during(CHECKPOINTING):
+                        is_anew = was_due and not progression.is_evaluation_due
+                        _save(run, state, progression, step, replaces=is_anew)
+                if stops and (step < setup.total_steps or progression.is_evaluation_due):
                     checkpoints.wait()
                     raise Interrupted(
                         f"{request.reason or 'a signal to another process'} at step {step}; the state is saved"
                     )
     finally:
+        trace.close()
         if writer:
             with contextlib.suppress(OSError):  # a full disk: the error that brought us here is the one to tell
                 writer.close()
@@ -182,69 +244,71 @@ def _resume(
     return setup.parallel.replicate(restored), Progression.from_dict(records["progression"]), step
 
 
-def _read_window(setup: Setup, state: TrainState, batches: pipeline.Prefetched) -> dict[str, float]:
-    """Fetches the sums since the last log line and turns them into means."""
-    window = jax.tree.map(np.asarray, state.window)
-    _check_finite(setup, state, batches)
-    values = {
-        "loss": float(window.loss_sum / max(window.loss_count, 1)),
-        "grad_norm": float(window.grad_norm_sum / max(window.steps, 1)),
-        "learning_rate": float(setup.schedule(int(state.step) - 1)) * float(state.lr_scale),
+def _next_batch(run: _Run, state: TrainState) -> Any:
+    """Waits for the next batch; if that takes long, the heartbeat says for which."""
+    config, dataset, batches = run.setup.config, run.setup.examples.dataset, run.batches
+
+    def describe() -> str:
+        step = run.clock.step + batches.num_ready * config.train.steps_per_call
+        positions = step * config.train.batch_size + np.arange(config.train.batch_size)
+        rows = Order(dataset, config.seed, config.data.sampling).rows_at(positions)
+        source = f" in {config.data.source}" if config.data.source else ""
+        return f"the batch of step {step} of {dataset.name}{source}: {name_recordings(dataset.ids[rows])}"
+
+    pending: Any = state.step
+    with run.clock.during(INPUT, describe, counts=pending.is_ready):
+        return next(batches)
+
+
+def _save(run: _Run, state: TrainState, progression: Progression, step: int, *, replaces: bool) -> None:
+    if run.writer:
+        run.writer.flush()
+    records = {
+        "iterator": run.batches.get_state(),
+        "progression": dataclasses.asdict(progression),
+        "contract": run.setup.examples.contract.to_dict(),
+        "labels": list(run.setup.examples.dataset.label_names),
     }
-    return values | ({"dropped": int(window.dropped)} if window.dropped else {})
-
-
-def _check_finite(setup: Setup, state: TrainState, batches: pipeline.Prefetched) -> None:
-    bad = int(state.window.bad_step)
-    if bad < 0:
-        return
-    ids = batches.ids(bad)
-    raise InputError(
-        f"the loss or gradient of step {bad} is not finite; its batch: {', '.join(ids[:64])}"
-        f"{f' and {len(ids) - 64} more' if len(ids) > 64 else ''}. The last good checkpoint stays in "
-        f"{os.path.join(setup.workdir, run_folder.CHECKPOINTS)}; look at these recordings, or lower "
-        "config.optimizer.learning_rate or set config.optimizer.clip_norm, in another --workdir"
-    )
-
-
-def _report(setup: Setup, writer: MetricWriter | None, step: int, values: dict[str, float], console: Console) -> None:
-    if writer:
-        writer.write(step, "train", values)
-    line = f"step {step:>6}/{setup.total_steps}  loss {values['loss']:.4f}  learning rate {values['learning_rate']:.2e}"
-    if rate := values.get("ecg_per_s"):
-        left = int((setup.total_steps - step) * setup.config.train.batch_size / rate)
-        line += f"  {rate:6.1f} ECG/s  {left // 60}:{left % 60:02d} left"
-    console.print(line)
+    run.checkpoints.save(checkpoint.LAST, step, run.setup.parallel.snapshot(state), records, replaces=replaces)
 
 
 def _evaluate(
-    setup: Setup,
-    state: TrainState,
-    progression: Progression,
-    step: int,
-    checkpoints: checkpoint.Checkpoints,
-    writer: MetricWriter | None,
-    console: Console,
+    run: _Run, state: TrainState, progression: Progression, step: int, request: preemption.StopRequest
 ) -> tuple[TrainState, Progression]:
-    """Scores validation, keeps the best network, and lets plateau and early stopping act."""
+    """Scores validation, keeps the best network, and lets plateau and early stopping act.
+
+    Raises:
+        Stopped: when a signal came before all was predicted; nothing is changed then.
+    """
+    setup, console = run.setup, run.console
     config = setup.config
+    begin = time.monotonic()
     rows = setup.examples.dataset.indices("validation")
-    probabilities, mask = predict(setup, state.variables, rows, "validating", console)
+    probabilities, mask = predict(
+        setup,
+        state.variables,
+        rows,
+        "validating",
+        console,
+        clock=run.clock,
+        stops=lambda: request.agree(is_meeting=True),
+    )
     values = metrics.compute_summary(setup.examples.dataset.labels[rows][mask], probabilities[mask])
-    if writer:
-        writer.write(step, "validation", values)
+    if run.writer:
+        run.writer.write(step, "validation", values)
     value = values[setup.monitor]
     sign = MONITORS[setup.monitor]
     is_best = progression.best_step < 0 or sign * value < sign * progression.best_value
     is_best = is_best or (math.isnan(progression.best_value) and not math.isnan(value))
     console.print(
         f"step {step:>6}  validation: loss {values['loss']:.4f}  AUROC {values['auroc']:.4f}  "
-        f"average precision {values['average_precision']:.4f}{'  (best)' if is_best else ''}"
+        f"average precision {values['average_precision']:.4f}  {time.monotonic() - begin:.1f} s"
+        f"{'  (best)' if is_best else ''}"
     )
     if is_best:
         progression = dataclasses.replace(progression, best_value=value, best_step=step)
         records = {"contract": setup.examples.contract.to_dict(), "labels": list(setup.examples.dataset.label_names)}
-        checkpoints.save(
+        run.checkpoints.save(
             checkpoint.BEST, step, setup.parallel.snapshot(state.variables), records | {"validation": values}
         )
     stopping, is_stopped = progression.stopping.update(sign * value, **config.early_stopping)
@@ -260,58 +324,6 @@ def _evaluate(
             console.print(f"No improvement in {settings.patience} evaluations: learning rate times {scale:g}")
     if is_stopped:
         console.print(f"No improvement in {config.early_stopping.patience} evaluations: stopping early")
-    return state, dataclasses.replace(progression, stopping=stopping, plateau=plateau, is_stopped=is_stopped)
-
-
-def predict(
-    setup: Setup, variables: Any, rows: np.ndarray, title: str, console: Console
-) -> tuple[np.ndarray, np.ndarray]:
-    """Predicts some recordings of the run's data set.
-
-    Args:
-        setup: The run.
-        variables: `{"params", "batch_stats"}`, placed on the devices.
-        rows: Their numbers, `[n]`.
-        title: Shown beside the progress bar.
-        console: Where that is.
-
-    Returns:
-        Probabilities `[n, C]` float32, and `[n]` bool: False, and NaN there, where a recording held
-        no signal or was refused.
-    """
-    batch_size = setup.config.train.batch_size
-    probabilities = np.full((len(rows), len(setup.examples.dataset.label_names)), np.nan, np.float32)
-    has_signal = np.zeros(len(rows), bool)
-    batches = pipeline.create_eval_batches(
-        setup.examples,
-        rows,
-        batch_size=batch_size,
-        process_index=jax.process_index(),
-        process_count=jax.process_count(),
-        threads=setup.config.data.threads,
+    return state, dataclasses.replace(
+        progression, stopping=stopping, plateau=plateau, is_stopped=is_stopped, is_evaluation_due=False
     )
-    with _progress(console) as bar:
-        task = bar.add_task(title, total=len(rows))
-        for batch in batches:
-            logits, index, mask = map(np.asarray, setup.eval_step(variables, setup.parallel.shard(batch)))
-            real = index >= 0
-            known = real & mask
-            probabilities[index[known]] = scipy.special.expit(logits[known].astype(np.float64))
-            has_signal[index[known]] = True
-            bar.advance(task, int(real.sum()))
-    bad = rows[has_signal & ~np.isfinite(probabilities).all(axis=1)]
-    if bad.size:
-        ids = ", ".join(map(str, setup.examples.dataset.ids[bad[:8]]))
-        folder = os.path.join(setup.workdir, run_folder.CHECKPOINTS)
-        raise InputError(
-            f"{title}: the network's output is not finite for {bad.size} recording(s) ({ids}); the last good "
-            f"checkpoint stays in {folder}; lower config.optimizer.learning_rate"
-        )
-    return probabilities, has_signal
-
-
-@contextmanager
-def _progress(console: Console) -> Iterator[Progress]:
-    columns = (TextColumn("{task.description}", markup=False), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn())
-    with Progress(*columns, console=console, transient=True, disable=not console.is_terminal) as bar:
-        yield bar

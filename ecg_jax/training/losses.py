@@ -18,8 +18,8 @@ def create(
 
     Args:
         num_labels: Outputs of the network.
-        positive_weight: Weight of a present label against 1 for an absent one: one number
-            for all labels, one per label, or none.
+        positive_weight: Weight of a present label against 1 for an absent one, and in between
+            for what mixup makes of them: one number for all labels, one per label, or none.
         focal_gamma: Focusing parameter of the focal loss (Lin et al. 2017,
             arXiv:1708.02002); 0 is plain cross entropy.
         label_smoothing: In [0, 1): moves targets this far towards 1/2.
@@ -47,7 +47,7 @@ def create(
         if focal_gamma:
             log_error = jax.nn.log_sigmoid(jnp.where(truth > 0.5, -logits, logits))
             loss = loss * jnp.exp(focal_gamma * log_error)
-        loss = loss * jnp.where(truth > 0.5, jnp.asarray(weights, loss.dtype), 1)
+        loss = loss * (1 + truth * (jnp.asarray(weights, loss.dtype) - 1))
         return jnp.sum(jnp.where(known, loss, 0)), jnp.sum(known).astype(loss.dtype)
 
     return loss_fn

@@ -9,6 +9,26 @@ from ecg_jax.errors import InputError
 
 OPTIMIZERS = ("adam", "adamw", "sgd", "lion")
 SCHEDULES = ("constant", "cosine", "one_cycle", "plateau")
+BATCH_SCALINGS = ("none", "linear", "sqrt")
+
+
+def scale_learning_rate(learning_rate: float, batch_scaling: str, *, batch_size: int, base_batch_size: int) -> float:
+    """Scales a learning rate that was chosen for another batch size.
+
+    Args:
+        learning_rate: Chosen for `base_batch_size`.
+        batch_scaling: `none`, `linear` (Goyal et al. 2017, arXiv:1706.02677, for SGD; with warm-up) or
+            `sqrt` (Malladi et al. 2022, arXiv:2205.10287, for adaptive optimizers).
+        batch_size: Of the run, over all devices.
+        base_batch_size: That the rate was chosen for.
+
+    Raises:
+        InputError: on an unknown scaling.
+    """
+    if batch_scaling not in BATCH_SCALINGS:
+        raise InputError(f"schedule.batch_scaling is {batch_scaling!r}; known: {', '.join(BATCH_SCALINGS)}")
+    ratio = batch_size / base_batch_size
+    return learning_rate * {"none": 1.0, "linear": ratio, "sqrt": ratio**0.5}[batch_scaling]
 
 
 def create_schedule(

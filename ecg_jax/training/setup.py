@@ -36,7 +36,8 @@ class Setup:
         examples: Its data.
         parallel: How it uses devices.
         schedule: Learning rate by step.
-        train_step: Compiled `(state, batch) -> state`.
+        train_step: Compiled `(state, batch) -> state`; where `train.steps_per_call` is not 1, that many
+            steps on as many batches.
         eval_step: Compiled `(variables, batch) -> (logits, index, mask)`.
         monitor: Metric on validation that chooses the best network, one of `MONITORS`.
         total_steps: Length at most.
@@ -83,7 +84,13 @@ def create(
     stream.check_settings(config.data)
     calibration.check_method(config.evaluation.calibration)
     thresholds.parse_rule(config.evaluation.threshold_rule)
-    parallel = parallel_lib.create(**config.parallel, batch_size=config.train.batch_size)
+    train = config.train
+    parallel = parallel_lib.create(
+        **config.parallel,
+        batch_size=train.batch_size,
+        accumulate=train.accumulate,
+        steps_per_call=train.steps_per_call,
+    )
     contract = InputContract.from_dict(config.contract)
     has_begun = run_folder.has_state(workdir)
     if has_begun:
@@ -98,21 +105,22 @@ def create(
     eval_every = config.train.eval_every or steps_per_epoch
     network = create_network(config, len(dataset.label_names), axis_name=parallel.norm_axis_name)
     trainable = transfer.create_trainable_mask(models.shapes(network, contract.shape)["params"], **config.freeze)
-    schedule = optimizers.create_schedule(
-        **config.schedule, learning_rate=config.optimizer.learning_rate, steps=total_steps
-    )
+    checkpoint_every = config.checkpoint.every or eval_every
+    _check_calls(config, total_steps=total_steps, eval_every=eval_every, checkpoint_every=checkpoint_every)
+    schedule = create_schedule(config, total_steps)
     tx = optimizers.create(**dict(config.optimizer) | {"learning_rate": schedule}, trainable=trainable)
-    train_step = steps.create_train_step(
+    train_step = create_train_step(
+        config,
         network,
         tx=tx,
         trainable=trainable,
-        loss_fn=losses.create(**config.loss, num_labels=len(dataset.label_names)),
-        augment=augment.create(**config.augment),
-        ema_decay=config.train.ema_decay,
+        contract=contract,
+        num_labels=len(dataset.label_names),
         axis_name=parallel.axis_name,
-        sync_batchnorm=parallel.sync_batchnorm,
         decode=decode.create_decoder(examples),
     )
+    if train.steps_per_call > 1:
+        train_step = steps.create_scanned_step(train_step, decode.create_gather(contract.samples))
     eval_step = steps.create_eval_step(network, axis_name=parallel.axis_name, decode=decode.create_decoder(examples))
 
     # Nothing is written before this.
@@ -131,11 +139,20 @@ def create(
         monitor=monitor,
         total_steps=total_steps,
         eval_every=eval_every,
-        checkpoint_every=config.checkpoint.every or eval_every,
+        checkpoint_every=checkpoint_every,
     )
     _announce(setup, variables, trainable, console)
-    initial = state.create(variables, tx=tx, seed=config.seed, ema_decay=config.train.ema_decay)
+    initial = state.create(variables, tx=tx, seed=config.seed, ema_decay=train.ema_decay)
     return setup, parallel.replicate(initial)
+
+
+def _check_calls(config: ConfigDict, **lengths: int) -> None:
+    """Several steps in one call must add up to whatever happens between calls."""
+    steps = config.train.steps_per_call
+    lengths = {"train.log_every": config.train.log_every} | lengths
+    wrong = [f"{name} ({length})" for name, length in lengths.items() if length % steps]
+    if wrong:
+        raise InputError(f"train.steps_per_call is {steps}, which does not divide {', '.join(wrong)}; set multiples")
 
 
 def _choose_monitor(dataset: Dataset, monitor: str, console: Console) -> str:
@@ -162,6 +179,40 @@ def open_examples(config: ConfigDict, contract: InputContract, dataset: Dataset)
 def create_network(config: ConfigDict, num_labels: int, axis_name: str | None = None) -> models.Network:
     """Builds `config.model`."""
     return models.create(**config.model, num_labels=num_labels, axis_name=axis_name)
+
+
+def create_schedule(config: ConfigDict, total_steps: int) -> Callable[[Any], Any]:
+    """Builds `config.schedule` of `config.optimizer.learning_rate`."""
+    settings = dict(config.schedule)
+    scaling = {key: settings.pop(key) for key in ("batch_scaling", "base_batch_size")}
+    learning_rate = optimizers.scale_learning_rate(
+        config.optimizer.learning_rate, **scaling, batch_size=config.train.batch_size
+    )
+    return optimizers.create_schedule(**settings, learning_rate=learning_rate, steps=total_steps)
+
+
+def create_train_step(
+    config: ConfigDict,
+    network: models.Network,
+    *,
+    contract: InputContract,
+    num_labels: int,
+    **options: Any,
+) -> steps.TrainStep:
+    """Builds the step that `config` describes; `options` are the rest of `steps.create_train_step`."""
+    augmentations = dict(config.augment)
+    mixup = augmentations.pop("mixup")
+    return steps.create_train_step(
+        network,
+        loss_fn=losses.create(**config.loss, num_labels=num_labels),
+        augment=augment.create(**augmentations, leads=contract.leads, sampling_rate=contract.sampling_rate),
+        mixup=augment.create_mixup(mixup),
+        ema_decay=config.train.ema_decay,
+        accumulate=config.train.accumulate,
+        on_nonfinite=config.train.nonfinite,
+        sync_batchnorm=config.parallel.sync_batchnorm,
+        **options,
+    )
 
 
 def _announce(setup: Setup, variables: dict[str, Any], trainable: Any, console: Console) -> None:

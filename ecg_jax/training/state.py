@@ -18,6 +18,7 @@ class Window(flax.struct.PyTreeNode):
         steps: Number of steps.
         dropped: Examples that held no signal.
         bad_step: First step whose loss or gradient was not finite; -1 while there was none.
+        skipped: Steps that changed nothing, as they were not finite.
     """
 
     loss_sum: jax.Array
@@ -26,12 +27,13 @@ class Window(flax.struct.PyTreeNode):
     steps: jax.Array
     dropped: jax.Array
     bad_step: jax.Array
+    skipped: jax.Array
 
     @classmethod
     def empty(cls) -> "Window":
         """A window of no steps."""
         zero, none = jnp.zeros(()), jnp.zeros((), jnp.int32)
-        return cls(zero, zero, zero, none, none, none - 1)
+        return cls(zero, zero, zero, none, none, none - 1, none)
 
 
 class TrainState(flax.struct.PyTreeNode):

@@ -15,7 +15,7 @@ import optax
 from ecg_jax.models import Network
 from ecg_jax.models import weights as weights_lib
 from ecg_jax.training import transfer
-from ecg_jax.training.augment import AugmentFn
+from ecg_jax.training.augment import AugmentFn, MixupFn
 from ecg_jax.training.losses import LossFn
 from ecg_jax.training.state import TrainState, Window
 
@@ -31,7 +31,10 @@ def create_train_step(
     trainable: Any,
     loss_fn: LossFn,
     augment: AugmentFn,
+    mixup: MixupFn | None = None,
     ema_decay: float = 0.0,
+    accumulate: int = 1,
+    on_nonfinite: str = "stop",
     axis_name: str | None = None,
     sync_batchnorm: bool = True,
     decode: Callable[[Batch], Batch] = lambda batch: batch,
@@ -39,8 +42,8 @@ def create_train_step(
     """Builds `(state, batch) -> state`.
 
     Only trainable leaves are differentiated; frozen BatchNorms run on their stored
-    statistics. Losses and counts of known labels are summed over devices before the
-    division, or devices with fewer known labels would weigh too much.
+    statistics. Losses and counts of known labels are summed over devices and micro-batches
+    before the division, or those with fewer known labels would weigh too much.
 
     Args:
         network: The network; if mapped, built with its BatchNorms' `axis_name`.
@@ -48,7 +51,13 @@ def create_train_step(
         trainable: Tree of bool like the parameters.
         loss_fn: See `losses.create`.
         augment: See `augment.create`.
+        mixup: See `augment.create_mixup`; the whole global batch is gathered for it.
         ema_decay: Of the averaged weights and statistics; 0 for none.
+        accumulate: Micro-batches that a batch is computed in, one after the other, to save memory:
+            every so-manieth example is in the same one. BatchNorms that learn normalize by the
+            statistics of a micro-batch, and update theirs once for each.
+        on_nonfinite: `skip` leaves weights, statistics and the optimizer's state as they were where
+            loss or gradients are not finite; `stop` leaves it to the caller to stop.
         axis_name: The mapped axis under pmap; None under jit.
         sync_batchnorm: False if the network's BatchNorms do not average over that axis;
             then the running statistics are averaged here.
@@ -59,39 +68,67 @@ def create_train_step(
     def total(value: Any) -> Any:
         return jax.lax.psum(value, axis_name) if axis_name else value
 
+    def create_examples(batch: Batch, augment_rng: jax.Array, mixup_rng: jax.Array) -> Batch:
+        """Augments; leaves `signal`, `label` and `index`."""
+
+        def create_keys(rng: jax.Array) -> jax.Array:
+            return jax.vmap(lambda i: jax.random.fold_in(rng, i))(batch["index"])
+
+        signal = jax.vmap(augment)(create_keys(augment_rng), batch["signal"], batch["valid"])
+        label = jnp.where(batch["mask"][:, None], batch["label"], jnp.nan)
+        if mixup:
+            mine = signal, label, batch["index"]
+            everyone = jax.lax.all_gather(mine, axis_name, tiled=True) if axis_name else mine
+            signal, label = mixup(create_keys(mixup_rng), *mine, *everyone)
+        return {"signal": signal, "label": label, "index": batch["index"]}
+
     def train_step(state: TrainState, batch: Batch) -> TrainState:
         batch = decode(batch)
         rng = jax.random.fold_in(jax.random.wrap_key_data(state.rng), state.step)
-        dropout_rng, augment_rng = jax.random.split(rng)
-        keys = jax.vmap(lambda i: jax.random.fold_in(augment_rng, i))(batch["index"])
-        signal = jax.vmap(augment)(keys, batch["signal"], batch["valid"])
-        label = jnp.where(batch["mask"][:, None], batch["label"], jnp.nan)
+        dropout_rng, augment_rng, mixup_rng = jax.random.split(rng, 3)
+        examples = create_examples(batch, augment_rng, mixup_rng)
         learned, frozen = transfer.partition(state.params, trainable)
 
-        def objective(learned: Any) -> tuple[jax.Array, tuple[jax.Array, jax.Array, Any]]:
-            variables = {"params": transfer.combine(learned, frozen), "batch_stats": state.batch_stats}
+        def objective(learned: Any, batch_stats: Any, examples: Batch) -> tuple[jax.Array, tuple[jax.Array, Any]]:
+            variables = {"params": transfer.combine(learned, frozen), "batch_stats": batch_stats}
             with transfer.stored_statistics(norms):
                 logits, updated = network.apply(
                     variables,
-                    signal,
-                    index=batch["index"],
+                    examples["signal"],
+                    index=examples["index"],
                     train=True,
                     rngs={"dropout": dropout_rng},
                     mutable=["batch_stats"],
                 )
-            loss_sum, count = loss_fn(logits, label)
-            count = total(count)
-            return loss_sum / jnp.maximum(count, 1), (loss_sum, count, updated.get("batch_stats", {}))
+            loss_sum, count = loss_fn(logits, examples["label"])
+            return loss_sum, (count, updated.get("batch_stats", {}))
 
-        grads, (loss_sum, count, batch_stats) = jax.grad(objective, has_aux=True)(learned)
-        grads, loss_sum = total(grads), total(loss_sum)
+        compute = jax.value_and_grad(objective, has_aux=True)
+        if accumulate == 1:
+            (loss_sum, (count, batch_stats)), grads = compute(learned, state.batch_stats, examples)
+        else:
+            loss_sum, count, batch_stats, grads = _accumulate(
+                compute, learned, state.batch_stats, _split(examples, accumulate)
+            )
+        grads, loss_sum, count = total((grads, loss_sum, count))
+        grads = jax.tree.map(lambda grad: grad / jnp.maximum(count, 1).astype(grad.dtype), grads)
         if axis_name and not sync_batchnorm:
             batch_stats = _average(batch_stats, state.batch_stats, norms, axis_name)
         updates, opt_state = tx.update(grads, state.opt_state, state.params)
         updates = jax.tree.map(lambda update: update * state.lr_scale.astype(update.dtype), updates)
         params = transfer.combine(optax.apply_updates(learned, updates), frozen)
+        ema = state.ema
+        if ema_decay:
+            fresh = {"params": params, "batch_stats": batch_stats}
+            ema = jax.tree.map(lambda old, new: old + (1 - ema_decay) * (new - old), ema, fresh)
         grad_norm = optax.tree.norm(grads)
         is_bad = ~(jnp.isfinite(loss_sum) & jnp.isfinite(grad_norm))
+        changed = {"params": params, "batch_stats": batch_stats, "opt_state": opt_state, "ema": ema}
+        is_skipped = is_bad & (on_nonfinite == "skip")
+        if on_nonfinite == "skip":
+            before = {key: getattr(state, key) for key in changed}
+            changed = jax.tree.map(lambda old, new: jnp.where(is_bad, old, new), before, changed)
+            loss_sum, count, grad_norm = (jnp.where(is_bad, 0, value) for value in (loss_sum, count, grad_norm))
         window = Window(
             loss_sum=state.window.loss_sum + loss_sum,
             loss_count=state.window.loss_count + count,
@@ -99,21 +136,57 @@ def create_train_step(
             steps=state.window.steps + 1,
             dropped=state.window.dropped + total(jnp.sum(~batch["mask"], dtype=jnp.int32)),
             bad_step=jnp.where(is_bad & (state.window.bad_step < 0), state.step, state.window.bad_step),
+            skipped=state.window.skipped + is_skipped.astype(jnp.int32),
         )
-        ema = state.ema
-        if ema_decay:
-            fresh = {"params": params, "batch_stats": batch_stats}
-            ema = jax.tree.map(lambda old, new: old + (1 - ema_decay) * (new - old), ema, fresh)
-        return state.replace(
-            step=state.step + 1,
-            params=params,
-            batch_stats=batch_stats,
-            opt_state=opt_state,
-            ema=ema,
-            window=window,
-        )
+        return state.replace(step=state.step + 1, window=window, **changed)
 
     return train_step
+
+
+def _split(examples: Batch, count: int) -> Batch:
+    """Splits `[B, ...]` into `[count, B / count, ...]`, so that every device keeps a share of each part."""
+
+    def split(value: jax.Array) -> jax.Array:
+        return jnp.swapaxes(value.reshape(-1, count, *value.shape[1:]), 0, 1)
+
+    return jax.tree.map(split, examples)
+
+
+def _accumulate(compute: Callable, learned: Any, batch_stats: Any, parts: Batch) -> tuple[Any, Any, Any, Any]:
+    """Sums losses, counts and gradients over parts; returns them with the last statistics."""
+
+    def add(carry: tuple[Any, Any], part: Batch) -> tuple[tuple[Any, Any], None]:
+        sums, batch_stats = carry
+        (loss_sum, (count, batch_stats)), grads = compute(learned, batch_stats, part)
+        return (jax.tree.map(jnp.add, sums, (loss_sum, count, grads)), batch_stats), None
+
+    first = jax.tree.map(lambda value: value[0], parts)
+    shapes = jax.eval_shape(lambda: compute(learned, batch_stats, first))
+    (loss_sum, (count, _)), grads = shapes
+    zeros = jax.tree.map(lambda shape: jnp.zeros(shape.shape, shape.dtype), (loss_sum, count, grads))
+    ((loss_sum, count, grads), batch_stats), _ = jax.lax.scan(add, (zeros, batch_stats), parts)
+    return loss_sum, count, batch_stats, grads
+
+
+def create_scanned_step(train_step: TrainStep, gather: Callable[[jax.Array, Batch], Batch]) -> TrainStep:
+    """Builds `(state, batches) -> state`, several steps in one call, on data that is on the device.
+
+    Args:
+        train_step: See `create_train_step`.
+        gather: See `decode.create_gather`.
+
+    Returns:
+        A function of the state and of what `gather` reads (`array`) and the `places` of as many
+        batches as there are steps, stacked, `[steps, B, ...]`.
+    """
+
+    def scanned(state: TrainState, batches: Batch) -> TrainState:
+        def step(state: TrainState, places: Any) -> tuple[TrainState, None]:
+            return train_step(state, gather(batches["array"], places)), None
+
+        return jax.lax.scan(step, state, batches["places"])[0]
+
+    return scanned
 
 
 def _average(batch_stats: Any, before: Any, frozen: frozenset[str], axis_name: str) -> Any:

@@ -1,5 +1,6 @@
 """The training stream of a run: what `config.data` says of it, checked before anything is written, then opened."""
 
+from collections.abc import Callable
 from typing import Any
 
 import jax
@@ -31,10 +32,13 @@ def check_data(config: ConfigDict, examples: pipeline.AnyExamples, parallel: Par
     """Checks that the training stream can be opened, without filling the device.
 
     Raises:
-        InputError: when `data.mode` is `device` and there is no store or not enough memory, or
-            weights are missing or wrong.
+        InputError: when `data.mode` is `device` and there is no store or not enough memory, when
+            several steps are to be one call and it is not `device`, or weights are missing or wrong.
     """
     sampling.Order(examples.dataset, config.seed, config.data.sampling)
+    steps = config.train.steps_per_call
+    if steps > 1 and config.data.mode != "device":
+        raise InputError(f"train.steps_per_call is {steps}, which needs the data on the device: set data.mode=device")
     if config.data.mode == "device":
         decode.measure_resident(_require_store(examples), examples.dataset.indices("train"), parallel.replicated)
 
@@ -54,14 +58,23 @@ def open_batches(config: ConfigDict, examples: pipeline.AnyExamples, parallel: P
     Raises:
         InputError: see `check_settings` and `check_data`.
     """
-    data = config.data
-    resident, put = None, parallel.shard
+    data, group = config.data, 0
+    resident: decode.Resident | None = None
+    put: Callable[[Any], Any] = parallel.shard
     if data.mode == "device":
         resident = decode.Resident(_require_store(examples), examples.dataset.indices("train"), parallel.replicated)
-        gather, array = parallel.compile_gather(resident.create_gather()), resident.array
+        array = resident.array
+        if config.train.steps_per_call > 1:
+            group = config.train.steps_per_call
 
-        def put(batch: dict[str, Any]) -> Any:
-            return gather(array, parallel.shard(batch))
+            def put(batches: Any) -> Any:
+                return {"array": array, "places": parallel.shard_stacked(batches)}
+
+        else:
+            gather = parallel.compile_gather(decode.create_gather(examples.contract.samples))
+
+            def put(batch: Any) -> Any:
+                return gather(array, parallel.shard(batch))
 
     batches = pipeline.TrainBatches(
         examples,
@@ -75,4 +88,4 @@ def open_batches(config: ConfigDict, examples: pipeline.AnyExamples, parallel: P
         threads=data.threads,
         workers=data.workers,
     )
-    return pipeline.Prefetched(batches, put)
+    return pipeline.Prefetched(batches, put, group=group)

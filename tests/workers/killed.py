@@ -3,9 +3,10 @@
   python killed.py POINT [flags of ecg_jax.main]
 
 POINT is `never`, `step:N` (kill after N steps of this process), `term:N` (SIGTERM then),
-`validate:N` (kill in the N-th validation), `save:KIND:N` (kill while the N-th checkpoint of
-a kind is half written, between its start and its end), `full:N` (from N steps on, no file can
-grow beyond 4 kB), or `short:N` (from N steps on, the disk says that it is full).
+`validate:N` (kill in the N-th validation), `evaluate:N` (SIGTERM after the N-th batch of any
+evaluation), `save:KIND:N` (kill while the N-th checkpoint of a kind is half written, between its
+start and its end), `full:N` (from N steps on, no file can grow beyond 4 kB), or `short:N` (from N
+steps on, the disk says that it is full).
 """
 
 import os
@@ -77,6 +78,11 @@ def main() -> None:
         compile_train = parallel.Parallel.compile_train
         parallel.Parallel.compile_train = lambda self, step: after_calls(
             compile_train(self, step), int(values[0]), acts[kind]
+        )
+    elif kind == "evaluate":
+        compile_eval = parallel.Parallel.compile_eval
+        parallel.Parallel.compile_eval = lambda self, step: after_calls(
+            compile_eval(self, step), int(values[0]), acts["term"]
         )
     elif kind == "validate":
         loop.predict = after_calls(loop.predict, int(values[0]), kill)

@@ -1,6 +1,10 @@
 """Trains 20 steps of one global batch each and saves where it ended; run by parallel_test.
 
-python trajectory.py MODE X64 OUT_PREFIX   (JAX_* variables make it one of several processes)
+python trajectory.py MODE X64 STORE OUT_PREFIX [CHECKPOINTS STEP]   (JAX_* variables: one of several processes)
+
+MODE is `jit` or `pmap`, and after underscores: `local` (batch statistics), `device` (data resident
+there), `scanned` (and five steps in one call). With CHECKPOINTS it continues from the last one
+there, and leaves another at STEP.
 """
 
 import sys
@@ -9,33 +13,42 @@ import jax
 import numpy as np
 from rich.console import Console
 
+from ecg_jax import config as config_lib
 from ecg_jax import models
 from ecg_jax.contract import InputContract
-from ecg_jax.data import datasets, pipeline
+from ecg_jax.data import datasets, decode
+from ecg_jax.data.examples import StoredExamples
 from ecg_jax.models import weights as weights_lib
-from ecg_jax.runtime import distributed, parallel
-from ecg_jax.training import augment, losses, optimizers, state, steps, transfer
+from ecg_jax.recording import LEADS
+from ecg_jax.runtime import checkpoint, distributed, parallel
+from ecg_jax.training import augment, losses, optimizers, state, steps, stream, transfer
 
-BATCH_SIZE, STEPS = 16, 20
+BATCH_SIZE, STEPS, SCANNED = 16, 20, 5
+AUGMENT = dict.fromkeys(("noise", "wander", "scale", "shift", "lead_dropout", "resample", "time_mask"), 0.1)
 
 
-def main(mode: str, x64: bool, prefix: str) -> None:
+def create_data(folder: str, seed: int = 3) -> datasets.dataset.Dataset:
+    """The store, with some labels unknown."""
+    dataset = datasets.create("store", source=folder, labels="six", seed=seed, options={})
+    dataset.labels[np.random.default_rng(0).random(dataset.labels.shape) < 0.4] = np.nan
+    return dataset
+
+
+def main(mode: str, x64: bool, folder: str, prefix: str, saved: str = "", until: str = str(STEPS)) -> None:
     jax.config.update("jax_enable_x64", x64)
     distributed.start(Console(quiet=True))
     contract = InputContract(samples=512)
-    dataset = datasets.create(
-        "simulated", source="", labels="six", seed=3, options={"simulated": {"train": 48, "validation": 0, "test": 0}}
+    examples = StoredExamples(create_data(folder), contract)
+    kind, *options = mode.split("_")
+    is_local, per_call = "local" in options, SCANNED if "scanned" in options else 1
+    layout = parallel.create(
+        mode=kind, sync_batchnorm=not is_local, batch_size=BATCH_SIZE, accumulate=1, steps_per_call=per_call
     )
-    dataset.labels[np.random.default_rng(0).random(dataset.labels.shape) < 0.4] = np.nan  # unknown
-    batches = pipeline.TrainBatches(
-        pipeline.Examples(dataset, contract),
-        batch_size=BATCH_SIZE,
-        seed=5,
-        process_index=jax.process_index(),
-        process_count=jax.process_count(),
-    )
-    is_local = mode == "pmap_local"
-    layout = parallel.create(mode=mode.removesuffix("_local"), sync_batchnorm=not is_local, batch_size=BATCH_SIZE)
+    config = config_lib.create_default()
+    config.seed = 5
+    config.data.mode = "device" if {"device", "scanned"} & set(options) else "host"
+    config.train.update(batch_size=BATCH_SIZE, steps_per_call=per_call)
+    batches = stream.open_batches(config, examples, layout)
     network = models.create(
         "narrow",
         head="transfer",
@@ -50,31 +63,48 @@ def main(mode: str, x64: bool, prefix: str) -> None:
     trainable = transfer.create_trainable_mask(variables["params"], first_keras_layers=5)
     schedule = optimizers.create_schedule("constant", learning_rate=1e-3, steps=STEPS)
     tx = optimizers.create("adamw", learning_rate=schedule, trainable=trainable, weight_decay=1e-2, clip_norm=1.0)
+    decoder = decode.create_decoder(examples)
+
+    def as_float(batch: dict) -> dict:
+        return batch | {"signal": batch["signal"].astype(float)}  # of 64 bits where x64 is on
+
     step = steps.create_train_step(
         network,
         tx=tx,
         trainable=trainable,
         loss_fn=losses.create(num_labels=6),
-        augment=augment.create(noise=0.1, wander=0.2, scale=0.2, shift=0.1, lead_dropout=0.1),
+        augment=augment.create(leads=LEADS, sampling_rate=400.0, **AUGMENT),
+        mixup=augment.create_mixup(0.3),
         ema_decay=0.9,
         axis_name=layout.axis_name,
         sync_batchnorm=layout.sync_batchnorm,
+        decode=lambda batch: as_float(decoder(batch)),
     )
+    if per_call > 1:
+        step = steps.create_scanned_step(step, decode.create_gather(contract.samples))
     step = layout.compile_train(step)
     current = layout.replicate(state.create(variables, tx=tx, seed=2, ema_decay=0.9))
     history = []
-    for _ in range(STEPS):
-        batch = next(batches)
-        if x64:
-            batch = {
-                key: value.astype(np.float64) if value.dtype == np.float32 else value for key, value in batch.items()
-            }
-        current = step(current, layout.shard(batch))
+    first = 0
+    if saved:
+        checkpoints = checkpoint.Checkpoints(saved)
+        if found := checkpoints.restore_last(layout.snapshot(current)):
+            first, restored, records, _ = found
+            current = layout.replicate(restored)
+            batches.set_state(records["iterator"])
+    before = [float(current.window.loss_sum), float(current.window.loss_count)]
+    for _ in range((int(until) - first) // per_call):
+        current = step(current, next(batches))
         history.append([float(current.window.loss_sum), float(current.window.loss_count)])
+    if saved:
+        checkpoints.save(checkpoint.LAST, int(until), layout.snapshot(current), {"iterator": batches.get_state()})
+        checkpoints.wait()
     ended = weights_lib.flatten({"params": current.params, "batch_stats": current.batch_stats, "ema": current.ema})
     arrays = {path: np.asarray(leaf) for path, leaf in ended.items()}
-    np.savez(f"{prefix}{jax.process_index()}.npz", history=np.diff(np.array(history), axis=0, prepend=0), **arrays)
+    np.savez(
+        f"{prefix}{jax.process_index()}.npz", history=np.diff(np.array(history), axis=0, prepend=[before]), **arrays
+    )
 
 
 if __name__ == "__main__":
-    main(sys.argv[1], sys.argv[2] == "1", sys.argv[3])
+    main(sys.argv[1], sys.argv[2] == "1", *sys.argv[3:])

@@ -1,0 +1,109 @@
+"""Predicting recordings of a run's data set, in batches."""
+
+import functools
+import os
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from typing import Any
+
+import jax
+import numpy as np
+import scipy.special
+from rich.console import Console
+from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
+
+from ecg_jax.data import pipeline
+from ecg_jax.data.datasets.dataset import Dataset
+from ecg_jax.errors import InputError
+from ecg_jax.runtime import run_folder
+from ecg_jax.runtime.profile import INPUT, StepClock
+from ecg_jax.training.setup import Setup
+
+_NAMED = 64
+
+
+class Stopped(Exception):
+    """Predicting was stopped between two batches."""
+
+
+def predict(
+    setup: Setup,
+    variables: Any,
+    rows: np.ndarray,
+    title: str,
+    console: Console,
+    *,
+    clock: StepClock,
+    stops: Callable[[], bool] = lambda: False,
+) -> tuple[np.ndarray, np.ndarray]:
+    """Predicts some recordings of the run's data set.
+
+    Args:
+        setup: The run.
+        variables: `{"params", "batch_stats"}`, placed on the devices.
+        rows: Their numbers, `[n]`.
+        title: Shown beside the progress bar.
+        console: Where that is.
+        clock: Told of waits for input.
+        stops: Asked before every batch, in every process: whether to stop.
+
+    Returns:
+        Probabilities `[n, C]` float32, and `[n]` bool: False, and NaN there, where a recording held
+        no signal or was refused.
+
+    Raises:
+        InputError: when the network's output is not finite.
+        Stopped: when `stops` says so.
+    """
+    dataset, batch_size = setup.examples.dataset, setup.config.train.batch_size
+    probabilities = np.full((len(rows), len(dataset.label_names)), np.nan, np.float32)
+    has_signal = np.zeros(len(rows), bool)
+    batches = pipeline.create_eval_batches(
+        setup.examples,
+        rows,
+        batch_size=batch_size,
+        process_index=jax.process_index(),
+        process_count=jax.process_count(),
+        threads=setup.config.data.threads,
+    )
+    with show_progress(console) as bar:
+        task = bar.add_task(title, total=len(rows))
+        for begin in range(0, len(rows), batch_size):
+            if stops():
+                raise Stopped
+            wanted = rows[begin : begin + batch_size]
+            with clock.during(INPUT, functools.partial(_describe, title, dataset, wanted)):
+                batch = next(batches)
+            logits, index, mask = map(np.asarray, setup.eval_step(variables, setup.parallel.shard(batch)))
+            real = index >= 0
+            known = real & mask
+            probabilities[index[known]] = scipy.special.expit(logits[known].astype(np.float64))
+            has_signal[index[known]] = True
+            bar.advance(task, int(real.sum()))
+    bad = rows[has_signal & ~np.isfinite(probabilities).all(axis=1)]
+    if bad.size:
+        folder = os.path.join(setup.workdir, run_folder.CHECKPOINTS)
+        raise InputError(
+            f"{title}: the network's output is not finite for {bad.size} recording(s) "
+            f"({', '.join(map(str, dataset.ids[bad[:8]]))}); the last good checkpoint stays in {folder}; "
+            "lower config.optimizer.learning_rate"
+        )
+    return probabilities, has_signal
+
+
+def _describe(title: str, dataset: Dataset, rows: np.ndarray) -> str:
+    return f"a batch of {dataset.name}, {title}: {name_recordings(dataset.ids[rows])}"
+
+
+def name_recordings(ids: Any) -> str:
+    """Names recordings in a sentence, the first 64 of them."""
+    names = ", ".join(map(str, ids[:_NAMED]))
+    return f"{names} and {len(ids) - _NAMED} more" if len(ids) > _NAMED else names
+
+
+@contextmanager
+def show_progress(console: Console) -> Iterator[Progress]:
+    """A progress bar, where there is a terminal to show it."""
+    columns = (TextColumn("{task.description}", markup=False), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn())
+    with Progress(*columns, console=console, transient=True, disable=not console.is_terminal) as bar:
+        yield bar
