@@ -78,7 +78,7 @@ def measure(samples: int, channels: int, filters: int, stride: int) -> dict[str,
 
 def main(_: object) -> None:
     """Prints and writes the table."""
-    rows = []
+    rows: list[dict[str, Any]] = []
     print(f"{jax.devices()[0].device_kind}, batch {_BATCH_SIZE.value}, float32, medians of {_REPEATS.value}")
     print(f"{'layer':13} {'T':>5} {'C':>4} {'K':>4}  forward ms: direct, fast, ratio   gradients ms: the same")
     for name, samples, channels, filters, stride in list_layers(_MODEL.value):

@@ -12,6 +12,7 @@ import sys
 import time
 from pathlib import Path
 
+import jax
 import numpy as np
 import orbax.checkpoint as ocp
 import pandas as pd
@@ -205,9 +206,12 @@ def assert_close(workdir: Path, reference: Path) -> None:
 
 
 def read_state(workdir: Path) -> tuple[int, dict[str, np.ndarray]]:
-    with ocp.CheckpointManager(workdir / "checkpoints" / "last") as manager:
+    handlers = {"state": ocp.StandardCheckpointHandler(), "records": ocp.JsonCheckpointHandler()}
+    with ocp.CheckpointManager(workdir / "checkpoints" / "last", item_handlers=handlers) as manager:
         step = manager.latest_step()
-        tree = manager.restore(step, args=ocp.args.Composite(state=ocp.args.StandardRestore()))["state"]
+        stored = manager.item_metadata(step)["state"].tree
+        template = jax.tree.map(lambda leaf: np.empty(leaf.shape, leaf.dtype), stored)
+        tree = manager.restore(step, args=ocp.args.Composite(state=ocp.args.StandardRestore(template)))["state"]
     flat = {path: np.asarray(leaf) for path, leaf in ocp.tree.to_flat_dict(tree, sep="/").items()}
     return step, {path: leaf for path, leaf in flat.items() if leaf.dtype.kind == "f"}
 
