@@ -248,10 +248,10 @@ def compare(mode: str) -> dict[str, Any]:
             rates = [_BATCH_SIZE.value * steps / seconds[0] for seconds in contender.seconds]
             result |= {"ecg_per_s": statistics.median(rates), "rounds": rates}
         results[contender.name] = result | {"rates": rates}
+    ours = results["ours"]["rates"]
     for result in results.values():
-        pairs = zip(results["ours"]["rates"], result["rates"], strict=True)
-        result["ours_over_this"] = statistics.median(ours / theirs for ours, theirs in pairs)
-        del result["rates"]
+        pairs = zip(ours, result.pop("rates"), strict=True)
+        result["ours_over_this"] = statistics.median(mine / theirs for mine, theirs in pairs)
     return results
 
 
