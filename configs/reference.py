@@ -7,7 +7,7 @@ shuffled data, not contiguous slices of the file.
 
   python -m ecg_jax.main --config=configs/reference.py --config.data.dataset=code15 --config.data.source=DIR
 
-The full-size network is slow on a CPU (about 7 ECG/s on two cores): use an accelerator.
+The full-size network is slow on a CPU (about 18 ECG/s on two cores): use an accelerator.
 """
 
 from ml_collections import ConfigDict

@@ -11,6 +11,46 @@ Peers run where they are installed: in this Python, or in that of `--peer_python
 (`pip install absl-py tensorflow-cpu torch onnx onnxruntime`). Writes throughput.json, .pdf and .png.
 
 Ours, in a process that can be looked into: `--worker=ours:train --profile=DIR` writes a trace.
+
+On 2 CPU cores (AMD EPYC, AVX2, about 120 GFLOP/s in float32 products of matrices; jax 0.10.2, Keras 3.15.1 on
+TensorFlow 2.21.0, torch 2.13.0, onnxruntime 1.32.0), `--steps=2`, medians and ranges of five rounds in turns:
+
+                    train, ECG/s        ours over it   predict, ECG/s      ours over it   latency p50, p99, ms
+    ours            17.9 (15.2-19.7)                   59.6 (50.6-64.4)                   32.2, 54.5
+    Keras            6.2 (6.1-6.8)      2.84           24.5 (24.3-33.3)    2.08           121, 172
+    PyTorch          6.9 (5.6-7.8)      2.70           30.1 (29.0-30.4)    1.97           35.4, 53.6
+    ONNX Runtime                                       36.1 (34.5-36.6)    1.65           32.4, 43.6
+
+Where it comes from, ours alone (three rounds each, one run after the other): 18.4 and 60.9 ECG/s in training and
+prediction; with direct convolutions 9.3 and 34.3, which is what matrix products allow; with memory that is given
+back after each step 15.6 and 48.1.
+
+The network takes 3.65 GFLOP per ECG and direction when computed directly, so that training at 18 ECG/s is 200 GFLOP/s
+of the direct network, more than the cores can multiply. What was tried on this machine, a step of 32 ECGs:
+
+- Convolutions of stride 1 by the Fourier transform of blocks of 32 samples, of stride 4 by Toom-Cook on the polyphase
+  form: step 1.7 times faster (8.0 to 13.8 ECG/s), prediction 1.5 times. Kept.
+- Dropout masks from an integer hash instead of threefry: 13.8 to 16.1. Kept. Compiling takes 5 s less, too.
+- Max pooling as a maximum over windows, without XLA's search for where it was: -60 ms of 1.9 s in the profile, within
+  the noise of whole steps. Kept, as it is shorter.
+- Freed memory kept by the C library: 1.2 times in training, 1.3 in prediction. Kept.
+- Longer blocks, with 2.2 or 2.0 products per output instead of 2.9: of 48 samples 6 % less time over all layers (but
+  a third more in unit 3, forward), of 80 samples 4 % more. Left out.
+- Complex products as one real product of twice the size instead of three: 0.7 to 1.3 times the time, by layer; no gain
+  in all once freed memory is kept. Dropped.
+- One or a few ECGs at a time through each convolution, to stay in the cache: up to 1.4 times slower, once freed memory
+  is kept. Dropped.
+- The gradient written by hand, with the transposed kernel transformed anew: no faster than what JAX derives. Dropped.
+- Toom-Cook with 2 outputs (5 products instead of 8): 1.2 to 1.4 times slower than with 4 in three of four layers.
+  Dropped; so fast FIR by halves (3 products instead of 4 per level) was not tried on its own.
+- BatchNorm folded into the convolutions for prediction: 0.99 times the speed; XLA had merged it into the pass that
+  writes the convolution's result. Dropped.
+- Huge pages (GLIBC_TUNABLES=glibc.malloc.hugetlb=1): 0.9 times the speed. Dropped.
+- The gradient with respect to the input is not computed in any case; for a frozen stem see `freezing.py`.
+
+What limits it now, in a profile: about 60 % of a step are products of matrices (at 60 to 140 GFLOP/s), the rest
+passes over memory (transposing blocks, BatchNorm's statistics, masks). On accelerators nothing was measured yet: the
+direct form is used there.
 """
 
 import json

@@ -318,7 +318,7 @@ def _evaluate(
         plateau, has_run_out = plateau.update(sign * value, patience=settings.patience, min_delta=settings.min_delta)
         if has_run_out:
             plateau = dataclasses.replace(plateau, waited=0)
-            floor = settings.min_learning_rate / config.optimizer.learning_rate
+            floor = settings.min_learning_rate / setup_lib.scale_learning_rate(config)
             scale = max(float(state.lr_scale) * settings.factor, min(floor, 1.0))
             state = state.replace(lr_scale=setup.parallel.replicate(np.asarray(scale, state.lr_scale.dtype)))
             console.print(f"No improvement in {settings.patience} evaluations: learning rate times {scale:g}")

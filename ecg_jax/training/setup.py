@@ -181,14 +181,17 @@ def create_network(config: ConfigDict, num_labels: int, axis_name: str | None = 
     return models.create(**config.model, num_labels=num_labels, axis_name=axis_name)
 
 
+def scale_learning_rate(config: ConfigDict) -> float:
+    """The peak of the learning rate: `config.optimizer.learning_rate`, scaled as `config.schedule` has it."""
+    scaling = {key: config.schedule[key] for key in ("batch_scaling", "base_batch_size")}
+    return optimizers.scale_learning_rate(config.optimizer.learning_rate, **scaling, batch_size=config.train.batch_size)
+
+
 def create_schedule(config: ConfigDict, total_steps: int) -> Callable[[Any], Any]:
-    """Builds `config.schedule` of `config.optimizer.learning_rate`."""
-    settings = dict(config.schedule)
-    scaling = {key: settings.pop(key) for key in ("batch_scaling", "base_batch_size")}
-    learning_rate = optimizers.scale_learning_rate(
-        config.optimizer.learning_rate, **scaling, batch_size=config.train.batch_size
-    )
-    return optimizers.create_schedule(**settings, learning_rate=learning_rate, steps=total_steps)
+    """Builds `config.schedule`."""
+    names = ("name", "warmup_fraction", "final_fraction")
+    settings = {key: config.schedule[key] for key in names}
+    return optimizers.create_schedule(**settings, learning_rate=scale_learning_rate(config), steps=total_steps)
 
 
 def create_train_step(
