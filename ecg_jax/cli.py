@@ -3,6 +3,7 @@
 import functools
 import os
 import sys
+import traceback
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 
@@ -37,22 +38,44 @@ def run(main: Callable[[Sequence[str]], int | None], *, computes: bool = True) -
             return main(argv) or 0
         except KeyboardInterrupt:
             print("Interrupted.", file=sys.stderr)
-            return 130
+            return _leave(130)
         except OSError as error:
             if _TRACEBACK.value:
-                raise
-            return _fail(f"{error.filename or 'a file'}: {error.strerror or error}; what was written before stays")
+                return _leave_with(error)
+            told = f"{error.filename or 'a file'}: {error.strerror or error}; what was written before stays"
+            return _leave(_fail(told))
         except InputError as error:
             if _TRACEBACK.value:
-                raise
+                return _leave_with(error)
             sys.stdout.flush()
             sys.stderr.flush()
             stderr = os.dup(2)
             os.dup2(os.open(os.devnull, os.O_WRONLY), 2)  # a library's threads have nothing to add to the one line
             os.write(stderr, _describe(error).encode())
             os._exit(1)
+        except Exception as error:  # noqa: BLE001 - raised again, or told
+            return _leave_with(error)
 
     app.run(guarded, flags_parser=_parse)
+
+
+def _leave(status: int) -> int:
+    """Returns a status; of several processes, ends this one: JAX would wait for the others, which wait for this."""
+    jax = sys.modules.get("jax")
+    if jax and jax.distributed.is_initialized():
+        sys.stdout.flush()
+        sys.stderr.flush()
+        os._exit(status)
+    return status
+
+
+def _leave_with(error: Exception) -> int:
+    """Raises an error; of several processes, tells it and ends this one."""
+    jax = sys.modules.get("jax")
+    if jax and jax.distributed.is_initialized():
+        traceback.print_exception(error)
+        _leave(1)
+    raise error
 
 
 def _parse(argv: Sequence[str]) -> list[str]:

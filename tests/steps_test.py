@@ -7,12 +7,13 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
+from ecg_jax import config as config_lib
 from ecg_jax import models
 from ecg_jax.errors import InputError
 from ecg_jax.models import weights as weights_lib
 from ecg_jax.recording import LEADS
 from ecg_jax.runtime import parallel
-from ecg_jax.training import augment, losses, optimizers, state, steps, transfer
+from ecg_jax.training import augment, losses, optimizers, setup, state, steps, transfer
 
 SHAPE, SIZE = (256, 12), 8
 TRUNK = {"stem_filters": 4, "filters": (8, 12), "dropout_rate": 0.2}
@@ -209,3 +210,10 @@ def test_the_learning_rate_scales_with_the_batch(scaling, expected):
 def test_an_unknown_scaling_is_refused():
     with pytest.raises(InputError, match=r"schedule.batch_scaling is 'cubic'; known: none, linear, sqrt"):
         optimizers.scale_learning_rate(1e-3, "cubic", batch_size=1, base_batch_size=1)
+
+
+def test_several_steps_in_one_call_must_add_up():
+    config = config_lib.create_default()
+    config.train.update(steps_per_call=8, log_every=20)
+    with pytest.raises(InputError, match=r"steps_per_call is 8, .* set train.eval_every=56, train.log_every=16"):
+        setup._check_calls(config, total_steps=80, eval_every=63, checkpoint_every=8)

@@ -13,12 +13,22 @@ from typing import Any
 import jax
 import numpy as np
 import orbax.checkpoint as ocp
+from jax.experimental import multihost_utils
 
 from ecg_jax.errors import InputError
 
 LAST, BEST = "last", "best"
 _KEPT = 2
 _WRITE_ERRORS = (OSError, ValueError, RuntimeError)  # what Orbax and TensorStore raise when a write fails
+
+
+class _Manager(ocp.CheckpointManager):
+    """Orbax's, without its own answer to SIGTERM: it would count what `preemption` counts, in steps."""
+
+    def reached_preemption(self, step: int) -> bool:
+        """Never."""
+        del step
+        return False
 
 
 class Checkpoints:
@@ -31,7 +41,7 @@ class Checkpoints:
 
     def _create_manager(self, kind: str) -> ocp.CheckpointManager:
         options = ocp.CheckpointManagerOptions(max_to_keep=_KEPT, cleanup_tmp_directories=True)
-        return ocp.CheckpointManager(os.path.join(self._directory, kind), options=options)
+        return _Manager(os.path.join(self._directory, kind), options=options)
 
     def steps(self, kind: str) -> list[int]:
         """Steps of the finished checkpoints of a kind, oldest first."""
@@ -129,9 +139,12 @@ class Checkpoints:
 
     def delete_after(self, step: int) -> None:
         """Removes checkpoints newer than `step`: what follows them will be computed again."""
+        newer = {kind: [s for s in self.steps(kind) if s > step] for kind in self._managers}
+        if jax.process_count() > 1:  # all have listed them, before the first is gone
+            multihost_utils.sync_global_devices("checkpoints listed")
         for kind, manager in self._managers.items():
-            for newer in [s for s in self.steps(kind) if s > step]:
-                manager.delete(newer)
+            for each in newer[kind]:
+                manager.delete(each)
 
     def __enter__(self) -> "Checkpoints":
         return self

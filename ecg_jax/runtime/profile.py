@@ -167,6 +167,8 @@ class Trace:
         with self._clock.during(PROFILING):
             if not self._attempt("written", jax.profiler.stop_trace):
                 return
+        if not self._steps:  # the first one failed
+            return
         found = [os.path.join(root, name) for root, _, names in os.walk(self._folder) for name in names]
         newest = max(
             (path for path in found if path.endswith("perfetto_trace.json.gz")), key=os.path.getmtime, default=""

@@ -9,6 +9,7 @@ import shutil
 from typing import Any
 
 import jax
+from jax.experimental import multihost_utils
 from ml_collections import ConfigDict
 from rich.console import Console
 
@@ -62,6 +63,8 @@ def run(config: ConfigDict, workdir: str, console: Console, *, profile: bool = F
             continue
         _share_pretraining(config, names[0], folder)
         loop.train_and_evaluate(fold, folder, console, dataset, profile=profile)
+        if jax.process_count() > 1:  # the first process has written what all go on with
+            multihost_utils.sync_global_devices(f"fold {number} written")
     console.rule(f"All {len(names)} folds")
     return pooled.write(config, workdir, names, dataset, place, console)
 

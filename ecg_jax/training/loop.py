@@ -208,7 +208,7 @@ def _train(
                     with clock.during(CHECKPOINTING):
                         is_anew = was_due and not progression.is_evaluation_due
                         _save(run, state, progression, step, replaces=is_anew)
-                if stops and (step < setup.total_steps or progression.is_evaluation_due):
+                if stops:
                     checkpoints.wait()
                     raise Interrupted(
                         f"{request.reason or 'a signal to another process'} at step {step}; the state is saved"

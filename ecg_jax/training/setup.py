@@ -146,13 +146,21 @@ def create(
     return setup, parallel.replicate(initial)
 
 
-def _check_calls(config: ConfigDict, **lengths: int) -> None:
+def _check_calls(config: ConfigDict, *, total_steps: int, eval_every: int, checkpoint_every: int) -> None:
     """Several steps in one call must add up to whatever happens between calls."""
     steps = config.train.steps_per_call
-    lengths = {"train.log_every": config.train.log_every} | lengths
-    wrong = [f"{name} ({length})" for name, length in lengths.items() if length % steps]
+    lengths = {
+        "train.steps": total_steps,
+        "train.eval_every": eval_every,
+        "checkpoint.every": checkpoint_every,
+        "train.log_every": config.train.log_every,
+    }
+    wrong = [f"{name}={length // steps * steps or steps}" for name, length in lengths.items() if length % steps]
     if wrong:
-        raise InputError(f"train.steps_per_call is {steps}, which does not divide {', '.join(wrong)}; set multiples")
+        raise InputError(
+            f"train.steps_per_call is {steps}, of which what happens between calls must be multiples; "
+            f"set {', '.join(wrong)}"
+        )
 
 
 def _choose_monitor(dataset: Dataset, monitor: str, console: Console) -> str:

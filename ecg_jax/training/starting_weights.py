@@ -30,7 +30,8 @@ def create_pretrain_config(config: ConfigDict) -> ConfigDict:
     pretrain.data.cache_gb = config.data.cache_gb
     pretrain.data.threads = config.data.threads
     pretrain.data.simulated.update(train=settings.recordings, validation=256, test=256)
-    pretrain.model.update(name=config.model.name, dropout_rate=config.model.dropout_rate, dtype=config.model.dtype)
+    kept = ("name", "dropout_rate", "dtype", "convolution", "checkpoint_activations")
+    pretrain.model.update({key: config.model[key] for key in kept})
     pretrain.optimizer.update(name="adamw", learning_rate=settings.learning_rate, weight_decay=1e-4)
     pretrain.schedule.update(name="one_cycle", warmup_fraction=0.25)
     pretrain.early_stopping.patience = 0
@@ -73,7 +74,10 @@ def load(
         )
         settled = create_pretrain_config(config)
         if not run_folder.is_finished(folder, settled):
-            pretrain(settled, folder)  # which refuses a folder of other settings
+            try:
+                pretrain(settled, folder)  # which refuses a folder of other settings
+            except InputError as error:
+                raise InputError(f"the pretraining, which config.pretrain sets up: {error}") from error
             console.rule("Fine-tuning")
     elif os.path.isdir(origin):
         folder = origin

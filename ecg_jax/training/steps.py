@@ -57,7 +57,8 @@ def create_train_step(
             every so-manieth example is in the same one. BatchNorms that learn normalize by the
             statistics of a micro-batch, and update theirs once for each.
         on_nonfinite: `skip` leaves weights, statistics and the optimizer's state as they were where
-            loss or gradients are not finite; `stop` leaves it to the caller to stop.
+            loss or gradients are not finite (so the schedule waits, too); `stop` leaves it to the
+            caller to stop.
         axis_name: The mapped axis under pmap; None under jit.
         sync_batchnorm: False if the network's BatchNorms do not average over that axis;
             then the running statistics are averaged here.
