@@ -147,7 +147,8 @@ def create_ours(mode: str) -> tuple[Run, dict[str, Any]]:
         "mask": np.ones(batch_size, bool),
         "index": np.arange(batch_size, dtype=np.int32),
     }
-    on_device = jax.tree.map(jax.device_put, layout.shard(batch))
+    spread = jax.sharding.NamedSharding(layout.mesh, jax.sharding.PartitionSpec(parallel.AXIS))
+    on_device = jax.device_put(layout.shard(batch), spread)
     if mode == "predict":
         eval_step = layout.compile_eval(steps.create_eval_step(network, axis_name=layout.axis_name))
         placed = layout.replicate(variables)
