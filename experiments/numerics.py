@@ -12,7 +12,7 @@ import os
 import statistics
 import sys
 
-from absl import app, flags
+from absl import app, flags, logging
 
 HERE = os.path.dirname(os.path.abspath(__file__))
 sys.path.insert(0, os.path.dirname(HERE))
@@ -33,6 +33,7 @@ VARIANTS = {  # keys of the configuration
 
 def main(_: object) -> None:
     """Trains, compares, writes."""
+    logging.set_verbosity(logging.FATAL)  # Orbax logs every file it touches
     memory.keep_freed_memory()
     compilation.keep_programs()
     from rich.console import Console

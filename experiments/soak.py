@@ -6,7 +6,7 @@ Trains configs/smoke.py on recordings of 256 samples, evaluated and saved every 
 folder that is removed. The memory is what `metrics.jsonl` has of it: resident, and so with what
 the C library keeps of what was freed. As in `ecg_jax.main`, it keeps all of it, in one arena.
 
-On 2 CPU cores, shared (jax 0.10.2):
+On 2 CPU cores, shared (jax 0.10.2), before this script itself had the C library keep what is freed:
 
     command                                                   first hundred   last hundred   slope (of the second half)
     python experiments/soak.py                                      1087 MB        1154 MB   30 (20) kB/step
