@@ -26,15 +26,16 @@ prediction; with direct convolutions 9.3 and 34.3, which is what matrix products
 back after each step 15.6 and 48.1.
 
 The network takes 3.65 GFLOP per ECG and direction when computed directly, so that training at 18 ECG/s is 200 GFLOP/s
-of the direct network, more than the cores can multiply. What was tried on this machine, a step of 32 ECGs:
+of the direct network, more than the cores can multiply. What was tried on this machine, with a step of
+32 ECGs, single runs of prototypes:
 
 - Convolutions of stride 1 by the Fourier transform of blocks of 32 samples, of stride 4 by Toom-Cook on the polyphase
   form: step 1.7 times faster (8.0 to 13.8 ECG/s), prediction 1.5 times. Kept.
 - Dropout masks from an integer hash instead of threefry: 13.8 to 16.1. Kept. Compiling takes 5 s less, too.
 - Max pooling as a maximum over windows, without XLA's search for where it was: -60 ms of 1.9 s in the profile, within
-  the noise of whole steps. Kept, as it is shorter.
+  the noise of whole steps. Kept.
 - Freed memory kept by the C library: 1.2 times in training, 1.3 in prediction. Kept.
-- Longer blocks, with 2.2 or 2.0 products per output instead of 2.9: of 48 samples 6 % less time over all layers (but
+- Longer blocks, with 2.2 or 1.9 products per output instead of 2.9: of 48 samples 6 % less time over all layers (but
   a third more in unit 3, forward), of 80 samples 4 % more. Left out.
 - Complex products as one real product of twice the size instead of three: 0.7 to 1.3 times the time, by layer; no gain
   in all once freed memory is kept. Dropped.

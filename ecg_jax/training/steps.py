@@ -53,9 +53,9 @@ def create_train_step(
         augment: See `augment.create`.
         mixup: See `augment.create_mixup`; the whole global batch is gathered for it.
         ema_decay: Of the averaged weights and statistics; 0 for none.
-        accumulate: Micro-batches that a batch is computed in, one after the other, to save memory:
-            every so-manieth example is in the same one. BatchNorms that learn normalize by the
-            statistics of a micro-batch, and update theirs once for each.
+        accumulate: Micro-batches that a batch is computed in, one after the other, to save memory;
+            a device's examples are dealt out to them in turn. BatchNorms that learn normalize by
+            the statistics of a micro-batch, and update theirs once for each.
         on_nonfinite: `skip` leaves weights, statistics and the optimizer's state as they were where
             loss or gradients are not finite (so the schedule waits, too); `stop` leaves it to the
             caller to stop.
@@ -162,8 +162,7 @@ def _accumulate(compute: Callable, learned: Any, batch_stats: Any, parts: Batch)
         return (jax.tree.map(jnp.add, sums, (loss_sum, count, grads)), batch_stats), None
 
     first = jax.tree.map(lambda value: value[0], parts)
-    shapes = jax.eval_shape(lambda: compute(learned, batch_stats, first))
-    (loss_sum, (count, _)), grads = shapes
+    (loss_sum, (count, _)), grads = jax.eval_shape(lambda: compute(learned, batch_stats, first))
     zeros = jax.tree.map(lambda shape: jnp.zeros(shape.shape, shape.dtype), (loss_sum, count, grads))
     ((loss_sum, count, grads), batch_stats), _ = jax.lax.scan(add, (zeros, batch_stats), parts)
     return loss_sum, count, batch_stats, grads
