@@ -4,13 +4,11 @@ import functools
 import os
 import sys
 import traceback
-from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Callable, Sequence
 
 from absl import app, flags, logging
 from ml_collections import config_flags
 from rich.console import Console
-from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 
 from ecg_jax import config as config_lib
 from ecg_jax.errors import InputError
@@ -118,15 +116,6 @@ def create_console() -> Console:
     create = functools.partial(Console, highlight=False, soft_wrap=True, markup=False, emoji=False)
     console = create()
     return console if console.is_terminal else create(width=120)
-
-
-@contextmanager
-def show_progress(console: Console, title: str) -> Iterator[Callable[[int, int], None]]:
-    """A bar with the time left, on a terminal; what it yields is told how much is done, and of how much."""
-    columns = (TextColumn("{task.description}", markup=False), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn())
-    with Progress(*columns, console=console, transient=True, disable=not console.is_terminal) as bar:
-        task = bar.add_task(title, total=None)
-        yield lambda done, total: bar.update(task, completed=done, total=total)
 
 
 def find_config(path: str) -> str:

@@ -35,6 +35,7 @@ from ecg_jax.errors import InputError
 from ecg_jax.evaluation import calibration
 from ecg_jax.evaluation import settings as settings_lib
 from ecg_jax.evaluation import thresholds as thresholds_lib
+from ecg_jax.runtime.progress import show_progress
 
 _MODEL = flags.DEFINE_string("model", None, "A run folder, or a Keras file of the reference network.")
 _DATA = flags.DEFINE_string("data", None, "A prepared store, or NAME:DIR of a data set; default the run's own data.")
@@ -114,7 +115,7 @@ def main(argv: Sequence[str]) -> int:
         f"{settings.resamples} resamples"
     )
     warnings = tuple(dict.fromkeys((*first.warnings, *(second.warnings if second else ()))))
-    with cli.show_progress(console, "resampling") as update, resampling.watched(update):
+    with show_progress(console, "resampling") as update, resampling.watched(update):
         found = analysis.analyse(
             first.predictions,
             chosen[0],
@@ -129,7 +130,7 @@ def main(argv: Sequence[str]) -> int:
             challenge = evaluation_input.score_challenge(
                 first.predictions, chosen[0], settings, _CHALLENGE.value, _NORMAL.value
             )
-    with cli.show_progress(console, "drawing") as update:
+    with show_progress(console, "drawing") as update:
         written = evaluation_report.write(
             _OUTPUT.value,
             found,

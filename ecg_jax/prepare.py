@@ -34,6 +34,7 @@ from rich.console import Console
 from ecg_jax import cli
 from ecg_jax import config as config_lib
 from ecg_jax.errors import InputError
+from ecg_jax.runtime.progress import show_progress
 
 _CONFIG = config_flags.DEFINE_config_file(
     "config", None, f"Its `contract` and `data` sections are used; default {cli.DEFAULT_CONFIG}.", lock_config=True
@@ -119,7 +120,7 @@ def _prepare(folder: str, settings: Any, damaged: list[str], console: Console) -
     open_dataset = functools.partial(datasets.open_source, **origin, labels=labels.ALL[0])
     workers = _WORKERS.value or os.cpu_count() or 1
     began = time.monotonic()
-    with cli.show_progress(console, "preparing") as progress:
+    with show_progress(console, "preparing") as progress:
         outcome = conversion.convert(
             folder, open_dataset, settings, damaged=damaged, workers=workers, progress=progress
         )
@@ -188,7 +189,7 @@ def _find_damage(folder: str, console: Console) -> list[str] | None:
     """Names the shards that are to be written again; None where every file is whole."""
     from ecg_jax.data.store import conversion
 
-    with cli.show_progress(console, "verifying shards") as progress:
+    with show_progress(console, "verifying shards") as progress:
         shards, others = conversion.verify_store(folder, progress)
     for name, found in shards.items():
         console.print(f"  damaged: shard {name}: {found}")

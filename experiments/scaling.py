@@ -16,89 +16,58 @@
 
 Writes scaling.json, .pdf and .png.
 
-On 2 CPU cores, `--devices=1,2,4 --per_device=4 --repeats=3` (the narrow network; noisy, as the steps are short):
+On 2 CPU cores, `--repeats=9` (the narrow network, 4 ECGs per device or 32 in all):
 
     devices   weak            strong
-          1    0.035 (1.00)    0.139 (1.00)
-          2    0.062 (0.88)    0.192 (1.39)
-          4    0.167 (1.18)    0.168 (1.21)
+          1    0.035 (1.00)    0.331 (1.00)
+          2    0.063 (0.90)    0.332 (1.00)
+          4    0.133 (0.95)    0.274 (0.83)
+          8    0.258 (0.92)    0.291 (0.88)
 
-All-reduced per step: 1.64 MB in 20 all-reduces, of which gradients 1.63 MB. Chips as slow as this, at 50 GB/s and 3 us
-per hop, would keep 97.5, 82.3 and 36.6 % of their speed on 8, 64 and 512: all of the loss is the hops of the ring.
+Splitting costs nothing here: smaller parts use the cores and caches a little better. All-reduced per step: 1.64 MB in
+20 all-reduces, of which gradients 1.63 MB. Chips as slow as this, at 50 GB/s and 3 us per hop, would keep 97.5, 82.1
+and 36.3 % of their speed on 8, 64 and 512: nearly all of the loss is the hops of the ring.
 """
 
+import argparse
 import json
+import math
 import os
 import re
 import statistics
 import subprocess
 import sys
 import time
+from collections.abc import Callable
 from typing import Any
-
-from absl import app, flags
 
 HERE = os.path.dirname(os.path.abspath(__file__))
 sys.path[:0] = [HERE, os.path.dirname(HERE)]
 
-_MODEL = flags.DEFINE_enum("model", "narrow", ["narrow", "reference"], "The network's trunk.")
-_DTYPE = flags.DEFINE_enum("dtype", "float32", ["float32", "bfloat16"], "Of the computation.")
-_PARALLEL = flags.DEFINE_enum("parallel", "pmap", ["jit", "pmap"], "See runtime.parallel.create.")
-_DEVICES = flags.DEFINE_list("devices", ["1", "2", "4", "8"], "Numbers of fake devices; 1 alone takes what is there.")
-_PER_DEVICE = flags.DEFINE_integer("per_device", 4, "ECGs on each device in weak scaling.", lower_bound=1)
-_REPEATS = flags.DEFINE_integer("repeats", 5, "Steps timed; the median counts.", lower_bound=1)
-_BANDWIDTH = flags.DEFINE_float("bandwidth", 50.0, "GB/s of a chip's link, each way (50: 400 Gbit/s Ethernet or IB).")
-_HOP_US = flags.DEFINE_float("hop_us", 3.0, "Microseconds for a hop of a small message.")
-_OVERLAP = flags.DEFINE_float("overlap", 0.0, "Part of the gradients' all-reduce hidden behind the backward pass.")
 _CHIPS = (8, 64, 512)
-_OUTPUT = flags.DEFINE_string("output", "scaling", "Folder for the results.")
-_WORKER = flags.DEFINE_integer("worker", 0, "Batch size, for the processes that this one starts.")
-
 _BYTES = {"f64": 8, "f32": 4, "s32": 4, "u32": 4, "bf16": 2, "f16": 2, "pred": 1}
 
 
-def measure(batch_size: int) -> dict[str, Any]:
+def measure(options: argparse.Namespace, batch_size: int) -> dict[str, Any]:
     """Times the step of one batch size on the devices that are there, and reads its all-reduces."""
     import jax
-    import numpy as np
+    import ours
     import peers
 
     from ecg_jax import models
-    from ecg_jax.recording import LEADS
     from ecg_jax.runtime import parallel
-    from ecg_jax.training import augment, losses, optimizers, state, steps, transfer
 
-    layout = parallel.create(mode=_PARALLEL.value, sync_batchnorm=True, batch_size=batch_size)
+    layout = parallel.create(mode=options.parallel, sync_batchnorm=True, batch_size=batch_size)
     network = models.create(
-        _MODEL.value, head="dense", num_labels=peers.LABELS, dtype=_DTYPE.value, axis_name=layout.norm_axis_name
+        options.model, head="dense", num_labels=peers.LABELS, dtype=options.dtype, axis_name=layout.norm_axis_name
     )
     variables = models.init(network, jax.random.key(0), (peers.SAMPLES, peers.LEADS))
-    trainable = transfer.create_trainable_mask(variables["params"])
-    schedule = optimizers.create_schedule("constant", learning_rate=1e-3, steps=1)
-    tx = optimizers.create("adam", learning_rate=schedule, trainable=trainable)
-    step = steps.create_train_step(
-        network,
-        tx=tx,
-        trainable=trainable,
-        loss_fn=losses.create(num_labels=peers.LABELS),
-        augment=augment.create(leads=LEADS, sampling_rate=400.0),
-        axis_name=layout.axis_name,
-    )
-    signal, label = peers.draw(batch_size)
-    batch = layout.shard(
-        {
-            "signal": signal,
-            "valid": np.ones(signal.shape[:2], bool),
-            "label": label,
-            "mask": np.ones(batch_size, bool),
-            "index": np.arange(batch_size, dtype=np.int32),
-        }
-    )
-    current = layout.replicate(state.create(variables, tx=tx, seed=0, ema_decay=0.0))
+    step, current = ours.create_training(network, variables, layout)
+    batch = layout.shard(ours.create_batch(batch_size))
     jitted: Any = layout.compile_train(step)
     compiled = jitted.lower(current, batch).compile()
     seconds = []
-    for _ in range(_REPEATS.value + 1):
+    for _ in range(options.repeats + 1):
         start = time.perf_counter()
         current = jax.block_until_ready(compiled(current, batch))
         seconds.append(time.perf_counter() - start)
@@ -114,24 +83,26 @@ def read_all_reduces(text: str) -> list[int]:
         found = re.search(r"= (.+?) all-reduce(?:-start)?\(", line)
         if found:
             arrays = re.findall(r"(\w+)\[([\d,]*)\]", found[1])
-            counts = [int(_product(shape)) * _BYTES[kind] for kind, shape in arrays if kind in _BYTES]
-            sizes.append(sum(counts))
+            shapes = [(kind, map(int, filter(None, shape.split(",")))) for kind, shape in arrays if kind in _BYTES]
+            sizes.append(sum(math.prod(shape) * _BYTES[kind] for kind, shape in shapes))
     return sizes
 
 
-def _product(shape: str) -> int:
-    result = 1
-    for size in filter(None, shape.split(",")):
-        result *= int(size)
-    return result
+def predict_efficiency(
+    step_s: float, sizes: list[int], chips: int, *, bandwidth: float, hop_us: float, hidden_bytes: float = 0
+) -> float:
+    """Weak-scaling efficiency by the model in the module's docstring.
 
-
-def predict_efficiency(step_s: float, sizes: list[int], gradient_bytes: int, chips: int) -> float:
-    """Weak-scaling efficiency by the model in the module's docstring."""
-    bandwidth, hop = _BANDWIDTH.value * 1e9, _HOP_US.value * 1e-6
-    seconds = 2 * (chips - 1) / chips * sum(sizes) / bandwidth + 2 * (chips - 1) * hop * len(sizes)
-    hidden = _OVERLAP.value * 2 * (chips - 1) / chips * gradient_bytes / bandwidth
-    return step_s / (step_s + seconds - hidden)
+    Args:
+        step_s: Seconds of a step on one chip.
+        sizes: Bytes of each all-reduce.
+        chips: In the ring.
+        bandwidth: GB/s of a link, each way.
+        hop_us: Microseconds for a hop of a small message.
+        hidden_bytes: Those whose movement computing hides.
+    """
+    moved = 2 * (chips - 1) / chips * (sum(sizes) - hidden_bytes) / (bandwidth * 1e9)
+    return step_s / (step_s + moved + 2 * (chips - 1) * hop_us * 1e-6 * len(sizes))
 
 
 def run_worker(devices: int, batch_size: int) -> dict[str, Any]:
@@ -145,18 +116,42 @@ def run_worker(devices: int, batch_size: int) -> dict[str, Any]:
     return json.loads(done.stdout.splitlines()[-1])
 
 
-def main(_: object) -> None:
+def parse_options() -> argparse.Namespace:
+    """Reads the command line."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--model", choices=("narrow", "reference"), default="narrow", help="the network's trunk")
+    parser.add_argument("--dtype", choices=("float32", "bfloat16"), default="float32", help="of the computation")
+    parser.add_argument("--parallel", choices=("jit", "pmap"), default="pmap", help="see runtime.parallel.create")
+    parser.add_argument("--devices", default="1,2,4,8", help="numbers of fake devices; 1 alone takes what is there")
+    parser.add_argument("--per_device", type=int, default=4, help="ECGs on each device in weak scaling")
+    parser.add_argument("--repeats", type=int, default=5, help="steps timed; the median counts")
+    parser.add_argument(
+        "--bandwidth", type=float, default=50.0, help="GB/s of a chip's link, each way (50: 400 Gbit/s Ethernet or IB)"
+    )
+    parser.add_argument("--hop_us", type=float, default=3.0, help="microseconds for a hop of a small message")
+    parser.add_argument(
+        "--overlap", type=float, default=0.0, help="part of the gradients' all-reduce hidden behind the backward pass"
+    )
+    parser.add_argument("--output", default="scaling", help="folder for the results")
+    parser.add_argument("--worker", type=int, default=0, help=argparse.SUPPRESS)  # batch size, of a child process
+    return parser.parse_args()
+
+
+def main() -> None:
     """Measures, predicts, prints and writes."""
-    if _WORKER.value:
-        print(json.dumps(measure(_WORKER.value)))
+    options = parse_options()
+    if options.worker:
+        print(json.dumps(measure(options, options.worker)))
         return
-    numbers = sorted(map(int, _DEVICES.value))
-    print(f"{_MODEL.value}, {_DTYPE.value}, {_PARALLEL.value}; seconds per step, and over perfect sharing", flush=True)
+    numbers = sorted(map(int, options.devices.split(",")))
+    print(
+        f"{options.model}, {options.dtype}, {options.parallel}; seconds per step, and over perfect sharing", flush=True
+    )
     print("devices   weak            strong", flush=True)
     rows: list[dict[str, Any]] = []
-    total = _PER_DEVICE.value * numbers[-1]
+    total = options.per_device * numbers[-1]
     for devices in numbers:
-        weak, strong = run_worker(devices, _PER_DEVICE.value * devices), run_worker(devices, total)
+        weak, strong = run_worker(devices, options.per_device * devices), run_worker(devices, total)
         rows.append({"devices": devices, "weak_s": weak["step_s"], "strong_s": strong["step_s"]} | weak)
         first = rows[0]
         over = weak["step_s"] / (first["weak_s"] * devices / first["devices"]), strong["step_s"] / first["strong_s"]
@@ -170,20 +165,26 @@ def main(_: object) -> None:
         f"All-reduced per step: {sum(sizes) / 1e6:.2f} MB in {len(sizes)} all-reduces, of which gradients "
         f"{gradient_bytes / 1e6:.2f} MB"
     )
-    predicted = {n: predict_efficiency(rows[0]["weak_s"], sizes, gradient_bytes, n) for n in _CHIPS}
+
+    def predict(chips: int) -> float:
+        link = {"bandwidth": options.bandwidth, "hop_us": options.hop_us}
+        hidden = options.overlap * gradient_bytes
+        return predict_efficiency(rows[0]["weak_s"], sizes, chips, **link, hidden_bytes=hidden)
+
+    predicted = {chips: predict(chips) for chips in _CHIPS}
     for chips, efficiency in predicted.items():
         print(f"Predicted efficiency on {chips} chips of this step time: {efficiency:.1%}")
-    os.makedirs(_OUTPUT.value, exist_ok=True)
-    path = os.path.join(_OUTPUT.value, "scaling.json")
+    os.makedirs(options.output, exist_ok=True)
+    path = os.path.join(options.output, "scaling.json")
     names = ("model", "dtype", "parallel", "per_device", "bandwidth", "hop_us", "overlap")
     with open(path, "w") as file:
-        settings = {name: flags.FLAGS[name].value for name in names}
+        settings = {name: getattr(options, name) for name in names}
         json.dump({"settings": settings, "measured": rows, "predicted": predicted}, file, indent=1)
-    plot(rows, sizes, gradient_bytes)
+    plot(rows, predict, f"{options.bandwidth:g} GB/s, {options.hop_us:g} µs per hop", options.output)
     print(f"Written: {path}, scaling.pdf and .png beside it")
 
 
-def plot(rows: list[dict[str, Any]], sizes: list[int], gradient_bytes: int) -> None:
+def plot(rows: list[dict[str, Any]], predict: Callable[[int], float], title: str, folder: str) -> None:
     """Draws what splitting costs, and the predicted efficiency."""
     import matplotlib.pyplot as plt
     import numpy as np
@@ -201,18 +202,18 @@ def plot(rows: list[dict[str, Any]], sizes: list[int], gradient_bytes: int) -> N
         left.set(xlabel="Fake devices", ylabel="Time over perfect sharing", xscale="log", xticks=devices)
         left.set_xticks(devices, map(str, devices))
         left.minorticks_off()
-        left.set_ylim(0)
+        left.set_ylim(0, 1.1 * max(left.get_ylim()))
         left.legend()
         chips = np.unique(np.logspace(0, 10, 60, base=2).astype(int))
-        right.plot(chips, [predict_efficiency(weak[0], sizes, gradient_bytes, int(n)) for n in chips])
+        right.plot(chips, [predict(int(n)) for n in chips])
         right.set(xlabel="Chips", ylabel="Predicted efficiency", xscale="log", ylim=(0, 1.02))
-        right.set_title(f"{_BANDWIDTH.value:g} GB/s, {_HOP_US.value:g} µs per hop")
+        right.set_title(title)
         figure.tight_layout()
         for suffix in ("pdf", "png"):
-            figure.savefig(os.path.join(_OUTPUT.value, f"scaling.{suffix}"), dpi=200)
+            figure.savefig(os.path.join(folder, f"scaling.{suffix}"), dpi=200)
 
     draw()
 
 
 if __name__ == "__main__":
-    app.run(main)
+    main()

@@ -6,14 +6,10 @@ Trains configs/smoke.py on recordings of 256 samples, evaluated and saved every 
 folder that is removed. The memory is what `metrics.jsonl` has of it: resident, and so with what
 the C library keeps of what was freed. As in `ecg_jax.main`, it keeps all of it, in one arena.
 
-On 2 CPU cores, shared (jax 0.10.2), before this script itself had the C library keep what is freed:
-
-    command                                                   first hundred   last hundred   slope (of the second half)
-    python experiments/soak.py                                      1087 MB        1154 MB   30 (20) kB/step
-    MALLOC_ARENA_MAX=1 python experiments/soak.py --steps=5000      1050 MB        1070 MB   3 (8) kB/step
-
-With one arena the size goes up and down between 1032 and 1085 MB and is highest at step 2,500 of 5,000:
-no steady growth. The slope with many arenas is probably fragmentation.
+On 2 CPU cores (jax 0.10.2): 1094 MB over the first hundred steps, 1118 over the last hundred; 1105 from step 300 to
+1100 and 1118 from step 1150 to 2000, with two changes in 1,700 steps and no growth between them. Before this script
+had the C library keep what is freed, in one arena, it was 1087 to 1154 MB, and over 5,000 steps with one arena alone
+(MALLOC_ARENA_MAX=1) 1032 to 1085 MB, up and down, highest at step 2,500.
 """
 
 import argparse

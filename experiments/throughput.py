@@ -98,12 +98,12 @@ def create_ours(mode: str) -> tuple[Run, dict[str, Any]]:
     os.environ.setdefault("XLA_PYTHON_CLIENT_PREALLOCATE", "false")  # a peer is on the same device
     import jax
     import numpy as np
+    import ours
     import peers
 
     from ecg_jax import models
-    from ecg_jax.recording import LEADS
     from ecg_jax.runtime import hardware, parallel
-    from ecg_jax.training import augment, losses, optimizers, state, steps, transfer
+    from ecg_jax.training import steps
 
     batch_size, per_call = _BATCH_SIZE.value, _STEPS_PER_CALL.value if mode == "train" else 1
     layout = parallel.create(
@@ -132,24 +132,17 @@ def create_ours(mode: str) -> tuple[Run, dict[str, Any]]:
         "flops_per_ecg": hardware.count_flops(network, variables, shape) * (3 if mode == "train" else 1),
         "peak_flops": hardware.find_peak_flops(jax.devices()[0].device_kind),
     }
-    signal, label = peers.draw(1 if mode == "latency" else batch_size)
     if mode == "latency":
         predict = jax.jit(network.apply)
+        signal, _ = peers.draw(1)
 
         def run_latency(steps: int) -> None:
             for _ in range(steps):
                 np.asarray(predict(variables, signal))
 
         return run_latency, facts
-    batch = {
-        "signal": signal,
-        "valid": np.ones(signal.shape[:2], bool),
-        "label": label,
-        "mask": np.ones(batch_size, bool),
-        "index": np.arange(batch_size, dtype=np.int32),
-    }
     spread = jax.sharding.NamedSharding(layout.mesh, jax.sharding.PartitionSpec(parallel.AXIS))
-    on_device = jax.device_put(layout.shard(batch), spread)
+    on_device = jax.device_put(layout.shard(ours.create_batch(batch_size)), spread)
     if mode == "predict":
         eval_step = layout.compile_eval(steps.create_eval_step(network, axis_name=layout.axis_name))
         placed = layout.replicate(variables)
@@ -161,18 +154,7 @@ def create_ours(mode: str) -> tuple[Run, dict[str, Any]]:
 
         return run_predict, facts
 
-    trainable = transfer.create_trainable_mask(variables["params"])
-    schedule = optimizers.create_schedule("constant", learning_rate=1e-3, steps=1)
-    tx = optimizers.create("adam", learning_rate=schedule, trainable=trainable)
-    step = steps.create_train_step(
-        network,
-        tx=tx,
-        trainable=trainable,
-        loss_fn=losses.create(num_labels=peers.LABELS),
-        augment=augment.create(leads=LEADS, sampling_rate=400.0),
-        accumulate=_ACCUMULATE.value,
-        axis_name=layout.axis_name,
-    )
+    step, initial = ours.create_training(network, variables, layout, _ACCUMULATE.value)
     if per_call > 1:
         single = step
 
@@ -180,7 +162,7 @@ def create_ours(mode: str) -> tuple[Run, dict[str, Any]]:
             return jax.lax.scan(lambda inner, _: (single(inner, batch), None), current, length=per_call)[0]
 
     compiled = layout.compile_train(step)
-    box = [layout.replicate(state.create(variables, tx=tx, seed=0, ema_decay=0.0))]
+    box = [initial]
 
     def run_train(steps: int) -> None:
         for _ in range(-(-steps // per_call)):

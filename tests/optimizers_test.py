@@ -65,6 +65,18 @@ def test_frozen_leaves_have_no_optimizer_state(name):
     assert len(jax.tree.leaves(frozen)) < len(jax.tree.leaves(free))
 
 
+@pytest.mark.parametrize("name", optimizers.OPTIMIZERS)
+@pytest.mark.parametrize("clip_norm", [0.0, 1.0])
+def test_updates_are_counted(name, clip_norm):
+    schedule = optimizers.create_schedule("constant", learning_rate=0.1, steps=10)
+    tx = optimizers.create(name, learning_rate=schedule, trainable=SOME, clip_norm=clip_norm)
+    state = tx.init(PARAMS)
+    assert optimizers.count_updates(state) == 0
+    for _ in range(3):
+        _, state = tx.update(PARAMS, state, PARAMS)
+    assert optimizers.count_updates(state) == 3
+
+
 def test_schedules_reach_their_values():
     constant = optimizers.create_schedule("constant", learning_rate=0.4, steps=100, warmup_fraction=0.1)
     assert [float(constant(step)) for step in (0, 5, 10, 99)] == pytest.approx([0, 0.2, 0.4, 0.4])

@@ -1,11 +1,11 @@
 """The model of a pod in `experiments/scaling.py`, by hand."""
 
+import functools
 import importlib.util
 import sys
 from pathlib import Path
 
 import pytest
-from absl import flags
 
 PATH = Path(__file__).parents[1] / "experiments" / "scaling.py"
 HLO = """
@@ -22,8 +22,6 @@ def scaling():
     spec = importlib.util.spec_from_file_location("scaling", PATH)
     module = importlib.util.module_from_spec(spec)
     spec.loader.exec_module(module)
-    if not flags.FLAGS.is_parsed():
-        flags.FLAGS.mark_as_parsed()
     yield module
     sys.path.remove(str(PATH.parent))
 
@@ -32,13 +30,21 @@ def test_all_reduces_are_read_from_a_compiled_program(scaling):
     assert scaling.read_all_reduces(HLO) == [16 * 12 * 64 * 4, 64 * 4 + 128 * 2 + 4, 8 * 4]
 
 
-def test_efficiency_by_hand(scaling):
+@pytest.fixture
+def predict(scaling):
+    return functools.partial(scaling.predict_efficiency, bandwidth=50, hop_us=3)
+
+
+def test_efficiency_by_hand(predict):
     """Two chips, 50 GB/s: 100 MB move once each way in 2 ms, and two hops of 3 us for each of two all-reduces."""
     seconds = 0.002 + 2 * 2 * 3e-6
-    assert scaling.predict_efficiency(0.1, [60_000_000, 40_000_000], 0, 2) == pytest.approx(0.1 / (0.1 + seconds))
-    assert scaling.predict_efficiency(0.1, [100], 0, 1) == 1
+    assert predict(0.1, [60_000_000, 40_000_000], 2) == pytest.approx(0.1 / (0.1 + seconds))
+    assert predict(0.1, [100], 1) == 1
+    hidden = predict(0.1, [60_000_000, 40_000_000], 2, hidden_bytes=50_000_000)
+    assert hidden == pytest.approx(0.1 / (0.1 + seconds - 0.001))
 
 
-def test_more_chips_are_never_more_efficient(scaling):
-    found = [scaling.predict_efficiency(0.1, [25_000_000] + 36 * [2560], 25_000_000, n) for n in (1, 8, 64, 512)]
+def test_more_chips_are_never_more_efficient(predict):
+    found = [predict(0.1, [25_000_000] + 36 * [2560], n, hidden_bytes=25_000_000) for n in (1, 8, 64, 512)]
     assert found == sorted(found, reverse=True)
+    assert found[0] == 1 > found[1]

@@ -21,10 +21,11 @@ from ecg_jax.runtime import checkpoint, hardware, preemption, run_folder
 from ecg_jax.runtime.heartbeat import Heartbeat
 from ecg_jax.runtime.metric_writer import MetricWriter
 from ecg_jax.runtime.profile import CHECKPOINTING, COMPILING, EVALUATING, INPUT, TRAINING, VALIDATING, StepClock, Trace
+from ecg_jax.runtime.progress import show_progress
 from ecg_jax.training import results, stream
 from ecg_jax.training import setup as setup_lib
 from ecg_jax.training.patience import Patience
-from ecg_jax.training.prediction import Stopped, name_recordings, predict, show_progress
+from ecg_jax.training.prediction import Stopped, name_recordings, predict
 from ecg_jax.training.setup import MONITORS, Setup
 from ecg_jax.training.state import TrainState, Window
 from ecg_jax.training.step_log import StepLog
@@ -170,8 +171,8 @@ def _train(
     clock.enter(TRAINING)
     is_compiled = False
     try:
-        with preemption.catch_signals() as request, show_progress(console) as bar:
-            task = bar.add_task("training", total=setup.total_steps, completed=step)
+        with preemption.catch_signals() as request, show_progress(console, "training") as update:
+            update(step, setup.total_steps)
             if step < setup.total_steps and not progression.is_stopped:
                 console.print("Compiling; the first step takes a while")
             while (step < setup.total_steps and not progression.is_stopped) or progression.is_evaluation_due:
@@ -185,7 +186,7 @@ def _train(
                             jax.block_until_ready(state.step)
                     step += config.train.steps_per_call
                     clock.step = step
-                    bar.update(task, completed=step)
+                    update(step, setup.total_steps)
                     trace.finish(state.step)
                     if not is_compiled:  # time what comes after it
                         clock.restart()

@@ -115,6 +115,11 @@ def create(
     return optax.chain(optax.masked(core, trainable), optax.masked(optax.set_to_zero(), frozen))
 
 
+def count_updates(opt_state: optax.OptState) -> int:
+    """Updates that an optimizer of `create` made, which is where its schedule is: steps that were skipped made none."""
+    return int(optax.tree.get_all_with_path(opt_state, "count")[0][1])
+
+
 def _decayed(params: Any) -> Any:
     """Kernels decay; biases and BatchNorm's scale and bias do not."""
     return jax.tree_util.tree_map_with_path(lambda path, _: path[-1].key == "kernel", params)

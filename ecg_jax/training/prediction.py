@@ -2,21 +2,20 @@
 
 import functools
 import os
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable
 from typing import Any
 
 import jax
 import numpy as np
 import scipy.special
 from rich.console import Console
-from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 
 from ecg_jax.data import pipeline
 from ecg_jax.data.datasets.dataset import Dataset
 from ecg_jax.errors import InputError
 from ecg_jax.runtime import run_folder
 from ecg_jax.runtime.profile import INPUT, StepClock
+from ecg_jax.runtime.progress import show_progress
 from ecg_jax.training.setup import Setup
 
 _NAMED = 64
@@ -66,8 +65,8 @@ def predict(
         process_count=jax.process_count(),
         threads=setup.config.data.threads,
     )
-    with show_progress(console) as bar:
-        task = bar.add_task(title, total=len(rows))
+    with show_progress(console, title) as update:
+        done = 0
         for begin in range(0, len(rows), batch_size):
             if stops():
                 raise Stopped
@@ -79,7 +78,8 @@ def predict(
             known = real & mask
             probabilities[index[known]] = scipy.special.expit(logits[known].astype(np.float64))
             has_signal[index[known]] = True
-            bar.advance(task, int(real.sum()))
+            done += int(real.sum())
+            update(done, len(rows))
     bad = rows[has_signal & ~np.isfinite(probabilities).all(axis=1)]
     if bad.size:
         folder = os.path.join(setup.workdir, run_folder.CHECKPOINTS)
@@ -99,11 +99,3 @@ def name_recordings(ids: Any) -> str:
     """Names recordings in a sentence, the first 64 of them."""
     names = ", ".join(map(str, ids[:_NAMED]))
     return f"{names} and {len(ids) - _NAMED} more" if len(ids) > _NAMED else names
-
-
-@contextmanager
-def show_progress(console: Console) -> Iterator[Progress]:
-    """A progress bar, where there is a terminal to show it."""
-    columns = (TextColumn("{task.description}", markup=False), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn())
-    with Progress(*columns, console=console, transient=True, disable=not console.is_terminal) as bar:
-        yield bar

@@ -12,6 +12,7 @@ from ecg_jax.errors import InputError
 from ecg_jax.runtime import hardware, run_folder
 from ecg_jax.runtime.metric_writer import MetricWriter
 from ecg_jax.runtime.profile import StepClock
+from ecg_jax.training import optimizers
 from ecg_jax.training import setup as setup_lib
 from ecg_jax.training.prediction import name_recordings
 from ecg_jax.training.setup import Setup
@@ -75,10 +76,11 @@ class StepLog:
         """Fetches the sums since the last log line and turns them into means."""
         window = jax.tree.map(np.asarray, state.window)
         self.check_finite(state)
+        last_update = max(optimizers.count_updates(state.opt_state) - 1, 0)
         values = {
             "loss": float(window.loss_sum / max(window.loss_count, 1)),
             "grad_norm": float(window.grad_norm_sum / max(window.steps, 1)),
-            "learning_rate": float(self._setup.schedule(int(state.step) - 1)) * float(state.lr_scale),
+            "learning_rate": float(self._setup.schedule(last_update)) * float(state.lr_scale),
         }
         if self._setup.config.train.nonfinite == "skip":
             values["skipped"] = int(window.skipped)
