@@ -3,8 +3,20 @@
   python experiments/numerics.py [--seeds=5] [--steps=200] [--output=numerics]
 
 A small fixed task: the narrow network on short simulated ECGs (1024 samples), the same recordings every time, from
-another seed (initial weights, order, dropout) each time. A variant passes if its mean macro AUROC and loss on the
-test split lie within what two means over as many seeds differ by: twice the standard error of the difference.
+another seed (initial weights, order, dropout) each time. The difference of two means over as many seeds is given in
+standard errors of it; within 2 it is what seeds differ by.
+
+On 2 CPU cores (jax 0.10.2), 5 seeds of 200 steps of 32 recordings; on the test split mean (SD), difference:
+
+    variant                        macro AUROC               loss
+    float32, direct convolutions   0.9238 (0.0206)           0.2300 (0.0459)
+    float32, fast convolutions     0.9159 (0.0182)  -0.6     0.2291 (0.0318)  -0.0
+    bfloat16                       0.9196 (0.0188)  -0.3     0.2313 (0.0412)  +0.0
+    accumulate=4                   0.9056 (0.0180)  -1.5     0.1638 (0.0101)  -3.1
+
+Fast convolutions and bfloat16 are within the spread. Four micro-batches of 8, each with BatchNorm statistics of its
+own, cost 0.018 in AUROC, which 5 seeds do not tell from nothing, and end with a lower loss, probably as BatchNorm's
+running averages move four times per step and so are closer, after 200 steps, to what they average.
 """
 
 import json
