@@ -60,8 +60,8 @@ def create_default() -> ConfigDict:
                 "checks": "refuse",  # data.verify.POLICIES: when physics contradicts a file
                 "sampling": "shuffle",  # data.sampling.SAMPLINGS
                 "crop": "center",  # of recordings longer than the contract's; or `random`, in training
-                "mode": "host",  # where batches are made; `device` holds a prepared store in its memory
-                "simulated": {"train": 4000, "validation": 500, "test": 1000},
+                "mode": "host",  # where batches are made; or `device`, `endless`: training.stream.DATA_MODES
+                "simulated": {"train": 4000, "validation": 500, "test": 1000, "population": "textbook"},
                 "ptbxl": {"sampling_rate": 500},
                 "challenge2021": {"ptbxl_csv": ""},
                 "mimic_iv_ecg": {"labels_csv": ""},
@@ -149,7 +149,7 @@ def create_default() -> ConfigDict:
             "train": {
                 "batch_size": 64,  # global
                 "accumulate": 1,  # micro-batches that it is computed in, to save memory
-                "steps_per_call": 1,  # that the device makes in one go, where data.mode is `device`
+                "steps_per_call": 1,  # that the device makes in one go, where data.mode is not `host`
                 "epochs": 70.0,  # used where steps is 0
                 "steps": 0,
                 "eval_every": 0,  # in steps; 0 is once per epoch

@@ -1,7 +1,6 @@
 """What more devices cost and bring: bytes all-reduced per step, scaling over fake devices, a model of a pod.
 
   python experiments/scaling.py [--model=narrow] [--devices=1,2,4,8] [--parallel=pmap]
-  python experiments/scaling.py --devices=1 --model=reference --dtype=bfloat16 --per_device=256     (on a GPU)
 
 1. The compiled training step is read: every all-reduce in it, and its bytes.
 2. Weak scaling (`--per_device` ECGs on each device) and strong scaling (as many in all as on the largest number of
@@ -122,7 +121,7 @@ def parse_options() -> argparse.Namespace:
     parser.add_argument("--model", choices=("narrow", "reference"), default="narrow", help="the network's trunk")
     parser.add_argument("--dtype", choices=("float32", "bfloat16"), default="float32", help="of the computation")
     parser.add_argument("--parallel", choices=("jit", "pmap"), default="pmap", help="see runtime.parallel.create")
-    parser.add_argument("--devices", default="1,2,4,8", help="numbers of fake devices; 1 alone takes what is there")
+    parser.add_argument("--devices", default="1,2,4,8", help="numbers of fake devices")
     parser.add_argument("--per_device", type=int, default=4, help="ECGs on each device in weak scaling")
     parser.add_argument("--repeats", type=int, default=5, help="steps timed; the median counts")
     parser.add_argument(
@@ -171,7 +170,9 @@ def main() -> None:
         hidden = options.overlap * gradient_bytes
         return predict_efficiency(rows[0]["weak_s"], sizes, chips, **link, hidden_bytes=hidden)
 
-    predicted = {chips: predict(chips) for chips in _CHIPS}
+    predicted = {chips: predict(chips) for chips in _CHIPS} if sizes else {}
+    if not sizes:
+        print("One device reduces nothing, so nothing can be predicted; add numbers of devices above 1")
     for chips, efficiency in predicted.items():
         print(f"Predicted efficiency on {chips} chips of this step time: {efficiency:.1%}")
     os.makedirs(options.output, exist_ok=True)

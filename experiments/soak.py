@@ -14,17 +14,20 @@ had the C library keep what is freed, in one arena, it was 1087 to 1154 MB, and 
 
 import argparse
 import json
+import sys
 import tempfile
 from pathlib import Path
 
 import numpy as np
 from rich.console import Console
 
-from configs import smoke
+sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
+
 from ecg_jax.runtime import memory
 
 memory.keep_freed_memory()
 
+from configs import smoke  # noqa: E402
 from ecg_jax.runtime.metric_writer import read_metrics  # noqa: E402
 from ecg_jax.training import loop  # noqa: E402
 

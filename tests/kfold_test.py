@@ -174,3 +174,19 @@ def test_other_labels_or_settings_are_refused_before_anything_is_trained(continu
             kfold.run(config, str(continued), Console(quiet=True))
     finally:
         clinic.write_text(table)
+
+
+@pytest.mark.slow
+def test_several_processes_train_the_folds_together(clinic, tmp_path):
+    """Each fold waits for the one before; every recording is predicted once, and all of them end."""
+    flags = [*TINY, f"--config.data.source={clinic}", f"--workdir={tmp_path / 'run'}"]
+    flags += ["--config.train.steps=2"]
+    command = [sys.executable, str(ROOT / "experiments" / "pods" / "local.py"), "2", *flags]
+    done = subprocess.run(command, capture_output=True, text=True, env=os.environ, timeout=500)
+    assert done.returncode == 0, done.stdout + done.stderr
+    pooled = pd.read_csv(tmp_path / "run" / "predictions.csv")
+    assert sorted(pooled["recording"]) == sorted(f"r{i}" for i in range(RECORDINGS))
+    assert sorted(pooled["fold"].unique()) == [1, 2, 3]
+    for number in (1, 2, 3):
+        kept = json.loads((tmp_path / "run" / f"fold{number}" / "split.json").read_text())["recordings"]
+        assert sorted(kept["test"]) == sorted(pooled["recording"][pooled["fold"] == number])

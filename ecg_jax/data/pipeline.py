@@ -17,6 +17,7 @@ import numpy as np
 from absl import flags
 
 from ecg_jax.data.decode import Resident
+from ecg_jax.data.endless import EndlessBatches
 from ecg_jax.data.examples import Batch, Examples, StoredExamples
 from ecg_jax.data.sampling import Order
 from ecg_jax.errors import InputError
@@ -124,7 +125,9 @@ def _load_step(load: _Loader, places: np.ndarray, step: int, _: object) -> Batch
 class Prefetched:
     """Batches on their way to the device before they are asked for; a checkpoint sees only those handed out."""
 
-    def __init__(self, batches: TrainBatches, put: Callable[[Batch], Any], depth: int = 2, group: int = 0) -> None:
+    def __init__(
+        self, batches: TrainBatches | EndlessBatches, put: Callable[[Batch], Any], depth: int = 2, group: int = 0
+    ) -> None:
         """Wraps a stream.
 
         Args:

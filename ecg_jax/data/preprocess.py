@@ -122,7 +122,7 @@ def _resample_validity(valid: np.ndarray, count: int, ratio: Fraction) -> np.nda
 
 def _filter(signal: np.ndarray, valid: np.ndarray, contract: InputContract) -> np.ndarray:
     """Zero-phase Butterworth of order 2 for the pass band, and a notch of quality 30; each is run forth and back."""
-    sections = _design_filter(contract)
+    sections = design_filter(contract)
     if sections is None:
         return signal
     bridged = _bridge(signal, valid)
@@ -131,7 +131,7 @@ def _filter(signal: np.ndarray, valid: np.ndarray, contract: InputContract) -> n
 
 
 @functools.lru_cache(maxsize=16)
-def _design_filter(contract: InputContract) -> np.ndarray | None:
+def design_filter(contract: InputContract) -> np.ndarray | None:
     """Second-order sections; None without a filter. Designing takes as long as filtering."""
     nyquist = contract.sampling_rate / 2
     sections = []

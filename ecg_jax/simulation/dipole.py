@@ -2,7 +2,7 @@
 
 The heart is a current dipole whose P, QRS and T loops are sums of Gaussians in time, as
 in McSharry et al. 2003 (IEEE Trans Biomed Eng 50:289), carried to three dimensions; the
-leads are its projections by the matrix of Dower et al. 1980 (J Electrocardiol 13:91).
+leads are its projections by the matrix of Dower et al. 1980 (Clin Cardiol 3:87).
 The six diagnoses differ in what defines them (Surawicz et al. 2009, J Am Coll Cardiol
 53:976; Kusumoto et al. 2019, Circulation 140:e382): 1dAVb by a PR interval over 200 ms,
 RBBB and LBBB by a QRS of at least 120 ms with late forces to the right and front, or

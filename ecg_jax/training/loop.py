@@ -251,6 +251,8 @@ def _next_batch(run: _Run, state: TrainState) -> Any:
 
     def describe() -> str:
         step = run.clock.step + batches.num_ready * config.train.steps_per_call
+        if config.data.mode == "endless":
+            return f"the batch of step {step} of {dataset.name}, which nothing is read for"
         positions = step * config.train.batch_size + np.arange(config.train.batch_size)
         rows = Order(dataset, config.seed, config.data.sampling).rows_at(positions)
         source = f" in {config.data.source}" if config.data.source else ""

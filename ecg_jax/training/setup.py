@@ -117,10 +117,10 @@ def create(
         contract=contract,
         num_labels=len(dataset.label_names),
         axis_name=parallel.axis_name,
-        decode=decode.create_decoder(examples),
+        decode=stream.create_decoder(config, examples),
     )
     if train.steps_per_call > 1:
-        train_step = steps.create_scanned_step(train_step, decode.create_gather(contract.samples))
+        train_step = steps.create_scanned_step(train_step, stream.create_gather(config, examples))
     eval_step = steps.create_eval_step(network, axis_name=parallel.axis_name, decode=decode.create_decoder(examples))
 
     # Nothing is written before this.

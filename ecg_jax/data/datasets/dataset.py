@@ -14,6 +14,8 @@ from ecg_jax.recording import Recording
 
 SPLITS = ("train", "validation", "test")
 
+DrawFn = Callable[[Any, int, float], tuple[Any, Any, Any]]  # of JAX arrays, without importing JAX
+
 
 @dataclasses.dataclass(frozen=True)
 class Dataset:
@@ -34,6 +36,8 @@ class Dataset:
             float32 years (NaN = unknown), `sex` is str (`F`, `M` or empty).
         hashes: `[N]` str of the signals' content (see `quality.content_hash`), where it is known
             without reading them; empty for a recording of which it is not.
+        draw: Where recordings can be drawn without end, `(key, samples, sampling rate) -> signal
+            [T, 12] mV, valid [T], label [C]`, jittable.
         reads_files: False where recordings are made, not read: they cannot be broken or repeated.
         store: The prepared store whose row i is recording i, where there is one.
         notes: Lines worth telling before a run starts (what was left out, and why).
@@ -48,6 +52,7 @@ class Dataset:
     folds: np.ndarray | None = None
     attributes: Mapping[str, np.ndarray] = dataclasses.field(default_factory=dict)
     hashes: np.ndarray | None = None
+    draw: DrawFn | None = None
     reads_files: bool = True
     split_facts: Mapping[str, Any] = dataclasses.field(default_factory=dict)
     store: Store | None = None

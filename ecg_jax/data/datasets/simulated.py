@@ -1,23 +1,39 @@
-"""ECGs from the simulator: the data that is always there. Nothing is stored, each is drawn when read."""
+"""ECGs from the simulators: the data that is always there. Nothing is stored, each is drawn when read.
+
+JAX is imported where it draws, not before: who reads files has no use for it.
+"""
+
+import functools
+from collections.abc import Callable
+from typing import Any
 
 import numpy as np
 
 from ecg_jax import labels as label_lib
-from ecg_jax.data.datasets.dataset import Dataset
+from ecg_jax.data.datasets.dataset import SPLITS, Dataset
 from ecg_jax.errors import InputError
 from ecg_jax.recording import LEADS, Recording, create_recording
 from ecg_jax.simulation import dipole
 
-# The test split draws its patients from a wider population, recorded with more noise.
-_CONDITIONS = {
-    "train": dipole.Conditions(),
-    "validation": dipole.Conditions(),
-    "test": dipole.Conditions(morphology_spread=1.4, noise=1.6),
+POPULATIONS = ("textbook", "hospital")
+# The test split draws its patients from a wider population, recorded with more noise; so for `hospital`, below.
+_TEXTBOOK = {split: dipole.Conditions() for split in SPLITS} | {
+    "test": dipole.Conditions(morphology_spread=1.4, noise=1.6)
 }
+_LABELLED_AT_ONCE = 1024
+
+ReadFn = Callable[[str, int], np.ndarray]  # split, number -> signal [samples, 12] mV
 
 
 def create(
-    *, source: str, labels: tuple[str, ...], seed: int, train: int = 4000, validation: int = 500, test: int = 1000
+    *,
+    source: str,
+    labels: tuple[str, ...],
+    seed: int,
+    train: int = 4000,
+    validation: int = 500,
+    test: int = 1000,
+    population: str = "textbook",
 ) -> Dataset:
     """Describes a simulated data set.
 
@@ -28,36 +44,94 @@ def create(
         train: Number of training recordings; every recording is another patient.
         validation: Number of validation recordings.
         test: Number of test recordings.
+        population: `textbook`, whose patients have plain cases of the six diagnoses or nothing (`simulation.dipole`),
+            or `hospital`, whose patients have whatever patients have, and borderline cases (`simulation.simulator`).
 
     Raises:
-        InputError: when a source is given, a size is negative or a label is unknown.
+        InputError: when a source is given, a size is negative or a label or the population is unknown.
     """
     if source:
         raise InputError(f"data set simulated reads no files, but data.source is {source!r}; set data.dataset as well")
     sizes = {"train": train, "validation": validation, "test": test}
     if min(sizes.values()) < 0:
         raise InputError(f"data.simulated sizes are {sizes}; none may be negative")
-    places = [(split, i) for split, size in sizes.items() for i in range(size)]
-
-    def stream(split: str, i: int) -> np.random.Generator:
-        return np.random.default_rng([seed, tuple(sizes).index(split), i])
-
-    diagnoses = np.array([dipole.draw_diagnoses(stream(*place)) for place in places], np.float32)
-    columns = dict(zip(label_lib.SIX, diagnoses.reshape(-1, len(label_lib.SIX)).T, strict=True))
+    if population not in POPULATIONS:
+        raise InputError(f"data.simulated.population is {population!r}; known: {', '.join(POPULATIONS)}")
+    diagnoses, read_signal = (_open_textbook if population == "textbook" else _open_hospital)(seed, sizes)
+    columns = dict(zip(label_lib.SIX, diagnoses.T, strict=True))
     columns[label_lib.ABNORMAL] = diagnoses.max(axis=1, initial=0)
+    chosen = label_lib.select(labels, columns, None, "data set simulated")
+    places = [(split, i) for split, size in sizes.items() for i in range(size)]
     ids = np.array([f"{split}-{i:06d}" for split, i in places], str)
 
     def read(i: int) -> Recording:
-        split, number = places[i]
-        rng = stream(split, number)
-        signal = dipole.simulate(rng, dipole.draw_diagnoses(rng), _CONDITIONS[split])
+        signal = read_signal(*places[i])
         return create_recording(signal, leads=LEADS, sampling_rate=dipole.SAMPLING_RATE, id=str(ids[i]))
+
+    def draw(key: Any, samples: int, sampling_rate: float) -> tuple[Any, Any, Any]:
+        import jax.numpy as jnp
+
+        from ecg_jax.simulation import simulator
+
+        drawn = simulator.simulate(key, simulator.Population(), samples=samples, sampling_rate=sampling_rate)
+        found = dict(zip(label_lib.SIX, drawn.label, strict=True)) | {label_lib.ABNORMAL: jnp.max(drawn.label)}
+        return drawn.signal, drawn.valid, jnp.stack([found[name] for name in chosen])
 
     return Dataset(
         name="simulated",
         ids=ids,
-        columns=label_lib.select(labels, columns, None, "data set simulated"),
+        columns=chosen,
         split=np.array([split for split, _ in places], str),
         read=read,
+        draw=draw if population == "hospital" else None,
         reads_files=False,
     )
+
+
+def _open_textbook(seed: int, sizes: dict[str, int]) -> tuple[np.ndarray, ReadFn]:
+    """Labels `[N, 6]` float32, and what reads a signal."""
+
+    def stream(split: str, number: int) -> np.random.Generator:
+        return np.random.default_rng([seed, SPLITS.index(split), number])
+
+    def read(split: str, number: int) -> np.ndarray:
+        rng = stream(split, number)
+        return dipole.simulate(rng, dipole.draw_diagnoses(rng), _TEXTBOOK[split])
+
+    drawn = [dipole.draw_diagnoses(stream(split, i)) for split, size in sizes.items() for i in range(size)]
+    return np.array(drawn, np.float32).reshape(-1, len(label_lib.SIX)), read
+
+
+def _open_hospital(seed: int, sizes: dict[str, int]) -> tuple[np.ndarray, ReadFn]:
+    """The same; recordings are drawn on the host, one by one, as an accelerator has other things to do."""
+    import jax
+
+    from ecg_jax.simulation import simulator
+
+    def find_cpu() -> Any:
+        try:
+            return jax.local_devices(backend="cpu")[0]
+        except RuntimeError:  # a process that knows no CPU device
+            return jax.local_devices()[0]
+
+    def choose_population(split: str) -> simulator.Population:
+        return simulator.Population(spread=1.4, noise=1.6) if split == "test" else simulator.Population()
+
+    def create_keys(split: str, numbers: np.ndarray) -> Any:
+        root = jax.random.fold_in(jax.random.key(seed), SPLITS.index(split))
+        return jax.vmap(functools.partial(jax.random.fold_in, root))(numbers)
+
+    def read(split: str, number: int) -> np.ndarray:
+        with jax.default_device(find_cpu()):
+            keys = create_keys(split, np.array([number]))
+            drawn = jax.device_get(simulator.simulate_many(keys, choose_population(split)))
+        return drawn.signal[0][drawn.valid[0]]
+
+    found = [np.zeros((0, len(label_lib.SIX)), np.float32)]
+    with jax.default_device(find_cpu()):
+        for split, size in sizes.items():
+            for begin in range(0, size, _LABELLED_AT_ONCE):
+                keys = create_keys(split, np.arange(begin, begin + _LABELLED_AT_ONCE))
+                label, _ = simulator.describe_many(keys, choose_population(split))
+                found.append(np.asarray(label)[: size - begin])
+    return np.concatenate(found), read

@@ -1,0 +1,87 @@
+"""How the impulse spreads: intervals, and the order in which the ventricles are activated.
+
+Criteria: Surawicz et al. 2009, J Am Coll Cardiol 53:976 (QRS of 120 ms and more in complete bundle branch block, 110 or
+100 to 119 ms in incomplete block) and Kusumoto et al. 2019, Circulation 140:e382 (PR above 200 ms in first-degree
+block).
+"""
+
+from typing import NamedTuple
+
+import jax
+import jax.numpy as jnp
+
+from ecg_jax.simulation.draws import Draws
+
+# Each with the bounds of its QRS duration in milliseconds; draws bunch in the middle of them.
+CONDUCTIONS = {
+    "normal": (72, 110),
+    "RBBB": (114, 172),
+    "LBBB": (116, 180),
+    "incomplete_RBBB": (92, 121),
+    "incomplete_LBBB": (98, 121),
+    "LAFB": (84, 118),
+    "LPFB": (84, 118),
+    "nonspecific_delay": (108, 150),
+    "preexcitation": (105, 150),
+    "RBBB_LAFB": (118, 175),
+    "RBBB_LPFB": (118, 175),
+}
+(NORMAL, RBBB, LBBB, INCOMPLETE_RBBB, INCOMPLETE_LBBB, LAFB, LPFB, DELAYED, PREEXCITED, RBBB_LAFB, RBBB_LPFB) = range(
+    len(CONDUCTIONS)
+)
+
+
+class Intervals(NamedTuple):
+    """Seconds; `qt` is of a beat of the recording's mean interval."""
+
+    pr: jax.Array
+    p: jax.Array
+    qrs: jax.Array
+    qt: jax.Array
+    qrs_ectopic: jax.Array
+
+
+def draw_intervals(
+    draws: Draws,
+    conduction: jax.Array,
+    is_first_degree: jax.Array,
+    is_paced: jax.Array,
+    mean_interval: jax.Array,
+    age: jax.Array,
+    is_male: jax.Array,
+    qt_shift: jax.Array,
+) -> Intervals:
+    """Draws the intervals of a patient.
+
+    QT follows the cube root of the interval (Fridericia 1920), and is some 10 ms longer in women (Rautaharju et al.
+    2009, J Am Coll Cardiol 53:982).
+
+    Args:
+        draws: Where the numbers come from.
+        conduction: Index into `CONDUCTIONS`.
+        is_first_degree: Draws a PR interval around and above 200 ms instead of below.
+        is_paced: The ventricles are paced, which takes its own time whatever the conduction.
+        mean_interval: Seconds between beats; the P wave stays in it.
+        age: Years.
+        is_male: Men have wider QRS complexes and shorter QT intervals.
+        qt_shift: Seconds, from drugs or electrolytes.
+    """
+    bounds = jnp.array(list(CONDUCTIONS.values()), jnp.float32)[conduction] / 1e3
+    qrs = bounds[0] + (bounds[1] - bounds[0]) * (draws.uniform() + draws.uniform()) / 2
+    qrs = qrs + jnp.where(conduction == NORMAL, 0.006 * is_male - 0.003, 0.0)
+    qrs = jnp.where(is_paced, draws.uniform(0.13, 0.19), qrs)
+    usual = draws.normal(0.152, 0.020) + 0.0003 * (age - 50)
+    long = 0.196 + draws.lognormal(0.030, 0.75)
+    pr = jnp.where(is_first_degree, jnp.minimum(long, 0.42), jnp.clip(usual, 0.105, 0.203))
+    pr = jnp.where(conduction == PREEXCITED, draws.uniform(0.075, 0.115), pr)
+    pr = jnp.minimum(pr, jnp.maximum(mean_interval - 0.15, 0.10))
+    corrected = draws.normal(0.408, 0.020) - 0.010 * is_male + qt_shift
+    qt = corrected * jnp.cbrt(jnp.minimum(mean_interval, 1.4)) + 0.7 * jnp.maximum(qrs - 0.095, 0.0)
+    qt = jnp.minimum(qt, 0.92 * mean_interval + 0.04)
+    return Intervals(
+        pr=pr,
+        p=jnp.minimum(draws.normal(0.104, 0.012), pr - 0.01),
+        qrs=qrs,
+        qt=qt,
+        qrs_ectopic=draws.uniform(0.12, 0.18),
+    )

@@ -1,0 +1,386 @@
+"""A recording from a key: patient, rhythm, conduction, beat, leads, noise; the signal and all that was drawn.
+
+`simulate` is pure and made to be mapped over keys and compiled, as `simulate_many` does:
+
+    ecgs = simulate_many(jax.random.split(jax.random.key(0), 64), Population())
+"""
+
+import functools
+from collections.abc import Callable
+from typing import NamedTuple
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+
+from ecg_jax.errors import InputError
+from ecg_jax.labels import SIX
+from ecg_jax.simulation import acquisition, conduction, leads, pathology, rhythm, vectorcardiogram
+from ecg_jax.simulation.draws import Draws
+from ecg_jax.simulation.vectorcardiogram import Bells
+
+SAMPLING_RATE = 400.0
+SAMPLES = 4096
+DURATIONS = (10.0, 10.0, 7.0)  # seconds, each as likely as the others
+# How many numbers each module may draw.
+_PARTS = {
+    "patient": 32,
+    "pathology": 64,
+    "conduction": 16,
+    "rhythm": 16 * rhythm.BEATS,
+    "beat": 260,
+    "leads": 64,
+    "atrial waves": 64,
+    "acquisition": 9 * 128 + 96,
+}
+_LEAD_IN = 0.07  # seconds before its onset that a QRS complex is looked for
+
+
+class Population(NamedTuple):
+    """Who is recorded, how, and who reads it. Prevalences are weights: they need not sum to 1.
+
+    Attributes:
+        rhythms: In the order of `rhythm.RHYTHMS`.
+        rates: Of sinus rhythm: usual, slow, fast.
+        conductions: In the order of `conduction.CONDUCTIONS`.
+        first_degree: Share of patients with a long PR interval.
+        ventricular_ectopy: Share of patients with ventricular premature beats.
+        atrial_ectopy: Share of patients with atrial premature beats.
+        pathology: Factor of the prevalences in `pathology.PATHOLOGIES`.
+        spread: How far patients differ in the shape of their beats.
+        noise: Factor of all noise.
+        misplacement: Centimetres, the standard deviation of a chest electrode's place.
+        swaps: Share of recordings with two cables confused.
+        faults: Factor of how often an electrode is off or loose, or an amplifier at its limit.
+        grey: Factor of readers' disagreement: standard deviations of 8 ms in PR, 5 ms in QRS, 1.5 beats per minute.
+    """
+
+    rhythms: tuple[float, ...] = (0.66, 0.14, 0.03, 0.03, 0.03, 0.04, 0.04, 0.03)
+    rates: tuple[float, ...] = (0.56, 0.22, 0.22)
+    conductions: tuple[float, ...] = (0.46, 0.10, 0.10, 0.06, 0.02, 0.07, 0.02, 0.06, 0.03, 0.05, 0.01)
+    first_degree: float = 0.20
+    ventricular_ectopy: float = 0.12
+    atrial_ectopy: float = 0.12
+    pathology: float = 1.0
+    spread: float = 1.0
+    noise: float = 1.0
+    misplacement: float = 0.5
+    swaps: float = 0.01
+    faults: float = 1.0
+    grey: float = 1.0
+
+
+class Patient(NamedTuple):
+    """Age in years, sex, indices into `RHYTHMS` and `CONDUCTIONS`, beats per minute, whether PR is long."""
+
+    age: jax.Array
+    is_male: jax.Array
+    rhythm: jax.Array
+    conduction: jax.Array
+    rate: jax.Array
+    is_first_degree: jax.Array
+
+
+class Simulated(NamedTuple):
+    """One recording.
+
+    Attributes:
+        signal: `[T, 12]` float32 mV in the order of `recording.LEADS`; zero where it is not valid.
+        valid: `[T]` bool.
+        label: `[6]` float32, 0 or 1, in the order of `labels.SIX`.
+        truth: What was drawn, by name: scalars `age`, `is_male`, `rhythm`, `conduction`, `rate` (of the ventricles, per
+            minute, within the recording), `pr`, `p`, `qrs`, `qt` (seconds), `axis` (degrees in the frontal plane),
+            `is_swapped`; `pathology` `[17]` bool; times in seconds from the first sample of the array, `NEVER` where
+            there is none: `p_onsets`, `p_offsets`, `qrs_onsets`, `qrs_offsets`, `t_ends`, each `[44]`;
+            `is_ectopic` `[44]`.
+    """
+
+    signal: jax.Array
+    valid: jax.Array
+    label: jax.Array
+    truth: dict[str, jax.Array]
+
+
+def draw_patient(draws: Draws, population: Population) -> Patient:
+    """Draws who is recorded."""
+    age = jnp.clip(draws.normal(58.0, 17.0), 16.0, 95.0)
+    is_male = draws.flip(0.5)
+    kind = draws.choose(population.rhythms)
+    sinus = jnp.stack([draws.normal(76.0, 11.0), draws.normal(52.0, 6.0), 98.0 + draws.lognormal(15.0, 0.6)])[
+        draws.choose(population.rates)
+    ]
+    rates = jnp.stack(
+        [
+            jnp.clip(sinus, 34.0, 175.0),
+            draws.lognormal(88.0, 0.28),  # fibrillation
+            draws.lognormal(98.0, 0.28),  # flutter
+            draws.uniform(135.0, 210.0),
+            draws.lognormal(54.0, 0.25),  # junctional
+            draws.normal(70.0, 9.0),  # paced
+            draws.normal(82.0, 12.0),  # of the atria, in second-degree block
+            draws.uniform(26.0, 55.0),
+        ]
+    )
+    return Patient(
+        age=age,
+        is_male=is_male,
+        rhythm=kind,
+        conduction=draws.choose(population.conductions),
+        rate=jnp.clip(rates[kind], 26.0, 215.0),
+        is_first_degree=draws.flip(population.first_degree),
+    )
+
+
+@jax.default_matmul_precision("highest")  # an accelerator's default is some microvolts off
+def simulate(
+    key: jax.Array,
+    population: Population,
+    *,
+    samples: int = SAMPLES,
+    sampling_rate: float = SAMPLING_RATE,
+    durations: tuple[float, ...] = DURATIONS,
+) -> Simulated:
+    """Draws one recording.
+
+    Args:
+        key: Of the recording.
+        population: Whom it is drawn from.
+        samples: Of the array; at most 10.24 s.
+        sampling_rate: Hz.
+        durations: Seconds, one of which it lasts, in the middle of the array; cut off where the array is shorter.
+
+    Returns:
+        See `Simulated`.
+    """
+    parts = Draws.create(key, sum(_PARTS.values()))
+    draws, disease_draws, interval_draws, rhythm_draws, beat_draws, chest, wave_draws, device = (
+        parts.part(size) for size in _PARTS.values()
+    )
+    patient = draw_patient(draws, population)
+    disease = pathology.draw_pathology(disease_draws, population.pathology)
+    mean_interval = 60 / patient.rate
+    is_paced = patient.rhythm == rhythm.PACED
+    intervals = conduction.draw_intervals(
+        interval_draws,
+        patient.conduction,
+        patient.is_first_degree,
+        is_paced,
+        mean_interval,
+        patient.age,
+        patient.is_male,
+        disease.qt_shift,
+    )
+    ectopy = rhythm.Ectopy(
+        ventricular=rhythm_draws.flip(population.ventricular_ectopy)
+        * jnp.minimum(rhythm_draws.lognormal(0.15, 0.9), 0.9),
+        atrial=rhythm_draws.flip(population.atrial_ectopy) * jnp.minimum(rhythm_draws.lognormal(0.15, 0.9), 0.9),
+        run=rhythm_draws.uniform(0.0, 0.15),
+        pause=rhythm_draws.flip(0.02) * 0.1,
+    )
+    beats = rhythm.draw_rhythm(rhythm_draws, patient.rhythm, patient.rate, intervals.pr, ectopy)
+    beat = vectorcardiogram.draw_beat(
+        beat_draws,
+        patient.conduction,
+        is_paced,
+        patient.rhythm == rhythm.JUNCTIONAL,
+        intervals,
+        disease.changes,
+        mean_interval,
+        patient.age,
+        patient.is_male,
+        population.spread,
+    )
+
+    count = jnp.minimum(jnp.round(jnp.array(durations) * sampling_rate)[draws.choose([1.0] * len(durations))], samples)
+    first = (samples - count) // 2
+    number = jnp.arange(samples)
+    valid = (number >= first) & (number < first + count)
+    time = (number - first) / sampling_rate
+
+    places, limbs = leads.draw_places(chest, population.misplacement)
+    adapted = (beats.interval / beats.mean_interval) ** 0.12  # of T to the interval before
+    seen = _see_beats(rhythm_draws, beat, beats, adapted, time, places, limbs, is_paced, chest)
+    waves = rhythm.draw_atrial_waves(wave_draws, patient.rhythm, time, beats.flutter_cycle)
+    atria = jnp.tile(jnp.array([-0.5, -3.0, 0.5]), (3, 1))
+    seen = seen + waves @ leads.project(jnp.eye(3), atria, places, limbs)
+
+    is_swapped, hangs = leads.draw_swap(chest, population.swaps)
+    seen = seen @ hangs.T
+    seen = seen + acquisition.draw_noise(device, samples, sampling_rate, population.noise, population.faults)
+    seen = acquisition.filter_as_device(device, seen, sampling_rate)
+    signal = acquisition.digitize(device, seen @ leads.TO_TWELVE, population.faults)
+
+    here = (beats.ventricular > 0) & (beats.ventricular < count / sampling_rate)
+    rate = _measure_rate(beats.ventricular, here, patient.rate)
+    label = _read(draws, patient, intervals, rate, population.grey)
+    forces = jnp.sum(beat.qrs.dipole * beat.qrs.rise[:, None], axis=0) @ limbs.T
+    offset = first / sampling_rate
+    width = jnp.where(beats.is_ectopic, intervals.qrs_ectopic, intervals.qrs)
+    t_end = jnp.where(
+        beats.is_ectopic, beat.t_peak_ectopic + 2.6 * beat.t.fall[0], intervals.qt + (adapted - 1) * beat.t_peak
+    )
+
+    def place(times: jax.Array) -> jax.Array:
+        return jnp.where(times < 0.5 * rhythm.NEVER, times + offset, rhythm.NEVER)
+
+    truth = {
+        "age": patient.age,
+        "is_male": patient.is_male,
+        "rhythm": patient.rhythm,
+        "conduction": patient.conduction,
+        "rate": rate,
+        "pr": intervals.pr,
+        "p": intervals.p,
+        "qrs": intervals.qrs,
+        "qt": intervals.qt,
+        "axis": jnp.degrees(jnp.arctan2((2 * forces[1] - forces[0]) / jnp.sqrt(3.0), forces[0])),
+        "pathology": disease.present,
+        "is_swapped": is_swapped,
+        "p_onsets": place(beats.atrial),
+        "p_offsets": place(beats.atrial + intervals.p),
+        "qrs_onsets": place(beats.ventricular),
+        "qrs_offsets": place(beats.ventricular + width),
+        "t_ends": place(beats.ventricular + t_end),
+        "is_ectopic": beats.is_ectopic,
+    }
+    return Simulated(jnp.where(valid[:, None], signal, 0.0), valid, label, truth)
+
+
+def _see_beats(
+    draws: Draws,
+    beat: vectorcardiogram.Beat,
+    beats: rhythm.Rhythm,
+    adapted: jax.Array,
+    time: jax.Array,
+    places: jax.Array,
+    limbs: jax.Array,
+    is_paced: jax.Array,
+    chest: Draws,
+) -> jax.Array:
+    """What electrodes see of all beats, `[T, 9]` mV.
+
+    Each sample belongs to the ventricular beat that began last, or is just beginning; that one's QRS and T, the T of
+    the one before, and the P wave that began last are all that is not over.
+    """
+    breathing, phase = beats.breath
+    turns = 2 * jnp.pi * breathing * beats.ventricular[:, None] + phase + draws.uniform(0.0, 2 * jnp.pi, 3)
+    swing = draws.uniform(0.0, 0.10) * jnp.sin(turns)
+    gain = 1 + swing + draws.normal(0.0, 0.012, 3 * rhythm.BEATS).reshape(rhythm.BEATS, 3)  # early QRS, late QRS, T
+    current = jnp.maximum(jnp.sum(beats.ventricular <= time[:, None] + _LEAD_IN, axis=1) - 1, 0)
+    previous = jnp.maximum(current - 1, 0)
+    table = jnp.concatenate(
+        [
+            beats.ventricular[:, None],
+            beats.is_ectopic[:, None].astype(jnp.float32),
+            gain,
+            jnp.where(beats.is_ectopic, beat.t_peak_ectopic, beat.t_peak * adapted)[:, None],
+            (~beats.is_ectopic & is_paced)[:, None].astype(jnp.float32),
+        ],
+        axis=1,
+    )
+    now, before = table[current], table[previous]
+    half = vectorcardiogram.QRS_BELLS // 2
+    since = time - now[:, 0]
+    ectopic = now[:, 1:2]
+    gain_qrs = jnp.repeat(now[:, 2:4], half, axis=1)
+    columns = [
+        vectorcardiogram.ring(beat.qrs, since) * gain_qrs * (1 - ectopic),
+        vectorcardiogram.ring(beat.qrs_ectopic, since) * ectopic,
+    ]
+    for bells, is_other in ((beat.t, False), (beat.t_ectopic, True)):
+        total = jnp.zeros(())
+        for row, is_same in ((now, False), (before, True)):
+            share = row[:, 1:2] if is_other else 1 - row[:, 1:2]
+            share = share * (previous != current)[:, None] if is_same else share
+            total = total + vectorcardiogram.ring(bells, time - row[:, 0] - row[:, 5]) * row[:, 4:5] * share
+        columns.append(total)
+    last = jnp.maximum(jnp.sum(beats.atrial <= time[:, None] + 0.03, axis=1) - 1, 0)
+    since_p = time - beats.atrial[last]
+    premature = beats.is_premature[last][:, None]
+    columns.append(vectorcardiogram.ring(beat.p, since_p) * ~premature)
+    columns.append(vectorcardiogram.ring(beat.p_premature, since_p) * premature)
+    columns.append((jnp.abs(since + 0.008) < 0.0013)[:, None] * now[:, 6:7])  # a pacemaker's spike
+    spike = Bells(
+        jnp.zeros(1),
+        jnp.ones(1),
+        jnp.ones(1),
+        (chest.lognormal(0.5, 1.0) * chest.normal(count=3))[None],
+        jnp.zeros((1, 3)),
+    )
+    sources = (beat.qrs, beat.qrs_ectopic, beat.t, beat.t_ectopic, beat.p, beat.p_premature, spike)
+    dipoles = jnp.concatenate([source.dipole for source in sources])
+    origins = jnp.concatenate([source.origin for source in sources])
+    return jnp.concatenate(columns, axis=1) @ leads.project(dipoles, origins, places, limbs)
+
+
+def _measure_rate(onsets: jax.Array, here: jax.Array, drawn: jax.Array) -> jax.Array:
+    """Beats per minute between the first and the last complex in the recording."""
+    first = jnp.min(jnp.where(here, onsets, jnp.inf))
+    last = jnp.max(jnp.where(here, onsets, -jnp.inf))
+    intervals = jnp.sum(here) - 1
+    return jnp.where(intervals > 0, 60 * intervals / jnp.maximum(last - first, 1e-3), drawn)
+
+
+def _read(
+    draws: Draws, patient: Patient, intervals: conduction.Intervals, rate: jax.Array, grey: float | jax.Array
+) -> jax.Array:
+    """The diagnoses as a reader gives them, who measures with an error; `[6]` in the order of `labels.SIX`."""
+    pr = intervals.pr + draws.normal(0.0, 0.008 * grey)
+    qrs = intervals.qrs + draws.normal(0.0, 0.005 * grey)
+    read_rate = rate + draws.normal(0.0, 1.5 * grey)
+    is_sinus = patient.rhythm == rhythm.SINUS
+    kind, is_paced = patient.conduction, patient.rhythm == rhythm.PACED
+    right = (kind == conduction.RBBB) | (kind == conduction.INCOMPLETE_RBBB) | (kind >= conduction.RBBB_LAFB)
+    left = (kind == conduction.LBBB) | (kind == conduction.INCOMPLETE_LBBB)
+    found = {
+        "1dAVb": is_sinus & (pr > 0.2),
+        "RBBB": right & (qrs >= 0.12) & ~is_paced,
+        "LBBB": left & (qrs >= 0.12) & ~is_paced,
+        "SB": is_sinus & (read_rate < 60),
+        "AF": patient.rhythm == rhythm.FIBRILLATION,
+        "ST": is_sinus & (read_rate > 100),
+    }
+    return jnp.stack([found[name] for name in SIX]).astype(jnp.float32)
+
+
+@functools.partial(jax.jit, static_argnames="durations")
+def simulate_many(keys: jax.Array, population: Population, durations: tuple[float, ...] = DURATIONS) -> Simulated:
+    """`simulate` of a batch of keys, compiled."""
+    return jax.vmap(functools.partial(simulate, durations=durations), in_axes=(0, None))(keys, population)
+
+
+@jax.jit
+def describe_many(keys: jax.Array, population: Population) -> tuple[jax.Array, dict[str, jax.Array]]:
+    """Labels and truth of what `simulate_many` draws; the compiler leaves out the signals, nearly all of the work."""
+    drawn = simulate_many(keys, population)
+    return drawn.label, drawn.truth
+
+
+def find_keys(
+    key: jax.Array,
+    wanted: Callable[[np.ndarray, dict[str, np.ndarray]], np.ndarray],
+    count: int,
+    population: Population,
+) -> jax.Array:
+    """Searches recordings with what is wanted of them, as common among these as they are in the population.
+
+    Args:
+        key: Where the search begins.
+        wanted: Of labels `[n, 6]` and truth, each `[n, ...]`: `[n]` bool.
+        count: Recordings to find.
+        population: Where they are drawn from.
+
+    Returns:
+        `[count]` keys.
+
+    Raises:
+        InputError: when of 20,000 recordings too few are as wanted.
+    """
+    found: list[np.ndarray] = []
+    for block in range(20):
+        keys = jax.random.split(jax.random.fold_in(key, block), 1000)
+        label, truth = jax.device_get(describe_many(keys, population))
+        found.extend(np.asarray(jax.random.key_data(keys))[wanted(label, truth)])
+        if len(found) >= count:
+            return jax.random.wrap_key_data(jnp.stack(found[:count]))
+    raise InputError(f"of 20,000 simulated recordings {len(found)} are as wanted, not {count}")

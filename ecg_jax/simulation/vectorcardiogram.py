@@ -1,0 +1,303 @@
+"""The heart's electrical activity of one beat: bells in time, each a dipole at a place of its own.
+
+As in McSharry et al. 2003 (IEEE Trans Biomed Eng 50:289) waves are sums of Gaussians, here in three dimensions and
+with two widths each, as T waves rise slower than they fall. Times count from the onset of the P wave, of the QRS
+complex, and from the top of the T wave. Dipoles are in millivolts, seen by a lead of unit strength; x to the left, y to
+the feet, z to the back; origins in centimetres from the heart's centre.
+"""
+
+from typing import NamedTuple
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+
+from ecg_jax.simulation import conduction as conduction_lib
+from ecg_jax.simulation.conduction import CONDUCTIONS, Intervals
+from ecg_jax.simulation.draws import Draws
+
+# QRS: (time, width) in parts of its duration, dipole, origin. Sequence of activation: septum, apex, free wall, base.
+_Bell = tuple[float, float, tuple[float, float, float], tuple[float, float, float]]
+_QRS: dict[str, tuple[_Bell, ...]] = {
+    "normal": (
+        (0.17, 0.07, (-0.15, -0.06, -0.20), (-0.5, 0.0, -1.0)),
+        (0.33, 0.068, (0.34, 0.32, -0.30), (0.5, 1.0, -1.5)),
+        (0.45, 0.074, (1.20, 0.68, -0.05), (1.5, 0.5, 0.0)),
+        (0.58, 0.072, (0.26, 0.06, 0.78), (1.0, -0.5, 1.0)),
+        (0.74, 0.065, (-0.10, -0.16, 0.24), (0.0, -2.0, 1.0)),
+        (0.95, 0.07, (-0.03, -0.03, -0.03), (-1.0, -2.0, -0.5)),
+    ),
+    "RBBB": (  # the left ventricle as ever, then the right one, slowly
+        (0.11, 0.06, (-0.15, -0.06, -0.20), (-0.5, 0.0, -1.0)),
+        (0.21, 0.045, (0.30, 0.28, -0.20), (0.5, 1.0, -1.0)),
+        (0.30, 0.052, (1.10, 0.60, -0.08), (1.5, 0.5, 0.0)),
+        (0.40, 0.056, (0.20, 0.04, 0.22), (1.0, -0.5, 1.0)),
+        (0.61, 0.076, (-0.66, -0.02, -0.48), (-2.0, 0.0, -1.5)),
+        (0.81, 0.070, (-0.44, -0.12, -0.24), (-2.0, -1.5, -1.0)),
+    ),
+    "LBBB": (  # the right ventricle, through the septum, then the left one, slowly
+        (0.12, 0.07, (0.06, 0.05, -0.10), (-1.5, 0.5, -1.5)),
+        (0.26, 0.085, (0.28, 0.14, 0.40), (-0.5, 0.5, -0.5)),
+        (0.43, 0.095, (0.54, -0.04, 1.15), (1.0, 0.0, 0.5)),
+        (0.61, 0.10, (0.72, -0.24, 1.06), (2.0, 0.0, 1.0)),
+        (0.78, 0.078, (0.40, -0.16, 0.42), (2.0, -1.0, 1.0)),
+        (0.93, 0.07, (0.05, -0.05, 0.05), (1.0, -2.0, 1.0)),
+    ),
+    "LAFB": (  # downwards first, then up and to the left
+        (0.16, 0.059, (-0.12, 0.28, -0.16), (0.0, 1.0, -0.5)),
+        (0.30, 0.068, (0.30, 0.22, -0.18), (0.5, 1.0, -1.0)),
+        (0.45, 0.077, (0.95, -0.40, 0.10), (1.5, 0.0, 0.0)),
+        (0.61, 0.077, (0.30, -0.80, 0.46), (1.5, -1.0, 0.5)),
+        (0.79, 0.063, (-0.08, -0.32, 0.22), (0.5, -2.0, 1.0)),
+        (0.95, 0.063, (-0.03, -0.05, 0.02), (-1.0, -2.0, -0.5)),
+    ),
+    "LPFB": (  # upwards first, then down and to the right
+        (0.16, 0.059, (0.22, -0.20, -0.14), (0.5, -0.5, -0.5)),
+        (0.30, 0.068, (0.18, 0.28, -0.22), (0.5, 1.0, -1.0)),
+        (0.45, 0.077, (0.12, 1.10, 0.08), (1.0, 0.5, 0.0)),
+        (0.61, 0.072, (-0.36, 0.74, 0.44), (0.5, 1.0, 1.0)),
+        (0.79, 0.063, (-0.18, 0.10, 0.14), (0.0, 0.0, 1.0)),
+        (0.95, 0.063, (-0.03, -0.02, -0.02), (-1.0, -2.0, -0.5)),
+    ),
+}
+QRS_BELLS = 6
+# Late right ventricle on top of a hemiblock; incomplete blocks lie between normal and complete ones.
+_LATE_RIGHT = _QRS["RBBB"][4:]
+_QRS["RBBB_LAFB"] = tuple((0.68 * t, 0.75 * w, v, o) for t, w, v, o in _QRS["LAFB"][:4]) + _LATE_RIGHT
+_QRS["RBBB_LPFB"] = tuple((0.68 * t, 0.75 * w, v, o) for t, w, v, o in _QRS["LPFB"][:4]) + _LATE_RIGHT
+_BLENDS = {  # of normal activation and another
+    "incomplete_RBBB": ("RBBB", 0.55),
+    "incomplete_LBBB": ("LBBB", 0.6),
+}
+
+
+def _flatten(bells: tuple[_Bell, ...]) -> np.ndarray:
+    """`[bells, 8]`: time, width, dipole, origin."""
+    return np.array([(t, w, *v, *o) for t, w, v, o in bells], np.float32)
+
+
+def _tabulate() -> np.ndarray:
+    """`[conductions, bells, 8]`."""
+    rows = []
+    for name in CONDUCTIONS:
+        if name in _BLENDS:
+            other, share = _BLENDS[name]
+            rows.append((1 - share) * _flatten(_QRS["normal"]) + share * _flatten(_QRS[other]))
+        else:
+            rows.append(_flatten(_QRS.get(name, _QRS["normal"])))
+    return np.stack(rows)
+
+
+_QRS_TABLE = _tabulate()
+
+_P = ((0.33, 0.17, (0.050, 0.075, -0.055), (-2.0, -3.5, 0.0)), (0.66, 0.18, (0.120, 0.050, 0.035), (1.0, -3.5, 2.0)))
+P_BELLS = len(_P)
+# T: the dipole of a normal heart; with a late left ventricle it points away
+# from QRS, with a late right one to the back.
+_T_NORMAL, _T_RBBB, _T_LBBB = (0.38, 0.22, -0.16), (0.34, 0.18, 0.12), (-0.36, -0.08, -0.34)
+T_BELLS = 4  # its body, its foot, the ST segment, the U wave
+
+
+class Bells(NamedTuple):
+    """Bells of one kind of wave.
+
+    Attributes:
+        centre: `[N]` seconds after the reference.
+        rise: `[N]` seconds, the width before the top.
+        fall: `[N]` seconds, the width after it.
+        dipole: `[N, 3]` mV.
+        origin: `[N, 3]` cm.
+    """
+
+    centre: jax.Array
+    rise: jax.Array
+    fall: jax.Array
+    dipole: jax.Array
+    origin: jax.Array
+
+
+class Changes(NamedTuple):
+    """What disease makes of a beat; see `pathology`.
+
+    Attributes:
+        left: Factor of left ventricular forces.
+        right: `[3]` mV, added to them.
+        infarct: `[3]` mV, added early in QRS: away from dead muscle.
+        size: Factor of QRS, ST and T.
+        st: `[3]` mV, the ST segment.
+        t_size: Factor of the T wave.
+        t_strain: 0 to 1: how far the T wave is turned against QRS.
+        t_width: Factor of the T wave's widths.
+        t_local: `[3]` mV, added to the T wave: away from what is ischaemic.
+        u: Factor of the U wave.
+        p_right: Factor of the right atrium's part of P.
+        p_left: Factor of the left atrium's part of P.
+        notch: 0 to 1: how much the QRS complex is splintered.
+    """
+
+    left: jax.Array
+    right: jax.Array
+    infarct: jax.Array
+    size: jax.Array
+    st: jax.Array
+    t_size: jax.Array
+    t_strain: jax.Array
+    t_width: jax.Array
+    t_local: jax.Array
+    u: jax.Array
+    p_right: jax.Array
+    p_left: jax.Array
+    notch: jax.Array
+
+
+class Beat(NamedTuple):
+    """The waves of a patient's beats; `t_peak` is where they have their top, in seconds after the onset of QRS."""
+
+    p: Bells
+    p_premature: Bells
+    qrs: Bells
+    t: Bells
+    t_peak: jax.Array
+    qrs_ectopic: Bells
+    t_ectopic: Bells
+    t_peak_ectopic: jax.Array
+
+
+def draw_beat(
+    draws: Draws,
+    conduction: jax.Array,
+    is_paced: jax.Array,
+    is_retrograde: jax.Array,
+    intervals: Intervals,
+    changes: Changes,
+    mean_interval: jax.Array,
+    age: jax.Array,
+    is_male: jax.Array,
+    spread: float | jax.Array,
+) -> Beat:
+    """Draws the beat of a patient.
+
+    Args:
+        draws: Where the numbers come from.
+        conduction: Index into `CONDUCTIONS`.
+        is_paced: The ventricles are paced from the right one's apex.
+        is_retrograde: P waves that are premature come from below, upside down.
+        intervals: Their durations.
+        changes: Of disease.
+        mean_interval: Seconds between beats: T waves narrow with it.
+        age: Years; axes turn to the left with it.
+        is_male: Men have larger T waves.
+        spread: Scales how far patients differ.
+    """
+    table = jnp.asarray(_QRS_TABLE)[conduction]
+    paced = jnp.asarray(_flatten(_QRS["LBBB"]))
+    paced = paced.at[:, 3].set(-0.7 * paced[:, 3] - 0.2).at[0, 2:5].set(jnp.array([0.1, -0.15, 0.1]))
+    table = jnp.where(is_paced, paced, table)
+    duration = intervals.qrs
+    times = table[:, 0] + draws.normal(0.0, 0.02 * spread, QRS_BELLS)
+    widths = table[:, 1] * draws.lognormal(1.0, 0.08 * spread, QRS_BELLS)
+    vectors = table[:, 2:5] * draws.lognormal(1.0, 0.22 * spread, QRS_BELLS)[:, None]
+    vectors = vectors + draws.normal(0.0, 0.035 * spread, 3 * QRS_BELLS).reshape(QRS_BELLS, 3)
+    origins = 0.6 * table[:, 5:8] + draws.normal(0.0, 0.35 * spread, 3 * QRS_BELLS).reshape(QRS_BELLS, 3)
+    # Pre-excitation begins with a slow wave from where the accessory pathway ends.
+    is_preexcited = (conduction == conduction_lib.PREEXCITED) & ~is_paced
+    delta = draws.rotation(1.0) @ jnp.array([0.30, 0.15, 0.05])
+    times = jnp.where(is_preexcited, jnp.concatenate([jnp.array([0.2]), 0.3 + 0.7 * times[1:]]), times)
+    widths = jnp.where(is_preexcited, jnp.concatenate([jnp.array([0.13]), 0.75 * widths[1:]]), widths)
+    vectors = vectors.at[0].set(jnp.where(is_preexcited, delta, vectors[0]))
+    # Disease; then notches, which push forces of neighbouring bells apart.
+    weight = jnp.array([0.0, 0.6, 1.0, 1.0, 0.3, 0.0])[:, None]
+    vectors = vectors * (1 + (changes.left - 1) * weight) + weight * changes.right / 2
+    vectors = vectors + jnp.array([0.8, 0.9, 0.2, 0.0, 0.0, 0.0])[:, None] * changes.infarct
+    vectors = vectors + changes.notch * 0.35 * draws.normal(count=3 * QRS_BELLS).reshape(QRS_BELLS, 3)
+    widths = widths * (1 - 0.25 * changes.notch)
+    # The heart's place in the chest: turned about the front-to-back axis with age, and otherwise at random.
+    turn = draws.normal(0.10 - 0.006 * (age - 50), 0.25 * spread)  # radians; towards the feet is positive
+    cos, sin = jnp.cos(turn), jnp.sin(turn)
+    frontal = jnp.array([[cos, -sin, 0.0], [sin, cos, 0.0], [0.0, 0.0, 1.0]])
+    body = frontal @ draws.rotation(0.15 * spread)
+    size = draws.lognormal(1.0, 0.24 * spread) * changes.size
+    qrs = Bells(
+        centre=times * duration,
+        rise=widths * duration,
+        fall=widths * duration,
+        dipole=size * vectors @ body.T,
+        origin=origins @ body.T,
+    )
+
+    # T and what is around it. Its direction is its own, but not independent of that of QRS.
+    t_turn = body @ draws.rotation(0.22 * spread)
+    is_late_left = (conduction == conduction_lib.LBBB) | is_paced | (conduction == conduction_lib.INCOMPLETE_LBBB)
+    late_right = (conduction == conduction_lib.RBBB) | (conduction >= conduction_lib.RBBB_LAFB)
+    usual = jnp.select([is_late_left, late_right], [jnp.array(_T_LBBB), jnp.array(_T_RBBB)], jnp.array(_T_NORMAL))
+    area = jnp.sum(vectors * widths[:, None], axis=0)
+    against = -0.34 * area / (jnp.linalg.norm(area) + 1e-3)
+    usual = (1 - changes.t_strain) * usual + changes.t_strain * against
+    t_size = size * draws.lognormal(0.85, 0.30 * spread) * (0.9 + 0.2 * is_male) * changes.t_size
+    t_vector = t_size * (t_turn @ usual) + size * (body @ changes.t_local)
+    narrowing = jnp.cbrt(jnp.minimum(mean_interval, 1.2) / 0.85)
+    fall = draws.lognormal(0.036, 0.14 * spread) * narrowing * changes.t_width
+    rise = fall * draws.uniform(1.25, 1.9)
+    t_peak = intervals.qt - 2.1 * fall
+    from_j = jnp.maximum(t_peak - duration, 0.05)
+    st = size * (body @ changes.st) + jnp.where(is_late_left, 0.18, 0.06) * t_vector
+    u = changes.u * draws.lognormal(0.03, 0.5) * (body @ jnp.array([0.6, 0.4, -0.7]))
+    t = Bells(
+        centre=jnp.stack([0.0 * fall, -1.6 * rise, -0.55 * from_j, 2.1 * fall + 0.11]),
+        rise=jnp.stack([rise, 1.3 * rise, 0.28 * from_j, 0.03 + 0.0 * fall]),
+        fall=jnp.stack([fall, 1.0 * rise, 0.45 * from_j, 0.035 + 0.0 * fall]),
+        dipole=jnp.stack([t_vector, draws.uniform(0.05, 0.30) * t_vector, st, u]),
+        origin=jnp.tile(jnp.array([0.8, 0.0, -0.3]), (T_BELLS, 1)) + draws.normal(0.0, 0.4, 3 * T_BELLS).reshape(-1, 3),
+    )
+
+    p, p_premature = _draw_p(draws, is_retrograde, intervals, changes, spread)
+    qrs_ectopic, t_ectopic, t_peak_ectopic = _draw_ectopic(draws, intervals, size, t_size, fall)
+    return Beat(p, p_premature, qrs, t, t_peak, qrs_ectopic, t_ectopic, t_peak_ectopic)
+
+
+def _draw_p(
+    draws: Draws, is_retrograde: jax.Array, intervals: Intervals, changes: Changes, spread: float | jax.Array
+) -> tuple[Bells, Bells]:
+    """P waves of the sinus node, and of a focus somewhere else in the atria or below them."""
+    table = jnp.asarray(_flatten(_P))
+    vectors = table[:, 2:5] * jnp.stack([changes.p_right, changes.p_left])[:, None]
+    vectors = vectors + draws.normal(0.0, 0.014 * spread, 3 * P_BELLS).reshape(P_BELLS, 3)
+    turn = draws.rotation(0.22 * spread) * draws.lognormal(1.0, 0.28 * spread)
+    width = table[:, 1] * intervals.p * draws.lognormal(1.0, 0.10, P_BELLS)
+    times = table[:, 0] * intervals.p
+    origin = table[:, 5:8]
+    sinus = Bells(times, width, width, vectors @ turn.T, origin)
+    elsewhere = jnp.where(is_retrograde, -turn, draws.rotation(1.4) * draws.lognormal(0.9, 0.3))
+    return sinus, sinus._replace(dipole=vectors @ elsewhere.T)
+
+
+def _draw_ectopic(
+    draws: Draws, intervals: Intervals, size: jax.Array, t_size: jax.Array, fall: jax.Array
+) -> tuple[Bells, Bells, jax.Array]:
+    """A beat that begins in one of the ventricles: wide, large, in any direction, with T turned against it."""
+    from_right = draws.flip(0.6)
+    table = jnp.where(from_right, jnp.asarray(_flatten(_QRS["LBBB"])), jnp.asarray(_flatten(_QRS["RBBB"])))
+    vectors = table[:, 2:5] * draws.lognormal(1.0, 0.35, QRS_BELLS)[:, None]
+    turn = draws.rotation(0.8) * draws.lognormal(1.35, 0.25)
+    dipole = jnp.maximum(size, 0.5) * vectors @ turn.T
+    width = table[:, 1] * draws.lognormal(1.15, 0.1, QRS_BELLS) * intervals.qrs_ectopic
+    qrs = Bells(table[:, 0] * intervals.qrs_ectopic, width, width, dipole, table[:, 5:8])
+    total = jnp.sum(dipole * table[:, 1:2], axis=0)
+    t_vector = -draws.lognormal(0.45, 0.3) * jnp.maximum(t_size, 0.6) * total / (jnp.linalg.norm(total) + 1e-3)
+    peak = intervals.qrs_ectopic + draws.uniform(0.13, 0.19)
+    wide = 1.25 * fall
+    zero = jnp.zeros(())
+    t = Bells(
+        centre=jnp.stack([zero, -1.5 * wide, -0.10 + zero, 0.2 + zero]),
+        rise=jnp.stack([1.5 * wide, 1.8 * wide, 0.05 + zero, 0.03 + zero]),
+        fall=jnp.stack([wide, 1.2 * wide, 0.05 + zero, 0.03 + zero]),
+        dipole=jnp.stack([t_vector, 0.25 * t_vector, 0.15 * t_vector, 0 * t_vector]),
+        origin=jnp.zeros((T_BELLS, 3)),
+    )
+    return qrs, t, peak
+
+
+def ring(bells: Bells, since: jax.Array) -> jax.Array:
+    """How far each bell is up, `[T, N]` from 0 to 1, at times `[T]` since the reference."""
+    distance = since[:, None] - bells.centre
+    return jnp.exp(-0.5 * (distance / jnp.where(distance < 0, bells.rise, bells.fall)) ** 2)
