@@ -67,7 +67,7 @@ def draw_rhythm(draws: Draws, kind: jax.Array, rate: jax.Array, pr: jax.Array, e
     conducts every second to sixth wave of 240 to 333 per minute.
 
     Args:
-        draws: At least 12 numbers per beat and 40.
+        draws: Where the numbers come from.
         kind: Index into `RHYTHMS`.
         rate: Of the ventricles per minute; flutter keeps close to it, second-degree block slows it.
         pr: Seconds.
