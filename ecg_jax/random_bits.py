@@ -1,5 +1,7 @@
 """Random bits by the million, for masks and noise: an integer hash in place of JAX's own generator."""
 
+import math
+
 import jax
 import jax.numpy as jnp
 
@@ -20,8 +22,5 @@ def mix(x: jax.Array) -> jax.Array:
 
 def draw_bits(seed: jax.Array, shape: tuple[int, ...]) -> jax.Array:
     """uint32 of a shape, from a seed: uint32, a scalar or what broadcasts against the shape."""
-    size = 1
-    for length in shape:
-        size *= length
-    place = jnp.arange(size, dtype=jnp.uint32).reshape(shape) * jnp.uint32(0x9E3779B9)
+    place = jnp.arange(math.prod(shape), dtype=jnp.uint32).reshape(shape) * jnp.uint32(0x9E3779B9)
     return mix(seed ^ place)

@@ -3,6 +3,7 @@
 import numpy as np
 import pytest
 import scipy.signal
+from beats import BEFORE, average_beat, find_qrs, measure_irregularity, measure_pr, measure_qrs, share_above
 
 from ecg_jax.data import datasets
 from ecg_jax.evaluation.heart_rate import measure_heart_rate
@@ -11,7 +12,6 @@ from ecg_jax.recording import LEADS
 from ecg_jax.simulation import dipole
 
 PATIENTS = 40
-BEFORE, AFTER = 140, 100  # samples of an averaged beat before and after its R peak
 
 
 def simulate(seed, *names, **conditions):
@@ -24,54 +24,8 @@ def create(seed=0, train=6, validation=3, test=6):
     return datasets.create("simulated", source="", labels="six", seed=seed, options=options)
 
 
-def find_r_peaks(signal):
-    """Peaks of the steep band's envelope."""
-    band = scipy.signal.butter(2, (5, 30), "bandpass", fs=400, output="sos")
-    envelope = np.sqrt((scipy.signal.sosfiltfilt(band, signal, axis=0) ** 2).sum(axis=1))
-    return scipy.signal.find_peaks(envelope, height=0.4 * np.quantile(envelope, 0.995), distance=120)[0]
-
-
-def average_beat(signal):
-    inside = [peak for peak in find_r_peaks(signal) if BEFORE <= peak < len(signal) - AFTER]
-    return np.median([signal[peak - BEFORE : peak + AFTER] for peak in inside], axis=0)
-
-
-def find_qrs(beat):
-    """First and last sample around the steepest where steepness pauses for no more than 15 ms below 15 % of it."""
-    steepness = np.abs(np.gradient(beat, axis=0)).sum(axis=1)
-    steep = np.flatnonzero(steepness > 0.15 * steepness[BEFORE - 50 : BEFORE + 50].max())
-    runs = np.split(steep, np.flatnonzero(np.diff(steep) > 6) + 1)
-    run = next(
-        run for run in runs if run[0] <= BEFORE - 50 + np.argmax(steepness[BEFORE - 50 : BEFORE + 50]) <= run[-1]
-    )
-    return run[0], run[-1]
-
-
-def measure_qrs(signal):
-    first, last = find_qrs(average_beat(signal))
-    return (last - first) / 400
-
-
-def measure_pr(signal):
-    """From the top of the P wave in lead II to the start of the QRS complex."""
-    beat = average_beat(signal)
-    first, _ = find_qrs(beat)
-    before = scipy.signal.detrend(beat[max(first - 125, 0) : first - 8, 1])
-    return (len(before) + 8 - np.argmax(before)) / 400
-
-
-def measure_irregularity(signal):
-    intervals = np.diff(find_r_peaks(signal))
-    return np.std(intervals) / np.mean(intervals)
-
-
 def over_patients(measure, *names):
     return np.array([measure(simulate(seed, *names)) for seed in range(PATIENTS)])
-
-
-def share_above(high, low):
-    """How often one of `high` exceeds one of `low`."""
-    return np.mean(high[:, None] > low[None, :])
 
 
 def test_a_recording_is_ten_or_seven_seconds_of_twelve_leads():

@@ -19,7 +19,7 @@ from ecg_jax.data.datasets.dataset import Dataset, DrawFn
 from ecg_jax.data.examples import Batch
 from ecg_jax.errors import InputError
 from ecg_jax.recording import LEADS
-from ecg_jax.simulation.dipole import SAMPLING_RATE
+from ecg_jax.simulation import SAMPLING_RATE
 
 _SETTLED = 1.5  # over the high pass, and 3 seconds at least: in which filters forget that an array is a circle to them
 

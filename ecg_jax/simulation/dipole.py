@@ -21,8 +21,8 @@ import scipy.ndimage
 
 from ecg_jax.labels import SIX
 from ecg_jax.recording import LEADS, LIMB_LEADS
+from ecg_jax.simulation import SAMPLING_RATE
 
-SAMPLING_RATE = 400.0
 DURATIONS = (7.0, 10.0)
 
 # Dower et al. 1980: the eight independent leads from the dipole.

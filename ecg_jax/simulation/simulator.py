@@ -15,11 +15,10 @@ import numpy as np
 
 from ecg_jax.errors import InputError
 from ecg_jax.labels import SIX
-from ecg_jax.simulation import acquisition, conduction, leads, pathology, rhythm, vectorcardiogram
+from ecg_jax.simulation import SAMPLING_RATE, acquisition, conduction, leads, pathology, rhythm, vectorcardiogram
 from ecg_jax.simulation.draws import Draws
 from ecg_jax.simulation.vectorcardiogram import Bells
 
-SAMPLING_RATE = 400.0
 SAMPLES = 4096
 DURATIONS = (10.0, 10.0, 7.0)  # seconds, each as likely as the others
 # How many numbers each module may draw.
@@ -330,8 +329,7 @@ def _read(
     read_rate = rate + draws.normal(0.0, 1.5 * grey)
     is_sinus = patient.rhythm == rhythm.SINUS
     kind, is_paced = patient.conduction, patient.rhythm == rhythm.PACED
-    right = (kind == conduction.RBBB) | (kind == conduction.INCOMPLETE_RBBB) | (kind >= conduction.RBBB_LAFB)
-    left = (kind == conduction.LBBB) | (kind == conduction.INCOMPLETE_LBBB)
+    right, left = (jnp.isin(kind, jnp.array(kinds)) for kinds in (conduction.RIGHT_BLOCKS, conduction.LEFT_BLOCKS))
     found = {
         "1dAVb": is_sinus & (pr > 0.2),
         "RBBB": right & (qrs >= 0.12) & ~is_paced,

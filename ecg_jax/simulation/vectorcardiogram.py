@@ -92,8 +92,8 @@ _QRS_TABLE = _tabulate()
 
 _P = ((0.33, 0.17, (0.050, 0.075, -0.055), (-2.0, -3.5, 0.0)), (0.66, 0.18, (0.120, 0.050, 0.035), (1.0, -3.5, 2.0)))
 P_BELLS = len(_P)
-# T: the dipole of a normal heart; with a late left ventricle it points away
-# from QRS, with a late right one to the back.
+# T: the dipole of a normal heart; with a late left ventricle it points away from QRS, with a late right one to
+# the back.
 _T_NORMAL, _T_RBBB, _T_LBBB = (0.38, 0.22, -0.16), (0.34, 0.18, 0.12), (-0.36, -0.08, -0.34)
 T_BELLS = 4  # its body, its foot, the ST segment, the U wave
 
@@ -193,7 +193,6 @@ def draw_beat(
     paced = jnp.asarray(_flatten(_QRS["LBBB"]))
     paced = paced.at[:, 3].set(-0.7 * paced[:, 3] - 0.2).at[0, 2:5].set(jnp.array([0.1, -0.15, 0.1]))
     table = jnp.where(is_paced, paced, table)
-    duration = intervals.qrs
     times = table[:, 0] + draws.normal(0.0, 0.02 * spread, QRS_BELLS)
     widths = table[:, 1] * draws.lognormal(1.0, 0.08 * spread, QRS_BELLS)
     vectors = table[:, 2:5] * draws.lognormal(1.0, 0.22 * spread, QRS_BELLS)[:, None]
@@ -218,16 +217,16 @@ def draw_beat(
     body = frontal @ draws.rotation(0.15 * spread)
     size = draws.lognormal(1.0, 0.24 * spread) * changes.size
     qrs = Bells(
-        centre=times * duration,
-        rise=widths * duration,
-        fall=widths * duration,
+        centre=times * intervals.qrs,
+        rise=widths * intervals.qrs,
+        fall=widths * intervals.qrs,
         dipole=size * vectors @ body.T,
         origin=origins @ body.T,
     )
 
     # T and what is around it. Its direction is its own, but not independent of that of QRS.
     t_turn = body @ draws.rotation(0.22 * spread)
-    is_late_left = (conduction == conduction_lib.LBBB) | is_paced | (conduction == conduction_lib.INCOMPLETE_LBBB)
+    is_late_left = jnp.isin(conduction, jnp.array(conduction_lib.LEFT_BLOCKS)) | is_paced
     late_right = (conduction == conduction_lib.RBBB) | (conduction >= conduction_lib.RBBB_LAFB)
     usual = jnp.select([is_late_left, late_right], [jnp.array(_T_LBBB), jnp.array(_T_RBBB)], jnp.array(_T_NORMAL))
     area = jnp.sum(vectors * widths[:, None], axis=0)
@@ -239,13 +238,13 @@ def draw_beat(
     fall = draws.lognormal(0.036, 0.14 * spread) * narrowing * changes.t_width
     rise = fall * draws.uniform(1.25, 1.9)
     t_peak = intervals.qt - 2.1 * fall
-    from_j = jnp.maximum(t_peak - duration, 0.05)
+    from_j = jnp.maximum(t_peak - intervals.qrs, 0.05)
     st = size * (body @ changes.st) + jnp.where(is_late_left, 0.18, 0.06) * t_vector
     u = changes.u * draws.lognormal(0.03, 0.5) * (body @ jnp.array([0.6, 0.4, -0.7]))
     t = Bells(
-        centre=jnp.stack([0.0 * fall, -1.6 * rise, -0.55 * from_j, 2.1 * fall + 0.11]),
-        rise=jnp.stack([rise, 1.3 * rise, 0.28 * from_j, 0.03 + 0.0 * fall]),
-        fall=jnp.stack([fall, 1.0 * rise, 0.45 * from_j, 0.035 + 0.0 * fall]),
+        centre=jnp.array([0.0, -1.6 * rise, -0.55 * from_j, 2.1 * fall + 0.11]),
+        rise=jnp.array([rise, 1.3 * rise, 0.28 * from_j, 0.03]),
+        fall=jnp.array([fall, rise, 0.45 * from_j, 0.035]),
         dipole=jnp.stack([t_vector, draws.uniform(0.05, 0.30) * t_vector, st, u]),
         origin=jnp.tile(jnp.array([0.8, 0.0, -0.3]), (T_BELLS, 1)) + draws.normal(0.0, 0.4, 3 * T_BELLS).reshape(-1, 3),
     )
@@ -286,11 +285,10 @@ def _draw_ectopic(
     t_vector = -draws.lognormal(0.45, 0.3) * jnp.maximum(t_size, 0.6) * total / (jnp.linalg.norm(total) + 1e-3)
     peak = intervals.qrs_ectopic + draws.uniform(0.13, 0.19)
     wide = 1.25 * fall
-    zero = jnp.zeros(())
     t = Bells(
-        centre=jnp.stack([zero, -1.5 * wide, -0.10 + zero, 0.2 + zero]),
-        rise=jnp.stack([1.5 * wide, 1.8 * wide, 0.05 + zero, 0.03 + zero]),
-        fall=jnp.stack([wide, 1.2 * wide, 0.05 + zero, 0.03 + zero]),
+        centre=jnp.array([0.0, -1.5 * wide, -0.10, 0.2]),
+        rise=jnp.array([1.5 * wide, 1.8 * wide, 0.05, 0.03]),
+        fall=jnp.array([wide, 1.2 * wide, 0.05, 0.03]),
         dipole=jnp.stack([t_vector, 0.25 * t_vector, 0.15 * t_vector, 0 * t_vector]),
         origin=jnp.zeros((T_BELLS, 3)),
     )

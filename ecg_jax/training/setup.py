@@ -237,6 +237,8 @@ def _announce(setup: Setup, variables: dict[str, Any], trainable: Any, console: 
     console.print(f"Data: {dataset.name}{' in ' + config.data.source if config.data.source else ''}")
     for note in dataset.notes:
         console.print(f"  {note}")
+    if config.data.mode == "endless":
+        console.print("  training recordings are drawn anew in every step; the train split counted below is not used")
     facts = dataset.split_facts
     console.print(
         f"Split: {facts['method']}, {facts['patients']} patients"

@@ -13,7 +13,7 @@ from ecg_jax import labels as label_lib
 from ecg_jax.data.datasets.dataset import SPLITS, Dataset
 from ecg_jax.errors import InputError
 from ecg_jax.recording import LEADS, Recording, create_recording
-from ecg_jax.simulation import dipole
+from ecg_jax.simulation import SAMPLING_RATE, dipole
 
 POPULATIONS = ("textbook", "hospital")
 # The test split draws its patients from a wider population, recorded with more noise; so for `hospital`, below.
@@ -66,7 +66,7 @@ def create(
 
     def read(i: int) -> Recording:
         signal = read_signal(*places[i])
-        return create_recording(signal, leads=LEADS, sampling_rate=dipole.SAMPLING_RATE, id=str(ids[i]))
+        return create_recording(signal, leads=LEADS, sampling_rate=SAMPLING_RATE, id=str(ids[i]))
 
     def draw(key: Any, samples: int, sampling_rate: float) -> tuple[Any, Any, Any]:
         import jax.numpy as jnp
