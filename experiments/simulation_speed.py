@@ -5,11 +5,11 @@
 `simulate` is 12 leads of 4096 samples in millivolts with labels and truth; `contract` adds what `configs/pretrain.py`
 asks for, 0.5 to 40 Hz and z-scores. Each is compiled and run once before it is timed, in turns; medians and ranges.
 
-On 2 CPU cores (jax 0.10.2), ECG/s, ready after 11 to 16 s:
+On 2 CPU cores (jax 0.10.2), ECG/s, ready after 13 to 15 s; the machine's speed varies:
 
     batch   simulate         contract
-       64   431 (300-447)    295 (265-305)
-      256   586 (383-659)    381 (310-439)
+       64   404 (283-439)    303 (255-329)
+      256   365 (300-409)    264 (249-299)
 """
 
 import argparse
