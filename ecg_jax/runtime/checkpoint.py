@@ -40,7 +40,11 @@ class Checkpoints:
         self._managers = {kind: self._create_manager(kind) for kind in (LAST, BEST)}
 
     def _create_manager(self, kind: str) -> ocp.CheckpointManager:
-        options = ocp.CheckpointManagerOptions(max_to_keep=_KEPT, cleanup_tmp_directories=True)
+        # Orbax names what processes meet at by the step alone, which `last` and `best` share.
+        apart = ocp.options.MultiprocessingOptions(barrier_sync_key_prefix=kind)
+        options = ocp.CheckpointManagerOptions(
+            max_to_keep=_KEPT, cleanup_tmp_directories=True, multiprocessing_options=apart
+        )
         return _Manager(os.path.join(self._directory, kind), options=options)
 
     def steps(self, kind: str) -> list[int]:
@@ -61,7 +65,7 @@ class Checkpoints:
             InputError: when this or the previous one cannot be written (a full disk, say).
         """
         manager = self._managers[kind]
-        self._wait(BEST)  # a state speaks of the best network so far, so that one must be there before it
+        self.wait()  # one at a time; and a state speaks of the best network so far, which must be there before it
         if step in manager.all_steps() and not replaces:
             return
         needed = sum(leaf.nbytes for leaf in jax.tree.leaves(tree))

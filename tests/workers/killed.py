@@ -5,8 +5,8 @@
 POINT is `never`, `step:N` (kill after N steps of this process), `term:N` (SIGTERM then),
 `validate:N` (kill in the N-th validation), `evaluate:N` (SIGTERM after the N-th batch of any
 evaluation), `save:KIND:N` (kill while the N-th checkpoint of a kind is half written, between its
-start and its end), `full:N` (from N steps on, no file can grow beyond 4 kB), or `short:N` (from N
-steps on, the disk says that it is full).
+start and its end), `full:N` (from N steps on, no file can grow beyond 4 kB), `short:N` (from N
+steps on, the disk says that it is full), or `slow:SECONDS` (every checkpoint takes that long to finish).
 """
 
 import os
@@ -86,6 +86,11 @@ def main() -> None:
         )
     elif kind == "validate":
         loop.predict = after_calls(loop.predict, int(values[0]), kill)
+    elif kind == "slow":
+        from orbax.checkpoint import CheckpointManager
+
+        finalize = CheckpointManager._finalize_checkpoint
+        CheckpointManager._finalize_checkpoint = lambda self, step: (time.sleep(float(values[0])), finalize(self, step))
     elif kind == "save":
         folder = Path(workdir) / "checkpoints" / values[0]
         threading.Thread(target=watch, args=(folder, int(values[1])), daemon=True).start()
