@@ -1,7 +1,8 @@
 """Automatic diagnosis of the 12-lead ECG with JAX and Flax.
 
 For a notebook: `ecg_jax.read(path)` gives the `Recording` of a file of any known format, in
-millivolts; `ecg_jax.load_model(path)` a network with its input contract and labels.
+millivolts; `ecg_jax.load_model()` the network that ships, `ecg_jax.load_model(path)` one of yours,
+with its input contract and labels.
 """
 
 from typing import TYPE_CHECKING, Any

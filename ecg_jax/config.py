@@ -26,7 +26,6 @@ _AT_LEAST = {
     **dict.fromkeys(("runtime.stall_warning", "runtime.peak_tflops"), 0),
     **dict.fromkeys(("train.log_every", "train.batch_size", "train.accumulate", "train.steps_per_call"), 1),
     "schedule.base_batch_size": 1,
-    **dict.fromkeys(("pretrain.recordings", "pretrain.steps", "pretrain.batch_size"), 1),
 }
 _BELOW_ONE = (
     "model.dropout_rate",
@@ -36,6 +35,7 @@ _BELOW_ONE = (
     "split.validation",
     "split.test",
 )  # and at least 0
+_REMOVED = ("pretrain",)  # sections of configurations of before
 _CHOICES = {"train.nonfinite": ("stop", "skip")}
 _ELEMENTS = {  # of tuples
     **dict.fromkeys(("contract.leads", "init.exclude", "freeze.patterns"), str),
@@ -103,14 +103,8 @@ def create_default() -> ConfigDict:
                 },
             },
             "init": {
-                "weights": "",  # nothing, `pretrain`, a run folder or a Keras file
+                "weights": "",  # nothing, `demonstration`, a run folder or a Keras file
                 "exclude": ("head",),  # what starts afresh all the same
-            },
-            "pretrain": {  # where init.weights is `pretrain`: a short run on simulated ECGs first
-                "recordings": 4000,
-                "steps": 200,
-                "batch_size": 32,
-                "learning_rate": 2e-3,
             },
             "freeze": {"first_keras_layers": 0, "patterns": ()},  # training.transfer.create_trainable_mask
             "loss": {"positive_weight": (), "focal_gamma": 0.0, "label_smoothing": 0.0},  # training.losses.create
@@ -252,13 +246,14 @@ def to_dict(config: ConfigDict) -> dict[str, Any]:
 
 
 def from_dict(values: Mapping[str, Any]) -> ConfigDict:
-    """The reverse of `to_dict`; a key that was added since the values were written takes its default.
+    """The reverse of `to_dict`; a key that was added since takes its default, a section that was removed is left out.
 
     Raises:
         InputError: see `check`.
     """
     config = create_default()
     known = {key for key, _ in flatten(config)}
+    values = {key: value for key, value in values.items() if key not in _REMOVED}
     stored = {key: tuple(value) if isinstance(value, list) else value for key, value in flatten(values)}
     if unknown := sorted(set(stored) - known):
         check_key(f"config.{unknown[0]}")

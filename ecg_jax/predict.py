@@ -1,22 +1,28 @@
-"""Predicts ECG files: probabilities per recording, as a CSV.
+"""Diagnoses ECG files: probabilities per recording, printed and as a CSV or JSON.
 
-  python -m ecg_jax.predict --model=runs/finetune --output=predictions.csv PATH...
+  python -m ecg_jax.predict my_ecg.hea
+  python -m ecg_jax.predict --figure --output=results.json 'exams/*.dcm'
+  python -m ecg_jax.predict --model=runs/finetune FOLDER...
 
-PATH is a file, or a folder, which is searched to its depths; formats are told by content:
-WFDB (.hea with .dat or .mat), CODE and SPH HDF5, CPSC2018 MATLAB, DICOM, HL7 aECG, Philips
-Sierra XML, GE MUSE XML, SCP-ECG, EDF and EDF+, and NumPy (.npy) or CSV files of one recording
-with a sidecar NAME.json {"leads": [...], "sampling_rate": 500, "unit": "mV"}, or else with
---file_leads, --file_rate and --file_unit. --model is a run folder, or a Keras file of the reference
-network (.hdf5, .h5, .keras). The CSV has one row per recording: its name, one probability
-per label, the same before calibration as LABEL_raw (equal where the model has none), and
-what was noticed about its quality. A recording whose lead order, unit or sampling rate
-contradicts physics is not predicted, unless --checks=repair (which mends what has one
-remedy, and says so) or --checks=warn (which only says so). What is not predicted is listed
-at the end; the others are predicted all the same, and the exit status is 2. Where nothing
-can be predicted it is 1, and no file is written.
+Without --model, the demonstration weights that ship with the package are used: six diagnoses,
+trained on simulated ECGs only, not for clinical use. --model is a run folder, or a Keras file of the
+reference network (.hdf5, .h5, .keras). What is predicted is a file, a folder, which is searched to
+its depths, or a pattern; formats are told by content: WFDB (.hea with .dat or .mat), CODE and SPH
+HDF5, CPSC2018 MATLAB, DICOM, HL7 aECG, Philips Sierra XML, GE MUSE XML, SCP-ECG, EDF and EDF+, and
+NumPy (.npy) or CSV files of one recording with a sidecar NAME.json {"leads": [...],
+"sampling_rate": 500, "unit": "mV"}, or else with --file_leads, --file_rate and --file_unit.
+
+The CSV has one row per recording: its name, one probability per label, the same before calibration
+as LABEL_raw (equal where the model has none), and what was noticed about its quality; JSON
+(--output=NAME.json) has the thresholds and every window too. --figure draws each recording's twelve
+leads on ECG paper. A recording longer than the model's input is predicted in windows, whose means
+are its probabilities; a lead that is missing and cannot be derived is zeros; both are said under
+quality. A recording whose lead order, unit or sampling rate contradicts physics is not predicted,
+unless --checks=repair (which mends what has one remedy, and says so) or --checks=warn (which only
+says so). What is not predicted is listed at the end; the others are predicted all the same, and the
+exit status is 2. Where nothing can be predicted it is 1, and no file is written.
 """
 
-import csv
 import os
 from collections.abc import Sequence
 
@@ -28,9 +34,11 @@ from ecg_jax.data import readers, verify
 from ecg_jax.data.splits import manifest
 from ecg_jax.errors import InputError
 
-_MODEL = flags.DEFINE_string("model", None, "A run folder, or a Keras file of the reference network.", required=True)
-_OUTPUT = flags.DEFINE_string("output", "predictions.csv", "The CSV to write.")
-_BATCH_SIZE = flags.DEFINE_integer("batch_size", 32, "Recordings predicted at once.", lower_bound=1)
+_MODEL = flags.DEFINE_string("model", "demonstration", "A run folder, or a Keras file of the reference network.")
+_OUTPUT = flags.DEFINE_string("output", "predictions.csv", "The file to write: .json for JSON, else CSV.")
+_FIGURE = flags.DEFINE_bool("figure", False, "Draw each recording on ECG paper, into a folder beside --output.")
+_FORMAT = flags.DEFINE_enum("figure_format", "png", ("png", "pdf", "svg"), "Of --figure.")
+_BATCH_SIZE = flags.DEFINE_integer("batch_size", 32, "Windows predicted at once.", lower_bound=1)
 _LEADS = flags.DEFINE_list("leads", None, "Lead order of a Keras file; default I,II,III,aVR,aVL,aVF,V1,...,V6.")
 _UNITS = flags.DEFINE_float("units_per_millivolt", None, "Unit of a Keras file; default 2, as CODE.", lower_bound=1e-6)
 _CHECKS = flags.DEFINE_enum("checks", "refuse", verify.POLICIES, "When lead order, unit or rate contradict physics.")
@@ -43,14 +51,19 @@ _FILE_UNIT = flags.DEFINE_enum(
 )
 
 
+_TABLES = 10  # recordings at most that have a table of their own on the screen
+
+
 def main(argv: Sequence[str]) -> int:
     """Predicts; see the module's docstring."""
-    from ecg_jax.inference import predictor
+    from ecg_jax.inference import output, predictor
     from ecg_jax.inference.model import load_model
+    from ecg_jax.reporting import ecg_page
 
     console = cli.create_console()
     if len(argv) < 2:
         raise InputError("no recordings named; add the path of a file or a folder")
+    stem, suffix = os.path.splitext(_OUTPUT.value)
     folder = os.path.dirname(os.path.abspath(_OUTPUT.value))
     if not os.access(folder, os.W_OK) or os.path.isdir(_OUTPUT.value):
         raise InputError(f"--output={_OUTPUT.value}: not a file that can be written")
@@ -63,24 +76,31 @@ def main(argv: Sequence[str]) -> int:
     sources, problems = _find_sources(argv[1:], declared)
     console.print(f"Predicting {', '.join(model.label_names)} for {len(sources)} recording(s)")
 
-    predictions = predictor.predict(model, sources, batch_size=_BATCH_SIZE.value, checks=_CHECKS.value)
+    predictions = predictor.predict(model, sources, batch_size=_BATCH_SIZE.value, checks=_CHECKS.value, whole=True)
     positives = dict.fromkeys(model.thresholds, 0)
     written = seen = 0
+    pages: set[str] = set()
     partial = f"{_OUTPUT.value}.partial"
     with open(partial, "w", newline="") as file:
-        table = csv.writer(file)
-        raw = [f"{name}_raw" for name in model.label_names]
-        table.writerow(["recording", *model.label_names, *raw, "quality"])
-        for made in track(predictions, "predicting", len(sources), console=console, disable=not console.is_terminal):
+        table = (output.JsonTable if suffix.lower() == ".json" else output.CsvTable)(file, model)
+        tracked = track(predictions, "predicting", len(sources), console=console, disable=not console.is_terminal)
+        for source, made in zip(sources, tracked, strict=True):
             if made.error:
                 problems.append(made.error)
                 continue
-            values = ["" if value != value else f"{value:.6g}" for value in (*made.probabilities, *made.raw)]
-            table.writerow([made.recording, *values, made.quality])
+            table.add(made)
             written += 1
             seen += manifest.SEEN in made.quality
             for name, value in zip(model.label_names, made.probabilities, strict=True):
                 positives[name] = positives.get(name, 0) + int(value >= model.thresholds.get(name, float("inf")))
+            if len(sources) <= _TABLES:
+                output.print_table(console, model, made)
+            if _FIGURE.value:
+                recording, _ = verify.enforce(source.read(), _CHECKS.value)
+                name = f"{ecg_page.find_name(made.recording, pages)}.{_FORMAT.value}"
+                os.makedirs(f"{stem}_figures", exist_ok=True)
+                output.draw_page(recording, model, made, os.path.join(f"{stem}_figures", name))
+        table.close()
     problems = list(dict.fromkeys(problems))
     for problem in problems:
         console.print(f"  not predicted: {problem}")
@@ -90,9 +110,11 @@ def main(argv: Sequence[str]) -> int:
         return 1
     os.replace(partial, _OUTPUT.value)
     for name, threshold in model.thresholds.items():
-        console.print(f"  {name}: {positives[name]} of {written} at or above the run's threshold {threshold:.3f}")
+        console.print(f"  {name}: {positives[name]} of {written} at or above the model's threshold {threshold:.3f}")
     if seen:
         console.print(f"  {seen} of {written} {manifest.SEEN} of this model: no measure of how good it is")
+    if pages:
+        console.print(f"Drawn: {len(pages)} page(s) in {stem}_figures")
     console.print(f"Written: {_OUTPUT.value}, {written} recording(s); {len(problems)} could not be read")
     return 2 if problems else 0
 

@@ -1,5 +1,6 @@
 """A recording becomes the array an input contract asks for. The only place where that happens."""
 
+import dataclasses
 import functools
 from fractions import Fraction
 
@@ -29,7 +30,40 @@ def create_input(
         InputError: see `standardize`.
     """
     signal, valid = standardize(recording, contract)
-    signal, valid = _fit_length(signal, valid, contract.samples, crop)
+    return _finish(recording, contract, *_fit_length(signal, valid, contract.samples, crop))
+
+
+def create_windows(recording: Recording, contract: InputContract) -> tuple[np.ndarray, np.ndarray]:
+    """The whole of a recording that is longer than a contract: inputs that follow each other.
+
+    The last window ends where the recording ends, and the others are spread evenly before it, so that they overlap a
+    little. A recording that is not longer is one window, that of `create_input`.
+
+    Args:
+        recording: Any recording.
+        contract: What the network eats.
+
+    Returns:
+        `signals` `[windows, samples, leads]` float32, and `starts` `[windows]`, seconds.
+
+    Raises:
+        InputError: see `standardize`.
+    """
+    signal, valid = standardize(recording, contract)
+    extra = max(len(signal) - contract.samples, 0)
+    count = -(-len(signal) // contract.samples)
+    begins = np.linspace(0, extra, count).round().astype(int)
+    windows = [
+        _finish(recording, contract, *_fit_length(signal[begin:], valid[begin:], contract.samples, 0.0))[0]
+        for begin in begins
+    ]
+    return np.stack(windows), begins / contract.sampling_rate
+
+
+def _finish(
+    recording: Recording, contract: InputContract, signal: np.ndarray, valid: np.ndarray
+) -> tuple[np.ndarray, np.ndarray]:
+    """Unit or normalization, of a signal of the contract's length."""
     if contract.normalization == "none":
         signal = signal * np.float32(contract.units_per_millivolt)
     elif not recording.normalized:
@@ -63,16 +97,46 @@ def standardize(recording: Recording, contract: InputContract) -> tuple[np.ndarr
     return np.where(valid, signal, np.float32(0)), valid
 
 
+def mask_missing(recording: Recording, leads: tuple[str, ...]) -> tuple[Recording, tuple[str, ...]]:
+    """Adds leads of a contract that a recording lacks and that cannot be derived, as zeros that are not valid.
+
+    Returns:
+        The recording, and the names that were added.
+
+    Raises:
+        InputError: when it has none of the leads at all.
+    """
+    missing = _find_lost(recording, leads)
+    if not missing:
+        return recording, ()
+    if not set(leads) & set(recording.leads):
+        raise InputError(
+            f"{recording.id}: has none of the leads {', '.join(leads)}; it has {', '.join(recording.leads)}"
+        )
+    empty = np.zeros((len(recording.signal), len(missing)), np.float32)
+    extended = dataclasses.replace(
+        recording,
+        signal=np.concatenate([recording.signal, empty], axis=1),
+        valid=np.concatenate([recording.valid, empty.astype(bool)], axis=1),
+        leads=recording.leads + missing,
+    )
+    return extended, missing
+
+
+def _find_lost(recording: Recording, leads: tuple[str, ...]) -> tuple[str, ...]:
+    """Leads that are neither there nor derivable."""
+    present_limb = [lead for lead in LIMB_LEADS if lead in recording.leads]
+    derivable = len(present_limb) >= 2 and not recording.normalized
+    return tuple(lead for lead in leads if lead not in recording.leads and not (derivable and lead in LIMB_LEADS))
+
+
 def _select_leads(recording: Recording, leads: tuple[str, ...]) -> tuple[np.ndarray, np.ndarray]:
     """Orders columns by name; a missing limb lead is derived from two others."""
     if recording.leads == leads:
         return recording.signal, recording.valid
     column = {lead: i for i, lead in enumerate(recording.leads)}
-    missing = [lead for lead in leads if lead not in column]
     present_limb = [lead for lead in LIMB_LEADS if lead in column]
-    derivable = len(present_limb) >= 2 and not recording.normalized
-    lost = [lead for lead in missing if lead not in LIMB_LEADS or not derivable]
-    if lost:
+    if lost := _find_lost(recording, leads):
         raise InputError(
             f"{recording.id}: lead(s) {', '.join(lost)} missing and not derivable; "
             f"it has {', '.join(recording.leads)} (limb leads are derived from any two of them)"

@@ -11,6 +11,7 @@ import numpy as np
 
 from ecg_jax import config as config_lib
 from ecg_jax import models
+from ecg_jax import weights as shipped
 from ecg_jax.contract import InputContract
 from ecg_jax.data.splits import manifest
 from ecg_jax.errors import InputError
@@ -34,6 +35,7 @@ class Model:
         notes: What was assumed in loading it.
         split: What it was trained on (see `data.manifest.create`), where it says so.
         calibration: Makes probabilities of what the network puts out, where the model brings one.
+        notice: What whoever reads its probabilities must know.
     """
 
     network: models.Network
@@ -44,6 +46,7 @@ class Model:
     notes: tuple[str, ...] = ()
     split: manifest.Manifest | None = None
     calibration: Calibration | None = None
+    notice: str = ""
 
     @functools.cached_property
     def _apply(self) -> Callable[[Any, Any], jax.Array]:
@@ -66,24 +69,45 @@ class Model:
         return self.calibration.apply(raw, self.label_names) if self.calibration else raw
 
 
-def load_model(path: str, *, leads: tuple[str, ...] | None = None, units_per_millivolt: float | None = None) -> Model:
-    """Loads a run folder's best checkpoint, or a Keras file of the reference network.
+def load_model(
+    path: str = shipped.DEMONSTRATION,
+    *,
+    leads: tuple[str, ...] | None = None,
+    units_per_millivolt: float | None = None,
+) -> Model:
+    """Loads the demonstration weights, a run folder's best checkpoint, or a Keras file of the reference network.
 
     Args:
-        path: A run folder, or a `.hdf5`, `.h5` or `.keras` file.
+        path: `demonstration` (see `ecg_jax.weights`), a run folder, or a `.hdf5`, `.h5` or `.keras` file.
         leads: Lead order of a Keras file, which does not state one; CODE's if None.
         units_per_millivolt: Unit of a Keras file likewise; CODE's, 2, if None.
 
     Raises:
         InputError: when there is no such model, or it contradicts itself.
     """
-    if os.path.isdir(path):
+    if os.path.isdir(path) or path == shipped.DEMONSTRATION:
         if leads or units_per_millivolt:
-            raise InputError(f"{path}: a run folder states its own leads and unit; they cannot be set")
-        return _load_run(path)
+            raise InputError(f"{path}: it states its own leads and unit; they cannot be set")
+        return _load_demonstration() if path == shipped.DEMONSTRATION else _load_run(path)
     if path.endswith(keras_import.SUFFIXES):
         return _load_keras(path, leads, units_per_millivolt)
     raise InputError(f"{path}: no such run folder, and not a Keras file ({', '.join(keras_import.SUFFIXES)})")
+
+
+def _load_demonstration() -> Model:
+    found = shipped.read()
+    contract = InputContract.from_dict(found.contract)
+    network = models.create(**found.model, num_labels=len(found.labels))
+    return Model(
+        network,
+        weights_lib.merge(models.shapes(network, contract.shape), found.arrays, source=shipped.DEMONSTRATION),
+        contract,
+        tuple(found.labels),
+        found.thresholds,
+        notes=(f"the demonstration weights. {shipped.NOTICE}",),
+        calibration=Calibration.from_dict(found.calibration),
+        notice=shipped.NOTICE,
+    )
 
 
 def _load_run(path: str) -> Model:

@@ -2,14 +2,15 @@
 
 import dataclasses
 import functools
+from collections import deque
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from concurrent.futures import ThreadPoolExecutor
+from concurrent.futures import Future, ThreadPoolExecutor
 
 import numpy as np
 
 from ecg_jax.data import quality, verify
 from ecg_jax.data.datasets.dataset import Dataset, create_predictions
-from ecg_jax.data.preprocess import create_input
+from ecg_jax.data.preprocess import create_input, create_windows, mask_missing
 from ecg_jax.data.readers import Source
 from ecg_jax.data.splits import manifest
 from ecg_jax.errors import InputError
@@ -25,11 +26,14 @@ class Prediction:
 
     Attributes:
         recording: Its name.
-        probabilities: `[labels]` float32; NaN where there was no signal or an error.
+        probabilities: `[labels]` float32; NaN where there was no signal or an error. Of a recording of several windows
+            the means.
         raw: The same before calibration.
         quality: What was noticed about the signal, separated by `; `; empty if nothing.
         error: Why it could not be read; empty if it could.
         flags: Of its quality (see `quality.examine`).
+        starts: `[windows]`, seconds: where each part that was predicted begins.
+        windows: `[windows, labels]`: their probabilities.
     """
 
     recording: str
@@ -38,57 +42,130 @@ class Prediction:
     quality: str
     error: str = ""
     flags: tuple[str, ...] = ()
+    starts: np.ndarray = dataclasses.field(default_factory=lambda: np.zeros(0))
+    windows: np.ndarray = dataclasses.field(default_factory=lambda: np.zeros((0, 0)))
+
+
+@dataclasses.dataclass(frozen=True)
+class _Loaded:
+    """A recording as the network eats it: `signals` `[windows, samples, leads]`, none where it cannot be predicted."""
+
+    signals: np.ndarray
+    starts: np.ndarray
+    noticed: tuple[str, ...] = ()
+    error: str = ""
+    flags: tuple[str, ...] = ()
 
 
 def predict(
-    model: Model, sources: Sequence[Source], *, batch_size: int = 32, threads: int = 4, checks: str = "refuse"
+    model: Model,
+    sources: Sequence[Source],
+    *,
+    batch_size: int = 32,
+    threads: int = 4,
+    checks: str = "refuse",
+    whole: bool = False,
 ) -> Iterator[Prediction]:
     """Predicts recordings in order; one that cannot be read yields its error.
 
     Args:
         model: See `load_model`.
         sources: See `readers.find`.
-        batch_size: Recordings predicted at once.
+        batch_size: Windows predicted at once.
         threads: That read ahead.
         checks: See `verify.enforce`; a recording that is refused yields its error.
+        whole: Predict all of a long recording, in windows, and one that lacks leads, as zeros; otherwise, as in
+            training, the centre of the one, and the other yields an error.
     """
-    blank = np.full(len(model.label_names), np.nan, np.float32)
     trained = manifest.Trained(model.split) if model.split else None
-
-    def load(source: Source) -> tuple[np.ndarray, str, str, tuple[str, ...]]:
-        try:
-            recording, findings = verify.enforce(source.read(), checks)
-            signal, _ = create_input(recording, model.contract)
-        except InputError as error:
-            return np.zeros(model.contract.shape, np.float32), "", " ".join(str(error).split()), ()
-        if recording.is_degenerate:
-            return signal, NO_SIGNAL, "", ()
-        flags = tuple(quality.examine(recording).flags)
-        noticed = [
-            f"{recording.gaps} samples masked" if recording.gaps else "",
-            trained.find(recording) if trained else "",
-            *flags,
-            *((f"repaired: {found.message}" if checks == "repair" else found.message) for found in findings),
-        ]
-        return signal, "; ".join(filter(None, noticed)), "", flags
+    load = functools.partial(_load, model=model, trained=trained, checks=checks, whole=whole)
+    waiting: deque[tuple[Source, _Loaded]] = deque()
+    signals: list[np.ndarray] = []  # windows of those that wait, not yet predicted
+    raw = np.zeros((0, len(model.label_names)), np.float32)  # and predicted
+    size = 0  # of batches: one shape is compiled
 
     with ThreadPoolExecutor(threads) as pool:
-        chunks = [sources[i : i + batch_size] for i in range(0, len(sources), batch_size)]
-        pending = [pool.submit(load, source) for source in chunks[0]] if chunks else []
-        for number, chunk in enumerate(chunks):
-            loaded = [future.result() for future in pending]
-            following = chunks[number + 1] if number + 1 < len(chunks) else []
-            pending = [pool.submit(load, source) for source in following]
-            signal = np.zeros((min(batch_size, len(sources)), *model.contract.shape), np.float32)
-            for i, (example, *_) in enumerate(loaded):
-                signal[i] = example
-            raw = model.predict_raw(signal)
-            probabilities = model.calibrate(raw)
-            for i, (source, (_, seen, error, flags)) in enumerate(zip(chunk, loaded, strict=True)):
-                known = not error and seen != NO_SIGNAL
-                yield Prediction(
-                    source.name, probabilities[i] if known else blank, raw[i] if known else blank, seen, error, flags
-                )
+        ahead: deque[Future[_Loaded]] = deque()
+        depth, opened = 2 * batch_size, 0  # how many are read ahead: fewer, where they are long
+        for number, source in enumerate(sources):
+            while opened < len(sources) and opened <= number + depth:
+                ahead.append(pool.submit(load, sources[opened]))
+                opened += 1
+            loaded = ahead.popleft().result()
+            depth = max(threads, min(depth + 1, 2 * batch_size // max(1, len(loaded.signals))))
+            waiting.append((source, loaded))
+            signals.extend(loaded.signals)
+            is_last = number == len(sources) - 1
+            while len(signals) >= batch_size or (is_last and signals):
+                size = size or min(batch_size, len(signals))
+                batch = np.zeros((size, *model.contract.shape), np.float32)
+                batch[: len(signals)] = signals[:size]
+                raw = np.concatenate([raw, model.predict_raw(batch)[: len(signals)]])
+                del signals[:size]
+            while waiting and len(waiting[0][1].signals) <= len(raw):
+                source, loaded = waiting.popleft()
+                count = len(loaded.signals)
+                yield _conclude(model, source, loaded, raw[:count])
+                raw = raw[count:]
+
+
+def _load(source: Source, *, model: Model, trained: manifest.Trained | None, checks: str, whole: bool) -> _Loaded:
+    nothing = np.zeros((0, *model.contract.shape), np.float32), np.zeros(0)
+    missing: tuple[str, ...] = ()
+    try:
+        recording, findings = verify.enforce(source.read(), checks)
+        if whole:
+            extended, missing = mask_missing(recording, model.contract.leads)
+            signals, starts = create_windows(extended, model.contract)
+        else:
+            signals, starts = create_input(recording, model.contract)[0][None], np.zeros(1)
+    except InputError as error:
+        return _Loaded(*nothing, error=" ".join(str(error).split()))
+    if recording.is_degenerate:
+        return _Loaded(*nothing, noticed=(NO_SIGNAL,))
+    moves = np.array([not whole or bool(np.any(signal)) for signal in signals])
+    if not moves.any():  # flat, once it is filtered
+        return _Loaded(*nothing, noticed=(NO_SIGNAL,))
+    flags = tuple(quality.examine(recording).flags)
+    noticed = [
+        f"{len(missing)} of {len(model.contract.leads)} leads missing ({', '.join(missing)}), zeros in their place"
+        if missing
+        else "",
+        f"{np.sum(~moves)} of {len(moves)} windows without a signal" if not moves.all() else "",
+        f"{recording.gaps} samples masked" if recording.gaps else "",
+        trained.find(recording) if trained else "",
+        *flags,
+        *((f"repaired: {found.message}" if checks == "repair" else found.message) for found in findings),
+    ]
+    return _Loaded(signals if moves.all() else signals[moves], starts[moves], tuple(filter(None, noticed)), "", flags)
+
+
+def _conclude(model: Model, source: Source, loaded: _Loaded, raw: np.ndarray) -> Prediction:
+    """Means over windows, and which label is higher in one of them."""
+    blank = np.full(len(model.label_names), np.nan, np.float32)
+    if not len(raw):
+        return Prediction(source.name, blank, blank, "; ".join(loaded.noticed), loaded.error, loaded.flags)
+    windows = model.calibrate(raw)
+    mean = windows.mean(axis=0)
+    noticed = list(loaded.noticed)
+    if len(windows) > 1:
+        highest = windows.argmax(axis=0)
+        episodes = [
+            f"{name} {windows[place, i]:.2f} at {loaded.starts[place]:.0f} s"
+            for i, (name, place) in enumerate(zip(model.label_names, highest, strict=True))
+            if windows[place, i] >= model.thresholds.get(name, 0.5) > mean[i]
+        ]
+        told = f"{len(windows)} windows, whose means the probabilities are"
+        noticed.append(f"{told}; highest: {', '.join(episodes)}" if episodes else told)
+    return Prediction(
+        source.name,
+        mean,
+        raw.mean(axis=0),
+        "; ".join(noticed),
+        flags=loaded.flags,
+        starts=loaded.starts,
+        windows=windows,
+    )
 
 
 def predict_dataset(

@@ -5,7 +5,6 @@ the others train. What `WORKDIR` itself holds is described in `pooled`.
 """
 
 import os
-import shutil
 from typing import Any
 
 import jax
@@ -18,7 +17,6 @@ from ecg_jax.data import splits
 from ecg_jax.data.splits import manifest
 from ecg_jax.runtime import run_folder
 from ecg_jax.training import loop, pooled, source, stream
-from ecg_jax.training.starting_weights import PRETRAIN, PRETRAIN_FOLDER, create_pretrain_config
 
 
 def folders(config: ConfigDict, workdir: str) -> list[str]:
@@ -61,7 +59,6 @@ def run(config: ConfigDict, workdir: str, console: Console, *, profile: bool = F
         if run_folder.is_finished(folder, fold):
             console.print(f"Finished before: {folder}")
             continue
-        _share_pretraining(config, names[0], folder)
         loop.train_and_evaluate(fold, folder, console, dataset, profile=profile)
         if jax.process_count() > 1:  # the first process has written what all go on with
             multihost_utils.sync_global_devices(f"fold {number} written")
@@ -73,14 +70,3 @@ def _claim(config: ConfigDict, workdir: str, names: list[str], described: dict[s
     """A folder in which single folds were trained, and nothing else, belongs to nobody yet."""
     has_begun = any(map(run_folder.has_state, names)) and os.path.exists(os.path.join(workdir, run_folder.CONFIG))
     run_folder.claim(workdir, config, described, has_begun=has_begun)
-
-
-def _share_pretraining(config: ConfigDict, first: str, folder: str) -> None:
-    """Gives a fold the first one's pretraining, which is the same for all."""
-    made, wanted = os.path.join(first, PRETRAIN_FOLDER), os.path.join(folder, PRETRAIN_FOLDER)
-    if config.init.weights != PRETRAIN or os.path.exists(wanted) or jax.process_index():
-        return
-    if run_folder.is_finished(made, create_pretrain_config(config)):
-        shutil.rmtree(f"{wanted}.partial", ignore_errors=True)
-        shutil.copytree(made, f"{wanted}.partial")
-        os.replace(f"{wanted}.partial", wanted)

@@ -105,13 +105,7 @@ def train_and_evaluate(
         Interrupted: after SIGTERM or Ctrl-C, once the state is saved.
     """
     config_lib.check(config)
-    setup, state = setup_lib.create(
-        config,
-        workdir,
-        pretrain=lambda inner, folder: train_and_evaluate(inner, folder, console),
-        console=console,
-        dataset=dataset,
-    )
+    setup, state = setup_lib.create(config, workdir, console=console, dataset=dataset)
     clock, state_bytes = StepClock(), sum(leaf.nbytes for leaf in jax.tree.leaves(state))
     try:
         with Heartbeat(workdir, clock, stall_warning=config.runtime.stall_warning):

@@ -62,7 +62,6 @@ def create(
     config: ConfigDict,
     workdir: str,
     *,
-    pretrain: Callable[[ConfigDict, str], object],
     console: Console,
     dataset: Dataset | None = None,
 ) -> tuple[Setup, state.TrainState]:
@@ -71,7 +70,6 @@ def create(
     Args:
         config: A checked configuration.
         workdir: The run folder.
-        pretrain: See `starting_weights.load`.
         console: Where it is said.
         dataset: Its data, not yet split, where the caller has opened it.
 
@@ -127,7 +125,7 @@ def create(
     run_folder.claim(workdir, config, manifest.create(dataset), has_begun=has_begun)
     variables = models.init(network, jax.random.key(config.seed), contract.shape)
     if not has_begun:  # else the state that continues has them
-        variables = starting_weights.load(config, variables, workdir=workdir, pretrain=pretrain, console=console)
+        variables = starting_weights.load(config, variables, console)
     setup = Setup(
         config=config,
         workdir=workdir,

@@ -7,6 +7,7 @@ instead of passed over.
 
 import dataclasses
 import functools
+import glob
 import os
 from collections.abc import Callable, Iterator
 from types import ModuleType
@@ -96,29 +97,50 @@ def read(path: str, id: str | None = None, declared: Declared | None = None) -> 
 
 
 def find(path: str, declared: Declared | None = None) -> list[Source]:
-    """Lists the recordings of a file, or of a folder searched to its depths.
+    """Lists the recordings of a file, of a folder searched to its depths, or of what a pattern (`a/*.dcm`) matches.
 
-    In a folder, files of no known format are passed over, and so are the signal files and
+    In a folder and behind a pattern, files of no known format are passed over, and so are the signal files and
     segments that a WFDB header names; a NumPy or CSV file counts only with a sidecar or
     where `declared` says what it holds. A damaged file is listed; reading it says why not.
 
     Args:
-        path: A file, a WFDB record's name, or a folder.
+        path: A file, a WFDB record's name, a folder, or a pattern.
         declared: What NumPy and CSV files without a sidecar hold.
 
     Raises:
         InputError: when nothing is there, or it is of no known format.
     """
+    path = os.fspath(path)
     if os.path.isdir(path):
-        found = [source for file in _walk(os.fspath(path)) for source in _list_file(file, declared, in_folder=True)]
+        found = [source for file in _walk(path) for source in _list_file(file, declared, in_folder=True)]
         if not found:
             raise InputError(f"{path}: no ECG in this folder; known formats: {'; '.join(FORMATS)}")
         return found
+    if glob.has_magic(path) and not os.path.lexists(path):
+        return _match(path, declared)
     path = _resolve(path)
     found = _list_file(path, declared)
     if not found:
         raise _unknown(path)
     return found
+
+
+def _match(pattern: str, declared: Declared | None) -> list[Source]:
+    """As of a folder: of what matches, files, and all that is below folders."""
+    matched = sorted(glob.glob(pattern, recursive=True))
+    files = dict.fromkeys(file for path in matched for file in (_walk(path) if os.path.isdir(path) else [path]))
+    owned = {part for file in files if file.endswith(".hea") for part in wfdb.list_parts(file)}
+    headers = [_find_header(file) for file in files if file not in owned]
+    listed = [each for file in dict.fromkeys(headers) for each in _list_file(file, declared, in_folder=True)]
+    if not listed:
+        raise InputError(f"{pattern}: matches no ECG; known formats: {'; '.join(FORMATS)}")
+    return listed
+
+
+def _find_header(path: str) -> str:
+    """A WFDB record's header where a path is its signal file; else the path."""
+    header = os.path.splitext(path)[0] + ".hea"
+    return header if path.endswith(wfdb.SIGNAL_SUFFIXES) and os.path.isfile(header) else path
 
 
 def _resolve(path: str) -> str:

@@ -1,0 +1,100 @@
+"""How predictions of recordings are written, printed and drawn."""
+
+import csv
+import dataclasses
+import json
+from typing import Any, TextIO
+
+import numpy as np
+from rich.console import Console
+from rich.table import Table
+from rich.text import Text
+
+from ecg_jax.evaluation.heart_rate import measure_heart_rate
+from ecg_jax.inference.model import Model
+from ecg_jax.inference.predictor import Prediction
+from ecg_jax.recording import Recording
+from ecg_jax.reporting import ecg_page
+
+
+class CsvTable:
+    """A row per recording."""
+
+    def __init__(self, file: TextIO, model: Model) -> None:
+        """Begins it."""
+        self._writer = csv.writer(file)
+        raw = [f"{name}_raw" for name in model.label_names]
+        self._writer.writerow(["recording", *model.label_names, *raw, "quality"])
+
+    def add(self, made: Prediction) -> None:
+        """Writes a recording."""
+        values = ["" if value != value else f"{value:.6g}" for value in (*made.probabilities, *made.raw)]
+        self._writer.writerow([made.recording, *values, made.quality])
+
+    def close(self) -> None:
+        """Nothing remains to be written."""
+
+
+class JsonTable:
+    """An object: the model's `notice` and `thresholds`, and `recordings`, one per line."""
+
+    def __init__(self, file: TextIO, model: Model) -> None:
+        """Begins it."""
+        self._file, self._names, self._separator = file, model.label_names, "\n"
+        file.write(f'{{"notice": {json.dumps(model.notice)}, "thresholds": {json.dumps(model.thresholds)}, ')
+        file.write('"recordings": [')
+
+    def add(self, made: Prediction) -> None:
+        """Writes a recording."""
+        values = {"probabilities": made.probabilities, "raw": made.raw}
+        row: dict[str, Any] = {"recording": made.recording, "quality": made.quality, "flags": made.flags}
+        row |= {key: self._name(each) for key, each in values.items()}
+        if len(made.windows) > 1 or made.starts.any():
+            starts = made.starts.tolist()
+            row["windows"] = [{"start": s, **self._name(w)} for s, w in zip(starts, made.windows, strict=True)]
+        self._file.write(f"{self._separator}{json.dumps(row)}")
+        self._separator = ",\n"
+
+    def _name(self, values: np.ndarray) -> dict[str, float | None]:
+        plain = [None if value != value else float(f"{value:.6g}") for value in values.tolist()]
+        return dict(zip(self._names, plain, strict=True))
+
+    def close(self) -> None:
+        """Ends the object."""
+        self._file.write("\n]}\n")
+
+
+def print_table(console: Console, model: Model, made: Prediction) -> None:
+    """Prints a row per label, and what was noticed."""
+    table = Table("", "probability", "before calibration", "threshold", "", title=Text(made.recording), box=None)
+    for name, probability, raw in zip(model.label_names, made.probabilities, made.raw, strict=True):
+        threshold = model.thresholds.get(name, float("nan"))
+        is_positive = probability >= threshold
+        row = [name, f"{probability:.3f}", f"{raw:.3f}", f"{threshold:.3f}", "at or above" if is_positive else ""]
+        table.add_row(*(("" if cell == "nan" else cell) for cell in row), style="bold" if is_positive else "")
+    if not np.isnan(made.probabilities).all():
+        console.print(table)
+    else:
+        console.print(made.recording)
+    console.print(f"  quality: {made.quality or 'nothing noticed'}")
+
+
+def draw_page(recording: Recording, model: Model, made: Prediction, path: str) -> None:
+    """Draws the window in which a label is most probable; see `ecg_page.draw`."""
+    rate, contract, start = recording.sampling_rate, model.contract, 0.0
+    if len(made.windows):
+        start = float(made.starts[made.windows.max(axis=1).argmax()])
+    begin, end = round(start * rate), round((start + contract.samples / contract.sampling_rate) * rate)
+    findings = [
+        ecg_page.Finding(label, float(probability), model.thresholds.get(label, float("nan")))
+        for label, probability in zip(model.label_names, made.probabilities, strict=True)
+    ]
+    ecg_page.draw(
+        dataclasses.replace(recording, id=made.recording),
+        findings,
+        path,
+        heart_rate=measure_heart_rate(recording.signal[begin:end], rate),
+        remarks=made.quality,
+        notice=model.notice,
+        start=start,
+    )

@@ -1,0 +1,93 @@
+"""Weights that ship with the package: `demonstration`, trained on simulated ECGs alone. MODEL_CARD.md describes them.
+
+`demonstration.npz` holds arrays by path in float16, `demonstration.json` what they need: the network, the input
+contract, labels, calibration, thresholds, a checksum, how they came to be, and how well they did on real ECGs.
+"""
+
+import dataclasses
+import hashlib
+import io
+import json
+import os
+from collections.abc import Mapping
+from typing import Any
+
+import numpy as np
+
+from ecg_jax.errors import InputError
+
+DEMONSTRATION = "demonstration"
+NOTICE = (
+    "Trained on simulated ECGs only, for demonstration and as a starting point for fine-tuning, not for clinical use."
+)
+FOLDER = os.path.dirname(os.path.abspath(__file__))
+
+
+@dataclasses.dataclass(frozen=True)
+class Shipped:
+    """Weights and what they need.
+
+    Attributes:
+        arrays: By path, float32.
+        model: Keywords of `models.create`.
+        contract: Of the input; see `contract.InputContract`.
+        labels: Of the outputs, in order.
+        calibration: See `evaluation.calibration.Calibration`; fitted on simulated ECGs.
+        thresholds: Of calibrated probabilities, by label; chosen on simulated ECGs.
+        provenance: Command, seed, commit and versions.
+        results: On real ECGs: a row per data set and label.
+    """
+
+    arrays: dict[str, np.ndarray]
+    model: dict[str, Any]
+    contract: dict[str, Any]
+    labels: list[str]
+    calibration: dict[str, Any]
+    thresholds: dict[str, float]
+    provenance: dict[str, Any]
+    results: list[dict[str, Any]]
+
+
+def read(folder: str = FOLDER) -> Shipped:
+    """Reads the demonstration weights.
+
+    Raises:
+        InputError: when a file is missing or damaged, or the checksum is not that of the arrays.
+    """
+    stem = os.path.join(folder, DEMONSTRATION)
+    remedy = "install the package anew"
+    try:
+        with open(f"{stem}.json") as file:
+            described = json.load(file)
+        with open(f"{stem}.npz", "rb") as file:
+            content = file.read()
+        expected = described.pop("sha256")
+        fields = {field.name for field in dataclasses.fields(Shipped)}
+        if described.keys() | {"arrays"} != fields:
+            raise ValueError(f"it has {', '.join(described)}")
+    except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:
+        raise InputError(f"{stem}: the demonstration weights cannot be read ({error}); {remedy}") from error
+    if hashlib.sha256(content).hexdigest() != expected:
+        raise InputError(f"{stem}.npz: its checksum is not that of the demonstration weights; {remedy}")
+    with np.load(io.BytesIO(content)) as stored:
+        arrays = {path: stored[path].astype(np.float32) for path in stored.files}
+    return Shipped(arrays=arrays, **described)
+
+
+def write(arrays: Mapping[str, np.ndarray], described: Mapping[str, Any], folder: str = FOLDER) -> None:
+    """Writes what `read` reads.
+
+    Args:
+        arrays: By path; they are rounded to float16.
+        described: The other attributes of `Shipped`.
+        folder: Where.
+    """
+    buffer = io.BytesIO()
+    np.savez_compressed(buffer, allow_pickle=False, **{path: each.astype(np.float16) for path, each in arrays.items()})
+    content = buffer.getvalue()
+    stem = os.path.join(folder, DEMONSTRATION)
+    with open(f"{stem}.npz", "wb") as file:
+        file.write(content)
+    with open(f"{stem}.json", "w") as file:
+        json.dump({**described, "sha256": hashlib.sha256(content).hexdigest()}, file, indent=1)
+        file.write("\n")

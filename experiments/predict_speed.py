@@ -1,0 +1,92 @@
+"""How much of the network's own rate `predict` keeps when it reads files: ECG/s of both, in turn.
+
+  python experiments/predict_speed.py [--recordings=256] [--repeats=5]
+
+Writes as many WFDB records (500 Hz, 10 s, 12 leads), reads them once so that the disk's cache is warm, and times, in
+turn, the network alone on batches that are there and `predictor.predict` from the files, for the demonstration weights
+and for the reference network (random weights). Prints medians, ranges and the ratio.
+"""
+
+import argparse
+import dataclasses
+import os
+import statistics
+import sys
+import tempfile
+import time
+
+import numpy as np
+
+HERE = os.path.dirname(os.path.abspath(__file__))
+sys.path[:0] = [os.path.dirname(HERE)]
+
+import jax  # noqa: E402
+import wfdb  # noqa: E402
+
+from ecg_jax import models  # noqa: E402
+from ecg_jax.data import readers  # noqa: E402
+from ecg_jax.inference import predictor  # noqa: E402
+from ecg_jax.inference.model import Model, load_model  # noqa: E402
+from ecg_jax.recording import LEADS  # noqa: E402
+from ecg_jax.runtime import compilation, memory  # noqa: E402
+from ecg_jax.simulation import dipole  # noqa: E402
+
+BATCH = 32
+
+
+def write_records(folder: str, count: int) -> None:
+    """Simulated ECGs as 500 Hz WFDB; that they run faster than they should does not matter here."""
+    rng = np.random.default_rng(0)
+    drawn = [dipole.simulate(rng, dipole.draw_diagnoses(rng), dipole.Conditions()) for _ in range(8)]
+    for i in range(count):
+        signal = np.resize(drawn[i % 8], (5000, 12)).astype(float)
+        wfdb.wrsamp(f"{i:05d}", 500, ["mV"] * 12, list(LEADS), signal, fmt=["16"] * 12, adc_gain=[1000.0] * 12,
+                    baseline=[0] * 12, write_dir=folder)  # fmt: skip
+
+
+def time_alone(model: Model, signal: np.ndarray, count: int) -> float:
+    """ECG/s of the network on batches that are there."""
+    begin = time.perf_counter()
+    for _ in range(count // BATCH):
+        model.predict_raw(signal)
+    return count // BATCH * BATCH / (time.perf_counter() - begin)
+
+
+def time_files(model: Model, sources: list[readers.Source]) -> float:
+    """ECG/s from files."""
+    begin = time.perf_counter()
+    made = sum(1 for _ in predictor.predict(model, sources, batch_size=BATCH, whole=True))
+    return made / (time.perf_counter() - begin)
+
+
+def main() -> None:
+    """Times and prints."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--recordings", type=int, default=256)
+    parser.add_argument("--repeats", type=int, default=5)
+    options = parser.parse_args()
+    memory.keep_freed_memory()
+    compilation.keep_programs()
+    narrow = load_model()
+    network = models.create("reference", head="dense", num_labels=6)
+    variables = models.init(network, jax.random.key(0), narrow.contract.shape)
+    both = {"demonstration": narrow, "reference": dataclasses.replace(narrow, network=network, variables=variables)}
+    with tempfile.TemporaryDirectory() as folder:
+        write_records(folder, options.recordings)
+        sources = readers.find(folder)
+        signal = np.random.default_rng(0).normal(size=(BATCH, *narrow.contract.shape)).astype(np.float32)
+        for name, model in both.items():
+            time_files(model, sources[: 2 * BATCH])
+            pairs = []
+            for _ in range(options.repeats):
+                pairs.append((time_alone(model, signal, options.recordings), time_files(model, sources)))
+            alone, files = zip(*pairs, strict=True)
+            ratio = statistics.median(second / first for first, second in pairs)
+            print(
+                f"{name}: alone {statistics.median(alone):.1f} ECG/s ({min(alone):.1f}-{max(alone):.1f}), from files "
+                f"{statistics.median(files):.1f} ({min(files):.1f}-{max(files):.1f}), ratio {ratio:.2f}"
+            )
+
+
+if __name__ == "__main__":
+    main()

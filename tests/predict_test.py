@@ -1,0 +1,191 @@
+"""ECG files in, probabilities, tables and pages out."""
+
+import json
+from pathlib import Path
+
+import matplotlib.pyplot as plt
+import numpy as np
+import pandas as pd
+import pytest
+from cli_test import call, write_wfdb
+
+from ecg_jax import load_model
+from ecg_jax.data.preprocess import create_input, create_windows, mask_missing
+from ecg_jax.data.readers import Source, find
+from ecg_jax.errors import InputError
+from ecg_jax.inference import predictor
+from ecg_jax.recording import LEADS, create_recording
+from ecg_jax.reporting import ecg_page
+from ecg_jax.simulation import dipole
+
+
+def draw(seed=0, **diagnoses):
+    """`[4096, 12]` mV at 400 Hz."""
+    order = ("1dAVb", "RBBB", "LBBB", "SB", "AF", "ST")
+    return dipole.simulate(
+        np.random.default_rng(seed), np.array([diagnoses.get(name, 0) for name in order]), dipole.Conditions()
+    )
+
+
+def wrap(signal, leads=LEADS, rate=400.0, id="ecg"):
+    recording = create_recording(signal, leads=leads, sampling_rate=rate, id=id)
+    return Source(id, lambda: recording)
+
+
+@pytest.fixture(scope="module")
+def model():
+    return load_model()
+
+
+def predict(model, *sources, **options):
+    return list(predictor.predict(model, list(sources), whole=True, **options))
+
+
+def test_windows_cover_a_long_recording_evenly_and_end_with_it(model):
+    recording = wrap(np.tile(draw(), (3, 1))[:10_000]).read()
+    signals, starts = create_windows(recording, model.contract)
+    assert signals.shape == (3, 4096, 12)
+    np.testing.assert_allclose(starts, [0, 2952 / 400, 5904 / 400])  # 10,000 = 5904 + 4096
+    single, _ = create_input(wrap(draw()).read(), model.contract)
+    whole, starts = create_windows(wrap(draw()).read(), model.contract)
+    np.testing.assert_array_equal(whole, single[None])
+    assert starts.tolist() == [0]
+
+
+def test_a_long_recording_has_the_mean_of_its_windows_and_says_where_a_label_is_higher(model):
+    long = np.concatenate([draw(1), draw(3), draw(4), draw(2, AF=1)])
+    (made,) = predict(model, wrap(long))
+    assert made.windows.shape == (4, 6)
+    np.testing.assert_allclose(made.probabilities, made.windows.mean(axis=0), rtol=1e-6)
+    fibrillation = model.label_names.index("AF")
+    threshold = model.thresholds["AF"]
+    assert made.windows[:3, fibrillation].max() < threshold <= made.windows[3, fibrillation]
+    assert made.probabilities[fibrillation] < threshold
+    highest = made.windows[3, fibrillation]
+    assert f"4 windows, whose means the probabilities are; highest: AF {highest:.2f} at 31 s" in made.quality
+
+
+def test_windows_without_a_signal_are_left_out_and_said(model):
+    (made,) = predict(model, wrap(np.concatenate([0 * draw(), 0 * draw(), draw()])))
+    assert made.starts.tolist() == [20.48]
+    assert "2 of 3 windows without a signal" in made.quality
+    assert np.isfinite(made.probabilities).all()
+
+
+def test_batches_do_not_matter(model):
+    sources = [wrap(np.tile(draw(i), (1 + i % 3, 1)), id=str(i)) for i in range(5)]
+    sources += [wrap(draw() * 1000, id="unit"), wrap(0 * draw(), id="silent"), wrap(draw(5), id="last")]
+    one, many = predict(model, *sources, batch_size=1), predict(model, *sources, batch_size=32)
+    assert [each.recording for each in many] == ["0", "1", "2", "3", "4", "unit", "silent", "last"]
+    assert [len(each.windows) for each in many] == [1, 2, 3, 1, 2, 0, 0, 1]
+    assert [bool(each.error) for each in many] == [False] * 5 + [True, False, False]
+    for first, second in zip(one, many, strict=True):
+        np.testing.assert_allclose(first.probabilities, second.probabilities, atol=1e-5)
+    (alone,) = predict(model, sources[2])
+    np.testing.assert_allclose(alone.probabilities, many[2].probabilities, atol=1e-5)
+
+
+def test_missing_leads_are_zeros_not_valid_and_said_while_limb_leads_are_derived(model):
+    signal = draw()
+    (made,) = predict(model, wrap(signal[:, [0, 1, 6]], ("I", "II", "V1")))
+    assert made.quality.startswith("5 of 12 leads missing (V2, V3, V4, V5, V6), zeros in their place")
+    assert np.isfinite(made.probabilities).all()
+    recording, missing = mask_missing(wrap(signal[:, [1]], ("II",)).read(), LEADS)
+    assert missing == tuple(lead for lead in LEADS if lead != "II")
+    values, valid = create_input(recording, model.contract)
+    assert valid[:, 1].all()
+    assert not np.delete(valid, 1, axis=1).any()
+    assert not np.delete(values, 1, axis=1).any()
+    with pytest.raises(InputError, match="has none of the leads I, II"):
+        mask_missing(wrap(signal[:, [1]], ("ECG",)).read(), LEADS)
+
+
+@pytest.mark.parametrize(
+    "signal, leads, quality",
+    [
+        (np.zeros((4096, 12)), LEADS, "no signal"),
+        (np.full((4096, 12), 0.5), LEADS, "no signal"),
+        (draw()[:800], LEADS, "too_short"),
+        (draw()[:, [0]], ("I",), "11 of 12 leads missing"),
+        (np.random.default_rng(0).normal(0, 0.3, (4096, 12)), LEADS, "high_noise"),
+    ],
+    ids=["zeros", "flat", "two seconds", "one lead", "noise"],
+)
+def test_a_poor_recording_is_flagged(model, signal, leads, quality):
+    (made,) = predict(model, wrap(signal, leads))
+    assert quality in made.quality
+    assert np.isnan(made.probabilities).all() == (quality == "no signal")
+
+
+def test_a_wrong_unit_yields_one_line(model):
+    (made,) = predict(model, wrap(draw() * 1000))
+    assert np.isnan(made.probabilities).all()
+    assert "mV" in made.error
+    assert "\n" not in made.error
+
+
+def test_a_pattern_finds_what_it_matches_each_record_once(tmp_path):
+    for name in ("a", "b"):
+        write_wfdb(tmp_path / "deep", name, draw())
+    (tmp_path / "deep" / "notes.txt").write_text("not an ECG")
+    names = [Path(source.name).name for source in find(str(tmp_path / "**" / "*"))]
+    assert names == ["a", "b"]
+    assert [Path(source.name).name for source in find(str(tmp_path / "deep" / "a*"))] == ["a"]
+    with pytest.raises(InputError, match="matches no ECG"):
+        find(str(tmp_path / "*.dcm"))
+
+
+@pytest.mark.slow
+def test_one_file_and_no_flag_prints_a_table_and_writes_a_csv(tmp_path):
+    write_wfdb(tmp_path, "ecg", draw(3, RBBB=1, ST=1))
+    done = call("predict", "ecg.hea", cwd=tmp_path)
+    assert done.returncode == 0, done.stderr
+    words = (
+        "simulated ECGs only", "not for clinical use", "probability", "before calibration", "threshold", "at or above",
+        "RBBB", "quality: ", "Written: predictions.csv, 1 recording(s); 0 could not be read",
+    )  # fmt: skip
+    assert all(word in done.stdout for word in words), done.stdout
+    row = pd.read_csv(tmp_path / "predictions.csv").iloc[0]
+    assert row["RBBB"] >= load_model().thresholds["RBBB"]
+    assert row["LBBB"] < load_model().thresholds["LBBB"]
+
+
+@pytest.mark.slow
+def test_json_has_thresholds_windows_and_the_notice_and_pages_are_drawn(tmp_path):
+    write_wfdb(tmp_path, "long", np.tile(draw(), (2, 1)))
+    write_wfdb(tmp_path, "silent", np.zeros((4096, 12)))
+    done = call("predict", "--figure", "--figure_format=svg", "--output=out.json", "*.hea", cwd=tmp_path)
+    assert done.returncode == 0, done.stderr
+    found = json.loads((tmp_path / "out.json").read_text())
+    assert "not for clinical use" in found["notice"]
+    long, silent = found["recordings"]
+    assert len(long["windows"]) == 2
+    assert long["windows"][1]["start"] == pytest.approx(10.24)
+    mean = np.mean([window["AF"] for window in long["windows"]])
+    assert long["probabilities"]["AF"] == pytest.approx(mean, rel=1e-4)
+    assert silent["probabilities"]["AF"] is None
+    assert silent["quality"] == "no signal"
+    assert sorted(path.name for path in (tmp_path / "out_figures").iterdir()) == ["long.svg", "silent.svg"]
+    page = (tmp_path / "out_figures" / "long.svg").read_text()
+    assert 'width="841.889764pt"' in page  # 297 mm: A4, so that 25 mm are a second
+
+
+def test_a_page_has_a_millivolt_ten_millimetres_high_and_a_second_25_wide(tmp_path):
+    signal = np.zeros((4000, 12))
+    signal[400:404] = 1.0  # 1 mV, at one second
+    path = tmp_path / "page.png"
+    ecg_page.draw(wrap(signal[:, [1]], ("II",)).read(), [ecg_page.Finding("AF", 0.9, 0.5)], str(path))
+    pixels = plt.imread(path)[:, :, :3].max(axis=2) < 0.3  # black
+    per_millimetre = 200 / 25.4
+    rows, columns = (slice(*(round(each * per_millimetre) for each in span)) for span in ((125, 197), (32, 200)))
+    strip = pixels[rows, columns]  # of lead II at the foot, from 2 mm after its beginning
+    height = strip.any(axis=1).nonzero()[0]
+    assert np.ptp(height[height > 0.3 * len(strip)]) / per_millimetre == pytest.approx(10, abs=0.6)
+    spike = (strip.sum(axis=0) > 5 * per_millimetre).nonzero()[0].mean() / per_millimetre
+    assert spike + 32 == pytest.approx(20 + 10 + 25, abs=0.7)
+
+
+def test_pages_of_recordings_of_one_name_do_not_overwrite_each_other():
+    taken = set()
+    names = [ecg_page.find_name(name, taken) for name in ("a/ecg", "b/ecg.dcm", "exams.hdf5:11", "c/ecg")]
+    assert names == ["ecg", "ecg-2", "exams.hdf5-11", "ecg-3"]
