@@ -158,7 +158,9 @@ def test_predict_agrees_with_what_the_run_predicted_for_the_same_ecg(run_dir, tm
     predictions = pd.read_csv(run_dir / "predictions.csv").set_index("recording")
     row = dataset.indices("test")[0]
     with h5py.File(tmp_path / "one.hdf5", "w") as file:
-        file["tracings"] = dataset.read(row).signal[None] * 2
+        signal = dataset.read(row).signal
+        begin = (len(signal) - 1024) // 2  # a run takes the centre, prediction all
+        file["tracings"] = signal[None, begin : begin + 1024] * 2
     call("predict", f"--model={run_dir}", f"--output={tmp_path / 'out.csv'}", tmp_path / "one.hdf5")
     made = pd.read_csv(tmp_path / "out.csv").iloc[0]
     for column in ("AF", "AF_raw"):
@@ -206,17 +208,17 @@ def test_predict_does_not_take_a_wrong_unit_or_order_silently(run_dir, tmp_path)
 
 @pytest.mark.slow
 def test_where_nothing_can_be_predicted_the_predictions_of_before_stay(run_dir, tmp_path):
-    write_wfdb(tmp_path, "limbless", noise()[:, 6:], LEADS[6:])
+    write_wfdb(tmp_path, "brain", noise()[:, 6:], ["Fp1", "Fp2", "C3", "C4", "O1", "O2"])
     output = tmp_path / "predictions.csv"
     output.write_text("of yesterday")
-    named = [tmp_path / "limbless", tmp_path / "limbless.dat", f"{tmp_path}/./limbless.hea", "/nowhere", "/nowhere"]
+    named = [tmp_path / "brain", tmp_path / "brain.dat", f"{tmp_path}/./brain.hea", "/nowhere", "/nowhere"]
     done = call("predict", f"--model={run_dir}", f"--output={output}", *named)
     assert done.returncode == 1
-    assert done.stdout.count("limbless: ") == done.stdout.count("/nowhere: ") == 1
+    assert done.stdout.count("brain: ") == done.stdout.count("/nowhere: ") == 1
     assert "2 could not be read" in done.stdout
     assert "threshold" not in done.stdout
     assert output.read_text() == "of yesterday"
-    assert sorted(path.name for path in tmp_path.iterdir()) == ["limbless.dat", "limbless.hea", "predictions.csv"]
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["brain.dat", "brain.hea", "predictions.csv"]
 
 
 @pytest.mark.slow

@@ -8,6 +8,7 @@ from concurrent.futures import Future, ThreadPoolExecutor
 
 import numpy as np
 
+from ecg_jax.contract import InputContract
 from ecg_jax.data import quality, verify
 from ecg_jax.data.datasets.dataset import Dataset, create_predictions
 from ecg_jax.data.preprocess import create_input, create_windows, mask_missing
@@ -16,6 +17,7 @@ from ecg_jax.data.splits import manifest
 from ecg_jax.errors import InputError
 from ecg_jax.evaluation.predictions import Predictions
 from ecg_jax.inference.model import Model
+from ecg_jax.recording import Recording
 
 NO_SIGNAL = "no signal"
 
@@ -123,8 +125,8 @@ def _load(source: Source, *, model: Model, trained: manifest.Trained | None, che
         return _Loaded(*nothing, error=" ".join(str(error).split()))
     if recording.is_degenerate:
         return _Loaded(*nothing, noticed=(NO_SIGNAL,))
-    moves = np.array([not whole or bool(np.any(signal)) for signal in signals])
-    if not moves.any():  # flat, once it is filtered
+    moves = np.array([not whole or _moves(recording, start, model.contract) for start in starts.tolist()])
+    if not moves.any():
         return _Loaded(*nothing, noticed=(NO_SIGNAL,))
     flags = tuple(quality.examine(recording).flags)
     noticed = [
@@ -138,6 +140,14 @@ def _load(source: Source, *, model: Model, trained: manifest.Trained | None, che
         *((f"repaired: {found.message}" if checks == "repair" else found.message) for found in findings),
     ]
     return _Loaded(signals if moves.all() else signals[moves], starts[moves], tuple(filter(None, noticed)), "", flags)
+
+
+def _moves(recording: Recording, start: float, contract: InputContract) -> bool:
+    """Whether there is more than a straight line where a window is: filters make something of what stands beside it."""
+    begin, end = (
+        round(s * recording.sampling_rate) for s in (start, start + contract.samples / contract.sampling_rate)
+    )
+    return bool(np.any(np.ptp(recording.signal[begin:end], axis=0)))
 
 
 def _conclude(model: Model, source: Source, loaded: _Loaded, raw: np.ndarray) -> Prediction:
