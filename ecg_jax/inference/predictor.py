@@ -143,7 +143,7 @@ def _load(source: Source, *, model: Model, trained: manifest.Trained | None, che
 
 
 def _moves(recording: Recording, start: float, contract: InputContract) -> bool:
-    """Whether there is more than a straight line where a window is: filters make something of what stands beside it."""
+    """Whether the recording moves where a window is: filters bring something in from beside it."""
     begin, end = (
         round(s * recording.sampling_rate) for s in (start, start + contract.samples / contract.sampling_rate)
     )
