@@ -6,10 +6,10 @@
 
 Then train from it: --config.data.dataset=store --config.data.source=stores/ptbxl.
 
-Every recording is read, compared with physics (lead order, unit, sampling rate),
-examined for quality, brought to the leads, sampling rate and filters of the
-configuration's input contract (--config.contract.sampling_rate=400 and so on) and
-written as int16 microvolts. A data set's own settings are those of the configuration too
+Every recording is read, compared with physics (lead order, unit, sampling rate), examined for
+quality, brought to the leads, sampling rate and filters of the configuration's input contract
+(--config.contract.sampling_rate=400 and so on) and written as int16 microvolts: prepare with the
+--config that you will train with. A data set's own settings are those of the configuration too
 (--config.data.ptbxl.sampling_rate=100).
 
 Killed at any moment, the same command goes on from the last whole shard. On a store that

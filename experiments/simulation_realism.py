@@ -5,8 +5,9 @@
 Real are the training records of a normalized part of PTB-XL (see `ptbxl1819.py`), simulated as many of the population
 `hospital`, 10 s each, both through the contract of `configs/pretrain.py`. Per diagnosis and measure: the quartiles of
 both, and the Kolmogorov-Smirnov distance. A gradient-boosted classifier is cross-validated (five parts; every recording
-is a patient) on all measures to tell the two apart; the measures that it misses most when they are shuffled give the
-simulation away. Writes measures.csv, discriminator.csv, distributions.pdf and .png, and simulated.html, a page with
+is a patient) on all measures to tell the two apart, among as many real as simulated recordings of each set of
+diagnoses, so that these do not tell; the measures that it misses most when they are shuffled give the simulation away.
+Writes measures.csv, discriminator.csv, distributions.pdf and .png, and simulated.html, a page with
 every diagnosis on ECG paper.
 """
 
@@ -116,6 +117,17 @@ def compare(real: pd.DataFrame, simulated: pd.DataFrame, labels: tuple[np.ndarra
     return pd.DataFrame(rows, columns=["diagnosis", "measure", "real", "simulated", *ends, "distance"])
 
 
+def match(labels: tuple[np.ndarray, np.ndarray]) -> tuple[np.ndarray, np.ndarray]:
+    """Numbers of recordings, real and simulated, as many of each set of diagnoses."""
+    codes = [label.astype(int) @ (1 << np.arange(label.shape[1])) for label in labels]
+    chosen: tuple[list[int], list[int]] = ([], [])
+    for code in np.intersect1d(*codes):
+        found = [np.flatnonzero(each == code) for each in codes]
+        for kept, rows in zip(chosen, found, strict=True):
+            kept += rows[: min(map(len, found))].tolist()
+    return np.array(chosen[0]), np.array(chosen[1])
+
+
 def discriminate(real: pd.DataFrame, simulated: pd.DataFrame) -> tuple[float, pd.DataFrame]:
     """Cross-validated AUROC of a classifier, and what it loses when a measure is shuffled."""
     both = pd.concat([real, simulated], ignore_index=True)
@@ -186,11 +198,12 @@ def main() -> None:
     real, simulated = (pd.DataFrame([measure(each) for each in some]) for some in (signals, drawn))
     table = compare(real, simulated, (labels, drawn_labels))
     table.to_csv(os.path.join(options.output, "measures.csv"), index=False)
-    auroc, lost = discriminate(real, simulated)
+    first, second = match((labels, drawn_labels))
+    auroc, lost = discriminate(real.iloc[first], simulated.iloc[second])
     lost.to_csv(os.path.join(options.output, "discriminator.csv"), index=False)
     print(f"{len(real)} real and {len(simulated)} simulated recordings")
     print(table.groupby("diagnosis", sort=False)["distance"].describe()[["mean", "max"]].round(2).to_string())
-    print(f"AUROC of telling them apart: {auroc:.3f}; what it loses when a measure is shuffled:")
+    print(f"AUROC of telling {len(first)} of each apart: {auroc:.3f}; what it loses when a measure is shuffled:")
     print(lost.head(10).to_string(index=False, float_format=lambda value: f"{value:.3f}"))
     plot(real, simulated, options.output)
     write_page(drawn_labels, millivolts, os.path.join(options.output, "simulated.html"))

@@ -2,6 +2,8 @@
 
 import dataclasses
 import json
+import subprocess
+import sys
 from pathlib import Path
 
 import jax
@@ -9,6 +11,7 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 from cli_test import assert_one_line, call
+from resume_test import read_metrics
 
 from ecg_jax.contract import InputContract
 from ecg_jax.data import endless, preprocess
@@ -121,7 +124,7 @@ def test_only_a_population_without_end_is_endless():
 
 
 @pytest.mark.slow
-def test_a_run_draws_its_recordings_anew_in_every_step(tmp_path):
+def test_a_run_draws_its_recordings_anew_in_every_step_and_goes_on_where_it_was_stopped(tmp_path):
     flags = [
         f"--config={ROOT / 'configs' / 'smoke.py'}",
         "--config.data.mode=endless",
@@ -139,6 +142,12 @@ def test_a_run_draws_its_recordings_anew_in_every_step(tmp_path):
     losses = [line["loss"] for line in lines if line["kind"] == "train"]
     assert np.isfinite(losses).all()
     assert len(set(losses)) == 4
+    flags[-1] = f"--workdir={tmp_path / 'stopped'}"
+    command = [sys.executable, ROOT / "tests" / "workers" / "killed.py", "term:2", *flags, "--config.train.steps=8"]
+    assert subprocess.run(command, capture_output=True, timeout=300).returncode == 130
+    continued = call("main", *flags, "--config.train.steps=8")
+    assert "Continuing from step" in continued.stdout, continued.stdout + continued.stderr
+    assert read_metrics(tmp_path / "stopped") == read_metrics(tmp_path / "run")
 
 
 @pytest.mark.parametrize(

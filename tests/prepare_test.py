@@ -205,6 +205,8 @@ def test_training_from_a_store_on_the_host_and_on_the_device_is_the_same(prepare
         done = run(
             "main",
             "--config=configs/smoke.py",
+            "--config.contract.highpass=0.5",  # as the store, by the default configuration
+            "--config.contract.lowpass=40.0",
             "--config.data.dataset=store",
             f"--config.data.source={folder}",
             f"--config.data.mode={mode}",
@@ -218,6 +220,16 @@ def test_training_from_a_store_on_the_host_and_on_the_device_is_the_same(prepare
             for line in (folder.parent / mode / "metrics.jsonl").read_text().splitlines()
         ]
     assert results["host"] == results["device"]
+    done = run(
+        "main",
+        "--config=configs/smoke.py",
+        "--config.data.dataset=store",
+        f"--config.data.source={folder}",
+        "--config.data.labels=abnormal",
+        "--workdir=other",
+        cwd=folder.parent,
+    )
+    assert (done.returncode, "prepared for another input contract (highpass 0.5 there" in done.stderr) == (1, True)
     done = run(
         "main", "--config=configs/smoke.py", "--config.data.mode=device", "--workdir=none", cwd=folder.parent
     )  # fmt: skip
