@@ -1,6 +1,7 @@
 """ECG files in, probabilities, tables and pages out."""
 
 import json
+import os
 from pathlib import Path
 
 import matplotlib.pyplot as plt
@@ -131,6 +132,8 @@ def test_a_pattern_finds_what_it_matches_each_record_once(tmp_path):
     names = [Path(source.name).name for source in find(str(tmp_path / "**" / "*"))]
     assert names == ["a", "b"]
     assert [Path(source.name).name for source in find(str(tmp_path / "deep" / "a*"))] == ["a"]
+    os.rename(tmp_path / "deep" / "b.hea", tmp_path / "deep" / "a[1].hea")  # a record's name is no pattern
+    assert [Path(source.name).name for source in find(str(tmp_path / "deep" / "a[1]"))] == ["a[1]"]
     with pytest.raises(InputError, match="matches no ECG"):
         find(str(tmp_path / "*.dcm"))
 

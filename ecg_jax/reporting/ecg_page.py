@@ -16,7 +16,6 @@ from ecg_jax.recording import LEADS, Recording
 from ecg_jax.reporting import style
 from ecg_jax.reporting.ecg_paper import MM_PER_DEVIATION, MM_PER_MILLIVOLT, MM_PER_SECOND
 
-SUFFIXES = ("png", "pdf", "svg")
 _WIDTH, _HEIGHT = 297.0, 210.0  # mm
 _LEFT, _BOTTOM, _PAPER_WIDTH, _PAPER_HEIGHT = 20.0, 12.0, 260.0, 150.0
 _COLUMNS = (("I", "II", "III"), ("aVR", "aVL", "aVF"), ("V1", "V2", "V3"), ("V4", "V5", "V6"))
@@ -57,7 +56,7 @@ def draw(
     Args:
         recording: Any; a lead that it lacks stays blank, what is invalid is left out.
         findings: What stands above the paper.
-        path: Of the file; its suffix, one of `SUFFIXES`, is the format.
+        path: Of the file; its suffix is the format: png, pdf or svg.
         heart_rate: Beats per minute; NaN for unknown.
         remarks: On quality.
         notice: What whoever reads the page must know.

@@ -116,7 +116,7 @@ def find(path: str, declared: Declared | None = None) -> list[Source]:
         if not found:
             raise InputError(f"{path}: no ECG in this folder; known formats: {'; '.join(FORMATS)}")
         return found
-    if glob.has_magic(path) and not os.path.lexists(path):
+    if glob.has_magic(path) and not (os.path.lexists(path) or os.path.isfile(path + ".hea")):
         return _match(path, declared)
     path = _resolve(path)
     found = _list_file(path, declared)
