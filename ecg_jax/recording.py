@@ -64,7 +64,7 @@ class Recording:
     @property
     def is_degenerate(self) -> bool:
         """True when no valid sample differs from zero: there is no ECG in it."""
-        return not np.any(self.signal[self.valid])
+        return not np.any(self.signal)
 
 
 def create_recording(

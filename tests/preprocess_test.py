@@ -4,11 +4,12 @@ import itertools
 
 import numpy as np
 import pytest
+import scipy.signal
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from ecg_jax.contract import InputContract
-from ecg_jax.data.preprocess import create_input, standardize
+from ecg_jax.data.preprocess import create_input, design_filter, standardize
 from ecg_jax.errors import InputError
 from ecg_jax.recording import LEADS, LIMB_LEADS, create_recording
 
@@ -314,6 +315,22 @@ def test_a_notch_is_as_narrow_as_its_quality_at_every_rate(rate):
     corner = 25.0 + 25.0 / 60  # half a bandwidth above; forth and back: half the gain
     assert passed(25.0, rate=rate, notch=25.0)[0] < 0.01
     assert passed(corner, rate=rate, notch=25.0)[0] == pytest.approx(0.5, abs=0.02)
+
+
+@pytest.mark.parametrize("samples", [2, 300, 401, 4000])
+def test_a_filter_is_scipys_to_the_bit(samples):
+    contract = one_lead(samples, 400.0, units_per_millivolt=1.0, highpass=0.5, lowpass=40.0, notch=50.0)
+    signal = np.random.default_rng(0).normal(size=(samples, 1)).astype(np.float32)
+    found, _ = standardize(create_recording(signal, leads=["I"], sampling_rate=400.0, id="x"), contract)
+    wanted = scipy.signal.sosfiltfilt(design_filter(contract), signal, axis=0, padlen=min(samples - 1, 400))
+    np.testing.assert_array_equal(found, wanted.astype(np.float32))
+
+
+def test_resampling_is_scipys_to_the_bit():
+    signal = np.random.default_rng(0).normal(size=(5000, 1)).astype(np.float32)
+    found, _ = standardize(create_recording(signal, leads=["I"], sampling_rate=500.0, id="x"), one_lead(4000, 400.0))
+    wanted = signal[:1] + scipy.signal.resample_poly(signal - signal[:1], 4, 5, axis=0, padtype="line")
+    np.testing.assert_array_equal(found, wanted)
 
 
 def test_filters_do_not_move_a_peak():

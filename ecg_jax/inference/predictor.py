@@ -147,7 +147,8 @@ def _moves(recording: Recording, start: float, contract: InputContract) -> bool:
     begin, end = (
         round(s * recording.sampling_rate) for s in (start, start + contract.samples / contract.sampling_rate)
     )
-    return bool(np.any(np.ptp(recording.signal[begin:end], axis=0)))
+    part = recording.signal[begin:end]
+    return bool(np.any(part != part[:1]))
 
 
 def _conclude(model: Model, source: Source, loaded: _Loaded, raw: np.ndarray) -> Prediction:

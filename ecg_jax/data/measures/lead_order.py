@@ -92,7 +92,7 @@ def measure_residual(products: np.ndarray, names: list[str], left_out: str | Non
     basis, _ = np.linalg.qr(np.array([LIMB_LEADS[name] for name in limb]))
     within = products[:, columns][:, :, columns]
     total = np.trace(within, axis1=1, axis2=2)
-    unexplained = total - np.einsum("kr,bkl,lr->b", basis, within, basis)
+    unexplained = total - (within @ basis * basis).sum(axis=(1, 2))
     return float(np.sqrt(max(np.median(unexplained / np.maximum(total, 1e-12)), 0.0)))
 
 
