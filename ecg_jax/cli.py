@@ -5,6 +5,7 @@ import os
 import sys
 import traceback
 from collections.abc import Callable, Sequence
+from typing import IO
 
 from absl import app, flags, logging
 from ml_collections import config_flags
@@ -111,9 +112,9 @@ def _describe(error: object) -> str:
     return f"error: {' '.join(str(error).split())}\n"
 
 
-def create_console() -> Console:
+def create_console(file: IO[str] | None = None) -> Console:
     """A console as wide as its terminal, or 120 columns where the output goes to a file; it prints text as it is."""
-    create = functools.partial(Console, highlight=False, soft_wrap=True, markup=False, emoji=False)
+    create = functools.partial(Console, file=file, highlight=False, soft_wrap=True, markup=False, emoji=False)
     console = create()
     return console if console.is_terminal else create(width=120)
 

@@ -1,57 +1,189 @@
-"""A search space: which keys of a configuration vary, and over what."""
+"""A search space: which keys of a configuration vary, and over what.
 
+A space file defines `space()`. What it returns is one of
+
+- a dict from a dotted key of the configuration to a list of values: a grid, every combination once;
+- such a dict in which some keys have an Optuna distribution instead of a list: a search, whose
+  lists are choices then;
+- a list of dicts from dotted keys to values: exactly these points.
+"""
+
+import dataclasses
+import functools
 import importlib.util
 import itertools
-from collections.abc import Mapping
+import json
+import math
+from collections.abc import Iterator, Mapping
 from typing import Any
 
+import optuna
 from ml_collections import ConfigDict
+from optuna.distributions import BaseDistribution, CategoricalDistribution, FloatDistribution, IntDistribution
 
 from ecg_jax import config as config_lib
 from ecg_jax.errors import InputError
 
+SEED = "seed"
 
-def read_space(path: str) -> dict[str, list[Any]]:
-    """Runs a space file's `space()`.
 
-    Returns:
-        Dotted key of the configuration -> values to try.
+@dataclasses.dataclass(frozen=True)
+class Space:
+    """What `space()` returned, checked against a configuration.
+
+    Attributes:
+        base: What every point starts from.
+        axes: Dotted key -> values of a grid, or choices of a search.
+        drawn: Dotted key -> distribution; a search if there are any.
+        listed: Points, where they are listed one by one.
+        seeds: That every point is run with, where the space itself does not vary `seed`.
+    """
+
+    base: ConfigDict
+    axes: Mapping[str, list[Any]]
+    drawn: Mapping[str, BaseDistribution]
+    listed: tuple[Mapping[str, Any], ...]
+    seeds: tuple[int, ...]
+
+    @property
+    def is_search(self) -> bool:
+        """Whether points are drawn, not enumerated."""
+        return bool(self.drawn)
+
+    @property
+    def size(self) -> int:
+        """How many runs a grid has, before repetitions are dropped."""
+        return len(self.seeds) * (len(self.listed) or math.prod(map(len, self.axes.values())))
+
+    @functools.cached_property
+    def keys(self) -> tuple[str, ...]:
+        """What varies, without the seed that was added."""
+        listed = dict.fromkeys(key for point in self.listed for key in point)
+        return tuple(listed or (*self.axes, *self.drawn))
+
+    @functools.cached_property
+    def distributions(self) -> dict[str, BaseDistribution]:
+        """Of each key, as Optuna wants them; lists are choices."""
+        if self.listed:
+            axes = {key: [point[key] for point in self.listed if key in point] for key in self.keys}
+        else:
+            axes = dict(self.axes)
+        if not self.is_search and SEED not in axes:
+            axes[SEED] = list(self.seeds)
+        choices = {key: list(dict.fromkeys(map(encode, values))) for key, values in axes.items()}
+        return {key: CategoricalDistribution(values) for key, values in choices.items()} | {
+            key: CategoricalDistribution([*map(encode, drawn.choices)])
+            if isinstance(drawn, CategoricalDistribution)
+            else drawn
+            for key, drawn in self.drawn.items()
+        }
+
+    @functools.cached_property
+    def points(self) -> dict[str, dict[str, Any]]:
+        """Every point of a grid, seeds included, by the fingerprint of its configuration: equal ones once."""
+        if self.listed:
+            chosen: Iterator[dict[str, Any]] = map(dict, self.listed)
+        else:
+            chosen = (dict(zip(self.axes, values, strict=True)) for values in itertools.product(*self.axes.values()))
+        points: dict[str, dict[str, Any]] = {}
+        for overrides, seed in itertools.product(chosen, self.seeds):
+            point = {SEED: seed} | overrides
+            points.setdefault(config_lib.fingerprint(self.create_config(point)), point)
+        return points
+
+    def create_config(self, overrides: Mapping[str, Any]) -> ConfigDict:
+        """The configuration of a point."""
+        return config_lib.from_dict(config_lib.to_dict(config_lib.override(self.base, overrides)))
+
+    def decode(self, params: Mapping[str, Any]) -> dict[str, Any]:
+        """What Optuna was told or has drawn, as values of the configuration."""
+        return {key: json.loads(value) if _is_encoded(value) else value for key, value in params.items()}
+
+    def describe(self) -> dict[str, Any]:
+        """What makes this sweep another one than others, JSON-ready."""
+        return {
+            "config": config_lib.to_dict(self.base),
+            "space": {key: optuna.distributions.distribution_to_json(value) for key, value in self.distributions.items()},
+            "points": [{key: encode(value) for key, value in point.items()} for point in self.listed],
+            "seeds": list(self.seeds),
+        }
+
+
+def read(path: str, base: ConfigDict, *, seeds: int) -> Space:
+    """Runs a space file's `space()`, and checks what it returns.
+
+    Args:
+        path: Of the Python file.
+        base: A checked configuration.
+        seeds: How many every point is run with, from the configuration's on.
 
     Raises:
-        InputError: when the file cannot be run or `space()` returns something else.
+        InputError: when the file cannot be run, `space()` returns something else, a key is unknown,
+            or a value has the wrong type or is out of range.
     """
+    found = _run(path)
+    listed = tuple(found) if isinstance(found, list) else ()
+    values = {} if listed or not isinstance(found, dict) else found
+    axes = {key: list(value) for key, value in values.items() if isinstance(value, list)}
+    drawn = {key: value for key, value in values.items() if isinstance(value, BaseDistribution)}
+    is_whole = len(axes) + len(drawn) == len(values) and all(axes.values())
+    if not (listed or values) or not is_whole or not all(isinstance(point, dict) and point for point in listed):
+        raise InputError(
+            f"--space={path}: space() must return a dict from a dotted key to a list of values (not empty) or an "
+            f"Optuna distribution, or a list of dicts from dotted keys to values; it returned {str(found)[:200]}"
+        )
+    named = {key for point in listed for key in point} | set(axes) | set(drawn)
+    if SEED in drawn:
+        raise InputError(f"--space={path}: a seed is not drawn; list the seeds, or leave them to --seeds")
+    first = base.seed
+    given = any(SEED in point for point in listed) or SEED in axes
+    chosen = Space(base, axes, drawn, listed, (first,) if given else tuple(range(first, first + seeds)))
+    _check(path, chosen, sorted(named))
+    return chosen
+
+
+def encode(value: Any) -> Any:
+    """A value that Optuna can store: a tuple becomes its JSON text."""
+    return json.dumps(value) if isinstance(value, list | tuple) else value
+
+
+def _is_encoded(value: Any) -> bool:
+    return isinstance(value, str) and value.startswith("[") and value.endswith("]")
+
+
+def _run(path: str) -> Any:
     spec = importlib.util.spec_from_file_location("space", path)
     if spec is None or spec.loader is None:
         raise InputError(f"--space={path}: not a Python file")
     module = importlib.util.module_from_spec(spec)
     try:
         spec.loader.exec_module(module)
-        space = module.space()
+        return module.space()
     except FileNotFoundError as error:
         raise InputError(f"--space={path}: no such file") from error
     except Exception as error:
         raise InputError(f"--space={path}: {type(error).__name__}: {error}; the file must define space()") from error
-    if not isinstance(space, dict) or not space or not all(isinstance(v, list) and v for v in space.values()):
-        raise InputError(f"--space={path}: space() must return a dict from a dotted key to a list of values")
-    return space
 
 
-def create_grid(base: ConfigDict, space: Mapping[str, list[Any]]) -> list[tuple[dict[str, Any], ConfigDict]]:
-    """Every combination of the space's values, put into a copy of the configuration.
-
-    Returns:
-        `(overrides, configuration)` pairs, without repetitions.
-
-    Raises:
-        InputError: on an unknown key or a value of the wrong type, before anything runs.
-    """
-    known = dict(config_lib.flatten(base))
-    unknown = [key for key in space if key not in known]
+def _check(path: str, space: Space, keys: list[str]) -> None:
+    """Every value alone must fit the configuration; a wrong one is refused before anything runs."""
+    known = dict(config_lib.flatten(space.base))
+    unknown = [key for key in keys if key not in known]
     if unknown:
-        raise InputError(f"space has unknown key(s) {', '.join(unknown)}; known: {', '.join(known)}")
-    points: dict[str, tuple[dict[str, Any], ConfigDict]] = {}
-    for values in itertools.product(*space.values()):
-        overrides = dict(zip(space, values, strict=True))
-        config = config_lib.from_dict(config_lib.to_dict(config_lib.override(base, overrides)))
-        points.setdefault(config_lib.fingerprint(config), (overrides, config))
-    return list(points.values())
+        raise InputError(f"--space={path}: unknown key(s) {', '.join(unknown)}; known: {', '.join(known)}")
+    tried = [(key, value) for key, values in space.axes.items() for value in values]
+    tried += [(key, value) for point in space.listed for key, value in point.items()]
+    for key, drawn in space.drawn.items():
+        tried += [(key, value) for value in _list_ends(drawn)]
+    for key, value in tried:
+        try:
+            config_lib.check(config_lib.override(space.base, {key: value}))
+        except InputError as error:
+            raise InputError(f"--space={path}: {error}") from error
+
+
+def _list_ends(drawn: BaseDistribution) -> list[Any]:
+    if isinstance(drawn, CategoricalDistribution):
+        return list(drawn.choices)
+    assert isinstance(drawn, IntDistribution | FloatDistribution)
+    return [drawn.low, drawn.high]

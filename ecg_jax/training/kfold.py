@@ -29,7 +29,9 @@ def folders(config: ConfigDict, workdir: str) -> list[str]:
     ]
 
 
-def run(config: ConfigDict, workdir: str, console: Console, *, profile: bool = False) -> dict[str, Any]:
+def run(
+    config: ConfigDict, workdir: str, console: Console, *, profile: bool = False, report: loop.Report | None = None
+) -> dict[str, Any]:
     """Trains, or continues, what a configuration describes: one network, or one per fold, or one fold's.
 
     Args:
@@ -37,6 +39,7 @@ def run(config: ConfigDict, workdir: str, console: Console, *, profile: bool = F
         workdir: The run folder, or the one above those of the folds.
         console: Where progress is shown.
         profile: See `loop.train_and_evaluate`.
+        report: Likewise; not of folds.
 
     Returns:
         What `result.json` holds.
@@ -48,7 +51,7 @@ def run(config: ConfigDict, workdir: str, console: Console, *, profile: bool = F
     config_lib.check(config)
     names = folders(config, workdir)
     if len(names) == 1:
-        return loop.train_and_evaluate(config, names[0], console, profile=profile)
+        return loop.train_and_evaluate(config, names[0], console, profile=profile, report=report)
     stream.check_settings(config.data)
     dataset = source.open_dataset(config, workdir, console)
     place, method, _ = splits.assign_folds(dataset, config.data.seed, config.split.folds)

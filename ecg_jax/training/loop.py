@@ -5,6 +5,7 @@ import dataclasses
 import math
 import os
 import time
+from collections.abc import Callable, Mapping
 from typing import Any
 
 import jax
@@ -29,6 +30,10 @@ from ecg_jax.training.prediction import Stopped, name_recordings, predict
 from ecg_jax.training.setup import MONITORS, Setup
 from ecg_jax.training.state import TrainState, Window
 from ecg_jax.training.step_log import StepLog
+
+
+# Told the number of an evaluation, from 1, and the validation scores; what it raises ends the run there.
+Report = Callable[[int, Mapping[str, float]], None]
 
 
 class Interrupted(Exception):
@@ -73,6 +78,7 @@ class _Run:
         batches: Its training stream.
         writer: Of its metrics; None in all processes but the first.
         log: Of its steps.
+        report: Who is told of evaluations besides, if anybody.
     """
 
     setup: Setup
@@ -82,10 +88,17 @@ class _Run:
     batches: pipeline.Prefetched
     writer: MetricWriter | None
     log: StepLog
+    report: Report | None
 
 
 def train_and_evaluate(
-    config: ConfigDict, workdir: str, console: Console, dataset: Dataset | None = None, *, profile: bool = False
+    config: ConfigDict,
+    workdir: str,
+    console: Console,
+    dataset: Dataset | None = None,
+    *,
+    profile: bool = False,
+    report: Report | None = None,
 ) -> dict[str, Any]:
     """Trains, or continues, the run in a folder; then evaluates its best checkpoint on the test split.
 
@@ -95,6 +108,7 @@ def train_and_evaluate(
         console: Where progress is shown.
         dataset: Its data, not yet split, where the caller has opened it.
         profile: Whether some steps are traced; see `runtime.profile.Trace`.
+        report: Who is told of every evaluation besides.
 
     Returns:
         What `result.json` holds.
@@ -109,7 +123,7 @@ def train_and_evaluate(
     clock, state_bytes = StepClock(), sum(leaf.nbytes for leaf in jax.tree.leaves(state))
     try:
         with Heartbeat(workdir, clock, stall_warning=config.runtime.stall_warning):
-            return _train_and_evaluate(setup, state, console, clock, profile)
+            return _train_and_evaluate(setup, state, console, clock, profile, report)
     except jax.errors.JaxRuntimeError as error:
         device = jax.local_devices()[0]
         explained = hardware.explain_out_of_memory(
@@ -125,11 +139,11 @@ def train_and_evaluate(
 
 
 def _train_and_evaluate(
-    setup: Setup, state: TrainState, console: Console, clock: StepClock, profile: bool
+    setup: Setup, state: TrainState, console: Console, clock: StepClock, profile: bool, report: Report | None
 ) -> dict[str, Any]:
     folder = os.path.join(setup.workdir, run_folder.CHECKPOINTS)
     with checkpoint.Checkpoints(folder) as checkpoints:
-        _train(setup, state, checkpoints, console, clock, profile)
+        _train(setup, state, checkpoints, console, clock, profile, report)
         checkpoints.wait()
     clock.enter(EVALUATING)
     step, variables, _, passed_over = checkpoint.read_best(folder)
@@ -152,13 +166,15 @@ def _train(
     console: Console,
     clock: StepClock,
     profile: bool,
+    report: Report | None,
 ) -> None:
     """Steps until the end; the checkpoints are what it leaves."""
     config = setup.config
     batches = stream.open_batches(config, setup.examples, setup.parallel)
     state, progression, step = _resume(setup, state, checkpoints, batches, console)
     writer = MetricWriter(setup.workdir, step) if jax.process_index() == 0 else None
-    run = _Run(setup, console, clock, checkpoints, batches, writer, StepLog(setup, batches, clock, writer, console))
+    log = StepLog(setup, batches, clock, writer, console)
+    run = _Run(setup, console, clock, checkpoints, batches, writer, log, report)
     calls = (setup.total_steps - step) // config.train.steps_per_call if profile and writer else 0
     trace = Trace(os.path.join(setup.workdir, "profile"), calls, clock, console)
     clock.step = step
@@ -308,6 +324,8 @@ def _evaluate(
         run.checkpoints.save(
             checkpoint.BEST, step, setup.parallel.snapshot(state.variables), records | {"validation": values}
         )
+    if run.report:
+        run.report(-(-step // setup.eval_every), values)
     stopping, is_stopped = progression.stopping.update(sign * value, **config.early_stopping)
     plateau = progression.plateau
     if config.schedule.name == "plateau":

@@ -1,0 +1,89 @@
+"""What a sweep would run, and how long that would take, from a few steps of each kind of run."""
+
+import json
+import os
+import tempfile
+import time
+
+from ml_collections import ConfigDict
+from rich.console import Console
+
+from ecg_jax import config as config_lib
+from ecg_jax.reporting import tables
+from ecg_jax.runtime.metric_writer import read_metrics
+from ecg_jax.sweeps.space import SEED, Space
+from ecg_jax.sweeps.study import Settings
+from ecg_jax.sweeps.worker import describe as describe_point
+from ecg_jax.training import loop, setup
+
+_MEASURED = 4  # kinds of runs; the others are taken to last as long as these on average
+_STEPS = 8
+_LISTED = 200
+
+
+def describe(space: Space, settings: Settings, console: Console) -> None:
+    """Lists the points, and estimates the time of one process that runs them all.
+
+    Raises:
+        InputError: when a run could not even start.
+    """
+    if space.is_search:
+        rows = [[key, str(value)] for key, value in space.distributions.items()]
+        tables.print_rows("Drawn", ["key", "from"], rows, console)
+        runs = settings.trials * len(space.seeds)
+        console.print(f"{settings.trials} points x {len(space.seeds)} seed(s) = {runs} runs")
+        kinds = [space.base]
+    else:
+        points = list(space.points.items())
+        names = [SEED, *(key for key in space.keys if key != SEED)]
+        rows = [[key, *(str(point.get(name, "")) for name in names)] for key, point in points[:_LISTED]]
+        tables.print_rows("Runs", ["folder", *names], rows, console)
+        runs = len(points)
+        more = f", of which {_LISTED} are listed" if runs > _LISTED else ""
+        console.print(f"{runs} runs{more}")
+        kinds = list({_name_kind(config): config for config in map(space.create_config, space.points.values())}.values())
+    console.print(f"Measuring {min(len(kinds), _MEASURED)} of {len(kinds)} kind(s) of runs, {_STEPS} steps each")
+    seconds = []
+    for config in kinds[:_MEASURED]:
+        seconds.append(measure(config))
+        changed = {k: v for k, v in config_lib.flatten(config) if v != dict(config_lib.flatten(space.base))[k] and k != SEED}
+        console.print(f"  {describe_point(changed) or 'base'}: about {format_time(seconds[-1])} a run")
+    mean = sum(seconds) / len(seconds)
+    console.print(
+        f"All {runs} runs, one after the other: about {format_time(runs * mean)}; less, if runs stop early or are pruned"
+    )
+
+
+def _name_kind(config: ConfigDict) -> str:
+    """What decides how long a step takes, and how many there are."""
+    values = config_lib.to_dict(config)
+    return json.dumps([values[name] for name in ("model", "freeze", "contract", "train", "data", "augment")], sort_keys=True)
+
+
+def measure(config: ConfigDict) -> float:
+    """Seconds that a run lasts, from a short one: what happens once, its steps, its evaluations."""
+    per_call = config.train.steps_per_call
+    steps = -(-_STEPS // per_call) * per_call
+    short = {"train.steps": steps, "train.eval_every": steps, "train.log_every": steps, "checkpoint.every": steps}
+    begin = time.monotonic()
+    with tempfile.TemporaryDirectory() as folder:
+        quiet = Console(quiet=True)
+        built, _ = setup.create(config, os.path.join(folder, "whole"), console=quiet)
+        total, every = built.total_steps, built.eval_every
+        prepared = time.monotonic()
+        changed = config_lib.override(config, short | {"early_stopping.patience": 0, "split.folds": 0, "split.fold": 0})
+        loop.train_and_evaluate(changed, os.path.join(folder, "short"), quiet)
+        lines = read_metrics(os.path.join(folder, "short", "metrics.jsonl"))
+    whole = time.monotonic() - prepared
+    timed = next((line for line in reversed(lines) if line["kind"] == "train" and line.get("step_s")), None)
+    step = timed["step_s"] if timed else whole / steps
+    evaluation = timed.get("evaluation_s", 0.0) if timed else 0.0
+    del begin
+    return (whole + max(total - steps, 0) * step + max(total / every - 1, 0) * evaluation) * max(config.split.folds, 1)
+
+
+def format_time(seconds: float) -> str:
+    """Hours, minutes and seconds, as far as they count."""
+    whole = round(seconds)
+    hours, minutes = whole // 3600, whole // 60 % 60
+    return f"{hours} h {minutes:02d} min" if hours else f"{minutes} min {whole % 60:02d} s" if minutes else f"{whole} s"

@@ -1,0 +1,150 @@
+"""Several processes on one machine that work on one sweep, each with its own device or share of the cores."""
+
+import glob
+import os
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Sequence
+from typing import IO
+
+from rich.console import Console
+from rich.progress import BarColumn, MofNCompleteColumn, Progress, TaskProgressColumn, TextColumn
+
+from ecg_jax.sweeps.study import Study
+
+LOGS = "logs"
+_PERIOD = 2.0  # seconds between looks
+_RESTARTS = 20  # of a worker that was killed; its trials are given up long before
+
+
+def count_gpus() -> int:
+    """GPUs that this process may use, without waking them; 0 where JAX is told to use the CPU."""
+    if os.environ.get("JAX_PLATFORMS", "").lower() == "cpu":
+        return 0
+    return len(_list_gpus())
+
+
+def _list_gpus() -> list[str]:
+    named = os.environ.get("CUDA_VISIBLE_DEVICES")
+    if named is not None:
+        return [name for name in named.split(",") if name.strip()]
+    return [str(number) for number in range(len(glob.glob("/dev/nvidia[0-9]*")))]
+
+
+def list_cores(number: int, count: int) -> set[int]:
+    """The share of the cores that worker `number` of `count` has, from those of this process."""
+    cores = sorted(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else []
+    if count > len(cores):
+        return {cores[number % len(cores)]} if cores else set()
+    return set(cores[len(cores) * number // count : len(cores) * (number + 1) // count])
+
+
+def pin_cores(number: int, count: int) -> None:
+    """Keeps this process to its share; before JAX starts, whose threads are as many."""
+    if hasattr(os, "sched_setaffinity") and (cores := list_cores(number, count)):
+        os.sched_setaffinity(0, cores)
+
+
+def launch(study: Study, arguments: Sequence[str], count: int, console: Console) -> str | None:
+    """Runs workers until the sweep is over.
+
+    Args:
+        study: The sweep.
+        arguments: Of this command, which the workers are given too.
+        count: How many.
+        console: Where progress is shown.
+
+    Returns:
+        None at the end of the sweep; the name of a signal that came before, or why the workers could not go on.
+    """
+    logs = os.path.join(study.workdir, LOGS)
+    console.print(f"{count} workers; their output: {logs}/worker-*.log")
+    asked: list[str] = []
+
+    def ask(number: int, frame: object) -> None:
+        del frame
+        asked.append(signal.Signals(number).name)
+
+    previous = {number: signal.signal(number, ask) for number in (signal.SIGTERM, signal.SIGINT)}
+    workers = [_start(arguments, number, count, study.workdir) for number in range(count)]
+    restarts = 0
+    try:
+        with _show(console) as bar:
+            task = bar.add_task("runs", total=None)
+            said = ""
+            while any(worker.poll() is None for worker in workers) and not asked:
+                for number, worker in enumerate(workers):
+                    if (worker.poll() or 0) < 0 and restarts < _RESTARTS:
+                        restarts += 1
+                        console.print(f"worker {number} was killed (signal {-worker.returncode}); starting another one")
+                        workers[number] = _start(arguments, number, count, study.workdir)
+                line = describe(study, count)
+                if line != said:
+                    said = line
+                    done, total = line.split(" of ")[0].split()[0], line.split(" of ")[1].split()[0]
+                    bar.update(task, completed=int(done), total=int(total), description=line)
+                    if not console.is_terminal:
+                        console.print(line)
+                time.sleep(_PERIOD)
+    finally:
+        for worker in workers:
+            if worker.poll() is None:
+                worker.terminate()
+        for worker in workers:
+            worker.wait()
+        for signum, handler in previous.items():
+            signal.signal(signum, handler)
+    if asked:
+        return asked[0]
+    bad = [number for number, worker in enumerate(workers) if worker.returncode not in (0, 2)]
+    return f"an error of worker {bad[0]}: see {logs}/worker-{bad[0]}.log" if len(bad) == count else None
+
+
+def open_log(workdir: str, number: int = 0) -> IO[str]:
+    """The file in which the runs of a process tell of themselves."""
+    path = os.path.join(workdir, LOGS, f"worker-{number}.log")
+    os.makedirs(os.path.dirname(path), exist_ok=True)
+    return open(path, "a", buffering=1)
+
+
+def _start(arguments: Sequence[str], number: int, count: int, workdir: str) -> subprocess.Popen:
+    environment = dict(os.environ)
+    gpus = _list_gpus() if count_gpus() else []
+    if gpus:
+        environment["CUDA_VISIBLE_DEVICES"] = gpus[number % len(gpus)]
+        together = -(-count // len(gpus))
+        if together > 1:  # JAX takes three quarters of a GPU's memory for itself
+            environment.setdefault("XLA_PYTHON_CLIENT_MEM_FRACTION", f"{0.9 / together:.2f}")
+    command = [sys.executable, "-m", "ecg_jax.sweep", *arguments, f"--worker={number}/{count}"]
+    with open_log(workdir, number) as log:
+        return subprocess.Popen(
+            command, stdout=log, stderr=subprocess.STDOUT, stdin=subprocess.DEVNULL, env=environment, start_new_session=True
+        )
+
+
+def _show(console: Console) -> Progress:
+    columns = (TextColumn("{task.description}", markup=False), BarColumn(), MofNCompleteColumn(), TaskProgressColumn())
+    return Progress(*columns, console=console, transient=True, disable=not console.is_terminal)
+
+
+def describe(study: Study, workers: int = 1) -> str:
+    """Where a sweep is: how many points are done, which run, the best so far, and the time left."""
+    points = study.points()
+    states = [point.state for point in points]
+    total = max(study.settings.trials if study.space.is_search else len(study.space.points), len(points))
+    done = sum(state in ("complete", "pruned", "failed") for state in states)
+    line = f"{done} of {total} done"
+    for state in ("running", "pruned", "failed"):
+        if state in states:
+            line += f", {states.count(state)} {state}"
+    complete = [point.trial for point in points if point.state == "complete"]
+    if complete:
+        best = min((trial.values[0] for trial in complete), key=lambda value: study.sign * value)
+        line += f", best {study.settings.objectives[0]} {best:.4f}"
+        seconds = sorted(trial.user_attrs.get("seconds", 0.0) for trial in complete if trial.user_attrs.get("seconds"))
+        if seconds and done < total:
+            left = (total - done) * sum(seconds) / len(seconds) / workers
+            line += f", about {int(left // 3600)}:{int(left // 60 % 60):02d}:{int(left % 60):02d} left"
+    return line

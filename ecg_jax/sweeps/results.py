@@ -1,0 +1,214 @@
+"""What a sweep found: every run, every configuration over its seeds, the winner and what it is worth.
+
+Configurations are ranked by validation. The test split is looked at for the winner alone:
+whoever ranks by it has used it up. That the best of many is partly lucky is estimated by
+drawing the validation recordings again: on each draw the best configuration is chosen anew,
+and what it seems to be on the draw is held against what it is on all of them.
+"""
+
+import dataclasses
+import os
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import numpy as np
+import pandas as pd
+import scipy.stats
+
+from ecg_jax.errors import InputError
+from ecg_jax.evaluation import metrics, tally
+from ecg_jax.evaluation.settings import Settings as EvaluationSettings
+from ecg_jax.runtime import run_folder
+from ecg_jax.runtime.metric_writer import read_metrics
+from ecg_jax.sweeps.space import SEED, encode
+from ecg_jax.sweeps.study import Point, Study
+from ecg_jax.sweeps.worker import describe, read_result
+
+SCORES = ("loss", "auroc", "average_precision")
+RESAMPLES = 500
+
+
+def name_column(score: str) -> str:
+    """Of a score in the tables."""
+    return f"validation {score}" if score in SCORES else score
+
+
+@dataclasses.dataclass(frozen=True)
+class Configuration:
+    """A configuration and its runs.
+
+    Attributes:
+        overrides: Dotted keys that differ from the base, without the seed.
+        runs: Seed -> run folder, of the finished ones.
+        table: Row of the ranked table.
+    """
+
+    overrides: Mapping[str, Any]
+    runs: Mapping[int, str]
+    row: Mapping[str, Any]
+
+    @property
+    def name(self) -> str:
+        """As flags have it."""
+        return describe(self.overrides) or "base"
+
+
+@dataclasses.dataclass(frozen=True)
+class Results:
+    """What a sweep found.
+
+    Attributes:
+        runs: A row per run: trial, state, run folder, what differs, validation scores, reason of a failure.
+        ranked: Configurations with a finished run, best first.
+        objective: That ranks; its column is `name_column(objective)`.
+        optimism: See `estimate_optimism`; NaN where it cannot be told.
+        test: Of the winner: score -> values by seed.
+    """
+
+    runs: pd.DataFrame
+    ranked: Sequence[Configuration]
+    objective: str
+    optimism: float
+    test: Mapping[str, Sequence[float]]
+
+    @property
+    def table(self) -> pd.DataFrame:
+        """The ranked table."""
+        table = pd.DataFrame([dict(each.row) for each in self.ranked])
+        table.insert(0, "rank", np.arange(1, len(table) + 1))
+        return table
+
+
+def collect(study: Study, *, judges: bool = True) -> Results:
+    """Reads all that a sweep has finished.
+
+    Args:
+        study: The sweep.
+        judges: Whether the winner is judged: its test scores, and the optimism of having chosen it.
+    """
+    points = study.points()
+    runs, found = [], {}
+    for point in points:
+        rows = _list_runs(study, point)
+        runs += rows
+        overrides = {key: value for key, value in point.overrides.items() if key != SEED or SEED in study.space.keys}
+        name = describe(overrides)
+        entry = found.setdefault(name, (overrides, []))
+        entry[1].extend(row for row in rows if row["state"] == "complete")
+    objective = study.settings.objectives[0]
+    configurations = [_aggregate(overrides, rows, study) for overrides, rows in found.values() if rows]
+    ranked = sorted(configurations, key=lambda each: (study.sign * each.row[name_column(objective)], -each.row["runs"]))
+    table = pd.DataFrame(runs)
+    if not ranked or not judges:
+        return Results(table, ranked, objective, np.nan, {})
+    winner = [run_folder.read_json(os.path.join(folder, run_folder.RESULT)) for folder in ranked[0].runs.values()]
+    test = {name: [result["test"][name] for result in winner] for name in SCORES}
+    return Results(table, ranked, objective, estimate_optimism(ranked, objective, seed=study.space.base.seed), test)
+
+
+def _list_runs(study: Study, point: Point) -> list[dict[str, Any]]:
+    """The runs of a point: one in a grid, one per seed in a search."""
+    seeds = [point.overrides[SEED]] if SEED in point.overrides else list(study.space.seeds)
+    rows = []
+    for seed, folder in zip(seeds, study.folders(point.overrides), strict=True):
+        row: dict[str, Any] = {"trial": point.trial.number, "state": point.state, "run": folder, SEED: seed}
+        row |= {key: encode(point.overrides[key]) for key in study.space.keys if key in point.overrides}
+        config = study.space.create_config({**point.overrides, SEED: seed})
+        result = read_result(config, folder)
+        scores = result["validation"] if result and point.state == "complete" else {}
+        row |= {name_column(name): scores.get(name, np.nan) for name in SCORES}
+        attributes = point.trial.user_attrs
+        row |= {"parameters": attributes.get("parameters"), "seconds": attributes.get("seconds"), "reason": point.reason}
+        rows.append(row)
+    return rows
+
+
+def _aggregate(overrides: Mapping[str, Any], rows: Sequence[Mapping[str, Any]], study: Study) -> Configuration:
+    """Means over seeds, and the interval of the mean of the objective: Student's, as seeds are few."""
+    column = name_column(study.settings.objectives[0])
+    values = np.array([row[column] for row in rows], np.float64)
+    mean, count = float(values.mean()), len(values)
+    deviation = float(values.std(ddof=1)) if count > 1 else np.nan
+    half = scipy.stats.t.ppf(0.975, count - 1) * deviation / np.sqrt(count) if count > 1 else np.nan
+    row: dict[str, Any] = {key: encode(overrides[key]) if key in overrides else None for key in study.space.keys}
+    row |= {column: mean, f"{column}_low": mean - half, f"{column}_high": mean + half, f"{column}_sd": deviation}
+    row["runs"] = count
+    for name in map(name_column, (*SCORES, "parameters", "seconds")):
+        if name != column:
+            row[name] = float(np.mean([each[name] for each in rows if each[name] is not None] or [np.nan]))
+    row["run"] = rows[0]["run"]
+    return Configuration(dict(overrides), {int(each[SEED]): str(each["run"]) for each in rows}, row)
+
+
+def read_curves(configuration: Configuration) -> list[list[dict[str, Any]]]:
+    """The validation lines of each run of a configuration."""
+    found = [read_metrics(os.path.join(folder, "metrics.jsonl")) for folder in configuration.runs.values()]
+    return [[line for line in lines if line["kind"] == "validation"] for lines in found]
+
+
+def estimate_optimism(ranked: Sequence[Configuration], objective: str, *, seed: int) -> float:
+    """By how much the winner's validation score is better than it will be, for having been chosen by it.
+
+    Over draws of the validation recordings with replacement, the mean of the difference between
+    the score of the configuration that is best on the draw, on the draw, and its score on all
+    recordings (as in Efron's bootstrap of optimism: Efron & Tibshirani 1993, An Introduction
+    to the Bootstrap, chapter 17).
+
+    Args:
+        ranked: Configurations; scores are means over their runs.
+        objective: `auroc`, `average_precision` or `loss`; NaN for others.
+        seed: Of the draws.
+
+    Returns:
+        Positive where the winner seems better than it is; NaN where configurations were not
+        validated on the same recordings, or there is only one.
+    """
+    if objective not in SCORES or len(ranked) < 2:
+        return np.nan
+    try:
+        frames = [[_read_validation(folder) for folder in each.runs.values()] for each in ranked]
+    except InputError:
+        return np.nan
+    first = frames[0][0]
+    if any(not frame["recording"].equals(first["recording"]) for runs in frames for frame in runs):
+        return np.nan
+    count = len(first)
+    draws = np.random.default_rng(seed).multinomial(count, np.full(count, 1 / count), size=RESAMPLES).T.astype(np.float64)
+    weights = np.concatenate([np.ones((count, 1)), draws], axis=1)
+    scores = np.array([np.mean([_score(frame, weights, objective) for frame in runs], axis=0) for runs in frames])
+    sign = -1.0 if objective == "loss" else 1.0
+    scores = sign * scores
+    drawn = scores[:, 1:]
+    known = np.isfinite(drawn).all(axis=0)
+    best = drawn[:, known].argmax(axis=0)
+    gained = drawn[:, known][best, np.arange(known.sum())] - scores[best, 0]
+    return float(gained.mean()) if known.any() else np.nan
+
+
+def _read_validation(folder: str) -> pd.DataFrame:
+    path = os.path.join(folder, run_folder.PREDICTIONS)
+    if not os.path.exists(path):
+        raise InputError(f"{path}: no such file")
+    table = pd.read_csv(path, keep_default_na=True, dtype={"recording": str, "quality": str})
+    if "split" not in table:
+        raise InputError(f"{path}: of folds")
+    return table[table["split"] == "validation"].reset_index(drop=True)
+
+
+def _score(frame: pd.DataFrame, weights: np.ndarray, objective: str) -> np.ndarray:
+    """`[draws]`: the macro score, or the mean loss, of one run on every draw."""
+    labels = [str(name).removesuffix("_true") for name in frame.columns if str(name).endswith("_true")]
+    columns = []
+    for name in labels:
+        truth, raw = frame[f"{name}_true"].to_numpy(np.float64), frame[f"{name}_raw"].to_numpy(np.float64)
+        known = np.isfinite(truth) & np.isfinite(raw)
+        if objective == "loss":
+            chance = np.clip(raw, 1e-7, 1 - 1e-7)
+            each = np.where(known, -truth * np.log(chance) - (1 - truth) * np.log1p(-chance), 0.0)
+            columns.append((np.nan_to_num(each) @ weights, known @ weights))
+            continue
+        made = tally.create(np.where(known, truth, np.nan), np.nan_to_num(raw), np.nan_to_num(raw) >= 0.5)
+        columns.append((tally.compute_scores(made, weights, EvaluationSettings())[objective], None))
+    if objective == "loss":
+        return sum(total for total, _ in columns) / np.maximum(sum(number for _, number in columns), 1)
+    return metrics.average(np.stack([values for values, _ in columns]))

@@ -1,0 +1,167 @@
+"""One process that works on a sweep: it claims a trial, runs it in its run folders, finishes it, until none is left."""
+
+import contextlib
+import gc
+import math
+import os
+import signal
+import time
+import traceback
+from collections.abc import Callable, Mapping
+from typing import Any
+
+import jax
+import numpy as np
+import pandas as pd
+from ml_collections import ConfigDict
+from rich.console import Console
+
+from ecg_jax import config as config_lib
+from ecg_jax import models
+from ecg_jax.contract import InputContract
+from ecg_jax.errors import InputError
+from ecg_jax.runtime import run_folder
+from ecg_jax.runtime.metric_writer import read_metrics
+from ecg_jax.sweeps.study import Claim, Lost, Study
+from ecg_jax.training import kfold, loop, setup
+
+ERROR = "error.txt"
+_NAP = 3.0  # seconds between looks at what others do
+
+
+class _Pruned(Exception):
+    """The pruner has no hope for a trial."""
+
+
+def work(study: Study, console: Console, log: Console, *, launcher: int = 0, ended: Callable[[], None] = lambda: None) -> None:
+    """Runs trials until none is left, and waits for those of others, which may die.
+
+    Args:
+        study: The sweep.
+        console: Where it is told what becomes of them; their own lines, test scores among them, go to `log`.
+        log: Likewise.
+        launcher: Process number of the parent, without which this one stops.
+        ended: Called after every trial.
+
+    Raises:
+        Interrupted: after a signal; the trial is given back.
+        InputError: when the database does not answer.
+    """
+    told = False
+    while True:
+        claim = study.claim()
+        if claim is None:
+            if study.is_over():
+                return
+            if not told:
+                console.print("Nothing left to start; waiting for the trials of other processes")
+            told = True
+            _stay_with(launcher)
+            time.sleep(_NAP)
+            continue
+        told = False
+        console.rule(f"Trial {claim.trial.number}  {describe(claim.overrides)}")
+        with study.give_signs_of_life(claim, lambda: _stay_with(launcher)):
+            _run(study, claim, console, log)
+        jax.clear_caches()  # of this trial's functions: the next one has its own
+        gc.collect()
+        ended()
+
+
+def describe(overrides: Mapping[str, Any]) -> str:
+    """Keys and values, as flags have them."""
+    return ", ".join(f"{key}={value:g}" if isinstance(value, float) else f"{key}={value}" for key, value in overrides.items())
+
+
+def read_result(config: ConfigDict, folder: str) -> dict[str, Any] | None:
+    """What `result.json` holds; None unless the folder has the result of this very configuration."""
+    if not run_folder.is_finished(folder, config):
+        return None
+    return run_folder.read_json(os.path.join(folder, run_folder.RESULT))
+
+
+def _stay_with(launcher: int) -> None:
+    """Without its launcher, a process saves its run and stops: another launcher may have been started meanwhile."""
+    if launcher and os.getppid() != launcher:
+        os.kill(os.getpid(), signal.SIGTERM)
+
+
+def _run(study: Study, claim: Claim, console: Console, log: Console) -> None:
+    """Runs a trial, and says in the study what became of it."""
+    begin = time.monotonic()
+    try:
+        results = [_run_seed(study, claim, i, console, log) for i in range(len(claim.seeds))]
+        values = {
+            name: float(np.mean([result["validation"][name] for result in results]))
+            for name in ("loss", "auroc", "average_precision")
+        }
+        values["parameters"] = count_parameters(study.space.create_config(claim.overrides), study.folders(claim.overrides)[0])
+        values["seconds"] = time.monotonic() - begin
+        unknown = [name for name in study.settings.objectives if not math.isfinite(values[name])]
+        if unknown:
+            raise InputError(f"validation has no {unknown[0]}: no label of it is both present and absent, or it is not finite")
+        study.complete(claim, values, **values)
+        told = ", ".join(f"{name} {values[name]:.4f}" for name in ("loss", "auroc", "average_precision"))
+        console.print(f"validation at its best: {told}; {values['seconds']:.0f} s")
+    except _Pruned:
+        console.print("Pruned: other trials were better at this point")
+        study.prune(claim)
+    except Lost:
+        console.print("This trial was taken for dead, and another process has it now; going on with the next one")
+    except (loop.Interrupted, KeyboardInterrupt):
+        study.give_back(claim)
+        raise
+    except InputError as error:
+        _fail(study, claim, str(error), console)
+    except Exception as error:  # noqa: BLE001 - one bad trial does not end the sweep; it is recorded, with its traceback
+        for folder in study.folders(claim.overrides):
+            with contextlib.suppress(OSError):
+                os.makedirs(folder, exist_ok=True)
+                with open(os.path.join(folder, ERROR), "w") as file:
+                    traceback.print_exc(file=file)
+                break
+        _fail(study, claim, f"{type(error).__name__}: {' '.join(str(error).split())}", console)
+
+
+def _fail(study: Study, claim: Claim, reason: str, console: Console) -> None:
+    console.print(f"failed: {reason}")
+    study.fail(claim, reason)
+
+
+def _run_seed(study: Study, claim: Claim, number: int, console: Console, log: Console) -> dict[str, Any]:
+    """Runs, or continues, one of a trial's configurations, unless it has been run before."""
+    config = study.space.create_config({**claim.overrides, "seed": claim.seeds[number]})
+    folder = os.path.join(study.workdir, config_lib.fingerprint(config))
+    if result := read_result(config, folder):
+        console.print(f"Finished before: {folder}")
+        return result
+    objective = study.settings.objectives[0]
+    is_judged = number == 0 and study.settings.pruner != "none"
+    told: set[int] = set()
+
+    def judge(evaluation: int, values: Mapping[str, float | None]) -> None:
+        value = values[objective]
+        if is_judged and evaluation not in told and value is not None and math.isfinite(value):
+            told.add(evaluation)
+            if study.report(claim, value, evaluation):
+                raise _Pruned
+
+    def report(evaluation: int, values: Mapping[str, float]) -> None:
+        scores = ", ".join(f"{name} {values[name]:.4f}" for name in ("loss", "auroc", "average_precision"))
+        console.print(f"evaluation {evaluation}: {scores}")
+        judge(evaluation, values)
+
+    console.print(f"Run folder: {folder}")
+    lines = [line for line in read_metrics(os.path.join(folder, "metrics.jsonl")) if line["kind"] == "validation"]
+    for k, line in enumerate(lines, start=1):  # of before it was cut off
+        judge(k, line)
+    return kfold.run(config, folder, log, report=report)
+
+
+def count_parameters(config: ConfigDict, folder: str) -> int:
+    """Of the network that a finished run has trained."""
+    columns = pd.read_csv(os.path.join(folder, run_folder.PREDICTIONS), nrows=0).columns
+    labels = sum(str(name).endswith("_true") for name in columns)
+    network = setup.create_network(config, labels)
+    shapes = models.shapes(network, InputContract.from_dict(config.contract).shape)
+    return models.count_weights(shapes["params"])
