@@ -55,7 +55,7 @@ def draw_slices(table: pd.DataFrame, keys: Sequence[str], column: str, label: st
         column: Of the objective; those of its interval end in `_low` and `_high`.
         label: Of its axis.
     """
-    figure, panels, outer = layout.create_panels(len(keys))
+    figure, panels, _ = layout.create_panels(len(keys))
     for axes, key in zip(panels, keys, strict=True):
         place, ticks, is_log = _place(table[key])
         low, high = table[f"{column}_low"], table[f"{column}_high"]
@@ -71,8 +71,8 @@ def draw_slices(table: pd.DataFrame, keys: Sequence[str], column: str, label: st
         axes.set_xlabel(style.literal(key, 34))
         span = np.nanmax(table[column]) - np.nanmin(table[column]) or abs(table[column].iloc[0]) or 1.0
         axes.set_ylim(np.nanmin(table[column]) - 0.25 * span, np.nanmax(table[column]) + 0.25 * span)
-    for axes in outer:
-        axes.set_ylabel(label)
+        if axes.get_subplotspec().is_first_col():
+            axes.set_ylabel(label)
     layout.arrange(figure, panels, aspect=0.75)
     return figure
 

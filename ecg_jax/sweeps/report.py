@@ -17,6 +17,7 @@ from ecg_jax.errors import InputError
 from ecg_jax.reporting import figures, files, html, sweep_figures, tables
 from ecg_jax.sweeps.results import RESAMPLES, SCORES, Results, name_column, read_curves
 from ecg_jax.sweeps.study import Study
+from ecg_jax.sweeps.worker import describe
 
 CSV, RUNS, MARKDOWN, PAGE = "results.csv", "runs.csv", "results.md", "report.html"
 _SHOWN = 20  # rows on the terminal and in Markdown
@@ -186,7 +187,9 @@ def _draw(found: Results, study: Study) -> list[html.Figure]:
     keys = [key for key in study.space.keys if table[key].map(str).nunique() > 1]
     plans: dict[str, tuple[str, Callable[[], Figure]]] = {}
     if objective in SCORES:
-        curves = {each.name: read_curves(each) for each in found.ranked[:7]}
+        short = _shorten_keys(study)
+        named = {describe({short.get(k, k): v for k, v in each.overrides.items()}) or "base": each for each in found.ranked[:7]}
+        curves = {name: read_curves(each) for name, each in named.items()}
         if any(run for runs in curves.values() for run in runs):
             plans["curves"] = (
                 f"Validation {objective} while training, of the best configurations: mean over seeds, and range.",

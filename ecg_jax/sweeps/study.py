@@ -207,9 +207,11 @@ class Study:
         keys = {trial.user_attrs["key"] for trial in trials if "key" in trial.user_attrs}
         if not self.space.is_search or len(keys) >= self.settings.trials:
             return None
-        if sum(trial.user_attrs.get("ended") == "repeated" for trial in trials) > 20 + self.settings.trials:
+        repeated = sum(trial.user_attrs.get("ended") == "repeated" for trial in trials)
+        if repeated > 20 + self.settings.trials:
             return None  # a small space has been drawn out
-        self._study.sampler = _create_sampler(self.settings.sampler, seed=self.space.base.seed + len(trials))
+        # Whatever was killed on the way, the same point comes next; one sampler would repeat itself when started again.
+        self._study.sampler = _create_sampler(self.settings.sampler, self.space.base.seed + len(keys) + repeated)
         return self._study.ask()
 
     def _own(self, trial: optuna.Trial) -> Claim | None:
@@ -222,14 +224,18 @@ class Study:
         overrides = self.space.decode(params)
         key = config_lib.fingerprint(self.space.create_config(overrides))
         others = [each for each in self._study.get_trials(deepcopy=False) if each.user_attrs.get("key") == key]
+        others = [each for each in others if each.number != trial.number]
+        taken = (*_LIVE, TrialState.COMPLETE, TrialState.PRUNED)
+        failed = max((each.number for each in others if each.user_attrs.get("ended") == "failed"), default=-1)
+        is_drawn = "key" not in trial.user_attrs  # not put there on purpose
         trial.set_user_attr("key", key)
         trial.set_user_attr("params", params)
-        if any(_is_final(each) or each.state in _LIVE for each in others if each.number != trial.number):
+        if any(each.state in taken for each in others) or (is_drawn and failed >= 0):
             self._end(trial, TrialState.FAIL, ended="repeated")
             return None
         progress = self.count_progress(overrides)
         lost = [each for each in others if each.state == TrialState.FAIL and "ended" not in each.user_attrs]
-        stuck = [each for each in lost if each.user_attrs.get("progress") == progress]
+        stuck = [each for each in lost if each.number > failed and each.user_attrs.get("progress") == progress]
         if len(stuck) >= _DEATHS:
             reason = f"{len(stuck)} processes that ran it died, without a new checkpoint between them"
             self._end(trial, TrialState.FAIL, ended="failed", reason=reason)
@@ -444,10 +450,6 @@ def check_settings(settings: Settings, space: Space) -> None:
             raise InputError("--pruner: with folds (config.split.folds) a trial is several networks; leave it out")
     if settings.heartbeat < 1 or settings.trials < 1:
         raise InputError("--heartbeat and --trials are at least 1")
-
-
-def _is_final(trial: FrozenTrial) -> bool:
-    return trial.state in (TrialState.COMPLETE, TrialState.PRUNED) or trial.user_attrs.get("ended") == "failed"
 
 
 def _open_storage(url: str, heartbeat: int) -> optuna.storages.RDBStorage:

@@ -1,0 +1,283 @@
+"""Many processes work on one sweep, and any of them may be killed: every point ends exactly once."""
+
+import collections
+import random
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import numpy as np
+import optuna
+import postgresql
+import pytest
+import sqlalchemy
+from rich.console import Console
+from workers import claimer
+
+from ecg_jax import config as config_lib
+from ecg_jax.errors import InputError
+from ecg_jax.sweeps import space as space_lib
+from ecg_jax.sweeps import study as study_lib
+from ecg_jax.sweeps.study import Settings, Study
+
+WORKER = Path(__file__).parent / "workers" / "claimer.py"
+GRID = "def space():\n    return {'optimizer.learning_rate': [1e-3, 1e-2, 1e-1], 'train.batch_size': [8, 16]}\n"
+SEARCH = (
+    "from optuna.distributions import FloatDistribution\n"
+    "def space():\n    return {'optimizer.learning_rate': FloatDistribution(1e-4, 1e-1, log=True)}\n"
+)
+
+
+def write_space(folder: Path, text: str = GRID) -> Path:
+    path = folder / "space.py"
+    path.write_text(text)
+    return path
+
+
+def open_study(folder: Path, path: Path, storage: str = "", **settings) -> Study:
+    base = config_lib.create_default()
+    space = space_lib.read(str(path), base, seeds=2)
+    chosen = Settings(**{"objectives": ("loss",), "heartbeat": 5} | settings)
+    return Study(str(folder), space, chosen, Console(quiet=True), storage=storage)
+
+
+def start(folder: Path, storage: str, path: Path, seconds: float, *rest: str) -> subprocess.Popen:
+    command = [sys.executable, str(WORKER), str(folder), storage, str(path), str(seconds), *rest]
+    return subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True)
+
+
+def finish(workers: list[subprocess.Popen]) -> list[str]:
+    said = [worker.communicate(timeout=120)[0] for worker in workers]
+    assert [worker.returncode for worker in workers] == [0] * len(workers), said
+    return said
+
+
+def assert_every_point_ended_once(folder: Path, path: Path, storage: str = "") -> None:
+    study = open_study(folder, path, storage)
+    points = study.points()
+    assert {point.key for point in points} == set(study.space.points)
+    assert {point.state for point in points} == {"complete"}
+    for point in points:
+        assert point.trial.value == claimer.value_of(point.overrides)
+    trials = study._study.get_trials(states=(optuna.trial.TrialState.COMPLETE,))
+    assert len(trials) == len(points)
+    ended = collections.Counter((folder / "ended").read_text().split())
+    assert set(ended.values()) == {1}
+
+
+@pytest.fixture(scope="module")
+def server():
+    if not postgresql.find_programs():
+        pytest.skip("PostgreSQL is not installed")
+    with postgresql.serve() as running:
+        yield running
+
+
+@pytest.fixture(params=["sqlite", "postgresql"])
+def storage(request) -> str:
+    if request.param == "sqlite":
+        return ""
+    return study_lib.find_url(request.getfixturevalue("server").address)
+
+
+@pytest.mark.slow
+def test_four_processes_share_one_study_and_no_point_is_run_twice(tmp_path, storage):
+    path, folder = write_space(tmp_path), tmp_path / f"four-{bool(storage)}"
+    said = finish([start(folder, storage, path, 0.2) for _ in range(4)])
+    assert said == [""] * 4  # no lock error, and nothing else, reaches the user
+    assert_every_point_ended_once(folder, path, storage)
+    assert len((folder / "running").read_text().split()) == 12
+
+
+@pytest.mark.slow
+def test_processes_killed_at_random_points_lose_nothing(tmp_path, storage):
+    path, folder = write_space(tmp_path), tmp_path / f"killed-{bool(storage)}"
+    chance = random.Random(0)
+    workers: list[subprocess.Popen] = []
+    killed = 0
+    until = time.monotonic() + 120
+    while killed < 8 or any(worker.poll() is None for worker in workers):
+        assert time.monotonic() < until
+        workers = [worker for worker in workers if worker.poll() is None]
+        if killed < 8:
+            while len(workers) < 3:
+                workers.append(start(folder, storage, path, 0.3))
+            time.sleep(chance.uniform(0.2, 2.5))
+            victim = chance.choice(workers)
+            victim.send_signal(signal.SIGKILL)
+            victim.wait()
+            killed += 1
+        else:
+            if not workers:
+                break
+            time.sleep(0.1)
+    finish([start(folder, storage, path, 0.05)])
+    assert_every_point_ended_once(folder, path, storage)
+
+
+@pytest.mark.slow
+def test_connections_that_are_cut_and_a_server_that_crashes_lose_nothing(tmp_path, server):
+    storage = study_lib.find_url(server.address)
+    path, folder = write_space(tmp_path), tmp_path / "cut"
+    workers = [start(folder, storage, path, 0.4) for _ in range(3)]
+    while not (folder / "ended").exists():
+        time.sleep(0.1)
+    engine = sqlalchemy.create_engine(storage, isolation_level="AUTOCOMMIT", poolclass=sqlalchemy.pool.NullPool)
+    for _ in range(4):
+        time.sleep(0.25)
+        with engine.connect() as connection:
+            connection.execute(
+                sqlalchemy.text("SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE pid <> pg_backend_pid()")
+            )
+    server.stop("immediate")
+    time.sleep(1)
+    server.start()
+    said = finish(workers)
+    assert any("does not answer" in text for text in said)
+    assert_every_point_ended_once(folder, path, storage)
+
+
+def test_a_trial_whose_process_is_gone_is_taken_over_at_once(tmp_path):
+    path = write_space(tmp_path)
+    first = start(tmp_path / "sweep", "", path, 60)
+    while not (tmp_path / "sweep" / "running").exists():
+        time.sleep(0.05)
+    first.kill()
+    first.wait()
+    key = (tmp_path / "sweep" / "running").read_text().strip()
+    study = open_study(tmp_path / "sweep", path)
+    taken = [study.claim().key for _ in range(12)]
+    assert key in taken and len(set(taken)) == 12
+    assert study.claim() is None and not study.is_over()
+
+
+def test_a_point_whose_processes_die_again_and_again_is_given_up(tmp_path):
+    path = write_space(tmp_path, "def space():\n    return [{'optimizer.learning_rate': 0.5, 'seed': 0}]\n")
+    for _ in range(3):
+        (tmp_path / "sweep" / "running").unlink(missing_ok=True)
+        worker = start(tmp_path / "sweep", "", path, 60)
+        while not (tmp_path / "sweep" / "running").exists():
+            time.sleep(0.05)
+        worker.kill()
+        worker.wait()
+    study = open_study(tmp_path / "sweep", path)
+    assert study.claim() is None and study.is_over()
+    [point] = study.points()
+    assert point.state == "failed"
+    assert "3 processes that ran it died, without a new checkpoint" in point.reason
+    again = open_study(tmp_path / "sweep", path, retries_failed=True)
+    assert again.claim().key == point.key
+
+
+def test_what_failed_stays_failed_and_what_was_interrupted_comes_again(tmp_path):
+    study = open_study(tmp_path / "sweep", write_space(tmp_path))
+    failed, interrupted = study.claim(), study.claim()
+    study.fail(failed, "out of memory")
+    study.give_back(interrupted)
+    keys = []
+    while claim := study.claim():
+        keys.append(claim.key)
+        study.complete(claim, {"loss": 1.0})
+    assert interrupted.key in keys and failed.key not in keys and len(keys) == 11
+    assert study.is_over()
+    reasons = {point.key: (point.state, point.reason) for point in study.points()}
+    assert reasons[failed.key] == ("failed", "out of memory")
+
+
+def test_a_claim_that_was_taken_for_dead_can_no_longer_be_completed(tmp_path):
+    study = open_study(tmp_path / "sweep", write_space(tmp_path), pruner="median")
+    claim = study.claim()
+    study._study.tell(claim.trial.number, state=optuna.trial.TrialState.FAIL)
+    with pytest.raises(study_lib.Lost):
+        study.report(claim, 0.5, 1)
+    study.complete(claim, {"loss": 0.0})  # ignored
+    keys = [each.key for each in iter(study.claim, None)]
+    assert len(keys) == 12 and claim.key in keys
+
+
+def test_a_search_draws_as_many_points_as_it_was_told_and_goes_on_as_if_it_had_not_stopped(tmp_path):
+    def search(folder: Path, stops_at: int) -> list[float]:
+        study = open_study(folder, write_space(tmp_path, SEARCH), sampler="random", trials=6)
+        for number in range(6):
+            if number == stops_at:
+                study.give_back(study.claim())
+                study = open_study(folder, tmp_path / "space.py", sampler="random", trials=6)
+            claim = study.claim()
+            assert claim.seeds == (0, 1)
+            study.complete(claim, {"loss": claim.overrides["optimizer.learning_rate"]})
+        assert study.claim() is None
+        return [point.trial.value for point in study.points()]
+
+    whole, stopped = search(tmp_path / "whole", 99), search(tmp_path / "stopped", 3)
+    assert whole == stopped and len(set(whole)) == 6
+    assert all(1e-4 <= value <= 1e-1 for value in whole)
+
+
+@pytest.mark.parametrize("sampler", study_lib.SAMPLERS)
+def test_every_sampler_finds_the_valley_of_a_parabola(sampler, tmp_path):
+    text = SEARCH.replace("}", ", 'augment.noise': FloatDistribution(0.0, 1.0)}")
+    study = open_study(tmp_path / "sweep", write_space(tmp_path, text), sampler=sampler, trials=30)
+    while claim := study.claim():
+        rate, noise = claim.overrides["optimizer.learning_rate"], claim.overrides["augment.noise"]
+        study.complete(claim, {"loss": (np.log10(rate) + 2) ** 2 + (noise - 0.3) ** 2})
+    values = [point.trial.value for point in study.points()]
+    assert len(values) == 30 and min(values) < 0.2
+
+
+def test_the_median_pruner_ends_a_trial_that_is_worse_than_most(tmp_path):
+    study = open_study(tmp_path / "sweep", write_space(tmp_path), pruner="median")
+    for _ in range(6):
+        claim = study.claim()
+        assert not any(study.report(claim, 1 / step, step) for step in (1, 2, 3))
+        study.complete(claim, {"loss": 1 / 3})
+    claim = study.claim()
+    assert study.report(claim, 5.0, 1)
+    study.prune(claim)
+    assert [point.state for point in study.points()].count("pruned") == 1
+
+
+@pytest.mark.parametrize(
+    "change, parts",
+    [
+        ({"objectives": ("auroc",)}, ["another sweep", "another objectives", "--workdir"]),
+        ({"base": {"train.batch_size": 7}}, ["another sweep", "train.batch_size: 64 there, 7 here"]),
+        ({"space": GRID.replace("16", "32")}, ["another sweep", "another space"]),
+    ],
+)
+def test_the_folder_of_another_sweep_is_refused(change, parts, tmp_path):
+    open_study(tmp_path / "sweep", write_space(tmp_path))
+    base = config_lib.override(config_lib.create_default(), change.get("base", {}))
+    path = write_space(tmp_path, change.get("space", GRID))
+    settings = Settings(objectives=change.get("objectives", ("loss",)))
+    with pytest.raises(InputError) as refused:
+        Study(str(tmp_path / "sweep"), space_lib.read(str(path), base, seeds=2), settings, Console(quiet=True))
+    assert all(part in str(refused.value) for part in parts), refused.value
+
+
+def test_a_storage_that_does_not_answer_is_said_in_a_line_without_the_password(tmp_path):
+    url = study_lib.find_url("postgresql://me:secret@127.0.0.1:1/ecg")
+    with pytest.raises(InputError) as refused:
+        open_study(tmp_path / "sweep", write_space(tmp_path), url)
+    assert "does not answer" in str(refused.value) and "start the server" in str(refused.value)
+    assert "secret" not in str(refused.value)
+    with pytest.raises(InputError, match="expected postgresql://"):
+        study_lib.find_url("mysql://host/database")
+
+
+@pytest.mark.parametrize(
+    "settings, text, reason",
+    [
+        ({"pruner": "median", "objectives": ("auroc", "parameters")}, SEARCH, "several objectives"),
+        ({"sampler": "cmaes", "objectives": ("auroc", "parameters")}, SEARCH, "single objective"),
+        ({"pruner": "hyperband", "objectives": ("parameters",)}, SEARCH, "known at the end"),
+        ({"sampler": "grid"}, SEARCH, "random, tpe, cmaes"),
+        ({"pruner": "percentile"}, GRID, "none, median, hyperband"),
+        ({"objectives": ("accuracy",)}, GRID, "loss, auroc"),
+    ],
+)
+def test_what_does_not_go_together_is_refused_with_the_reason(settings, text, reason, tmp_path):
+    space = space_lib.read(str(write_space(tmp_path, text)), config_lib.create_default(), seeds=1)
+    with pytest.raises(InputError, match=reason):
+        study_lib.check_settings(Settings(**{"objectives": ("loss",)} | settings), space)
