@@ -17,6 +17,7 @@ Written to --workdir: results.csv (a row per configuration: mean and 95 % interv
 results.md and report.html. Exit status: 2 if a run failed (results say why), 130 if it was stopped.
 """
 
+import math
 import os
 import sys
 from collections.abc import Sequence
@@ -34,7 +35,7 @@ _WORKDIR = flags.DEFINE_string("workdir", None, "The sweep's folder; default swe
 _SEEDS = flags.DEFINE_integer("seeds", 3, "Seeds per point, from config.seed on, unless the space varies `seed`.", 1)
 _OBJECTIVES = flags.DEFINE_list(
     "objectives", None, "What to be best in, on validation: loss, auroc, average_precision, parameters or seconds; "
-    "default config.checkpoint.monitor. Several, separated by commas, make a search look for compromises; the first ranks."
+    "default config.checkpoint.monitor. Several, with commas between: a search looks for compromises; the first ranks."
 )  # fmt: skip
 _SAMPLER = flags.DEFINE_string("sampler", "tpe", "How a search draws its points: random, tpe or cmaes.")
 _PRUNER = flags.DEFINE_string("pruner", "none", "Ends runs that are worse than others half-way: median or hyperband.")
@@ -60,7 +61,6 @@ def main(argv: Sequence[str]) -> int:
     if number:
         launcher.pin_cores(int(number), int(count))
     from ecg_jax import config as config_lib
-    from ecg_jax.errors import InputError
     from ecg_jax.sweeps import estimate, report, results, worker
     from ecg_jax.sweeps import space as space_lib
     from ecg_jax.sweeps import study as study_lib
@@ -68,7 +68,7 @@ def main(argv: Sequence[str]) -> int:
 
     console = cli.create_console()
     base = config_lib.check(_CONFIG.value)
-    space = space_lib.read(_SPACE.value, base, seeds=_SEEDS.value)
+    space = space_lib.read(_SPACE.value, base, seeds=_SEEDS.value, most=math.inf if _YES.value else _LARGE)
     settings = study_lib.Settings(
         objectives=tuple(_OBJECTIVES.value or [base.checkpoint.monitor]),
         sampler=_SAMPLER.value,
@@ -78,11 +78,6 @@ def main(argv: Sequence[str]) -> int:
         retries_failed=_RETRY.value and not number,
     )
     study_lib.check_settings(settings, space)
-    if not space.is_search and space.size > _LARGE and not _YES.value:
-        raise InputError(
-            f"--space={_SPACE.value}: {space.size:,} runs ({space.size // len(space.seeds):,} points x {len(space.seeds)} "
-            "seeds); if you mean it, add --yes, or draw from it: Optuna distributions and --trials"
-        )
     if _DRY_RUN.value:
         estimate.describe(space, settings, console)
         return 0

@@ -149,8 +149,10 @@ def test_a_trial_whose_process_is_gone_is_taken_over_at_once(tmp_path):
     key = (tmp_path / "sweep" / "running").read_text().strip()
     study = open_study(tmp_path / "sweep", path)
     taken = [study.claim().key for _ in range(12)]
-    assert key in taken and len(set(taken)) == 12
-    assert study.claim() is None and not study.is_over()
+    assert key in taken
+    assert len(set(taken)) == 12
+    assert study.claim() is None
+    assert not study.is_over()
 
 
 def test_a_point_whose_processes_die_again_and_again_is_given_up(tmp_path):
@@ -163,7 +165,8 @@ def test_a_point_whose_processes_die_again_and_again_is_given_up(tmp_path):
         worker.kill()
         worker.wait()
     study = open_study(tmp_path / "sweep", path)
-    assert study.claim() is None and study.is_over()
+    assert study.claim() is None
+    assert study.is_over()
     [point] = study.points()
     assert point.state == "failed"
     assert "3 processes that ran it died, without a new checkpoint" in point.reason
@@ -180,7 +183,9 @@ def test_what_failed_stays_failed_and_what_was_interrupted_comes_again(tmp_path)
     while claim := study.claim():
         keys.append(claim.key)
         study.complete(claim, {"loss": 1.0})
-    assert interrupted.key in keys and failed.key not in keys and len(keys) == 11
+    assert interrupted.key in keys
+    assert failed.key not in keys
+    assert len(keys) == 11
     assert study.is_over()
     reasons = {point.key: (point.state, point.reason) for point in study.points()}
     assert reasons[failed.key] == ("failed", "out of memory")
@@ -194,7 +199,8 @@ def test_a_claim_that_was_taken_for_dead_can_no_longer_be_completed(tmp_path):
         study.report(claim, 0.5, 1)
     study.complete(claim, {"loss": 0.0})  # ignored
     keys = [each.key for each in iter(study.claim, None)]
-    assert len(keys) == 12 and claim.key in keys
+    assert len(keys) == 12
+    assert claim.key in keys
 
 
 def test_a_search_draws_as_many_points_as_it_was_told_and_goes_on_as_if_it_had_not_stopped(tmp_path):
@@ -211,7 +217,8 @@ def test_a_search_draws_as_many_points_as_it_was_told_and_goes_on_as_if_it_had_n
         return [point.trial.value for point in study.points()]
 
     whole, stopped = search(tmp_path / "whole", 99), search(tmp_path / "stopped", 3)
-    assert whole == stopped and len(set(whole)) == 6
+    assert whole == stopped
+    assert len(set(whole)) == 6
     assert all(1e-4 <= value <= 1e-1 for value in whole)
 
 
@@ -223,7 +230,8 @@ def test_every_sampler_finds_the_valley_of_a_parabola(sampler, tmp_path):
         rate, noise = claim.overrides["optimizer.learning_rate"], claim.overrides["augment.noise"]
         study.complete(claim, {"loss": (np.log10(rate) + 2) ** 2 + (noise - 0.3) ** 2})
     values = [point.trial.value for point in study.points()]
-    assert len(values) == 30 and min(values) < 0.2
+    assert len(values) == 30
+    assert min(values) < 0.2
 
 
 def test_the_median_pruner_ends_a_trial_that_is_worse_than_most(tmp_path):
@@ -260,7 +268,8 @@ def test_a_storage_that_does_not_answer_is_said_in_a_line_without_the_password(t
     url = study_lib.find_url("postgresql://me:secret@127.0.0.1:1/ecg")
     with pytest.raises(InputError) as refused:
         open_study(tmp_path / "sweep", write_space(tmp_path), url)
-    assert "does not answer" in str(refused.value) and "start the server" in str(refused.value)
+    assert "does not answer" in str(refused.value)
+    assert "start the server" in str(refused.value)
     assert "secret" not in str(refused.value)
     with pytest.raises(InputError, match="expected postgresql://"):
         study_lib.find_url("mysql://host/database")

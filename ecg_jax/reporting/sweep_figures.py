@@ -9,7 +9,7 @@ import pandas as pd
 from matplotlib.figure import Figure
 from matplotlib.ticker import MaxNLocator
 
-from ecg_jax.reporting import figures, layout, style  # first: style chooses matplotlib's backend
+from ecg_jax.reporting import layout, style  # first: style chooses matplotlib's backend
 
 import matplotlib.pyplot as plt  # isort: skip
 
@@ -37,7 +37,9 @@ def draw_learning_curves(curves: Mapping[str, Sequence[Sequence[Mapping[str, Any
         table = table.astype(float).sort_index()
         color, line, marker = style.choose_look(k)
         axes.fill_between(table.index, table.min(axis=1), table.max(axis=1), color=color, alpha=0.12, linewidth=0)
-        axes.plot(table.index, table.mean(axis=1), color=color, linestyle=line, marker=marker, ms=3, label=style.literal(name))
+        axes.plot(
+            table.index, table.mean(axis=1), color=color, linestyle=line, marker=marker, ms=3, label=style.literal(name)
+        )
     axes.set(xlabel="Step", ylabel=f"Validation {name_objective(objective)}")
     axes.xaxis.set_major_locator(MaxNLocator(6, integer=True))
     layout.add_legend(figure, axes.lines)
@@ -71,14 +73,16 @@ def draw_slices(table: pd.DataFrame, keys: Sequence[str], column: str, label: st
         axes.set_xlabel(style.literal(key, 34))
         span = np.nanmax(table[column]) - np.nanmin(table[column]) or abs(table[column].iloc[0]) or 1.0
         axes.set_ylim(np.nanmin(table[column]) - 0.25 * span, np.nanmax(table[column]) + 0.25 * span)
-        if axes.get_subplotspec().is_first_col():
-            axes.set_ylabel(label)
+    for axes in panels[:: min(len(panels), 3 if len(panels) <= 9 else 4)]:  # the first of each row
+        axes.set_ylabel(label)
     layout.arrange(figure, panels, aspect=0.75)
     return figure
 
 
 @style.styled
-def draw_parallel(table: pd.DataFrame, keys: Sequence[str], column: str, label: str, *, higher_is_better: bool) -> Figure:
+def draw_parallel(
+    table: pd.DataFrame, keys: Sequence[str], column: str, label: str, *, higher_is_better: bool
+) -> Figure:
     """Parallel coordinates: a line per configuration through what it was given, to what it reached.
 
     Args:
@@ -128,7 +132,9 @@ def draw_importance(importance: Mapping[str, float]) -> Figure:
     """Bars: the share of the objective's variance that each key explains."""
     figure, axes = plt.subplots(figsize=(style.DOUBLE, 0.6 + 0.28 * len(importance)))
     names = sorted(importance, key=lambda name: importance[name])
-    axes.barh([style.literal(name) for name in names], [importance[name] for name in names], color=style.BLUE, height=0.6)
+    axes.barh(
+        [style.literal(name) for name in names], [importance[name] for name in names], color=style.BLUE, height=0.6
+    )
     for place, name in enumerate(names):
         axes.text(importance[name] + 0.01, place, f"{importance[name]:.2f}", va="center", fontsize=style.SMALL)
     axes.set(xlabel="Share of the variance explained", xlim=(0, 1.08))
@@ -151,5 +157,3 @@ def _show(value: Any) -> str:
     if value is None or (isinstance(value, float) and math.isnan(value)):
         return "as in the base"
     return str(value)
-
-

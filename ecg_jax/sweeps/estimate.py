@@ -19,6 +19,7 @@ from ecg_jax.training import loop, setup
 _MEASURED = 4  # kinds of runs; the others are taken to last as long as these on average
 _STEPS = 8
 _LISTED = 200
+_SECTIONS = ("model", "freeze", "contract", "train", "data", "augment")  # decide how long a run takes
 
 
 def describe(space: Space, settings: Settings, console: Console) -> None:
@@ -41,23 +42,25 @@ def describe(space: Space, settings: Settings, console: Console) -> None:
         runs = len(points)
         more = f", of which {_LISTED} are listed" if runs > _LISTED else ""
         console.print(f"{runs} runs{more}")
-        kinds = list({_name_kind(config): config for config in map(space.create_config, space.points.values())}.values())
+        kinds = list(
+            {_name_kind(config): config for config in map(space.create_config, space.points.values())}.values()
+        )
     console.print(f"Measuring {min(len(kinds), _MEASURED)} of {len(kinds)} kind(s) of runs, {_STEPS} steps each")
     seconds = []
     for config in kinds[:_MEASURED]:
         seconds.append(measure(config))
-        changed = {k: v for k, v in config_lib.flatten(config) if v != dict(config_lib.flatten(space.base))[k] and k != SEED}
-        console.print(f"  {describe_point(changed) or 'base'}: about {format_time(seconds[-1])} a run")
+        before = dict(config_lib.flatten(space.base))
+        changed = {k: v for k, v in config_lib.flatten(config) if v != before[k] and k.partition(".")[0] in _SECTIONS}
+        console.print(f"  {describe_point(changed) or 'as in the base'}: about {format_time(seconds[-1])} a run")
     mean = sum(seconds) / len(seconds)
     console.print(
-        f"All {runs} runs, one after the other: about {format_time(runs * mean)}; less, if runs stop early or are pruned"
+        f"All {runs} runs, one after the other: about {format_time(runs * mean)}; less, if some stop early or are pruned"
     )
 
 
 def _name_kind(config: ConfigDict) -> str:
-    """What decides how long a step takes, and how many there are."""
     values = config_lib.to_dict(config)
-    return json.dumps([values[name] for name in ("model", "freeze", "contract", "train", "data", "augment")], sort_keys=True)
+    return json.dumps([values[name] for name in _SECTIONS], sort_keys=True)
 
 
 def measure(config: ConfigDict) -> float:
@@ -65,7 +68,6 @@ def measure(config: ConfigDict) -> float:
     per_call = config.train.steps_per_call
     steps = -(-_STEPS // per_call) * per_call
     short = {"train.steps": steps, "train.eval_every": steps, "train.log_every": steps, "checkpoint.every": steps}
-    begin = time.monotonic()
     with tempfile.TemporaryDirectory() as folder:
         quiet = Console(quiet=True)
         built, _ = setup.create(config, os.path.join(folder, "whole"), console=quiet)
@@ -78,7 +80,6 @@ def measure(config: ConfigDict) -> float:
     timed = next((line for line in reversed(lines) if line["kind"] == "train" and line.get("step_s")), None)
     step = timed["step_s"] if timed else whole / steps
     evaluation = timed.get("evaluation_s", 0.0) if timed else 0.0
-    del begin
     return (whole + max(total - steps, 0) * step + max(total / every - 1, 0) * evaluation) * max(config.split.folds, 1)
 
 

@@ -120,7 +120,12 @@ def _start(arguments: Sequence[str], number: int, count: int, workdir: str) -> s
     command = [sys.executable, "-m", "ecg_jax.sweep", *arguments, f"--worker={number}/{count}"]
     with open_log(workdir, number) as log:
         return subprocess.Popen(
-            command, stdout=log, stderr=subprocess.STDOUT, stdin=subprocess.DEVNULL, env=environment, start_new_session=True
+            command,
+            stdout=log,
+            stderr=subprocess.STDOUT,
+            stdin=subprocess.DEVNULL,
+            env=environment,
+            start_new_session=True,
         )
 
 

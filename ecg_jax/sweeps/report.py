@@ -71,13 +71,13 @@ def describe_winner(found: Results) -> list[str]:
     lines = [f"Winner: {winner.name}"]
     tried = len(found.ranked)
     told = ", ".join(f"{name} {_spread(found.test[name])}" for name in SCORES if name in found.test)
-    seeds = len(winner.runs)
+    seeds = f"{len(winner.runs)} seeds: mean, lowest-highest" if len(winner.runs) > 1 else "1 seed"
     if told:
-        lines.append(f"Its test split, looked at for it alone: {told} ({seeds} seed{'s' * (seeds > 1)}: mean, lowest-highest)")
+        lines.append(f"Its test split, looked at for it alone: {told} ({seeds})")
     if np.isfinite(found.optimism):
         lines.append(
-            f"It is the best of {tried}: its validation {objective} of {winner.row[name_column(objective)]:.4f} is too good by about "
-            f"{found.optimism:.4f} (bootstrap of the choice, {RESAMPLES} draws of the validation recordings)"
+            f"It is the best of {tried}: its validation {objective} of {winner.row[name_column(objective)]:.4f} is too "
+            f"good by about {found.optimism:.4f} (bootstrap of the choice, {RESAMPLES} draws of the validation recordings)"
         )
     return lines
 
@@ -97,6 +97,8 @@ def _shorten(found: Results, study: Study) -> pd.DataFrame:
     names = ["rank", *study.space.keys, "runs", column, f"{column}_low", f"{column}_high"]
     others = map(name_column, (*study.settings.objectives[1:], "auroc", "average_precision", "seconds"))
     shown = found.table[[*dict.fromkeys([*names, *others])]].head(_SHOWN)
+    if shown[f"{column}_low"].isna().all():
+        shown = shown.drop(columns=[f"{column}_low", f"{column}_high"])
     return shown.astype({key: object for key in study.space.keys}).rename(columns=_shorten_keys(study))
 
 
@@ -107,17 +109,26 @@ def _shorten_keys(study: Study) -> dict[str, str]:
 
 
 def _formats(shown: pd.DataFrame) -> dict[str, str]:
-    floats = [name for name in shown if all(isinstance(value, float) for value in shown[name]) and shown[name].dtype == object]
-    return dict.fromkeys(floats, ".4g") | {name: form for name, form in (("parameters", ",.0f"), ("seconds", ".0f"), ("validation loss", ".4f")) if name in shown}
+    floats = [
+        name for name in shown if all(isinstance(value, float) for value in shown[name]) and shown[name].dtype == object
+    ]
+    return dict.fromkeys(floats, ".4g") | {
+        name: form
+        for name, form in (("parameters", ",.0f"), ("seconds", ".0f"), ("validation loss", ".4f"))
+        if name in shown
+    }
 
 
 def _write_markdown(found: Results, study: Study) -> str:
     lines = [f"# Sweep {os.path.basename(os.path.abspath(study.workdir))}", ""]
-    lines += [f"{len(found.runs)} runs of {len(found.ranked)} finished configurations, ranked by validation {found.objective}.", ""]
+    lines += [
+        f"{len(found.runs)} runs, {len(found.ranked)} finished configurations, ranked by validation {found.objective}.",
+        "",
+    ]
     if found.ranked:
         shown = _shorten(found, study)
         column = name_column(found.objective)
-        shown = shown.drop(columns=[f"{column}_low", f"{column}_high"])
+        shown = shown.drop(columns=[f"{column}_low", f"{column}_high"], errors="ignore")
         intervals = [_interval(each.row, column) for each in found.ranked[:_SHOWN]]
         shown.insert(list(shown.columns).index(column) + 1, "95 % interval", intervals)
         rows = [[_cell(value) for value in row] for row in shown.itertuples(index=False)]
@@ -144,7 +155,7 @@ def _row(cells: Sequence[Any]) -> str:
 
 
 def _create_page(found: Results, study: Study, arguments: Sequence[str]) -> html.Page:
-    objective, space = found.objective, study.space
+    objective = found.objective
     winner = found.ranked[0]
     shown = _shorten(found, study)
     name = os.path.basename(os.path.abspath(study.workdir))
@@ -158,14 +169,16 @@ def _create_page(found: Results, study: Study, arguments: Sequence[str]) -> html
     failed = found.runs[found.runs["state"] == "failed"]
     ranking = tables.Table(
         "results",
-        f"Configurations, best first; {objective} is the mean over seeds with the 95 % interval of that mean (Student's t).",
+        f"Configurations, best first; {objective}: mean over seeds, with the 95 % interval of that mean (Student's t).",
         shown,
         note="Test scores are not shown: whoever ranks by them has used them up.",
         formats=_formats(shown),
     )
     page_tables = [ranking]
     if len(failed):
-        page_tables.append(tables.Table("failed", "Runs that failed, and why.", failed[["trial", "run", "reason"]].astype(str)))
+        page_tables.append(
+            tables.Table("failed", "Runs that failed, and why.", failed[["trial", "run", "reason"]].astype(str))
+        )
     return html.Page(
         title=f"Sweep {name}",
         subtitle=f"{len(found.ranked)} configurations, ranked by validation {objective}",
@@ -188,7 +201,10 @@ def _draw(found: Results, study: Study) -> list[html.Figure]:
     plans: dict[str, tuple[str, Callable[[], Figure]]] = {}
     if objective in SCORES:
         short = _shorten_keys(study)
-        named = {describe({short.get(k, k): v for k, v in each.overrides.items()}) or "base": each for each in found.ranked[:7]}
+        named = {
+            describe({short.get(k, k): v for k, v in each.overrides.items()}) or "base": each
+            for each in found.ranked[:7]
+        }
         curves = {name: read_curves(each) for name, each in named.items()}
         if any(run for runs in curves.values() for run in runs):
             plans["curves"] = (

@@ -87,7 +87,8 @@ def collect(study: Study, *, judges: bool = True) -> Results:
         judges: Whether the winner is judged: its test scores, and the optimism of having chosen it.
     """
     points = study.points()
-    runs, found = [], {}
+    runs: list[dict[str, Any]] = []
+    found: dict[str, tuple[dict[str, Any], list[dict[str, Any]]]] = {}
     for point in points:
         rows = _list_runs(study, point)
         runs += rows
@@ -118,7 +119,11 @@ def _list_runs(study: Study, point: Point) -> list[dict[str, Any]]:
         scores = result["validation"] if result and point.state == "complete" else {}
         row |= {name_column(name): scores.get(name, np.nan) for name in SCORES}
         attributes = point.trial.user_attrs
-        row |= {"parameters": attributes.get("parameters"), "seconds": attributes.get("seconds"), "reason": point.reason}
+        row |= {
+            "parameters": attributes.get("parameters"),
+            "seconds": attributes.get("seconds"),
+            "reason": point.reason,
+        }
         rows.append(row)
     return rows
 
@@ -173,7 +178,9 @@ def estimate_optimism(ranked: Sequence[Configuration], objective: str, *, seed: 
     if any(not frame["recording"].equals(first["recording"]) for runs in frames for frame in runs):
         return np.nan
     count = len(first)
-    draws = np.random.default_rng(seed).multinomial(count, np.full(count, 1 / count), size=RESAMPLES).T.astype(np.float64)
+    draws = (
+        np.random.default_rng(seed).multinomial(count, np.full(count, 1 / count), size=RESAMPLES).T.astype(np.float64)
+    )
     weights = np.concatenate([np.ones((count, 1)), draws], axis=1)
     scores = np.array([np.mean([_score(frame, weights, objective) for frame in runs], axis=0) for runs in frames])
     sign = -1.0 if objective == "loss" else 1.0

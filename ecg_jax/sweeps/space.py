@@ -103,23 +103,26 @@ class Space:
         """What makes this sweep another one than others, JSON-ready."""
         return {
             "config": config_lib.to_dict(self.base),
-            "space": {key: optuna.distributions.distribution_to_json(value) for key, value in self.distributions.items()},
+            "space": {
+                key: optuna.distributions.distribution_to_json(value) for key, value in self.distributions.items()
+            },
             "points": [{key: encode(value) for key, value in point.items()} for point in self.listed],
             "seeds": list(self.seeds),
         }
 
 
-def read(path: str, base: ConfigDict, *, seeds: int) -> Space:
+def read(path: str, base: ConfigDict, *, seeds: int, most: float = math.inf) -> Space:
     """Runs a space file's `space()`, and checks what it returns.
 
     Args:
         path: Of the Python file.
         base: A checked configuration.
         seeds: How many every point is run with, from the configuration's on.
+        most: Runs that a grid may have.
 
     Raises:
-        InputError: when the file cannot be run, `space()` returns something else, a key is unknown,
-            or a value has the wrong type or is out of range.
+        InputError: when the file cannot be run, `space()` returns something else, there are too many points, a key
+            is unknown, or a value has the wrong type or is out of range.
     """
     found = _run(path)
     listed = tuple(found) if isinstance(found, list) else ()
@@ -138,6 +141,11 @@ def read(path: str, base: ConfigDict, *, seeds: int) -> Space:
     first = base.seed
     given = any(SEED in point for point in listed) or SEED in axes
     chosen = Space(base, axes, drawn, listed, (first,) if given else tuple(range(first, first + seeds)))
+    if not drawn and chosen.size > most:
+        raise InputError(
+            f"--space={path}: {chosen.size:,} runs ({chosen.size // len(chosen.seeds):,} points x {len(chosen.seeds)} "
+            "seeds); if you mean it, add --yes, or draw from it: Optuna distributions and --trials"
+        )
     _check(path, chosen, sorted(named))
     return chosen
 

@@ -19,7 +19,7 @@ import time
 import uuid
 import warnings
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from typing import Any, TypeVar
+from typing import Any, Literal, TypeVar
 
 import optuna
 import sqlalchemy
@@ -32,7 +32,7 @@ from ecg_jax.runtime import run_folder
 from ecg_jax.sweeps.space import Space, encode
 
 DATABASE = "study.db"
-DIRECTIONS = {  # what a sweep can be for
+DIRECTIONS: dict[str, Literal["minimize", "maximize"]] = {  # what a sweep can be for
     "loss": "minimize",
     "auroc": "maximize",
     "average_precision": "maximize",
@@ -111,7 +111,14 @@ class Study:
     """A sweep's study, as one process sees it."""
 
     def __init__(
-        self, workdir: str, space: Space, settings: Settings, console: Console, *, storage: str = "", creates: bool = True
+        self,
+        workdir: str,
+        space: Space,
+        settings: Settings,
+        console: Console,
+        *,
+        storage: str = "",
+        creates: bool = True,
     ) -> None:
         """Opens it, or creates it.
 
@@ -169,7 +176,9 @@ class Study:
         if found == json.loads(json.dumps(wanted)):
             return
         told = "; ".join(config_lib.differences(found["config"], wanted["config"]))
-        others = [name for name in wanted if name != "config" and found.get(name) != json.loads(json.dumps(wanted[name]))]
+        others = [
+            name for name in wanted if name != "config" and found.get(name) != json.loads(json.dumps(wanted[name]))
+        ]
         told = "; ".join(filter(None, [told, f"another {' and other '.join(others)}" if others else ""]))
         raise InputError(f"{self.workdir} is the folder of another sweep ({told[:400]}); pass another --workdir")
 
@@ -240,7 +249,7 @@ class Study:
             reason = f"{len(stuck)} processes that ran it died, without a new checkpoint between them"
             self._end(trial, TrialState.FAIL, ended="failed", reason=reason)
             return None
-        self._storage.record_heartbeat(trial._trial_id)
+        self._storage.record_heartbeat(trial._trial_id)  # noqa: SLF001 - its only name
         trial.set_user_attr("progress", progress)
         trial.set_user_attr("owner", self._live())
         return Claim(trial, key, overrides, self.space.seeds if self.space.is_search else (overrides["seed"],))
@@ -248,10 +257,9 @@ class Study:
     def _enqueue(self) -> None:
         """Sees to it that every point that is not final has a trial."""
         points = {point.key: point for point in self._points()}
-        if self.space.is_search:
-            wanted = {key: point.overrides for key, point in points.items()}
-        else:
-            wanted = self.space.points
+        wanted: Mapping[str, Mapping[str, Any]] = (
+            {key: point.overrides for key, point in points.items()} if self.space.is_search else self.space.points
+        )
         for key, overrides in wanted.items():
             point = points.get(key)
             if point is None or point.state == "lost" or (point.state == "failed" and self.settings.retries_failed):
@@ -306,14 +314,18 @@ class Study:
 
     @contextlib.contextmanager
     def give_signs_of_life(self, claim: Claim, check: Callable[[], None]) -> Iterator[None]:
-        """Records heartbeats of a claimed trial, and calls `check` at each, until the end of the block."""
+        """Records heartbeats of a claimed trial, and calls `check` every second, until the end of the block."""
         over = threading.Event()
 
         def beat() -> None:
-            while not over.wait(self.settings.heartbeat):
+            last = time.monotonic()
+            while not over.wait(1.0):
                 check()
+                if time.monotonic() - last < self.settings.heartbeat:
+                    continue
+                last = time.monotonic()
                 with contextlib.suppress(*_DATABASE_ERRORS):  # the next one may get through
-                    self._storage.record_heartbeat(claim.trial._trial_id)
+                    self._storage.record_heartbeat(claim.trial._trial_id)  # noqa: SLF001
 
         thread = threading.Thread(target=beat, daemon=True)
         thread.start()
@@ -381,7 +393,9 @@ class Study:
         last = trials[-1]
         chosen = next((each for state in names for each in trials if each.state == state), last)
         state = names.get(chosen.state) or ("failed" if chosen.user_attrs.get("ended") == "failed" else "lost")
-        return Point(key, self.space.decode(chosen.user_attrs["params"]), state, chosen, chosen.user_attrs.get("reason", ""))
+        return Point(
+            key, self.space.decode(chosen.user_attrs["params"]), state, chosen, chosen.user_attrs.get("reason", "")
+        )
 
     def is_over(self) -> bool:
         """Whether no trial runs or waits, that could still be lost to us."""
@@ -477,7 +491,7 @@ def find_url(storage: str) -> str:
     if scheme.startswith("postgresql+"):
         return storage
     raise InputError(
-        f"--storage={storage}: expected postgresql://USER:PASSWORD@HOST/DATABASE; without it, a file in --workdir is used"
+        f"--storage={storage}: expected postgresql://USER:PASSWORD@HOST/DATABASE; without it, --workdir holds the study"
     )
 
 

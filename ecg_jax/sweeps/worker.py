@@ -33,7 +33,9 @@ class _Pruned(Exception):
     """The pruner has no hope for a trial."""
 
 
-def work(study: Study, console: Console, log: Console, *, launcher: int = 0, ended: Callable[[], None] = lambda: None) -> None:
+def work(
+    study: Study, console: Console, log: Console, *, launcher: int = 0, ended: Callable[[], None] = lambda: None
+) -> None:
     """Runs trials until none is left, and waits for those of others, which may die.
 
     Args:
@@ -70,7 +72,9 @@ def work(study: Study, console: Console, log: Console, *, launcher: int = 0, end
 
 def describe(overrides: Mapping[str, Any]) -> str:
     """Keys and values, as flags have them."""
-    return ", ".join(f"{key}={value:g}" if isinstance(value, float) else f"{key}={value}" for key, value in overrides.items())
+    return ", ".join(
+        f"{key}={value:g}" if isinstance(value, float) else f"{key}={value}" for key, value in overrides.items()
+    )
 
 
 def read_result(config: ConfigDict, folder: str) -> dict[str, Any] | None:
@@ -95,11 +99,15 @@ def _run(study: Study, claim: Claim, console: Console, log: Console) -> None:
             name: float(np.mean([result["validation"][name] for result in results]))
             for name in ("loss", "auroc", "average_precision")
         }
-        values["parameters"] = count_parameters(study.space.create_config(claim.overrides), study.folders(claim.overrides)[0])
+        values["parameters"] = count_parameters(
+            study.space.create_config(claim.overrides), study.folders(claim.overrides)[0]
+        )
         values["seconds"] = time.monotonic() - begin
         unknown = [name for name in study.settings.objectives if not math.isfinite(values[name])]
         if unknown:
-            raise InputError(f"validation has no {unknown[0]}: no label of it is both present and absent, or it is not finite")
+            raise InputError(
+                f"validation has no {unknown[0]}: no label of it is both present and absent, or it is not finite"
+            )
         study.complete(claim, values, **values)
         told = ", ".join(f"{name} {values[name]:.4f}" for name in ("loss", "auroc", "average_precision"))
         console.print(f"validation at its best: {told}; {values['seconds']:.0f} s")

@@ -31,7 +31,6 @@ from ecg_jax.training.setup import MONITORS, Setup
 from ecg_jax.training.state import TrainState, Window
 from ecg_jax.training.step_log import StepLog
 
-
 # Told the number of an evaluation, from 1, and the validation scores; what it raises ends the run there.
 Report = Callable[[int, Mapping[str, float]], None]
 
