@@ -130,6 +130,8 @@ def create_default() -> ConfigDict:
                 "b1": 0.9,
                 "b2": 0.999,
                 "clip_norm": 0.0,
+                "layer_decay": 1.0,  # of the learning rate, per module of the trunk below the head
+                "unfreeze_every": 0,  # steps after which the next module of the trunk learns; 0 is all at once
             },
             "schedule": {
                 "name": "plateau",

@@ -7,7 +7,7 @@ import optax
 import pytest
 
 from ecg_jax.errors import InputError
-from ecg_jax.training import optimizers
+from ecg_jax.training import optimizers, transfer
 from ecg_jax.training.patience import Patience
 
 PARAMS = {"conv": {"kernel": jnp.full(3, 2.0)}, "norm": {"scale": jnp.ones(3), "bias": jnp.zeros(3)}}
@@ -125,3 +125,50 @@ def test_nan_is_no_improvement_and_patience_zero_never_runs_out():
         record, has_run_out = record.update(float("nan"), patience=0, min_delta=0.0)
         assert not has_run_out
     assert record == Patience(0.5, 20)
+
+
+def create_network_tree(value):
+    names = ("stem", "unit1", "unit2", "unit10")
+    return {"trunk": {name: {"conv": {"kernel": value}} for name in names}, "head": {"output": {"kernel": value}}}
+
+
+def test_depth_counts_modules_from_the_head_down_in_the_order_of_their_numbers():
+    depths = transfer.measure_depths(create_network_tree(0))
+    assert {name: tree["conv"]["kernel"] for name, tree in depths["trunk"].items()} == {
+        "unit10": 1, "unit2": 2, "unit1": 3, "stem": 4,
+    }  # fmt: skip
+    assert depths["head"]["output"]["kernel"] == 0
+
+
+@pytest.mark.parametrize("name", optimizers.OPTIMIZERS)
+def test_layer_decay_shrinks_the_update_of_deeper_modules(name):
+    params = create_network_tree(jnp.ones(2))
+    tx = optimizers.create(
+        name, learning_rate=lambda _: 0.1, trainable=jax.tree.map(lambda _: True, params), layer_decay=0.5
+    )
+    updates, _ = tx.update(jax.tree.map(jnp.ones_like, params), tx.init(params), params)
+    whole = updates["head"]["output"]["kernel"][0]
+    ratios = {name: float(tree["conv"]["kernel"][0] / whole) for name, tree in updates["trunk"].items()}
+    assert ratios == pytest.approx({"unit10": 1 / 2, "unit2": 1 / 4, "unit1": 1 / 8, "stem": 1 / 16})
+
+
+def test_modules_begin_to_learn_one_after_the_other():
+    params = create_network_tree(jnp.ones(1))
+    tx = optimizers.create(
+        "sgd", learning_rate=lambda _: 0.1, trainable=jax.tree.map(lambda _: True, params), unfreeze_every=2
+    )
+    state, starts = tx.init(params), {}
+    for step in range(9):
+        updates, state = tx.update(jax.tree.map(jnp.ones_like, params), state, params)
+        assert updates["head"]["output"]["kernel"][0]
+        for name, tree in updates["trunk"].items():
+            if tree["conv"]["kernel"][0]:
+                starts.setdefault(name, step)
+    assert starts == {"unit10": 2, "unit2": 4, "unit1": 6, "stem": 8}
+    assert optimizers.count_updates(state) == 9
+
+
+@pytest.mark.parametrize("settings", [{"layer_decay": 0.0}, {"layer_decay": 1.5}, {"unfreeze_every": -1}])
+def test_decays_and_steps_out_of_range_are_refused(settings):
+    with pytest.raises(InputError, match="layer_decay"):
+        update("adam", PARAMS, **settings)

@@ -52,7 +52,8 @@ def call(*arguments: object) -> subprocess.CompletedProcess:
 
 def assert_one_line(done: subprocess.CompletedProcess, *parts: str) -> None:
     assert done.returncode == 1, done.stdout + done.stderr
-    assert done.stderr.startswith("error: ") and len(done.stderr.strip().splitlines()) == 1, done.stderr
+    assert done.stderr.startswith("error: ")
+    assert len(done.stderr.strip().splitlines()) == 1, done.stderr
     assert all(part in done.stderr for part in parts), done.stderr
 
 

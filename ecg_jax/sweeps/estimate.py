@@ -53,9 +53,7 @@ def describe(space: Space, settings: Settings, console: Console) -> None:
         changed = {k: v for k, v in config_lib.flatten(config) if v != before[k] and k.partition(".")[0] in _SECTIONS}
         console.print(f"  {describe_point(changed) or 'as in the base'}: about {format_time(seconds[-1])} a run")
     mean = sum(seconds) / len(seconds)
-    console.print(
-        f"All {runs} runs, one after the other: about {format_time(runs * mean)}; less, if some stop early or are pruned"
-    )
+    console.print(f"All {runs} runs, one after the other: about {format_time(runs * mean)}; less, if runs stop early")
 
 
 def _name_kind(config: ConfigDict) -> str:

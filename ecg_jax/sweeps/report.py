@@ -76,7 +76,7 @@ def describe_winner(found: Results) -> list[str]:
         lines.append(f"Its test split, looked at for it alone: {told} ({seeds})")
     if np.isfinite(found.optimism):
         lines.append(
-            f"It is the best of {tried}: its validation {objective} of {winner.row[name_column(objective)]:.4f} is too "
+            f"It is the best of {tried}: its validation {objective}, {winner.row[name_column(objective)]:.4f}, is too "
             f"good by about {found.optimism:.4f} (bootstrap of the choice, {RESAMPLES} draws of the validation recordings)"
         )
     return lines

@@ -1,11 +1,13 @@
 """Optimizers and schedules, through optax, with frozen leaves masked out."""
 
-from typing import Any
+from typing import Any, NamedTuple
 
 import jax
+import jax.numpy as jnp
 import optax
 
 from ecg_jax.errors import InputError
+from ecg_jax.training import transfer
 
 OPTIMIZERS = ("adam", "adamw", "sgd", "lion")
 SCHEDULES = ("constant", "cosine", "one_cycle", "plateau")
@@ -77,6 +79,8 @@ def create(
     b1: float = 0.9,
     b2: float = 0.999,
     clip_norm: float = 0.0,
+    layer_decay: float = 1.0,
+    unfreeze_every: int = 0,
 ) -> optax.GradientTransformation:
     """Builds an optimizer that has no state for frozen leaves and no update either.
 
@@ -89,10 +93,19 @@ def create(
         b1: Of the others.
         b2: Of the others.
         clip_norm: Global norm that gradients are clipped to; 0 for no clipping.
+        layer_decay: The learning rate of a module of the trunk is this times that of the one above it; the head
+            has all of it (discriminative fine-tuning: Howard & Ruder 2018, arXiv:1801.06146). 1 for one rate.
+        unfreeze_every: Steps after which the next module of the trunk, from the last one down, begins to learn,
+            the head alone learning at first (gradual unfreezing, ibid.); BatchNorm statistics follow the batches
+            from the start. 0 for all at once.
 
     Raises:
-        InputError: on an unknown name or a decay that the optimizer does not have.
+        InputError: on an unknown name, a decay that the optimizer does not have, or a number out of range.
     """
+    if not 0 < layer_decay <= 1 or unfreeze_every < 0:
+        raise InputError(
+            f"optimizer.layer_decay is {layer_decay}, it must be in (0, 1]; unfreeze_every {unfreeze_every}, at least 0"
+        )
     if name not in OPTIMIZERS:
         raise InputError(f"optimizer.name is {name!r}; known: {', '.join(OPTIMIZERS)}")
     if name == "adam" and weight_decay:
@@ -112,7 +125,35 @@ def create(
     if clip_norm:
         core = optax.chain(optax.clip_by_global_norm(clip_norm), core)
     frozen = jax.tree.map(lambda leaf: not leaf, trainable)
-    return optax.chain(optax.masked(core, trainable), optax.masked(optax.set_to_zero(), frozen))
+    parts = [optax.masked(core, trainable), optax.masked(optax.set_to_zero(), frozen)]
+    if layer_decay != 1 or unfreeze_every:
+        parts.append(_scale_by_depth(transfer.measure_depths(trainable), layer_decay, unfreeze_every))
+    return optax.chain(*parts)
+
+
+class _DepthState(NamedTuple):
+    """Updates made so far."""
+
+    updates: jax.Array
+
+
+def _scale_by_depth(depths: Any, layer_decay: float, unfreeze_every: int) -> optax.GradientTransformation:
+    """Shrinks updates of modules by their depth, to nothing before their turn."""
+
+    def init(params: Any) -> _DepthState:
+        del params
+        return _DepthState(jnp.zeros([], jnp.int32))
+
+    def update(updates: Any, state: _DepthState, params: Any = None) -> tuple[Any, _DepthState]:
+        del params
+
+        def scale(leaf: jax.Array, depth: int) -> jax.Array:
+            factor = jnp.where(state.updates >= unfreeze_every * depth, layer_decay**depth, 0.0)
+            return leaf * factor.astype(leaf.dtype)
+
+        return jax.tree.map(scale, updates, depths), _DepthState(state.updates + 1)
+
+    return optax.GradientTransformation(init, update)
 
 
 def count_updates(opt_state: optax.OptState) -> int:

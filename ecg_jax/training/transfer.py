@@ -41,6 +41,26 @@ def create_trainable_mask(params: Any, *, first_keras_layers: int = 0, patterns:
     return weights_lib.unflatten(mask)
 
 
+def measure_depths(params: Any) -> Any:
+    """How far below the head each weight is, in modules of the trunk: 0 in the head, 1 in the trunk's last, and so on.
+
+    Args:
+        params: The network's parameters, or any tree like them.
+
+    Returns:
+        Tree like `params` of int. Modules of the trunk follow each other as their names do (`stem`, `unit1`, `unit2`).
+    """
+    paths = [path.split("/") for path in weights_lib.flatten(params)]
+    modules = sorted({path[1] for path in paths if path[0] == "trunk"}, key=_split_number)
+    depth = {name: len(modules) - place for place, name in enumerate(modules)}
+    return weights_lib.unflatten({"/".join(path): depth[path[1]] if path[0] == "trunk" else 0 for path in paths})
+
+
+def _split_number(name: str) -> tuple[str, int]:
+    stem = name.rstrip("0123456789")
+    return stem, int(name[len(stem) :] or 0)
+
+
 def frozen_norms(trainable: Any) -> frozenset[str]:
     """Paths of the BatchNorms whose scale and bias are both frozen.
 
