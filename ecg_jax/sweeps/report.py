@@ -75,9 +75,10 @@ def describe_winner(found: Results) -> list[str]:
     if told:
         lines.append(f"Its test split, looked at for it alone: {told} ({seeds})")
     if np.isfinite(found.optimism):
+        value = winner.row[name_column(objective)]
         lines.append(
-            f"It is the best of {tried}: its validation {objective}, {winner.row[name_column(objective)]:.4f}, is too "
-            f"good by about {found.optimism:.4f} (bootstrap of the choice, {RESAMPLES} draws of the validation recordings)"
+            f"It is the best of {tried}: its validation {objective}, {value:.4f}, is too good by about "
+            f"{found.optimism:.4f} (bootstrap of the choice, {RESAMPLES} draws of the validation recordings)"
         )
     return lines
 

@@ -14,6 +14,8 @@ import importlib.util
 import itertools
 import json
 import math
+import os
+import sys
 from collections.abc import Iterator, Mapping
 from typing import Any
 
@@ -164,6 +166,7 @@ def _run(path: str) -> Any:
     if spec is None or spec.loader is None:
         raise InputError(f"--space={path}: not a Python file")
     module = importlib.util.module_from_spec(spec)
+    sys.path.insert(0, os.path.dirname(os.path.abspath(path)))  # as if it were run: it may import what lies beside it
     try:
         spec.loader.exec_module(module)
         return module.space()
@@ -171,6 +174,8 @@ def _run(path: str) -> Any:
         raise InputError(f"--space={path}: no such file") from error
     except Exception as error:
         raise InputError(f"--space={path}: {type(error).__name__}: {error}; the file must define space()") from error
+    finally:
+        sys.path.pop(0)
 
 
 def _check(path: str, space: Space, keys: list[str]) -> None:
