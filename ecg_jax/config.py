@@ -69,6 +69,7 @@ def create_default() -> ConfigDict:
                 "arrays": {"labels_csv": "", "leads": ",".join(LEADS), "sampling_rate": 0.0, "unit": ""},
             },
             "split": {  # data.splits.assign
+                "by": "own",  # or `patient`, `recording`, `date`: drawn anew, although there may be one
                 "validation": 0.1,
                 "test": 0.1,
                 "folds": 0,  # as many networks, each tested on another fold

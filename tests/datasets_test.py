@@ -13,7 +13,7 @@ import wfdb
 from ecg_jax.contract import InputContract
 from ecg_jax.data import datasets
 from ecg_jax.data.datasets.dataset import SPLITS
-from ecg_jax.data.datasets.table import parse_split
+from ecg_jax.data.datasets.table import parse_attributes, parse_split
 from ecg_jax.data.preprocess import create_input
 from ecg_jax.data.sampling import Order
 from ecg_jax.data.splits import content
@@ -878,3 +878,10 @@ def test_both_rates_of_a_real_ptbxl_recording_give_the_same_example(shared):
         (a, _), (b, _) = (create_input(dataset.read(row), InputContract()) for dataset in (slow, fast))
         for lead in range(12):
             assert np.corrcoef(a[100:-100, lead], b[100:-100, lead])[0, 1] > 0.95, (slow.ids[row], LEADS[lead])
+
+
+def test_dates_are_years_whatever_their_column_is_called():
+    table = pd.DataFrame({"recording_date": ["1984-11-14 12:00:00", "2001-01-01", "soon", None]})
+    found = parse_attributes(table, "t.csv")["date"]
+    day = (31 + 29 + 31 + 30 + 31 + 30 + 31 + 31 + 30 + 31 + 13.5) / 366  # of the leap year 1984 before that noon
+    np.testing.assert_allclose(found, [1984 + day, 2001.0, np.nan, np.nan], atol=1e-4)

@@ -38,6 +38,59 @@ def clinic(n=3000, patients=1200, seed=0):
     return patient.astype(str), labels
 
 
+# By whom
+
+
+def dated(n=10, **fields):
+    """Recording i of patient i // 2, in the order of dates 5, 6, ..., 9, 0, 1, ..., 4."""
+    dates = 2000.0 + (np.arange(n) - n // 2) % n
+    fields = {"patients": (np.arange(n) // 2).astype(str), "attributes": {"date": dates}} | fields
+    return dataset(n, **fields)
+
+
+def test_by_date_the_latest_recordings_test_and_those_before_them_validate():
+    split = splits.assign(dated(), seed=0, by="date", validation=0.2, test=0.3)
+    by_rank = split.split[np.argsort(split.attributes["date"])]
+    assert [*by_rank] == ["train"] * 5 + ["validation"] * 2 + ["test"] * 3
+    assert split.split_facts["method"] == "by date"
+
+
+def test_a_recording_without_a_date_is_left_out_of_a_split_by_date():
+    dates = np.array([2001.0, np.nan, 2002.0, 2003.0, 2004.0])
+    split = splits.assign(dataset(5, attributes={"date": dates}), seed=0, by="date", validation=0.25, test=0.25)
+    assert [*split.split] == ["train", "", "train", "validation", "test"]
+    with pytest.raises(InputError, match="nobody knows its recordings' dates"):
+        splits.assign(dataset(5), seed=0, by="date")
+
+
+def test_by_recording_patients_are_on_several_sides_and_dropping_leaks_takes_them_out_of_training():
+    patients, labels = clinic(1000, 200)
+    data = dataset(1000, labels, patients=patients)
+    split = splits.assign(data, seed=0, by="recording")
+    test, train = set(patients[split.indices("test")]), set(patients[split.indices("train")])
+    assert test & train
+    assert any("on several sides" in note for note in split.notes)
+    dropped = splits.assign(data, seed=0, by="recording", leaks="drop")
+    assert not set(patients[dropped.indices("test")]) & set(patients[dropped.indices("train")])
+
+
+def test_by_patient_a_split_is_drawn_although_there_is_one():
+    own = np.array(["train", "validation", "test"] * 10)
+    data = dataset(30, split=own)
+    assert [*splits.assign(data, seed=0).split] == [*own]
+    drawn = splits.assign(data, seed=0, by="patient")
+    assert [*drawn.split] != [*own]
+    assert drawn.split_facts["method"] == "drawn"
+
+
+@pytest.mark.parametrize(
+    "settings, message", [({"by": "hospital"}, "known: own"), ({"by": "date", "folds": 5}, "folds")]
+)
+def test_another_way_to_split_is_refused(settings, message):
+    with pytest.raises(InputError, match=message):
+        splits.assign(dated(), seed=0, **settings)
+
+
 # Drawing
 
 

@@ -21,6 +21,7 @@ CONFIGS = {
     "transfer_head": "finetune",
     "recipe": "reference",
     "ten_seeds": "finetune",
+    "splits": "finetune",
 }
 
 

@@ -58,7 +58,8 @@ def assign(config: ConfigDict, dataset: Dataset) -> Dataset:
     settings = {key: value for key, value in config.split.items() if key != "check_content"}
     path = os.path.join(config.init.weights, run_folder.SPLIT)
     before = run_folder.read_json(path) if config.init.weights and os.path.isfile(path) else None
-    is_drawn = dataset.split is None or bool((dataset.split == splits.UNDECIDED).any())
+    is_open = dataset.split is None or bool((dataset.split == splits.UNDECIDED).any())
+    is_drawn = is_open and config.split.by == splits.OWN
     if before and is_drawn and not config.split.folds:
         split = manifest.find_split(before, dataset.ids)
         note = f"split as in {config.init.weights}, where the starting weights come from"

@@ -184,6 +184,7 @@ def describe_absent(table: pd.DataFrame, paths: list[str], present: list[bool], 
     return [f"{os.path.basename(source)}, {found}"]
 
 
+_DATES = ("date", "recording_date", "exam_date")  # what their columns are called
 _SEXES = {"f": "F", "female": "F", "m": "M", "male": "M"}
 _SPLITS = {name: name for name in SPLITS} | {"val": "validation", "valid": "validation"}
 
@@ -225,7 +226,7 @@ def parse_split(column: pd.Series, source: str) -> np.ndarray:
 
 
 def parse_attributes(table: pd.DataFrame, source: str, sexes: Mapping[str, str] = _SEXES) -> dict[str, np.ndarray]:
-    """Reads `age`, `sex` (or `is_male`) and `sampling_weight`, in any case, where a table has them.
+    """Reads `age`, `sex` (or `is_male`), `date` and `sampling_weight`, in any case, where a table has them.
 
     Args:
         table: Of text.
@@ -234,7 +235,8 @@ def parse_attributes(table: pd.DataFrame, source: str, sexes: Mapping[str, str] 
 
     Returns:
         `age` `[N]` float32 in years, NaN where unknown or not from 0 to 120 (PTB-XL writes 300
-        for 90 and older, the Challenges -1 for unknown), `sex` `[N]` str, `F`, `M` or empty, and
+        for 90 and older, the Challenges -1 for unknown), `sex` `[N]` str, `F`, `M` or empty, `date`
+        `[N]` float64 in years (1984.87), NaN where unknown (PTB-XL calls it `recording_date`), and
         `sampling_weight` `[N]` float32, at least 0.
 
     Raises:
@@ -249,6 +251,13 @@ def parse_attributes(table: pd.DataFrame, source: str, sexes: Mapping[str, str] 
         columns["sex"], sexes = columns["is_male"], {"true": "M", "1": "M", "false": "F", "0": "F"}
     if "sex" in columns:
         found["sex"] = columns["sex"].str.strip().str.lower().map(sexes).fillna("").to_numpy(str)
+    dates = next((columns[name] for name in _DATES if name in columns), None)
+    if dates is not None:
+        moments = pd.to_datetime(dates, errors="coerce", format="ISO8601")
+        seconds = 3600 * moments.dt.hour + 60 * moments.dt.minute + moments.dt.second
+        days = moments.dt.day_of_year - 1 + seconds / 86_400
+        years = moments.dt.year + days / np.where(moments.dt.is_leap_year, 366, 365)
+        found["date"] = years.to_numpy(np.float64).round(4)  # to the hour
     if WEIGHT in columns:
         found[WEIGHT] = _parse_weights(columns[WEIGHT], source)
     return found

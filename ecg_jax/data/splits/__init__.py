@@ -12,6 +12,8 @@ from ecg_jax.data.splits import stratify
 from ecg_jax.errors import InputError
 
 REFUSE, DROP = "refuse", "drop"
+OWN, PATIENT, RECORDING, DATE = WAYS = ("own", "patient", "recording", "date")
+_ON_PURPOSE = "patients may be on several sides of this split (split.leaks=drop leaves them out of training)"
 UNDECIDED = ""  # of no split yet, where others have one
 
 
@@ -19,6 +21,7 @@ def assign(
     dataset: Dataset,
     seed: int,
     *,
+    by: str = OWN,
     validation: float = 0.1,
     test: float = 0.1,
     folds: int = 0,
@@ -34,6 +37,10 @@ def assign(
     Args:
         dataset: Any data set.
         seed: Chooses what is drawn.
+        by: `own`: its own split, or if it has none, drawn by patient. `patient`: drawn by patient in any
+            case. `recording`: drawn recording by recording, patients on several sides, as many papers
+            do. `date`: the latest recordings test, those before them validate, the earliest train,
+            whosever they are (Ribeiro et al. 2020 compare such splits, Nat Commun 11:1760).
         validation: Part of the recordings that validates, where the split is drawn.
         test: Part that tests, likewise.
         folds: 0, or the number of parts that take turns as the test split.
@@ -50,6 +57,10 @@ def assign(
     """
     if leaks not in (REFUSE, DROP):
         raise InputError(f"split.leaks is {leaks!r}; known: {REFUSE}, {DROP}")
+    if by not in WAYS:
+        raise InputError(f"split.by is {by!r}; known: {', '.join(WAYS)}")
+    if by != OWN and (folds or fold):
+        raise InputError(f"split.by is {by!r}, but folds take turns by patient; leave split.folds at 0")
     groups = leaks_lib.find_groups(dataset)
     if folds or fold:
         place, method, notes = assign_folds(dataset, seed, folds, groups=groups)
@@ -59,7 +70,12 @@ def assign(
             leaks_lib.refuse(dataset, groups, np.char.add("fold ", place.astype(str)))
         split = np.select([place == fold, place == fold % folds + 1], ["test", "validation"], "train")
         method = f"{method}, {fold} of {folds} tests"
-    elif dataset.split is None:
+    elif by == DATE:
+        split, method, notes = _split_by_date(dataset, validation, test), "by date", [_ON_PURPOSE]
+    elif by == RECORDING:
+        split = _draw_split(dataset.labels, np.asarray(dataset.ids), seed, validation, test)
+        method, notes = "drawn by recording", [_ON_PURPOSE]
+    elif dataset.split is None or by == PATIENT:
         split, method, notes = _draw_split(dataset.labels, groups, seed, validation, test), "drawn", []
     elif (dataset.split == UNDECIDED).any():
         split, method, notes = _complete(dataset, groups, seed, validation, test), "own, and drawn for the others", []
@@ -71,7 +87,8 @@ def assign(
         notes += note
     facts = {"method": method, "seed": seed} | _count_groups(dataset, groups) | {"leaks_dropped": dropped}
     assigned = dataclasses.replace(dataset, split=split, split_facts=facts, notes=(*dataset.notes, *notes))
-    leaks_lib.refuse(assigned, groups, split)
+    if by in (OWN, PATIENT):
+        leaks_lib.refuse(assigned, groups, split)
     if not len(assigned.indices("train")):
         raise InputError(f"data set {dataset.name}: no recording to train on among {len(dataset.ids)}")
     return assigned
@@ -112,6 +129,20 @@ def assign_folds(
     return stratify.draw(groups, dataset.labels, np.full(folds, 1 / folds), seed) + 1, "drawn folds", notes
 
 
+def _split_by_date(dataset: Dataset, validation: float, test: float) -> np.ndarray:
+    """The latest test; who has no date is left out."""
+    _check_shares(validation, test)
+    if DATE not in dataset.attributes:
+        raise InputError(f"data set {dataset.name}: split.by is 'date', but nobody knows its recordings' dates")
+    dates = np.asarray(dataset.attributes[DATE], np.float64)
+    order = np.lexsort((dataset.ids, dates))[: int(np.isfinite(dates).sum())]  # unknown ones sort last
+    ends = np.round(len(order) * np.array([1 - test - validation, 1 - test])).astype(int)
+    split = np.full(len(dates), leaks_lib.LEFT_OUT, f"U{max(map(len, SPLITS))}")
+    for name, rows in zip(("train", "validation", "test"), np.split(order, ends), strict=True):
+        split[rows] = name
+    return split
+
+
 def _complete(dataset: Dataset, groups: np.ndarray, seed: int, validation: float, test: float) -> np.ndarray:
     """Decides the undecided: as others of their group, else drawn."""
     assert dataset.split is not None
@@ -126,13 +157,17 @@ def _complete(dataset: Dataset, groups: np.ndarray, seed: int, validation: float
 
 def _draw_split(labels: np.ndarray, groups: np.ndarray, seed: int, validation: float, test: float) -> np.ndarray:
     """Two patients are too few to hold any out."""
+    _check_shares(validation, test)
+    names = np.array(["test", "validation", "train"])
+    return names[stratify.draw(groups, labels, np.array([test, validation, 1 - test - validation]), seed)]
+
+
+def _check_shares(validation: float, test: float) -> None:
     if not (validation > 0 and test > 0 and validation + test < 1):
         raise InputError(
             f"split.validation is {validation} and split.test {test}; each above 0, together below 1 "
             "(a `split` column says who is where, if one of them shall be empty)"
         )
-    names = np.array(["test", "validation", "train"])
-    return names[stratify.draw(groups, labels, np.array([test, validation, 1 - test - validation]), seed)]
 
 
 def _count_groups(dataset: Dataset, groups: np.ndarray) -> dict[str, Any]:
