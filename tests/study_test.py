@@ -222,6 +222,20 @@ def test_a_search_draws_as_many_points_as_it_was_told_and_goes_on_as_if_it_had_n
     assert all(1e-4 <= value <= 1e-1 for value in whole)
 
 
+def test_a_search_that_draws_a_point_again_does_not_run_it_again_and_ends_where_there_are_no_others(tmp_path):
+    head = "from optuna.distributions import CategoricalDistribution as C\n"
+    text = f"{head}def space():\n    return {{'optimizer.name': C(['adam', 'sgd'])}}\n"
+    study = open_study(tmp_path / "sweep", write_space(tmp_path, text), sampler="random", trials=5)
+    failed = study.claim()
+    study.fail(failed, "not finite")
+    claim = study.claim()
+    study.complete(claim, {"loss": 1.0})
+    assert study.claim() is None
+    assert study.is_over()
+    states = {point.overrides["optimizer.name"]: point.state for point in study.points()}
+    assert states == {failed.overrides["optimizer.name"]: "failed", claim.overrides["optimizer.name"]: "complete"}
+
+
 @pytest.mark.parametrize("sampler", study_lib.SAMPLERS)
 def test_every_sampler_finds_the_valley_of_a_parabola(sampler, tmp_path):
     text = SEARCH.replace("}", ", 'augment.noise': FloatDistribution(0.0, 1.0)}")

@@ -60,7 +60,7 @@ class Settings:
         pruner: Of `PRUNERS`.
         trials: How many points a search has.
         heartbeat: Seconds between signs of life.
-        retries_failed: Whether points that failed are tried again.
+        retries_failed: Whether points that have failed so far are tried again.
     """
 
     objectives: tuple[str, ...]
@@ -160,6 +160,8 @@ class Study:
                     study_name=self._name, storage=self._storage, directions=directions, load_if_exists=True
                 )
                 self._identify()
+                if settings.retries_failed:
+                    self._enqueue("lost", "failed")
         except (*_DATABASE_ERRORS, ImportError) as error:
             raise _explain(self._url, error) from error
         self._study.pruner = _create_pruner(settings.pruner)
@@ -200,7 +202,7 @@ class Study:
     def _claim(self) -> Claim | None:
         with self._lock():
             self._bury()
-            self._enqueue()
+            self._enqueue("lost")
             while True:
                 trial = self._take()
                 if trial is None:
@@ -254,18 +256,17 @@ class Study:
         trial.set_user_attr("owner", self._live())
         return Claim(trial, key, overrides, self.space.seeds if self.space.is_search else (overrides["seed"],))
 
-    def _enqueue(self) -> None:
-        """Sees to it that every point that is not final has a trial."""
+    def _enqueue(self, *states: str) -> None:
+        """Sees to it that every point has a trial, and those in these states another one."""
         points = {point.key: point for point in self._points()}
         wanted: Mapping[str, Mapping[str, Any]] = (
             {key: point.overrides for key, point in points.items()} if self.space.is_search else self.space.points
         )
         for key, overrides in wanted.items():
             point = points.get(key)
-            if point is None or point.state == "lost" or (point.state == "failed" and self.settings.retries_failed):
+            if point is None or point.state in states:
                 params = {name: encode(value) for name, value in overrides.items()}
                 self._study.enqueue_trial(params, user_attrs={"key": key, "params": params})
-        self.settings = dataclasses.replace(self.settings, retries_failed=False)  # once
 
     def _bury(self) -> None:
         """Trials whose owner is dead are lost: it gave back its lock, or gives no sign of life."""
@@ -390,7 +391,7 @@ class Study:
             TrialState.RUNNING: "running",
             TrialState.WAITING: "waiting",
         }
-        last = trials[-1]
+        last = [each for each in trials if each.user_attrs.get("ended") != "repeated"][-1]
         chosen = next((each for state in names for each in trials if each.state == state), last)
         state = names.get(chosen.state) or ("failed" if chosen.user_attrs.get("ended") == "failed" else "lost")
         return Point(
