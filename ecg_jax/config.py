@@ -88,9 +88,9 @@ def create_default() -> ConfigDict:
                 "normalization": "none",
             },
             "model": {  # models.create
-                "name": "reference",
-                "head": "dense",
-                "dropout_rate": 0.2,
+                "name": "reference",  # or `narrow`, or a network to compare with: models.COMPARISONS
+                "head": "dense",  # the network's own; or `transfer`, of `reference` and `narrow`
+                "dropout_rate": 0.2,  # of these two's trunks; in other networks it is as published
                 "dtype": "float32",
                 "checkpoint_activations": False,  # compute them anew in the backward pass, to save memory
                 "convolution": "auto",  # or `direct`, `fast`: models.convolution.convolve
@@ -104,7 +104,7 @@ def create_default() -> ConfigDict:
                 },
             },
             "init": {
-                "weights": "",  # nothing, `demonstration`, a run folder or a Keras file
+                "weights": "",  # nothing, a run folder, or of the reference's kind `demonstration` or a Keras file
                 "exclude": ("head",),  # what starts afresh all the same
             },
             "freeze": {"first_keras_layers": 0, "patterns": ()},  # training.transfer.create_trainable_mask

@@ -20,6 +20,13 @@ COUNTS = {  # BatchNorm statistics included
     ("narrow", "dense", 6): 407_878,
     ("narrow", "transfer", 1): 661_921,
 }
+COMPARISON_COUNTS = {  # of 2500 samples, 12 leads and 6 labels, likewise; of the same networks built in PyTorch
+    "resnet1d_wang": 476_550,
+    "xresnet1d50": 968_454,
+    "xresnet1d101": 1_899_782,
+    "inception1d": 510_598,
+    "autoecg_2d": 80_830_558,
+}
 
 
 @pytest.mark.parametrize("name, head, num_labels", COUNTS)
@@ -28,8 +35,16 @@ def test_parameter_counts_are_pinned(name, head, num_labels):
     assert models.count_weights(models.shapes(network, SHAPE)) == COUNTS[name, head, num_labels]
 
 
-def test_every_registered_trunk_and_head_has_a_pinned_count():
+@pytest.mark.parametrize("name", COMPARISON_COUNTS)
+def test_parameter_counts_of_comparison_networks_are_pinned(name):
+    """From the definitions in helme/ecg_ptbxl_benchmarking (code/models) and yuge97/autoECG's description."""
+    network = models.create(name, head="dense", num_labels=6)
+    assert models.count_weights(models.shapes(network, (2500, 12))) == COMPARISON_COUNTS[name]
+
+
+def test_every_registered_network_and_head_has_a_pinned_count():
     assert {(name, head) for name in models.TRUNKS for head in models.HEADS} == {key[:2] for key in COUNTS}
+    assert set(models.COMPARISONS) == set(COMPARISON_COUNTS)
 
 
 def test_the_reference_has_convolutions_of_the_published_sizes():

@@ -2,10 +2,11 @@
 
 import flax.linen as nn
 import jax
+import jax.numpy as jnp
 from jax.typing import DTypeLike
 
 from ecg_jax.errors import InputError
-from ecg_jax.models.layers import BatchNorm, Dropout
+from ecg_jax.models.layers import BatchNorm, Dropout, TorchBatchNorm
 
 NORMALIZATIONS = ("batch", "none")
 
@@ -87,3 +88,41 @@ class TransferHead(nn.Module):
             dense = nn.Dense(width, use_bias=has_bias, kernel_init=init, dtype=self.dtype, name=f"dense{i}")
             x = finish(dense(x), f"dense{i}")
         return nn.Dense(self.num_labels, kernel_init=init, dtype=self.dtype, name="output")(x)
+
+
+class PooledHead(nn.Module):
+    """The head of the PTB-XL benchmark's networks (Strodthoff et al. 2021, see `xresnet`).
+
+    The largest and the mean value of every channel over time, then dense layers, each after
+    BatchNorm and dropout; ReLU follows all but the last.
+
+    Attributes:
+        num_labels: Independent outputs.
+        dense_widths: Widths of the dense layers before the output.
+        dropout_rate: Before the output; half of it before the other dense layers.
+        axis_name: Mapped axis to average BatchNorm's statistics over; None for none.
+        dtype: Of the computation.
+    """
+
+    num_labels: int
+    dense_widths: tuple[int, ...] = (128,)
+    dropout_rate: float = 0.5
+    axis_name: str | None = None
+    dtype: DTypeLike | None = None
+
+    @nn.compact
+    def __call__(self, features: jax.Array, index: jax.Array, train: bool) -> jax.Array:
+        """Maps features `[B, T, C]` to logits `[B, num_labels]`."""
+
+        def connect(x: jax.Array, width: int, rate: float, name: str) -> jax.Array:
+            norm = TorchBatchNorm(axis_name=self.axis_name, dtype=self.dtype, name=f"{name}_norm")
+            x = Dropout(rate, name=f"{name}_dropout")(norm(x, use_running_average=not train), index, train)
+            return nn.Dense(width, kernel_init=nn.initializers.he_normal(), dtype=self.dtype, name=name)(x)
+
+        # By place, as PyTorch: the gradient of `max` looks for values that are equal to the largest, of which a
+        # compiler that computes the features anew for it, rounding otherwise, may find none.
+        largest = jnp.take_along_axis(features, features.argmax(axis=1, keepdims=True), axis=1)[:, 0]
+        x = jnp.concatenate([largest, features.mean(axis=1)], axis=-1)
+        for i, width in enumerate(self.dense_widths, start=1):
+            x = nn.relu(connect(x, width, self.dropout_rate / 2, f"dense{i}"))
+        return connect(x, self.num_labels, self.dropout_rate, "output")

@@ -1,15 +1,60 @@
-"""Layers that differ from Linen's own: Keras' BatchNormalization, a reproducible dropout, a cheaper max pooling."""
+"""Layers that differ from Linen's own.
+
+Keras' and PyTorch's BatchNorm, PyTorch's padding, a reproducible dropout, a cheaper max pooling.
+"""
 
 import functools
 
 import flax.linen as nn
 import jax
 import jax.numpy as jnp
+from jax.typing import DTypeLike
 
 from ecg_jax.random_bits import draw_bits, mix
 
 # Keras' defaults, which the published weights were trained with.
 BatchNorm = functools.partial(nn.BatchNorm, epsilon=1e-3, momentum=0.99)
+# PyTorch's, which the comparison networks were trained with; its momentum of 0.1 is the weight of what is new.
+TorchBatchNorm = functools.partial(nn.BatchNorm, epsilon=1e-5, momentum=0.9)
+
+
+class ConvNorm(nn.Module):
+    """A convolution over time without bias and a BatchNorm, as PyTorch has them.
+
+    As many zeros are padded before as after, whatever the stride; TensorFlow's `SAME` shifts strided outputs.
+
+    Attributes:
+        filters: Channels of the output.
+        kernel_size: Taps, an odd number.
+        stride: Of the output.
+        is_zero: BatchNorm's scale starts at zero, so that a residual block starts as its shortcut.
+        axis_name: Mapped axis to average BatchNorm's statistics over; None for none.
+        dtype: Of the computation; None takes that of signal and parameters.
+    """
+
+    filters: int
+    kernel_size: int
+    stride: int = 1
+    is_zero: bool = False
+    axis_name: str | None = None
+    dtype: DTypeLike | None = None
+
+    @nn.compact
+    def __call__(self, x: jax.Array, train: bool) -> jax.Array:
+        """Maps `[B, T, C]` to `[B, ceil(T / stride), filters]`."""
+        x = nn.Conv(
+            self.filters,
+            (self.kernel_size,),
+            self.stride,
+            padding=(self.kernel_size - 1) // 2,
+            use_bias=False,
+            kernel_init=nn.initializers.he_normal(),
+            dtype=self.dtype,
+            name="conv",
+        )(x)
+        scale = nn.initializers.zeros if self.is_zero else nn.initializers.ones
+        norm = TorchBatchNorm(axis_name=self.axis_name, dtype=self.dtype, scale_init=scale, name="norm")
+        return norm(x, use_running_average=not train)
 
 
 class Dropout(nn.Module):

@@ -1,6 +1,6 @@
 """A trunk and a head, and the registry that builds them by name."""
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from typing import Any
 
 import flax.linen as nn
@@ -9,13 +9,15 @@ import jax.numpy as jnp
 from jax.typing import DTypeLike
 
 from ecg_jax.errors import InputError
+from ecg_jax.models import comparison
+from ecg_jax.models.comparison import COMPARISONS
 from ecg_jax.models.convolution import METHODS
 from ecg_jax.models.heads import DenseHead, TransferHead
 from ecg_jax.models.keras_layers import CUTS, FULL_CUT, TRANSFER_CUT
 from ecg_jax.models.resnet import ResNet1d
 
-# Trunks by name. `reference` is the published network; `narrow` has a quarter of its
-# channels, for a CPU and for the embedded data.
+# Trunks of the reference's kind by name. `reference` is the published network; `narrow` has a quarter of its
+# channels, for a CPU and for the embedded data. Keras' layers, cuts and weights are of these alone.
 TRUNKS: dict[str, dict[str, Any]] = {
     "reference": {"stem_filters": 64, "filters": (128, 196, 256, 320)},
     "narrow": {"stem_filters": 16, "filters": (32, 48, 64, 80)},
@@ -64,45 +66,48 @@ def create(
     """Builds a network.
 
     Args:
-        name: A trunk of `TRUNKS`.
-        head: `dense` (after layer 48) or `transfer` (after `transfer["cut"]`, 45 in autoECG).
+        name: One of `TRUNKS` or `COMPARISONS`.
+        head: `dense`, the one that the network was published with (for `TRUNKS` after layer 48), or
+            `transfer` (after `transfer["cut"]`, 45 in autoECG), for `TRUNKS` alone.
         num_labels: Independent outputs.
-        dropout_rate: In the trunk.
+        dropout_rate: In the residual units of `TRUNKS`; `COMPARISONS` have published rates, in their heads.
         transfer: `cut` and the attributes of `TransferHead`.
         dtype: Of the computation, `float32` or `bfloat16`; parameters are float32.
         convolution: See `convolution.convolve`.
         checkpoint_activations: See `ResNet1d`.
         axis_name: See `ResNet1d`.
-        trunk: Attributes of `ResNet1d` that replace those under `name`.
+        trunk: Attributes of the trunk that replace those under `name`.
 
     Raises:
-        InputError: on an unknown name or a cut that is none.
+        InputError: on an unknown name, a cut that is none, or what the named network does not have.
     """
-    if name not in TRUNKS:
-        raise InputError(f"model.name is {name!r}; known: {', '.join(TRUNKS)}")
-    if head not in HEADS:
-        raise InputError(f"model.head is {head!r}; known: {', '.join(HEADS)}")
-    if dtype not in DTYPES:
-        raise InputError(f"model.dtype is {dtype!r}; known: {', '.join(DTYPES)}")
+    _require_known("name", name, (*TRUNKS, *COMPARISONS))
+    _require_known("head", head, HEADS)
+    _require_known("dtype", dtype, DTYPES)
+    _require_known("convolution", convolution, METHODS)
+    shared: dict[str, Any] = {"dtype": DTYPES[dtype]}
+    replaced = dict(trunk or {}) | {"checkpoint_activations": checkpoint_activations}
+    common: dict[str, Any] = {"convolution": convolution, "axis_name": axis_name, **shared}
+    if name in COMPARISONS:
+        if head != "dense":
+            raise InputError(
+                f"model.head is {head!r}, which cuts the trunk of {', '.join(TRUNKS)}; {name} has a head of its own: "
+                "set it to 'dense'"
+            )
+        return Network(*comparison.create(name, num_labels=num_labels, **common, **replaced))
     options = {"cut": TRANSFER_CUT} | dict(transfer or {}) if head == "transfer" else {"cut": FULL_CUT}
-    if convolution not in METHODS:
-        raise InputError(f"model.convolution is {convolution!r}; known: {', '.join(METHODS)}")
     cut = options.pop("cut")
     if cut not in CUTS:
         raise InputError(f"model.transfer.cut is {cut}; a trunk can be cut after layer {', '.join(map(str, CUTS))}")
-    shared: dict[str, Any] = {"dtype": DTYPES[dtype]}
     if head == "transfer":
         options |= {"axis_name": axis_name}
-    features = ResNet1d(
-        **TRUNKS[name] | dict(trunk or {}),
-        dropout_rate=dropout_rate,
-        cut=cut,
-        convolution=convolution,
-        checkpoint_activations=checkpoint_activations,
-        axis_name=axis_name,
-        **shared,
-    )
+    features = ResNet1d(**TRUNKS[name] | replaced, dropout_rate=dropout_rate, cut=cut, **common)
     return Network(trunk=features, head=HEADS[head](num_labels=num_labels, **options, **shared))
+
+
+def _require_known(key: str, value: str, known: Iterable[str]) -> None:
+    if value not in known:
+        raise InputError(f"model.{key} is {value!r}; known: {', '.join(known)}")
 
 
 def init(network: Network, rng: jax.Array, shape: tuple[int, int]) -> dict[str, Any]:

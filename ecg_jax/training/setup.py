@@ -183,8 +183,30 @@ def open_examples(config: ConfigDict, contract: InputContract, dataset: Dataset)
 
 
 def create_network(config: ConfigDict, num_labels: int, axis_name: str | None = None) -> models.Network:
-    """Builds `config.model`."""
+    """Builds `config.model`.
+
+    Raises:
+        InputError: on what there is not, and on a network of `models.COMPARISONS` with settings that
+            mean the reference's layers.
+    """
+    if config.model.name in models.COMPARISONS:
+        _check_comparison(config)
     return models.create(**config.model, num_labels=num_labels, axis_name=axis_name)
+
+
+def _check_comparison(config: ConfigDict) -> None:
+    """Names at once all that a configuration of the transfer model, say, has to change for another network."""
+    remedies = {
+        "model.head=dense": config.model.head == "transfer",
+        "init.weights= (nothing, or a run folder)": starting_weights.are_of_the_reference(config.init.weights),
+        "freeze.first_keras_layers=0": config.freeze.first_keras_layers > 0,
+    }
+    needed = [remedy for remedy, is_needed in remedies.items() if is_needed]
+    if needed:
+        raise InputError(
+            f"model.name is {config.model.name!r}, which has none of the reference's layers to start from, cut or "
+            f"freeze; set {', '.join(needed)}"
+        )
 
 
 def scale_learning_rate(config: ConfigDict) -> float:

@@ -58,6 +58,11 @@ def load(config: ConfigDict, variables: dict[str, Any], console: Console) -> dic
     return _merge(config, variables, weights, origin)
 
 
+def are_of_the_reference(origin: str) -> bool:
+    """Whether `config.init.weights` names weights that only networks of the reference's kind can start from."""
+    return origin == shipped.DEMONSTRATION or (origin.endswith(keras_import.SUFFIXES) and not os.path.isdir(origin))
+
+
 def _check_contract(config: ConfigDict, theirs: Mapping[str, Any], source: str) -> None:
     different = InputContract.from_dict(config.contract).differences(InputContract.from_dict(theirs))
     if different:

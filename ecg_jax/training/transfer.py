@@ -24,8 +24,8 @@ def create_trainable_mask(params: Any, *, first_keras_layers: int = 0, patterns:
         Tree like `params` of bool, True where trainable.
 
     Raises:
-        InputError: on a layer number that does not exist, a pattern that fits nothing, or
-            when nothing is left to train.
+        InputError: on a layer number that does not exist, a pattern that fits nothing, a network
+            without Keras' layers, or when nothing is left to train.
     """
     if not 0 <= first_keras_layers <= FULL_CUT:
         raise InputError(f"freeze.first_keras_layers is {first_keras_layers}; the trunk has layers 1 to {FULL_CUT}")
@@ -34,7 +34,13 @@ def create_trainable_mask(params: Any, *, first_keras_layers: int = 0, patterns:
     if idle:
         modules = sorted({path.rsplit("/", 1)[0] for path in paths})
         raise InputError(f"freeze.patterns: {', '.join(idle)} fits nothing; modules: {', '.join(modules)}")
-    frozen = (*first_layers(first_keras_layers), *patterns)
+    keras = first_layers(first_keras_layers)
+    if keras and not any(weights_lib.matches(path, keras) for path in paths):
+        raise InputError(
+            f"freeze.first_keras_layers is {first_keras_layers}; this network has none of the reference's layers: "
+            "name its modules in freeze.patterns"
+        )
+    frozen = (*keras, *patterns)
     mask = {path: not weights_lib.matches(path, frozen) for path in paths}
     if not any(mask.values()):
         raise InputError("freeze: nothing is left to train; freeze fewer layers")

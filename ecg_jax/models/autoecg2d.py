@@ -1,0 +1,112 @@
+"""autoECG's 2-D network, trunk and head: the ECG as an image of one channel, samples by leads.
+
+Published is its description (yuge97/autoECG, folder 2D_CNN), not its code. Where its text and its
+figure differ (one tap or three in the first convolution of blocks 2 to 8), the text is followed;
+biases and BatchNorm are as PyTorch, which it used, has them by default. It was given 2500 samples
+of twelve leads, z-scored.
+"""
+
+import flax.linen as nn
+import jax
+from jax.typing import DTypeLike
+
+from ecg_jax.errors import InputError
+from ecg_jax.models.layers import Dropout, TorchBatchNorm
+
+_WINDOW = 3  # samples, of the pooling
+
+
+class Block(nn.Module):
+    """Two convolutions, each followed by ReLU and BatchNorm; the first spans `kernel_size`, the second one sample."""
+
+    filters: int
+    kernel_size: tuple[int, int]
+    axis_name: str | None
+    dtype: DTypeLike | None
+
+    @nn.compact
+    def __call__(self, x: jax.Array, train: bool) -> jax.Array:
+        """Maps `[B, T, leads, C]` to `[B, T - kernel_size[0] + 1, leads - kernel_size[1] + 1, filters]`."""
+        for i, kernel_size in enumerate((self.kernel_size, (1, 1)), start=1):
+            init = nn.initializers.he_normal()
+            conv = nn.Conv(
+                self.filters, kernel_size, padding="VALID", kernel_init=init, dtype=self.dtype, name=f"conv{i}"
+            )
+            norm = TorchBatchNorm(axis_name=self.axis_name, dtype=self.dtype, name=f"norm{i}")
+            x = norm(nn.relu(conv(x)), use_running_average=not train)
+        return x
+
+
+class AutoEcg2d(nn.Module):
+    """Signals to features.
+
+    Attributes:
+        filters: Channels of every convolution.
+        kernel_size: Of the first convolution, samples and leads.
+        blocks: Pairs of convolutions.
+        pooled: Numbers of the blocks after which time is pooled.
+        checkpoint_activations: See `ResNet1d`.
+        axis_name: Mapped axis to average BatchNorm's statistics over; None for none.
+        dtype: Of the computation; None takes that of signal and parameters.
+    """
+
+    filters: int = 64
+    kernel_size: tuple[int, int] = (12, 3)
+    blocks: int = 8
+    pooled: tuple[int, ...] = (1, 3, 5, 7)
+    checkpoint_activations: bool = False
+    axis_name: str | None = None
+    dtype: DTypeLike | None = None
+
+    @nn.compact
+    def __call__(self, signal: jax.Array, index: jax.Array, train: bool) -> jax.Array:
+        """Maps `signal` `[B, T, leads]` to features `[B, T', leads' * filters]`, 30 times 640 of 2500 and 12.
+
+        Raises:
+            InputError: when nothing would be left of the samples or of the leads.
+        """
+        del index
+        self._check(*signal.shape[1:])
+        create = nn.remat(Block, static_argnums=(2,)) if self.checkpoint_activations else Block
+        x = signal[..., None]
+        for i in range(1, self.blocks + 1):
+            kernel_size = self.kernel_size if i == 1 else (1, 1)
+            x = create(self.filters, kernel_size, self.axis_name, self.dtype, name=f"block{i}")(x, train)
+            if i in self.pooled:  # Linen's pooling, which drops what is left at the end as PyTorch's does
+                x = nn.max_pool(x, (_WINDOW, 1), (_WINDOW, 1))
+        return x.reshape(*x.shape[:2], -1)
+
+    def _check(self, samples: int, leads: int) -> None:
+        taps, width = self.kernel_size
+        needed = taps - 1 + _WINDOW ** len(self.pooled)
+        if samples < needed or leads < width:
+            raise InputError(
+                f"autoecg_2d needs at least {needed} samples of {width} leads (it was made for 2500 of 12); "
+                f"contract has {samples} of {leads}"
+            )
+
+
+class AutoEcg2dHead(nn.Module):
+    """Flatten, then dense layers with dropout before all but the last of them, and ReLU after those.
+
+    Attributes:
+        num_labels: Independent outputs; autoECG has one.
+        widths: Of the dense layers before the output.
+        dropout_rates: Before each of these.
+        dtype: Of the computation.
+    """
+
+    num_labels: int
+    widths: tuple[int, ...] = (4096, 512, 32, 8)
+    dropout_rates: tuple[float, ...] = (0.5, 0.5, 0.5, 0.2)
+    dtype: DTypeLike | None = None
+
+    @nn.compact
+    def __call__(self, features: jax.Array, index: jax.Array, train: bool) -> jax.Array:
+        """Maps features `[B, T, C]` to logits `[B, num_labels]`."""
+        init = nn.initializers.he_normal()
+        x = features.reshape(len(features), -1)
+        for i, (width, rate) in enumerate(zip(self.widths, self.dropout_rates, strict=True), start=1):
+            x = Dropout(rate, name=f"dropout{i}")(x, index, train)
+            x = nn.relu(nn.Dense(width, kernel_init=init, dtype=self.dtype, name=f"dense{i}")(x))
+        return nn.Dense(self.num_labels, kernel_init=init, dtype=self.dtype, name="output")(x)
