@@ -2,7 +2,7 @@
 
 Published is its description (yuge97/autoECG, folder 2D_CNN), not its code. Where its text and its
 figure differ (one tap or three in the first convolution of blocks 2 to 8), the text is followed;
-biases and BatchNorm are as PyTorch, which it used, has them by default. It was given 2500 samples
+biases and BatchNorm, which it does not state, are PyTorch's defaults. It was given 2500 samples
 of twelve leads, z-scored.
 """
 
