@@ -172,3 +172,11 @@ def test_modules_begin_to_learn_one_after_the_other():
 def test_decays_and_steps_out_of_range_are_refused(settings):
     with pytest.raises(InputError, match="layer_decay"):
         update("adam", PARAMS, **settings)
+
+
+def test_layers_of_another_network_have_no_order_that_is_known():
+    params = {"trunk": {"stage1_block1": {"kernel": jnp.ones(1)}}, "head": {"kernel": jnp.ones(1)}}
+    with pytest.raises(InputError, match="of the reference's kind"):
+        optimizers.create(
+            "adam", learning_rate=lambda _: 0.1, trainable=jax.tree.map(lambda _: True, params), layer_decay=0.5
+        )

@@ -54,10 +54,15 @@ def measure_depths(params: Any) -> Any:
         params: The network's parameters, or any tree like them.
 
     Returns:
-        Tree like `params` of int. Modules of the trunk follow each other as their names do (`stem`, `unit1`, `unit2`).
+        Tree like `params` of int.
+
+    Raises:
+        InputError: of a trunk that is not `stem`, `unit1`, `unit2` and so on, whose order names do not tell.
     """
     paths = [path.split("/") for path in weights_lib.flatten(params)]
     modules = sorted({path[1] for path in paths if path[0] == "trunk"}, key=_split_number)
+    if {_split_number(name)[0] for name in modules} - {"stem", "unit"}:
+        raise InputError("optimizer.layer_decay and unfreeze_every are for trunks of the reference's kind; leave them out")
     depth = {name: len(modules) - place for place, name in enumerate(modules)}
     return weights_lib.unflatten({"/".join(path): depth[path[1]] if path[0] == "trunk" else 0 for path in paths})
 
