@@ -94,6 +94,7 @@ def create_default() -> ConfigDict:
                 "dtype": "float32",
                 "checkpoint_activations": False,  # compute them anew in the backward pass, to save memory
                 "convolution": "auto",  # or `direct`, `fast`: models.convolution.convolve
+                "variant": {"kernel_size": 16, "width": 1.0, "units": 4, "preactivation": True},  # models.network.vary
                 "transfer": {
                     "cut": 45,
                     "conv_filters": (128, 128, 64),

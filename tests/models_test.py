@@ -177,3 +177,44 @@ def test_bfloat16_computes_in_bfloat16_and_returns_float32_close_to_float32():
     assert taps["keras_layers"]["trunk"]["unit4"]["45"][0].dtype == jnp.bfloat16
     exact = precise.apply(variables, signal)
     assert 0 < float(jnp.abs(logits - exact).max() / jnp.abs(exact).max()) < 0.03  # bfloat16 keeps 8 bits
+
+
+@pytest.mark.parametrize(
+    "variant, count",
+    [  # narrow, 6 labels; worked out from 16 taps, channels 16, 32, 48, 64, 80 and time 1024, 256, 64, 16
+        ({}, 407_878),
+        ({"preactivation": False}, 407_878),
+        ({"units": 3}, 407_878 - (16 * 64 * 80 + 16 * 80 * 80 + 64 * 80 + 2 * 4 * 80) + (64 * 64 - 16 * 80) * 6),
+        (
+            {"kernel_size": 8},
+            407_878 - 8 * (12 * 16 + 16 * 32 + 32**2 + 32 * 48 + 48**2 + 48 * 64 + 64**2 + 64 * 80 + 80**2),
+        ),
+    ],
+)
+def test_variants_of_the_reference_have_the_parameters_that_their_sizes_make(variant, count):
+    network = models.create("narrow", head="dense", num_labels=6, variant=models.AS_PUBLISHED | variant)
+    assert models.count_weights(models.shapes(network, SHAPE)) == count
+
+
+def test_a_trunk_a_quarter_as_wide_is_the_narrow_one_but_for_rounding():
+    network = models.create("reference", head="dense", num_labels=6, variant=models.AS_PUBLISHED | {"width": 0.25})
+    kernels = models.shapes(network, SHAPE)["params"]["trunk"]
+    assert kernels["stem"]["conv"]["kernel"].shape == (16, 12, 16)
+    assert kernels["unit2"]["conv1"]["kernel"].shape == (16, 32, 49)
+
+
+def test_postactivation_carries_no_negative_value_from_unit_to_unit():
+    network = models.create(
+        "narrow", head="dense", num_labels=1, variant=models.AS_PUBLISHED | {"preactivation": False}
+    )
+    variables = models.init(network, jax.random.key(0), (256, 12))
+    trunk = {"params": variables["params"]["trunk"], "batch_stats": variables["batch_stats"]["trunk"]}
+    features = network.trunk.apply(trunk, jax.random.normal(jax.random.key(1), (1, 256, 12)), jnp.arange(1), False)
+    assert features.shape == (1, 1, 80)
+    assert float(features.min()) >= 0
+
+
+@pytest.mark.parametrize("name, head", [("narrow", "transfer"), ("resnet1d_wang", "dense")])
+def test_a_variant_of_another_network_is_refused(name, head):
+    with pytest.raises(InputError, match=r"model\.variant"):
+        models.create(name, head=head, num_labels=1, variant=models.AS_PUBLISHED | {"units": 2})

@@ -22,6 +22,7 @@ CONFIGS = {
     "recipe": "reference",
     "ten_seeds": "finetune",
     "splits": "finetune",
+    "architecture": "reference",
 }
 
 

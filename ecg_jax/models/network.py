@@ -22,6 +22,7 @@ TRUNKS: dict[str, dict[str, Any]] = {
     "reference": {"stem_filters": 64, "filters": (128, 196, 256, 320)},
     "narrow": {"stem_filters": 16, "filters": (32, 48, 64, 80)},
 }
+AS_PUBLISHED: dict[str, Any] = {"kernel_size": 16, "width": 1.0, "units": 4, "preactivation": True}  # of `vary`
 HEADS = {"dense": DenseHead, "transfer": TransferHead}
 DTYPES: dict[str, DTypeLike | None] = {"float32": None, "bfloat16": jnp.bfloat16}
 
@@ -61,6 +62,7 @@ def create(
     convolution: str = "auto",
     checkpoint_activations: bool = False,
     axis_name: str | None = None,
+    variant: Mapping[str, Any] | None = None,
     trunk: Mapping[str, Any] | None = None,
 ) -> Network:
     """Builds a network.
@@ -76,6 +78,7 @@ def create(
         convolution: See `convolution.convolve`.
         checkpoint_activations: See `ResNet1d`.
         axis_name: See `ResNet1d`.
+        variant: Arguments of `vary`, for `TRUNKS` with the head `dense`.
         trunk: Attributes of the trunk that replace those under `name`.
 
     Raises:
@@ -87,6 +90,12 @@ def create(
     _require_known("convolution", convolution, METHODS)
     shared: dict[str, Any] = {"dtype": DTYPES[dtype]}
     replaced = dict(trunk or {}) | {"checkpoint_activations": checkpoint_activations}
+    is_varied = dict(variant or AS_PUBLISHED) != AS_PUBLISHED
+    if is_varied and (name in COMPARISONS or head != "dense"):
+        raise InputError(
+            f"model.variant changes the networks {', '.join(TRUNKS)} with model.head=dense, not {name} with {head}; "
+            "leave it as it is"
+        )
     common: dict[str, Any] = {"convolution": convolution, "axis_name": axis_name, **shared}
     if name in COMPARISONS:
         if head != "dense":
@@ -101,8 +110,42 @@ def create(
         raise InputError(f"model.transfer.cut is {cut}; a trunk can be cut after layer {', '.join(map(str, CUTS))}")
     if head == "transfer":
         options |= {"axis_name": axis_name}
-    features = ResNet1d(**TRUNKS[name] | replaced, dropout_rate=dropout_rate, cut=cut, **common)
+    varied = vary(TRUNKS[name], **variant) if is_varied and variant else TRUNKS[name]
+    features = ResNet1d(**varied | replaced, dropout_rate=dropout_rate, cut=cut, **common)
     return Network(trunk=features, head=HEADS[head](num_labels=num_labels, **options, **shared))
+
+
+def vary(
+    trunk: Mapping[str, Any], *, kernel_size: int, width: float, units: int, preactivation: bool
+) -> dict[str, Any]:
+    """Attributes of another trunk of the reference's kind, to see what its choices are worth.
+
+    Args:
+        trunk: Attributes of one of `TRUNKS`.
+        kernel_size: Taps of its convolutions; published are 16.
+        width: Times its channels.
+        units: Residual units, each of which shortens time to a quarter; published are 4. Further ones are as wide
+            as the last.
+        preactivation: See `ResNet1d`.
+
+    Raises:
+        InputError: on a number that leaves nothing.
+    """
+    filters = trunk["filters"]
+    wide = [round(width * channels) for channels in (trunk["stem_filters"], *filters)]
+    if kernel_size < 1 or not 1 <= units <= 6 or min(wide) < 1:
+        raise InputError(
+            f"model.variant: kernel_size {kernel_size} must be at least 1, units {units} 1 to 6, width {width} leave "
+            "channels"
+        )
+    stem, *rest = wide
+    rest = [*rest, *[rest[-1]] * units][:units]
+    return {
+        "stem_filters": stem,
+        "filters": tuple(rest),
+        "kernel_size": kernel_size,
+        "preactivation": preactivation,
+    }
 
 
 def _require_known(key: str, value: str, known: Iterable[str]) -> None:

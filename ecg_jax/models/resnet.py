@@ -46,6 +46,8 @@ class ResidualUnit(nn.Module):
     Attributes:
         first_layer: Keras' number of the unit's first layer.
         sum_only: Stop at the addition.
+        preactivation: As published; otherwise, as in He et al. 2016 (CVPR, "Deep residual learning"), BatchNorm
+            comes before the addition and ReLU after it, and the shortcut carries what both paths made.
     """
 
     filters: int
@@ -57,6 +59,7 @@ class ResidualUnit(nn.Module):
     convolution: str
     axis_name: str | None
     dtype: DTypeLike | None
+    preactivation: bool = True
 
     @nn.compact
     def __call__(self, x: jax.Array, shortcut: jax.Array, index: jax.Array, train: bool) -> tuple[jax.Array, jax.Array]:
@@ -76,6 +79,11 @@ class ResidualUnit(nn.Module):
         shortcut = tap(4, max_pool(shortcut, self.stride))
         x = tap(5, conv(self.kernel_size, self.stride, name="conv2")(x))
         shortcut = tap(6, conv(1, name="shortcut")(shortcut))
+        if not self.preactivation:
+            norm = BatchNorm(axis_name=self.axis_name, dtype=self.dtype, name="norm2")
+            x = nn.relu(norm(x, use_running_average=not train) + shortcut)
+            x = Dropout(self.dropout_rate, name="dropout2")(x, index, train)
+            return x, x
         shortcut = tap(7, x + shortcut)
         if self.sum_only:
             return shortcut, shortcut
@@ -102,6 +110,7 @@ class ResNet1d(nn.Module):
         cut: Keras' number of the layer whose output is returned. In a network of four
             units: 12, 23, 34, 45 (the sums) or 48 (all of it).
         convolution: One of `convolution.METHODS`.
+        preactivation: See `ResidualUnit`.
         checkpoint_activations: Keep only what enters each unit for the backward pass, and compute
             the rest anew there: less memory, a third more arithmetic.
         axis_name: Mapped axis to average BatchNorm's statistics over; None for none.
@@ -115,6 +124,7 @@ class ResNet1d(nn.Module):
     dropout_rate: float = 0.2
     cut: int = 48
     convolution: str = "auto"
+    preactivation: bool = True
     checkpoint_activations: bool = False
     axis_name: str | None = None
     dtype: DTypeLike | None = None
@@ -143,6 +153,7 @@ class ResNet1d(nn.Module):
                 first_layer=first,
                 sum_only=is_cut,
                 convolution=self.convolution,
+                preactivation=self.preactivation,
                 axis_name=self.axis_name,
                 dtype=self.dtype,
                 name=f"unit{unit + 1}",

@@ -62,7 +62,9 @@ def measure_depths(params: Any) -> Any:
     paths = [path.split("/") for path in weights_lib.flatten(params)]
     modules = sorted({path[1] for path in paths if path[0] == "trunk"}, key=_split_number)
     if {_split_number(name)[0] for name in modules} - {"stem", "unit"}:
-        raise InputError("optimizer.layer_decay and unfreeze_every are for trunks of the reference's kind; leave them out")
+        raise InputError(
+            "optimizer.layer_decay and unfreeze_every are for trunks of the reference's kind; leave them out"
+        )
     depth = {name: len(modules) - place for place, name in enumerate(modules)}
     return weights_lib.unflatten({"/".join(path): depth[path[1]] if path[0] == "trunk" else 0 for path in paths})
 

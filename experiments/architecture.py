@@ -1,0 +1,60 @@
+r"""What the reference network's choices are worth, and how it stands among other networks, trained alike.
+
+One choice at a time is changed: taps of the convolutions (16 as published, 4, 8, 32), residual units (4; 2, 3, 5),
+width (1; a half, double), BatchNorm and ReLU after the addition instead of on the main path alone. Beside it the PTB-XL
+benchmark's networks (Strodthoff et al. 2021, IEEE JBHI 25:1519) and autoECG's 2-D network. On real PTB-XL from random
+weights, one learning rate for all, on an accelerator; on a CPU with --config.model.name=narrow and a quarter as wide:
+
+  python experiments/ptbxl1819.py --source=DIR --output=ptbxl1819
+  python -m ecg_jax.sweep --space=experiments/architecture.py --workdir=sweeps/architecture \
+      --config=configs/reference.py --config.data.dataset=arrays --config.data.source=ptbxl1819.npy \
+      --config.data.arrays.unit=zscore \
+      --config.data.arrays.sampling_rate=250 \
+      --config.contract.normalization=zscore --config.contract.sampling_rate=250 \
+      --config.contract.samples=2500 --config.checkpoint.monitor=auroc --config.schedule.name=one_cycle \
+      --config.schedule.warmup_fraction=0.3 --config.optimizer.name=adamw --config.train.epochs=30 \
+      --config.evaluation.report=false
+  python experiments/architecture.py sweeps/architecture
+"""
+
+import pandas as pd
+import studies
+
+VARIANTS: tuple[dict, ...] = (
+    *({"model.variant.kernel_size": taps} for taps in (4, 8, 32)),
+    *({"model.variant.units": units} for units in (2, 3, 5)),
+    *({"model.variant.width": width} for width in (0.5, 2.0)),
+    {"model.variant.preactivation": False},
+)
+OTHERS = ("resnet1d_wang", "xresnet1d50", "xresnet1d101", "inception1d", "autoecg_2d")
+AS_CONFIGURED = "as configured"
+
+
+def space() -> list[dict]:
+    """Returns the points; the first is the configuration as it is."""
+    return [{"model.variant.kernel_size": 16}, *VARIANTS, *({"model.name": name} for name in OTHERS)]
+
+
+def name_network(run: pd.Series) -> str:
+    """What was changed."""
+    if isinstance(run["model.name"], str):
+        return run["model.name"]
+    changed = [
+        f"{key.rpartition('.')[2].replace('_', ' ')} {value:g}" if not isinstance(value, bool) else "post-activation"
+        for key, value in run.items()
+        if key.startswith("model.variant.") and not pd.isna(value) and value != 16
+    ]
+    return ", ".join(changed) or AS_CONFIGURED
+
+
+def draw(runs: pd.DataFrame, stem: str) -> pd.DataFrame:
+    """Validation AUROC by network, and how many parameters each has."""
+    runs = runs.assign(network=runs.apply(name_network, axis=1), score="mean over seeds")
+    table = studies.summarize(runs, ["network", "score"])
+    studies.draw_lines(table, "network", "score", stem, xlabel="Network")
+    counts = runs.groupby("network")["parameters"].first()
+    return table.drop(columns="score").assign(parameters=table["network"].map(counts))
+
+
+if __name__ == "__main__":
+    studies.run(__doc__, draw, "architecture")
