@@ -49,11 +49,11 @@ def name_network(run: pd.Series) -> str:
 
 def draw(runs: pd.DataFrame, stem: str) -> pd.DataFrame:
     """Validation AUROC by network, and how many parameters each has."""
-    runs = runs.assign(network=runs.apply(name_network, axis=1), score="mean over seeds")
-    table = studies.summarize(runs, ["network", "score"])
-    studies.draw_lines(table, "network", "score", stem, xlabel="Network")
+    runs = runs.assign(network=runs.apply(name_network, axis=1))
+    table = studies.summarize(runs, ["network"])
+    studies.draw_points(table, "network", "", stem)
     counts = runs.groupby("network")["parameters"].first()
-    return table.drop(columns="score").assign(parameters=table["network"].map(counts))
+    return table.assign(parameters=table["network"].map(counts))
 
 
 if __name__ == "__main__":

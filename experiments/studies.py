@@ -4,6 +4,7 @@ import argparse
 import os
 import sys
 from collections.abc import Callable, Sequence
+from typing import Any
 
 HERE = os.path.dirname(os.path.abspath(__file__))
 sys.path[:0] = [os.path.dirname(HERE)]
@@ -63,46 +64,29 @@ def summarize(runs: pd.DataFrame, keys: Sequence[str], column: str = SCORE) -> p
 
 
 @style.styled
-def draw_lines(table: pd.DataFrame, x: str, by: str, stem: str, *, xlabel: str, is_log: bool = False) -> None:
-    """A line per value of `by` over `x`, with bars for the intervals, as PDF and PNG.
+def draw_points(table: pd.DataFrame, name: str, by: str, stem: str) -> None:
+    """A row per name, a point per value of `by` in it, with bars for the intervals, as PDF and PNG.
 
     Args:
         table: Of `summarize`.
-        x: Column of the horizontal axis; texts stand side by side.
-        by: Column that tells lines apart.
+        name: Column whose texts are the rows, from the top down.
+        by: Column that tells the points of a row apart; empty for one each.
         stem: Of the files.
-        xlabel: Of the axis.
-        is_log: Whether it is logarithmic.
     """
     import matplotlib.pyplot as plt
 
-    figure, axes = plt.subplots(figsize=(style.DOUBLE * 0.7, 2.8))
-    is_number = pd.api.types.is_numeric_dtype(table[x])
-    names = list(dict.fromkeys(table[x]))
-    groups = list(table.groupby(by, sort=False, dropna=False))
+    names = list(dict.fromkeys(table[name]))
+    groups: list[tuple[object, pd.DataFrame]] = list(table.groupby(by, sort=False)) if by else [("", table)]
+    figure, axes = plt.subplots(figsize=(style.DOUBLE * 0.7, 0.8 + 0.26 * len(names)))
     for k, (value, group) in enumerate(groups):
-        place = group[x].to_numpy(float) if is_number else np.array([names.index(name) for name in group[x]], float)
-        if not is_number:
-            place = place + (k - (len(groups) - 1) / 2) * 0.12
-        color, line, marker = style.choose_look(k)
+        row = np.array([names.index(text) for text in group[name]]) + (k - (len(groups) - 1) / 2) * 0.2
+        color, _, marker = style.choose_look(k)
         error = np.nan_to_num(np.stack([group[SCORE] - group[f"{SCORE}_low"], group[f"{SCORE}_high"] - group[SCORE]]))
-        axes.errorbar(
-            place,
-            group[SCORE],
-            error,
-            color=color,
-            linestyle=line if is_number else "none",
-            marker=marker,
-            ms=3.5,
-            elinewidth=0.7,
-            capsize=2,
-            label=f"{value:g}" if isinstance(value, float) else str(value),
-        )
-    if not is_number:
-        axes.set_xticks(range(len(names)), [style.literal(str(name), 16) for name in names])
-    if is_log:
-        axes.set_xscale("log")
-    axes.set(xlabel=xlabel, ylabel="Validation AUROC, macro")
-    axes.legend(title=by.rpartition(".")[2].replace("_", " "))
+        look: dict[str, Any] = {"color": color, "marker": marker, "ms": 3.5, "elinewidth": 0.7, "capsize": 2, "linestyle": "none"}
+        axes.errorbar(group[SCORE], row, xerr=error, label=f"{value:g}" if isinstance(value, float) else value, **look)
+    axes.set_yticks(range(len(names)), [style.literal(str(text)) for text in names])
+    axes.set(xlabel="Validation AUROC, macro", ylim=(len(names) - 0.5, -0.5))
+    if by:
+        axes.legend(title=by.rpartition(".")[2].replace("_", " "))
     figure.tight_layout()
     figures.write(figure, stem)
