@@ -82,7 +82,8 @@ def draw_points(table: pd.DataFrame, name: str, by: str, stem: str) -> None:
         row = np.array([names.index(text) for text in group[name]]) + (k - (len(groups) - 1) / 2) * 0.2
         color, _, marker = style.choose_look(k)
         error = np.nan_to_num(np.stack([group[SCORE] - group[f"{SCORE}_low"], group[f"{SCORE}_high"] - group[SCORE]]))
-        look: dict[str, Any] = {"color": color, "marker": marker, "ms": 3.5, "elinewidth": 0.7, "capsize": 2, "linestyle": "none"}
+        look: dict[str, Any] = {"color": color, "marker": marker, "ms": 3.5, "linestyle": "none"}
+        look |= {"elinewidth": 0.7, "capsize": 2}
         axes.errorbar(group[SCORE], row, xerr=error, label=f"{value:g}" if isinstance(value, float) else value, **look)
     axes.set_yticks(range(len(names)), [style.literal(str(text)) for text in names])
     axes.set(xlabel="Validation AUROC, macro", ylim=(len(names) - 0.5, -0.5))
