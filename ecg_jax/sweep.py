@@ -14,11 +14,14 @@ the others. --workers=8 starts as many processes, each on its own GPU or share o
   --best       prints the command line of the best configuration so far
 
 Written to --workdir: results.csv (a row per configuration: mean and 95 % interval over seeds), runs.csv,
-results.md and report.html. Exit status: 2 if a run failed (results say why), 130 if it was stopped.
+results.md and report.html. Exit status: 2 if a run failed (results say why), 130 if it was stopped, 1 if runs
+are left that could not be finished.
 """
 
+import contextlib
 import math
 import os
+import socket
 import sys
 from collections.abc import Sequence
 
@@ -57,11 +60,12 @@ def main(argv: Sequence[str]) -> int:
     cli.refuse_arguments(argv)
     from ecg_jax.sweeps import launcher
 
-    number, _, count = _WORKER.value.partition("/")
-    if number:
-        launcher.pin_cores(int(number), int(count))
+    number, count, parent = map(int, _WORKER.value.split("/")) if _WORKER.value else (0, 0, 0)
+    if count:
+        launcher.pin_cores(number, count)
     from ecg_jax import config as config_lib
-    from ecg_jax.sweeps import estimate, report, results, worker
+    from ecg_jax.errors import InputError
+    from ecg_jax.sweeps import database, estimate, report, results, worker
     from ecg_jax.sweeps import space as space_lib
     from ecg_jax.sweeps import study as study_lib
     from ecg_jax.training import loop
@@ -75,20 +79,24 @@ def main(argv: Sequence[str]) -> int:
         pruner=_PRUNER.value,
         trials=_TRIALS.value,
         heartbeat=_HEARTBEAT.value,
-        retries_failed=_RETRY.value and not number,
+        retries_failed=_RETRY.value and not count and not _BEST.value,
     )
     study_lib.check_settings(settings, space)
     if _DRY_RUN.value:
         estimate.describe(space, settings, console)
         return 0
     workdir = _WORKDIR.value or os.path.join("sweeps", os.path.splitext(os.path.basename(_SPACE.value))[0])
-    storage = study_lib.find_url(_STORAGE.value)
+    storage = database.find_url(_STORAGE.value)
     study = study_lib.Study(workdir, space, settings, console, storage=storage, creates=not _BEST.value)
     if _BEST.value:
         print(report.describe_command(results.collect(study, judges=False), sys.argv[1:]))
         return 0
-    if number:
-        worker.work(study, console, console, launcher=os.getppid())
+    if count:
+        try:
+            worker.work(study, console, console, launcher=parent)
+        except loop.Interrupted as stop:
+            console.print(f"Stopped by {stop}")
+            return 130
         return 0
     workers = _WORKERS.value or max(1, launcher.count_gpus())
     stopped = None
@@ -98,22 +106,28 @@ def main(argv: Sequence[str]) -> int:
     else:
 
         def tell() -> None:
-            report.write_tables(results.collect(study, judges=False), study)
+            with contextlib.suppress(OSError):  # tables can be written later
+                report.write_tables(results.collect(study, judges=False), study)
             console.print(launcher.describe(study))
 
         try:
-            with launcher.open_log(workdir) as log:
+            with launcher.open_log(workdir, f"{socket.gethostname()}-{os.getpid()}") as log:
                 worker.work(study, console, cli.create_console(log), ended=tell)
         except loop.Interrupted as stop:
             stopped = str(stop)
-    found = results.collect(study)
+    left = study.size - sum(point.state in study_lib.FINAL for point in study.points())
+    found = results.collect(study, judges=not stopped and left <= 0)
     if found.ranked:
         report.show(found, study, sys.argv[1:], console)
+    else:
+        report.write_tables(found, study)
     for _, run in found.runs[found.runs["state"] == "failed"].iterrows() if len(found.runs) else ():
         console.print(f"failed: {run['run']}: {run['reason']}")
     if stopped:
         console.print(f"Stopped by {stopped}. The same command continues the sweep.")
         return 130
+    if left > 0 and not space.is_search:
+        raise InputError(f"{left} runs are not finished, whose processes ended; the same command continues the sweep")
     return 2 if len(found.runs) and (found.runs["state"] == "failed").any() else 0
 
 

@@ -48,7 +48,7 @@ def study(monkeypatch):
 
 @pytest.mark.parametrize("name", CONFIGS)
 def test_every_space_fits_the_configuration_of_its_command(name):
-    assert read(name).keys
+    assert read(name).distributions
 
 
 @pytest.mark.parametrize("name", ["transfer_depth", "transfer_head"])

@@ -18,6 +18,7 @@ from workers import claimer
 
 from ecg_jax import config as config_lib
 from ecg_jax.errors import InputError
+from ecg_jax.sweeps import database
 from ecg_jax.sweeps import space as space_lib
 from ecg_jax.sweeps import study as study_lib
 from ecg_jax.sweeps.study import Settings, Study
@@ -79,7 +80,7 @@ def server():
 def storage(request) -> str:
     if request.param == "sqlite":
         return ""
-    return study_lib.find_url(request.getfixturevalue("server").address)
+    return database.find_url(request.getfixturevalue("server").address)
 
 
 @pytest.mark.slow
@@ -119,7 +120,7 @@ def test_processes_killed_at_random_points_lose_nothing(tmp_path, storage):
 
 @pytest.mark.slow
 def test_connections_that_are_cut_and_a_server_that_crashes_lose_nothing(tmp_path, server):
-    storage = study_lib.find_url(server.address)
+    storage = database.find_url(server.address)
     path, folder = write_space(tmp_path), tmp_path / "cut"
     workers = [start(folder, storage, path, 0.4) for _ in range(3)]
     while not (folder / "ended").exists():
@@ -152,7 +153,7 @@ def test_a_trial_whose_process_is_gone_is_taken_over_at_once(tmp_path):
     assert key in taken
     assert len(set(taken)) == 12
     assert study.claim() is None
-    assert not study.is_over()
+    assert not study.is_over
 
 
 def test_a_point_whose_processes_die_again_and_again_is_given_up(tmp_path):
@@ -166,7 +167,7 @@ def test_a_point_whose_processes_die_again_and_again_is_given_up(tmp_path):
         worker.wait()
     study = open_study(tmp_path / "sweep", path)
     assert study.claim() is None
-    assert study.is_over()
+    assert study.is_over
     [point] = study.points()
     assert point.state == "failed"
     assert "3 processes that ran it died, without a new checkpoint" in point.reason
@@ -186,9 +187,56 @@ def test_what_failed_stays_failed_and_what_was_interrupted_comes_again(tmp_path)
     assert interrupted.key in keys
     assert failed.key not in keys
     assert len(keys) == 11
-    assert study.is_over()
+    assert study.is_over
     reasons = {point.key: (point.state, point.reason) for point in study.points()}
     assert reasons[failed.key] == ("failed", "out of memory")
+
+
+def test_a_process_that_lives_on_this_machine_keeps_its_trial_however_long_it_is_silent(tmp_path, monkeypatch):
+    path = write_space(tmp_path)
+    worker = start(tmp_path / "sweep", "", path, 60)
+    while not (tmp_path / "sweep" / "running").exists():
+        time.sleep(0.05)
+    key = (tmp_path / "sweep" / "running").read_text().strip()
+    study = open_study(tmp_path / "sweep", path)
+    running = [trial._trial_id for trial in study._study.get_trials() if trial.user_attrs.get("owner")]
+    monkeypatch.setattr(study._database.storage, "_get_stale_trial_ids", lambda _: running)
+    keys = [claim.key for claim in iter(study.claim, None)]
+    assert len(keys) == 11
+    assert key not in keys
+    worker.kill()
+    worker.wait()
+    assert study.claim().key == key
+
+
+def test_a_silent_process_of_another_machine_is_given_up_after_it_was_looked_at_for_as_long_as_it_may_be_silent(
+    tmp_path, monkeypatch
+):
+    first = open_study(tmp_path / "sweep", write_space(tmp_path))
+    claim = first.claim()
+    claim.trial.set_user_attr("owner", "elsewhere-1-abc")
+    study = open_study(tmp_path / "sweep", tmp_path / "space.py", heartbeat=1)
+    silent = [claim.trial._trial_id]
+    monkeypatch.setattr(study._database.storage, "_get_stale_trial_ids", lambda _: silent)
+    keys = [each.key for each in iter(study.claim, None)]
+    assert claim.key not in keys
+    time.sleep(1)
+    silent.clear()  # it was the database that was away
+    assert study.claim() is None
+    silent.append(claim.trial._trial_id)
+    time.sleep(study_lib.HEARTBEATS * 1 - 1)
+    assert study.claim() is None
+    time.sleep(study_lib.HEARTBEATS * 1)
+    assert study.claim().key == claim.key
+
+
+def test_a_search_runs_the_seed_that_its_space_lists(tmp_path):
+    text = SEARCH.replace("{'optimizer", "{'seed': [5, 6], 'optimizer")
+    study = open_study(tmp_path / "sweep", write_space(tmp_path, text), trials=3)
+    for claim in iter(study.claim, None):
+        assert claim.seeds == (claim.overrides["seed"],)
+        [folder] = study.folders(claim.overrides)
+        assert folder.endswith(claim.key)
 
 
 def test_a_claim_that_was_taken_for_dead_can_no_longer_be_completed(tmp_path):
@@ -231,7 +279,7 @@ def test_a_search_that_draws_a_point_again_does_not_run_it_again_and_ends_where_
     claim = study.claim()
     study.complete(claim, {"loss": 1.0})
     assert study.claim() is None
-    assert study.is_over()
+    assert study.is_over
     states = {point.overrides["optimizer.name"]: point.state for point in study.points()}
     assert states == {failed.overrides["optimizer.name"]: "failed", claim.overrides["optimizer.name"]: "complete"}
 
@@ -279,14 +327,14 @@ def test_the_folder_of_another_sweep_is_refused(change, parts, tmp_path):
 
 
 def test_a_storage_that_does_not_answer_is_said_in_a_line_without_the_password(tmp_path):
-    url = study_lib.find_url("postgresql://me:secret@127.0.0.1:1/ecg")
+    url = database.find_url("postgresql://me:secret@127.0.0.1:1/ecg")
     with pytest.raises(InputError) as refused:
         open_study(tmp_path / "sweep", write_space(tmp_path), url)
     assert "does not answer" in str(refused.value)
     assert "start the server" in str(refused.value)
     assert "secret" not in str(refused.value)
     with pytest.raises(InputError, match="expected postgresql://"):
-        study_lib.find_url("mysql://host/database")
+        database.find_url("mysql://host/database")
 
 
 @pytest.mark.parametrize(

@@ -13,12 +13,14 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 import pytest
+from rich.console import Console
 
 from ecg_jax import config as config_lib
 from ecg_jax.errors import InputError
 from ecg_jax.sweeps import report, results
 from ecg_jax.sweeps import space as space_lib
 from ecg_jax.sweeps.results import Configuration
+from ecg_jax.sweeps.study import Settings, Study
 
 ROOT = Path(__file__).parents[1]
 TINY = [
@@ -128,16 +130,38 @@ def test_the_interval_of_a_mean_over_three_seeds_is_students(tmp_path):
     }
     rows = [row | {"seed": seed, "run": f"run{seed}", "validation auroc": 0.9 + 0.02 * seed} for seed in range(3)]
 
-    class Study:
+    class Fixed:
         settings = type("Settings", (), {"objectives": ("auroc",)})
         space = read(tmp_path, "{'train.batch_size': [8]}")
 
-    found = results._aggregate({"train.batch_size": 8}, rows, Study()).row
+    rows.append(rows[0] | {"seed": 3, "state": "failed"})
+    found = results._aggregate({"train.batch_size": 8}, rows, Fixed()).row
+    assert (found["runs"], found["missing"]) == (3, 1)
     assert found["validation auroc"] == pytest.approx(0.92)
     assert found["validation auroc_sd"] == pytest.approx(0.02)
     half = 4.3027 * 0.02 / np.sqrt(3)
     assert found["validation auroc_low"] == pytest.approx(0.92 - half, abs=1e-5)
     assert found["validation auroc_high"] == pytest.approx(0.92 + half, abs=1e-5)
+
+
+def test_a_configuration_that_lacks_a_seed_comes_after_those_that_are_whole(tmp_path):
+    rates = (0.00012345678, 0.00012345679)  # which are two, however they are shown
+    space = read(tmp_path, f"{{'optimizer.learning_rate': {list(rates)}}}")
+    study = Study(str(tmp_path / "sweep"), space, Settings(objectives=("loss",)), Console(quiet=True))
+    for claim in iter(study.claim, None):
+        rate, seed = claim.overrides["optimizer.learning_rate"], claim.overrides["seed"]
+        if rate == rates[1] and seed == 1:
+            study.fail(claim, "not finite")
+            continue
+        [folder] = study.folders(claim.overrides)
+        Path(folder).mkdir(parents=True)
+        scores = {"loss": 0.3 if rate == rates[0] else 0.1, "auroc": 0.5, "average_precision": 0.5}
+        (Path(folder) / "result.json").write_text(json.dumps({"validation": scores, "test": scores}))
+        study.complete(claim, scores)
+    found = results.collect(study, judges=False)
+    assert [each.row["validation loss"] for each in found.ranked] == [pytest.approx(0.3), 0.1]
+    assert [each.row["missing"] for each in found.ranked] == [0, 1]
+    assert len(found.runs) == 4
 
 
 def write_run(folder: Path, truth: np.ndarray, chance: np.ndarray) -> str:

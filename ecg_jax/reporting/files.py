@@ -13,7 +13,7 @@ def write_text(path: str, text: str) -> str:
     Returns:
         The path.
     """
-    partial = f"{path}.partial"
+    partial = f"{path}.{os.getpid()}.partial"  # others may write the same file
     try:
         with open(partial, "w", encoding="utf-8", newline="\n") as file:
             file.write(text)

@@ -36,7 +36,7 @@ def describe(space: Space, settings: Settings, console: Console) -> None:
         kinds = [space.base]
     else:
         points = list(space.points.items())
-        names = [SEED, *(key for key in space.keys if key != SEED)]
+        names = [SEED, *space.keys]
         rows = [[key, *(str(point.get(name, "")) for name in names)] for key, point in points[:_LISTED]]
         tables.print_rows("Runs", ["folder", *names], rows, console)
         runs = len(points)

@@ -12,7 +12,8 @@ from typing import IO
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TaskProgressColumn, TextColumn
 
-from ecg_jax.sweeps.study import Study
+from ecg_jax.errors import InputError
+from ecg_jax.sweeps.study import FINAL, Study
 
 LOGS = "logs"
 _PERIOD = 2.0  # seconds between looks
@@ -57,7 +58,10 @@ def launch(study: Study, arguments: Sequence[str], count: int, console: Console)
         console: Where progress is shown.
 
     Returns:
-        None at the end of the sweep; the name of a signal that came before, or why the workers could not go on.
+        None at the end of the sweep; the name of a signal that came before.
+
+    Raises:
+        InputError: when all workers ended with an error.
     """
     logs = os.path.join(study.workdir, LOGS)
     console.print(f"{count} workers; their output: {logs}/worker-*.log")
@@ -98,13 +102,19 @@ def launch(study: Study, arguments: Sequence[str], count: int, console: Console)
             signal.signal(signum, handler)
     if asked:
         return asked[0]
-    bad = [number for number, worker in enumerate(workers) if worker.returncode not in (0, 2)]
-    return f"an error of worker {bad[0]}: see {logs}/worker-{bad[0]}.log" if len(bad) == count else None
+    if all(worker.returncode for worker in workers):
+        raise InputError(f"all workers ended with an error; the first: {_read_end(logs)}")
+    return None
 
 
-def open_log(workdir: str, number: int = 0) -> IO[str]:
+def _read_end(logs: str) -> str:
+    with open(os.path.join(logs, "worker-0.log"), errors="replace") as file:
+        return file.read().strip().rpartition("\n")[2].removeprefix("error: ")
+
+
+def open_log(workdir: str, name: str) -> IO[str]:
     """The file in which the runs of a process tell of themselves."""
-    path = os.path.join(workdir, LOGS, f"worker-{number}.log")
+    path = os.path.join(workdir, LOGS, f"worker-{name}.log")
     os.makedirs(os.path.dirname(path), exist_ok=True)
     return open(path, "a", buffering=1)
 
@@ -117,8 +127,8 @@ def _start(arguments: Sequence[str], number: int, count: int, workdir: str) -> s
         together = -(-count // len(gpus))
         if together > 1:  # JAX takes three quarters of a GPU's memory for itself
             environment.setdefault("XLA_PYTHON_CLIENT_MEM_FRACTION", f"{0.9 / together:.2f}")
-    command = [sys.executable, "-m", "ecg_jax.sweep", *arguments, f"--worker={number}/{count}"]
-    with open_log(workdir, number) as log:
+    command = [sys.executable, "-m", "ecg_jax.sweep", *arguments, f"--worker={number}/{count}/{os.getpid()}"]
+    with open_log(workdir, str(number)) as log:
         return subprocess.Popen(
             command,
             stdout=log,
@@ -138,8 +148,8 @@ def describe(study: Study, workers: int = 1) -> str:
     """Where a sweep is: how many points are done, which run, the best so far, and the time left."""
     points = study.points()
     states = [point.state for point in points]
-    total = max(study.settings.trials if study.space.is_search else len(study.space.points), len(points))
-    done = sum(state in ("complete", "pruned", "failed") for state in states)
+    total = max(study.size, len(points))
+    done = sum(state in FINAL for state in states)
     line = f"{done} of {total} done"
     for state in ("running", "pruned", "failed"):
         if state in states:

@@ -15,9 +15,9 @@ from rich.console import Console
 
 from ecg_jax.errors import InputError
 from ecg_jax.reporting import figures, files, html, sweep_figures, tables
-from ecg_jax.sweeps.results import RESAMPLES, SCORES, Results, name_column, read_curves
+from ecg_jax.sweeps.results import RESAMPLES, Results, name_column, read_curves
 from ecg_jax.sweeps.study import Study
-from ecg_jax.sweeps.worker import describe
+from ecg_jax.sweeps.worker import SCORES, describe
 
 CSV, RUNS, MARKDOWN, PAGE = "results.csv", "runs.csv", "results.md", "report.html"
 _SHOWN = 20  # rows on the terminal and in Markdown
@@ -43,6 +43,8 @@ def show(found: Results, study: Study, arguments: Sequence[str], console: Consol
     console.print(f"Written: {', '.join([*written, page])}")
     console.print(f"The best: {describe_command(found, arguments)}")
     first = next(iter(found.ranked[0].runs.values()))
+    if not found.test:
+        console.print("The test split is looked at when the sweep has ended, for the winner alone")
     console.print(f"Its run: python -m ecg_jax.evaluate --model={first} --output=evaluation")
 
 
@@ -95,9 +97,11 @@ def _as_flag(value: Any) -> str:
 def _shorten(found: Results, study: Study) -> pd.DataFrame:
     """The columns that one looks at first."""
     column = name_column(found.objective)
-    names = ["rank", *study.space.keys, "runs", column, f"{column}_low", f"{column}_high"]
+    names = ["rank", *study.space.keys, "runs", "missing", column, f"{column}_low", f"{column}_high"]
     others = map(name_column, (*study.settings.objectives[1:], "auroc", "average_precision", "seconds"))
     shown = found.table[[*dict.fromkeys([*names, *others])]].head(_SHOWN)
+    if not shown["missing"].any():
+        shown = shown.drop(columns="missing")
     if shown[f"{column}_low"].isna().all():
         shown = shown.drop(columns=[f"{column}_low", f"{column}_high"])
     return shown.astype({key: object for key in study.space.keys}).rename(columns=_shorten_keys(study))

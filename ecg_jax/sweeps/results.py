@@ -7,6 +7,7 @@ and what it seems to be on the draw is held against what it is on all of them.
 """
 
 import dataclasses
+import json
 import os
 from collections.abc import Mapping, Sequence
 from typing import Any
@@ -22,9 +23,8 @@ from ecg_jax.runtime import run_folder
 from ecg_jax.runtime.metric_writer import read_metrics
 from ecg_jax.sweeps.space import SEED, encode
 from ecg_jax.sweeps.study import Point, Study
-from ecg_jax.sweeps.worker import describe, read_result
+from ecg_jax.sweeps.worker import SCORES, describe, read_seconds
 
-SCORES = ("loss", "auroc", "average_precision")
 RESAMPLES = 500
 
 
@@ -40,7 +40,7 @@ class Configuration:
     Attributes:
         overrides: Dotted keys that differ from the base, without the seed.
         runs: Seed -> run folder, of the finished ones.
-        table: Row of the ranked table.
+        row: Of the ranked table; `missing` counts its runs that failed, were pruned or are not finished.
     """
 
     overrides: Mapping[str, Any]
@@ -92,13 +92,14 @@ def collect(study: Study, *, judges: bool = True) -> Results:
     for point in points:
         rows = _list_runs(study, point)
         runs += rows
-        overrides = {key: value for key, value in point.overrides.items() if key != SEED or SEED in study.space.keys}
-        name = describe(overrides)
-        entry = found.setdefault(name, (overrides, []))
-        entry[1].extend(row for row in rows if row["state"] == "complete")
+        overrides = {key: value for key, value in point.overrides.items() if key != SEED}
+        found.setdefault(json.dumps(overrides, sort_keys=True), (overrides, []))[1].extend(rows)
     objective = study.settings.objectives[0]
-    configurations = [_aggregate(overrides, rows, study) for overrides, rows in found.values() if rows]
-    ranked = sorted(configurations, key=lambda each: (study.sign * each.row[name_column(objective)], -each.row["runs"]))
+    column = name_column(objective)
+    aggregated = [_aggregate(overrides, rows, study) for overrides, rows in found.values()]
+    configurations = [each for each in aggregated if each is not None]
+    # What lacks a seed may have been lucky in the others: it comes after what is whole.
+    ranked = sorted(configurations, key=lambda each: (each.row["missing"] > 0, study.sign * each.row[column]))
     table = pd.DataFrame(runs)
     if not ranked or not judges:
         return Results(table, ranked, objective, np.nan, {})
@@ -114,35 +115,34 @@ def _list_runs(study: Study, point: Point) -> list[dict[str, Any]]:
     for seed, folder in zip(seeds, study.folders(point.overrides), strict=True):
         row: dict[str, Any] = {"trial": point.trial.number, "state": point.state, "run": folder, SEED: seed}
         row |= {key: encode(point.overrides[key]) for key in study.space.keys if key in point.overrides}
-        config = study.space.create_config({**point.overrides, SEED: seed})
-        result = read_result(config, folder)
-        scores = result["validation"] if result and point.state == "complete" else {}
+        path = os.path.join(folder, run_folder.RESULT)
+        is_there = point.state == "complete" and os.path.exists(path)
+        scores = run_folder.read_json(path)["validation"] if is_there else {}
         row |= {name_column(name): scores.get(name, np.nan) for name in SCORES}
-        attributes = point.trial.user_attrs
-        row |= {
-            "parameters": attributes.get("parameters"),
-            "seconds": attributes.get("seconds"),
-            "reason": point.reason,
-        }
+        seconds = read_seconds(folder) if is_there else np.nan
+        row |= {"parameters": point.trial.user_attrs.get("parameters"), "seconds": seconds, "reason": point.reason}
         rows.append(row)
     return rows
 
 
-def _aggregate(overrides: Mapping[str, Any], rows: Sequence[Mapping[str, Any]], study: Study) -> Configuration:
+def _aggregate(overrides: Mapping[str, Any], rows: Sequence[Mapping[str, Any]], study: Study) -> Configuration | None:
     """Means over seeds, and the interval of the mean of the objective: Student's, as seeds are few."""
     column = name_column(study.settings.objectives[0])
-    values = np.array([row[column] for row in rows], np.float64)
+    known = [each for each in rows if each["state"] == "complete" and np.isfinite(each[column])]
+    if not known:
+        return None
+    values = np.array([each[column] for each in known], np.float64)
     mean, count = float(values.mean()), len(values)
     deviation = float(values.std(ddof=1)) if count > 1 else np.nan
     half = scipy.stats.t.ppf(0.975, count - 1) * deviation / np.sqrt(count) if count > 1 else np.nan
     row: dict[str, Any] = {key: encode(overrides[key]) if key in overrides else None for key in study.space.keys}
     row |= {column: mean, f"{column}_low": mean - half, f"{column}_high": mean + half, f"{column}_sd": deviation}
-    row["runs"] = count
+    row |= {"runs": count, "missing": len(rows) - count}
     for name in map(name_column, (*SCORES, "parameters", "seconds")):
         if name != column:
-            row[name] = float(np.mean([each[name] for each in rows if each[name] is not None] or [np.nan]))
-    row["run"] = rows[0]["run"]
-    return Configuration(dict(overrides), {int(each[SEED]): str(each["run"]) for each in rows}, row)
+            row[name] = float(np.mean([each[name] for each in known if each[name] is not None] or [np.nan]))
+    row["run"] = known[0]["run"]
+    return Configuration(dict(overrides), {int(each[SEED]): str(each["run"]) for each in known}, row)
 
 
 def read_curves(configuration: Configuration) -> list[list[dict[str, Any]]]:

@@ -59,15 +59,16 @@ class Space:
 
     @functools.cached_property
     def keys(self) -> tuple[str, ...]:
-        """What varies, without the seed that was added."""
+        """What varies, but for the seed."""
         listed = dict.fromkeys(key for point in self.listed for key in point)
-        return tuple(listed or (*self.axes, *self.drawn))
+        return tuple(key for key in listed or (*self.axes, *self.drawn) if key != SEED)
 
     @functools.cached_property
     def distributions(self) -> dict[str, BaseDistribution]:
         """Of each key, as Optuna wants them; lists are choices."""
         if self.listed:
-            axes = {key: [point[key] for point in self.listed if key in point] for key in self.keys}
+            keys = dict.fromkeys(key for point in self.listed for key in point)
+            axes = {key: [point[key] for point in self.listed if key in point] for key in keys}
         else:
             axes = dict(self.axes)
         if not self.is_search and SEED not in axes:
@@ -90,8 +91,19 @@ class Space:
         points: dict[str, dict[str, Any]] = {}
         for overrides, seed in itertools.product(chosen, self.seeds):
             point = {SEED: seed} | overrides
-            points.setdefault(config_lib.fingerprint(self.create_config(point)), point)
+            points.setdefault(self.name(point), point)
         return points
+
+    def name(self, overrides: Mapping[str, Any]) -> str:
+        """The fingerprint of a point's configuration, which takes a while to make, and names its run folder."""
+        text = json.dumps(overrides, sort_keys=True)
+        if text not in self._fingerprints:
+            self._fingerprints[text] = config_lib.fingerprint(self.create_config(overrides))
+        return self._fingerprints[text]
+
+    @functools.cached_property
+    def _fingerprints(self) -> dict[str, str]:
+        return {}
 
     def create_config(self, overrides: Mapping[str, Any]) -> ConfigDict:
         """The configuration of a point."""
@@ -99,7 +111,8 @@ class Space:
 
     def decode(self, params: Mapping[str, Any]) -> dict[str, Any]:
         """What Optuna was told or has drawn, as values of the configuration."""
-        return {key: json.loads(value) if _is_encoded(value) else value for key, value in params.items()}
+        tuples = {key for key, value in config_lib.flatten(self.base) if isinstance(value, list | tuple)}
+        return {key: json.loads(value) if key in tuples else value for key, value in params.items()}
 
     def describe(self) -> dict[str, Any]:
         """What makes this sweep another one than others, JSON-ready."""
@@ -157,11 +170,9 @@ def encode(value: Any) -> Any:
     return json.dumps(value) if isinstance(value, list | tuple) else value
 
 
-def _is_encoded(value: Any) -> bool:
-    return isinstance(value, str) and value.startswith("[") and value.endswith("]")
-
-
 def _run(path: str) -> Any:
+    if not os.path.isfile(path):
+        raise InputError(f"--space={path}: no such file")
     spec = importlib.util.spec_from_file_location("space", path)
     if spec is None or spec.loader is None:
         raise InputError(f"--space={path}: not a Python file")
@@ -170,9 +181,7 @@ def _run(path: str) -> Any:
     try:
         spec.loader.exec_module(module)
         return module.space()
-    except FileNotFoundError as error:
-        raise InputError(f"--space={path}: no such file") from error
-    except Exception as error:
+    except (Exception, SystemExit) as error:
         raise InputError(f"--space={path}: {type(error).__name__}: {error}; the file must define space()") from error
     finally:
         sys.path.pop(0)

@@ -10,28 +10,25 @@ meant: a trial that was lost stays, as failed, and another one with the same key
 
 import contextlib
 import dataclasses
-import fcntl
 import json
 import os
-import socket
 import threading
 import time
-import uuid
 import warnings
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from typing import Any, Literal, TypeVar
+from typing import Any, Literal
 
 import optuna
-import sqlalchemy
 from optuna.trial import FrozenTrial, TrialState
 from rich.console import Console
 
 from ecg_jax import config as config_lib
 from ecg_jax.errors import InputError
 from ecg_jax.runtime import run_folder
-from ecg_jax.sweeps.space import Space, encode
+from ecg_jax.sweeps.database import ERRORS, FILE, HEARTBEATS, Database
+from ecg_jax.sweeps.owners import Owner
+from ecg_jax.sweeps.space import SEED, Space, encode
 
-DATABASE = "study.db"
 DIRECTIONS: dict[str, Literal["minimize", "maximize"]] = {  # what a sweep can be for
     "loss": "minimize",
     "auroc": "maximize",
@@ -41,13 +38,14 @@ DIRECTIONS: dict[str, Literal["minimize", "maximize"]] = {  # what a sweep can b
 }
 SAMPLERS = ("random", "tpe", "cmaes")
 PRUNERS = ("none", "median", "hyperband")
-HEARTBEATS = 4  # that may be missed
-_PATIENCE = (1, 2, 5, 10, 30, *[60] * 10)  # seconds between attempts to reach a database that went away
-_POSTGRESQL: dict[str, Any] = {"pool_pre_ping": True, "connect_args": {"connect_timeout": 10}}
+FINAL = ("complete", "pruned", "failed")  # of `Point.state`
 _DEATHS = 3  # without a new checkpoint between them, after which a point is given up
-_DATABASE_ERRORS = (sqlalchemy.exc.SQLAlchemyError, optuna.exceptions.StorageInternalError)
-_LIVE = (TrialState.RUNNING, TrialState.WAITING)
-_T = TypeVar("_T")
+_NAMES = {
+    TrialState.COMPLETE: "complete",
+    TrialState.PRUNED: "pruned",
+    TrialState.RUNNING: "running",
+    TrialState.WAITING: "waiting",
+}
 
 
 @dataclasses.dataclass(frozen=True)
@@ -95,7 +93,7 @@ class Point:
     Attributes:
         key: Of its configuration.
         overrides: Dotted keys that differ from the base.
-        state: `complete`, `pruned`, `failed`, `running` or `waiting`.
+        state: One of `FINAL`, `running`, `waiting` or `lost`: to be taken up again.
         trial: Of its trials the one that tells.
         reason: Why it failed.
     """
@@ -105,6 +103,10 @@ class Point:
     state: str
     trial: FrozenTrial
     reason: str = ""
+
+
+class Lost(Exception):
+    """A trial that this process runs was taken for dead and given to another one."""
 
 
 class Study:
@@ -127,7 +129,7 @@ class Study:
             space: What is tried.
             settings: How.
             console: Where it is said that the database does not answer.
-            storage: `postgresql://...`; nothing for a file in the folder.
+            storage: See `database.find_url`; nothing for a file in the folder.
             creates: Whether it may be new.
 
         Raises:
@@ -139,48 +141,50 @@ class Study:
         self.workdir, self.space, self.settings = workdir, space, settings
         self._console = console
         self._name = os.path.basename(os.path.abspath(workdir))
-        path = os.path.join(os.path.abspath(workdir), DATABASE)
-        if not creates and not storage and not os.path.exists(path):
+        self._is_over = False
+        self._silent_since: dict[int, float] = {}
+        if not space.is_search:
+            _ = space.points  # takes a while, if they are many: not while others wait
+        if not creates and not storage and not os.path.exists(os.path.join(workdir, FILE)):
             raise InputError(f"{workdir}: holds no sweep yet; start one without --best")
         try:
-            os.makedirs(os.path.join(workdir, "owners"), exist_ok=True)
+            self._owner = Owner(workdir)
         except OSError as error:
             raise InputError(f"{workdir}: cannot be written ({error.strerror}); pass another --workdir") from error
-        self._url = storage or f"sqlite:///{path}"
-        self._is_local = not storage
-        self._owner: Any = None
-        self._owner_name = ""
-        self._owner_lock = threading.Lock()
-        directions = [DIRECTIONS[name] for name in settings.objectives]
-        try:
-            self._server = None if self._is_local else sqlalchemy.create_engine(self._url, **_POSTGRESQL)
-            with self._lock():
-                self._storage = _open_storage(self._url, settings.heartbeat)
-                self._study = optuna.create_study(
-                    study_name=self._name, storage=self._storage, directions=directions, load_if_exists=True
-                )
-                self._identify()
-                if settings.retries_failed:
-                    self._enqueue("lost", "failed")
-        except (*_DATABASE_ERRORS, ImportError) as error:
-            raise _explain(self._url, error) from error
+        self._database = Database(workdir, storage, settings.heartbeat, console)
+        self._study = self._database.persist(lambda: self._open(creates))
         self._study.pruner = _create_pruner(settings.pruner)
 
-    def _identify(self) -> None:
+    def _open(self, creates: bool) -> optuna.Study:
+        with self._database.lock():
+            if not creates:
+                try:
+                    study = optuna.load_study(study_name=self._name, storage=self._database.storage)
+                except KeyError as error:
+                    raise InputError(f"{self.workdir}: the database has no sweep of this name yet") from error
+            else:
+                directions = [DIRECTIONS[name] for name in self.settings.objectives]
+                study = optuna.create_study(
+                    study_name=self._name, storage=self._database.storage, directions=directions, load_if_exists=True
+                )
+            self._identify(study)
+            if self.settings.retries_failed:
+                self._enqueue(study, "lost", "failed")
+            return study
+
+    def _identify(self, study: optuna.Study) -> None:
         """A study belongs to one base configuration, space and purpose."""
-        wanted = self.space.describe() | {"objectives": list(self.settings.objectives)}
-        found = self._study.user_attrs.get("sweep")
+        wanted = json.loads(json.dumps(self.space.describe() | {"objectives": list(self.settings.objectives)}))
+        found = study.user_attrs.get("sweep")
         if found is None:
-            if self._study.get_trials(deepcopy=False):
+            if study.get_trials(deepcopy=False):
                 raise InputError(f"{self._name}: the database has a study of this name that is no sweep of ours")
-            self._study.set_user_attr("sweep", wanted)
+            study.set_user_attr("sweep", wanted)
             return
-        if found == json.loads(json.dumps(wanted)):
+        if found == wanted:
             return
         told = "; ".join(config_lib.differences(found["config"], wanted["config"]))
-        others = [
-            name for name in wanted if name != "config" and found.get(name) != json.loads(json.dumps(wanted[name]))
-        ]
+        others = [name for name in wanted if name != "config" and found.get(name) != wanted[name]]
         told = "; ".join(filter(None, [told, f"another {' and other '.join(others)}" if others else ""]))
         raise InputError(f"{self.workdir} is the folder of another sweep ({told[:400]}); pass another --workdir")
 
@@ -189,26 +193,29 @@ class Study:
         """Times the first objective: lower is better."""
         return 1.0 if DIRECTIONS[self.settings.objectives[0]] == "minimize" else -1.0
 
-    # What follows may be called while others work on the same study.
+    @property
+    def is_over(self) -> bool:
+        """Whether, when `claim` last found nothing, no trial of another process was left that may still be lost."""
+        return self._is_over
 
     def claim(self) -> Claim | None:
         """Takes the next trial that is to be run; None while there is none, see `is_over`.
 
         Raises:
-            InputError: when the database does not answer for a long time.
+            Unreachable: when the database does not answer for a long time.
         """
-        return self._persist(self._claim)
+        return self._database.persist(self._claim)
 
     def _claim(self) -> Claim | None:
-        with self._lock():
+        with self._database.lock():
             self._bury()
-            self._enqueue("lost")
-            while True:
-                trial = self._take()
-                if trial is None:
-                    return None
-                if claim := self._own(trial):
-                    return claim
+            self._enqueue(self._study, "lost")
+            while (trial := self._take()) is not None:
+                with contextlib.suppress(optuna.exceptions.UpdateFinishedTrialError):
+                    if claim := self._own(trial):
+                        return claim
+            self._is_over = not self._study.get_trials(deepcopy=False, states=(TrialState.RUNNING,))
+            return None
 
     def _take(self) -> optuna.Trial | None:
         """A trial that waits; in a search, as long as there are too few, a new one."""
@@ -220,7 +227,8 @@ class Study:
             return None
         repeated = sum(trial.user_attrs.get("ended") == "repeated" for trial in trials)
         if repeated > 20 + self.settings.trials:
-            return None  # a small space has been drawn out
+            self._console.print(f"The search draws the same {len(keys)} points again and again: it ends with them")
+            return None
         # Whatever was killed on the way, the same point comes next; one sampler would repeat itself when started again.
         self._study.sampler = _create_sampler(self.settings.sampler, self.space.base.seed + len(keys) + repeated)
         return self._study.ask()
@@ -233,15 +241,17 @@ class Study:
             if self.space.is_search or key in trial.user_attrs["params"]
         }
         overrides = self.space.decode(params)
-        key = config_lib.fingerprint(self.space.create_config(overrides))
-        others = [each for each in self._study.get_trials(deepcopy=False) if each.user_attrs.get("key") == key]
-        others = [each for each in others if each.number != trial.number]
-        taken = (*_LIVE, TrialState.COMPLETE, TrialState.PRUNED)
+        key = self.space.name(overrides)
+        others = [
+            each
+            for each in self._study.get_trials(deepcopy=False)
+            if each.user_attrs.get("key") == key and each.number != trial.number
+        ]
         failed = max((each.number for each in others if each.user_attrs.get("ended") == "failed"), default=-1)
         is_drawn = "key" not in trial.user_attrs  # not put there on purpose
-        trial.set_user_attr("key", key)
         trial.set_user_attr("params", params)
-        if any(each.state in taken for each in others) or (is_drawn and failed >= 0):
+        trial.set_user_attr("key", key)
+        if any(_precedes(each, trial.number) for each in others) or (is_drawn and failed >= 0):
             self._end(trial, TrialState.FAIL, ended="repeated")
             return None
         progress = self.count_progress(overrides)
@@ -249,16 +259,17 @@ class Study:
         stuck = [each for each in lost if each.number > failed and each.user_attrs.get("progress") == progress]
         if len(stuck) >= _DEATHS:
             reason = f"{len(stuck)} processes that ran it died, without a new checkpoint between them"
-            self._end(trial, TrialState.FAIL, ended="failed", reason=reason)
+            self._end(trial, TrialState.FAIL, reason=reason, ended="failed")
             return None
-        self._storage.record_heartbeat(trial._trial_id)  # noqa: SLF001 - its only name
+        self._database.storage.record_heartbeat(trial._trial_id)  # noqa: SLF001 - its only name
         trial.set_user_attr("progress", progress)
-        trial.set_user_attr("owner", self._live())
-        return Claim(trial, key, overrides, self.space.seeds if self.space.is_search else (overrides["seed"],))
+        self._database.check_lock()
+        trial.set_user_attr("owner", self._owner.live())
+        return Claim(trial, key, overrides, (overrides[SEED],) if SEED in overrides else self.space.seeds)
 
-    def _enqueue(self, *states: str) -> None:
+    def _enqueue(self, study: optuna.Study, *states: str) -> None:
         """Sees to it that every point has a trial, and those in these states another one."""
-        points = {point.key: point for point in self._points()}
+        points = {point.key: point for point in self._list_points(study)}
         wanted: Mapping[str, Mapping[str, Any]] = (
             {key: point.overrides for key, point in points.items()} if self.space.is_search else self.space.points
         )
@@ -266,57 +277,58 @@ class Study:
             point = points.get(key)
             if point is None or point.state in states:
                 params = {name: encode(value) for name, value in overrides.items()}
-                self._study.enqueue_trial(params, user_attrs={"key": key, "params": params})
+                study.enqueue_trial(params, user_attrs={"key": key, "params": params})
 
     def _bury(self) -> None:
-        """Trials whose owner is dead are lost: it gave back its lock, or gives no sign of life."""
-        optuna.storages.fail_stale_trials(self._study)
+        """Trials whose owner is dead are lost.
+
+        Of an owner on this machine its lock tells. Another one must give no sign of life for as long as it
+        may, and then once more while this process looks on: after an outage of the database nobody has.
+        """
+        storage = self._database.storage
+        silent = set(storage._get_stale_trial_ids(self._study._study_id))  # noqa: SLF001 - by the server's clock
+        grace = HEARTBEATS * self.settings.heartbeat
         for trial in self._study.get_trials(deepcopy=False, states=(TrialState.RUNNING,)):
+            number = trial._trial_id  # noqa: SLF001 - what heartbeats are known by
             owner = trial.user_attrs.get("owner")
-            if owner is None or self._is_dead(owner):
+            is_alive = self._owner.is_alive(owner) if owner else False  # who dies while it claims has no name yet
+            if is_alive is None:
+                since = self._silent_since.setdefault(number, time.monotonic())
+                is_alive = number not in silent or time.monotonic() - since < grace
+            if number not in silent:
+                self._silent_since.pop(number, None)
+            if not is_alive:
                 with contextlib.suppress(ValueError, optuna.exceptions.UpdateFinishedTrialError):
                     self._study.tell(trial.number, state=TrialState.FAIL)
 
-    def _live(self) -> str:
-        """Holds a lock as long as this process lives."""
-        with self._owner_lock:
-            if self._owner is None:
-                self._owner_name = f"{socket.gethostname()}-{os.getpid()}-{uuid.uuid4().hex[:8]}"
-                self._owner = open(os.path.join(self.workdir, "owners", self._owner_name), "w")  # noqa: SIM115
-                fcntl.flock(self._owner, fcntl.LOCK_EX)
-            return self._owner_name
-
-    def _is_dead(self, owner: str) -> bool:
-        """Of the owners on this machine, whose locks can be tried."""
-        if owner == self._owner_name or not owner.startswith(f"{socket.gethostname()}-"):
-            return False
-        try:
-            with open(os.path.join(self.workdir, "owners", owner)) as file:
-                fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-                return True
-        except BlockingIOError:
-            return False
-        except FileNotFoundError:
-            return False  # of another folder with the same database
-
     def count_progress(self, overrides: Mapping[str, Any]) -> str:
         """Which checkpoints the runs of a point have: it changes when one gets further."""
-        steps = []
+        found = []
         for folder in self.folders(overrides):
-            place = os.path.join(folder, run_folder.CHECKPOINTS, "last")
-            steps.append(sorted(os.listdir(place)) if os.path.isdir(place) else [])
-        return json.dumps(steps)
+            for above, names, _ in os.walk(folder):
+                if (
+                    os.path.basename(above) == "last"
+                    and os.path.basename(os.path.dirname(above)) == run_folder.CHECKPOINTS
+                ):
+                    found.append([os.path.relpath(above, folder), sorted(names)])
+                    names.clear()
+        return json.dumps(sorted(found))
 
     def folders(self, overrides: Mapping[str, Any]) -> list[str]:
         """The run folders of a point, one for each seed that it runs."""
-        seeds = [overrides["seed"]] if "seed" in overrides else list(self.space.seeds)
-        configs = [self.space.create_config({**overrides, "seed": seed}) for seed in seeds]
-        return [os.path.join(self.workdir, config_lib.fingerprint(config)) for config in configs]
+        seeds = [overrides[SEED]] if SEED in overrides else list(self.space.seeds)
+        folders = [os.path.join(self.workdir, self.space.name({**overrides, SEED: seed})) for seed in seeds]
+        folds, fold = (overrides.get(f"split.{name}", self.space.base.split[name]) for name in ("folds", "fold"))
+        return [os.path.join(folder, f"fold{fold}") for folder in folders] if folds and fold else folders
 
     @contextlib.contextmanager
-    def give_signs_of_life(self, claim: Claim, check: Callable[[], None]) -> Iterator[None]:
-        """Records heartbeats of a claimed trial, and calls `check` every second, until the end of the block."""
-        over = threading.Event()
+    def give_signs_of_life(self, claim: Claim, check: Callable[[], None]) -> Iterator[Callable[[], bool]]:
+        """Records heartbeats of a claimed trial, and calls `check` every second, until the end of the block.
+
+        What it yields tells whether the trial has been given to another process.
+        """
+        over, lost = threading.Event(), threading.Event()
+        number = claim.trial._trial_id  # noqa: SLF001 - what heartbeats are known by
 
         def beat() -> None:
             last = time.monotonic()
@@ -325,13 +337,15 @@ class Study:
                 if time.monotonic() - last < self.settings.heartbeat:
                     continue
                 last = time.monotonic()
-                with contextlib.suppress(*_DATABASE_ERRORS):  # the next one may get through
-                    self._storage.record_heartbeat(claim.trial._trial_id)  # noqa: SLF001
+                with contextlib.suppress(*ERRORS):  # the next one may get through
+                    self._database.storage.record_heartbeat(number)
+                    if self._database.storage.get_trial(number).state != TrialState.RUNNING:
+                        lost.set()
 
         thread = threading.Thread(target=beat, daemon=True)
         thread.start()
         try:
-            yield
+            yield lost.is_set
         finally:
             over.set()
             thread.join()
@@ -348,26 +362,26 @@ class Study:
                 claim.trial.report(value, step)
             except optuna.exceptions.UpdateFinishedTrialError as error:
                 raise Lost from error
-            return self.settings.pruner != "none" and claim.trial.should_prune()
+            return claim.trial.should_prune()
 
-        return self._persist(tell)
+        return self._database.persist(tell)
 
     def complete(self, claim: Claim, values: Mapping[str, float], **told: Any) -> None:
         """Finishes a trial with the values of the objectives and what else is to be remembered."""
         wanted = [values[name] for name in self.settings.objectives]
-        self._persist(lambda: self._end(claim.trial, TrialState.COMPLETE, wanted, **told))
+        self._database.persist(lambda: self._end(claim.trial, TrialState.COMPLETE, wanted, **told))
 
     def prune(self, claim: Claim) -> None:
         """Finishes a trial that is not worth going on with."""
-        self._persist(lambda: self._end(claim.trial, TrialState.PRUNED))
+        self._database.persist(lambda: self._end(claim.trial, TrialState.PRUNED))
 
     def fail(self, claim: Claim, reason: str) -> None:
         """Finishes a trial that cannot be run, for good."""
-        self._persist(lambda: self._end(claim.trial, TrialState.FAIL, ended="failed", reason=reason[:1000]))
+        self._database.persist(lambda: self._end(claim.trial, TrialState.FAIL, reason=reason[:1000], ended="failed"))
 
     def give_back(self, claim: Claim) -> None:
         """Ends a trial that was interrupted; its point will be taken up again."""
-        self._persist(lambda: self._end(claim.trial, TrialState.FAIL, ended="interrupted"))
+        self._database.persist(lambda: self._end(claim.trial, TrialState.FAIL, ended="interrupted"))
 
     def _end(self, trial: optuna.Trial, state: TrialState, values: Sequence[float] | None = None, **told: Any) -> None:
         with contextlib.suppress(optuna.exceptions.UpdateFinishedTrialError, ValueError):  # taken for dead meanwhile
@@ -377,67 +391,26 @@ class Study:
 
     def points(self) -> list[Point]:
         """All points that have a trial, in the order of their first one."""
-        return self._persist(self._points)
+        return self._database.persist(lambda: self._list_points(self._study))
 
-    def _points(self) -> list[Point]:
+    def _list_points(self, study: optuna.Study) -> list[Point]:
         by_key: dict[str, list[FrozenTrial]] = {}
-        for trial in self._study.get_trials(deepcopy=False):
+        for trial in study.get_trials(deepcopy=False):
             if "key" in trial.user_attrs:
                 by_key.setdefault(trial.user_attrs["key"], []).append(trial)
         return [self._judge(key, trials) for key, trials in by_key.items()]
 
     def _judge(self, key: str, trials: list[FrozenTrial]) -> Point:
-        names = {TrialState.COMPLETE: "complete", TrialState.PRUNED: "pruned"} | {
-            TrialState.RUNNING: "running",
-            TrialState.WAITING: "waiting",
-        }
-        last = [each for each in trials if each.user_attrs.get("ended") != "repeated"][-1]
-        chosen = next((each for state in names for each in trials if each.state == state), last)
-        state = names.get(chosen.state) or ("failed" if chosen.user_attrs.get("ended") == "failed" else "lost")
-        return Point(
-            key, self.space.decode(chosen.user_attrs["params"]), state, chosen, chosen.user_attrs.get("reason", "")
-        )
+        own = [each for each in trials if each.user_attrs.get("ended") != "repeated"] or trials
+        chosen = next((each for state in _NAMES for each in own if each.state == state), own[-1])
+        state = _NAMES.get(chosen.state) or ("failed" if chosen.user_attrs.get("ended") == "failed" else "lost")
+        overrides = self.space.decode(chosen.user_attrs["params"])
+        return Point(key, overrides, state, chosen, chosen.user_attrs.get("reason", ""))
 
-    def is_over(self) -> bool:
-        """Whether no trial runs or waits, that could still be lost to us."""
-        trials = self._persist(lambda: self._study.get_trials(deepcopy=False))
-        return not any(trial.state in _LIVE for trial in trials)
-
-    def _persist(self, action: Callable[[], _T]) -> _T:
-        """A database that goes away for a while comes back."""
-        for wait in _PATIENCE:
-            try:
-                return action()
-            except _DATABASE_ERRORS as error:
-                reason = " ".join(str(getattr(error, "orig", None) or error.__cause__ or error).split())[:160]
-                self._console.print(f"The database does not answer ({reason}); next attempt in {wait} s")
-                self._storage.remove_session()
-                time.sleep(wait)
-        try:
-            return action()
-        except _DATABASE_ERRORS as error:
-            raise _explain(self._url, error) from error
-
-    @contextlib.contextmanager
-    def _lock(self) -> Iterator[None]:
-        """One process at a time, of all that work on the study."""
-        if self._server is None:
-            with open(os.path.join(self.workdir, "lock"), "w") as file:
-                fcntl.flock(file, fcntl.LOCK_EX)
-                yield
-            return
-        number = int.from_bytes(self._name.encode()[-7:], "big")
-        with self._server.connect().execution_options(isolation_level="AUTOCOMMIT") as connection:
-            connection.execute(sqlalchemy.text("SELECT pg_advisory_lock(:number)"), {"number": number})
-            try:
-                yield
-            finally:
-                with contextlib.suppress(*_DATABASE_ERRORS):  # a dead connection holds no lock
-                    connection.execute(sqlalchemy.text("SELECT pg_advisory_unlock(:number)"), {"number": number})
-
-
-class Lost(Exception):
-    """A trial that this process runs was taken for dead and given to another one."""
+    @property
+    def size(self) -> int:
+        """How many points there are to be."""
+        return self.settings.trials if self.space.is_search else len(self.space.points)
 
 
 def check_settings(settings: Settings, space: Space) -> None:
@@ -467,43 +440,12 @@ def check_settings(settings: Settings, space: Space) -> None:
         raise InputError("--heartbeat and --trials are at least 1")
 
 
-def _open_storage(url: str, heartbeat: int) -> optuna.storages.RDBStorage:
-    if url.startswith("sqlite"):
-        # Whoever writes waits for its turn from the beginning of a transaction, not in the midst of it.
-        options: dict[str, Any] = {"connect_args": {"timeout": 120, "isolation_level": "IMMEDIATE"}}
-    else:
-        options = dict(_POSTGRESQL)
-    return optuna.storages.RDBStorage(
-        url, engine_kwargs=options, heartbeat_interval=heartbeat, grace_period=HEARTBEATS * heartbeat
-    )
-
-
-def find_url(storage: str) -> str:
-    """Completes the address of a database by the driver that is installed here.
-
-    Raises:
-        InputError: when it is no PostgreSQL address.
-    """
-    scheme, _, rest = storage.partition("://")
-    if not storage:
-        return ""
-    if scheme in ("postgresql", "postgres"):
-        return f"postgresql+psycopg://{rest}"
-    if scheme.startswith("postgresql+"):
-        return storage
-    raise InputError(
-        f"--storage={storage}: expected postgresql://USER:PASSWORD@HOST/DATABASE; without it, --workdir holds the study"
-    )
-
-
-def _explain(url: str, error: Exception) -> InputError:
-    if isinstance(error, ImportError):
-        return InputError("--storage: the driver of PostgreSQL is missing; pip install 'ecg_jax[postgresql]'")
-    reason = " ".join(str(getattr(error, "orig", None) or error.__cause__ or error).split())[:200]
-    shown = sqlalchemy.engine.make_url(url).render_as_string(hide_password=True)
-    return InputError(
-        f"--storage={shown} does not answer ({reason}); start the server, or correct the address; what ran is kept"
-    )
+def _precedes(other: FrozenTrial, number: int) -> bool:
+    """Whether a trial of the same point leaves nothing to do for trial `number`; of two that live, one does."""
+    if other.state in (TrialState.COMPLETE, TrialState.PRUNED):
+        return True
+    is_live = other.state in (TrialState.RUNNING, TrialState.WAITING)
+    return is_live and (other.number < number or "owner" in other.user_attrs)
 
 
 def _create_sampler(name: str, seed: int) -> optuna.samplers.BaseSampler:

@@ -16,21 +16,38 @@ import pandas as pd
 from ml_collections import ConfigDict
 from rich.console import Console
 
-from ecg_jax import config as config_lib
 from ecg_jax import models
 from ecg_jax.contract import InputContract
 from ecg_jax.errors import InputError
 from ecg_jax.runtime import run_folder
 from ecg_jax.runtime.metric_writer import read_metrics
+from ecg_jax.sweeps.database import Unreachable
+from ecg_jax.sweeps.space import SEED
 from ecg_jax.sweeps.study import Claim, Lost, Study
 from ecg_jax.training import kfold, loop, setup
 
-ERROR = "error.txt"
+SCORES = ("loss", "auroc", "average_precision")  # of validation
+ERROR, SECONDS = "error.txt", "seconds.json"  # of a run folder
 _NAP = 3.0  # seconds between looks at what others do
 
 
 class _Pruned(Exception):
     """The pruner has no hope for a trial."""
+
+
+class Launcher:
+    """The process that started this one, without which it saves its run and stops: another one may be started."""
+
+    def __init__(self, process: int = 0) -> None:
+        """Args: process: Its number; 0 for none."""
+        self._process = process
+        self._has_asked = False
+
+    def check(self) -> None:
+        """Asks this process to stop, once: a second signal would not wait until the run is saved."""
+        if self._process and os.getppid() != self._process and not self._has_asked:
+            self._has_asked = True
+            os.kill(os.getpid(), signal.SIGTERM)
 
 
 def work(
@@ -47,24 +64,25 @@ def work(
 
     Raises:
         Interrupted: after a signal; the trial is given back.
-        InputError: when the database does not answer.
+        Unreachable: when the database does not answer.
     """
+    parent = Launcher(launcher)
     told = False
     while True:
         claim = study.claim()
         if claim is None:
-            if study.is_over():
+            if study.is_over:
                 return
             if not told:
                 console.print("Nothing left to start; waiting for the trials of other processes")
             told = True
-            _stay_with(launcher)
+            parent.check()
             time.sleep(_NAP)
             continue
         told = False
         console.rule(f"Trial {claim.trial.number}  {describe(claim.overrides)}")
-        with study.give_signs_of_life(claim, lambda: _stay_with(launcher)):
-            _run(study, claim, console, log)
+        with study.give_signs_of_life(claim, parent.check) as is_lost:
+            _run(study, claim, is_lost, console, log)
         jax.clear_caches()  # of this trial's functions: the next one has its own
         gc.collect()
         ended()
@@ -72,45 +90,30 @@ def work(
 
 def describe(overrides: Mapping[str, Any]) -> str:
     """Keys and values, as flags have them."""
-    return ", ".join(
-        f"{key}={value:g}" if isinstance(value, float) else f"{key}={value}" for key, value in overrides.items()
-    )
+    return ", ".join(f"{key}={value}" for key, value in overrides.items())
 
 
-def read_result(config: ConfigDict, folder: str) -> dict[str, Any] | None:
-    """What `result.json` holds; None unless the folder has the result of this very configuration."""
-    if not run_folder.is_finished(folder, config):
-        return None
-    return run_folder.read_json(os.path.join(folder, run_folder.RESULT))
+def read_seconds(folder: str) -> float:
+    """How long a run has taken in all, whatever interrupted it; NaN where nobody knows."""
+    path = os.path.join(folder, SECONDS)
+    return float(run_folder.read_json(path)) if os.path.exists(path) else math.nan
 
 
-def _stay_with(launcher: int) -> None:
-    """Without its launcher, a process saves its run and stops: another launcher may have been started meanwhile."""
-    if launcher and os.getppid() != launcher:
-        os.kill(os.getpid(), signal.SIGTERM)
-
-
-def _run(study: Study, claim: Claim, console: Console, log: Console) -> None:
+def _run(study: Study, claim: Claim, is_lost: Callable[[], bool], console: Console, log: Console) -> None:
     """Runs a trial, and says in the study what became of it."""
-    begin = time.monotonic()
     try:
-        results = [_run_seed(study, claim, i, console, log) for i in range(len(claim.seeds))]
-        values = {
-            name: float(np.mean([result["validation"][name] for result in results]))
-            for name in ("loss", "auroc", "average_precision")
-        }
-        values["parameters"] = count_parameters(
-            study.space.create_config(claim.overrides), study.folders(claim.overrides)[0]
-        )
-        values["seconds"] = time.monotonic() - begin
+        results = [_run_seed(study, claim, i, is_lost, console, log) for i in range(len(claim.seeds))]
+        folders = study.folders(claim.overrides)
+        values = {name: float(np.mean([result["validation"][name] for result in results])) for name in SCORES}
+        values["parameters"] = count_parameters(study.space.create_config(claim.overrides), folders[0])
+        values["seconds"] = sum(map(read_seconds, folders))
         unknown = [name for name in study.settings.objectives if not math.isfinite(values[name])]
         if unknown:
             raise InputError(
                 f"validation has no {unknown[0]}: no label of it is both present and absent, or it is not finite"
             )
         study.complete(claim, values, **values)
-        told = ", ".join(f"{name} {values[name]:.4f}" for name in ("loss", "auroc", "average_precision"))
-        console.print(f"validation at its best: {told}; {values['seconds']:.0f} s")
+        console.print(f"validation at its best: {_list(values)}; {values['seconds']:.0f} s")
     except _Pruned:
         console.print("Pruned: other trials were better at this point")
         study.prune(claim)
@@ -119,15 +122,16 @@ def _run(study: Study, claim: Claim, console: Console, log: Console) -> None:
     except (loop.Interrupted, KeyboardInterrupt):
         study.give_back(claim)
         raise
+    except Unreachable:  # which says nothing of the trial
+        raise
     except InputError as error:
         _fail(study, claim, str(error), console)
     except Exception as error:  # noqa: BLE001 - one bad trial does not end the sweep; it is recorded, with its traceback
-        for folder in study.folders(claim.overrides):
-            with contextlib.suppress(OSError):
-                os.makedirs(folder, exist_ok=True)
-                with open(os.path.join(folder, ERROR), "w") as file:
-                    traceback.print_exc(file=file)
-                break
+        folder = study.folders(claim.overrides)[0]
+        with contextlib.suppress(OSError):
+            os.makedirs(folder, exist_ok=True)
+            with open(os.path.join(folder, ERROR), "w") as file:
+                traceback.print_exc(file=file)
         _fail(study, claim, f"{type(error).__name__}: {' '.join(str(error).split())}", console)
 
 
@@ -136,16 +140,27 @@ def _fail(study: Study, claim: Claim, reason: str, console: Console) -> None:
     study.fail(claim, reason)
 
 
-def _run_seed(study: Study, claim: Claim, number: int, console: Console, log: Console) -> dict[str, Any]:
+def _list(values: Mapping[str, float]) -> str:
+    return ", ".join(f"{name} {values[name]:.4f}" for name in SCORES)
+
+
+def _run_seed(
+    study: Study, claim: Claim, number: int, is_lost: Callable[[], bool], console: Console, log: Console
+) -> dict[str, Any]:
     """Runs, or continues, one of a trial's configurations, unless it has been run before."""
-    config = study.space.create_config({**claim.overrides, "seed": claim.seeds[number]})
-    folder = os.path.join(study.workdir, config_lib.fingerprint(config))
-    if result := read_result(config, folder):
+    overrides = {**claim.overrides, SEED: claim.seeds[number]}
+    config, folder = study.space.create_config(overrides), study.folders(overrides)[0]
+    if run_folder.is_finished(folder, config):
         console.print(f"Finished before: {folder}")
-        return result
+        return run_folder.read_json(os.path.join(folder, run_folder.RESULT))
+    begin, before = time.monotonic(), np.nan_to_num(read_seconds(folder))
     objective = study.settings.objectives[0]
     is_judged = number == 0 and study.settings.pruner != "none"
     told: set[int] = set()
+
+    def keep_time() -> None:
+        if os.path.isdir(folder):
+            run_folder.write_json(os.path.join(folder, SECONDS), before + time.monotonic() - begin)
 
     def judge(evaluation: int, values: Mapping[str, float | None]) -> None:
         value = values[objective]
@@ -155,15 +170,20 @@ def _run_seed(study: Study, claim: Claim, number: int, console: Console, log: Co
                 raise _Pruned
 
     def report(evaluation: int, values: Mapping[str, float]) -> None:
-        scores = ", ".join(f"{name} {values[name]:.4f}" for name in ("loss", "auroc", "average_precision"))
-        console.print(f"evaluation {evaluation}: {scores}")
+        console.print(f"evaluation {evaluation}: {_list(values)}")
+        keep_time()
+        if is_lost():
+            raise Lost
         judge(evaluation, values)
 
     console.print(f"Run folder: {folder}")
     lines = [line for line in read_metrics(os.path.join(folder, "metrics.jsonl")) if line["kind"] == "validation"]
     for k, line in enumerate(lines, start=1):  # of before it was cut off
         judge(k, line)
-    return kfold.run(config, folder, log, report=report)
+    try:
+        return kfold.run(config, os.path.join(study.workdir, study.space.name(overrides)), log, report=report)
+    finally:
+        keep_time()
 
 
 def count_parameters(config: ConfigDict, folder: str) -> int:

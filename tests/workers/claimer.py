@@ -27,7 +27,7 @@ def main() -> None:
     while True:
         claim = study.claim()
         if claim is None:
-            if study.is_over():
+            if study.is_over:
                 return
             time.sleep(0.05)
             continue
