@@ -85,27 +85,28 @@ def max_pool(x: jax.Array, window: int) -> jax.Array:
     batch, samples, channels = x.shape
     if samples % window:
         return nn.max_pool(x, (window,), (window,), padding="SAME")
-    return _max_over_windows(x.reshape(batch, samples // window, window, channels), window)
+    return _max_over_windows(x.reshape(batch, samples // window, window, channels))
 
 
-@functools.partial(jax.custom_vjp, nondiff_argnums=(1,))
-def _max_over_windows(x: jax.Array, window: int) -> jax.Array:
-    del window
+@jax.custom_vjp
+def _max_over_windows(x: jax.Array) -> jax.Array:
     return x.max(axis=2)
 
 
-def _max_forward(x: jax.Array, window: int) -> tuple[jax.Array, jax.Array]:
-    """Keeps where the first of the largest values is: found again by its value, a compiler's rounding could hide it."""
-    largest, place = x[:, :, 0], jnp.zeros(x[:, :, 0].shape, jnp.int8)
-    for i in range(1, window):
-        place = jnp.where(x[:, :, i] > largest, jnp.int8(i), place)
-        largest = jnp.maximum(x[:, :, i], largest)
-    return largest, place
+def _max_forward(x: jax.Array) -> tuple[jax.Array, tuple[jax.Array, jax.Array]]:
+    largest = x.max(axis=2)
+    return largest, (x, largest)
 
 
-def _max_backward(window: int, place: jax.Array, gradient: jax.Array) -> tuple[jax.Array]:
+def _max_backward(residuals: tuple[jax.Array, jax.Array], gradient: jax.Array) -> tuple[jax.Array]:
     """The first of equal values takes all of the gradient, as in TensorFlow (and in Linen's pooling)."""
-    return (jnp.stack([jnp.where(place == i, gradient, 0) for i in range(window)], axis=2),)
+    x, largest = residuals
+    parts, is_taken = [], jnp.zeros(largest.shape, bool)
+    for place in range(x.shape[2]):
+        is_first = (x[:, :, place] == largest) & ~is_taken
+        parts.append(jnp.where(is_first, gradient, 0))
+        is_taken |= is_first
+    return (jnp.stack(parts, axis=2),)
 
 
 _max_over_windows.defvjp(_max_forward, _max_backward)

@@ -191,7 +191,7 @@ def create_network(config: ConfigDict, num_labels: int, axis_name: str | None = 
     """
     if config.model.name in models.COMPARISONS:
         _check_comparison(config)
-    is_varied = config.model.variant.to_dict() != models.AS_PUBLISHED
+    is_varied = dict(config.model.variant) != models.AS_PUBLISHED
     if is_varied and starting_weights.are_of_the_reference(config.init.weights):
         raise InputError(
             f"init.weights={config.init.weights} is of the published network, model.variant makes another one; "
