@@ -100,7 +100,7 @@ def main(argv: Sequence[str]) -> int:
         return 0
     workers = _WORKERS.value or max(1, launcher.count_gpus())
     stopped = None
-    console.print(f"Sweep in {workdir}: {launcher.describe(study)}")
+    console.print(f"Sweep in {workdir}: {launcher.look(study)[2]}")
     if workers > 1:
         stopped = launcher.launch(study, sys.argv[1:], workers, console)
     else:
@@ -108,15 +108,17 @@ def main(argv: Sequence[str]) -> int:
         def tell() -> None:
             with contextlib.suppress(OSError):  # tables can be written later
                 report.write_tables(results.collect(study, judges=False), study)
-            console.print(launcher.describe(study))
+            console.print(launcher.look(study)[2])
 
         try:
             with launcher.open_log(workdir, f"{socket.gethostname()}-{os.getpid()}") as log:
                 worker.work(study, console, cli.create_console(log), ended=tell)
         except loop.Interrupted as stop:
             stopped = str(stop)
-    left = study.size - sum(point.state in study_lib.FINAL for point in study.points())
-    found = results.collect(study, judges=not stopped and left <= 0)
+    points = study.points()
+    due = len(points) if space.is_search else study.size  # a search may end for want of other points
+    left = due - sum(point.state in study_lib.FINAL for point in points)
+    found = results.collect(study, judges=not stopped and not left)
     if found.ranked:
         report.show(found, study, sys.argv[1:], console)
     else:
@@ -126,7 +128,7 @@ def main(argv: Sequence[str]) -> int:
     if stopped:
         console.print(f"Stopped by {stopped}. The same command continues the sweep.")
         return 130
-    if left > 0 and not space.is_search:
+    if left:
         raise InputError(f"{left} runs are not finished, whose processes ended; the same command continues the sweep")
     return 2 if len(found.runs) and (found.runs["state"] == "failed").any() else 0
 

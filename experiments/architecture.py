@@ -3,7 +3,8 @@ r"""What the reference network's choices are worth, and how it stands among othe
 One choice at a time is changed: taps of the convolutions (16 as published, 4, 8, 32), residual units (4; 2, 3, 5),
 width (1; a half, double), BatchNorm and ReLU after the addition instead of on the main path alone. Beside it the PTB-XL
 benchmark's networks (Strodthoff et al. 2021, IEEE JBHI 25:1519) and autoECG's 2-D network. On real PTB-XL from random
-weights, one learning rate for all, on an accelerator; on a CPU with --config.model.name=narrow and a quarter as wide:
+weights, one learning rate for all, on an accelerator (on a CPU, --config.model.name=narrow makes the reference's kind
+a quarter as wide; the other networks stay as large as they are):
 
   python experiments/ptbxl1819.py --source=DIR --output=ptbxl1819
   python -m ecg_jax.sweep --space=experiments/architecture.py --workdir=sweeps/architecture \

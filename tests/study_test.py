@@ -18,7 +18,7 @@ from workers import claimer
 
 from ecg_jax import config as config_lib
 from ecg_jax.errors import InputError
-from ecg_jax.sweeps import database
+from ecg_jax.sweeps import database, launcher
 from ecg_jax.sweeps import space as space_lib
 from ecg_jax.sweeps import study as study_lib
 from ecg_jax.sweeps.study import Settings, Study
@@ -173,6 +173,14 @@ def test_a_point_whose_processes_die_again_and_again_is_given_up(tmp_path):
     assert "3 processes that ran it died, without a new checkpoint" in point.reason
     again = open_study(tmp_path / "sweep", path, retries_failed=True)
     assert again.claim().key == point.key
+
+
+def test_where_a_sweep_stands_is_told_although_the_time_of_a_run_is_unknown(tmp_path):
+    study = open_study(tmp_path / "sweep", write_space(tmp_path))
+    study.complete(study.claim(), {"loss": 0.5}, seconds=float("nan"))
+    assert launcher.look(study) == (1, 12, "1 of 12 done, best loss 0.5000")
+    study.complete(study.claim(), {"loss": 0.25}, seconds=60.0)
+    assert launcher.look(study, workers=2) == (2, 12, "2 of 12 done, best loss 0.2500, about 0:05:00 left")
 
 
 def test_what_failed_stays_failed_and_what_was_interrupted_comes_again(tmp_path):

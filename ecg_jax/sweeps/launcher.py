@@ -1,6 +1,7 @@
 """Several processes on one machine that work on one sweep, each with its own device or share of the cores."""
 
 import glob
+import math
 import os
 import signal
 import subprocess
@@ -84,11 +85,10 @@ def launch(study: Study, arguments: Sequence[str], count: int, console: Console)
                         restarts += 1
                         console.print(f"worker {number} was killed (signal {-worker.returncode}); starting another one")
                         workers[number] = _start(arguments, number, count, study.workdir)
-                line = describe(study, count)
+                done, total, line = look(study, count)
                 if line != said:
                     said = line
-                    done, total = line.split(" of ")[0].split()[0], line.split(" of ")[1].split()[0]
-                    bar.update(task, completed=int(done), total=int(total), description=line)
+                    bar.update(task, completed=done, total=total, description=line)
                     if not console.is_terminal:
                         console.print(line)
                 time.sleep(_PERIOD)
@@ -144,8 +144,13 @@ def _show(console: Console) -> Progress:
     return Progress(*columns, console=console, transient=True, disable=not console.is_terminal)
 
 
-def describe(study: Study, workers: int = 1) -> str:
-    """Where a sweep is: how many points are done, which run, the best so far, and the time left."""
+def look(study: Study, workers: int = 1) -> tuple[int, int, str]:
+    """How many points are done, of how many, and a line that says it, with the best so far and the time left.
+
+    Args:
+        study: The sweep.
+        workers: Processes that share what is left.
+    """
     points = study.points()
     states = [point.state for point in points]
     total = max(study.size, len(points))
@@ -158,8 +163,9 @@ def describe(study: Study, workers: int = 1) -> str:
     if complete:
         best = min((trial.values[0] for trial in complete), key=lambda value: study.sign * value)
         line += f", best {study.settings.objectives[0]} {best:.4f}"
-        seconds = sorted(trial.user_attrs.get("seconds", 0.0) for trial in complete if trial.user_attrs.get("seconds"))
-        if seconds and done < total:
-            left = (total - done) * sum(seconds) / len(seconds) / workers
+        seconds = [trial.user_attrs.get("seconds", math.nan) for trial in complete]
+        known = [value for value in seconds if math.isfinite(value)]
+        if known and done < total:
+            left = (total - done) * sum(known) / len(known) / workers
             line += f", about {int(left // 3600)}:{int(left // 60 % 60):02d}:{int(left % 60):02d} left"
-    return line
+    return done, total, line
