@@ -296,6 +296,7 @@ def differences(before: Mapping[str, Any], after: Mapping[str, Any]) -> list[str
     ]
 
 
-def fingerprint(config: ConfigDict) -> str:
-    """Ten hexadecimal digits that name a configuration."""
-    return hashlib.sha256(json.dumps(to_dict(config), sort_keys=True).encode()).hexdigest()[:10]
+def fingerprint(config: ConfigDict | Mapping[str, Any]) -> str:
+    """Ten hexadecimal digits that name a configuration, or one as a dict."""
+    values = to_dict(config) if isinstance(config, ConfigDict) else config
+    return hashlib.sha256(json.dumps(values, sort_keys=True).encode()).hexdigest()[:10]

@@ -151,6 +151,26 @@ def test_max_pooling_and_its_gradient_are_linens():
         jax.tree.map(np.testing.assert_array_equal, ours, theirs)
 
 
+@pytest.mark.parametrize("is_checkpointed", [False, True])
+@pytest.mark.parametrize("dtype", [jnp.float32, jnp.float64, jnp.bfloat16])
+def test_a_pooled_window_hands_on_its_whole_gradient_whatever_a_compiler_fuses_with_it(dtype, is_checkpointed):
+    """The largest value is found again by comparison, which values computed twice and rounded otherwise would miss."""
+
+    def normalize(x, scale):
+        return nn.gelu((x - x.mean((0, 1))) * jax.lax.rsqrt(x.var((0, 1)) + 1e-3) * scale + 0.1) * 1.7 + x
+
+    def pool(added, x, scale):
+        return max_pool(normalize(x, scale).astype(dtype) + added, 4)
+
+    with jax.enable_x64(True):
+        x = jax.random.normal(jax.random.key(0), (4, 1024, 12), dtype)
+        used = jax.checkpoint(pool) if is_checkpointed else pool
+        compiled = jax.jit(jax.grad(lambda *args: used(*args).astype(jnp.float32).sum()))
+        gradient = compiled(jnp.zeros_like(x), x, jnp.linspace(0.3, 3, 12, dtype=dtype))
+    by_window = np.asarray(gradient, np.float64).reshape(4, 256, 4, 12).sum(axis=2)
+    np.testing.assert_array_equal(by_window, 1.0)
+
+
 @pytest.mark.parametrize(
     "arguments, names",
     [

@@ -183,6 +183,20 @@ def test_where_a_sweep_stands_is_told_although_the_time_of_a_run_is_unknown(tmp_
     assert launcher.look(study, workers=2) == (2, 12, "2 of 12 done, best loss 0.2500, about 0:05:00 left")
 
 
+def test_a_large_grid_is_known_whole_but_has_trials_only_for_what_has_begun(tmp_path):
+    """So that the first trial, and each one after it, is claimed as fast as in a small one."""
+    rates, sizes = [1e-3 * (k + 1) for k in range(40)], list(range(1, 41))
+    text = f"def space():\n    return {{'optimizer.learning_rate': {rates}, 'train.batch_size': {sizes}}}\n"
+    study = open_study(tmp_path / "sweep", write_space(tmp_path, text))
+    first, second = study.claim(), study.claim()
+    study.complete(first, {"loss": 1.0})
+    points = study.points()
+    assert [point.key for point in points] == list(study.space.points)
+    assert [point.state for point in points] == ["complete", "running"] + ["waiting"] * (40 * 40 * 2 - 2)
+    assert [point.key for point in points if point.trial.number >= 0] == [first.key, second.key]
+    assert launcher.look(study)[:2] == (1, 3200)
+
+
 def test_what_failed_stays_failed_and_what_was_interrupted_comes_again(tmp_path):
     study = open_study(tmp_path / "sweep", write_space(tmp_path))
     failed, interrupted = study.claim(), study.claim()

@@ -1,9 +1,10 @@
 """What a sweep would run, and how long that would take, from a few steps of each kind of run."""
 
-import json
 import os
 import tempfile
 import time
+from collections.abc import Mapping
+from typing import Any
 
 from ml_collections import ConfigDict
 from rich.console import Console
@@ -33,7 +34,7 @@ def describe(space: Space, settings: Settings, console: Console) -> None:
         tables.print_rows("Drawn", ["key", "from"], rows, console)
         runs = settings.trials * len(space.seeds)
         console.print(f"{settings.trials} points x {len(space.seeds)} seed(s) = {runs} runs")
-        kinds = [space.base]
+        kinds: list[Mapping[str, Any]] = [{}]
     else:
         points = list(space.points.items())
         names = [SEED, *space.keys]
@@ -42,23 +43,24 @@ def describe(space: Space, settings: Settings, console: Console) -> None:
         runs = len(points)
         more = f", of which {_LISTED} are listed" if runs > _LISTED else ""
         console.print(f"{runs} runs{more}")
-        kinds = list(
-            {_name_kind(config): config for config in map(space.create_config, space.points.values())}.values()
-        )
+        kinds = _list_kinds(space)
     console.print(f"Measuring {min(len(kinds), _MEASURED)} of {len(kinds)} kind(s) of runs, {_STEPS} steps each")
     seconds = []
-    for config in kinds[:_MEASURED]:
-        seconds.append(measure(config))
-        before = dict(config_lib.flatten(space.base))
-        changed = {k: v for k, v in config_lib.flatten(config) if v != before[k] and k.partition(".")[0] in _SECTIONS}
-        console.print(f"  {describe_point(changed) or 'as in the base'}: about {format_time(seconds[-1])} a run")
+    for kind in kinds[:_MEASURED]:
+        seconds.append(measure(space.create_config(kind)))
+        console.print(f"  {describe_point(kind) or 'as in the base'}: about {format_time(seconds[-1])} a run")
     mean = sum(seconds) / len(seconds)
     console.print(f"All {runs} runs, one after the other: about {format_time(runs * mean)}; less, if runs stop early")
 
 
-def _name_kind(config: ConfigDict) -> str:
-    values = config_lib.to_dict(config)
-    return json.dumps([values[name] for name in _SECTIONS], sort_keys=True)
+def _list_kinds(space: Space) -> list[Mapping[str, Any]]:
+    """What the points change of what decides how long a run takes, each once."""
+    base = dict(config_lib.flatten(space.base))
+    kinds = (
+        {key: value for key, value in point.items() if key.partition(".")[0] in _SECTIONS and value != base[key]}
+        for point in space.points.values()
+    )
+    return list({repr(sorted(kind.items())): kind for kind in kinds}.values())
 
 
 def measure(config: ConfigDict) -> float:

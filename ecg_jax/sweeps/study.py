@@ -46,6 +46,7 @@ _NAMES = {
     TrialState.RUNNING: "running",
     TrialState.WAITING: "waiting",
 }
+_NO_TRIAL = optuna.trial.create_trial(state=TrialState.WAITING)  # of a point whose turn has not come
 
 
 @dataclasses.dataclass(frozen=True)
@@ -94,7 +95,7 @@ class Point:
         key: Of its configuration.
         overrides: Dotted keys that differ from the base.
         state: One of `FINAL`, `running`, `waiting` or `lost`: to be taken up again.
-        trial: Of its trials the one that tells.
+        trial: Of its trials the one that tells; number -1 stands for none.
         reason: Why it failed.
     """
 
@@ -143,8 +144,6 @@ class Study:
         self._name = os.path.basename(os.path.abspath(workdir))
         self._is_over = False
         self._silent_since: dict[int, float] = {}
-        if not space.is_search:
-            _ = space.points  # takes a while, if they are many: not while others wait
         if not creates and not storage and not os.path.exists(os.path.join(workdir, FILE)):
             raise InputError(f"{workdir}: holds no sweep yet; start one without --best")
         try:
@@ -209,7 +208,6 @@ class Study:
     def _claim(self) -> Claim | None:
         with self._database.lock():
             self._bury()
-            self._enqueue(self._study, "lost")
             while (trial := self._take()) is not None:
                 with contextlib.suppress(optuna.exceptions.UpdateFinishedTrialError):
                     if claim := self._own(trial):
@@ -219,6 +217,7 @@ class Study:
 
     def _take(self) -> optuna.Trial | None:
         """A trial that waits; in a search, as long as there are too few, a new one."""
+        self._enqueue(self._study, "lost")
         trials = self._study.get_trials(deepcopy=False)
         if any(trial.state == TrialState.WAITING for trial in trials):
             return self._study.ask()
@@ -268,16 +267,14 @@ class Study:
         return Claim(trial, key, overrides, (overrides[SEED],) if SEED in overrides else self.space.seeds)
 
     def _enqueue(self, study: optuna.Study, *states: str) -> None:
-        """Sees to it that every point has a trial, and those in these states another one."""
-        points = {point.key: point for point in self._list_points(study)}
-        wanted: Mapping[str, Mapping[str, Any]] = (
-            {key: point.overrides for key, point in points.items()} if self.space.is_search else self.space.points
-        )
-        for key, overrides in wanted.items():
-            point = points.get(key)
-            if point is None or point.state in states:
-                params = {name: encode(value) for name, value in overrides.items()}
-                study.enqueue_trial(params, user_attrs={"key": key, "params": params})
+        """Gives points in these states another trial, or, where none waits, the next point of a grid its first."""
+        points = self._list_points(study)
+        due = [point for point in points if point.state in states]
+        if not due and not any(point.state == "waiting" and point.trial is not _NO_TRIAL for point in points):
+            due = [point for point in points if point.trial is _NO_TRIAL][:1]
+        for point in due:
+            params = {name: encode(value) for name, value in point.overrides.items()}
+            study.enqueue_trial(params, user_attrs={"key": point.key, "params": params})
 
     def _bury(self) -> None:
         """Trials whose owner is dead are lost.
@@ -390,7 +387,7 @@ class Study:
             self._study.tell(trial, values, state=state)
 
     def points(self) -> list[Point]:
-        """All points that have a trial, in the order of their first one."""
+        """All points, in the order of their first trial; of a grid also those that have none yet, as waiting."""
         return self._database.persist(lambda: self._list_points(self._study))
 
     def _list_points(self, study: optuna.Study) -> list[Point]:
@@ -398,7 +395,9 @@ class Study:
         for trial in study.get_trials(deepcopy=False):
             if "key" in trial.user_attrs:
                 by_key.setdefault(trial.user_attrs["key"], []).append(trial)
-        return [self._judge(key, trials) for key, trials in by_key.items()]
+        begun = [self._judge(key, trials) for key, trials in by_key.items()]
+        points = {} if self.space.is_search else self.space.points
+        return begun + [Point(key, points[key], "waiting", _NO_TRIAL) for key in points if key not in by_key]
 
     def _judge(self, key: str, trials: list[FrozenTrial]) -> Point:
         own = [each for each in trials if each.user_attrs.get("ended") != "repeated"] or trials
