@@ -52,7 +52,7 @@ def draw(runs: pd.DataFrame, stem: str) -> pd.DataFrame:
     """Validation AUROC by network, and how many parameters each has."""
     runs = runs.assign(network=runs.apply(name_network, axis=1))
     table = studies.summarize(runs, ["network"])
-    studies.draw_points(table, "network", "", stem)
+    studies.draw_points(runs, table, "network", "", stem)
     counts = runs.groupby("network")["parameters"].first()
     return table.assign(parameters=table["network"].map(counts))
 

@@ -35,7 +35,7 @@ def draw(runs: pd.DataFrame, stem: str) -> pd.DataFrame:
     """Validation AUROC by split in the figure, and the test AUROC beside it in the table."""
     runs = runs.assign(**{"test auroc": runs["run"].map(read_test)})
     table = studies.summarize(runs, ["split.by"])
-    studies.draw_points(table, "split.by", "", stem)
+    studies.draw_points(runs, table, "split.by", "", stem)
     return table.merge(studies.summarize(runs, ["split.by"], "test auroc").drop(columns="runs"), on="split.by")
 
 

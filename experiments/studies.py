@@ -52,22 +52,30 @@ def read(folder: str) -> pd.DataFrame:
 
 
 def summarize(runs: pd.DataFrame, keys: Sequence[str], column: str = SCORE) -> pd.DataFrame:
-    """Mean over seeds by group, with the 95 % interval of the mean (Student's t), and how many runs there are."""
+    """Mean over seeds by group, with its 95 % interval, and how many runs there are.
+
+    A group has too few seeds to tell its own spread: it is taken to be the same in all groups, as in an analysis of
+    variance (Student's t with the degrees of freedom of all), and the interval to lie within 0 and 1.
+    """
+    groups = runs.groupby(list(keys), dropna=False, sort=False)[column]
+    freedom = len(runs) - groups.ngroups
+    squares = float(((runs[column] - groups.transform("mean")) ** 2).sum())
+    deviation = np.sqrt(squares / freedom) if freedom else np.nan
     rows = []
-    for values, group in runs.groupby(list(keys), dropna=False, sort=False):
-        known = group[column].to_numpy(np.float64)
-        count = len(known)
-        half = scipy.stats.t.ppf(0.975, count - 1) * known.std(ddof=1) / np.sqrt(count) if count > 1 else np.nan
-        row = dict(zip(keys, values, strict=True)) | {"runs": count, column: known.mean()}
-        rows.append(row | {f"{column}_low": known.mean() - half, f"{column}_high": known.mean() + half})
+    for values, group in groups:
+        half = scipy.stats.t.ppf(0.975, freedom) * deviation / np.sqrt(len(group)) if freedom else np.nan
+        ends = np.clip([group.mean() - half, group.mean() + half], 0, 1)
+        row = dict(zip(keys, values, strict=True)) | {"runs": len(group), column: group.mean()}
+        rows.append(row | {f"{column}_low": ends[0], f"{column}_high": ends[1]})
     return pd.DataFrame(rows)
 
 
 @style.styled
-def draw_points(table: pd.DataFrame, name: str, by: str, stem: str) -> None:
-    """A row per name, a point per value of `by` in it, with bars for the intervals, as PDF and PNG.
+def draw_points(runs: pd.DataFrame, table: pd.DataFrame, name: str, by: str, stem: str) -> None:
+    """A row per name, a point per value of `by` in it, with bars for the intervals and a dot per run, as PDF and PNG.
 
     Args:
+        runs: That were summarized, with the same columns.
         table: Of `summarize`.
         name: Column whose texts are the rows, from the top down.
         by: Column that tells the points of a row apart; empty for one each.
@@ -85,6 +93,9 @@ def draw_points(table: pd.DataFrame, name: str, by: str, stem: str) -> None:
         look: dict[str, Any] = {"color": color, "marker": marker, "ms": 3.5, "linestyle": "none"}
         look |= {"elinewidth": 0.7, "capsize": 2}
         axes.errorbar(group[SCORE], row, xerr=error, label=f"{value:g}" if isinstance(value, float) else value, **look)
+        own = runs[runs[by] == value] if by else runs
+        places = [dict(zip(group[name], row, strict=True))[text] for text in own[name]]
+        axes.scatter(own[SCORE], places, s=5, color=color, alpha=0.4, linewidths=0, zorder=0)
     axes.set_yticks(range(len(names)), [style.literal(str(text)) for text in names])
     axes.set(xlabel="Validation AUROC, macro", ylim=(len(names) - 0.5, -0.5))
     if by:

@@ -43,7 +43,7 @@ def draw(runs: pd.DataFrame, stem: str) -> pd.DataFrame:
     order = [*(f"{layers} frozen" for layers in LAYERS), "gradual unfreezing", "layer decay"]
     table = studies.summarize(runs, ["way", "optimizer.learning_rate"])
     table = table.sort_values("way", key=lambda ways: ways.map(order.index), kind="stable")
-    studies.draw_points(table, "way", "optimizer.learning_rate", stem)
+    studies.draw_points(runs, table, "way", "optimizer.learning_rate", stem)
     return table
 
 

@@ -54,7 +54,7 @@ def draw(runs: pd.DataFrame, stem: str) -> pd.DataFrame:
     """Validation AUROC by head, a series per learning rate, and how many parameters each network has."""
     runs = runs.assign(head=runs.apply(name_head, axis=1))
     table = studies.summarize(runs, ["head", "optimizer.learning_rate"])
-    studies.draw_points(table, "head", "optimizer.learning_rate", stem)
+    studies.draw_points(runs, table, "head", "optimizer.learning_rate", stem)
     return table.assign(parameters=table["head"].map(runs.groupby("head")["parameters"].first()))
 
 

@@ -86,6 +86,17 @@ def test_a_study_draws_a_figure_and_a_table_with_intervals_over_seeds(name, grou
     assert (tmp_path / f"{name}.pdf").stat().st_size > 1000
 
 
+def test_the_spread_of_seeds_is_taken_from_all_groups(study):
+    # Deviations 0.01, 0.01, 0.02 and 0.02: variance 0.001 / 2 of 2 degrees of freedom, whose t is 4.3027.
+    runs = pd.DataFrame({"way": ["a", "a", "b", "b"], "validation auroc": [0.90, 0.92, 0.94, 0.98]})
+    study("transfer_depth")
+    table = sys.modules["studies"].summarize(runs, ["way"])
+    half = 4.3027 * np.sqrt(0.0005) / np.sqrt(2)
+    assert [*table["validation auroc"]] == pytest.approx([0.91, 0.96])
+    assert [*table["validation auroc_low"]] == pytest.approx([0.91 - half, 0.96 - half], abs=1e-5)
+    assert [*table["validation auroc_high"]] == pytest.approx([0.91 + half, 1.0], abs=1e-5)
+
+
 def test_the_recipe_lists_its_points_from_the_best_down(study, tmp_path):
     recipe = study("recipe")
     rng = np.random.default_rng(0)

@@ -142,6 +142,9 @@ def test_the_interval_of_a_mean_over_three_seeds_is_students(tmp_path):
     half = 4.3027 * 0.02 / np.sqrt(3)
     assert found["validation auroc_low"] == pytest.approx(0.92 - half, abs=1e-5)
     assert found["validation auroc_high"] == pytest.approx(0.92 + half, abs=1e-5)
+    # Of 0.90 and 0.92 it is 0.91 +- 12.7062 x 0.0141 / sqrt(2): 0.783 to 1.037, which no AUROC can be.
+    two = results._aggregate({"train.batch_size": 8}, rows[:2], Fixed()).row
+    assert (two["validation auroc_low"], two["validation auroc_high"]) == (pytest.approx(0.7829, abs=1e-4), 1.0)
 
 
 def test_a_configuration_that_lacks_a_seed_comes_after_those_that_are_whole(tmp_path):

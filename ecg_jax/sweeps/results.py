@@ -126,7 +126,10 @@ def _list_runs(study: Study, point: Point) -> list[dict[str, Any]]:
 
 
 def _aggregate(overrides: Mapping[str, Any], rows: Sequence[Mapping[str, Any]], study: Study) -> Configuration | None:
-    """Means over seeds, and the interval of the mean of the objective: Student's, as seeds are few."""
+    """Means over seeds, and the interval of the mean of the objective: Student's, as seeds are few.
+
+    Of a score that is a share, no more of it than lies within 0 and 1.
+    """
     column = name_column(study.settings.objectives[0])
     known = [each for each in rows if each["state"] == "complete" and np.isfinite(each[column])]
     if not known:
@@ -136,7 +139,9 @@ def _aggregate(overrides: Mapping[str, Any], rows: Sequence[Mapping[str, Any]], 
     deviation = float(values.std(ddof=1)) if count > 1 else np.nan
     half = scipy.stats.t.ppf(0.975, count - 1) * deviation / np.sqrt(count) if count > 1 else np.nan
     row: dict[str, Any] = {key: encode(overrides[key]) if key in overrides else None for key in study.space.keys}
-    row |= {column: mean, f"{column}_low": mean - half, f"{column}_high": mean + half, f"{column}_sd": deviation}
+    bounds = (0.0, 1.0) if study.settings.objectives[0] in ("auroc", "average_precision") else (-np.inf, np.inf)
+    low, high = (float(np.clip(end, *bounds)) for end in (mean - half, mean + half))
+    row |= {column: mean, f"{column}_low": low, f"{column}_high": high, f"{column}_sd": deviation}
     row |= {"runs": count, "missing": len(rows) - count}
     for name in map(name_column, (*SCORES, "parameters", "seconds")):
         if name != column:
