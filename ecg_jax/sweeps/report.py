@@ -13,9 +13,11 @@ import pandas as pd
 from matplotlib.figure import Figure
 from rich.console import Console
 
+from ecg_jax import config as config_lib
 from ecg_jax.errors import InputError
 from ecg_jax.reporting import figures, files, html, sweep_figures, tables
 from ecg_jax.sweeps.results import RESAMPLES, Results, name_column, read_curves
+from ecg_jax.sweeps.space import encode
 from ecg_jax.sweeps.study import Study
 from ecg_jax.sweeps.worker import SCORES, describe
 
@@ -225,7 +227,9 @@ def _draw(found: Results, study: Study) -> list[html.Figure]:
             "A line per configuration, from what it was given to what it reached; dark is better.",
             lambda: sweep_figures.draw_parallel(table, keys, column, label, higher_is_better=study.sign < 0),
         )
-    importance = measure_importance(table, keys, column) if len(keys) > 1 else {}
+    base = dict(config_lib.flatten(study.space.base))
+    whole = table.assign(**{key: table[key].where(table[key].notna(), encode(base[key])) for key in keys})
+    importance = measure_importance(whole, keys, column) if len(keys) > 1 else {}
     if importance:
         plans["importance"] = (
             "How much of the objective's variance each key explains (functional ANOVA on random forests: Hutter et al. "
