@@ -10,6 +10,10 @@ one split only):
   python experiments/splits.py sweeps/splits
 
 The table has the scores on each split's own test recordings, which is what a paper would have reported.
+
+Gave on 250 recordings of 239 patients (2 CPU cores, --config.train.epochs=6), test AUROC of the transfer model, normal
+against abnormal, each +- 0.19: by patient 0.898, by recording 0.776, by date 0.933. That says nothing of splits, but of
+what 25 test recordings can say: it takes a data set of thousands, with patients who came again.
 """
 
 import os
