@@ -197,6 +197,12 @@ def test_the_best_of_many_coins_is_too_good_by_what_it_is_above_a_coin(objective
     assert np.isnan(results.estimate_optimism(ranked[:1], objective, seed=0))
 
 
+def test_a_legend_names_a_configuration_as_long_as_it_can_be_read():
+    assert report._name(1, {"learning_rate": 0.00123456, "name": "sgd"}) == "1: learning_rate=0.00123, name=sgd"
+    assert report._name(2, {}) == "2: base"
+    assert report._name(3, {f"key{k}": "something" for k in range(6)}) == "rank 3"
+
+
 def test_the_command_of_the_winner_has_the_flags_of_the_sweep_and_its_own():
     winner = Configuration({"optimizer.learning_rate": 0.01, "freeze.patterns": ("a", "b c")}, {0: "x"}, {})
     found = results.Results(pd.DataFrame(), [winner], "auroc", np.nan, {})

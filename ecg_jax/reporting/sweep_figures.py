@@ -6,8 +6,9 @@ from typing import Any
 
 import numpy as np
 import pandas as pd
+from matplotlib.axes import Axes
 from matplotlib.figure import Figure
-from matplotlib.ticker import MaxNLocator
+from matplotlib.ticker import LogLocator, MaxNLocator, NullFormatter, StrMethodFormatter
 
 from ecg_jax.reporting import layout, style  # first: style chooses matplotlib's backend
 
@@ -69,7 +70,7 @@ def draw_slices(table: pd.DataFrame, keys: Sequence[str], column: str, label: st
         if ticks is not None:
             axes.set_xticks(range(len(ticks)), [style.literal(text, 14) for text in ticks])
         elif is_log:
-            axes.set_xscale("log")
+            _scale_by_decades(axes, place.max() / place.min())
         axes.set_xlabel(style.literal(key, 34))
         span = np.nanmax(table[column]) - np.nanmin(table[column]) or abs(table[column].iloc[0]) or 1.0
         axes.set_ylim(np.nanmin(table[column]) - 0.25 * span, np.nanmax(table[column]) + 0.25 * span)
@@ -151,6 +152,15 @@ def _place(values: pd.Series) -> tuple[np.ndarray, list[str] | None, bool]:
         return numbers, None, is_log
     names = list(dict.fromkeys(_show(value) for value in values))
     return np.array([names.index(_show(value)) for value in values]), names, False
+
+
+def _scale_by_decades(axes: Axes, ratio: float) -> None:
+    """A logarithmic axis, on which few decades have a tick between them and no other is named."""
+    axes.set_xscale("log")
+    if ratio < 100:
+        axes.xaxis.set_major_locator(LogLocator(subs=(1.0, 3.0)))
+        axes.xaxis.set_major_formatter(StrMethodFormatter("{x:g}"))
+    axes.xaxis.set_minor_formatter(NullFormatter())
 
 
 def _show(value: Any) -> str:

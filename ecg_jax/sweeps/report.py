@@ -208,11 +208,10 @@ def _draw(found: Results, study: Study) -> list[html.Figure]:
     plans: dict[str, tuple[str, Callable[[], Figure]]] = {}
     if objective in SCORES:
         short = _shorten_keys(study)
-        named = {
-            describe({short.get(k, k): v for k, v in each.overrides.items()}) or "base": each
-            for each in found.ranked[:7]
+        curves = {
+            _name(rank, {short.get(key, key): value for key, value in each.overrides.items()}): read_curves(each)
+            for rank, each in enumerate(found.ranked[:7], 1)
         }
-        curves = {name: read_curves(each) for name, each in named.items()}
         if any(run for runs in curves.values() for run in runs):
             plans["curves"] = (
                 f"Validation {objective} while training, of the best configurations: mean over seeds, and range.",
@@ -242,6 +241,13 @@ def _draw(found: Results, study: Study) -> list[html.Figure]:
         drawn.append(html.Figure(f"figure_{name}", caption, figures.encode(figure)))
         figures.close(figure)
     return drawn
+
+
+def _name(rank: int, overrides: Mapping[str, Any]) -> str:
+    """A configuration in a legend: its rank, and what it is, as long as that can be read there."""
+    rounded = {key: float(f"{value:.3g}") if isinstance(value, float) else value for key, value in overrides.items()}
+    text = describe(rounded) or "base"
+    return f"{rank}: {text}" if len(text) < 90 else f"rank {rank}"
 
 
 def measure_importance(table: pd.DataFrame, keys: Sequence[str], column: str) -> dict[str, float]:
