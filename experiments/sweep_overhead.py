@@ -2,9 +2,10 @@ r"""What a sweep costs beside its runs: wall time of a sweep against the same ru
 
   python experiments/sweep_overhead.py [--points=4] [--steps=60] [--repeats=3]
 
-In turn, in one call: a sweep of as many learning rates, with one seed; and as many calls of `ecg_jax.main`, each of
-which starts Python anew. Compiled programs are on disk before. A run's own time is also taken, from the first line of
-its configuration to its result, which leaves out the start of Python: a sweep starts it once.
+In turn, in one call, each first in every other repeat: a sweep of as many learning rates, with one seed; and as many
+calls of `ecg_jax.main`, each of which starts Python anew. Compiled programs are on disk before. A run's own time is also
+taken, from the first line of its configuration to its result, which leaves out the start of Python: a sweep starts it
+once.
 """
 
 import argparse
@@ -50,19 +51,22 @@ def main() -> None:
             file.write(f"def space():\n    return {{'optimizer.learning_rate': {rates}}}\n")
         call("main", *shared, f"--workdir={folder}/warm")
         for repeat in range(options.repeats):
-            swept = call("sweep", *shared, f"--space={space}", "--seeds=1", f"--workdir={folder}/sweep")
-            in_sweep = [
-                find_own_time(path.path)
-                for path in os.scandir(f"{folder}/sweep")
-                if os.path.exists(os.path.join(path.path, "result.json"))
-            ]
-            bare, own = 0.0, []
-            for k, rate in enumerate(rates):
-                run = f"{folder}/bare{k}"
-                bare += call("main", *shared, f"--config.optimizer.learning_rate={rate}", f"--workdir={run}")
-                own.append(find_own_time(run))
-                shutil.rmtree(run)
-            shutil.rmtree(f"{folder}/sweep")
+            for is_sweep in (True, False) if repeat % 2 == 0 else (False, True):
+                if is_sweep:
+                    swept = call("sweep", *shared, f"--space={space}", "--seeds=1", f"--workdir={folder}/sweep")
+                    in_sweep = [
+                        find_own_time(path.path)
+                        for path in os.scandir(f"{folder}/sweep")
+                        if os.path.exists(os.path.join(path.path, "result.json"))
+                    ]
+                    shutil.rmtree(f"{folder}/sweep")
+                    continue
+                bare, own = 0.0, []
+                for k, rate in enumerate(rates):
+                    run = f"{folder}/bare{k}"
+                    bare += call("main", *shared, f"--config.optimizer.learning_rate={rate}", f"--workdir={run}")
+                    own.append(find_own_time(run))
+                    shutil.rmtree(run)
             ratios.append(swept / bare)
             own_ratios.append(sum(in_sweep) / sum(own))
             print(
