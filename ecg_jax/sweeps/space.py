@@ -97,7 +97,7 @@ class Space:
 
     def name(self, overrides: Mapping[str, Any]) -> str:
         """The fingerprint of a point's configuration, which names its run folder."""
-        values = json.loads(self._text)  # a configuration itself takes a hundred times as long to make
+        values = json.loads(self._text)  # a configuration itself takes far longer to make
         for key, value in overrides.items():
             *sections, last = key.split(".")
             functools.reduce(operator.getitem, sections, values)[last] = value
