@@ -94,8 +94,15 @@ def draw_points(runs: pd.DataFrame, table: pd.DataFrame, name: str, by: str, ste
         look |= {"elinewidth": 0.7, "capsize": 2}
         axes.errorbar(group[SCORE], row, xerr=error, label=f"{value:g}" if isinstance(value, float) else value, **look)
         own = runs[runs[by] == value] if by else runs
-        places = [dict(zip(group[name], row, strict=True))[text] for text in own[name]]
-        axes.scatter(own[SCORE], places, s=5, color=color, alpha=0.4, linewidths=0, zorder=0)
+        axes.scatter(
+            own[SCORE],
+            own[name].map(dict(zip(group[name], row, strict=True))),
+            s=5,
+            color=color,
+            alpha=0.4,
+            linewidths=0,
+            zorder=0,
+        )
     axes.set_yticks(range(len(names)), [style.literal(str(text)) for text in names])
     axes.set(xlabel="Validation AUROC, macro", ylim=(len(names) - 0.5, -0.5))
     if by:

@@ -9,6 +9,7 @@ it once.
 """
 
 import argparse
+import glob
 import os
 import shutil
 import statistics
@@ -35,6 +36,29 @@ def find_own_time(folder: str) -> float:
     return end - begin
 
 
+def run_swept(folder: str, flags: list[str], rates: list[float]) -> tuple[float, float]:
+    """Seconds of a sweep of learning rates, and of its runs themselves."""
+    space, workdir = os.path.join(folder, "space.py"), os.path.join(folder, "sweep")
+    with open(space, "w") as file:
+        file.write(f"def space():\n    return {{'optimizer.learning_rate': {rates}}}\n")
+    total = call("sweep", *flags, f"--space={space}", "--seeds=1", f"--workdir={workdir}")
+    runs = [os.path.dirname(path) for path in glob.glob(os.path.join(workdir, "*", "result.json"))]
+    own = sum(map(find_own_time, runs))
+    shutil.rmtree(workdir)
+    return total, own
+
+
+def run_bare(folder: str, flags: list[str], rates: list[float]) -> tuple[float, float]:
+    """The same of as many calls of `ecg_jax.main`."""
+    total = own = 0.0
+    workdir = os.path.join(folder, "bare")
+    for rate in rates:
+        total += call("main", *flags, f"--config.optimizer.learning_rate={rate}", f"--workdir={workdir}")
+        own += find_own_time(workdir)
+        shutil.rmtree(workdir)
+    return total, own
+
+
 def main() -> None:
     """Times and prints."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
@@ -43,35 +67,19 @@ def main() -> None:
     parser.add_argument("--repeats", type=int, default=3)
     options = parser.parse_args()
     rates = [1e-3 * (k + 1) for k in range(options.points)]
-    shared = ["--config=configs/smoke.py", f"--config.train.steps={options.steps}", "--config.train.eval_every=20"]
+    flags = ["--config=configs/smoke.py", f"--config.train.steps={options.steps}", "--config.train.eval_every=20"]
     ratios, own_ratios = [], []
     with tempfile.TemporaryDirectory() as folder:
-        space = os.path.join(folder, "space.py")
-        with open(space, "w") as file:
-            file.write(f"def space():\n    return {{'optimizer.learning_rate': {rates}}}\n")
-        call("main", *shared, f"--workdir={folder}/warm")
+        call("main", *flags, f"--workdir={folder}/warm")
         for repeat in range(options.repeats):
-            for is_sweep in (True, False) if repeat % 2 == 0 else (False, True):
-                if is_sweep:
-                    swept = call("sweep", *shared, f"--space={space}", "--seeds=1", f"--workdir={folder}/sweep")
-                    in_sweep = [
-                        find_own_time(path.path)
-                        for path in os.scandir(f"{folder}/sweep")
-                        if os.path.exists(os.path.join(path.path, "result.json"))
-                    ]
-                    shutil.rmtree(f"{folder}/sweep")
-                    continue
-                bare, own = 0.0, []
-                for k, rate in enumerate(rates):
-                    run = f"{folder}/bare{k}"
-                    bare += call("main", *shared, f"--config.optimizer.learning_rate={rate}", f"--workdir={run}")
-                    own.append(find_own_time(run))
-                    shutil.rmtree(run)
+            ways = (run_swept, run_bare) if repeat % 2 == 0 else (run_bare, run_swept)
+            times = {way: way(folder, flags, rates) for way in ways}
+            (swept, swept_own), (bare, bare_own) = times[run_swept], times[run_bare]
             ratios.append(swept / bare)
-            own_ratios.append(sum(in_sweep) / sum(own))
+            own_ratios.append(swept_own / bare_own)
             print(
                 f"repeat {repeat + 1}: sweep of {len(rates)} {swept:.1f} s, bare {bare:.1f} s, ratio {ratios[-1]:.2f}; "
-                f"own time of the runs {sum(in_sweep):.1f} against {sum(own):.1f} s, ratio {own_ratios[-1]:.2f}",
+                f"own time of the runs {swept_own:.1f} against {bare_own:.1f} s, ratio {own_ratios[-1]:.2f}",
                 flush=True,
             )
     print(f"median ratio {statistics.median(ratios):.3f}; of the runs' own time {statistics.median(own_ratios):.3f}")

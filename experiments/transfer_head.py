@@ -12,7 +12,7 @@ Gave at that study's scale, macro AUROC on validation for 1e-3 and 3e-3, each +-
 quarter as wide 0.713, 0.686; twice as wide 0.948, 0.872; kernels of 3 0.899, 0.854; kernels of 9 0.930, 0.892; dense
 head 0.948, 0.951; linear probe 0.940, 0.970. The head of a quarter is worse than all others; of the others none is
 better than another beyond the luck of two seeds. The linear probe, ranked first, has 0.983 on the test split. The
-trunk has seen the same diagnoses, in simulated ECGs: 90 steps seem too few for a deep new head to add to that.
+trunk has seen the same diagnoses, in simulated ECGs: 92 steps seem too few for a deep new head to add to that.
 """
 
 import json
