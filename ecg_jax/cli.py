@@ -31,6 +31,8 @@ def run(main: Callable[[Sequence[str]], int | None], *, computes: bool = True) -
         if not flags.FLAGS["verbosity"].present:  # Orbax logs every file it touches, and every error that is raised too
             logging.set_verbosity(logging.FATAL)
         try:
+            if "config" in flags.FLAGS:
+                config_lib.check(flags.FLAGS["config"].value)
             if computes:
                 memory.keep_freed_memory()
                 compilation.keep_programs()

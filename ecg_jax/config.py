@@ -57,7 +57,7 @@ def create_default() -> ConfigDict:
                 "cache_gb": 2.0,  # memory for examples that were read before
                 "threads": 0,  # that read ahead; 0 suits the machine
                 "workers": 0,  # processes that read ahead; 0 for threads alone
-                "checks": "refuse",  # data.verify.POLICIES: when physics contradicts a file
+                "checks": "refuse",  # recording.CHECKS: when physics contradicts a file
                 "sampling": "shuffle",  # data.sampling.SAMPLINGS
                 "crop": "center",  # of recordings longer than the contract's; or `random`, in training
                 "mode": "host",  # where batches are made; or `device`, `endless`: training.stream.DATA_MODES
@@ -160,7 +160,7 @@ def create_default() -> ConfigDict:
                 "monitor": "loss",  # `loss`, `auroc` or `average_precision`, on validation
             },
             "evaluation": {
-                "calibration": "platt",  # fitted on validation: evaluation.calibration.METHODS
+                "calibration": "platt",  # fitted on validation: evaluation.settings.CALIBRATIONS
                 "threshold_rule": "max_f1",  # on validation: evaluation.thresholds.RULES
                 "resamples": 1000,  # of the intervals' bootstrap
                 "report": True,  # write report.html, with its figures, beside the tables

@@ -32,9 +32,9 @@ from absl import flags
 
 from ecg_jax import cli
 from ecg_jax.errors import InputError
-from ecg_jax.evaluation import calibration
 from ecg_jax.evaluation import settings as settings_lib
 from ecg_jax.evaluation import thresholds as thresholds_lib
+from ecg_jax.recording import CHECKS
 from ecg_jax.runtime.progress import show_progress
 
 _MODEL = flags.DEFINE_string("model", None, "A run folder, or a Keras file of the reference network.")
@@ -57,9 +57,12 @@ _CHOOSE_ON_TEST = flags.DEFINE_bool(
     "choose_on_test", False, "Choose thresholds on the recordings that are scored; every output then says so."
 )
 _CALIBRATION = flags.DEFINE_enum(
-    "calibration", None, calibration.METHODS, "Recalibrate, as fitted on --validation or the model's validation split."
+    "calibration",
+    None,
+    settings_lib.CALIBRATIONS,
+    "Recalibrate, as fitted on --validation or the model's validation split.",
 )
-_CHECKS = flags.DEFINE_enum("checks", "refuse", ("refuse", "repair", "warn"), "When physics contradicts a recording.")
+_CHECKS = flags.DEFINE_enum("checks", "refuse", CHECKS, "When physics contradicts a recording.")
 _INTERVAL = flags.DEFINE_enum("interval", "auto", settings_lib.INTERVALS, "Kind of interval; auto suits few positives.")
 _LEVEL = flags.DEFINE_float("level", 0.95, "Of the intervals.")
 _RESAMPLES = flags.DEFINE_integer("resamples", 1000, "Of the bootstrap; 0 leaves intervals out.", lower_bound=0)
@@ -86,12 +89,6 @@ _NORMAL = flags.DEFINE_string("challenge_normal", "426783006", "Its class of sin
 def main(argv: Sequence[str]) -> int:
     """Evaluates; see the module's docstring."""
     cli.refuse_arguments(argv)
-    from ecg_jax.data import evaluation_tables
-    from ecg_jax.evaluation import analysis, resampling
-    from ecg_jax.inference import evaluation_input
-    from ecg_jax.reporting import evaluation_report, tables
-
-    console = cli.create_console()
     if bool(_MODEL.value) == bool(_PREDICTIONS.value):
         raise InputError("pass either --model=RUN or --predictions=FILE; --help shows how")
     _check_output(_OUTPUT.value)
@@ -100,6 +97,12 @@ def main(argv: Sequence[str]) -> int:
     if _RULE.value:
         thresholds_lib.parse_rule(_RULE.value)
 
+    from ecg_jax.data import evaluation_tables
+    from ecg_jax.evaluation import analysis, resampling
+    from ecg_jax.inference import evaluation_input
+    from ecg_jax.reporting import evaluation_report, tables
+
+    console = cli.create_console()
     first = _open(console)
     second = _open_other(_COMPARE.value, first, console) if _COMPARE.value else None
     if second:

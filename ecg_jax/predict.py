@@ -25,14 +25,16 @@ exit status is 2. Where nothing can be predicted it is 1, and no file is written
 
 import os
 from collections.abc import Sequence
+from typing import TYPE_CHECKING
 
 from absl import flags
-from rich.progress import track
 
 from ecg_jax import cli
-from ecg_jax.data import readers, verify
-from ecg_jax.data.splits import manifest
 from ecg_jax.errors import InputError
+from ecg_jax.recording import CHECKS, UNITS
+
+if TYPE_CHECKING:
+    from ecg_jax.data import readers
 
 _MODEL = flags.DEFINE_string("model", "demonstration", "A run folder, or a Keras file of the reference network.")
 _OUTPUT = flags.DEFINE_string("output", "predictions.csv", "The file to write: .json for JSON, else CSV.")
@@ -41,13 +43,13 @@ _FORMAT = flags.DEFINE_enum("figure_format", "png", ("png", "pdf", "svg"), "Of -
 _BATCH_SIZE = flags.DEFINE_integer("batch_size", 32, "Windows predicted at once.", lower_bound=1)
 _LEADS = flags.DEFINE_list("leads", None, "Lead order of a Keras file; default I,II,III,aVR,aVL,aVF,V1,...,V6.")
 _UNITS = flags.DEFINE_float("units_per_millivolt", None, "Unit of a Keras file; default 2, as CODE.", lower_bound=1e-6)
-_CHECKS = flags.DEFINE_enum("checks", "refuse", verify.POLICIES, "When lead order, unit or rate contradict physics.")
+_CHECKS = flags.DEFINE_enum("checks", "refuse", CHECKS, "When lead order, unit or rate contradict physics.")
 _FILE_LEADS = flags.DEFINE_list("file_leads", [], "Leads of NumPy and CSV files that have no sidecar, in their order.")
 _FILE_RATE = flags.DEFINE_float(
     "file_rate", None, "Sampling rate in Hz of NumPy and CSV files that have no sidecar.", lower_bound=0.0
 )
 _FILE_UNIT = flags.DEFINE_enum(
-    "file_unit", None, readers.UNITS, "Unit of NumPy and CSV files that have no sidecar.", case_sensitive=False
+    "file_unit", None, UNITS, "Unit of NumPy and CSV files that have no sidecar.", case_sensitive=False
 )
 
 
@@ -56,17 +58,22 @@ _TABLES = 10  # recordings at most that have a table of their own on the screen
 
 def main(argv: Sequence[str]) -> int:
     """Predicts; see the module's docstring."""
-    from ecg_jax.inference import output, predictor
-    from ecg_jax.inference.model import load_model
-    from ecg_jax.reporting import ecg_page
-
-    console = cli.create_console()
     if len(argv) < 2:
         raise InputError("no recordings named; add the path of a file or a folder")
     stem, suffix = os.path.splitext(_OUTPUT.value)
     folder = os.path.dirname(os.path.abspath(_OUTPUT.value))
     if not os.access(folder, os.W_OK) or os.path.isdir(_OUTPUT.value):
         raise InputError(f"--output={_OUTPUT.value}: not a file that can be written")
+
+    from rich.progress import track
+
+    from ecg_jax.data import readers, verify
+    from ecg_jax.data.splits import manifest
+    from ecg_jax.inference import output, predictor
+    from ecg_jax.inference.model import load_model
+    from ecg_jax.reporting import ecg_page
+
+    console = cli.create_console()
     model = load_model(_MODEL.value, leads=tuple(_LEADS.value or ()) or None, units_per_millivolt=_UNITS.value)
     for note in model.notes:
         console.print(f"Model: {note}")
@@ -119,8 +126,12 @@ def main(argv: Sequence[str]) -> int:
     return 2 if problems else 0
 
 
-def _find_sources(paths: Sequence[str], declared: readers.Declared | None) -> tuple[list[readers.Source], list[str]]:
+def _find_sources(
+    paths: Sequence[str], declared: "readers.Declared | None"
+) -> "tuple[list[readers.Source], list[str]]":
     """What there is to predict, each recording once however often and by whatever path it is named; and what is not."""
+    from ecg_jax.data import readers
+
     sources: dict[str, readers.Source] = {}
     problems = []
     for path in paths:

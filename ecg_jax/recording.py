@@ -9,6 +9,8 @@ import numpy as np
 from ecg_jax.errors import InputError
 
 LOWEST_RATE, HIGHEST_RATE = 1, 100_000  # Hz
+UNITS = ("mV", "uV", "V", "code", "zscore")  # in which a file without any can be declared
+CHECKS = ("refuse", "repair", "warn")  # what happens to a recording that contradicts physics; see data.verify
 LEADS = ("I", "II", "III", "aVR", "aVL", "aVF", "V1", "V2", "V3", "V4", "V5", "V6")
 
 # Every limb lead as a combination of leads I and II: Einthoven's law (III = II - I)

@@ -16,6 +16,7 @@ import jax
 import numpy as np
 import orbax.checkpoint as ocp
 import pandas as pd
+import processes
 import pytest
 import yaml
 
@@ -152,8 +153,10 @@ def place(port: int, count: int, index: int) -> dict[str, str]:
     }
 
 
-def spawn(command: list, environ: dict[str, str]) -> subprocess.Popen:
+def spawn(command: list, environ: dict[str, str]) -> subprocess.Popen | processes.Process:
     arguments = list(map(str, command))
+    if arguments[0] == sys.executable:
+        return processes.start(*arguments[1:], env=os.environ | environ, cwd=ROOT)
     return subprocess.Popen(arguments, env=os.environ | environ, cwd=ROOT, stdout=-1, stderr=-1, text=True)
 
 

@@ -2,13 +2,12 @@
 
 import dataclasses
 import json
-import subprocess
-import sys
 from pathlib import Path
 
 import jax
 import jax.numpy as jnp
 import numpy as np
+import processes
 import pytest
 from cli_test import assert_one_line, call
 from resume_test import read_metrics
@@ -143,8 +142,8 @@ def test_a_run_draws_its_recordings_anew_in_every_step_and_goes_on_where_it_was_
     assert np.isfinite(losses).all()
     assert len(set(losses)) == 4
     flags[-1] = f"--workdir={tmp_path / 'stopped'}"
-    command = [sys.executable, ROOT / "tests" / "workers" / "killed.py", "term:2", *flags, "--config.train.steps=8"]
-    assert subprocess.run(command, capture_output=True, timeout=300).returncode == 130
+    stopped = processes.run(ROOT / "tests" / "workers" / "killed.py", "term:2", *flags, "--config.train.steps=8")
+    assert stopped.returncode == 130
     continued = call("main", *flags, "--config.train.steps=8")
     assert "Continuing from step" in continued.stdout, continued.stdout + continued.stderr
     assert read_metrics(tmp_path / "stopped") == read_metrics(tmp_path / "run")

@@ -1,13 +1,12 @@
 """`python -m ecg_jax.evaluate`: what it writes is right, and bad input is one line and no folder."""
 
 import json
-import os
 import subprocess
-import sys
 from pathlib import Path
 
 import numpy as np
 import pandas as pd
+import processes
 import pytest
 from browser import Tables
 from cli_test import call, noise, write_wfdb
@@ -25,26 +24,7 @@ SIZE = 200
 TABLES = ["scores", "confusion", "calibration", "decision_curves", "subgroups"]
 FIGURES = ["forest", "precision_recall", "roc", "confusion", "reliability", "decision_curves", "subgroups"]
 
-# Imports once, then every command in a process of its own, as `python -m` starts it. Drawing is most of the time that
-# a success takes, and what is drawn is tested elsewhere.
-SERVER = """
-import json, os, runpy, sys
-import sklearn.metrics
-import ecg_jax.cli, ecg_jax.evaluation.analysis, ecg_jax.inference.evaluation_input
-from ecg_jax.reporting import evaluation_figures, evaluation_report, tables
-for line in sys.stdin:
-    case = json.loads(line)
-    child = os.fork()
-    if not child:
-        os.chdir(case["cwd"])
-        for number, name in ((1, "stdout"), (2, "stderr")):
-            os.dup2(os.open(case[name], os.O_WRONLY | os.O_CREAT | os.O_TRUNC), number)
-        evaluation_figures.plan = lambda *_: {}
-        sys.argv = ["evaluate", *case["flags"]]
-        runpy.run_module("ecg_jax.evaluate", run_name="__main__", alter_sys=True)
-        os._exit(0)
-    print(os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]), flush=True)
-"""
+UNDRAWN = ROOT / "tests" / "workers" / "undrawn.py"
 
 
 def sigmoid(values):
@@ -145,33 +125,13 @@ def folder(tmp_path_factory):
     return folder
 
 
-@pytest.fixture(scope="module")
-def server(compilation_cache):
-    process = subprocess.Popen(
-        [sys.executable, "-c", SERVER],
-        stdin=subprocess.PIPE,
-        stdout=subprocess.PIPE,
-        text=True,
-        env=os.environ | {"PYTHONPATH": str(ROOT)},
-    )
-    yield process
-    process.stdin.close()
-    process.wait(timeout=30)
-    process.stdout.close()
-
-
 @pytest.fixture
-def evaluate(server, folder, tmp_path):
+def evaluate(folder, tmp_path):
     """Runs the command where the files lie, without drawing; returns what came of it, with `output`, its folder."""
 
     def evaluate(*flags, output=None, cwd=folder):
-        place = str(tmp_path / "output") if output is None else output
-        said = {name: str(tmp_path / name) for name in ("stdout", "stderr")}
-        flags = [*map(str, flags), f"--output={place}"]
-        server.stdin.write(json.dumps({"flags": flags, "cwd": str(cwd)} | said) + "\n")
-        server.stdin.flush()
-        done = subprocess.CompletedProcess(flags, int(server.stdout.readline()))
-        done.stdout, done.stderr = (Path(path).read_text() for path in said.values())
+        place = tmp_path / "output" if output is None else output
+        done = processes.run(UNDRAWN, *flags, f"--output={place}", cwd=cwd)
         done.output = Path(place)
         return done
 

@@ -10,6 +10,7 @@ from pathlib import Path
 
 import numpy as np
 import pandas as pd
+import processes
 import pytest
 from cli_test import call, noise, write_wfdb
 from rich.console import Console
@@ -52,8 +53,7 @@ def continued(clinic, tmp_path_factory) -> Path:
     workdir = tmp_path_factory.mktemp("folds")
     flags = [*TINY, f"--config.data.source={clinic}", f"--workdir={workdir}"]
     # A fold predicts five times: after steps 2, 4 and 6, and at its end validation and test.
-    command = [sys.executable, str(WORKER), "validate:8", *flags]
-    killed = subprocess.run(command, capture_output=True, text=True, env=os.environ, timeout=300)
+    killed = processes.run(WORKER, "validate:8", *flags)
     assert killed.returncode == -9, killed.stderr
     assert f"Checking {RECORDINGS} recordings" in killed.stdout
     assert (workdir / "fold1" / "result.json").exists()

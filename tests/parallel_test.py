@@ -2,8 +2,6 @@
 
 import os
 import socket
-import subprocess
-import sys
 from pathlib import Path
 
 import numpy as np
@@ -50,9 +48,8 @@ def run_layout(name: str, x64: bool, folder: Path, *more: str) -> list[dict[str,
                 "JAX_NUM_PROCESSES": str(processes),
                 "JAX_PROCESS_ID": str(index),
             }
-        command = [sys.executable, str(WORKER), mode, str(int(x64)), str(folder / "store"), prefix, *more]
-        running.append(subprocess.Popen(command, env=env, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True))
-    outputs = [process.communicate(timeout=400)[0] for process in running]
+        running.append(processes.start(WORKER, mode, int(x64), folder / "store", prefix, *more, env=env))
+    outputs = ["".join(process.communicate(timeout=400)) for process in running]
     assert all(process.returncode == 0 for process in running), "\n".join(outputs)[-4000:]
     return [dict(np.load(f"{prefix}{index}.npz")) for index in range(processes)]
 

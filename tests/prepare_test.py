@@ -9,6 +9,7 @@ import sys
 import time
 
 import numpy as np
+import processes
 import pytest
 import wfdb
 
@@ -49,9 +50,7 @@ def source(tmp_path_factory):
 
 
 def run(module, *flags, cwd):
-    return subprocess.run(
-        [sys.executable, "-m", f"ecg_jax.{module}", *flags], cwd=cwd, capture_output=True, text=True, timeout=500
-    )
+    return processes.run("-m", f"ecg_jax.{module}", *flags, cwd=cwd)
 
 
 @pytest.fixture(scope="module")

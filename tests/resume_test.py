@@ -6,11 +6,11 @@ import re
 import shutil
 import socket
 import subprocess
-import sys
 from pathlib import Path
 
 import numpy as np
 import orbax.checkpoint as ocp
+import processes
 import pytest
 
 from ecg_jax.runtime.profile import MEASURED
@@ -31,8 +31,7 @@ FLAGS = [  # checkpoints, log lines and evaluations fall on different steps
 
 
 def run(workdir: Path, point: str = "never", *flags: str) -> subprocess.CompletedProcess:
-    command = [sys.executable, str(WORKER), point, *FLAGS, *flags, f"--workdir={workdir}"]
-    return subprocess.run(command, capture_output=True, text=True, env=os.environ, timeout=300)
+    return processes.run(WORKER, point, *FLAGS, *flags, f"--workdir={workdir}")
 
 
 def read_state(workdir: Path) -> tuple[int, dict[str, np.ndarray]]:
@@ -182,9 +181,9 @@ def test_a_signal_to_one_of_two_processes_stops_both_and_the_same_commands_conti
                 "JAX_NUM_PROCESSES": "2",
                 "JAX_PROCESS_ID": str(index),
             }
-            command = [sys.executable, str(WORKER), point if index else "never", *FLAGS, f"--workdir={tmp_path}"]
-            running.append(subprocess.Popen(command, env=os.environ | names, stdout=-1, stderr=-2, text=True))
-        outputs = [process.communicate(timeout=240)[0] for process in running]
+            arguments = [point if index else "never", *FLAGS, f"--workdir={tmp_path}"]
+            running.append(processes.start(WORKER, *arguments, env=os.environ | names))
+        outputs = ["".join(process.communicate(timeout=240)) for process in running]
         return [(process.returncode, output) for process, output in zip(running, outputs, strict=True)]
 
     stopped = run_two("term:4")

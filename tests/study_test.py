@@ -3,14 +3,13 @@
 import collections
 import random
 import signal
-import subprocess
-import sys
 import time
 from pathlib import Path
 
 import numpy as np
 import optuna
 import postgresql
+import processes
 import pytest
 import sqlalchemy
 from rich.console import Console
@@ -44,13 +43,12 @@ def open_study(folder: Path, path: Path, storage: str = "", **settings) -> Study
     return Study(str(folder), space, chosen, Console(quiet=True), storage=storage)
 
 
-def start(folder: Path, storage: str, path: Path, seconds: float, *rest: str) -> subprocess.Popen:
-    command = [sys.executable, str(WORKER), str(folder), storage, str(path), str(seconds), *rest]
-    return subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True)
+def start(folder: Path, storage: str, path: Path, seconds: float, *rest: str) -> processes.Process:
+    return processes.start(WORKER, folder, storage, path, seconds, *rest)
 
 
-def finish(workers: list[subprocess.Popen]) -> list[str]:
-    said = [worker.communicate(timeout=120)[0] for worker in workers]
+def finish(workers: list[processes.Process]) -> list[str]:
+    said = ["".join(worker.communicate(timeout=120)) for worker in workers]
     assert [worker.returncode for worker in workers] == [0] * len(workers), said
     return said
 
@@ -96,7 +94,7 @@ def test_four_processes_share_one_study_and_no_point_is_run_twice(tmp_path, stor
 def test_processes_killed_at_random_points_lose_nothing(tmp_path, storage):
     path, folder = write_space(tmp_path), tmp_path / f"killed-{bool(storage)}"
     chance = random.Random(0)
-    workers: list[subprocess.Popen] = []
+    workers: list[processes.Process] = []
     killed = 0
     until = time.monotonic() + 120
     while killed < 8 or any(worker.poll() is None for worker in workers):

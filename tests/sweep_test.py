@@ -6,12 +6,12 @@ import re
 import shlex
 import signal
 import subprocess
-import sys
 import time
 from pathlib import Path
 
 import numpy as np
 import pandas as pd
+import processes
 import pytest
 from rich.console import Console
 
@@ -41,15 +41,12 @@ def read(tmp_path: Path, returned: str, seeds: int = 2, head: str = "") -> space
     return space_lib.read(str(path), config_lib.create_default(), seeds=seeds)
 
 
-def start(*arguments: object) -> subprocess.Popen:
-    command = [sys.executable, "-m", "ecg_jax.sweep", *map(str, arguments)]
-    return subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, env=os.environ)
+def start(*arguments: object) -> processes.Process:
+    return processes.start("-m", "ecg_jax.sweep", *arguments)
 
 
 def call(*arguments: object) -> subprocess.CompletedProcess:
-    process = start(*arguments)
-    out, err = process.communicate(timeout=500)
-    return subprocess.CompletedProcess(arguments, process.returncode, out, err)
+    return processes.run("-m", "ecg_jax.sweep", *arguments)
 
 
 def assert_one_line(done: subprocess.CompletedProcess, *parts: str) -> None:

@@ -9,6 +9,7 @@ from pathlib import Path
 import h5py
 import numpy as np
 import pandas as pd
+import processes
 import pytest
 import tensorflow_datasets as tfds
 import wfdb
@@ -339,7 +340,7 @@ def test_it_builds_and_reads_without_tensorflow(code15, tmp_path, without_tensor
 
 def test_the_command_says_what_is_wrong_in_one_line(tmp_path):
     arguments = ["-m", "ecg_jax.build_tfds", "--dataset=ptbxl", "--source=/nowhere", f"--output={tmp_path}"]
-    done = subprocess.run([sys.executable, *arguments], cwd=ROOT, capture_output=True, text=True)
+    done = processes.run(*arguments)
     assert done.returncode == 1
     assert done.stderr.splitlines()[-1].startswith("error: data set ptbxl: source '/nowhere' is not a folder")
     assert "Traceback" not in done.stderr

@@ -9,7 +9,7 @@ import pytest
 from ecg_jax.data import readers, verify
 from ecg_jax.data.measures import amplitude
 from ecg_jax.errors import InputError
-from ecg_jax.recording import LEADS, create_recording
+from ecg_jax.recording import CHECKS, LEADS, create_recording
 from ecg_jax.simulation import dipole
 
 CHEST = LEADS[6:]
@@ -300,7 +300,7 @@ def test_policies():
     mended, _ = verify.enforce(wrong, "repair")
     assert mended.notes[0] == "kept"
     fine = record(simulate())
-    for policy in verify.POLICIES:
+    for policy in CHECKS:
         assert verify.enforce(fine, policy) == (fine, ())
     with pytest.raises(InputError, match="policy is 'ignore'; known: refuse, repair, warn"):
         verify.enforce(fine, "ignore")

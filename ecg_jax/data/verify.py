@@ -15,9 +15,8 @@ import numpy as np
 
 from ecg_jax.data.measures import amplitude, lead_order, timing
 from ecg_jax.errors import InputError
-from ecg_jax.recording import Recording
+from ecg_jax.recording import CHECKS, Recording
 
-POLICIES = ("refuse", "repair", "warn")
 LEAD_ORDER, UNIT, SAMPLING_RATE = "lead_order", "unit", "sampling_rate"
 _RATE_TOLERANCE = 1e-3  # of the duration
 
@@ -81,8 +80,8 @@ def enforce(recording: Recording, policy: str) -> tuple[Recording, tuple[Finding
     Raises:
         InputError: see above; and for an unknown policy.
     """
-    if policy not in POLICIES:
-        raise InputError(f"policy is {policy!r}; known: {', '.join(POLICIES)}")
+    if policy not in CHECKS:
+        raise InputError(f"policy is {policy!r}; known: {', '.join(CHECKS)}")
     findings = verify(recording)
     if policy == "warn":
         return recording, findings

@@ -17,8 +17,8 @@ from sklearn.isotonic import IsotonicRegression
 
 from ecg_jax.errors import InputError
 from ecg_jax.evaluation import metrics
+from ecg_jax.evaluation.settings import CALIBRATIONS
 
-METHODS = ("none", "temperature", "platt", "isotonic")
 BINS = 10
 _WRONG_WAY = "probabilities rank the wrong way round"
 
@@ -28,7 +28,7 @@ class Calibration:
     """A recalibration of C labels, JSON-ready.
 
     Attributes:
-        method: One of `METHODS`.
+        method: One of `settings.CALIBRATIONS`.
         maps: By label: `slope` and `intercept` of the logit, or `x` and `y` of an interpolation; and
             `reason`, where a label was left as it is.
     """
@@ -53,15 +53,15 @@ class Calibration:
 
 def check_method(method: str) -> None:
     """Raises `InputError` for a method that there is not."""
-    if method not in METHODS:
-        raise InputError(f"calibration method {method!r} is unknown; known: {', '.join(METHODS)}")
+    if method not in CALIBRATIONS:
+        raise InputError(f"calibration method {method!r} is unknown; known: {', '.join(CALIBRATIONS)}")
 
 
 def fit(method: str, labels: np.ndarray, probabilities: np.ndarray, names: Sequence[str]) -> Calibration:
     """Fits a recalibration.
 
     Args:
-        method: One of `METHODS`.
+        method: One of `settings.CALIBRATIONS`.
         labels: `[N, C]` in {1, 0, NaN}, of recordings that neither trained nor test.
         probabilities: `[N, C]`.
         names: The C labels.

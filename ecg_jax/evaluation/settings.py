@@ -4,6 +4,7 @@ import dataclasses
 
 from ecg_jax.errors import InputError
 
+CALIBRATIONS = ("none", "temperature", "platt", "isotonic")
 INTERVALS = ("auto", "percentile", "expanded", "bca")
 RESAMPLED = ("auto", "recordings", "patients", "stratified")
 

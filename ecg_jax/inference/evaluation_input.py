@@ -94,7 +94,7 @@ def predict_model(
         split: `train`, `validation`, `test` or `all`; if None, `test` where the data set has one, else `all`.
         is_own: The data set is that of the model's run.
         needs_validation: Predict the validation split too, where there is one besides the scored one.
-        calibration: Fit another calibration there; see `calibration.METHODS`.
+        calibration: Fit another calibration there; see `evaluation.settings.CALIBRATIONS`.
         checks: See `verify.enforce`.
         progress: See `predictor.predict_dataset`.
 
@@ -196,7 +196,7 @@ def open_file(
         validation: Another such file, to choose thresholds on; if None, the file's own validation split,
             where it has one.
         validation_labels: Its labels; `labels` if None.
-        calibration: Fit one there; see `calibration.METHODS`.
+        calibration: Fit one there; see `evaluation.settings.CALIBRATIONS`.
 
     Raises:
         InputError: on whatever is wrong with the files.

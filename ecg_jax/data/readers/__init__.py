@@ -26,9 +26,9 @@ from ecg_jax.data.readers import (
     sph_hdf5,
     wfdb,
 )
-from ecg_jax.data.readers.arrays import UNITS, Declared
+from ecg_jax.data.readers.arrays import Declared
 from ecg_jax.errors import InputError
-from ecg_jax.recording import Recording
+from ecg_jax.recording import UNITS, Recording
 
 __all__ = ["FORMATS", "UNITS", "Declared", "Source", "find", "read"]
 

@@ -18,10 +18,9 @@ import tokenize
 import numpy as np
 
 from ecg_jax.errors import InputError
-from ecg_jax.recording import Recording, canonical_lead, create_recording
+from ecg_jax.recording import UNITS, Recording, canonical_lead, create_recording
 
 MILLIVOLTS = {"mv": 1.0, "uv": 1e-3, "µv": 1e-3, "μv": 1e-3, "v": 1e3, "code": 0.5, "zscore": 1.0}
-UNITS = ("mV", "uV", "V", "code", "zscore")
 _MAGIC = b"\x93NUMPY"
 _TIME_COLUMNS = {"", "t", "time", "sample", "samples", "index", "seconds", "time_s", "time (s)", "time [s]"}
 _LARGEST_SIDECAR = 1 << 20

@@ -8,9 +8,10 @@ from typing import Any
 
 from ecg_jax.config import flatten
 from ecg_jax.contract import InputContract
-from ecg_jax.data import quality, verify
+from ecg_jax.data import quality
 from ecg_jax.data.store.store import kept_contract
 from ecg_jax.errors import InputError
+from ecg_jax.recording import CHECKS
 
 UNREADABLE, REFUSED, NO_SIGNAL, EXCLUDED = "unreadable", "refused", "no signal", "excluded"
 ERRORS = (UNREADABLE, REFUSED)  # what is somebody's mistake; the rest is how data is
@@ -22,7 +23,7 @@ class Settings:
 
     Attributes:
         contract: Its leads, sampling rate and filters are used.
-        checks: What happens when physics contradicts a file; one of `verify.POLICIES`.
+        checks: What happens when physics contradicts a file; one of `recording.CHECKS`.
         exclude: Quality flags whose recordings are left out.
         origin: How the data set is opened, JSON-ready: the arguments of `datasets.open_source`
             but `labels`.
@@ -34,8 +35,8 @@ class Settings:
     origin: Mapping[str, Any] = dataclasses.field(default_factory=dict)
 
     def __post_init__(self) -> None:
-        if self.checks not in verify.POLICIES:
-            raise InputError(f"checks is {self.checks!r}; known: {', '.join(verify.POLICIES)}")
+        if self.checks not in CHECKS:
+            raise InputError(f"checks is {self.checks!r}; known: {', '.join(CHECKS)}")
         unknown = [flag for flag in self.exclude if flag not in quality.FLAGS]
         if unknown:
             raise InputError(f"no quality flag {', '.join(unknown)}; there are: {', '.join(quality.FLAGS)}")
