@@ -1,5 +1,7 @@
 """Convolutions by fast algorithms are the direct ones, but for rounding."""
 
+import functools
+
 import jax
 import jax.numpy as jnp
 import numpy as np
@@ -48,8 +50,11 @@ def test_same_padding_by_hand(method):
     np.testing.assert_allclose(convolve(signal, kernel, 4, method)[0, :, 0], every_fourth, rtol=1e-5)
 
 
-@pytest.mark.parametrize("samples", [1, 15, 16, 17, 63, 64, 100, 1000])
-@pytest.mark.parametrize("stride, taps", [(1, 16), (4, 16), (1, 9), (2, 8)])
+slow = functools.partial(pytest.param, marks=pytest.mark.slow)
+
+
+@pytest.mark.parametrize("samples", [1, slow(15), 16, slow(17), 63, slow(64), slow(100), slow(1000)])
+@pytest.mark.parametrize("stride, taps", [(1, 16), (4, 16), slow(1, 9), slow(2, 8)])
 def test_any_length_agrees_in_float64(samples, stride, taps, rng):
     with jax.enable_x64(True):
         signal, kernel = jnp.asarray(rng.normal(size=(2, samples, 3))), jnp.asarray(rng.normal(size=(taps, 3, 5)))
@@ -59,7 +64,10 @@ def test_any_length_agrees_in_float64(samples, stride, taps, rng):
         np.testing.assert_allclose(fast, direct, atol=1e-12)
 
 
-@pytest.mark.parametrize("samples, channels, filters, stride", REFERENCE_LAYERS)
+@pytest.mark.parametrize(
+    "samples, channels, filters, stride",
+    [*(slow(*layer) for layer in REFERENCE_LAYERS[:-2]), *REFERENCE_LAYERS[-2:]],
+)
 def test_every_layer_agrees_within_1e_5_forward_and_in_both_gradients(samples, channels, filters, stride, rng):
     """In float32: largest difference over largest magnitude."""
     signal = jnp.asarray(rng.normal(size=(2, samples, channels)), jnp.float32)
@@ -74,6 +82,7 @@ def test_every_layer_agrees_within_1e_5_forward_and_in_both_gradients(samples, c
         assert float(jnp.abs(direct - fast).max() / jnp.abs(direct).max()) < 1e-5
 
 
+@pytest.mark.slow
 def test_the_whole_network_agrees_whatever_the_method(rng):
     signal = jnp.asarray(rng.normal(size=(2, 4096, 12)), jnp.float32)
     networks = {name: models.create("reference", head="dense", num_labels=6, convolution=name) for name in METHODS}

@@ -37,6 +37,7 @@ def drawn():
     return jax.tree.map(lambda leaf: leaf[:12], drawn)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("contract", CONTRACTS.values(), ids=CONTRACTS)
 def test_the_contract_is_that_of_files(drawn, contract):
     apply = jax.jit(jax.vmap(endless.create_contract_fn(contract)))

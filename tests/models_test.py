@@ -1,10 +1,13 @@
 """The networks' sizes, shapes and the table behind them."""
 
+import functools
+
 import flax.linen as nn
 import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
+from networks import draw
 
 from ecg_jax import models
 from ecg_jax.errors import InputError
@@ -12,7 +15,8 @@ from ecg_jax.models import keras_layers
 from ecg_jax.models import weights as weights_lib
 from ecg_jax.models.layers import Dropout, max_pool
 
-SHAPE = (4096, 12)
+SHAPE, SHORT = (4096, 12), (512, 12)
+THIN = {"stem_filters": 4, "filters": (4, 6, 8, 10)}
 COUNTS = {  # BatchNorm statistics included
     ("reference", "dense", 6): 6_425_638,
     ("reference", "dense", 1): 6_425_638 - 5 * (5120 + 1),
@@ -27,6 +31,10 @@ COMPARISON_COUNTS = {  # of 2500 samples, 12 leads and 6 labels, likewise; of th
     "inception1d": 510_598,
     "autoecg_2d": 80_830_558,
 }
+
+
+def draw_signal():
+    return jnp.asarray(np.random.default_rng(1).normal(size=(2, *SHORT)), jnp.float32)
 
 
 @pytest.mark.parametrize("name, head, num_labels", COUNTS)
@@ -71,13 +79,12 @@ def test_the_trunk_is_cut_after_a_keras_layer(cut, shape):
 
 
 def test_the_cut_at_45_is_the_sum_before_batchnorm_and_relu():
-    whole = models.create("narrow", head="dense", num_labels=2)
-    cut = models.create("narrow", head="transfer", num_labels=2)
-    variables = models.init(whole, jax.random.key(0), SHAPE)
-    signal = jax.random.normal(jax.random.key(1), (1, *SHAPE))
-    _, taps = whole.apply(variables, signal, mutable=["keras_layers"])
+    whole = models.create("narrow", head="dense", num_labels=2, trunk=THIN)
+    cut = models.create("narrow", head="transfer", num_labels=2, trunk=THIN)
+    variables, signal = draw(whole, SHORT), draw_signal()
+    _, taps = jax.jit(functools.partial(whole.apply, mutable=["keras_layers"]))(variables, signal)
     trunk = {"params": variables["params"]["trunk"], "batch_stats": variables["batch_stats"]["trunk"]}
-    features = cut.trunk.apply(trunk, signal, jnp.arange(1), False)
+    features = jax.jit(cut.trunk.apply, static_argnums=3)(trunk, signal, jnp.arange(2), False)
     np.testing.assert_array_equal(features, taps["keras_layers"]["trunk"]["unit4"]["45"][0])
     assert float(features.min()) < 0
 
@@ -188,14 +195,13 @@ def test_an_unknown_choice_is_refused_with_the_known_ones(arguments, names):
 
 
 def test_bfloat16_computes_in_bfloat16_and_returns_float32_close_to_float32():
-    precise = models.create("narrow", head="dense", num_labels=6)
-    variables = models.init(precise, jax.random.key(0), (512, 12))
-    signal = jax.random.normal(jax.random.key(1), (2, 512, 12))
-    rough = models.create("narrow", head="dense", num_labels=6, dtype="bfloat16")
-    logits, taps = rough.apply(variables, signal, mutable=["keras_layers"])
+    precise = models.create("narrow", head="dense", num_labels=6, trunk=THIN)
+    variables, signal = draw(precise, SHORT), draw_signal()
+    rough = models.create("narrow", head="dense", num_labels=6, trunk=THIN, dtype="bfloat16")
+    logits, taps = jax.jit(functools.partial(rough.apply, mutable=["keras_layers"]))(variables, signal)
     assert logits.dtype == jnp.float32
     assert taps["keras_layers"]["trunk"]["unit4"]["45"][0].dtype == jnp.bfloat16
-    exact = precise.apply(variables, signal)
+    exact = jax.jit(precise.apply)(variables, signal)
     assert 0 < float(jnp.abs(logits - exact).max() / jnp.abs(exact).max()) < 0.03  # bfloat16 keeps 8 bits
 
 
@@ -224,13 +230,12 @@ def test_a_trunk_a_quarter_as_wide_is_the_narrow_one_but_for_rounding():
 
 
 def test_postactivation_carries_no_negative_value_from_unit_to_unit():
-    network = models.create(
-        "narrow", head="dense", num_labels=1, variant=models.AS_PUBLISHED | {"preactivation": False}
-    )
-    variables = models.init(network, jax.random.key(0), (256, 12))
+    variant = models.AS_PUBLISHED | {"preactivation": False}
+    network = models.create("narrow", head="dense", num_labels=1, trunk=THIN, variant=variant)
+    variables = draw(network, SHORT)
     trunk = {"params": variables["params"]["trunk"], "batch_stats": variables["batch_stats"]["trunk"]}
-    features = network.trunk.apply(trunk, jax.random.normal(jax.random.key(1), (1, 256, 12)), jnp.arange(1), False)
-    assert features.shape == (1, 1, 80)
+    features = jax.jit(network.trunk.apply, static_argnums=3)(trunk, draw_signal(), jnp.arange(2), False)
+    assert features.shape == (2, 2, 10)
     assert float(features.min()) >= 0
 
 

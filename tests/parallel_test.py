@@ -70,8 +70,14 @@ def alone(folder: Path) -> dict[str, np.ndarray]:
     return run_layout("jit on 1 device", True, folder)[0]
 
 
-@pytest.mark.slow
-@pytest.mark.parametrize("name", [name for name in LAYOUTS if name != "jit on 1 device"])
+@pytest.mark.parametrize(
+    "name",
+    [
+        pytest.param(name, marks=() if name == "pmap on 8 devices" else pytest.mark.slow)
+        for name in LAYOUTS
+        if name != "jit on 1 device"
+    ],
+)
 def test_every_layout_follows_the_same_trajectory_in_float64(name, folder, alone):
     for ended in run_layout(name, True, folder):
         assert ended.keys() == alone.keys()

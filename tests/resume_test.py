@@ -66,21 +66,24 @@ def reference(tmp_path_factory):
     return workdir
 
 
-@pytest.mark.slow
-def test_killed_at_every_kind_of_point_the_run_ends_bit_for_bit_the_same(tmp_path, reference):
+ONE_KILL = ["step:5"]  # between two log lines: the window is in the checkpoint
+KILLS = [
+    "step:2",  # before any checkpoint
+    "save:last:1",  # while the first checkpoint is half written
+    "step:5",
+    "validate:1",  # in a validation
+    "save:best:1",  # while the best network is half written
+    "save:last:2",
+    "step:2",
+]
+
+
+@pytest.mark.parametrize("points", [ONE_KILL, pytest.param(KILLS, marks=pytest.mark.slow)], ids=["once", "everywhere"])
+def test_killed_at_every_kind_of_point_the_run_ends_bit_for_bit_the_same(points, tmp_path, reference):
     workdir = tmp_path / "run"
     assert {"params", "opt_state", "ema", "window", "rng", "lr_scale"} <= {
         p.split("/")[0] for p in read_state(reference)[1]
     }
-    points = [
-        "step:2",  # before any checkpoint
-        "save:last:1",  # while the first checkpoint is half written
-        "step:5",  # between two log lines: the window is in the checkpoint
-        "validate:1",  # in a validation
-        "save:best:1",  # while the best network is half written
-        "save:last:2",
-        "step:2",
-    ]
     for point in points:
         killed = run(workdir, point)
         assert killed.returncode == -9, f"{point}: {killed.stdout[-500:]}{killed.stderr[-1500:]}"
