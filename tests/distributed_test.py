@@ -40,6 +40,7 @@ FLAGS = [
     "--config.data.simulated.validation=16",
     "--config.data.simulated.test=18",  # no multiple of the batch
     "--config.contract.samples=256",
+    "--config.model.variant.units=1",
     "--config.evaluation.report=false",
     "--config.evaluation.resamples=2",
     "--config.evaluation.calibration=none",

@@ -130,6 +130,7 @@ def test_a_run_draws_its_recordings_anew_in_every_step_and_goes_on_where_it_was_
         "--config.data.mode=endless",
         "--config.data.simulated.population=hospital",
         "--config.contract.samples=512",
+        "--config.model.variant.units=1",
         "--config.train.eval_every=4",
         "--config.train.log_every=2",
         "--config.train.steps_per_call=2",

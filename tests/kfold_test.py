@@ -26,6 +26,7 @@ FOLDS, RECORDINGS, PATIENTS = 3, 36, 18
 TINY = [
     f"--config={ROOT / 'configs' / 'smoke.py'}",
     "--config.contract.samples=256",
+    "--config.model.variant.units=1",
     "--config.train.batch_size=8",
     "--config.train.steps=6",
     "--config.train.eval_every=2",

@@ -20,6 +20,7 @@ CONFIG = Path(__file__).parents[1] / "configs" / "smoke.py"
 FLAGS = [  # checkpoints, log lines and evaluations fall on different steps
     f"--config={CONFIG}",
     "--config.contract.samples=256",
+    "--config.model.variant.units=1",
     "--config.evaluation.report=false",
     "--config.train.steps=12",
     "--config.train.eval_every=4",

@@ -28,6 +28,7 @@ TINY = [
     "--config.evaluation.report=false",
     "--config.evaluation.resamples=0",
     "--config.contract.samples=512",
+    "--config.model.variant.units=1",
     "--config.train.batch_size=8",
     "--config.train.steps=4",
     "--config.train.eval_every=2",

@@ -73,8 +73,9 @@ def write(setup: Setup, predicted: Predicted, *, best_step: int, console: Consol
             has_report=settings.report,
             console=console,
         )
-        stem = os.path.join(setup.workdir, run_folder.EVALUATION, "learning_curve")
-        written += figures.write_learning_curve(lines, best_step, stem)
+        if settings.report:
+            stem = os.path.join(setup.workdir, run_folder.EVALUATION, "learning_curve")
+            written += figures.write_learning_curve(lines, best_step, stem)
         run_folder.write_json(os.path.join(setup.workdir, run_folder.RESULT), result)
         _report_losses(setup, console)
         console.print(f"Written: {', '.join(written)}")
