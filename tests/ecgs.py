@@ -9,7 +9,7 @@ from ecg_jax.labels import SIX
 from ecg_jax.simulation import conduction, rhythm
 from ecg_jax.simulation.simulator import Population, find_keys, simulate_many
 
-ENOUGH = 40  # recordings for each set of diagnoses
+ENOUGH = 40  # recordings for each set of diagnoses; also how many any test draws at once, as one compiled program
 
 
 def weigh(names, **weights):
@@ -44,12 +44,14 @@ def find(names):
     return find_keys(jax.random.key(0), wanted, ENOUGH, PLAIN)
 
 
+@functools.lru_cache(8)
+def _draw_all(names, population):
+    return jax.device_get(simulate_many(find(names), population))
+
+
 def draw(seed, names=(), **changes):
     """A recording of the simulator: number `seed`, below 40, of those with these diagnoses."""
-    population = PLAIN._replace(**changes)
-    return jax.tree.map(
-        lambda leaf: leaf[0], jax.device_get(simulate_many(find(tuple(names))[seed : seed + 1], population))
-    )
+    return jax.tree.map(lambda leaf: leaf[seed], _draw_all(tuple(names), PLAIN._replace(**changes)))
 
 
 def simulate(seed=0, names=(), **changes):

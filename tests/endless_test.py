@@ -4,6 +4,7 @@ import dataclasses
 import json
 from pathlib import Path
 
+import ecgs
 import jax
 import jax.numpy as jnp
 import numpy as np
@@ -33,11 +34,10 @@ CONTRACTS = {
 @pytest.fixture(scope="module")
 def drawn():
     population = Population(noise=0.3, faults=0.0)
-    drawn = jax.device_get(simulate_many(jax.random.split(jax.random.key(1), 64), population))
+    drawn = jax.device_get(simulate_many(jax.random.split(jax.random.key(1), ecgs.ENOUGH), population))
     return jax.tree.map(lambda leaf: leaf[:12], drawn)
 
 
-@pytest.mark.slow
 @pytest.mark.parametrize("contract", CONTRACTS.values(), ids=CONTRACTS)
 def test_the_contract_is_that_of_files(drawn, contract):
     apply = jax.jit(jax.vmap(endless.create_contract_fn(contract)))
