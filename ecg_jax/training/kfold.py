@@ -52,6 +52,11 @@ def run(
     names = folders(config, workdir)
     if len(names) == 1:
         return loop.train_and_evaluate(config, names[0], console, profile=profile, report=report)
+    with run_folder.hold(workdir, console):
+        return _run_folds(config, workdir, names, console, profile)
+
+
+def _run_folds(config: ConfigDict, workdir: str, names: list[str], console: Console, profile: bool) -> dict[str, Any]:
     stream.check_settings(config.data)
     dataset = source.open_dataset(config, workdir, console)
     place, method, _ = splits.assign_folds(dataset, config.data.seed, config.split.folds)

@@ -91,8 +91,9 @@ def create(
     )
     contract = InputContract.from_dict(config.contract)
     has_begun = run_folder.has_state(workdir)
-    if has_begun:
-        run_folder.check_config(workdir, config)  # before the data is looked at, which may take a while
+    if has_begun:  # checked before the data is looked at, which may take a while
+        for line in run_folder.check_config(workdir, config):
+            console.print(f"Changed since the run began: {line}")
     dataset = source.assign(config, dataset or source.open_dataset(config, workdir, console))
     predictions.check_names(dataset.label_names)  # before training, not when it is evaluated
     examples = open_examples(config, contract, dataset)
@@ -105,6 +106,7 @@ def create(
     trainable = transfer.create_trainable_mask(models.shapes(network, contract.shape)["params"], **config.freeze)
     checkpoint_every = config.checkpoint.every or eval_every
     _check_calls(config, total_steps=total_steps, eval_every=eval_every, checkpoint_every=checkpoint_every)
+    _check_length(workdir, total_steps)
     schedule = create_schedule(config, total_steps)
     tx = optimizers.create(**dict(config.optimizer) | {"learning_rate": schedule}, trainable=trainable)
     train_step = create_train_step(
@@ -142,6 +144,16 @@ def create(
     _announce(setup, variables, trainable, console)
     initial = state.create(variables, tx=tx, seed=config.seed, ema_decay=train.ema_decay)
     return setup, parallel.replicate(initial)
+
+
+def _check_length(workdir: str, total_steps: int) -> None:
+    """A run that goes on may end later than it was to, not before the step where it is."""
+    made = run_folder.last_step(workdir) or 0
+    if total_steps < made:
+        raise InputError(
+            f"{workdir}: the run has made {made} steps, more than the {total_steps} of train.steps or train.epochs; "
+            "raise it, or pass another --workdir"
+        )
 
 
 def _check_calls(config: ConfigDict, *, total_steps: int, eval_every: int, checkpoint_every: int) -> None:
