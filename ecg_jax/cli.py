@@ -109,6 +109,10 @@ def _complete(argv: list[str]) -> list[str]:
         name = name.lstrip("-") if argument.startswith("-") else ""
         if name.startswith("config."):
             config_lib.check_key(name)
+            if has_value:
+                argv[i] = f"{argument.partition('=')[0]}={config_lib.spell(name, value)}"
+            elif i + 1 < len(argv):
+                argv[i + 1] = config_lib.spell(name, argv[i + 1])
         elif name == "config":
             has_config = True
             if has_value:

@@ -218,7 +218,7 @@ def check(config: ConfigDict, name: str = "config") -> ConfigDict:
     _check_section(config, create_default(), name)
     for key, value in flatten(config):
         if isinstance(value, tuple | list):
-            wanted = _ELEMENTS.get(key) or _ELEMENTS[key.rsplit(".", 1)[-1]]
+            wanted = _element(key)
             if not all(isinstance(item, wanted) for item in value):
                 raise InputError(
                     f"{name}.{key} is {tuple(value)}; each item must be {getattr(wanted, '__name__', wanted)}"
@@ -241,6 +241,27 @@ def check_key(dotted: str) -> None:
             raise InputError(f"{name} is a value; it has no key {key}")
         _require_known(key, section, name)
         name, section = f"{name}.{key}", section[key]
+
+
+def spell(dotted: str, text: str) -> str:
+    """The value of a flag as `config_flags` wants it: of a tuple, `I,II,V2` becomes `('I', 'II', 'V2')`.
+
+    Args:
+        dotted: The key, with the configuration's name in front; one that there is.
+        text: The value as it was given.
+    """
+    section: Any = create_default()
+    for key in dotted.split(".")[1:]:
+        section = section[key]
+    if not isinstance(section, tuple) or text.strip()[:1] in ("(", "["):
+        return text
+    items = tuple(item.strip().strip("'\"") for item in text.split(",") if item.strip())
+    return str(items) if not items or _element(dotted.partition(".")[2]) is str else text
+
+
+def _element(key: str) -> Any:
+    """What the items of a tuple are."""
+    return _ELEMENTS.get(key) or _ELEMENTS[key.rsplit(".", 1)[-1]]
 
 
 def _require_known(key: str, section: ConfigDict, name: str) -> None:

@@ -130,6 +130,14 @@ def last_step(workdir: str) -> int | None:
     return max((int(name) for name in names if name.isdigit()), default=None)
 
 
+def describe_checkpoint(workdir: str) -> str:
+    """What a run that cannot go on has left to continue from, in words."""
+    step = last_step(workdir)
+    if step is None:
+        return "there is no checkpoint yet"
+    return f"the last good checkpoint stays in {os.path.join(workdir, CHECKPOINTS)} (step {step})"
+
+
 def describe_environment() -> dict[str, Any]:
     """Versions, devices and, inside a git checkout, the commit."""
     commit = subprocess.run(

@@ -16,7 +16,7 @@ from ecg_jax import config as config_lib
 from ecg_jax.data import splits
 from ecg_jax.data.splits import manifest
 from ecg_jax.runtime import run_folder
-from ecg_jax.training import loop, pooled, source, stream
+from ecg_jax.training import choices, loop, pooled, source, stream
 
 
 def folders(config: ConfigDict, workdir: str) -> list[str]:
@@ -57,6 +57,7 @@ def run(
 
 
 def _run_folds(config: ConfigDict, workdir: str, names: list[str], console: Console, profile: bool) -> dict[str, Any]:
+    choices.check(config)
     stream.check_settings(config.data)
     dataset = source.open_dataset(config, workdir, console)
     place, method, _ = splits.assign_folds(dataset, config.data.seed, config.split.folds)

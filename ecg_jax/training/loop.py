@@ -25,9 +25,10 @@ from ecg_jax.runtime.profile import CHECKPOINTING, COMPILING, EVALUATING, INPUT,
 from ecg_jax.runtime.progress import show_progress
 from ecg_jax.training import results, stream
 from ecg_jax.training import setup as setup_lib
+from ecg_jax.training.choices import MONITORS
 from ecg_jax.training.prediction import Stopped, name_recordings, predict
 from ecg_jax.training.progression import Progression, end_early, tell_schedule
-from ecg_jax.training.setup import MONITORS, Setup
+from ecg_jax.training.setup import Setup
 from ecg_jax.training.state import TrainState, Window
 from ecg_jax.training.step_log import StepLog
 
