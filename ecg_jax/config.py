@@ -372,11 +372,12 @@ class Changes:
 
 
 def compare(before: Mapping[str, Any], after: Mapping[str, Any]) -> Changes:
-    """Compares two dicts of `to_dict`; relative paths are those from the current folder."""
-    old, new = (dict(flatten(make_absolute(values))) for values in (before, after))
+    """Compares two dicts of `to_dict`: a key that one lacks has its default, paths start at the current folder."""
+    default = dict(flatten(to_dict(create_default())))
+    old, new = (default | dict(flatten(make_absolute(values))) for values in (before, after))
     changed = [key for key in sorted(old | new) if old.get(key) != new.get(key)]
     lines = dict(zip(changed, differences(old, new), strict=True))
-    allowed = {key: line for key, line in lines.items() if _is_among(key, MAY_CHANGE) and key in old and key in new}
+    allowed = {key: line for key, line in lines.items() if _is_among(key, MAY_CHANGE)}
     return Changes(tuple(line for key, line in lines.items() if key not in allowed), allowed)
 
 

@@ -151,7 +151,8 @@ def main(argv: Sequence[str]) -> int:
         )
     ends = [name for name in ("auroc_low", "auroc_high", "f1_low", "f1_high") if name in found.scores.table]
     shown = ["label", "n", "positives", "auroc", "average_precision", "f1", "threshold", *ends]
-    tables.print_scores(found.scores.table[shown], f"{first.title}: {first.subtitle}", console)
+    seen = found.scores.table.assign(threshold=found.shown_thresholds)
+    tables.print_scores(seen[shown], f"{first.title}: {first.subtitle}", console)
     for line in (*found.stamps, *warnings, *found.warnings):
         console.print(f"warning: {line}", style="yellow")
     if challenge is not None:

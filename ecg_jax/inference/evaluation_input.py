@@ -101,7 +101,7 @@ def predict_model(
     chose = is_own and split != "test"  # then these recordings, or some, chose the run's thresholds
     if set(model.thresholds) == set(model.label_names) and calibration is None and not chose:
         values = np.array([model.thresholds[name] for name in model.label_names])
-        thresholds = Thresholds(values, _read_rule(path), VALIDATION)
+        thresholds = Thresholds(values, _read_rule(path), VALIDATION, model.unchosen)
     warnings = [line for line in lines if not line.startswith("left out")]
     if is_own and split in ("validation", "all"):
         warnings.append(f"leak: the split {split} has recordings that chose the run's checkpoint and calibration")

@@ -17,6 +17,7 @@ from ecg_jax.data import readers
 from ecg_jax.data.splits import manifest
 from ecg_jax.errors import InputError
 from ecg_jax.evaluation.calibration import Calibration
+from ecg_jax.evaluation.thresholds import NOT_CHOSEN
 from ecg_jax.labels import ABNORMAL, SIX
 from ecg_jax.models import keras_import
 from ecg_jax.models import weights as weights_lib
@@ -37,6 +38,7 @@ class Model:
         notes: What was assumed in loading it.
         split: What it was trained on (see `data.manifest.create`), where it says so.
         calibration: Makes probabilities of what the network puts out, where the model brings one.
+        unchosen: Labels whose threshold is the default, as validation had no positive or no negative.
         notice: What whoever reads its probabilities must know.
     """
 
@@ -49,6 +51,13 @@ class Model:
     split: manifest.Manifest | None = None
     calibration: Calibration | None = None
     notice: str = ""
+    unchosen: tuple[str, ...] = ()
+
+    def describe_threshold(self, name: str) -> str:
+        """A label's threshold in words; empty where there is none."""
+        if name in self.unchosen:
+            return NOT_CHOSEN
+        return f"{self.thresholds[name]:.3f}" if name in self.thresholds else ""
 
     @functools.cached_property
     def _apply(self) -> Callable[[Any, Any], jax.Array]:
@@ -166,7 +175,11 @@ def _load_run(path: str) -> Model:
     split = run_folder.read_json(described) if os.path.exists(described) else None
     stored = os.path.join(path, run_folder.CALIBRATION)
     calibration = Calibration.from_dict(run_folder.read_json(stored)) if os.path.exists(stored) else None
-    return Model(network, variables, contract, labels, thresholds, tuple(notes), split, calibration)
+    stored = os.path.join(path, run_folder.RESULT)
+    unchosen = run_folder.read_json(stored).get(run_folder.UNCHOSEN, ()) if os.path.exists(stored) else ()
+    return Model(
+        network, variables, contract, labels, thresholds, tuple(notes), split, calibration, unchosen=tuple(unchosen)
+    )
 
 
 def _load_keras(path: str, leads: tuple[str, ...] | None, units_per_millivolt: float | None) -> Model:

@@ -25,6 +25,7 @@ CONFIG, CONTRACT, SPLIT, ENVIRONMENT, THRESHOLDS, CALIBRATION, RESULT = (
 )
 PREDICTIONS, EVALUATION = "predictions.csv", "evaluation"
 CHECKPOINTS = "checkpoints"
+UNCHOSEN = "thresholds_not_chosen"  # of `result.json`: labels that have the default
 _PACKAGES = ("jax", "jaxlib", "flax", "optax", "orbax-checkpoint", "grain", "numpy", "scipy")
 
 
