@@ -3,21 +3,25 @@
 import io
 import json
 import os
+import shutil
 import subprocess
 import sys
 from pathlib import Path
+from types import SimpleNamespace
 
+import numpy as np
 import pandas as pd
 import pytest
 from cli_test import noise, write_wfdb
+from faults_test import fake_train_step
 from resume_test import read_metrics, read_state
 from rich.console import Console
 
 from configs import smoke
 from ecg_jax import config as config_lib
 from ecg_jax.errors import InputError
-from ecg_jax.runtime import locks, run_folder
-from ecg_jax.training import loop, optimizers
+from ecg_jax.runtime import locks, parallel, run_folder
+from ecg_jax.training import loop, optimizers, progression, setup
 
 EVERY = 4  # steps between evaluations
 
@@ -49,50 +53,99 @@ def whole(tmp_path_factory):
     return workdir
 
 
+@pytest.fixture(scope="module")
+def short(tmp_path_factory):
+    """One of 8 steps; tests go on with copies of it."""
+    workdir = tmp_path_factory.mktemp("short")
+    train(workdir, train__steps=8)
+    return workdir
+
+
 @pytest.mark.slow
-@pytest.mark.parametrize("first", [8, 6], ids=["at an evaluation", "between two"])
-def test_a_finished_run_goes_on_and_is_the_longer_run_bit_for_bit(tmp_path, whole, first):
-    train(tmp_path, train__steps=first)
-    assert json.loads((tmp_path / "config.json").read_text())["train"]["steps"] == first
-    said = train(tmp_path, train__steps=12)
-    assert f"Changed since the run began: train.steps: {first} there, 12 here" in said
-    assert f"Continuing from step {first} of 12" in said
+def test_a_finished_run_goes_on_and_is_the_longer_run_bit_for_bit(tmp_path, whole, short):
+    workdir = shutil.copytree(short, tmp_path / "run")
+    said = train(workdir, train__steps=12)
+    assert "Changed since the run began: train.steps: 8 there, 12 here" in said
+    assert "Continuing from step 8 of 12" in said
     assert "Learning rate:" not in said
-    (step, state), (expected_step, expected) = read_state(tmp_path), read_state(whole)
-    assert step == expected_step == 12
+    assert_same_state(workdir, whole)
+    assert read_metrics(workdir) == read_metrics(whole)
+    for name in ("predictions.csv", "thresholds.json", "calibration.json", "result.json", "config.json"):
+        assert (workdir / name).read_bytes() == (whole / name).read_bytes(), name
+
+
+@pytest.mark.slow
+def test_a_run_that_ended_between_two_evaluations_goes_on_as_if_it_had_not_been_evaluated_there(tmp_path, whole):
+    train(tmp_path, train__steps=6)
+    assert "Continuing from step 6 of 12" in train(tmp_path, train__steps=12)
+    assert_same_state(tmp_path, whole)
+
+
+def assert_same_state(workdir: Path, other: Path) -> None:
+    (step, state), (expected_step, expected) = read_state(workdir), read_state(other)
+    assert step == expected_step
+    assert state.keys() == expected.keys()
     assert [path for path in state if state[path].tobytes() != expected[path].tobytes()] == []
-    if first == 8:
-        assert read_metrics(tmp_path) == read_metrics(whole)
-        for name in ("predictions.csv", "thresholds.json", "calibration.json", "result.json", "config.json"):
-            assert (tmp_path / name).read_bytes() == (whole / name).read_bytes(), name
 
 
 @pytest.mark.slow
-def test_epochs_may_be_raised_and_steps_not_lowered_below_those_made(tmp_path):
-    train(tmp_path, train__steps=0, train__epochs=2.0)  # of 2 steps each
-    assert "Continuing from step 4 of 6" in train(tmp_path, train__steps=0, train__epochs=3.0)
-    before = (tmp_path / "result.json").read_bytes()
-    with pytest.raises(InputError, match=r"has made 6 steps, more than the 4 of train\.steps or train\.epochs"):
-        train(tmp_path, train__steps=4)
-    assert (tmp_path / "result.json").read_bytes() == before
+def test_another_evaluation_makes_no_step(tmp_path, short):
+    workdir = shutil.copytree(short, tmp_path / "run")
+    said = train(workdir, evaluation__calibration="none", data__threads=1)
+    assert "Changed since the run began: data.threads: 0 there, 1 here" in said
+    assert "Changed since the run began: evaluation.calibration: platt there, none here" in said
+    assert "Compiling" not in said
+    assert json.loads((workdir / "calibration.json").read_text())["method"] == "none"
+    assert_same_state(workdir, short)
 
 
 @pytest.mark.slow
-def test_a_schedule_that_depends_on_the_length_is_the_new_one_from_there_on_and_it_is_said(tmp_path):
-    train(tmp_path, schedule__name="cosine", train__steps=4)
-    said = train(tmp_path, schedule__name="cosine", train__steps=8)
-    # Half of a cosine is half of the peak of 1e-3; the end of it is nothing.
-    assert "from step 4 on as schedule.name=cosine has it for 8 steps (5.00e-04 now)" in said
-    assert "followed that for 4 (0.00e+00 now)" in said
-    rates = [line["learning_rate"] for line in read_metrics(tmp_path) if line["kind"] == "train"]
-    expected = [
-        optimizers.create_schedule("cosine", learning_rate=1e-3, steps=steps)(step) for steps, step in ((4, 3), (8, 7))
-    ]
-    assert rates == pytest.approx([float(rate) for rate in expected])
+def test_what_changes_no_result_leaves_it_finished_and_what_is_not_done_for_a_new_length_has_none(
+    tmp_path, short, monkeypatch
+):
+    config, folder = tiny(), str(short)
+    assert run_folder.is_finished(folder, config)
+    for key in ("data.threads", "data.cache_gb", "runtime.stall_warning", "train.log_every", "checkpoint.every"):
+        assert run_folder.is_finished(folder, config_lib.override(config, {key: 7})), key
+    for key, value in {"evaluation.threshold_rule": "youden", "train.steps": 16, "early_stopping.patience": 1}.items():
+        assert not run_folder.is_finished(folder, config_lib.override(config, {key: value})), key
+    workdir = shutil.copytree(short, tmp_path / "run")
+    with pytest.raises(InputError, match=r"has made 8 steps, more than the 4 of train\.steps or train\.epochs"):
+        train(workdir, train__steps=0, train__epochs=2.0)  # of 2 steps each
+    assert run_folder.is_finished(str(workdir), config)
+
+    def stop(*args, **kwargs):
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(loop, "_train", stop)
+    with pytest.raises(KeyboardInterrupt):
+        train(workdir, train__steps=0, train__epochs=6.0)
+    assert not any((workdir / f"{name}.json").exists() for name in ("result", "thresholds", "calibration"))
+    assert not run_folder.is_finished(str(workdir), tiny(train__steps=0, train__epochs=6.0))
+
+
+def test_a_schedule_that_depends_on_the_length_is_the_new_one_from_there_on_and_it_is_said():
+    config, params = tiny(schedule__name="cosine"), {"kernel": np.ones(2, np.float32)}
+
+    def create(total: int):
+        schedule = setup.create_schedule(config, total)
+        return optimizers.create("sgd", learning_rate=schedule, momentum=0.0, trainable={"kernel": True})
+
+    short, state = create(4), create(4).init(params)
+    for _ in range(4):
+        _, state = short.update(params, state, params)
+    step, _ = create(8).update(params, state, params)
+    np.testing.assert_allclose(step["kernel"], -0.5e-3)  # half of a cosine is half of the peak
+    said = io.StringIO()
+    now = SimpleNamespace(config=config, total_steps=8)
+    progression.tell_schedule(now, 4, SimpleNamespace(opt_state=state), 4, Console(file=said, width=500))
+    assert "from step 4 on as schedule.name=cosine has it for 8 steps (5.00e-04 now)" in said.getvalue()
+    assert "followed that for 4 (0.00e+00 now)" in said.getvalue()
 
 
 @pytest.mark.slow
-def test_a_run_that_stopped_early_stays_so_until_its_patience_is_raised(tmp_path):
+def test_a_run_that_stopped_early_stays_so_until_its_patience_is_raised(tmp_path, monkeypatch):
+    monkeypatch.setattr(parallel.Parallel, "compile_train", fake_train_step(set()))  # which improves nothing
     stops = {"early_stopping__patience": 1, "early_stopping__min_delta": 10.0}  # the first is best, the second is not
     assert "stopping early" in train(tmp_path, train__steps=20, **stops)
     assert read_state(tmp_path)[0] == 2 * EVERY
@@ -103,39 +156,6 @@ def test_a_run_that_stopped_early_stays_so_until_its_patience_is_raised(tmp_path
     said = train(tmp_path, train__steps=24, **stops | {"early_stopping__patience": 2})
     assert "Continuing from step 8 of 24" in said
     assert read_state(tmp_path)[0] == 3 * EVERY
-
-
-@pytest.mark.slow
-def test_another_evaluation_makes_no_step_and_what_changes_nothing_leaves_the_result(tmp_path, whole):
-    config = tiny(train__steps=12)
-    folder = str(whole)
-    assert run_folder.is_finished(folder, config)
-    for key in ("data.threads", "data.cache_gb", "runtime.stall_warning", "train.log_every", "checkpoint.every"):
-        assert run_folder.is_finished(folder, config_lib.override(config, {key: 7})), key
-    for key, value in {"evaluation.threshold_rule": "youden", "train.steps": 16, "early_stopping.patience": 1}.items():
-        assert not run_folder.is_finished(folder, config_lib.override(config, {key: value})), key
-    train(tmp_path, train__steps=4)
-    state = read_state(tmp_path)
-    said = train(tmp_path, train__steps=4, evaluation__calibration="none", data__threads=1)
-    assert "Changed since the run began: data.threads: 0 there, 1 here" in said
-    assert "Changed since the run began: evaluation.calibration: platt there, none here" in said
-    assert "Compiling" not in said
-    assert json.loads((tmp_path / "calibration.json").read_text())["method"] == "none"
-    assert all((state[1][path] == values).all() for path, values in read_state(tmp_path)[1].items())
-
-
-@pytest.mark.slow
-def test_what_was_not_finished_for_the_new_length_leaves_no_result_of_the_old_one(tmp_path, monkeypatch):
-    train(tmp_path, train__steps=4)
-
-    def stop(*args, **kwargs):
-        raise KeyboardInterrupt
-
-    monkeypatch.setattr(loop, "_train", stop)
-    with pytest.raises(KeyboardInterrupt):
-        train(tmp_path, train__steps=8)
-    assert not any((tmp_path / f"{name}.json").exists() for name in ("result", "thresholds", "calibration"))
-    assert not run_folder.is_finished(str(tmp_path), tiny(train__steps=8))
 
 
 def test_every_key_that_may_change_is_one_and_all_others_are_refused():
@@ -183,6 +203,7 @@ def clinic(tmp_path) -> Path:
 
 @pytest.mark.slow
 def test_data_that_moved_is_known_by_its_fingerprint_and_other_data_is_refused(tmp_path, clinic, monkeypatch):
+    monkeypatch.setattr(parallel.Parallel, "compile_train", fake_train_step(set()))
     monkeypatch.chdir(tmp_path)
     changes = {"data__dataset": "folder", "data__labels": "mine", "train__steps": 4}
     train(tmp_path / "run", data__source="clinic", **changes)
