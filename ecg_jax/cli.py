@@ -1,5 +1,6 @@
 """What the entry points share: flags that teach, errors in one line, configurations found by name."""
 
+import contextlib
 import functools
 import os
 import sys
@@ -13,7 +14,7 @@ from rich.console import Console
 
 from ecg_jax import config as config_lib
 from ecg_jax.errors import InputError
-from ecg_jax.runtime import compilation, memory
+from ecg_jax.runtime import compilation, memory, second_signal
 
 DEFAULT_CONFIG = "configs/finetune.py"
 _TRACEBACK = flags.DEFINE_bool("traceback", False, "Show the traceback of an error that is usually one line.")
@@ -30,16 +31,22 @@ def run(main: Callable[[Sequence[str]], int | None], *, computes: bool = True) -
     def guarded(argv: Sequence[str]) -> int:
         if not flags.FLAGS["verbosity"].present:  # Orbax logs every file it touches, and every error that is raised too
             logging.set_verbosity(logging.FATAL)
+        second_signal.watch()
         try:
             if "config" in flags.FLAGS:
                 config_lib.check(flags.FLAGS["config"].value)
             if computes:
                 memory.keep_freed_memory()
                 compilation.keep_programs()
-            return main(argv) or 0
+            status = main(argv) or 0
+            if status == 130 and not _is_one_of_several():  # stopped by a signal, as after Ctrl-C
+                _flush()
+                second_signal.leave(status)
+            return status
         except KeyboardInterrupt:
             print("Interrupted.", file=sys.stderr)
-            return _leave(130)
+            _flush()
+            second_signal.leave(130)  # an interpreter that takes itself apart beside threads of JAX may crash
         except OSError as error:
             if _TRACEBACK.value:
                 return _leave_with(error)
@@ -62,18 +69,26 @@ def run(main: Callable[[Sequence[str]], int | None], *, computes: bool = True) -
 
 def _leave(status: int) -> int:
     """Returns a status; of several processes, ends this one: JAX would wait for the others, which wait for this."""
-    jax = sys.modules.get("jax")
-    if jax and jax.distributed.is_initialized():
-        sys.stdout.flush()
-        sys.stderr.flush()
+    if _is_one_of_several():
+        _flush()
         os._exit(status)
     return status
 
 
+def _is_one_of_several() -> bool:
+    jax = sys.modules.get("jax")
+    return bool(jax and jax.distributed.is_initialized())
+
+
+def _flush() -> None:
+    with contextlib.suppress(OSError):  # a pipe that nobody reads
+        sys.stdout.flush()
+        sys.stderr.flush()
+
+
 def _leave_with(error: Exception) -> int:
     """Raises an error; of several processes, tells it and ends this one."""
-    jax = sys.modules.get("jax")
-    if jax and jax.distributed.is_initialized():
+    if _is_one_of_several():
         traceback.print_exception(error)
         _leave(1)
     raise error
@@ -96,6 +111,10 @@ def _complete(argv: list[str]) -> list[str]:
         name = name.lstrip("-") if argument.startswith("-") else ""
         if name.startswith("config."):
             config_lib.check_key(name)
+            if has_value:
+                argv[i] = f"{argument.partition('=')[0]}={config_lib.spell(name, value)}"
+            elif i + 1 < len(argv):
+                argv[i + 1] = config_lib.spell(name, argv[i + 1])
         elif name == "config":
             has_config = True
             if has_value:

@@ -4,16 +4,21 @@ A file under `configs/` starts from `create_default()` and changes what it needs
 section is the keyword arguments of one function, which documents them.
 """
 
+import copy
+import dataclasses
 import difflib
+import fnmatch
 import hashlib
 import json
-from collections.abc import Iterator, Mapping
+import os
+from collections.abc import Iterable, Iterator, Mapping
 from typing import Any
 
 from ml_collections import ConfigDict
 
 from ecg_jax.errors import InputError
 from ecg_jax.recording import LEADS
+from ecg_jax.weights import DEMONSTRATION
 
 _AT_LEAST = {
     **dict.fromkeys(
@@ -35,6 +40,32 @@ _BELOW_ONE = (
     "split.validation",
     "split.test",
 )  # and at least 0
+# What may change when a run goes on in its folder, and why. Nothing else may: it would change what a step does.
+_SAME_RECORDINGS = "another place; that the recordings are the same is told by the fingerprint in split.json"
+_LENGTH = "only where the run ends; of the schedule, steps still to come"
+MAY_CHANGE = {
+    "data.source": _SAME_RECORDINGS,
+    "data.arrays.labels_csv": _SAME_RECORDINGS,
+    "data.challenge2021.ptbxl_csv": _SAME_RECORDINGS,
+    "data.code.labels_csv": _SAME_RECORDINGS,
+    "data.mimic_iv_ecg.labels_csv": _SAME_RECORDINGS,
+    "data.cache_gb": "examples are the same, read again or not",
+    "data.threads": "the order of batches does not depend on who reads",
+    "data.workers": "the order of batches does not depend on who reads",
+    "train.steps": _LENGTH,
+    "train.epochs": _LENGTH,
+    "early_stopping.patience": _LENGTH,
+    "train.log_every": "sums are written more or less often",
+    "checkpoint.every": "the state is saved more or less often",
+    "evaluation.*": "read when training is over",
+    "runtime.*": "what is shown while it runs",
+}
+_OF_RESULTS = (
+    "train.steps",
+    "train.epochs",
+    "early_stopping.patience",
+    "evaluation.*",
+)  # what a finished run depends on
 _REMOVED = ("pretrain",)  # sections of configurations of before
 _CHOICES = {"train.nonfinite": ("stop", "skip")}
 _ELEMENTS = {  # of tuples
@@ -187,7 +218,7 @@ def check(config: ConfigDict, name: str = "config") -> ConfigDict:
     _check_section(config, create_default(), name)
     for key, value in flatten(config):
         if isinstance(value, tuple | list):
-            wanted = _ELEMENTS.get(key) or _ELEMENTS[key.rsplit(".", 1)[-1]]
+            wanted = _element(key)
             if not all(isinstance(item, wanted) for item in value):
                 raise InputError(
                     f"{name}.{key} is {tuple(value)}; each item must be {getattr(wanted, '__name__', wanted)}"
@@ -210,6 +241,27 @@ def check_key(dotted: str) -> None:
             raise InputError(f"{name} is a value; it has no key {key}")
         _require_known(key, section, name)
         name, section = f"{name}.{key}", section[key]
+
+
+def spell(dotted: str, text: str) -> str:
+    """The value of a flag as `config_flags` wants it: of a tuple, `I,II,V2` becomes `('I', 'II', 'V2')`.
+
+    Args:
+        dotted: The key, with the configuration's name in front; one that there is.
+        text: The value as it was given.
+    """
+    section: Any = create_default()
+    for key in dotted.split(".")[1:]:
+        section = section[key]
+    if not isinstance(section, tuple) or text.strip()[:1] in ("(", "["):
+        return text
+    items = tuple(item.strip().strip("'\"") for item in text.split(",") if item.strip())
+    return str(items) if not items or _element(dotted.partition(".")[2]) is str else text
+
+
+def _element(key: str) -> Any:
+    """What the items of a tuple are."""
+    return _ELEMENTS.get(key) or _ELEMENTS[key.rsplit(".", 1)[-1]]
 
 
 def _require_known(key: str, section: ConfigDict, name: str) -> None:
@@ -294,6 +346,69 @@ def differences(before: Mapping[str, Any], after: Mapping[str, Any]) -> list[str
         for key in sorted(old | new)
         if old.get(key) != new.get(key)
     ]
+
+
+@dataclasses.dataclass(frozen=True)
+class Changes:
+    """How the configuration of a run differs from one that it is to go on with.
+
+    Attributes:
+        refused: A line per key that would change what a step does.
+        allowed: A line per key of `MAY_CHANGE`, by key.
+    """
+
+    refused: tuple[str, ...]
+    allowed: Mapping[str, str]
+
+    @property
+    def are_of_place(self) -> bool:
+        """Whether the files lie elsewhere, so that nothing is known of their content yet."""
+        return any(MAY_CHANGE.get(key) == _SAME_RECORDINGS for key in self.allowed)
+
+    @property
+    def leave_result(self) -> bool:
+        """Whether what a finished run has written is also the result of the other configuration."""
+        return not self.refused and not any(_is_among(key, _OF_RESULTS) for key in self.allowed)
+
+
+def compare(before: Mapping[str, Any], after: Mapping[str, Any]) -> Changes:
+    """Compares two dicts of `to_dict`: a key that one lacks has its default, paths start at the current folder."""
+    default = dict(flatten(to_dict(create_default())))
+    old, new = (default | dict(flatten(make_absolute(values))) for values in (before, after))
+    changed = [key for key in sorted(old | new) if old.get(key) != new.get(key)]
+    lines = dict(zip(changed, differences(old, new), strict=True))
+    allowed = {key: line for key, line in lines.items() if _is_among(key, MAY_CHANGE)}
+    return Changes(tuple(line for key, line in lines.items() if key not in allowed), allowed)
+
+
+def _is_among(key: str, patterns: Iterable[str]) -> bool:
+    return any(fnmatch.fnmatchcase(key, pattern) for pattern in patterns)
+
+
+def make_absolute(values: Mapping[str, Any]) -> dict[str, Any]:
+    """A dict of `to_dict` whose paths mean the same from any folder: `data.source`, `*_csv` and `init.weights`."""
+    made = copy.deepcopy(dict(values))
+    if data := made.get("data"):
+        data["source"] = make_source_absolute(data.get("dataset", ""), data.get("source", ""))
+        for section in data.values():
+            if isinstance(section, dict):
+                section |= {key: _make_path_absolute(path) for key, path in section.items() if key.endswith("_csv")}
+    if (init := made.get("init")) and init.get("weights") != DEMONSTRATION:
+        init["weights"] = _make_path_absolute(init.get("weights", ""))
+    return made
+
+
+def make_source_absolute(dataset: str, source: str) -> str:
+    """`data.source` with absolute paths; each part of a `combined` one."""
+    if dataset != "combined":
+        return _make_path_absolute(source)
+    parts = (part.strip().partition(":") for part in source.split(","))
+    return ",".join(f"{name}:{_make_path_absolute(path)}" if path else name for name, _, path in parts)
+
+
+def _make_path_absolute(path: str) -> str:
+    """The same of an address such as `gs://bucket/folder`, and of nothing."""
+    return os.path.abspath(path) if path and "://" not in path else path
 
 
 def fingerprint(config: ConfigDict | Mapping[str, Any]) -> str:

@@ -6,7 +6,8 @@
   python -m ecg_jax.evaluate --model=runs/a --compare=runs/b --output=evaluation
 
 --model is a run folder or a Keras file; its best checkpoint predicts the test split of its own data, or
---split of --data: a prepared store, or NAME:DIR of a data set (ptbxl:DIR). --predictions is a CSV
+--split of --data: a prepared store, NAME:DIR of a data set (ptbxl:DIR), or a path alone, which is read with the
+run's data settings; where its recordings are the run's, its split is theirs. --predictions is a CSV
 with a column of probabilities per label, or an array (.npy, [recordings, labels]); --labels a CSV with
 a column per label, 0, 1 or empty for unknown. They are joined by id (a column `recording`, `id`,
 `exam_id`, ...) where both have one, else line by line. Other columns of --labels make subgroups
@@ -38,7 +39,9 @@ from ecg_jax.recording import CHECKS
 from ecg_jax.runtime.progress import show_progress
 
 _MODEL = flags.DEFINE_string("model", None, "A run folder, or a Keras file of the reference network.")
-_DATA = flags.DEFINE_string("data", None, "A prepared store, or NAME:DIR of a data set; default the run's own data.")
+_DATA = flags.DEFINE_string(
+    "data", None, "A place of data like the run's, a prepared store, or NAME:DIR of a data set; default the run's own."
+)
 _SPLIT = flags.DEFINE_enum(
     "split", None, ("train", "validation", "test", "all"), "Recordings to score; default test, or all where none is."
 )
@@ -151,7 +154,8 @@ def main(argv: Sequence[str]) -> int:
         )
     ends = [name for name in ("auroc_low", "auroc_high", "f1_low", "f1_high") if name in found.scores.table]
     shown = ["label", "n", "positives", "auroc", "average_precision", "f1", "threshold", *ends]
-    tables.print_scores(found.scores.table[shown], f"{first.title}: {first.subtitle}", console)
+    seen = found.scores.table.assign(threshold=found.shown_thresholds)
+    tables.print_scores(seen[shown], f"{first.title}: {first.subtitle}", console)
     for line in (*found.stamps, *warnings, *found.warnings):
         console.print(f"warning: {line}", style="yellow")
     if challenge is not None:
@@ -232,6 +236,8 @@ def _open_other(path: str, first: Any, console: Any) -> Any:
     from ecg_jax.inference import evaluation_input
 
     if not path.endswith((".csv", ".npy")):
+        if not os.path.exists(path):
+            raise InputError(f"--compare={path}: no such file or folder")
         if not _MODEL.value:
             raise InputError(f"--compare={path}: a model needs --model, whose recordings it predicts; or pass a file")
         return _open_model(path, first, console)
@@ -258,18 +264,21 @@ def _open_model(path: str, first: Any, console: Any) -> Any:
     from ecg_jax.inference import evaluation_input
     from ecg_jax.inference.model import load_model
     from ecg_jax.runtime import run_folder
-    from ecg_jax.training import source
+    from ecg_jax.training import elsewhere, source
 
     model = load_model(path)
     for note in model.notes:
         console.print(f"Model: {note}")
+    config = config_lib.create_default()
+    if os.path.isdir(path):
+        config = config_lib.from_dict(run_folder.read_json(os.path.join(path, run_folder.CONFIG)))
     if first:
         dataset, is_own = first.dataset, False
     elif _DATA.value:
-        dataset, is_own = evaluation_input.open_data(_DATA.value, model.label_names), False
+        dataset, is_own = elsewhere.open_data(_DATA.value, config, model.split, model.label_names, console)
     elif os.path.isdir(path):
-        config = config_lib.from_dict(run_folder.read_json(os.path.join(path, run_folder.CONFIG)))
-        dataset, is_own = source.assign(config, source.open_dataset(config, path, console)), True
+        with elsewhere.explained(config.data.dataset):
+            dataset, is_own = source.assign(config, source.open_dataset(config, path, console)), True
     else:
         raise InputError(f"{path}: a Keras file brings no data; pass --data=STORE or --data=NAME:DIR")
     for note in () if first else dataset.notes:

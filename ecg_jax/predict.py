@@ -116,8 +116,9 @@ def main(argv: Sequence[str]) -> int:
         console.print(f"Nothing is written to {_OUTPUT.value}: {len(problems)} could not be read")
         return 1
     os.replace(partial, _OUTPUT.value)
-    for name, threshold in model.thresholds.items():
-        console.print(f"  {name}: {positives[name]} of {written} at or above the model's threshold {threshold:.3f}")
+    for name in model.thresholds:
+        threshold = model.describe_threshold(name)
+        console.print(f"  {name}: {positives[name]} of {written} at or above the model's threshold {threshold}")
     if seen:
         console.print(f"  {seen} of {written} {manifest.SEEN} of this model: no measure of how good it is")
     if pages:

@@ -86,7 +86,7 @@ def _describe(folder: str) -> Any:
     if _VERIFY.value:
         raise InputError(f"{folder}: no store to verify; --verify takes --output=STORE alone")
     dataset = _DATASET.value or data["dataset"]
-    source = _make_absolute(dataset, data["source"] if _SOURCE.value is None else _SOURCE.value)
+    source = config_lib.make_source_absolute(dataset, data["source"] if _SOURCE.value is None else _SOURCE.value)
     if source and os.path.abspath(folder) in (source, os.path.dirname(source)):
         raise InputError(f"--output={folder} is the folder of the source; choose one for the store alone")
     used = {part.partition(":")[0].strip() for part in source.split(",")} if dataset == "combined" else {dataset}
@@ -95,14 +95,6 @@ def _describe(folder: str) -> Any:
         section |= {key: os.path.abspath(value) for key, value in section.items() if key.endswith("_csv") and value}
     origin = {"dataset": dataset, "source": source, "seed": data["seed"], "options": options}
     return conversion.Settings(contract, _CHECKS.value or data["checks"], tuple(_EXCLUDE.value), origin)
-
-
-def _make_absolute(dataset: str, source: str) -> str:
-    """A source that means the same from any folder."""
-    if dataset != "combined":
-        return os.path.abspath(source) if source else ""
-    parts = (part.strip().partition(":") for part in source.split(","))
-    return ",".join(f"{name}:{os.path.abspath(path)}" if path else name for name, _, path in parts)
 
 
 def _prepare(folder: str, settings: Any, damaged: list[str], console: Console) -> int:

@@ -9,6 +9,7 @@ from ecg_jax.errors import InputError
 from ecg_jax.evaluation import analysis, metrics, thresholds
 from ecg_jax.evaluation.predictions import Predictions
 from ecg_jax.evaluation.settings import Settings
+from ecg_jax.reporting import evaluation_report
 
 NAN = np.nan
 FEW = Settings(resamples=50)
@@ -165,3 +166,26 @@ def test_some_recordings_are_taken_with_all_that_belongs_to_them():
         np.testing.assert_array_equal(found.patients, found.attributes["age"].astype(str))
         np.testing.assert_array_equal(found.probabilities, test.probabilities[rows])
         assert found.raw.shape == found.labels.shape == (len(found.ids), 2)
+
+
+def test_a_threshold_that_was_not_chosen_is_said_in_the_table_the_warnings_and_the_captions():
+    def draw(labels):
+        labels = np.array(labels, float)
+        scores = np.random.default_rng(0).random(labels.shape)
+        return Predictions(np.arange(len(labels)).astype(str), ("AF", "SB"), labels, scores)
+
+    validation = draw([[0, 1], [0, 0], [0, 1]])
+    test = draw([[1, 1], [0, 0], [1, 0], [0, 1]])
+    chosen = analysis.choose_thresholds(test, validation, "max_f1", Settings())
+    assert chosen.unchosen == ("AF",)
+    assert chosen.values[0] == 0.5
+    found = analysis.analyse(test, chosen, Settings(resamples=0))
+    notes = found.scores.table.set_index("label")["note"]
+    assert notes["AF"].endswith("; threshold 0.5, not chosen")
+    assert "not chosen" not in notes["SB"]
+    assert found.shown_thresholds[:2] == ["0.5, not chosen", chosen.values[1]]
+    assert sum("threshold 0.5, not chosen" in line for line in found.warnings) == 1
+    assert "0.5, not chosen: AF" in evaluation_report.create_tables(found, {})["scores"].caption
+    # One positive: the part that holds it leaves none to the choice of its own threshold.
+    crossed = analysis.choose_thresholds(draw([[1, 0], [0, 1], [0, 0], [0, 1]]), None, "max_f1", Settings())
+    assert crossed.unchosen == ("AF",)

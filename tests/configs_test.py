@@ -1,5 +1,6 @@
 """Every configuration builds; every key is read by something; nothing else is accepted."""
 
+import ast
 import importlib.util
 import os
 from collections.abc import Mapping
@@ -12,12 +13,12 @@ from ml_collections import ConfigDict
 from rich.console import Console
 
 from ecg_jax import config as config_lib
-from ecg_jax import labels, models
+from ecg_jax import labels, load_model, models
 from ecg_jax.contract import InputContract
 from ecg_jax.data import datasets
 from ecg_jax.errors import InputError
 from ecg_jax.runtime import run_folder
-from ecg_jax.training import loop, optimizers, setup, source, starting_weights, state, transfer
+from ecg_jax.training import choices, loop, optimizers, setup, source, starting_weights, state, transfer
 
 CONFIGS = sorted((Path(__file__).parents[1] / "configs").glob("*.py"))
 
@@ -187,3 +188,44 @@ def test_fingerprints_and_differences_see_every_change():
     found = config_lib.differences(config_lib.to_dict(before), config_lib.to_dict(after))
     assert found == ["optimizer.learning_rate: 0.001 there, 0.5 here"]
     assert before.optimizer.learning_rate == 1e-3
+
+
+@pytest.mark.parametrize(
+    "key, text, value",
+    [
+        ("contract.leads", "I,II,V2", ("I", "II", "V2")),
+        ("contract.leads", "'I', 'II'", ("I", "II")),
+        ("contract.leads", "V1", ("V1",)),
+        ("contract.leads", "('I', 'II')", ("I", "II")),
+        ("freeze.patterns", "trunk/unit1/*,head", ("trunk/unit1/*", "head")),
+        ("init.exclude", "", ()),
+        ("loss.positive_weight", "1,2.5", (1, 2.5)),
+        ("model.transfer.dense_widths", "8,4", (8, 4)),
+    ],
+)
+def test_items_of_a_tuple_are_separated_by_commas(key, text, value):
+    assert ast.literal_eval(config_lib.spell(f"config.{key}", text)) == value
+
+
+def test_what_is_no_tuple_stays_as_it_was_given():
+    for key, text in (("data.arrays.leads", "I,II"), ("seed", "3"), ("data.source", "ptbxl:/a,code15:/b")):
+        assert config_lib.spell(f"config.{key}", text) == text
+
+
+def test_every_key_with_choices_has_a_default_among_them():
+    choices.check(config_lib.create_default())
+    values = dict(config_lib.flatten(config_lib.create_default()))
+    for key in choices.CHOICES:
+        with pytest.raises(InputError, match=rf"{key} is 'nothing'; known: "):
+            choices.check(config_lib.override(config_lib.create_default(), {key: "nothing"}))
+        assert isinstance(values[key], str)
+
+
+@pytest.mark.parametrize("path", ["runs/typo", "runs/typo.h5", "weights.keras"])
+def test_a_mistyped_path_is_no_such_file(path):
+    def open_data(path):
+        datasets.open_source("folder", source=path, labels="AF", seed=0, options={})
+
+    for opens in (load_model, starting_weights.require, open_data):
+        with pytest.raises(InputError, match=f"{path}: no such file or folder"):
+            opens(path)

@@ -135,7 +135,10 @@ def test_skipped_steps_are_told_with_their_recordings_and_counted(tmp_path, monk
 def test_a_run_stops_when_most_steps_are_skipped_or_at_the_first(tmp_path, monkeypatch, nonfinite):
     monkeypatch.setattr(parallel.Parallel, "compile_train", fake_train_step({*range(30)} - {1, 4}))
     config = tiny(nonfinite=nonfinite, steps=20, log_every=10, eval_every=20)
-    told = {"skip": "8 of the last 10 steps were skipped: more than half", "stop": "The last good checkpoint stays in "}
+    told = {
+        "skip": "8 of the last 10 steps were skipped: more than half",
+        "stop": "There is no checkpoint yet; look at these",
+    }
     with pytest.raises(InputError, match=f"step 0 is not finite.*{told[nonfinite]}") as caught:
         loop.train_and_evaluate(config, str(tmp_path), Console(quiet=True))
     assert ("skipped" in str(caught.value)) == (nonfinite == "skip")

@@ -1,5 +1,7 @@
 """ECG files in, probabilities, tables and pages out."""
 
+import dataclasses
+import io
 import json
 import os
 from pathlib import Path
@@ -9,12 +11,13 @@ import numpy as np
 import pandas as pd
 import pytest
 from cli_test import call, write_wfdb
+from rich.console import Console
 
 from ecg_jax import load_model
 from ecg_jax.data.preprocess import create_input, create_windows, mask_missing
 from ecg_jax.data.readers import Source, find
 from ecg_jax.errors import InputError
-from ecg_jax.inference import predictor
+from ecg_jax.inference import output, predictor
 from ecg_jax.labels import SIX
 from ecg_jax.recording import LEADS, create_recording
 from ecg_jax.reporting import ecg_page
@@ -192,3 +195,43 @@ def test_pages_of_recordings_of_one_name_do_not_overwrite_each_other():
     taken = set()
     names = [ecg_page.find_name(name, taken) for name in ("a/ecg", "b/ecg.dcm", "exams.hdf5:11", "c/ecg")]
     assert names == ["ecg", "ecg-2", "exams.hdf5-11", "ecg-3"]
+
+
+@pytest.mark.parametrize(
+    "signal, parts",
+    [
+        (np.zeros((4096, 12), np.float32), ["float32 (4096, 12)", "[B, 4096, 12]", "signal[None] is one recording"]),
+        (np.zeros((2, 12, 4096)), ["(2, 12, 4096)", "[B, 4096, 12]", "400 Hz, leads I, II, III"]),
+        (np.zeros((1, 4096, 8)), ["(1, 4096, 8)"]),
+        (np.array([["ecg"]]), ["expected numbers [B, 4096, 12]"]),
+    ],
+    ids=["one", "turned", "leads", "text"],
+)
+def test_a_signal_of_another_shape_is_refused_in_one_line_with_the_right_one(model, signal, parts):
+    with pytest.raises(InputError) as refused:
+        model.predict(signal)
+    assert "\n" not in str(refused.value)
+    assert all(part in str(refused.value) for part in parts), refused.value
+
+
+def test_a_recording_is_predicted_as_the_command_does_it(model):
+    for signal, rate in ((draw(), 400.0), (np.tile(draw(), (3, 1)), 500.0)):
+        recording = wrap(signal, rate=rate).read()
+        (made,) = predict(model, wrap(signal, rate=rate))
+        found = model.predict(recording)
+        assert found.shape == (1, 6)
+        np.testing.assert_array_equal(found[0], made.probabilities)
+    with pytest.raises(InputError, match="flat: no signal"):
+        model.predict(wrap(np.zeros((4096, 12)), id="flat").read())
+
+
+def test_a_threshold_that_was_not_chosen_is_said_in_the_table_and_in_json(model):
+    unchosen = dataclasses.replace(model, unchosen=("AF",))
+    (made,) = predict(model, wrap(draw()))
+    text, file = io.StringIO(), io.StringIO()
+    output.print_table(Console(file=text, width=200), unchosen, made)
+    assert text.getvalue().count("0.5, not chosen") == 1
+    table = output.JsonTable(file, unchosen)
+    table.add(made)
+    table.close()
+    assert json.loads(file.getvalue())["thresholds_not_chosen"] == ["AF"]

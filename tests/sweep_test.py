@@ -87,6 +87,22 @@ def test_the_same_configuration_twice_is_one_point(tmp_path):
     assert len(read(tmp_path, "{'train.batch_size': [8, 8], 'optimizer.learning_rate': [1e-3, 0.001]}").points) == 2
 
 
+def test_numbers_of_numpy_are_numbers(tmp_path):
+    head = "import numpy as np\nfrom optuna.distributions import *"
+    grid = "{'optimizer.learning_rate': np.logspace(-4, -3, 2), 'train.batch_size': [np.int64(8), np.int32(16)]}"
+    plain = "{'optimizer.learning_rate': [1e-4, 1e-3], 'train.batch_size': [8, 16]}"
+    assert read(tmp_path, grid, head=head).points == read(tmp_path, plain).points
+    drawn = (
+        "{'train.batch_size': IntDistribution(np.int64(8), np.int64(16)), 'optimizer.weight_decay': [np.float32(0.5)],"
+        " 'model.dropout_rate': FloatDistribution(np.float32(0.25), np.float64(0.5)),"
+        " 'model.transfer.dense_widths': CategoricalDistribution([(np.int64(8), 4), (16,)])}"
+    )
+    space = read(tmp_path, drawn, head=head)
+    assert space.axes["optimizer.weight_decay"] == [0.5]
+    assert json.dumps(space.describe())
+    assert space.create_config({"train.batch_size": 8, "optimizer.weight_decay": 0.5}).train.batch_size == 8
+
+
 def test_a_tuple_survives_what_is_stored(tmp_path):
     space = read(tmp_path, "{'model.transfer.dense_widths': [(8, 4), (16,)]}", seeds=1)
     stored = [{key: space_lib.encode(value) for key, value in point.items()} for point in space.points.values()]
@@ -109,6 +125,11 @@ def test_a_tuple_survives_what_is_stored(tmp_path):
         ("{'train.batch_size': FloatDistribution(8.0, 16.0)}", ["config.train.batch_size is 8.0", "expected int"]),
         ("{'seed': IntDistribution(0, 9)}", ["a seed is not drawn"]),
         ("1 / 0", ["ZeroDivisionError", "must define space()"]),
+        ("{'model.name': ['narrow', 'narow']}", ["model.name is 'narow'", "known: ", "did you mean narrow?"]),
+        ("{'optimizer.name': CategoricalDistribution(['adamm'])}", ["optimizer.name is 'adamm'", "did you mean adam"]),
+        ("[{'schedule.name': 'cosin'}]", ["schedule.name is 'cosin'", "cosine"]),
+        ("{'contract.leads': [('I', 'V7')]}", ["contract.leads", "V7"]),
+        ("{'evaluation.threshold_rule': ['sensitivity=2']}", ["threshold rule 'sensitivity=2'"]),
     ],
 )
 def test_a_space_that_cannot_work_is_refused_before_anything_runs(returned, parts, tmp_path):

@@ -262,3 +262,17 @@ def test_only_thresholds_of_the_test_set_itself_carry_a_stamp(source, words):
     found = thresholds.Thresholds(np.array([0.5]), "youden", source)
     assert found.stamps == ((thresholds.STAMP,) if source == thresholds.TEST else ())
     assert found.describe().endswith(words)
+
+
+def test_labels_without_positives_or_without_negatives_have_a_threshold_that_was_not_chosen():
+    labels = np.array([[1, 0, 1, np.nan], [0, 0, 1, np.nan], [0, np.nan, np.nan, 0]])
+    assert thresholds.find_unchosen(labels, ("both", "negative", "positive", "unknown")) == (
+        "negative",
+        "positive",
+        "unknown",
+    )
+    found = thresholds.Thresholds(np.full(2, 0.5), "max_f1", thresholds.VALIDATION, ("AF",))
+    assert found.describe() == "chosen on the validation set (max_f1); 0.5, not chosen: AF"
+    (line,) = found.warnings
+    assert line.startswith("threshold 0.5, not chosen, as there was no positive or no negative to choose by: AF")
+    assert not thresholds.Thresholds(np.full(2, 0.5), "max_f1", thresholds.VALIDATION).warnings

@@ -61,6 +61,13 @@ class Analysis:
         """What every output must say."""
         return self.thresholds.stamps
 
+    @property
+    def shown_thresholds(self) -> list[float | str]:
+        """The scores' column of thresholds for readers: of some labels, that it was not chosen."""
+        table, unchosen = self.scores.table, self.thresholds.unchosen
+        pairs = zip(table["label"], table["threshold"], strict=True)
+        return [thresholds_lib.NOT_CHOSEN if name in unchosen and value == 0.5 else value for name, value in pairs]
+
 
 def analyse(
     predictions: Predictions,
@@ -106,7 +113,7 @@ def analyse(
         predictions=predictions,
         thresholds=thresholds,
         settings=settings,
-        scores=found,
+        scores=_note_unchosen(found, thresholds),
         confusion={
             label: agreement.count_pairs(labels[:, i], called[:, i].astype(np.float64)) for i, label in enumerate(names)
         },
@@ -121,8 +128,18 @@ def analyse(
         mcnemar=mcnemar,
         comparison=comparison.compare(predictions, other[0], (thresholds, other[1]), settings) if other else None,
         other_thresholds=other[1] if other else None,
-        warnings=tuple(_warn(found.table, settings)),
+        warnings=(*_warn(found.table, settings), *thresholds.warnings),
     )
+
+
+def _note_unchosen(found: Scores, thresholds: Thresholds) -> Scores:
+    """Adds to the notes of labels that their threshold was not chosen."""
+    table = found.table.copy()
+    rows = table["label"].isin(thresholds.unchosen)
+    table.loc[rows, "note"] = [
+        "; ".join(filter(None, (note, f"threshold {thresholds_lib.NOT_CHOSEN}"))) for note in table.loc[rows, "note"]
+    ]
+    return Scores(table, found.samples)
 
 
 def choose_thresholds(
@@ -137,16 +154,17 @@ def choose_thresholds(
         settings: Its seed deals patients out to the parts of a cross-fit.
         on_test: Choose on the test set itself all the same, which every output then says.
     """
-    if on_test:
-        values = thresholds_lib.choose(test.labels, test.probabilities, rule)
-        return Thresholds(values, rule, thresholds_lib.TEST)
-    if validation is not None:
-        values = thresholds_lib.choose(validation.labels, validation.probabilities, rule)
-        return Thresholds(values, rule, thresholds_lib.VALIDATION)
+    if on_test or validation is not None:
+        chosen_on, source = (test, thresholds_lib.TEST) if on_test else (validation, thresholds_lib.VALIDATION)
+        assert chosen_on is not None
+        values = thresholds_lib.choose(chosen_on.labels, chosen_on.probabilities, rule)
+        return Thresholds(values, rule, source, thresholds_lib.find_unchosen(chosen_on.labels, test.names))
     groups = scores.create_design(test, Settings()).unit
     fold = thresholds_lib.assign_folds(test.labels, groups, settings.seed)
     values = thresholds_lib.cross_fit(test.labels, test.probabilities, fold, rule)
-    return Thresholds(values, rule, thresholds_lib.CROSS_FITTED)
+    parts = [thresholds_lib.find_unchosen(test.labels[fold != part], test.names) for part in np.unique(fold)]
+    unchosen = tuple(name for name in test.names if any(name in part for part in parts))
+    return Thresholds(values, rule, thresholds_lib.CROSS_FITTED, unchosen)
 
 
 def _describe_calibration(

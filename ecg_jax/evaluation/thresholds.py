@@ -2,13 +2,14 @@
 
 import dataclasses
 import functools
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 
 import numpy as np
 
 from ecg_jax.errors import InputError
 
 DEFAULT = 0.5
+NOT_CHOSEN = f"{DEFAULT}, not chosen"
 VALIDATION, FOLDS, CROSS_FITTED, TEST, GIVEN = "validation", "folds", "cross-fitted", "test", "given"
 STAMP = "Thresholds were chosen on the test set itself: these scores are optimistic"
 PARTS = 10  # of a cross-fit
@@ -27,19 +28,36 @@ class Thresholds:
         rule: That chose them; empty where they were given.
         source: Where they were chosen: `VALIDATION`, `FOLDS` (each network's validation), `CROSS_FITTED`,
             `TEST` or `GIVEN`.
+        unchosen: Labels that have `DEFAULT`, as there was no positive or no negative to choose by; of those
+            that are cross-fitted or of several networks, in one part at least.
     """
 
     values: np.ndarray
     rule: str
     source: str
+    unchosen: tuple[str, ...] = ()
 
     @property
     def stamps(self) -> tuple[str, ...]:
         """What every output must say."""
         return (STAMP,) if self.source == TEST else ()
 
+    @property
+    def warnings(self) -> tuple[str, ...]:
+        """What a reader must know."""
+        if not self.unchosen:
+            return ()
+        where = " in a part" if self.source in (FOLDS, CROSS_FITTED) else ""
+        return (
+            f"threshold {NOT_CHOSEN}{where}, as there was no positive or no negative to choose by: "
+            f"{', '.join(self.unchosen)}",
+        )
+
     def describe(self) -> str:
         """In words, for captions."""
+        return self._describe_source() + (f"; {NOT_CHOSEN}: {', '.join(self.unchosen)}" if self.unchosen else "")
+
+    def _describe_source(self) -> str:
         return {
             VALIDATION: f"chosen on the validation set ({self.rule})",
             FOLDS: f"each network's own, chosen on its validation part ({self.rule}); the table shows their mean",
@@ -139,6 +157,12 @@ def _choose(label: np.ndarray, probability: np.ndarray, objective: Objective) ->
     missed = levels[best + 1]
     midway = (called + missed) / 2
     return float(midway) if midway > missed else float(called)  # neighbours have no midway
+
+
+def find_unchosen(labels: np.ndarray, names: Sequence[str]) -> tuple[str, ...]:
+    """Names of the labels `[N, C]` without positives or without negatives, for which `choose` gives `DEFAULT`."""
+    has_both = (labels == 1).any(axis=0) & (labels == 0).any(axis=0)
+    return tuple(name for name, is_chosen in zip(names, has_both, strict=True) if not is_chosen)
 
 
 def cross_fit(labels: np.ndarray, probabilities: np.ndarray, fold: np.ndarray, rule: str = "max_f1") -> np.ndarray:

@@ -11,7 +11,7 @@ import pandas as pd
 from matplotlib.figure import Figure
 
 from ecg_jax import config as config_lib
-from ecg_jax.data import datasets, evaluation_tables, prediction_files
+from ecg_jax.data import evaluation_tables, prediction_files
 from ecg_jax.data.datasets.dataset import Dataset
 from ecg_jax.data.splits import manifest
 from ecg_jax.errors import InputError
@@ -54,23 +54,6 @@ class Evaluated:
     has_ids: bool = True
     dataset: Dataset | None = None
     learning_curve: Callable[[], Figure] | None = None
-
-
-def open_data(data: str, names: Sequence[str]) -> Dataset:
-    """Opens a prepared store, or `NAME:SOURCE` of a data set with its default settings, with these labels.
-
-    Raises:
-        InputError: on whatever is wrong with it.
-    """
-    name, has_source, source = data.partition(":")
-    if not has_source or name not in datasets.DATASETS:
-        name, source = "store", data
-    default = config_lib.create_default().data
-    options = {key: section for key, section in default.items() if key in datasets.DATASETS}
-    try:
-        return datasets.open_source(name, source=source, labels=",".join(names), seed=default.seed, options=options)
-    except InputError as error:
-        raise InputError(str(error).replace("--config.data.source=", f"--data={name}:")) from error
 
 
 def predict_model(
@@ -118,14 +101,12 @@ def predict_model(
     chose = is_own and split != "test"  # then these recordings, or some, chose the run's thresholds
     if set(model.thresholds) == set(model.label_names) and calibration is None and not chose:
         values = np.array([model.thresholds[name] for name in model.label_names])
-        thresholds = Thresholds(values, _read_rule(path), VALIDATION)
+        thresholds = Thresholds(values, _read_rule(path), VALIDATION, model.unchosen)
     warnings = [line for line in lines if not line.startswith("left out")]
     if is_own and split in ("validation", "all"):
         warnings.append(f"leak: the split {split} has recordings that chose the run's checkpoint and calibration")
-    if is_own and model.split is not None:
-        found = manifest.create(dataset)["summary"]["fingerprint"]
-        if found != model.split["summary"]["fingerprint"]:
-            warnings.append("leak: the data or its split is not what the run was trained on: its fingerprint differs")
+    if is_own and model.split is not None and manifest.differs(model.split, dataset):
+        warnings.append("leak: the data or its split is not what the run was trained on: its fingerprint differs")
     metrics_path = os.path.join(path, "metrics.jsonl")
     curve = None
     if os.path.isfile(metrics_path) and os.path.isfile(os.path.join(path, run_folder.RESULT)):

@@ -13,12 +13,15 @@ from ecg_jax import config as config_lib
 from ecg_jax import models
 from ecg_jax import weights as shipped
 from ecg_jax.contract import InputContract
+from ecg_jax.data import readers
 from ecg_jax.data.splits import manifest
 from ecg_jax.errors import InputError
 from ecg_jax.evaluation.calibration import Calibration
+from ecg_jax.evaluation.thresholds import NOT_CHOSEN
 from ecg_jax.labels import ABNORMAL, SIX
 from ecg_jax.models import keras_import
 from ecg_jax.models import weights as weights_lib
+from ecg_jax.recording import Recording
 from ecg_jax.runtime import checkpoint, run_folder
 
 
@@ -35,6 +38,7 @@ class Model:
         notes: What was assumed in loading it.
         split: What it was trained on (see `data.manifest.create`), where it says so.
         calibration: Makes probabilities of what the network puts out, where the model brings one.
+        unchosen: Labels whose threshold is the default, as validation had no positive or no negative.
         notice: What whoever reads its probabilities must know.
     """
 
@@ -47,6 +51,13 @@ class Model:
     split: manifest.Manifest | None = None
     calibration: Calibration | None = None
     notice: str = ""
+    unchosen: tuple[str, ...] = ()
+
+    def describe_threshold(self, name: str) -> str:
+        """A label's threshold in words; empty where there is none."""
+        if name in self.unchosen:
+            return NOT_CHOSEN
+        return f"{self.thresholds[name]:.3f}" if name in self.thresholds else ""
 
     @functools.cached_property
     def _apply(self) -> Callable[[Any, Any], jax.Array]:
@@ -56,13 +67,40 @@ class Model:
 
         return jax.jit(apply)
 
-    def predict(self, signal: np.ndarray) -> np.ndarray:
-        """Probabilities `[B, labels]` float32 of `signal` `[B, samples, leads]` in the contract's unit."""
+    def predict(self, signal: np.ndarray | Recording) -> np.ndarray:
+        """Probabilities `[B, labels]` float32.
+
+        Args:
+            signal: `[B, samples, leads]` in the contract's unit; or a recording, as `ecg_jax.read` gives it, which is
+                brought to the contract as the command `predict` does it: B is 1 then, and the probabilities of
+                a long recording are means over its windows.
+
+        Raises:
+            InputError: on another shape; on a recording without a signal, or one that physics contradicts.
+        """
+        if isinstance(signal, Recording):
+            return self._predict_recording(signal)
         return self.calibrate(self.predict_raw(signal))
 
+    def _predict_recording(self, recording: Recording) -> np.ndarray:
+        from ecg_jax.inference import predictor  # which predicts with this class
+
+        source = readers.Source(recording.id, lambda: recording)
+        [made] = predictor.predict(self, [source], whole=True)
+        if made.error or np.isnan(made.probabilities).all():
+            raise InputError(made.error or f"{recording.id}: {made.quality}")
+        return made.probabilities[None]
+
     def predict_raw(self, signal: np.ndarray) -> np.ndarray:
-        """The same before calibration."""
-        return np.asarray(self._apply(self.variables, signal))
+        """The same of an array, before calibration."""
+        found, (samples, leads) = np.asarray(signal), self.contract.shape
+        if found.dtype.kind not in "fiu" or found.ndim != 3 or found.shape[1:] != (samples, leads):
+            raise InputError(
+                f"the signal is {found.dtype} {found.shape}; expected numbers [B, {samples}, {leads}]: recordings, "
+                f"samples at {self.contract.sampling_rate:g} Hz, leads {', '.join(self.contract.leads)}"
+                + ("; signal[None] is one recording" if found.shape == (samples, leads) else "")
+            )
+        return np.asarray(self._apply(self.variables, found))
 
     def calibrate(self, raw: np.ndarray) -> np.ndarray:
         """Probabilities of raw ones, `[B, labels]` both; the same where the model brings no calibration."""
@@ -85,13 +123,16 @@ def load_model(
     Raises:
         InputError: when there is no such model, or it contradicts itself.
     """
+    if path != shipped.DEMONSTRATION and not os.path.exists(path):
+        kinds = f"a run folder, or a Keras file ({', '.join(keras_import.SUFFIXES)})"
+        raise InputError(f"{path}: no such file or folder; a model is {shipped.DEMONSTRATION!r}, {kinds}")
     if os.path.isdir(path) or path == shipped.DEMONSTRATION:
         if leads or units_per_millivolt:
             raise InputError(f"{path}: it states its own leads and unit; they cannot be set")
         return _load_demonstration() if path == shipped.DEMONSTRATION else _load_run(path)
     if path.endswith(keras_import.SUFFIXES):
         return _load_keras(path, leads, units_per_millivolt)
-    raise InputError(f"{path}: no such run folder, and not a Keras file ({', '.join(keras_import.SUFFIXES)})")
+    raise InputError(f"{path}: not a run folder, and not a Keras file ({', '.join(keras_import.SUFFIXES)})")
 
 
 def _load_demonstration() -> Model:
@@ -134,7 +175,11 @@ def _load_run(path: str) -> Model:
     split = run_folder.read_json(described) if os.path.exists(described) else None
     stored = os.path.join(path, run_folder.CALIBRATION)
     calibration = Calibration.from_dict(run_folder.read_json(stored)) if os.path.exists(stored) else None
-    return Model(network, variables, contract, labels, thresholds, tuple(notes), split, calibration)
+    stored = os.path.join(path, run_folder.RESULT)
+    unchosen = run_folder.read_json(stored).get(run_folder.UNCHOSEN, ()) if os.path.exists(stored) else ()
+    return Model(
+        network, variables, contract, labels, thresholds, tuple(notes), split, calibration, unchosen=tuple(unchosen)
+    )
 
 
 def _load_keras(path: str, leads: tuple[str, ...] | None, units_per_millivolt: float | None) -> Model:

@@ -36,13 +36,13 @@ class CsvTable:
 
 
 class JsonTable:
-    """An object: the model's `notice` and `thresholds`, and `recordings`, one per line."""
+    """An object: the model's `notice` and `thresholds`, those of them not chosen, and `recordings`, one per line."""
 
     def __init__(self, file: TextIO, model: Model) -> None:
         """Begins it."""
         self._file, self._names, self._separator = file, model.label_names, "\n"
         file.write(f'{{"notice": {json.dumps(model.notice)}, "thresholds": {json.dumps(model.thresholds)}, ')
-        file.write('"recordings": [')
+        file.write(f'"thresholds_not_chosen": {json.dumps(model.unchosen)}, "recordings": [')
 
     def add(self, made: Prediction) -> None:
         """Writes a recording."""
@@ -70,7 +70,8 @@ def print_table(console: Console, model: Model, made: Prediction) -> None:
     for name, probability, raw in zip(model.label_names, made.probabilities, made.raw, strict=True):
         threshold = model.thresholds.get(name, float("nan"))
         is_positive = probability >= threshold
-        row = [name, f"{probability:.3f}", f"{raw:.3f}", f"{threshold:.3f}", "at or above" if is_positive else ""]
+        shown = model.describe_threshold(name)
+        row = [name, f"{probability:.3f}", f"{raw:.3f}", shown, "at or above" if is_positive else ""]
         table.add_row(*(("" if cell == "nan" else cell) for cell in row), style="bold" if is_positive else "")
     if not np.isnan(made.probabilities).all():
         console.print(table)

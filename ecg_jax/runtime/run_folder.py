@@ -1,5 +1,6 @@
 """The folder a run leaves behind, and the rule that one folder belongs to one configuration."""
 
+import contextlib
 import importlib.metadata
 import json
 import os
@@ -12,17 +13,29 @@ from typing import Any
 import jax
 from jax.experimental import multihost_utils
 from ml_collections import ConfigDict
+from rich.console import Console
 
 from ecg_jax import config as config_lib
 from ecg_jax.contract import InputContract
 from ecg_jax.errors import InputError
+from ecg_jax.runtime import locks
 
 CONFIG, CONTRACT, SPLIT, ENVIRONMENT, THRESHOLDS, CALIBRATION, RESULT = (
     f"{name}.json" for name in ("config", "contract", "split", "environment", "thresholds", "calibration", "result")
 )
 PREDICTIONS, EVALUATION = "predictions.csv", "evaluation"
 CHECKPOINTS = "checkpoints"
+UNCHOSEN = "thresholds_not_chosen"  # of `result.json`: labels that have the default
 _PACKAGES = ("jax", "jaxlib", "flax", "optax", "orbax-checkpoint", "grain", "numpy", "scipy")
+
+
+def hold(workdir: str, console: Console) -> contextlib.AbstractContextManager[None]:
+    """Keeps a run folder for this process, or for the processes of one run, of which the first holds it.
+
+    Raises:
+        locks.InUse: see `locks.hold`.
+    """
+    return locks.hold(workdir, console) if jax.process_index() == 0 else contextlib.nullcontext()
 
 
 def claim(workdir: str, config: ConfigDict, manifest: Mapping[str, Any], *, has_begun: bool) -> None:
@@ -38,7 +51,7 @@ def claim(workdir: str, config: ConfigDict, manifest: Mapping[str, Any], *, has_
         InputError: when the folder belongs to another configuration (with the differences),
             when its data has changed, or when it cannot be written.
     """
-    values = config_lib.to_dict(config)
+    values = config_lib.make_absolute(config_lib.to_dict(config))
     if has_begun:
         check_config(workdir, config)
         before = read_json(os.path.join(workdir, SPLIT))["summary"]
@@ -48,6 +61,8 @@ def claim(workdir: str, config: ConfigDict, manifest: Mapping[str, Any], *, has_
     if jax.process_index() == 0:
         try:
             os.makedirs(workdir, exist_ok=True)
+            if not _has_result_of(workdir, config):
+                _remove_results(workdir)
             write_json(os.path.join(workdir, SPLIT), dict(manifest))
             write_json(os.path.join(workdir, CONTRACT), InputContract.from_dict(config.contract).to_dict())
             write_json(os.path.join(workdir, ENVIRONMENT), describe_environment())
@@ -60,35 +75,68 @@ def claim(workdir: str, config: ConfigDict, manifest: Mapping[str, Any], *, has_
         multihost_utils.sync_global_devices("run folder claimed")
 
 
-def check_config(workdir: str, config: ConfigDict) -> None:
-    """Raises `InputError`, with the differences, when a folder belongs to another configuration."""
-    known, values = read_json(os.path.join(workdir, CONFIG)), config_lib.to_dict(config)
-    if known != values:
-        found = "; ".join(config_lib.differences(known, values))
+def check_config(workdir: str, config: ConfigDict) -> list[str]:
+    """Compares a configuration with the one that a folder belongs to.
+
+    Returns:
+        What has changed of `config.MAY_CHANGE`, a line per key.
+
+    Raises:
+        InputError: with the differences, when anything else has.
+    """
+    changes = _compare(workdir, config)
+    if changes.refused:
+        found = "; ".join(changes.refused)
         raise InputError(f"{workdir} belongs to another configuration ({found}); pass another --workdir")
+    return list(changes.allowed.values())
+
+
+def _compare(workdir: str, config: ConfigDict) -> config_lib.Changes:
+    return config_lib.compare(read_json(os.path.join(workdir, CONFIG)), config_lib.to_dict(config))
 
 
 def read_manifest(workdir: str, config: ConfigDict) -> dict[str, Any] | None:
-    """The manifest in a folder; None where there is none, or another configuration's."""
-    if not os.path.exists(os.path.join(workdir, SPLIT)) or not _is_of(workdir, config):
+    """The manifest in a folder; None where there is none, or it is of another configuration or other files."""
+    if not all(os.path.exists(os.path.join(workdir, name)) for name in (SPLIT, CONFIG)):
         return None
-    return read_json(os.path.join(workdir, SPLIT))
+    changes = _compare(workdir, config)
+    return None if changes.refused or changes.are_of_place else read_json(os.path.join(workdir, SPLIT))
 
 
 def is_finished(workdir: str, config: ConfigDict) -> bool:
-    """Whether a folder holds the result of this very configuration."""
-    return os.path.exists(os.path.join(workdir, RESULT)) and _is_of(workdir, config)
+    """Whether a folder holds the result of this configuration, but for keys that no result depends on."""
+    return os.path.exists(os.path.join(workdir, RESULT)) and _has_result_of(workdir, config)
 
 
-def _is_of(workdir: str, config: ConfigDict) -> bool:
-    path = os.path.join(workdir, CONFIG)
-    return os.path.exists(path) and read_json(path) == config_lib.to_dict(config)
+def _has_result_of(workdir: str, config: ConfigDict) -> bool:
+    return os.path.exists(os.path.join(workdir, CONFIG)) and _compare(workdir, config).leave_result
+
+
+def _remove_results(workdir: str) -> None:
+    """Removes what a run of another length or evaluation has left and a reader would take for this one's."""
+    for name in (RESULT, THRESHOLDS, CALIBRATION):
+        with contextlib.suppress(FileNotFoundError):
+            os.remove(os.path.join(workdir, name))
 
 
 def has_state(workdir: str) -> bool:
     """Whether a run has saved anything in a folder that it could continue from."""
+    return last_step(workdir) is not None
+
+
+def last_step(workdir: str) -> int | None:
+    """The newest step whose state is saved in a folder; None without any."""
     folder = os.path.join(workdir, CHECKPOINTS, "last")
-    return os.path.isdir(folder) and any(name.isdigit() for name in os.listdir(folder))
+    names = os.listdir(folder) if os.path.isdir(folder) else []
+    return max((int(name) for name in names if name.isdigit()), default=None)
+
+
+def describe_checkpoint(workdir: str) -> str:
+    """What a run that cannot go on has left to continue from, in words."""
+    step = last_step(workdir)
+    if step is None:
+        return "there is no checkpoint yet"
+    return f"the last good checkpoint stays in {os.path.join(workdir, CHECKPOINTS)} (step {step})"
 
 
 def describe_environment() -> dict[str, Any]:

@@ -1,10 +1,11 @@
 """Who runs a trial, and whether they live: each process holds a lock on a file of its own, which dies with it."""
 
-import fcntl
 import os
 import socket
 import threading
 import uuid
+
+from ecg_jax.runtime import locks
 
 FOLDER = "owners"
 
@@ -25,7 +26,7 @@ class Owner:
         with self._guard:
             if self._file < 0:
                 self._file = os.open(os.path.join(self._folder, self._name), os.O_RDWR | os.O_CREAT)
-                fcntl.flock(self._file, fcntl.LOCK_EX)
+                locks.take(self._file)
         return self._name
 
     def is_alive(self, owner: str) -> bool | None:
@@ -39,11 +40,7 @@ class Owner:
         except OSError:
             return None  # of another folder with the same database
         try:
-            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError:
-            return True
-        except OSError:
-            return None
+            is_free = locks.take(file)
         finally:
             os.close(file)
-        return False
+        return None if is_free is None else not is_free

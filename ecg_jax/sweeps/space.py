@@ -20,12 +20,14 @@ import sys
 from collections.abc import Iterator, Mapping
 from typing import Any
 
+import numpy as np
 import optuna
 from ml_collections import ConfigDict
 from optuna.distributions import BaseDistribution, CategoricalDistribution, FloatDistribution, IntDistribution
 
 from ecg_jax import config as config_lib
 from ecg_jax.errors import InputError
+from ecg_jax.training import choices
 
 SEED = "seed"
 
@@ -144,7 +146,7 @@ def read(path: str, base: ConfigDict, *, seeds: int, most: float = math.inf) -> 
         InputError: when the file cannot be run, `space()` returns something else, there are too many points, a key
             is unknown, or a value has the wrong type or is out of range.
     """
-    found = _run(path)
+    found = _to_plain(_run(path))
     listed = tuple(found) if isinstance(found, list) else ()
     values = {} if listed or not isinstance(found, dict) else found
     axes = {key: list(value) for key, value in values.items() if isinstance(value, list)}
@@ -192,6 +194,22 @@ def _run(path: str) -> Any:
         sys.path.pop(0)
 
 
+def _to_plain(found: Any) -> Any:
+    """NumPy's numbers and arrays, at any depth, as Python's, which a configuration holds and JSON can store."""
+    if isinstance(found, np.generic | np.ndarray):
+        return found.tolist()
+    if isinstance(found, dict):
+        return {key: _to_plain(value) for key, value in found.items()}
+    if isinstance(found, list | tuple):
+        return type(found)(map(_to_plain, found))
+    if isinstance(found, CategoricalDistribution):
+        return CategoricalDistribution(_to_plain(list(found.choices)))
+    if isinstance(found, IntDistribution | FloatDistribution):
+        kind: Any = type(found)
+        return kind(_to_plain(found.low), _to_plain(found.high), log=found.log, step=_to_plain(found.step))
+    return found
+
+
 def _check(path: str, space: Space, keys: list[str]) -> None:
     """Every value alone must fit the configuration; a wrong one is refused before anything runs."""
     known = dict(config_lib.flatten(space.base))
@@ -204,7 +222,7 @@ def _check(path: str, space: Space, keys: list[str]) -> None:
         tried += [(key, value) for value in _list_ends(drawn)]
     for key, value in {(key, repr(value)): (key, value) for key, value in tried}.values():
         try:
-            config_lib.check(config_lib.override(space.base, {key: value}))
+            choices.check(config_lib.check(config_lib.override(space.base, {key: value})))
         except InputError as error:
             raise InputError(f"--space={path}: {error}") from error
 

@@ -19,7 +19,7 @@ from rich.console import Console
 from ecg_jax import models
 from ecg_jax.contract import InputContract
 from ecg_jax.errors import InputError
-from ecg_jax.runtime import run_folder
+from ecg_jax.runtime import locks, run_folder
 from ecg_jax.runtime.metric_writer import read_metrics
 from ecg_jax.sweeps.database import Unreachable
 from ecg_jax.sweeps.space import SEED
@@ -181,7 +181,14 @@ def _run_seed(
     for k, line in enumerate(lines, start=1):  # of before it was cut off
         judge(k, line)
     try:
-        return kfold.run(config, os.path.join(study.workdir, study.space.name(overrides)), log, report=report)
+        while True:
+            try:
+                return kfold.run(config, os.path.join(study.workdir, study.space.name(overrides)), log, report=report)
+            except locks.InUse as error:  # who was taken for dead, and has not noticed yet
+                console.print(f"Waiting: {error}")
+                time.sleep(_NAP)
+                if is_lost():
+                    raise Lost from error
     finally:
         keep_time()
 

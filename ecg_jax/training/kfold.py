@@ -16,7 +16,7 @@ from ecg_jax import config as config_lib
 from ecg_jax.data import splits
 from ecg_jax.data.splits import manifest
 from ecg_jax.runtime import run_folder
-from ecg_jax.training import loop, pooled, source, stream
+from ecg_jax.training import choices, loop, pooled, source, stream
 
 
 def folders(config: ConfigDict, workdir: str) -> list[str]:
@@ -52,6 +52,12 @@ def run(
     names = folders(config, workdir)
     if len(names) == 1:
         return loop.train_and_evaluate(config, names[0], console, profile=profile, report=report)
+    with run_folder.hold(workdir, console):
+        return _run_folds(config, workdir, names, console, profile)
+
+
+def _run_folds(config: ConfigDict, workdir: str, names: list[str], console: Console, profile: bool) -> dict[str, Any]:
+    choices.check(config)
     stream.check_settings(config.data)
     dataset = source.open_dataset(config, workdir, console)
     place, method, _ = splits.assign_folds(dataset, config.data.seed, config.split.folds)

@@ -25,9 +25,10 @@ from ecg_jax.runtime.profile import CHECKPOINTING, COMPILING, EVALUATING, INPUT,
 from ecg_jax.runtime.progress import show_progress
 from ecg_jax.training import results, stream
 from ecg_jax.training import setup as setup_lib
-from ecg_jax.training.patience import Patience
+from ecg_jax.training.choices import MONITORS
 from ecg_jax.training.prediction import Stopped, name_recordings, predict
-from ecg_jax.training.setup import MONITORS, Setup
+from ecg_jax.training.progression import Progression, end_early, tell_schedule
+from ecg_jax.training.setup import Setup
 from ecg_jax.training.state import TrainState, Window
 from ecg_jax.training.step_log import StepLog
 
@@ -37,32 +38,6 @@ Report = Callable[[int, Mapping[str, float]], None]
 
 class Interrupted(Exception):
     """A signal asked the run to stop; its state is saved and the same command continues it."""
-
-
-@dataclasses.dataclass
-class Progression:
-    """What a run remembers besides its state; a checkpoint's records.
-
-    Attributes:
-        best_value: Of the monitored metric.
-        best_step: Where it was reached; -1 before the first evaluation.
-        plateau: Record behind the learning rate's reductions.
-        stopping: Record behind early stopping.
-        is_stopped: Early stopping has ended the run.
-        is_evaluation_due: A signal came before the evaluation of this step had ended.
-    """
-
-    best_value: float = math.nan
-    best_step: int = -1
-    plateau: Patience = dataclasses.field(default_factory=Patience)
-    stopping: Patience = dataclasses.field(default_factory=Patience)
-    is_stopped: bool = False
-    is_evaluation_due: bool = False
-
-    @classmethod
-    def from_dict(cls, values: dict[str, Any]) -> "Progression":
-        """The reverse of `dataclasses.asdict`."""
-        return cls(**values | {key: Patience(**values[key]) for key in ("plateau", "stopping")})
 
 
 @dataclasses.dataclass
@@ -114,10 +89,22 @@ def train_and_evaluate(
 
     Raises:
         InputError: on bad settings or data, an unwritable checkpoint, a non-finite loss, a device
-            whose memory is too small.
+            whose memory is too small, another process in the folder.
         Interrupted: after SIGTERM or Ctrl-C, once the state is saved.
     """
     config_lib.check(config)
+    with run_folder.hold(workdir, console):
+        return _run_in_folder(config, workdir, console, dataset, profile, report)
+
+
+def _run_in_folder(
+    config: ConfigDict,
+    workdir: str,
+    console: Console,
+    dataset: Dataset | None,
+    profile: bool,
+    report: Report | None,
+) -> dict[str, Any]:
     setup, state = setup_lib.create(config, workdir, console=console, dataset=dataset)
     clock, state_bytes = StepClock(), sum(leaf.nbytes for leaf in jax.tree.leaves(state))
     try:
@@ -251,7 +238,9 @@ def _resume(
     checkpoints.delete_after(step)
     batches.set_state(records["iterator"])
     console.print(f"Continuing from step {step} of {setup.total_steps}")
-    return setup.parallel.replicate(restored), Progression.from_dict(records["progression"]), step
+    progression = end_early(Progression.from_dict(records["progression"]), setup, step, console)
+    tell_schedule(setup, records.get("total_steps", setup.total_steps), restored, step, console)
+    return setup.parallel.replicate(restored), progression, step
 
 
 def _next_batch(run: _Run, state: TrainState) -> Any:
@@ -280,6 +269,7 @@ def _save(run: _Run, state: TrainState, progression: Progression, step: int, *, 
         "progression": dataclasses.asdict(progression),
         "contract": run.setup.examples.contract.to_dict(),
         "labels": list(run.setup.examples.dataset.label_names),
+        "total_steps": run.setup.total_steps,
     }
     run.checkpoints.save(checkpoint.LAST, step, run.setup.parallel.snapshot(state), records, replaces=replaces)
 
@@ -325,6 +315,10 @@ def _evaluate(
         )
     if run.report:
         run.report(-(-step // setup.eval_every), values)
+    if (
+        step % setup.eval_every
+    ):  # the last step, where there is nothing left to lower or stop; a longer run had none here
+        return state, dataclasses.replace(progression, is_evaluation_due=False)
     stopping, is_stopped = progression.stopping.update(sign * value, **config.early_stopping)
     plateau = progression.plateau
     if config.schedule.name == "plateau":

@@ -68,7 +68,8 @@ def write(
         "test": metrics.compute_summary(pooled.labels, pooled.probabilities),
     }
     if jax.process_index() == 0:
-        used = Thresholds(thresholds[has_signal], config.evaluation.threshold_rule, FOLDS)
+        unchosen = tuple(name for name in names if any(name in result.get(run_folder.UNCHOSEN, ()) for result in found))
+        used = Thresholds(thresholds[has_signal], config.evaluation.threshold_rule, FOLDS, unchosen)
         analysed = analysis.analyse(pooled, used, results.create_settings(config))
         folds = _read_scores(folders)
         means = folds[folds["fold"] == "mean"].set_index("label")

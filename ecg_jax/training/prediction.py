@@ -1,7 +1,6 @@
 """Predicting recordings of a run's data set, in batches."""
 
 import functools
-import os
 from collections.abc import Callable
 from typing import Any
 
@@ -82,10 +81,9 @@ def predict(
             update(done, len(rows))
     bad = rows[has_signal & ~np.isfinite(probabilities).all(axis=1)]
     if bad.size:
-        folder = os.path.join(setup.workdir, run_folder.CHECKPOINTS)
         raise InputError(
             f"{title}: the network's output is not finite for {bad.size} recording(s) "
-            f"({', '.join(map(str, dataset.ids[bad[:8]]))}); the last good checkpoint stays in {folder}; "
+            f"({', '.join(map(str, dataset.ids[bad[:8]]))}); {run_folder.describe_checkpoint(setup.workdir)}; "
             "lower config.optimizer.learning_rate"
         )
     return probabilities, has_signal

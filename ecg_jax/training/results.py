@@ -52,7 +52,7 @@ def write(setup: Setup, predicted: Predicted, *, best_step: int, console: Consol
         name: create_predictions(dataset, known[name], fitted.apply(raw[name], names), raw[name]) for name in predicted
     }
     chosen = analysis.choose_thresholds(scored["test"], scored["validation"], settings.threshold_rule, Settings())
-    result = {"best_step": best_step, "monitor": setup.monitor} | {
+    result = {"best_step": best_step, "monitor": setup.monitor, run_folder.UNCHOSEN: list(chosen.unchosen)} | {
         name: metrics.compute_summary(scored[name].labels, raw[name]) for name in predicted
     }
     if jax.process_index() == 0:
@@ -125,7 +125,7 @@ def write_evaluation(
         written = [written[0], written[-1]]
     else:
         written = evaluation_report.write_tables(folder, found, extra)[:1]
-    shown = table.assign(auroc_rate_only=rates)
+    shown = table.assign(auroc_rate_only=rates, threshold=found.shown_thresholds)
     ends = [f"{name}{end}" for name in ("auroc", "f1") for end in ("_low", "_high")]
     shown = shown[[*_SHOWN, *(name for name in ends if name in shown)]]
     tables.print_scores(shown, title, console)

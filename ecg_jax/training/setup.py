@@ -17,13 +17,22 @@ from ecg_jax.data.datasets.dataset import SPLITS, Dataset
 from ecg_jax.data.examples import Examples, StoredExamples
 from ecg_jax.data.splits import manifest
 from ecg_jax.errors import InputError
-from ecg_jax.evaluation import calibration, predictions, thresholds
+from ecg_jax.evaluation import predictions
 from ecg_jax.reporting import tables
 from ecg_jax.runtime import parallel as parallel_lib
 from ecg_jax.runtime import run_folder
-from ecg_jax.training import augment, losses, optimizers, source, starting_weights, state, steps, stream, transfer
-
-MONITORS = {"loss": 1.0, "auroc": -1.0, "average_precision": -1.0}  # sign that makes lower better
+from ecg_jax.training import (
+    augment,
+    choices,
+    losses,
+    optimizers,
+    source,
+    starting_weights,
+    state,
+    steps,
+    stream,
+    transfer,
+)
 
 
 @dataclasses.dataclass(frozen=True)
@@ -39,7 +48,7 @@ class Setup:
         train_step: Compiled `(state, batch) -> state`; where `train.steps_per_call` is not 1, that many
             steps on as many batches.
         eval_step: Compiled `(variables, batch) -> (logits, index, mask)`.
-        monitor: Metric on validation that chooses the best network, one of `MONITORS`.
+        monitor: Metric on validation that chooses the best network, one of `choices.MONITORS`.
         total_steps: Length at most.
         eval_every: Steps between evaluations.
         checkpoint_every: Steps between checkpoints.
@@ -79,9 +88,8 @@ def create(
     Raises:
         InputError: on anything in the configuration or the data that cannot work.
     """
+    choices.check(config)
     stream.check_settings(config.data)
-    calibration.check_method(config.evaluation.calibration)
-    thresholds.parse_rule(config.evaluation.threshold_rule)
     train = config.train
     parallel = parallel_lib.create(
         **config.parallel,
@@ -91,8 +99,11 @@ def create(
     )
     contract = InputContract.from_dict(config.contract)
     has_begun = run_folder.has_state(workdir)
-    if has_begun:
-        run_folder.check_config(workdir, config)  # before the data is looked at, which may take a while
+    if has_begun:  # checked before the data is looked at, which may take a while
+        for line in run_folder.check_config(workdir, config):
+            console.print(f"Changed since the run began: {line}")
+    else:
+        starting_weights.require(config.init.weights)
     dataset = source.assign(config, dataset or source.open_dataset(config, workdir, console))
     predictions.check_names(dataset.label_names)  # before training, not when it is evaluated
     examples = open_examples(config, contract, dataset)
@@ -105,6 +116,7 @@ def create(
     trainable = transfer.create_trainable_mask(models.shapes(network, contract.shape)["params"], **config.freeze)
     checkpoint_every = config.checkpoint.every or eval_every
     _check_calls(config, total_steps=total_steps, eval_every=eval_every, checkpoint_every=checkpoint_every)
+    _check_length(workdir, total_steps)
     schedule = create_schedule(config, total_steps)
     tx = optimizers.create(**dict(config.optimizer) | {"learning_rate": schedule}, trainable=trainable)
     train_step = create_train_step(
@@ -144,6 +156,16 @@ def create(
     return setup, parallel.replicate(initial)
 
 
+def _check_length(workdir: str, total_steps: int) -> None:
+    """A run that goes on may end later than it was to, not before the step where it is."""
+    made = run_folder.last_step(workdir) or 0
+    if total_steps < made:
+        raise InputError(
+            f"{workdir}: the run has made {made} steps, more than the {total_steps} of train.steps or train.epochs; "
+            "raise it, or pass another --workdir"
+        )
+
+
 def _check_calls(config: ConfigDict, *, total_steps: int, eval_every: int, checkpoint_every: int) -> None:
     """Several steps in one call must add up to whatever happens between calls."""
     steps = config.train.steps_per_call
@@ -163,8 +185,6 @@ def _check_calls(config: ConfigDict, *, total_steps: int, eval_every: int, check
 
 def _choose_monitor(dataset: Dataset, monitor: str, console: Console) -> str:
     """The metric that chooses the best network: the one asked for, if validation can tell it at all."""
-    if monitor not in MONITORS:
-        raise InputError(f"checkpoint.monitor is {monitor!r}; known: {', '.join(MONITORS)}")
     for name in ("validation", "test"):
         if not len(dataset.indices(name)):
             raise InputError(f"data set {dataset.name}: no recording in the {name} split; give it one that has some")

@@ -25,16 +25,26 @@ def open_dataset(config: ConfigDict, workdir: str, console: Console) -> Dataset:
     Raises:
         InputError: on whatever is wrong with the data.
     """
-    data = config.data
-    options = {name: section for name, section in data.items() if name in datasets.DATASETS}
-    dataset = datasets.open_source(
-        data.dataset, source=data.source, labels=data.labels, seed=data.seed, options=options
-    )
+    dataset = open_files(config)
     if not config.split.check_content or dataset.hashes is not None or not dataset.reads_files:
         return dataset
     known = run_folder.read_manifest(workdir, config)
     if known and (hashes := manifest.find_hashes(known, dataset.ids)) is not None:
         return dataclasses.replace(dataset, hashes=hashes)
+    return check_content(config, dataset, console)
+
+
+def open_files(config: ConfigDict) -> Dataset:
+    """Opens `config.data` as its files have it; no recording is read."""
+    data = config.data
+    options = {name: section for name, section in data.items() if name in datasets.DATASETS}
+    return datasets.open_source(data.dataset, source=data.source, labels=data.labels, seed=data.seed, options=options)
+
+
+def check_content(config: ConfigDict, dataset: Dataset, console: Console) -> Dataset:
+    """Reads every recording once, unless their content is known; see `content.check`."""
+    if dataset.hashes is not None or not dataset.reads_files:
+        return dataset
 
     def progress(items: Iterable[str], total: int) -> Iterable[str]:
         title = f"Checking {total} recordings"
@@ -42,8 +52,8 @@ def open_dataset(config: ConfigDict, workdir: str, console: Console) -> Dataset:
             console.print(f"{title}: can they be used, are some the same")
         return track(items, title, total, console=console, transient=True, disable=not console.is_terminal)
 
-    threads = data.threads or 2 * (os.cpu_count() or 2)
-    return content.check(dataset, threads=threads, checks=data.checks, progress=progress)
+    threads = config.data.threads or 2 * (os.cpu_count() or 2)
+    return content.check(dataset, threads=threads, checks=config.data.checks, progress=progress)
 
 
 def assign(config: ConfigDict, dataset: Dataset) -> Dataset:

@@ -58,6 +58,15 @@ def load(config: ConfigDict, variables: dict[str, Any], console: Console) -> dic
     return _merge(config, variables, weights, origin)
 
 
+def require(origin: str) -> None:
+    """Raises `InputError` where `config.init.weights` names something that is not there."""
+    if origin and origin != shipped.DEMONSTRATION and not os.path.exists(origin):
+        raise InputError(
+            f"config.init.weights={origin}: no such file or folder; expected nothing, {shipped.DEMONSTRATION!r}, a run "
+            f"folder, or a Keras file ({', '.join(keras_import.SUFFIXES)})"
+        )
+
+
 def are_of_the_reference(origin: str) -> bool:
     """Whether `config.init.weights` names weights that only networks of the reference's kind can start from."""
     return origin == shipped.DEMONSTRATION or (origin.endswith(keras_import.SUFFIXES) and not os.path.isdir(origin))

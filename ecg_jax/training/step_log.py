@@ -1,7 +1,5 @@
 """Log lines of a run: what its steps did, how long they took, and whether they can be trusted."""
 
-import os
-
 import jax
 import numpy as np
 from rich.console import Console
@@ -102,9 +100,9 @@ class StepLog:
         return f"the loss or gradient of step {step} is not finite; its batch: {ids}"
 
     def _remedy(self) -> str:
-        folder = os.path.join(self._setup.workdir, run_folder.CHECKPOINTS)
+        kept = run_folder.describe_checkpoint(self._setup.workdir)
         return (
-            f"The last good checkpoint stays in {folder}; look at these recordings, or lower "
+            f"{kept[0].upper()}{kept[1:]}; look at these recordings, or lower "
             "config.optimizer.learning_rate or set config.optimizer.clip_norm, in another --workdir"
         )
 

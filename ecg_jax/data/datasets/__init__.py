@@ -1,6 +1,7 @@
 """One data set each: where its files are and what its labels mean."""
 
 import functools
+import os
 from collections.abc import Callable, Mapping
 from typing import Any
 
@@ -41,6 +42,7 @@ DATASETS: dict[str, Callable[..., Dataset]] = {
     "store": prepared.create,
     "tfds": tfds.create,
 }
+_WITHOUT_PATH = ("combined", "simulated")  # whose source is not a single path
 
 
 def open_source(
@@ -66,6 +68,10 @@ def _open(
 ) -> Dataset:
     if dataset not in DATASETS:
         raise InputError(f"data.dataset is {dataset!r}; known: {', '.join(DATASETS)}")
+    if source and dataset not in _WITHOUT_PATH and not os.path.exists(source):
+        raise InputError(
+            f"data set {dataset}: {source}: no such file or folder; pass --config.data.source=PLACE where its files lie"
+        )
     keywords = options.get(dataset, {})
     if dataset == "combined":
         keywords = {"open_part": functools.partial(_open, options=options)}

@@ -1,5 +1,6 @@
 """The record of a run's data, `split.json`: who was where, and how that came about."""
 
+import dataclasses
 import hashlib
 import re
 from collections.abc import Mapping
@@ -74,6 +75,40 @@ def find_split(manifest: Manifest, ids: np.ndarray) -> np.ndarray | None:
     """The split of exactly these recordings, `[N]` str, where the manifest has one; else None."""
     sides = {id: name for name in SPLITS for id in manifest["recordings"].get(name, ())}
     return np.array([sides[id] for id in ids.tolist()], str) if sides.keys() == {*ids.tolist()} else None
+
+
+def names_all(manifest: Manifest, ids: np.ndarray) -> bool:
+    """Whether the manifest has all of these recordings, by their names."""
+    return {*ids.tolist()} <= {id for recordings in manifest["recordings"].values() for id in recordings}
+
+
+def recognize(manifest: Manifest, dataset: Dataset) -> np.ndarray | None:
+    """The split `[N]` str of a data set whose recordings are the manifest's, all or some; None where they are others.
+
+    Names and content tell; without hashes, all recordings must be there, in their order, with the same labels.
+    """
+    if not names_all(manifest, dataset.ids):
+        return None
+    sides = {id: side for side, recordings in manifest["recordings"].items() for id in recordings}
+    split = np.array([sides[id] for id in dataset.ids.tolist()], str)
+    split = np.where(split == "left_out", LEFT_OUT, split)
+    if "hashes" in manifest and dataset.hashes is not None:
+        pairs = ((manifest["recordings"][side], manifest["hashes"][side]) for side in manifest["recordings"])
+        known = {id: hash for ids, hashes in pairs for id, hash in zip(ids, hashes, strict=True)}
+        is_same = all(known[id] == hash for id, hash in zip(dataset.ids.tolist(), dataset.hashes.tolist(), strict=True))
+    else:
+        found = create(dataclasses.replace(dataset, split=split))
+        is_same = found["summary"]["fingerprint"] == manifest["summary"]["fingerprint"]
+    return split if is_same else None
+
+
+def differs(manifest: Manifest, dataset: Dataset) -> bool:
+    """Whether a data set with a split is neither what the manifest describes nor a part of it, known by its content."""
+    if create(dataset)["summary"]["fingerprint"] == manifest["summary"]["fingerprint"]:
+        return False
+    count = sum(map(len, manifest["recordings"].values()))
+    split = recognize(manifest, dataset) if len(dataset.ids) < count else None
+    return split is None or split.tolist() != np.asarray(dataset.split).tolist()
 
 
 def refuse_trained(manifest: Manifest, dataset: Dataset, source: str) -> None:
