@@ -10,7 +10,7 @@ from ecg_jax.training.averaging import update_average
 
 
 def average(values, decay, start=0):
-    """Averages a sequence of weights, the first of them the initial one, in float64 by definition; and as it is done."""
+    """The average of weights, of which the first is the initial one: in float64 by definition, and as it is done."""
     expected, found = values[0], {"w": jnp.float32(values[0])}
     for step, value in enumerate(values[1:], start=start):
         now = min(decay, (1 + step) / (10 + step))

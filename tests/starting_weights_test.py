@@ -18,7 +18,7 @@ def load(**changes):
     config = config_lib.override(finetune.get_config(), changes)
     network = models.create(**config.model, num_labels=1)
     variables = models.init(network, jax.random.key(0), (config.contract.samples, 12))
-    found = starting_weights.load(config, variables, Console(quiet=True))
+    found = starting_weights.load(config, variables, Console(quiet=True), labels=("abnormal",))
     return weights_lib.flatten(variables), weights_lib.flatten(found)
 
 
