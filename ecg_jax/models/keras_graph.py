@@ -135,8 +135,7 @@ class Graph:
         node = self.nodes[call]
         if node.kind != kind:
             raise InputError(
-                f"{self._path}: not the reference network; layer {node.name} is of class {node.kind} where a {kind} is "
-                "expected"
+                f"{self._path}: not the reference network; layer {node.name} is of class {node.kind}, expected {kind}"
             )
         return node
 

@@ -79,7 +79,7 @@ def _convert(path: str, layers: Mapping[str, Arrays], topology: Topology | None)
         raise InputError(f"{path}: the file names layer(s) {', '.join(unread)} but holds no weights for them")
     epsilons = topology.epsilons if topology else {}
     weights = keras_weights.convert({place: layers[name] for place, name in slots.items()}, slots, epsilons, path)
-    units = sum(place.endswith("shortcut") for place in slots)
+    units = sum(place.endswith("conv2") for place in slots)
     stem = weights["params/trunk/stem/conv/kernel"]
     filters = tuple(weights[f"params/trunk/unit{unit}/conv2/kernel"].shape[-1] for unit in range(1, units + 1))
     flat, num_labels = weights[f"params/{OUTPUT}/kernel"].shape

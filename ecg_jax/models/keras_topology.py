@@ -23,7 +23,7 @@ class Topology:
     """The reference network, as a configuration describes it.
 
     Attributes:
-        layers: Keras' layers by Flax path.
+        layers: Keras' layers by Flax path; without a shortcut's convolution where the file has none.
         strides: Of the units.
         samples: Length of the input; None where it is not stated.
         leads: Channels of the input likewise.
@@ -41,7 +41,7 @@ class Topology:
     @property
     def epsilons(self) -> dict[str, float]:
         """Of the BatchNorms that state it, by Flax path."""
-        return {place: node.config["epsilon"] for place, node in self.layers.items() if "epsilon" in node.config}
+        return {place: node.get("epsilon", 0) for place, node in self.layers.items() if "epsilon" in node.config}
 
 
 def recognize(config: Mapping[str, Any], loss: Any, path: str) -> Topology:
@@ -104,11 +104,11 @@ def _list_units(graph: Graph, call: Call) -> tuple[list[dict[str, Call]], dict[s
         sum_node = graph.take(total, "Add")
         if len(sum_node.inputs) != 2:
             raise sum_node.refuse(f"{len(sum_node.inputs)} inputs", "2")
-        shortcut, second = sorted(map(graph.skip, sum_node.inputs), key=graph.depths.__getitem__)
-        unit = {"shortcut": shortcut, "conv2": second, "norm2": norm}
-        graph.take(shortcut, "Conv1D")
+        origin, second = sorted(map(graph.skip, sum_node.inputs), key=graph.depths.__getitem__)
+        unit = {"conv2": second, "norm2": norm}
         graph.take(second, "Conv1D")
-        origin = graph.before(shortcut)
+        if graph.nodes[origin].kind == "Conv1D":  # else as many channels as before, handed on as they are
+            unit["shortcut"], origin = origin, graph.before(origin)
         if graph.nodes[origin].kind == "MaxPooling1D":
             unit["pool"], origin = origin, graph.before(origin)
         relu = graph.before(second)
@@ -125,6 +125,9 @@ def _check(node: Node, *, is_strided: bool) -> None:
     """Refuses settings of a convolution or BatchNorm that the network here cannot have."""
     if node.kind == "BatchNormalization":
         node.require("axis", -1, 2)
+        epsilon = node.get("epsilon", 0)
+        if not isinstance(epsilon, int | float) or not 0 <= epsilon < 1:
+            raise node.refuse(f"epsilon {epsilon}", "a number of at least 0 and below 1")
         if node.is_training:
             raise node.refuse("training=True", "stored statistics")
         return

@@ -1,7 +1,8 @@
 """Keras' arrays of the reference's layers become those of the Flax network.
 
-What the Flax network does not have is absorbed where nothing else changes: a convolution's bias by the BatchNorm after
-it, another epsilon by BatchNorm's scale. Both are exact for stored statistics.
+What the Flax network does not have is expressed by what it has: a convolution's bias by the mean of the BatchNorm
+after it, another epsilon by BatchNorm's scale, a shortcut without a convolution by one that changes nothing. With
+stored statistics all of this is exact.
 """
 
 from collections.abc import Mapping
@@ -79,6 +80,11 @@ def convert(layers: Mapping[str, Arrays], names: Mapping[str, str], epsilons: Ma
         _check(arrays, place, 1 if place.endswith("shortcut") else taps, f"{path}: layer {names[place]}")
     complete = {place: _complete(arrays, place) for place, arrays in layers.items()}
     complete |= {
+        place: {"kernel": np.eye(len(arrays["kernel"][0]), dtype=np.float32)[None]}
+        for second, arrays in layers.items()
+        if second.endswith("conv2") and (place := second.replace("conv2", "shortcut")) not in layers
+    }
+    complete |= {
         place: _absorb_epsilon(complete[place], epsilon)
         for place, epsilon in epsilons.items()
         if "gamma" in complete[place] and epsilon != _EPSILON
@@ -140,7 +146,7 @@ def _absorb_biases(layers: Mapping[str, Arrays]) -> dict[str, Arrays]:
 
     absorb("stem/norm", bias("stem/conv"))
     carried: Any = None  # by the shortcut; that of the first unit begins after a BatchNorm
-    for unit in (f"unit{number}" for number in range(1, 1 + sum(place.endswith("shortcut") for place in layers))):
+    for unit in (f"unit{number}" for number in range(1, 1 + sum(place.endswith("conv2") for place in layers))):
         absorb(f"{unit}/norm1", bias(f"{unit}/conv1"))
         handed_on = 0.0 if carried is None else carried @ found[f"trunk/{unit}/shortcut"]["kernel"][0]
         carried = handed_on + bias(f"{unit}/conv2") + bias(f"{unit}/shortcut")
