@@ -157,11 +157,15 @@ def _load_keras(path: str, stated: dict[str, Any], labels: tuple[str, ...] | Non
     names = labels or found.assumed_labels or numbered
     if len(names) != found.num_labels or len(set(names)) != len(names):
         raise InputError(f"{path}: the network has {found.num_labels} outputs; got the labels {', '.join(names)}")
+    if labels or found.assumed_labels:
+        known = f"labels {'set' if labels else 'taken'} to be {', '.join(names)}"
+    else:
+        known = f"labels unknown, numbered {', '.join(names)}; name them (labels=, or predict --names=)"
     notes = [
         f"{path}: a Keras file states no input contract; "
         f"{'taken as set, the rest as in CODE' if stated else 'CODE assumed'}: leads {', '.join(contract.leads)}, "
         f"{contract.units_per_millivolt:g} units per mV, {contract.sampling_rate:g} Hz, {contract.samples} samples",
-        f"labels {'set' if labels else 'taken'} to be {', '.join(names)}; output: {found.activation}"
+        f"{known}; output: {found.activation}"
         + (", whose probabilities add up to 1" if found.activation == "softmax" else ""),
         *found.notes,
     ]

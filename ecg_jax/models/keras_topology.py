@@ -15,7 +15,7 @@ from ecg_jax.models.outputs import OUTPUT
 
 STRIDE = 4  # of every unit of the reference
 _SAME = ("same", "valid", "causal")  # of one tap, which needs no padding
-_REGRESSIONS = ("mse", "mae", "mape", "msle", "huber", "logcosh", "poisson", "cosine")
+_REGRESSIONS = ("mean", "mse", "mae", "mape", "msle", "huber", "logcosh", "poisson", "cosine")
 
 
 @dataclasses.dataclass(frozen=True)
@@ -65,7 +65,7 @@ def recognize(config: Mapping[str, Any], loss: Any, path: str) -> Topology:
     signal = graph.take(graph.before(stem["conv"]), "InputLayer")
     shape = signal.config.get("batch_shape") or signal.config.get("batch_input_shape") or (None, None, None)
     if len(shape) != 3:
-        raise signal.refuse(f"shape {shape}", "(batch, samples, leads)")
+        raise signal.refuse(f"shape {shape}", "batch, samples, leads")
     layers = {OUTPUT: dense}
     strides, samples = [], shape[1]
     for number, calls in enumerate([stem, *units]):
@@ -104,21 +104,26 @@ def _list_units(graph: Graph, call: Call) -> tuple[list[dict[str, Call]], dict[s
         sum_node = graph.take(total, "Add")
         if len(sum_node.inputs) != 2:
             raise sum_node.refuse(f"{len(sum_node.inputs)} inputs", "2")
-        origin, second = sorted(map(graph.skip, sum_node.inputs), key=graph.depths.__getitem__)
-        unit = {"conv2": second, "norm2": norm}
-        graph.take(second, "Conv1D")
-        if graph.nodes[origin].kind == "Conv1D":  # else as many channels as before, handed on as they are
-            unit["shortcut"], origin = origin, graph.before(origin)
-        if graph.nodes[origin].kind == "MaxPooling1D":
-            unit["pool"], origin = origin, graph.before(origin)
-        relu = graph.before(second)
-        graph.take_relu(relu)
-        unit["norm1"] = graph.before(relu)
-        graph.take(unit["norm1"], "BatchNormalization")
-        unit["conv1"] = graph.before(unit["norm1"])
-        graph.take(unit["conv1"], "Conv1D")
-        call = graph.before(unit["conv1"])
-        units.append(unit)
+        unit, origin, call = _read_unit(graph, sum_node)
+        units.append(unit | {"norm2": norm})
+
+
+def _read_unit(graph: Graph, total: Node) -> tuple[dict[str, Call], Call, Call]:
+    """Calls by name between a unit's sum and its input, where its shortcut begins, and the ReLU that it begins with."""
+    origin, second = sorted(map(graph.skip, total.inputs), key=graph.depths.__getitem__)
+    unit = {"conv2": second}
+    graph.take(second, "Conv1D")
+    if graph.nodes[origin].kind == "Conv1D":  # else as many channels as before, handed on as they are
+        unit["shortcut"], origin = origin, graph.before(origin)
+    if graph.nodes[origin].kind == "MaxPooling1D":
+        unit["pool"], origin = origin, graph.before(origin)
+    relu = graph.before(second)
+    graph.take_relu(relu)
+    unit["norm1"] = graph.before(relu)
+    graph.take(unit["norm1"], "BatchNormalization")
+    unit["conv1"] = graph.before(unit["norm1"])
+    graph.take(unit["conv1"], "Conv1D")
+    return unit, origin, graph.before(unit["conv1"])
 
 
 def _check(node: Node, *, is_strided: bool) -> None:
@@ -176,10 +181,8 @@ def _choose_activation(applied: list[str], dense: Node, loss: Any) -> tuple[str,
     notes = []
     if name == "linear":
         stated = _name_loss(loss)
-        if stated.startswith(("mean", *_REGRESSIONS)):
-            raise dense.refuse(
-                f"a linear output and loss {stated}", "sigmoid, softmax or logits of these, no regression"
-            )
+        if stated.startswith(_REGRESSIONS):
+            raise dense.refuse(f"a linear output and loss {stated}", "sigmoid, softmax, or logits of one of them")
         name = "softmax" if "categorical" in stated else "sigmoid"
         notes.append(
             f"{dense.path}: the output of layer {dense.name} is linear; its values are taken to be logits of a {name} "
