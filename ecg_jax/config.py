@@ -183,7 +183,7 @@ def create_default() -> ConfigDict:
                 "steps": 0,
                 "eval_every": 0,  # in steps; 0 is once per epoch
                 "log_every": 20,
-                "ema_decay": 0.0,  # of averaged weights and BatchNorm statistics, which then evaluate
+                "ema_decay": 0.0,  # of averaged weights and statistics, which then evaluate: training.averaging
                 "nonfinite": "stop",  # at a step whose loss or gradient is not finite; or `skip` its update
             },
             "checkpoint": {

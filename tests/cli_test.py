@@ -276,10 +276,11 @@ def test_predict_from_a_keras_file_states_what_it_assumes(tmp_path):
     assert done.returncode == 0, done.stderr
     assert "states no input contract" in done.stdout
     assert "2 units per mV" in done.stdout
-    other = call(
-        "predict", f"--model={model}", "--units_per_millivolt=1", f"--output={tmp_path / 'other.csv'}", tmp_path / "ecg"
-    )
+    declared = ["--units_per_millivolt=1", "--sampling_rate=500", "--names=1dAVb,RBBB,LBBB,SB,AF,tachycardia"]
+    other = call("predict", f"--model={model}", *declared, f"--output={tmp_path / 'other.csv'}", tmp_path / "ecg")
     assert other.returncode == 0
+    assert "1 units per mV, 500 Hz" in other.stdout
+    assert "labels set to be 1dAVb, RBBB, LBBB, SB, AF, tachycardia" in other.stdout
     assert pd.read_csv(tmp_path / "out.csv")["AF"][0] != pd.read_csv(tmp_path / "other.csv")["AF"][0]
 
 

@@ -21,26 +21,29 @@ STEM, FILTERS, SAMPLES = 4, (6, 8, 10, 12), 512
 KINDS = ["keras2", "keras3", "keras2_weights", "weights_h5", "archive"]
 
 
-def create_layers(num_labels: int = 6, offset: int = 0) -> list[dict]:
+def create_layers(
+    num_labels: int = 6, offset: int = 0, filters: tuple[int, ...] = FILTERS, steps: int = SAMPLES // 256
+) -> list[dict]:
     """Layers in Keras' order: class, name, inputs, arrays by Keras' weight name."""
     rng = np.random.default_rng(7)
-    names = {layer.number: shift(layer.keras_name, offset) for layer in keras_layers.LAYERS}
+    table = keras_layers.create_table(len(filters))
+    names = {layer.number: shift(layer.keras_name, offset) for layer in table}
     layers = []
-    for layer in keras_layers.LAYERS:
+    for layer in table:
         n, unit, place = layer.number, (layer.number - 5) // 11, (layer.number - 5) % 11
         inputs = [n - 1] if n > 1 else []
-        if 5 <= n <= 48:  # by place in the unit: pool the shortcut, skip back over it, convolve it, add both
+        if 5 <= n <= len(table) - 2:  # in a unit: pool the shortcut, skip back over it, convolve it, add both
             before = 5 + 11 * (unit - 1) + 7 if unit else 4
             inputs = {4: [before], 5: [n - 2], 6: [n - 2], 7: [n - 2, n - 1]}.get(place, inputs)
-        width_in = FILTERS[unit - 1] if unit else STEM
+        width_in = filters[unit - 1] if unit else STEM
         arrays = {}
         if layer.kind == "conv":
-            width = FILTERS[unit]
+            width = filters[min(unit, len(filters) - 1)]
             sizes = {0: (16, width_in, width), 5: (16, width, width), 6: (1, width_in, width)}
             taps, fan_in, fan_out = (16, 12, STEM) if n == 2 else sizes[place]
             arrays["kernel"] = rng.normal(0, np.sqrt(2 / (taps * fan_in)), (taps, fan_in, fan_out))
         elif layer.kind == "norm":
-            width = STEM if n == 3 else FILTERS[unit]
+            width = STEM if n == 3 else filters[unit]
             arrays = {
                 "gamma": rng.uniform(0.5, 1.5, width),
                 "beta": rng.normal(0, 0.2, width),
@@ -49,7 +52,7 @@ def create_layers(num_labels: int = 6, offset: int = 0) -> list[dict]:
             }
         elif layer.kind == "dense":
             arrays = {
-                "kernel": rng.normal(0, 0.1, (SAMPLES // 256 * FILTERS[-1], num_labels)),
+                "kernel": rng.normal(0, 0.1, (steps * filters[-1], num_labels)),
                 "bias": rng.normal(0, 0.2, num_labels),
             }
         kinds = {"conv": "Conv1D", "norm": "BatchNormalization", "relu": "Activation", "pool": "MaxPooling1D"}
@@ -79,34 +82,46 @@ def compute(layers: list[dict], signal: np.ndarray) -> dict[str, np.ndarray]:
     for layer in layers:
         given = [outputs[name] for name in layer["inputs"]]
         arrays = {key: value.astype(np.float64) for key, value in layer["arrays"].items()}
+        settings = layer.get("config", {})
         if layer["kind"] == "input":
             value = signal.astype(np.float64)
         elif layer["kind"] == "conv":
             kernel = arrays["kernel"]
-            strides = 4 if layer["name"] in strided(layers) else 1
-            value = convolve(given[0], kernel, strides)
+            strides = settings.get("strides", [4 if layer["name"] in strided(layers) else 1])[0]
+            value = convolve(given[0], kernel, strides) + arrays.get("bias", 0)
         elif layer["kind"] == "norm":
-            scale = arrays["gamma"] / np.sqrt(arrays["moving_variance"] + 1e-3)
-            value = (given[0] - arrays["moving_mean"]) * scale + arrays["beta"]
+            scale = arrays.get("gamma", 1) / np.sqrt(arrays["moving_variance"] + settings.get("epsilon", 1e-3))
+            value = (given[0] - arrays["moving_mean"]) * scale + arrays.get("beta", 0)
         elif layer["kind"] == "relu":
-            value = np.maximum(given[0], 0)
+            value = ACTIVATIONS[settings.get("activation", "relu")](given[0])
         elif layer["kind"] == "pool":
-            batch, samples, channels = given[0].shape
-            value = given[0].reshape(batch, samples // 4, 4, channels).max(axis=2)
+            window = settings.get("pool_size", [4])[0]
+            total = -given[0].shape[1] % window
+            sides = ((0, 0), (total // 2, total - total // 2), (0, 0))
+            padded = np.pad(given[0], sides, constant_values=-np.inf)
+            value = padded.reshape(len(padded), -1, window, padded.shape[2]).max(axis=2)
         elif layer["kind"] == "add":
             value = given[0] + given[1]
         elif layer["kind"] == "flatten":
             value = given[0].reshape(len(given[0]), -1)
         elif layer["kind"] == "dense":
-            value = 1 / (1 + np.exp(-(given[0] @ arrays["kernel"] + arrays["bias"])))
+            value = ACTIVATIONS[settings.get("activation", "sigmoid")](given[0] @ arrays["kernel"] + arrays["bias"])
         else:
             value = given[0]
         outputs[layer["name"]] = value
     return outputs
 
 
+ACTIVATIONS = {
+    "relu": lambda x: np.maximum(x, 0),
+    "linear": lambda x: x,
+    "sigmoid": lambda x: 1 / (1 + np.exp(-x)),
+    "softmax": lambda x: np.exp(x) / np.exp(x).sum(axis=-1, keepdims=True),
+}
+
+
 def strided(layers: list[dict]) -> set[str]:
-    return {layers[5 + 11 * unit + 5 - 1]["name"] for unit in range(4)}
+    return {layers[i]["name"] for i in range(9, len(layers) - 2, 11)}
 
 
 def convolve(x: np.ndarray, kernel: np.ndarray, stride: int) -> np.ndarray:
@@ -169,20 +184,21 @@ def write_vars(path, layers: list[dict], *, optimizer: bool = False) -> None:
 
 
 def create_config(layers: list[dict], version: int) -> dict:
-    def nodes(inputs: list[str]) -> list:
+    def nodes(inputs: list[str], kwargs: dict) -> list:
         if not inputs:
             return []
         if version == 2:
-            return [[[name, 0, 0, {}] for name in inputs]]
+            return [[[name, 0, 0, kwargs] for name in inputs]]
         tensors = [{"class_name": "__keras_tensor__", "config": {"keras_history": [name, 0, 0]}} for name in inputs]
-        return [{"args": [tensors] if len(tensors) > 1 else tensors, "kwargs": {}}]
+        return [{"args": [tensors] if len(tensors) > 1 else tensors, "kwargs": kwargs}]
 
     described = [
         {
             "class_name": layer["class"],
+            "registered_name": layer.get("registered_name"),
             "name": layer["name"],
-            "config": {"name": layer["name"]},
-            "inbound_nodes": nodes(layer["inputs"]),
+            "config": {"name": layer["name"]} | layer.get("config", {}),
+            "inbound_nodes": nodes(layer["inputs"], {"training": True} if layer.get("training") else {}),
         }
         for layer in layers
     ]

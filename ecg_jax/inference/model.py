@@ -18,11 +18,12 @@ from ecg_jax.data.splits import manifest
 from ecg_jax.errors import InputError
 from ecg_jax.evaluation.calibration import Calibration
 from ecg_jax.evaluation.thresholds import NOT_CHOSEN
-from ecg_jax.labels import ABNORMAL, SIX
 from ecg_jax.models import keras_import
 from ecg_jax.models import weights as weights_lib
 from ecg_jax.recording import Recording
 from ecg_jax.runtime import checkpoint, run_folder
+
+ACTIVATIONS = {"sigmoid": jax.nn.sigmoid, "softmax": jax.nn.softmax}
 
 
 @dataclasses.dataclass(frozen=True)
@@ -40,6 +41,8 @@ class Model:
         calibration: Makes probabilities of what the network puts out, where the model brings one.
         unchosen: Labels whose threshold is the default, as validation had no positive or no negative.
         notice: What whoever reads its probabilities must know.
+        activation: What makes probabilities of the network's logits, one of `ACTIVATIONS`; where it is `softmax`,
+            they add up to 1.
     """
 
     network: models.Network
@@ -52,6 +55,7 @@ class Model:
     calibration: Calibration | None = None
     notice: str = ""
     unchosen: tuple[str, ...] = ()
+    activation: str = "sigmoid"
 
     def describe_threshold(self, name: str) -> str:
         """A label's threshold in words; empty where there is none."""
@@ -63,7 +67,7 @@ class Model:
     def _apply(self) -> Callable[[Any, Any], jax.Array]:
         def apply(variables: Any, signal: jax.Array) -> jax.Array:
             logits: Any = self.network.apply(variables, signal)
-            return jax.nn.sigmoid(logits)
+            return ACTIVATIONS[self.activation](logits)
 
         return jax.jit(apply)
 
@@ -112,6 +116,8 @@ def load_model(
     *,
     leads: tuple[str, ...] | None = None,
     units_per_millivolt: float | None = None,
+    sampling_rate: float | None = None,
+    labels: tuple[str, ...] | None = None,
 ) -> Model:
     """Loads the demonstration weights, a run folder's best checkpoint, or a Keras file of the reference network.
 
@@ -119,6 +125,9 @@ def load_model(
         path: `demonstration` (see `ecg_jax.weights`), a run folder, or a `.hdf5`, `.h5` or `.keras` file.
         leads: Lead order of a Keras file, which does not state one; CODE's if None.
         units_per_millivolt: Unit of a Keras file likewise; CODE's, 2, if None.
+        sampling_rate: In Hz, of a Keras file likewise; CODE's, 400, if None.
+        labels: Of a Keras file's outputs likewise. If None, six sigmoid outputs are the six diagnoses and one is
+            `abnormal`, as published; others are numbered.
 
     Raises:
         InputError: when there is no such model, or it contradicts itself.
@@ -126,12 +135,13 @@ def load_model(
     if path != shipped.DEMONSTRATION and not os.path.exists(path):
         kinds = f"a run folder, or a Keras file ({', '.join(keras_import.SUFFIXES)})"
         raise InputError(f"{path}: no such file or folder; a model is {shipped.DEMONSTRATION!r}, {kinds}")
+    stated = {"leads": leads, "units_per_millivolt": units_per_millivolt, "sampling_rate": sampling_rate}
     if os.path.isdir(path) or path == shipped.DEMONSTRATION:
-        if leads or units_per_millivolt:
-            raise InputError(f"{path}: it states its own leads and unit; they cannot be set")
+        if any(stated.values()) or labels:
+            raise InputError(f"{path}: it states its own leads, unit, rate and labels; they cannot be set")
         return _load_demonstration() if path == shipped.DEMONSTRATION else _load_run(path)
     if path.endswith(keras_import.SUFFIXES):
-        return _load_keras(path, leads, units_per_millivolt)
+        return _load_keras(path, {key: value for key, value in stated.items() if value}, labels)
     raise InputError(f"{path}: not a run folder, and not a Keras file ({', '.join(keras_import.SUFFIXES)})")
 
 
@@ -182,24 +192,26 @@ def _load_run(path: str) -> Model:
     )
 
 
-def _load_keras(path: str, leads: tuple[str, ...] | None, units_per_millivolt: float | None) -> Model:
+def _load_keras(path: str, stated: dict[str, Any], labels: tuple[str, ...] | None) -> Model:
+    """Loads a Keras file; `stated` are fields of the input contract."""
     network, variables, found = keras_import.load(path)
-    stated = {key: value for key, value in (("leads", leads), ("units_per_millivolt", units_per_millivolt)) if value}
-    contract = InputContract(**{"samples": found.samples} | stated)  # type: ignore[arg-type]
+    contract = InputContract(**{"samples": found.samples} | stated)
     if found.leads != len(contract.leads):
         raise InputError(f"{path}: the network takes {found.leads} leads, the contract names {len(contract.leads)}")
-    labels = {len(SIX): SIX, 1: (ABNORMAL,)}.get(found.num_labels)
-    labels = labels or tuple(f"output{i}" for i in range(1, found.num_labels + 1))
-    return Model(
-        network,
-        variables,
-        contract,
-        labels,
-        {},
-        (
-            f"{path}: a Keras file states no input contract; "
-            f"{'taken as set' if stated else 'CODE assumed'}: leads {', '.join(contract.leads)}, "
-            f"{contract.units_per_millivolt:g} units per mV, {contract.sampling_rate:g} Hz, {contract.samples} samples",
-            f"labels taken to be {', '.join(labels)}",
-        ),
-    )
+    numbered = tuple(f"output{i}" for i in range(1, found.num_labels + 1))
+    names = labels or found.assumed_labels or numbered
+    if len(names) != found.num_labels or len(set(names)) != len(names):
+        raise InputError(f"{path}: the network has {found.num_labels} outputs; got the labels {', '.join(names)}")
+    if labels or found.assumed_labels:
+        known = f"labels {'set' if labels else 'taken'} to be {', '.join(names)}"
+    else:
+        known = f"labels unknown, numbered {', '.join(names)}; name them (labels=, or predict --names=)"
+    notes = [
+        f"{path}: a Keras file states no input contract; "
+        f"{'taken as set, the rest as in CODE' if stated else 'CODE assumed'}: leads {', '.join(contract.leads)}, "
+        f"{contract.units_per_millivolt:g} units per mV, {contract.sampling_rate:g} Hz, {contract.samples} samples",
+        f"{known}; output: {found.activation}"
+        + (", whose probabilities add up to 1" if found.activation == "softmax" else ""),
+        *found.notes,
+    ]
+    return Model(network, variables, contract, names, {}, tuple(notes), activation=found.activation)

@@ -105,7 +105,7 @@ class ResNet1d(nn.Module):
         stem_filters: Channels after the stem.
         filters: Channels after each residual unit.
         kernel_size: Taps of every convolution but the shortcuts'.
-        stride: Each unit shortens time by this factor.
+        stride: Each unit shortens time by this factor, or by its own of several.
         dropout_rate: Of the dropouts in the units.
         cut: Keras' number of the layer whose output is returned. In a network of four
             units: 12, 23, 34, 45 (the sums) or 48 (all of it).
@@ -120,7 +120,7 @@ class ResNet1d(nn.Module):
     stem_filters: int = 64
     filters: tuple[int, ...] = (128, 196, 256, 320)
     kernel_size: int = 16
-    stride: int = 4
+    stride: int | tuple[int, ...] = 4
     dropout_rate: float = 0.2
     cut: int = 48
     convolution: str = "auto"
@@ -142,12 +142,13 @@ class ResNet1d(nn.Module):
             self.stem_filters, self.kernel_size, self.convolution, self.axis_name, self.dtype, name="stem"
         )(signal, train)
         create = nn.remat(ResidualUnit, static_argnums=(4,)) if self.checkpoint_activations else ResidualUnit
-        for unit, filters in enumerate(self.filters):
+        strides = (self.stride,) * len(self.filters) if isinstance(self.stride, int) else self.stride
+        for unit, (filters, stride) in enumerate(zip(self.filters, strides, strict=True)):
             first = _STEM_LAYERS + 1 + unit * _UNIT_LAYERS
             is_cut = self.cut == first + 7
             x, shortcut = create(
                 filters=filters,
-                stride=self.stride,
+                stride=stride,
                 kernel_size=self.kernel_size,
                 dropout_rate=self.dropout_rate,
                 first_layer=first,

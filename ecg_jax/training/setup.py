@@ -137,7 +137,7 @@ def create(
     run_folder.claim(workdir, config, manifest.create(dataset), has_begun=has_begun)
     variables = models.init(network, jax.random.key(config.seed), contract.shape)
     if not has_begun:  # else the state that continues has them
-        variables = starting_weights.load(config, variables, console)
+        variables = starting_weights.load(config, variables, console, labels=dataset.label_names)
     setup = Setup(
         config=config,
         workdir=workdir,

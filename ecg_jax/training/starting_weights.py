@@ -1,61 +1,57 @@
 """Where a network starts: at random, from the demonstration weights, from a run, or from a Keras file."""
 
 import os
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import numpy as np
 from ml_collections import ConfigDict
 from rich.console import Console
 
+from ecg_jax import config as config_lib
 from ecg_jax import weights as shipped
 from ecg_jax.contract import InputContract
 from ecg_jax.errors import InputError
-from ecg_jax.models import keras_import
+from ecg_jax.models import keras_import, outputs
 from ecg_jax.models import weights as weights_lib
 from ecg_jax.models.keras_layers import LAYERS
 from ecg_jax.runtime import checkpoint, run_folder
 
+_AFRESH = "add 'head' to config.init.exclude, so that the head starts afresh"
 
-def load(config: ConfigDict, variables: dict[str, Any], console: Console) -> dict[str, Any]:
-    """Puts `config.init.weights` into a network's variables.
+
+def load(config: ConfigDict, variables: dict[str, Any], console: Console, *, labels: Sequence[str]) -> dict[str, Any]:
+    """Puts `config.init.weights` into a network's variables; outputs are matched by the names of their labels.
 
     Args:
         config: Of the run.
-        variables: Freshly drawn; what `config.init.exclude` names stays.
+        variables: Freshly drawn; what `config.init.exclude` names stays, and so do outputs that are not stored.
         console: Where what is done is said.
+        labels: Of the network's outputs, in order.
 
     Raises:
-        InputError: when there are no such weights, they do not fit, or they were trained
-            under another input contract.
+        InputError: when there are no such weights, they do not fit, they were trained under another input
+            contract, or it is unknown or none of `labels` what their outputs are of.
     """
     origin = config.init.weights
     if not origin:
         return variables
     if origin == shipped.DEMONSTRATION:
-        found = shipped.read()
-        _check_contract(config, found.contract, "the demonstration weights")
-        console.print(f"Starting weights: demonstration. {shipped.NOTICE}")
-        return _merge(config, variables, found.arrays, "the demonstration weights")
-    if origin.endswith(keras_import.SUFFIXES) and not os.path.isdir(origin):
-        keras = keras_import.read(origin)
-        console.print(
-            f"Starting weights: {origin} (Keras). It states no input contract; CODE's is assumed: leads "
-            f"{', '.join(config.contract.leads)} and {config.contract.units_per_millivolt:g} units per mV"
-        )
-        return _merge(config, variables, keras.weights, origin)
-    if not os.path.isdir(origin):
+        source, arrays, stored_labels = _read_demonstration(config, console)
+    elif origin.endswith(keras_import.SUFFIXES) and not os.path.isdir(origin):
+        source, arrays, stored_labels = _read_keras(config, console)
+    elif os.path.isdir(origin):
+        source, arrays, stored_labels = _read_run(config, console)
+    else:
         raise InputError(
             f"config.init.weights is {origin!r}; expected nothing, {shipped.DEMONSTRATION!r}, a run folder, or a Keras "
             f"file ({', '.join(keras_import.SUFFIXES)})"
         )
-    _check_contract(config, run_folder.read_json(os.path.join(origin, run_folder.CONTRACT)), origin)
-    step, stored, _, passed_over = checkpoint.read_best(os.path.join(origin, run_folder.CHECKPOINTS))
-    for line in passed_over:
-        console.print(f"warning: {line}; an older one is used", style="yellow")
-    console.print(f"Starting weights: {origin}, best checkpoint (step {step})")
-    weights = {path: np.asarray(leaf) for path, leaf in weights_lib.flatten(stored).items()}
-    return _merge(config, variables, weights, origin)
+    if _takes_head(config):
+        arrays = _match_outputs(variables, arrays, labels, stored_labels, source, console)
+    else:
+        console.print("Head: starts afresh")
+    return _merge(config, variables, arrays, source)
 
 
 def require(origin: str) -> None:
@@ -72,6 +68,91 @@ def are_of_the_reference(origin: str) -> bool:
     return origin == shipped.DEMONSTRATION or (origin.endswith(keras_import.SUFFIXES) and not os.path.isdir(origin))
 
 
+_Found = tuple[str, Mapping[str, np.ndarray], Sequence[str] | None]  # source for messages, arrays by path, labels
+
+
+def _read_demonstration(config: ConfigDict, console: Console) -> _Found:
+    found, source = shipped.read(), "the demonstration weights"
+    _check_contract(config, found.contract, source)
+    console.print(f"Starting weights: demonstration. {shipped.NOTICE}")
+    return source, found.arrays, found.labels
+
+
+def _read_keras(config: ConfigDict, console: Console) -> _Found:
+    """Refuses what the network to train, which is the published one or a narrower, would compute otherwise."""
+    origin = config.init.weights
+    found = keras_import.read(origin)
+    if "stride" in found.trunk:
+        raise InputError(
+            f"{origin}: its strides are {', '.join(map(str, found.trunk['stride']))}, those of networks trained "
+            f"here {keras_import.STRIDE} everywhere; it can predict, but nothing can start from it"
+        )
+    if _takes_head(config) and found.activation != "sigmoid":
+        raise InputError(f"{origin}: its output is {found.activation}, training is of independent outputs; {_AFRESH}")
+    if _takes_head(config) and found.samples != config.contract.samples:
+        raise InputError(
+            f"{origin}: its head is of {found.samples} samples; set config.contract.samples to it, or {_AFRESH}"
+        )
+    console.print(
+        f"Starting weights: {origin} (Keras). It states no input contract; CODE's is assumed: leads "
+        f"{', '.join(config.contract.leads)} and {config.contract.units_per_millivolt:g} units per mV"
+    )
+    for note in found.notes:
+        console.print(f"  {note}")
+    if _takes_head(config) and found.assumed_labels:
+        console.print(f"  its outputs are taken to be {', '.join(found.assumed_labels)}")
+    return origin, found.weights, found.assumed_labels
+
+
+def _read_run(config: ConfigDict, console: Console) -> _Found:
+    origin = config.init.weights
+    _check_contract(config, run_folder.read_json(os.path.join(origin, run_folder.CONTRACT)), origin)
+    model = config_lib.from_dict(run_folder.read_json(os.path.join(origin, run_folder.CONFIG))).model
+    if (is_theirs := model.variant.preactivation) != config.model.variant.preactivation:  # their shapes are the same
+        raise InputError(f"{origin}: its model.variant.preactivation is {is_theirs}; set it here, too")
+    step, stored, records, passed_over = checkpoint.read_best(os.path.join(origin, run_folder.CHECKPOINTS))
+    for line in passed_over:
+        console.print(f"warning: {line}; an older one is used", style="yellow")
+    console.print(f"Starting weights: {origin}, best checkpoint (step {step})")
+    return origin, {path: np.asarray(leaf) for path, leaf in weights_lib.flatten(stored).items()}, records["labels"]
+
+
+def _takes_head(config: ConfigDict) -> bool:
+    """Whether `init.exclude` leaves something of the output layer to be taken over."""
+    return any(not weights_lib.matches(path, config.init.exclude) for path in outputs.PATHS)
+
+
+def _match_outputs(
+    variables: Mapping[str, Any],
+    arrays: Mapping[str, np.ndarray],
+    labels: Sequence[str],
+    stored_labels: Sequence[str] | None,
+    source: str,
+    console: Console,
+) -> dict[str, np.ndarray]:
+    """Arranges the output layer by the names of labels, and says what was done.
+
+    Raises:
+        InputError: when labels are unknown, or none is shared.
+    """
+    if stored_labels is None:
+        raise InputError(f"{source}: the labels of its outputs are unknown; {_AFRESH}")
+    taken = [name for name in labels if name in stored_labels]
+    if not taken:
+        raise InputError(
+            f"{source}: its outputs are of {', '.join(stored_labels)}, none of them of {', '.join(labels)}; {_AFRESH}"
+        )
+    drawn = [name for name in labels if name not in stored_labels]
+    unused = [name for name in stored_labels if name not in labels]
+    parts = [
+        f"outputs taken over by name: {', '.join(taken)}",
+        f"drawn afresh: {', '.join(drawn)}" if drawn else "",
+        f"not used: {', '.join(unused)}" if unused else "",
+    ]
+    console.print(f"Head: {'; '.join(filter(None, parts))}")
+    return outputs.rearrange(arrays, stored_labels, weights_lib.flatten(variables), labels)
+
+
 def _check_contract(config: ConfigDict, theirs: Mapping[str, Any], source: str) -> None:
     different = InputContract.from_dict(config.contract).differences(InputContract.from_dict(theirs))
     if different:
@@ -81,10 +162,10 @@ def _check_contract(config: ConfigDict, theirs: Mapping[str, Any], source: str) 
 
 
 def _merge(
-    config: ConfigDict, variables: dict[str, Any], weights: dict[str, np.ndarray], source: str
+    config: ConfigDict, variables: dict[str, Any], weights: Mapping[str, np.ndarray], source: str
 ) -> dict[str, Any]:
-    """Merges all but what `init.exclude` names and the layers after the cut, which are not used."""
+    """Merges all but what `init.exclude` names and the trunk's layers after the cut, which are not used."""
     cut = config.model.transfer.cut if config.model.head == "transfer" else LAYERS[-1].number
-    unused = [layer.flax_path for layer in LAYERS if layer.flax_path and layer.number > cut]
+    unused = [layer.flax_path for layer in LAYERS[:-1] if layer.flax_path and layer.number > cut]
     used = {path: value for path, value in weights.items() if not weights_lib.matches(path, unused)}
     return weights_lib.merge(variables, used, source=source, exclude=config.init.exclude)

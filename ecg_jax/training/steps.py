@@ -16,6 +16,7 @@ from ecg_jax.models import Network
 from ecg_jax.models import weights as weights_lib
 from ecg_jax.training import transfer
 from ecg_jax.training.augment import AugmentFn, MixupFn
+from ecg_jax.training.averaging import update_average
 from ecg_jax.training.losses import LossFn
 from ecg_jax.training.state import TrainState, Window
 
@@ -52,7 +53,7 @@ def create_train_step(
         loss_fn: See `losses.create`.
         augment: See `augment.create`.
         mixup: See `augment.create_mixup`; the whole global batch is gathered for it.
-        ema_decay: Of the averaged weights and statistics; 0 for none.
+        ema_decay: Of the averaged weights and statistics, after its warm-up (see `update_average`); 0 for none.
         accumulate: Micro-batches that a batch is computed in, one after the other, to save memory;
             a device's examples are dealt out to them in turn. BatchNorms that learn normalize by
             the statistics of a micro-batch, and update theirs once for each.
@@ -121,7 +122,7 @@ def create_train_step(
         ema = state.ema
         if ema_decay:
             fresh = {"params": params, "batch_stats": batch_stats}
-            ema = jax.tree.map(lambda old, new: old + (1 - ema_decay) * (new - old), ema, fresh)
+            ema = update_average(ema, fresh, decay=ema_decay, step=state.step)
         grad_norm = optax.tree.norm(grads)
         is_bad = ~(jnp.isfinite(loss_sum) & jnp.isfinite(grad_norm))
         changed = {"params": params, "batch_stats": batch_stats, "opt_state": opt_state, "ema": ema}
