@@ -7,7 +7,7 @@ import numpy as np
 import pandas as pd
 
 from ecg_jax.errors import InputError
-from ecg_jax.evaluation import agreement, calibration, comparison, decision_curve, metrics, scores, subgroups
+from ecg_jax.evaluation import agreement, calibration, comparison, decision_curve, metrics, resampling, scores, subgroups
 from ecg_jax.evaluation import thresholds as thresholds_lib
 from ecg_jax.evaluation.calibration import Reliability
 from ecg_jax.evaluation.predictions import Predictions
@@ -143,7 +143,8 @@ def choose_thresholds(
     if validation is not None:
         values = thresholds_lib.choose(validation.labels, validation.probabilities, rule)
         return Thresholds(values, rule, thresholds_lib.VALIDATION)
-    groups = scores.create_design(test, Settings()).unit
+    patients = test.patients
+    groups = np.arange(len(test.ids)) if patients is None else resampling.number_patients(patients)
     fold = thresholds_lib.assign_folds(test.labels, groups, settings.seed)
     values = thresholds_lib.cross_fit(test.labels, test.probabilities, fold, rule)
     return Thresholds(values, rule, thresholds_lib.CROSS_FITTED)
