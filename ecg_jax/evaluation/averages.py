@@ -23,7 +23,9 @@ def combine(
     """Interval of a weighted sum.
 
     Args:
-        estimate, low, high: `[C]`, of the labels; those with a NaN in them do not count.
+        estimate: `[C]`, of the labels; those with a NaN here or in an end do not count.
+        low: `[C]`, the lower ends of their intervals.
+        high: `[C]`, the upper ends.
         weight: `[C]`; of differences, some are negative.
         correlation: `[C, C]` of the estimates.
         extra: Squared reach of what the weights add, if they are estimates too.

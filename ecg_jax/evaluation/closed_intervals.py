@@ -72,7 +72,7 @@ def compute_proportion_intervals(
         if not total:
             continue
         size = total if sizes is None else sizes[name]
-        low, high = (float(end) for end in compute_wilson(counts[sides[0]] / total * size, size, level))
+        low, high = (float(end) for end in compute_wilson(counts[sides[0]] / total * size, np.array(size), level))
         ends[name] = (2 * low / (1 + low), 2 * high / (1 + high)) if name == "f1" else (low, high)
     return ends
 

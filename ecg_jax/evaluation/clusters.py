@@ -8,7 +8,7 @@ recordings that are repeated count once, to the last digit, and patients with on
 """
 
 import numpy as np
-from scipy import stats
+from scipy import special
 
 LEVEL = 0.95  # of the quantiles of Student's t
 
@@ -75,5 +75,5 @@ def _count_least(unit: np.ndarray) -> float:
 
 def _inflate(units: int, recordings: int) -> float:
     """Ratio of the squared quantiles of Student's t."""
-    quantiles = stats.t.ppf((1 + LEVEL) / 2, np.array([units, recordings]) - 1)
+    quantiles = special.stdtrit(np.array([units, recordings]) - 1, (1 + LEVEL) / 2)
     return float((quantiles[0] / quantiles[1]) ** 2)

@@ -58,8 +58,11 @@ def create_design(
     unit = np.arange(size)
     if patients is not None:
         assert strata is None
-        _, first, unit = np.unique(number_patients(patients), return_index=True, return_inverse=True)
-        unit = np.argsort(np.argsort(first))[unit.reshape(-1)]  # as they come: then repeated recordings change no draw
+        is_named = np.asarray(patients, str) != ""
+        names, numbers = np.unique(np.asarray(patients, str)[is_named], return_inverse=True)
+        unit = np.empty(size, np.int64)
+        unit[is_named] = numbers.reshape(-1)
+        unit[~is_named] = len(names) + np.arange(np.sum(~is_named))
     if strata is None:
         return Design(unit, (np.arange(unit.max(initial=-1) + 1),), legacy)
     _, stratum = np.unique(strata, axis=0, return_inverse=True)
@@ -67,15 +70,10 @@ def create_design(
     return Design(unit, tuple(np.flatnonzero(stratum == s) for s in range(stratum.max(initial=-1) + 1)))
 
 
-def number_patients(patients: np.ndarray) -> np.ndarray:
-    """Numbers `[N]` int of patients `[N]` str by name; each without a name is another one, after all others."""
-    patients = np.asarray(patients, str)
-    is_named = patients != ""
-    names, numbers = np.unique(patients[is_named], return_inverse=True)
-    unit = np.empty(len(patients), np.int64)
-    unit[is_named] = numbers.reshape(-1)
-    unit[~is_named] = len(names) + np.arange(np.sum(~is_named))
-    return unit
+def group(unit: np.ndarray) -> Design:
+    """Draws all recordings `[N]` of the same unit, int, together."""
+    units, number = np.unique(unit, return_inverse=True)
+    return Design(number.reshape(-1), (np.arange(len(units)),))
 
 
 def draw(design: Design, resamples: int, seed: int) -> list[Callable[[], np.ndarray]]:
