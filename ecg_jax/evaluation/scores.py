@@ -56,7 +56,7 @@ def find_units(predictions: Predictions, settings: Settings) -> np.ndarray | Non
 
 
 @dataclasses.dataclass(frozen=True)
-class _Column:
+class Column:
     """What a row of the table is computed of, `[E]` each: one label, or all labels together.
 
     Attributes:
@@ -73,7 +73,7 @@ class _Column:
 
 def compute(predictions: Predictions, thresholds: Thresholds, settings: Settings) -> Scores:
     """Scores recordings, label by label and on average."""
-    names, columns = metrics.list_metrics(settings), _list_columns(predictions, thresholds)
+    names, columns = metrics.list_metrics(settings), list_columns(predictions, thresholds)
     found = np.array(
         [[*metrics.compute(each.label, each.probability, each.called, settings, each.ranking).values()]
          for each in columns]
@@ -81,7 +81,7 @@ def compute(predictions: Predictions, thresholds: Thresholds, settings: Settings
     present = (predictions.labels == 1).astype(np.float64)
     design = create_design(predictions, settings)
     table = _describe(predictions, thresholds, find_units(predictions, settings), settings)
-    estimates = _complete(found, present.sum(axis=0)[:, None])
+    estimates = complete(found, present.sum(axis=0)[:, None])
     samples = np.empty((*estimates.shape, 0))
     low, high = np.full_like(estimates, np.nan), np.full_like(estimates, np.nan)
     if settings.resamples:
@@ -94,7 +94,7 @@ def compute(predictions: Predictions, thresholds: Thresholds, settings: Settings
         def statistic(weights: np.ndarray) -> np.ndarray:
             parts = [tally.compute_scores(each, weights, settings) for each in tallies]
             values = np.stack([np.stack([part[name] for name in names]) for part in parts])
-            values = _complete(values, (present.T @ weights)[:, None])
+            values = complete(values, (present.T @ weights)[:, None])
             return values.reshape(-1, weights.shape[1])
 
         drawn = resampling.resample(statistic, design, settings.resamples, settings.seed)
@@ -103,7 +103,7 @@ def compute(predictions: Predictions, thresholds: Thresholds, settings: Settings
         found_ends = _find_ends(estimates.reshape(-1), drawn, sizes, statistic, design, settings)
         low, high = (end.reshape(estimates.shape) for end in found_ends)
         if settings.interval == "auto" and not settings.legacy:
-            _replace_ends(low, high, estimates, samples, columns, predictions.labels, design, settings)
+            replace_ends(low, high, estimates, samples, columns, predictions.labels, design, settings)
         undefined = np.isnan(estimates)
         low[undefined] = high[undefined] = np.nan
     for i, name in enumerate(names):
@@ -114,7 +114,7 @@ def compute(predictions: Predictions, thresholds: Thresholds, settings: Settings
     return Scores(table, samples)
 
 
-def _list_columns(predictions: Predictions, thresholds: Thresholds) -> list[_Column]:
+def list_columns(predictions: Predictions, thresholds: Thresholds) -> list[Column]:
     """The labels, and all together where there are several."""
     labels, probabilities, ranking = (
         predictions.labels.astype(np.float64),
@@ -123,19 +123,17 @@ def _list_columns(predictions: Predictions, thresholds: Thresholds) -> list[_Col
     )
     called, (size, count) = decide(predictions, thresholds), labels.shape
     columns = [
-        _Column(labels[:, i], probabilities[:, i], called[:, i], ranking[:, i], np.arange(size)) for i in range(count)
+        Column(labels[:, i], probabilities[:, i], called[:, i], ranking[:, i], np.arange(size)) for i in range(count)
     ]
     if count > 1:
         pooled, raw = probabilities.reshape(-1), predictions.raw
         ranks = order(pooled, raw.reshape(-1)) if raw is not None and predictions.is_recalibrated else pooled
-        columns.append(
-            _Column(labels.reshape(-1), pooled, called.reshape(-1), ranks, np.repeat(np.arange(size), count))
-        )
+        columns.append(Column(labels.reshape(-1), pooled, called.reshape(-1), ranks, np.repeat(np.arange(size), count)))
     return columns
 
 
-def _complete(values: np.ndarray, support: np.ndarray) -> np.ndarray:
-    """Adds the averages to `[labels (and micro), ...]`; the weighted one by support `[labels, ...]`."""
+def complete(values: np.ndarray, support: np.ndarray) -> np.ndarray:
+    """Adds the averages to `[labels (and micro), ...]`, as the table has them; the weighted one by `[labels, ...]`."""
     single = values[: len(support)]
     averages_found = [metrics.average(single)]
     if len(values) > len(single):
@@ -213,17 +211,28 @@ def _find_ends(
     return intervals.compute_expanded(values, sizes, settings.level)
 
 
-def _replace_ends(
+def replace_ends(
     low: np.ndarray,
     high: np.ndarray,
     estimates: np.ndarray,
     samples: np.ndarray,
-    columns: list[_Column],
+    columns: list[Column],
     labels: np.ndarray,
     design: Design,
     settings: Settings,
 ) -> None:
-    """Puts intervals that hold with few recordings into `[rows, metrics]`, where there are such; averages follow."""
+    """Puts intervals that hold with few recordings where there are such, and those of averages after them.
+
+    Args:
+        low: `[rows, metrics]`, those of the bootstrap; changed in place.
+        high: Likewise.
+        estimates: `[rows, metrics]`, the scores.
+        samples: `[rows, metrics, R]`, those of the resamples.
+        columns: See `list_columns`.
+        labels: `[N, C]` in {1, 0, NaN}.
+        design: Of the bootstrap.
+        settings: See `Settings`.
+    """
     names, count = metrics.list_metrics(settings), labels.shape[1]
     for place, each in enumerate(columns):
         row = place if place < count else count + 1  # micro comes after macro
@@ -238,8 +247,9 @@ def _replace_ends(
             part = estimates[:count, j], low[:count, j], high[:count, j]
             share = np.where(np.isfinite(part[0]), weight, 0.0)
             if share.sum() > 0:
+                share /= share.sum()
                 correlation = averages.correlate(samples[:count, j], labels)
-                extra = (
-                    averages.measure_weights(part[0], labels == 1, design.unit, settings.level) if row > count else 0.0
-                )
-                low[row, j], high[row, j] = averages.combine(*part, share / share.sum(), correlation, extra)
+                weighing = row > count
+                extra = averages.measure_weights(part[0], labels == 1, design.unit, settings.level) if weighing else 0.0
+                bias = averages.measure_bias(part[0], samples[:count, j], share)
+                low[row, j], high[row, j] = averages.combine(*part, share, correlation, extra, bias)
