@@ -9,9 +9,12 @@ correlate with the first's by 0.5; its population scores are the same, so that d
 import dataclasses
 import functools
 import itertools
-from collections.abc import Iterator
+import multiprocessing
+from collections.abc import Iterator, Sequence
+from concurrent.futures import ProcessPoolExecutor
 
 import numpy as np
+import pandas as pd
 from scipy import integrate, special, stats
 
 from ecg_jax.evaluation import agreement, closed_intervals, delong, metrics, paired_shares, resampling, scores, tally
@@ -113,8 +116,9 @@ class PatientSetting:
         ends = closed_intervals.find(label, score[:, 0], called[:, 0], average_precision, members)
         test = delong.compare(truth, score[:, 0], score[:, 1], members)
         right = called == truth[:, None]
-        effect = 1.0 if members is None else agreement.measure_kappa_effect(*called.T.astype(float), unit)
-        kappa = agreement.compute_kappa(agreement.count_pairs(*called.T.astype(float)), effect=effect)
+        first, second = called.T.astype(np.float64)
+        effect = 1.0 if members is None else agreement.measure_kappa_effect(first, second, unit)
+        kappa = agreement.compute_kappa(agreement.count_pairs(first, second), effect=effect)
         chosen = None if members is None else unit[truth]
         p = agreement.compare_right(right[:, 0], right[:, 1], members)
         return {name: ends.get(name, (np.nan, np.nan)) for name in LABEL_METRICS} | {
@@ -263,3 +267,19 @@ def summarize(setting: Study, repetitions: int, seed: int) -> list[dict[str, obj
         counts = {"repetitions": int(known.sum()), "skipped": repetitions - int(known.sum())}
         rows.append(dataclasses.asdict(setting) | {"score": name, "truth": truth} | row | counts)
     return rows
+
+
+def format_coverage(table: pd.DataFrame) -> str:
+    """Lowest, mean and highest coverage in percent, by score and recordings per patient, over the positives."""
+    cells = table.groupby(["score", "recordings", "positives"], sort=False)["coverage"].agg(["min", "mean", "max"])
+    text = cells.round(1).astype(str).agg(" ".join, axis=1).unstack("positives")
+    return str(text.to_string())
+
+
+def run(settings: Sequence[Study], repetitions: int, seed: int, workers: int) -> Iterator[pd.DataFrame]:
+    """Simulates one setting after the other, and gives what is known after each; see `summarize`."""
+    rows: list[dict[str, object]] = []
+    with ProcessPoolExecutor(workers, mp_context=multiprocessing.get_context("spawn")) as pool:
+        for found in pool.map(functools.partial(summarize, repetitions=repetitions, seed=seed), settings):
+            rows += found
+            yield pd.DataFrame(rows)

@@ -82,7 +82,7 @@ def _count_proportions(truth: np.ndarray, called: np.ndarray, unit: np.ndarray) 
     outcome = np.select([truth & called, called, truth], [0, 1, 2], 3)
     sizes = {}
     for name, sides in _PROPORTIONS.items():
-        chosen = np.isin(outcome, sides)
+        chosen = np.isin(np.arange(4), sides)[outcome]
         right = (outcome[chosen] == sides[0]).astype(np.float64)
         sizes[name] = clusters.count_effective(right - right.mean(), unit[chosen]) if right.size else 0.0
     return sizes
@@ -98,11 +98,12 @@ def measure_influence(truth: np.ndarray, score: np.ndarray) -> np.ndarray:
     Returns:
         `[N]`; they sum to 0.
     """
-    _, level = np.unique(-score, return_inverse=True)  # from the highest score
-    level = level.reshape(-1)
-    found, total = np.bincount(level, truth), np.bincount(level)
+    levels = np.unique(score[truth])
+    above = len(levels) - np.searchsorted(levels, score, side="right")  # levels higher than the score
+    found, total = (np.bincount(above, weights, len(levels) + 1) for weights in (truth, None))
     hits, calls, positives = np.cumsum(found), np.cumsum(total), int(truth.sum())
-    precision = hits / calls
+    precision = hits / np.maximum(calls, 1)
     average = float(found @ precision) / positives
-    gain, loss = (np.cumsum((found * part / calls**2)[::-1])[::-1] for part in (calls - hits, hits))
-    return np.where(truth, precision[level] - average + gain[level], -loss[level]) / positives
+    weight = found / np.maximum(calls, 1).astype(np.float64) ** 2
+    gain, loss = (np.cumsum((weight * part)[::-1])[::-1] for part in (calls - hits, hits))
+    return np.where(truth, (precision - average + gain)[above], -loss[above]) / positives

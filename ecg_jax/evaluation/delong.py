@@ -1,10 +1,10 @@
 """Intervals of the AUROC, and a test between two AUROCs, without resampling.
 
 Sources: the covariance is that of DeLong, DeLong and Clarke-Pearson (1988), Biometrics 44:837-845,
-through midranks as in Sun and Xu (2014), IEEE Signal Process Lett 21:1389-1393. Its interval belongs
-on the logit scale: Perme and Manevski (2019), Stat Methods Med Res 28:3755-3768. The score interval
-is method 5 of Newcombe (2006), Stat Med 25:559-573. Where patients have several recordings, the components
-are summed per patient: Obuchowski (1997), Biometrics 53:567-578.
+whose components come from sorted scores, not from all pairs. Its interval belongs on the logit scale:
+Perme and Manevski (2019), Stat Methods Med Res 28:3755-3768. The score interval is method 5 of Newcombe
+(2006), Stat Med 25:559-573. Where patients have several recordings, the components are summed per
+patient: Obuchowski (1997), Biometrics 53:567-578.
 
 An AUROC near 1 with few positives is where they differ most: DeLong's variance is then estimated from
 a handful of values, and its interval covers the truth too rarely; the score interval takes the
@@ -246,13 +246,22 @@ def _place(truth: np.ndarray, scores: np.ndarray) -> tuple[np.ndarray, np.ndarra
         raise ValueError(f"truth is {truth.shape}, scores {scores.shape}; they must be [N] and [N, M]")
     if np.isnan(scores).any():
         raise ValueError("a score is NaN; leave the recording out")
-    positives, negatives = int(truth.sum()), int((~truth).sum())
+    scores, positives = np.asarray(scores, np.float64), int(truth.sum())
+    negatives = len(truth) - positives
     if not positives or not negatives:
         return np.empty((0, scores.shape[1])), np.empty((0, scores.shape[1]))
-    rank = stats.rankdata(scores, axis=0)
-    below = rank[truth] - stats.rankdata(scores[truth], axis=0)
-    above = positives - (rank[~truth] - stats.rankdata(scores[~truth], axis=0))
+    columns = [_place_column(column[truth], column[~truth]) for column in scores.T]
+    below, above = (np.stack(parts, axis=1) for parts in zip(*columns, strict=True))
     return below / negatives, above / positives
+
+
+def _place_column(positive: np.ndarray, negative: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """Number of negatives below each positive `[P]`, and of positives above each negative `[Q]`; a tie is one half."""
+    ordered = np.sort(positive)
+    first, last = (np.searchsorted(ordered, negative, side) for side in ("left", "right"))
+    below, up_to = (np.cumsum(np.bincount(each, minlength=len(ordered) + 1)) for each in (last, first))
+    place = np.searchsorted(ordered, positive, "left")
+    return (below[place] + up_to[place]) / 2, len(ordered) - (first + last) / 2
 
 
 def _average(over_negatives: np.ndarray) -> np.ndarray:
