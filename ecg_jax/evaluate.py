@@ -156,6 +156,8 @@ def main(argv: Sequence[str]) -> int:
     shown = ["label", "n", "positives", "auroc", "average_precision", "f1", "threshold", *ends]
     seen = found.scores.table.assign(threshold=found.shown_thresholds)
     tables.print_scores(seen[shown], f"{first.title}: {first.subtitle}", console)
+    for line in found.notes:
+        console.print(f"note: {line}")
     for line in (*found.stamps, *warnings, *found.warnings):
         console.print(f"warning: {line}", style="yellow")
     if challenge is not None:
@@ -253,7 +255,7 @@ def _align_seed(path: str, first: Any, console: Any) -> Any:
     one, other = evaluation_input.align(first, _open_other(path, first, console))
     if len(one.predictions.ids) < len(first.predictions.ids):
         raise InputError(f"{path}: lacks {len(first.predictions.ids) - len(one.predictions.ids)} of the recordings")
-    return other.predictions.probabilities
+    return other.predictions.ranking
 
 
 def _open_model(path: str, first: Any, console: Any) -> Any:

@@ -43,13 +43,9 @@ _FORMAT = flags.DEFINE_enum("figure_format", "png", ("png", "pdf", "svg"), "Of -
 _BATCH_SIZE = flags.DEFINE_integer("batch_size", 32, "Windows predicted at once.", lower_bound=1)
 _LEADS = flags.DEFINE_list("leads", None, "Lead order of a Keras file; default I,II,III,aVR,aVL,aVF,V1,...,V6.")
 _UNITS = flags.DEFINE_float("units_per_millivolt", None, "Unit of a Keras file; default 2, as CODE.", lower_bound=1e-6)
-<<<<<<< HEAD
-_CHECKS = flags.DEFINE_enum("checks", "refuse", CHECKS, "When lead order, unit or rate contradict physics.")
-=======
 _RATE = flags.DEFINE_float("sampling_rate", None, "Of a Keras file, in Hz; default 400, as CODE.", lower_bound=1e-6)
 _NAMES = flags.DEFINE_list("names", None, "Labels of a Keras file's outputs, in their order.")
-_CHECKS = flags.DEFINE_enum("checks", "refuse", verify.POLICIES, "When lead order, unit or rate contradict physics.")
->>>>>>> part-D
+_CHECKS = flags.DEFINE_enum("checks", "refuse", CHECKS, "When lead order, unit or rate contradict physics.")
 _FILE_LEADS = flags.DEFINE_list("file_leads", [], "Leads of NumPy and CSV files that have no sidecar, in their order.")
 _FILE_RATE = flags.DEFINE_float(
     "file_rate", None, "Sampling rate in Hz of NumPy and CSV files that have no sidecar.", lower_bound=0.0
@@ -70,7 +66,6 @@ def main(argv: Sequence[str]) -> int:
     folder = os.path.dirname(os.path.abspath(_OUTPUT.value))
     if not os.access(folder, os.W_OK) or os.path.isdir(_OUTPUT.value):
         raise InputError(f"--output={_OUTPUT.value}: not a file that can be written")
-<<<<<<< HEAD
 
     from rich.progress import track
 
@@ -81,8 +76,6 @@ def main(argv: Sequence[str]) -> int:
     from ecg_jax.reporting import ecg_page
 
     console = cli.create_console()
-    model = load_model(_MODEL.value, leads=tuple(_LEADS.value or ()) or None, units_per_millivolt=_UNITS.value)
-=======
     model = load_model(
         _MODEL.value,
         leads=tuple(_LEADS.value or ()) or None,
@@ -90,7 +83,6 @@ def main(argv: Sequence[str]) -> int:
         sampling_rate=_RATE.value,
         labels=tuple(_NAMES.value or ()) or None,
     )
->>>>>>> part-D
     for note in model.notes:
         console.print(f"Model: {note}")
     declared = None

@@ -103,6 +103,7 @@ import os
 from collections.abc import Iterator
 from concurrent.futures import ProcessPoolExecutor
 
+import coverage_studies
 import numpy as np
 import pandas as pd
 from matplotlib.artist import Artist
@@ -111,7 +112,7 @@ from matplotlib.ticker import NullLocator
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn, TimeRemainingColumn
 from scipy import integrate, special, stats
 
-from ecg_jax.evaluation import delong, intervals, metrics, resampling, scores, tally, thresholds
+from ecg_jax.evaluation import closed_intervals, delong, intervals, metrics, resampling, scores, tally, thresholds
 from ecg_jax.evaluation.predictions import Predictions
 from ecg_jax.evaluation.settings import Settings
 from ecg_jax.reporting import figures, layout, style
@@ -240,7 +241,7 @@ def compute_intervals(
     auroc, covariance = delong.compute_covariance(label > 0, score[:, None])
     classes = int(label.sum()), int((1 - label).sum())
     observed = tally.compute_scores(tally.create(label, score, called), np.ones((len(label), 1)), settings)
-    default = scores.find_closed_intervals(label, score, called, observed["average_precision"][0])
+    default = closed_intervals.find(label, score, called, observed["average_precision"][0])
     found: dict[str, Ends] = {
         "auto": default,
         "delong": {"auroc": delong.compute_interval(auroc[0], covariance[0, 0], *classes)},
@@ -382,6 +383,14 @@ def draw(table: pd.DataFrame) -> Figure:
     return figure
 
 
+def _run_study(study: str, repetitions: int, seed: int, output: str) -> None:
+    """Simulates patients with several recordings, or averages, and writes and prints how often intervals hold."""
+    listed = {"patients": coverage_studies.list_patients, "averages": coverage_studies.list_averages}[study]
+    for table in coverage_studies.run([*listed()], repetitions, seed, WORKERS):
+        table.to_csv(os.path.join(output, f"{study}.csv"), index=False, float_format="%.6g")
+    print(coverage_studies.format_coverage(table))
+
+
 def main() -> None:
     """Simulates, prints a table, and writes every number and a figure."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
@@ -390,6 +399,9 @@ def main() -> None:
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--positives", type=int, nargs="+", default=POSITIVES, help="expected numbers")
     parser.add_argument("--bootstrapped", type=float, nargs="*", default=AUROCS, help="AUROCs with bootstrap methods")
+    parser.add_argument(
+        "--study", choices=("labels", "patients", "averages"), default="labels", help="what has the intervals"
+    )
     parser.add_argument("--output", default="interval_coverage", help="folder for coverage.csv, .pdf and .png")
     arguments = parser.parse_args()
     counts = sorted(arguments.positives)
@@ -400,6 +412,9 @@ def main() -> None:
         Setting(count, auroc, sd, auroc in arguments.bootstrapped) for (sd, count) in blocks for auroc in AUROCS
     ]
     os.makedirs(arguments.output, exist_ok=True)
+    if arguments.study != "labels":
+        _run_study(arguments.study, arguments.repetitions, arguments.seed, arguments.output)
+        return
     path = os.path.join(arguments.output, "coverage.csv")
     for table in run(settings, arguments.repetitions, arguments.resamples, arguments.seed):
         table.to_csv(path, index=False, float_format="%.6g")

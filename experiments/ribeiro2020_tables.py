@@ -38,7 +38,7 @@ from sklearn.metrics import precision_recall_curve
 from ecg_jax import labels as label_lib
 from ecg_jax.data.datasets.table import read_table
 from ecg_jax.errors import InputError
-from ecg_jax.evaluation import agreement, analysis, metrics, resampling, scores, tally
+from ecg_jax.evaluation import agreement, analysis, closed_intervals, metrics, resampling, tally
 from ecg_jax.evaluation.predictions import Predictions
 from ecg_jax.evaluation.settings import Settings
 from ecg_jax.evaluation.thresholds import Thresholds
@@ -220,7 +220,8 @@ def tabulate_leak_free_intervals(readings: Mapping[str, np.ndarray], truth: np.n
     for reader, calls in readings.items():
         for i, label in enumerate(label_lib.SIX):
             counts = metrics.count_outcomes(truth[:, i], calls[:, i] > 0.5)
-            values, ends = metrics.compute_decisions(counts, Settings()), scores.compute_proportion_intervals(counts)
+            values = metrics.compute_decisions(counts, Settings())
+            ends = closed_intervals.compute_proportion_intervals(counts)
             row = {"predictor": reader, "diagnosis": label, "positives": int(truth[:, i].sum())}
             for name in SHOWN.values():
                 row |= {name: values[name], f"{name}_low": ends[name][0], f"{name}_high": ends[name][1]}

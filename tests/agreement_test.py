@@ -1,9 +1,11 @@
 """Agreement of readers, by hand and as published."""
 
+import itertools
 import warnings
 
 import numpy as np
 import pytest
+import scipy.stats
 
 from ecg_jax.evaluation import agreement
 
@@ -137,6 +139,113 @@ def test_an_unknown_test_is_refused():
 )
 def test_holm(p, adjusted):
     np.testing.assert_allclose(agreement.adjust_holm(p), adjusted)
+
+
+def brute(differences):
+    """Share of all signs of the differences whose sum is as far from 0."""
+    signs = np.array(list(itertools.product((-1, 1), repeat=len(differences))))
+    return np.mean(np.abs(signs @ differences) >= abs(sum(differences)))
+
+
+@pytest.mark.parametrize("differences", [[3, 1, -1, 2], [5, 5, -5, 10], [1, -4, 2, 2, 3, -1, 1, 1], [2], [-1, 0, 7, 7]])
+def test_mcnemar_of_patients_gives_each_difference_both_signs(differences):
+    found = agreement.compute_clustered_mcnemar(np.array(differences))
+    assert found == pytest.approx(brute([each for each in differences if each]))
+
+
+def test_mcnemar_of_patients_by_hand():
+    # sum 5, squares 9 + 1 + 1 + 4: 25 / 15; corrected 16 / 15
+    differences = np.array([3, 1, -1, 2])
+    for method, square in (("asymptotic", 25 / 15), ("corrected", 16 / 15)):
+        p = agreement.compute_clustered_mcnemar(differences, method=method)
+        assert p == pytest.approx(scipy.stats.chi2.sf(square, 1))
+    assert agreement.compute_clustered_mcnemar(np.zeros(3, int)) == 1
+
+
+@pytest.mark.parametrize("method", ["exact", "asymptotic", "corrected"])
+@pytest.mark.parametrize("copies", [1, 5])
+def test_recordings_repeated_under_their_patient_do_not_change_mcnemars_p(method, copies):
+    differences = np.repeat([1, -1, 0], [9, 5, 20]) * copies
+    assert agreement.compute_clustered_mcnemar(differences, method=method) == pytest.approx(
+        agreement.compute_mcnemar(9, 5, method=method)
+    )
+
+
+def test_mcnemar_of_many_patients_is_fast_and_near_the_asymptotic_one():
+    rng = np.random.default_rng(0)
+    for size in (600, 60_000):
+        differences = rng.integers(-4, 6, size=size)
+        differences[rng.random(size) < 0.5] *= -1
+        exact, asymptotic = (
+            agreement.compute_clustered_mcnemar(differences, method=m) for m in ("exact", "asymptotic")
+        )
+        assert exact == pytest.approx(asymptotic, abs=0.02)
+
+
+def test_the_variance_of_kappa_counts_patients():
+    rng = np.random.default_rng(0)
+    a = (rng.random(200) < 0.3).astype(float)
+    b = np.where(rng.random(200) < 0.2, 1 - a, a)
+    unit = np.repeat(np.arange(200), 5)
+    assert agreement.measure_kappa_effect(a, b, np.arange(200)) == 1
+    effect = agreement.measure_kappa_effect(np.repeat(a, 5), np.repeat(b, 5), unit)
+    np.testing.assert_allclose(
+        agreement.compute_kappa(5 * agreement.count_pairs(a, b), effect=effect),
+        agreement.compute_kappa(agreement.count_pairs(a, b)),
+    )
+
+
+def test_the_variance_of_kappa_is_that_of_a_bootstrap_over_patients():
+    rng, unit = np.random.default_rng(0), np.repeat(np.arange(80), np.arange(80) % 5 + 1)
+    parts = rng.normal(size=(80, 2)) @ [[1, 0.6], [0, 0.8]]
+    a, b = (parts[unit] + 0.7 * rng.normal(size=(len(unit), 2)) > 0.3).T.astype(float)
+    members = [np.flatnonzero(unit == patient) for patient in range(80)]
+    drawn = [np.concatenate([members[i] for i in rng.integers(80, size=80)]) for _ in range(600)]
+    values = [agreement.compute_kappa(agreement.count_pairs(a[rows], b[rows]))[0] for rows in drawn]
+    effect = agreement.measure_kappa_effect(a, b, unit)
+    kappa, low, _ = agreement.compute_kappa(agreement.count_pairs(a, b), effect=effect)
+    assert effect > 1.15
+    assert (kappa - low) / Z95 == pytest.approx(np.std(values), rel=0.15)
+
+
+def test_kappas_of_few_positives_say_so():
+    a, b = np.zeros((50, 2)), np.zeros((50, 2))
+    a[:12, 0], b[:4, 0] = 1, 1
+    a[:3, 1], b[1:5, 1] = 1, 1
+    table = agreement.compare_readers({"x": a, "y": b}, ("AF", "SB")).set_index("label")
+    # AF: 12 that either calls, shares 12 and 4 of 50, agreement 42 of 50, PABAK 2 * 0.84 - 1
+    assert table.loc["AF", ["positives", "note"]].tolist() == [12, ""]
+    np.testing.assert_allclose(table.loc["AF", ["prevalence", "agree", "pabak"]].astype(float), [0.16, 0.84, 0.68])
+    assert table.loc["SB", ["positives", "note"]].tolist() == [5, "only 5 positives"]
+    unit = np.arange(50) // 6
+    table = agreement.compare_readers({"x": a, "y": b}, ("AF", "SB"), unit=unit).set_index("label")
+    assert table["note"].tolist() == ["only 12 positives of 2 patients", "only 5 positives of 1 patient"]
+
+
+def test_errors_count_patients():
+    often = {name: np.tile(values, (5, 1)) for name, values in READERS.items()}
+    unit = np.tile(np.arange(5), 5)
+    names = ("AF", "SB")
+    one, five = (
+        agreement.compare_errors(READERS, TRUTH, names),
+        agreement.compare_errors(often, np.tile(TRUTH, (5, 1)), names, unit=unit),
+    )
+    assert five["only_first_right"].tolist() == (5 * one["only_first_right"]).tolist()
+    np.testing.assert_allclose(five.filter(like="p_"), one.filter(like="p_"))
+
+
+def test_a_panel_is_drawn_by_patients():
+    rng = np.random.default_rng(0)
+    truth = rng.random(80) < 0.4
+    readings = {name: (truth ^ (rng.random(80) < 0.15)).astype(float)[:, None] for name in "abc"}
+    settings = {"resamples": 400, "level": 0.95, "seed": 0}
+    one = agreement.summarize_panel(readings, ("AF",), **settings).iloc[0]
+    often = {name: np.tile(values, (4, 1)) for name, values in readings.items()}
+    four = agreement.summarize_panel(often, ("AF",), **settings, unit=np.tile(np.arange(80), 4)).iloc[0]
+    assert four["kappa"] == pytest.approx(one["kappa"])
+    np.testing.assert_allclose(
+        four[["kappa_low", "kappa_high"]].tolist(), one[["kappa_low", "kappa_high"]].tolist(), atol=0.01
+    )
 
 
 READERS = {

@@ -3,10 +3,11 @@
 import dataclasses
 
 import numpy as np
+import pandas as pd
 import pytest
 
 from ecg_jax.errors import InputError
-from ecg_jax.evaluation import analysis, metrics, thresholds
+from ecg_jax.evaluation import agreement, analysis, metrics, thresholds
 from ecg_jax.evaluation.predictions import Predictions
 from ecg_jax.evaluation.settings import Settings
 from ecg_jax.reporting import evaluation_report
@@ -189,3 +190,44 @@ def test_a_threshold_that_was_not_chosen_is_said_in_the_table_the_warnings_and_t
     # One positive: the part that holds it leaves none to the choice of its own threshold.
     crossed = analysis.choose_thresholds(draw([[1, 0], [0, 1], [0, 0], [0, 1]]), None, "max_f1", Settings())
     assert crossed.unchosen == ("AF",)
+
+
+def test_what_ranks_after_a_recalibration_is_said():
+    test = draw()
+    stepwise = dataclasses.replace(test, raw=test.probabilities, probabilities=np.round(test.probabilities, 1))
+    assert analysis.analyse(stepwise, HALF, FEW).notes == (analysis.RANKED_RAW,)
+    assert analysis.analyse(dataclasses.replace(test, raw=test.probabilities), HALF, FEW).notes == ()
+    assert analysis.analyse(test, HALF, FEW).notes == ()
+
+
+def test_subgroups_rank_before_recalibration():
+    test = draw(attributes={"sex": np.tile(["f", "m"], 100)})
+    stepwise = dataclasses.replace(test, raw=test.probabilities, probabilities=np.round(test.probabilities, 1))
+    one, two = (analysis.analyse(each, HALF, FEW).subgroups for each in (test, stepwise))
+    chosen = one["metric"].isin(("auroc", "average_precision"))
+    columns = ["value", "others", "difference", "difference_low", "difference_high", "p"]
+    np.testing.assert_allclose(one.loc[chosen, columns], two.loc[chosen, columns], atol=1e-9)
+
+
+def test_agreement_counts_patients_where_they_are_drawn():
+    patients = np.repeat(np.arange(40), 5).astype(str)
+    test = draw(patients=patients)
+    asked = {"annotators": {"Dr A": np.roll(test.labels, 1, axis=0)}}
+    found = analysis.analyse(test, HALF, FEW, **asked)
+    unit = np.unique(patients, return_inverse=True)[1]
+    readings = {"model": (test.probabilities >= 0.5).astype(float), "Dr A": np.roll(test.labels, 1, axis=0)}
+    pd.testing.assert_frame_equal(found.kappa, agreement.compare_readers(readings, test.names, unit=unit))
+    pd.testing.assert_frame_equal(found.mcnemar, agreement.compare_errors(readings, test.labels, test.names, unit=unit))
+    alone = analysis.analyse(test, HALF, Settings(resamples=50, resampled="recordings"), **asked)
+    pd.testing.assert_frame_equal(alone.kappa, agreement.compare_readers(readings, test.names))
+
+
+def test_a_warning_names_kappas_of_few_positives():
+    test = draw()
+    test.labels[:, 0], test.probabilities[:, 0] = np.arange(200) < 60, np.where(np.arange(200) < 4, 0.9, 0.1)
+    reading = test.labels.copy()
+    reading[:, 0] = np.arange(200) < 6
+    found = analysis.analyse(test, HALF, FEW, annotators={"Dr A": reading})
+    assert found.warnings[-1] == (
+        "kappas of fewer than 10 positives, which say little: model vs Dr A, AF (6 positives)"
+    )

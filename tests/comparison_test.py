@@ -3,10 +3,11 @@
 import dataclasses
 
 import numpy as np
+import pandas as pd
 import pytest
 
 from ecg_jax.errors import InputError
-from ecg_jax.evaluation import comparison, delong, metrics
+from ecg_jax.evaluation import agreement, comparison, delong, metrics, paired_shares
 from ecg_jax.evaluation.agreement import adjust_holm
 from ecg_jax.evaluation.predictions import Predictions
 from ecg_jax.evaluation.settings import Settings
@@ -74,17 +75,53 @@ def test_values_are_those_of_either_model_and_macro_is_their_mean():
         assert table.loc[("macro", name), "difference"] == pytest.approx(both)
 
 
-def test_aurocs_are_compared_by_delong_unless_patients_are_drawn():
+def test_aurocs_are_compared_by_delong():
     first, second = draw(0.2), draw(0.25)
     row = compare(first, second).loc[("AF", "auroc")]
     test = delong.compare(first.labels[:, 0] == 1, first.probabilities[:, 0], second.probabilities[:, 0])
     assert row["test"] == "DeLong"
     expected = [test.difference, test.low, test.high, test.p]
     np.testing.assert_allclose(row[["difference", "difference_low", "difference_high", "p"]].astype(float), expected)
-    patients = (np.arange(400) // 2).astype(str)
-    first, second = (dataclasses.replace(each, patients=patients) for each in (first, second))
-    assert compare(first, second).loc[("AF", "auroc"), "test"] == "bootstrap"
-    assert compare(first, second, Settings(resampled="recordings")).loc[("AF", "auroc"), "test"] == "DeLong"
+
+
+def test_recordings_that_are_repeated_under_their_patient_change_nothing():
+    # but for the bootstrap, which draws patients by their names' order: here that of the recordings
+    names = np.array([f"{i:03d}" for i in range(400)])
+    once = [dataclasses.replace(each, patients=names) for each in (draw(0.3), draw(0.35))]
+    often = [dataclasses.replace(each.take(np.tile(np.arange(400), 5)), ids=np.arange(2000)) for each in once]
+    one, five = compare(*once), compare(*often)
+    columns = ["first", "second", "difference", "difference_low", "difference_high", "p", "p_holm"]
+    np.testing.assert_allclose(five[columns].astype(float), one[columns].astype(float), atol=1e-12)
+    alone = compare(*(dataclasses.replace(each, patients=None) for each in once))
+    pd.testing.assert_frame_equal(alone, one)
+    taken = compare(*often, Settings(resamples=0, resampled="recordings"))
+    assert taken.loc[("AF", "accuracy"), "p"] < one.loc[("AF", "accuracy"), "p"] / 2
+    assert taken.loc[("AF", "auroc"), "p"] < one.loc[("AF", "auroc"), "p"] / 2
+
+
+def test_recall_and_specificity_are_compared_by_the_decisions_on_either_class():
+    first, second = draw(0.3), draw(0.4)
+    table, truth = compare(first, second), first.labels[:, 0] == 1
+    right = [(each.probabilities[:, 0] >= 0.5) == truth for each in (first, second)]
+    for name, chosen in {"recall": truth, "specificity": ~truth}.items():
+        row, (one, two) = table.loc[("AF", name)], (each[chosen] for each in right)
+        assert row["difference"] == pytest.approx(one.mean() - two.mean())
+        np.testing.assert_allclose(
+            row[["difference_low", "difference_high"]].astype(float), paired_shares.find_interval(one, two)
+        )
+        assert row["p"] == agreement.compute_mcnemar(np.sum(one & ~two), np.sum(two & ~one))
+        assert row["test"] == "McNemar"
+
+
+def test_ranking_scores_are_compared_before_recalibration():
+    first, second = draw(0.3), draw(0.4)
+    stepwise = [dataclasses.replace(each, raw=each.probabilities, probabilities=np.round(each.probabilities, 1))
+                for each in (first, second)]  # fmt: skip
+    one, two = compare(first, second), compare(*stepwise)
+    for name in ("auroc", "average_precision", "partial_auroc"):
+        expected = one.xs(name, level="metric").drop(columns="test").astype(float)
+        np.testing.assert_allclose(two.xs(name, level="metric").drop(columns="test").astype(float), expected, atol=1e-9)
+    assert two.loc[("AF", "brier"), "first"] != one.loc[("AF", "brier"), "first"]
 
 
 def test_accuracy_is_compared_by_mcnemar():
@@ -99,7 +136,12 @@ def test_accuracy_is_compared_by_mcnemar():
     ).loc[("AF", "accuracy")]
     np.testing.assert_allclose(row[["first", "second", "difference"]].astype(float), [15 / 20, 11 / 20, 4 / 20])
     assert row["p"] == pytest.approx(6946 / 16384)  # twice the lower tail of 5 in 14
-    assert row[["difference_low", "difference_high"]].isna().all()
+    # Newcombe's method 10: Wilson 0.531299-0.888138 and 0.342085-0.741802; phi (6 * 0 - 9 * 5) / 7425^0.5 = -0.522233
+    down = np.sqrt((0.75 - 0.531299) ** 2 + 2 * 0.522233 * (0.75 - 0.531299) * 0.191802 + 0.191802**2)
+    up = np.sqrt((0.888138 - 0.75) ** 2 + 2 * 0.522233 * 0.138138 * (0.55 - 0.342085) + (0.55 - 0.342085) ** 2)
+    np.testing.assert_allclose(
+        row[["difference_low", "difference_high"]].astype(float), [0.2 - down, 0.2 + up], atol=2e-6
+    )
 
 
 def test_p_values_are_adjusted_over_the_labels_of_a_metric():

@@ -7,7 +7,13 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from ecg_jax.evaluation.delong import compare, compute_covariance, compute_interval, compute_score_interval
+from ecg_jax.evaluation.delong import (
+    compare,
+    compute_covariance,
+    compute_interval,
+    compute_score_interval,
+    find_interval,
+)
 
 Z95 = 1.959963984540054
 
@@ -221,3 +227,66 @@ def test_errors_name_the_value_and_the_rule():
         compute_covariance(np.ones(3, bool), np.ones((2, 1)))
     with pytest.raises(ValueError, match="a score is NaN"):
         compute_covariance(np.array([True, False]), np.array([[0.1], [np.nan]]))
+
+
+def test_the_covariance_of_patients_by_hand():
+    # a: patient 0 has positives 2 and 4, patient 1 positive 3, patients 2 and 3 negatives 1 and 3; AUROC 4.5 / 6
+    # components of positives 0.5, 1, 0.75 less 0.75: sums per patient 0, 0; of negatives 1, 0.5 less 0.75
+    truth, unit = np.array([1, 1, 1, 0, 0], bool), np.array([0, 0, 1, 2, 3])
+    aurocs, covariance = compute_covariance(truth, np.array([[2.0], [4], [3], [1], [3]]), unit)
+    np.testing.assert_allclose(aurocs, [0.75])
+    np.testing.assert_allclose(covariance, [[0 + 2 / 1 * 2 * 0.25**2 / 2**2]])
+    # a patient with the positive 4 and the negative 1, another with 2 and 3: components 1, 0.5 and 1, 0.5
+    # 2 (0.25^2 + 0.25^2) / 2^2 of either, and twice 2 (0.25 * 0.25 + 0.25 * 0.25) / 2^2
+    truth, unit = np.array([1, 1, 0, 0], bool), np.array([0, 1, 0, 1])
+    _, covariance = compute_covariance(truth, np.array([[4.0], [2], [1], [3]]), unit)
+    np.testing.assert_allclose(covariance, [[4 * 2 * (2 * 0.25**2) / 4]])
+
+
+@settings(max_examples=25, deadline=None)
+@given(tied_scores(), st.integers(1, 6))
+def test_recordings_that_are_repeated_under_their_patient_change_nothing(case, copies):
+    truth, scores = case
+    unit, one = np.repeat(np.arange(len(truth)), copies), compare(truth, scores[:, 0], scores[:, -1][::-1])
+    again, others = (np.repeat(each, copies, axis=0) for each in (truth, scores))
+    np.testing.assert_allclose(
+        compute_covariance(again, others, unit)[1], compute_covariance(truth, scores)[1], atol=1e-12
+    )
+    np.testing.assert_allclose(find_interval(again, others[:, 0], unit), find_interval(truth, scores[:, 0]), atol=1e-9)
+    found = compare(again, others[:, 0], np.repeat(scores[:, -1][::-1], copies), unit)
+    for name in ("difference", "low", "high", "p"):
+        assert getattr(found, name) == pytest.approx(getattr(one, name), abs=1e-9, nan_ok=True)
+
+
+def test_the_covariance_of_patients_is_that_of_a_bootstrap_over_them():
+    # 60 patients of 1 to 6 recordings, some with both classes
+    rng, unit = np.random.default_rng(0), np.repeat(np.arange(60), np.arange(60) % 6 + 1)
+    truth = rng.random(len(unit)) < np.repeat(rng.choice([0.1, 0.6], 60), np.arange(60) % 6 + 1)
+    scores = (rng.normal(size=(60, 2))[unit] + rng.normal(size=(len(unit), 2)) + truth[:, None]) @ [[1, 0.5], [0, 1]]
+    members = [np.flatnonzero(unit == patient) for patient in range(60)]
+    drawn = [np.concatenate([members[i] for i in rng.integers(60, size=60)]) for _ in range(500)]
+    values = np.array([compute_covariance(truth[rows], scores[rows])[0] for rows in drawn])
+    expected = np.cov(values, rowvar=False) * 60 / 59
+    np.testing.assert_allclose(compute_covariance(truth, scores, unit)[1], expected, rtol=0.2)
+
+
+def test_few_patients_make_a_difference_less_sure_but_no_less_than_if_their_recordings_said_the_same():
+    rng, unit = np.random.default_rng(1), np.repeat(np.arange(8), 10)
+    truth = unit < 4
+    scores = rng.normal(size=(8, 2))[unit] + rng.normal(size=(80, 2)) + truth[:, None]
+    found, (_, covariance) = compare(truth, *scores.T, unit), compute_covariance(truth, scores, unit)
+    plain = covariance[0, 0] + covariance[1, 1] - 2 * covariance[0, 1]
+    assert plain < ((found.high - found.low) / 2 / Z95) ** 2 <= plain * (3.182446 / 2.022691) ** 2
+
+
+def test_the_interval_of_few_patients_keeps_its_level():
+    # 5 positive and 25 other patients of ten recordings each, which are alike by half; binormal, AUROC 0.8
+    rng, unit, hits = np.random.default_rng(0), np.repeat(np.arange(30), 10), {"patients": 0, "recordings": 0}
+    truth = unit < 5
+    for _ in range(150):
+        score = (rng.normal(size=30)[unit] + rng.normal(size=300)) / 2**0.5 + truth * 2**0.5 * 0.8416212
+        for name, members in (("patients", unit), ("recordings", None)):
+            low, high = find_interval(truth, score, members)
+            hits[name] += low <= 0.8 <= high
+    assert hits["patients"] / 150 > 0.92
+    assert hits["recordings"] / 150 < 0.75

@@ -226,7 +226,11 @@ def test_a_comparison_has_intervals_and_tests(whole):
     assert row["difference"] == pytest.approx(row["first"] - row["second"])
     assert row["difference"] > 0.05
     assert row["difference_low"] < row["difference"] < row["difference_high"]
-    assert set(table["test"]) == {"bootstrap", "McNemar"}  # patients have two recordings each
+    assert set(table["test"]) == {"bootstrap", "DeLong", "McNemar"}
+    accuracy = table[table["metric"] == "accuracy"]
+    assert (
+        (accuracy["difference_low"] < accuracy["difference"]) & (accuracy["difference"] < accuracy["difference_high"])
+    ).all()
     assert set(table[table["metric"] == "accuracy"]["test"]) == {"McNemar"}
     tested = table[table["label"] != "macro"]
     assert (tested["p_holm"] >= tested["p"] - 1e-12).all()
@@ -242,6 +246,9 @@ def test_readers_are_compared_with_the_model_and_with_each_other(whole, folder):
     row = table[(table["readers"] == "anna vs ben") & (table["label"] == "AF")].iloc[0]
     assert row["kappa"] == pytest.approx(expected)
     assert row["kappa"] > 0.4
+    both = anna["AF"] + ben.loc[anna.index, "AF"]
+    assert (row["positives"], row["prevalence"]) == ((both > 0).sum(), pytest.approx(both.mean() / 2))
+    assert row["pabak"] == pytest.approx(2 * row["agree"] - 1)
     assert read(whole, "panel")["readers"].tolist() == [3, 3, 3]
     assert set(read(whole, "mcnemar")["readers"]) == set(table["readers"])
 
@@ -324,6 +331,11 @@ def test_thresholds_are_chosen_on_validation_where_it_is_given(evaluate, folder)
         kinds[kinds["probabilities"] == "as predicted"]["brier"], table.loc[NAMES, "brier"], rtol=1e-9
     )
     np.testing.assert_allclose(read(calibrated).set_index("label").loc[NAMES, "auroc"], table.loc[NAMES, "auroc"])
+    tied = evaluate(*FILES, NONE, *flags[:2], "--calibration=isotonic")
+    ranked = read(tied).set_index("label").loc[NAMES, ["auroc", "average_precision"]]
+    pd.testing.assert_frame_equal(ranked, table.loc[NAMES, ["auroc", "average_precision"]])
+    for text in (" ".join(tied.stdout.split()), page(tied).text, (tied.output / "scores.json").read_text()):
+        assert "of the raw probabilities, which recalibration may tie" in text
 
 
 @pytest.mark.slow

@@ -3,6 +3,7 @@
 import dataclasses
 
 import numpy as np
+import pandas as pd
 import pytest
 
 from ecg_jax.evaluation import metrics, resampling, scores
@@ -213,6 +214,75 @@ def test_the_average_of_copies_of_a_label_is_no_more_uncertain_than_it(positives
     for name in ("auroc", "recall", "f1"):
         for row in ("macro", "micro", "weighted"):
             assert widths(table, name)[row] <= widths(table, name)["AF"] + 1e-9, row
+
+
+@pytest.mark.parametrize("probability", [[0.9, 0.1], [0.5, 0.5]], ids=["perfect", "tied"])
+def test_averages_are_no_surer_than_their_labels(probability):
+    # 2 positives of 120 each: no resample differs from another
+    labels = np.zeros((120, 2))
+    labels[:2, 0] = labels[2:4, 1] = 1
+    probabilities = np.where(labels > 0, *probability)
+    one = compute(labels[:, :1], probabilities[:, :1], Settings(resamples=50))
+    for name in ("auroc", "average_precision", "f1", "recall", "precision", "specificity"):
+        assert widths(one, name)["macro"] == pytest.approx(widths(one, name)["AF"]), name
+        assert widths(one, name)["AF"] > 0, name
+    table = compute(labels, probabilities, Settings(resamples=50))
+    for name in ("auroc", "average_precision", "f1", "recall"):
+        for row in ("macro", "micro", "weighted"):
+            assert widths(table, name)[row] > widths(table, name)["AF"] / 2, (name, row)
+    if probability[0] == 0.9:
+        assert table.loc["macro", "recall_low"] == pytest.approx(1 - (1 - table.loc["AF", "recall_low"]) / 2**0.5)
+
+
+def test_recordings_of_a_patient_that_are_repeated_change_no_interval_but_by_the_draw():
+    names = np.array([f"{i:03d}" for i in range(300)])
+    labels, probabilities = draw()
+    one = compute(labels, probabilities, Settings(resamples=200), patients=names)
+    five = compute(*(np.tile(each, (5, 1)) for each in (labels, probabilities)), Settings(resamples=200),
+                   patients=np.tile(names, 5))  # fmt: skip
+    columns = [name for name in one if name.endswith(("_low", "_high"))]
+    rows = ["AF", "SB", "macro", "weighted"]
+    closed = [name for name in columns if not name.startswith("brier")]
+    np.testing.assert_allclose(five.loc[rows, closed], one.loc[rows, closed], atol=1e-9)
+    np.testing.assert_allclose(
+        five.loc["micro", closed].astype(float), one.loc["micro", closed].astype(float), atol=5e-3
+    )
+    alone = compute(labels, probabilities, Settings(resamples=200))
+    np.testing.assert_allclose(one[columns], alone[columns], atol=1e-12)
+
+
+def test_notes_count_patients():
+    labels = np.zeros((200, 1))
+    labels[:60] = 1
+    patients = np.repeat(np.arange(20), 10).astype(str)
+    table = compute(labels, labels, patients=patients)
+    assert table.loc["AF", "note"] == "only 60 positives of 6 patients"
+    assert compute(labels, labels, patients=np.arange(200).astype(str)).loc["AF", "note"] == ""
+    labels[:] = patients[:, None].astype(int) > 0
+    assert compute(labels, labels, patients=patients).loc["AF", "note"] == "only 10 negatives of 1 patient"
+
+
+def test_ranking_scores_are_of_the_raw_probabilities():
+    labels, raw = draw()
+    stepwise = np.round(raw, 1)
+    plain, rounded = compute(labels, raw), compute(labels, stepwise)
+    found = compute(labels, stepwise, raw=raw)
+    for name in metrics.RANKING:
+        np.testing.assert_allclose(found[name][["AF", "SB", "macro"]], plain[name][["AF", "SB", "macro"]], atol=1e-12)
+    others = [*metrics.DECISIONS, "brier"]
+    np.testing.assert_array_equal(found[others], rounded[others])
+    settings = Settings(resamples=50)
+    ends = ["auroc_low", "auroc_high", "average_precision_low", "average_precision_high"]
+    one, two = compute(labels, raw, settings), compute(labels, stepwise, settings, raw=raw)
+    np.testing.assert_allclose(one.loc[["AF", "SB"], ends], two.loc[["AF", "SB"], ends], atol=1e-9)
+
+
+def test_what_recalibration_keeps_apart_is_ranked_as_before():
+    labels, raw = draw()
+    steep = raw ** np.array([1.3, 0.4])  # strictly monotone, and other for each label
+    pd.testing.assert_frame_equal(compute(labels, steep, raw=raw), compute(labels, steep))
+    # where raw probabilities were rounded and recalibrated ones were not, nothing is lost either
+    pd.testing.assert_frame_equal(compute(labels, steep, raw=np.round(raw, 2)), compute(labels, steep))
 
 
 def test_each_recording_may_have_thresholds_of_its_own():

@@ -1,4 +1,9 @@
-"""How far readers agree, with each other and with a network, beyond chance; and whether one errs more."""
+"""How far readers agree, with each other and with a network, beyond chance; and whether one errs more.
+
+Where patients have several recordings, these count for as many as they are worth: the variance of kappa is that of
+sums per patient (Yang and Zhou 2014, Stat Med 33:2612-2633) by way of `clusters.count_effective`, and McNemar's
+tests are of differences per patient.
+"""
 
 import itertools
 from collections.abc import Mapping, Sequence
@@ -7,7 +12,10 @@ import numpy as np
 import pandas as pd
 import scipy.stats
 
-from ecg_jax.evaluation import intervals, resampling
+from ecg_jax.evaluation import clusters, intervals, resampling
+
+FEW_POSITIVES = 10  # below, a kappa says little: note
+_LARGEST = 4000  # sum of patients' differences up to which McNemar's exact test is computed as such
 
 
 def count_pairs(a: np.ndarray, b: np.ndarray) -> np.ndarray:
@@ -16,12 +24,13 @@ def count_pairs(a: np.ndarray, b: np.ndarray) -> np.ndarray:
     return np.bincount(2 * (a[known] > 0.5) + (b[known] > 0.5), minlength=4).reshape(2, 2)
 
 
-def compute_kappa(counts: np.ndarray, level: float = 0.95) -> tuple[float, float, float]:
+def compute_kappa(counts: np.ndarray, level: float = 0.95, effect: float = 1.0) -> tuple[float, float, float]:
     """Cohen's kappa, and its large-sample interval (Fleiss, Cohen & Everitt 1969, Psychol Bull 72:323-327).
 
     Args:
         counts: `[2, 2]`, see `count_pairs`.
         level: Of the interval.
+        effect: How many times its variance is that of independent recordings; see `measure_kappa_effect`.
 
     Returns:
         Kappa, and the ends of its interval, at most 1; NaN where both readers say the same of
@@ -40,12 +49,38 @@ def compute_kappa(counts: np.ndarray, level: float = 0.95) -> tuple[float, float
     crossed = (columns[:, None] + rows[None, :]) ** 2
     differing = (1 - kappa) ** 2 * (share * crossed * (1 - np.eye(2))).sum()
     variance = (agreeing + differing - (kappa - chance * (1 - kappa)) ** 2) / (total * (1 - chance) ** 2)
-    reach = scipy.stats.norm.ppf((1 + level) / 2) * np.sqrt(max(variance, 0.0))
+    reach = scipy.stats.norm.ppf((1 + level) / 2) * np.sqrt(max(variance * effect, 0.0))
     return kappa, kappa - reach, min(kappa + reach, 1.0)
 
 
+def measure_kappa_effect(a: np.ndarray, b: np.ndarray, unit: np.ndarray) -> float:
+    """How many times the variance of kappa is that of independent recordings.
+
+    Args:
+        a: `[N]` readings in {1, 0, NaN}.
+        b: `[N]` readings of another.
+        unit: `[N]` int, the patient of each recording.
+    """
+    known = ~np.isnan(a) & ~np.isnan(b)
+    if not known.any():
+        return 1.0
+    first, second = (a[known] > 0.5).astype(int), (b[known] > 0.5).astype(int)
+    share = count_pairs(a, b) / len(first)
+    rows, columns = share.sum(axis=1), share.sum(axis=0)
+    chance, agreement = float(rows @ columns), float(np.trace(share))
+    agreeing = (first == second) - agreement
+    by_chance = columns[first] + rows[second] - 2 * chance
+    influence = agreeing * (1 - chance) - by_chance * (1 - agreement)
+    return len(first) / clusters.count_effective(influence, unit[known])
+
+
 def compute_fleiss_kappa(
-    readings: np.ndarray, *, resamples: int = 1000, level: float = 0.95, seed: int = 0
+    readings: np.ndarray,
+    *,
+    resamples: int = 1000,
+    level: float = 0.95,
+    seed: int = 0,
+    unit: np.ndarray | None = None,
 ) -> tuple[float, float, float]:
     """Fleiss' kappa of a panel (1971, Psychol Bull 76:378-382), and a BCa bootstrap interval over recordings.
 
@@ -54,11 +89,14 @@ def compute_fleiss_kappa(
         resamples: Of the bootstrap; 0 for no interval.
         level: Of the interval.
         seed: Of the resamples.
+        unit: `[N]` int, the patient of each recording, all of whose recordings are drawn together; each its
+            own if None.
 
     Returns:
         Kappa and the ends of its interval; NaN where it is undefined.
     """
-    known = readings[~np.isnan(readings).any(axis=1)] > 0.5
+    is_known = ~np.isnan(readings).any(axis=1)
+    known = readings[is_known] > 0.5
     readers = known.shape[1]
     if not len(known) or readers < 2:
         return np.nan, np.nan, np.nan
@@ -76,7 +114,7 @@ def compute_fleiss_kappa(
     estimate = statistic(np.ones((len(known), 1)))[:, 0]
     if not resamples:
         return float(estimate[0]), np.nan, np.nan
-    design = resampling.create_design(len(known))
+    design = resampling.create_design(len(known)) if unit is None else resampling.group(unit[is_known])
     values = resampling.resample(statistic, design, resamples, seed)
     low, high = intervals.compute_bca(estimate, values, resampling.jackknife(statistic, design), level)
     return float(estimate[0]), float(low[0]), float(high[0])
@@ -105,6 +143,45 @@ def compute_mcnemar(only_a: int, only_b: int, *, method: str = "exact") -> float
     return float(scipy.stats.chi2.sf(difference**2 / total, 1))
 
 
+def compute_clustered_mcnemar(differences: np.ndarray, *, method: str = "exact") -> float:
+    """McNemar's test where patients have several recordings; that of `compute_mcnemar` where none has.
+
+    `exact` is Fisher's randomization test (1935, The Design of Experiments, sec. 21) of the sign of each patient's
+    difference; `asymptotic` divides the squared sum of differences by the sum of their squares (Yang, Sun and Hardin
+    2010, Biom J 52:638-652, after Obuchowski 1998, Stat Med 17:1495-1507), which is what `exact` gives as well
+    beyond a sum of 4,000; `corrected` corrects that for continuity, by half the spacing of the sums.
+
+    Args:
+        differences: `[K]` int, by patient: recordings in which only a is right, less those in which only b is.
+        method: See `compute_mcnemar`.
+
+    Returns:
+        The two-sided p value; 1 where the readers never differ.
+    """
+    sizes = np.abs(differences[differences != 0])
+    if not sizes.size:
+        return compute_mcnemar(0, 0, method=method)
+    spacing = np.gcd.reduce(sizes)
+    sizes, total = sizes // spacing, abs(int(differences.sum())) // spacing
+    if (sizes == 1).all():
+        return compute_mcnemar((len(sizes) + total) // 2, (len(sizes) - total) // 2, method=method)
+    if method == "exact" and sizes.sum() <= _LARGEST:
+        return _randomize_signs(sizes, total)
+    total = max(total - 1, 0) if method == "corrected" else total
+    return float(scipy.stats.chi2.sf(total**2 / np.sum(sizes.astype(np.float64) ** 2), 1))
+
+
+def _randomize_signs(sizes: np.ndarray, total: int) -> float:
+    """Probability that numbers `[K]` int above 0 with random signs sum to `total` or more, to either side."""
+    chances = np.ones(1)  # of sums from -sum(sizes) on, in steps of 2
+    for size, count in zip(*np.unique(sizes, return_counts=True), strict=True):
+        steps = np.zeros(size * count + 1)
+        steps[::size] = scipy.stats.binom.pmf(np.arange(count + 1), count, 0.5)
+        chances = np.convolve(chances, steps)
+    sums = 2 * np.arange(len(chances)) - int(sizes.sum())
+    return min(float(chances[np.abs(sums) >= total].sum()), 1.0)
+
+
 def adjust_holm(p: Sequence[float] | np.ndarray) -> np.ndarray:
     """Holm's adjustment of p values for their number (1979, Scand J Stat 6:65-70); NaN ones do not count."""
     p = np.asarray(p, np.float64)
@@ -115,72 +192,102 @@ def adjust_holm(p: Sequence[float] | np.ndarray) -> np.ndarray:
     return adjusted
 
 
-def compare_readers(readings: Mapping[str, np.ndarray], names: Sequence[str], *, level: float = 0.95) -> pd.DataFrame:
+def compare_readers(
+    readings: Mapping[str, np.ndarray], names: Sequence[str], *, level: float = 0.95, unit: np.ndarray | None = None
+) -> pd.DataFrame:
     """Cohen's kappa of every two readers, per label.
 
     Args:
         readings: `[N, C]` in {1, 0, NaN} by reader.
         names: The C labels.
         level: Of the intervals.
+        unit: `[N]` int, the patient of each recording; each its own if None.
 
     Returns:
-        `readers` ("A vs B"), `label`, `n`, `agree` (share), `kappa`, `kappa_low`, `kappa_high`.
+        `readers` ("A vs B"), `label`, `n`, `positives` (recordings that either calls positive), `prevalence` (mean
+        share of the two), `agree` (share), `kappa`, `kappa_low`, `kappa_high`, `pabak` (kappa adjusted for prevalence
+        and bias: Byrt, Bishop and Carlin 1993, J Clin Epidemiol 46:423-429), and `note`, below 10 positives, or
+        patients who have some.
     """
     rows = []
     for (first, a), (second, b) in itertools.combinations(readings.items(), 2):
         for i, name in enumerate(names):
             counts = count_pairs(a[:, i], b[:, i])
-            kappa, low, high = compute_kappa(counts, level)
-            total = int(counts.sum())
+            effect = 1.0 if unit is None else measure_kappa_effect(a[:, i], b[:, i], unit)
+            total, positives = int(counts.sum()), int(counts.sum() - counts[0, 0])
             agree = float(np.trace(counts) / total) if total else np.nan
-            rows.append([f"{first} vs {second}", name, total, agree, kappa, low, high])
-    return pd.DataFrame(rows, columns=["readers", "label", "n", "agree", "kappa", "kappa_low", "kappa_high"])
+            prevalence = float((counts[1].sum() + counts[:, 1].sum()) / (2 * total)) if total else np.nan
+            known = ~np.isnan(a[:, i]) & ~np.isnan(b[:, i])
+            note = describe_few(known & ((a[:, i] > 0.5) | (b[:, i] > 0.5)), unit)
+            shown = [total, positives, prevalence, agree, *compute_kappa(counts, level, effect), 2 * agree - 1, note]
+            rows.append([f"{first} vs {second}", name, *shown])
+    columns = ["n", "positives", "prevalence", "agree", "kappa", "kappa_low", "kappa_high", "pabak", "note"]
+    return pd.DataFrame(rows, columns=["readers", "label", *columns])
 
 
-def compare_errors(readings: Mapping[str, np.ndarray], truth: np.ndarray, names: Sequence[str]) -> pd.DataFrame:
+def describe_few(positive: np.ndarray, unit: np.ndarray | None) -> str:
+    """Says that fewer than `FEW_POSITIVES` recordings `[N]` bool, or patients, are positive; else empty."""
+    number = int(positive.sum())
+    patients = number if unit is None else clusters.count_units(unit, positive)
+    if patients >= FEW_POSITIVES:
+        return ""
+    of = "" if unit is None else f" of {patients} patient{'' if patients == 1 else 's'}"
+    return f"only {number} positive{'' if number == 1 else 's'}{of}"
+
+
+def compare_errors(
+    readings: Mapping[str, np.ndarray], truth: np.ndarray, names: Sequence[str], *, unit: np.ndarray | None = None
+) -> pd.DataFrame:
     """McNemar's test for every two readers, per label, against the truth.
 
     Args:
         readings: `[N, C]` in {1, 0, NaN} by reader.
         truth: `[N, C]` likewise; recordings in which anything is unknown are left out.
         names: The C labels.
+        unit: `[N]` int, the patient of each recording; each its own if None.
 
     Returns:
         `readers`, `label`, `only_first_right`, `only_second_right`, `p_exact`, `p_asymptotic`,
         `p_corrected`, and `p_holm`: the exact one adjusted over labels, for each two readers.
     """
-    parts = []
+    methods, parts = ("exact", "asymptotic", "corrected"), []
     for (first, a), (second, b) in itertools.combinations(readings.items(), 2):
         rows = []
         for i, name in enumerate(names):
             known = ~(np.isnan(a[:, i]) | np.isnan(b[:, i]) | np.isnan(truth[:, i]))
-            right_a, right_b = (a[known, i] == truth[known, i]), (b[known, i] == truth[known, i])
-            only_a, only_b = int(np.sum(right_a & ~right_b)), int(np.sum(right_b & ~right_a))
-            tests = [compute_mcnemar(only_a, only_b, method=method) for method in ("exact", "asymptotic", "corrected")]
-            rows.append([f"{first} vs {second}", name, only_a, only_b, *tests])
-        table = pd.DataFrame(
-            rows,
-            columns=[
-                "readers",
-                "label",
-                "only_first_right",
-                "only_second_right",
-                "p_exact",
-                "p_asymptotic",
-                "p_corrected",
-            ],
-        )
+            right = a[known, i] == truth[known, i], b[known, i] == truth[known, i]
+            only = int(np.sum(right[0] & ~right[1])), int(np.sum(right[1] & ~right[0]))
+            members = None if unit is None else unit[known]
+            tests = [compare_right(*right, members, method=method) for method in methods]
+            rows.append([f"{first} vs {second}", name, *only, *tests])
+        columns = ["readers", "label", "only_first_right", "only_second_right", *(f"p_{name}" for name in methods)]
+        table = pd.DataFrame(rows, columns=columns)
         parts.append(table.assign(p_holm=adjust_holm(table["p_exact"].to_numpy())))
     return pd.concat(parts, ignore_index=True)
 
 
+def compare_right(right_a: np.ndarray, right_b: np.ndarray, unit: np.ndarray | None, *, method: str = "exact") -> float:
+    """McNemar's test of two readers who are right in `[N]` bool; see `compute_mcnemar`, `compute_clustered_mcnemar`."""
+    difference = right_a.astype(int) - right_b
+    if unit is None:
+        return compute_mcnemar(int(np.sum(difference > 0)), int(np.sum(difference < 0)), method=method)
+    sums = np.rint(clusters.sum_units(difference, unit)).astype(int)
+    return compute_clustered_mcnemar(sums, method=method)
+
+
 def summarize_panel(
-    readings: Mapping[str, np.ndarray], names: Sequence[str], *, resamples: int, level: float, seed: int
+    readings: Mapping[str, np.ndarray],
+    names: Sequence[str],
+    *,
+    resamples: int,
+    level: float,
+    seed: int,
+    unit: np.ndarray | None = None,
 ) -> pd.DataFrame:
     """Fleiss' kappa of all readers together, per label: `label`, `readers`, `n`, `kappa`, `kappa_low`, `kappa_high`."""
     rows = []
     for i, name in enumerate(names):
         columns = np.stack([values[:, i] for values in readings.values()], axis=1)
-        kappa, low, high = compute_fleiss_kappa(columns, resamples=resamples, level=level, seed=seed)
+        kappa, low, high = compute_fleiss_kappa(columns, resamples=resamples, level=level, seed=seed, unit=unit)
         rows.append([name, columns.shape[1], int((~np.isnan(columns).any(axis=1)).sum()), kappa, low, high])
     return pd.DataFrame(rows, columns=["label", "readers", "n", "kappa", "kappa_low", "kappa_high"])

@@ -15,6 +15,11 @@ from ecg_jax.evaluation.scores import Scores
 from ecg_jax.evaluation.settings import Settings
 from ecg_jax.evaluation.thresholds import Thresholds
 
+RANKED_RAW = (
+    "Ranking scores (AUROC, average precision, their curves and differences) are of the raw probabilities, which "
+    "recalibration may tie; decisions, calibration and the Brier score are of the recalibrated ones. All labels "
+    "together (micro) rank by the recalibrated ones and, where these tie, by the raw ones."
+)
 DECISION_RANGE = (0.01, 0.99)
 AS_PREDICTED, RECALIBRATED = "as predicted", "recalibrated"
 
@@ -57,6 +62,11 @@ class Analysis:
     warnings: tuple[str, ...]
 
     @property
+    def notes(self) -> tuple[str, ...]:
+        """How the numbers were made, where that is not as usual."""
+        return (RANKED_RAW,) if self.predictions.is_recalibrated else ()
+
+    @property
     def stamps(self) -> tuple[str, ...]:
         """What every output must say."""
         return self.thresholds.stamps
@@ -93,7 +103,7 @@ def analyse(
         name: Of the model among annotators.
     """
     labels, names = predictions.labels, predictions.names
-    called = scores.decide(predictions, thresholds)
+    called, unit = scores.decide(predictions, thresholds), scores.find_units(predictions, settings)
     found = scores.compute(predictions, thresholds, settings)
     table, curves = _describe_calibration(predictions, settings)
     chosen = {
@@ -104,11 +114,11 @@ def analyse(
         if name in annotators:
             raise InputError(f"a reader is called {name}, as the model is; rename one")
         readings = {name: called.astype(np.float64)} | dict(annotators)
-        kappa = agreement.compare_readers(readings, names, level=settings.level)
+        kappa = agreement.compare_readers(readings, names, level=settings.level, unit=unit)
         panel = agreement.summarize_panel(
-            readings, names, resamples=settings.resamples, level=settings.level, seed=settings.seed
+            readings, names, resamples=settings.resamples, level=settings.level, seed=settings.seed, unit=unit
         )
-        mcnemar = agreement.compare_errors(readings, labels, names)
+        mcnemar = agreement.compare_errors(readings, labels, names, unit=unit)
     return Analysis(
         predictions=predictions,
         thresholds=thresholds,
@@ -128,7 +138,7 @@ def analyse(
         mcnemar=mcnemar,
         comparison=comparison.compare(predictions, other[0], (thresholds, other[1]), settings) if other else None,
         other_thresholds=other[1] if other else None,
-        warnings=(*_warn(found.table, settings), *thresholds.warnings),
+        warnings=(*_warn(found.table, settings), *thresholds.warnings, *_warn_kappa(kappa)),
     )
 
 
@@ -171,7 +181,7 @@ def _describe_calibration(
     predictions: Predictions, settings: Settings
 ) -> tuple[pd.DataFrame, dict[str, dict[str, Reliability]]]:
     kinds = {AS_PREDICTED: predictions.probabilities}
-    if predictions.raw is not None and not np.array_equal(predictions.raw, predictions.probabilities):
+    if predictions.raw is not None and predictions.is_recalibrated:
         kinds = {AS_PREDICTED: predictions.raw, RECALIBRATED: predictions.probabilities}
     rows, curves = [], {}
     for i, name in enumerate(predictions.names):
@@ -204,8 +214,18 @@ def _warn(table: pd.DataFrame, settings: Settings) -> list[str]:
     if len(few):
         counts = ", ".join(f"{row.label} ({row.note.removeprefix('only ')})" for row in few.itertuples())
         lines.append(
-            f"fewer than {settings.few} positives or negatives, so that intervals may miss the truth: {counts}"
+            f"fewer than {settings.few} positives or negatives, or patients who have some, so that intervals may miss "
+            f"the truth, those of averages too: {counts}"
         )
     if settings.legacy:
         lines.append("resamples are drawn as the script of Ribeiro et al. 2020 did: recordings, not patients")
     return lines
+
+
+def _warn_kappa(kappa: pd.DataFrame | None) -> list[str]:
+    """One line on the kappas of few positives, if there are any."""
+    if kappa is None or not (kappa["note"] != "").any():
+        return []
+    few = kappa[kappa["note"] != ""]
+    named = "; ".join(f"{row.readers}, {row.label} ({row.note.removeprefix('only ')})" for row in few.itertuples())
+    return [f"kappas of fewer than {agreement.FEW_POSITIVES} positives, which say little: {named}"]

@@ -33,7 +33,12 @@ def compute_credits(labels: np.ndarray, called: np.ndarray, weights: np.ndarray,
 
 
 def compute_score(
-    labels: np.ndarray, called: np.ndarray, weights: np.ndarray, normal: int, settings: Settings
+    labels: np.ndarray,
+    called: np.ndarray,
+    weights: np.ndarray,
+    normal: int,
+    settings: Settings,
+    unit: np.ndarray | None = None,
 ) -> tuple[float, float, float]:
     """The normalized score: 1 for the truth, 0 for a system that always calls sinus rhythm; and its interval.
 
@@ -43,6 +48,8 @@ def compute_score(
         weights: See `compute_credits`.
         normal: Likewise.
         settings: Of the bootstrap over recordings, whose BCa interval is given.
+        unit: `[N]` int, the patient of each recording, all of whose recordings are drawn together; each its
+            own if None.
 
     Returns:
         The score and the ends of its interval; NaN where nothing but sinus rhythm occurs.
@@ -61,7 +68,7 @@ def compute_score(
     estimate = statistic(np.ones((count, 1)))[:, 0]
     if not settings.resamples:
         return float(estimate[0]), np.nan, np.nan
-    design = resampling.create_design(count)
+    design = resampling.create_design(count) if unit is None else resampling.group(unit[known])
     values = resampling.resample(statistic, design, settings.resamples, settings.seed)
     low, high = intervals.compute_bca(estimate, values, resampling.jackknife(statistic, design), settings.level)
     return float(estimate[0]), float(low[0]), float(high[0])

@@ -4,7 +4,7 @@ import numpy as np
 import pandas as pd
 
 from ecg_jax.errors import InputError
-from ecg_jax.evaluation import agreement, delong, intervals, metrics, resampling, scores, tally
+from ecg_jax.evaluation import agreement, delong, intervals, metrics, paired_shares, resampling, scores, tally
 from ecg_jax.evaluation.predictions import Predictions
 from ecg_jax.evaluation.settings import Settings
 from ecg_jax.evaluation.thresholds import Thresholds
@@ -31,9 +31,11 @@ def compare(
 ) -> pd.DataFrame:
     """Compares two models.
 
-    Intervals are of the paired bootstrap: both models are scored on the same resamples. Where
-    recordings are drawn one by one, AUROCs are compared by DeLong's test and interval. The last
-    metric, `accuracy`, counts right decisions, compared by McNemar's exact test.
+    Intervals are of the paired bootstrap: both models are scored on the same resamples. AUROCs of a label are
+    compared by DeLong's test and interval, which count patients where these are drawn (`delong.compare`). How often
+    decisions are right, of the positives (`recall`), of the negatives (`specificity`) and of all (the last metric,
+    `accuracy`), is compared by McNemar's exact test (`agreement.compare_right`) and Newcombe's interval
+    (`paired_shares`), which count patients too.
 
     Args:
         first: Predictions of one model.
@@ -54,12 +56,21 @@ def compare(
         raise InputError("two models are compared with the same truth; these labels differ")
     names, labels = metrics.list_metrics(settings), first.labels.astype(np.float64)
     called = [scores.decide(each, chosen) for each, chosen in zip((first, second), thresholds, strict=True)]
-    design = scores.create_design(first, settings)
+    design, unit = scores.create_design(first, settings), scores.find_units(first, settings)
+    ranking = [first.ranking, second.ranking]
     pairs = [
-        [(labels[:, i], each.probabilities[:, i], calls[:, i]) for i in range(labels.shape[1])]
-        for each, calls in zip((first, second), called, strict=True)
+        [(labels[:, i], each.probabilities[:, i], calls[:, i], ranks[:, i]) for i in range(labels.shape[1])]
+        for each, calls, ranks in zip((first, second), called, ranking, strict=True)
     ]
-    found = np.array([[[*metrics.compute(*column, settings).values()] for column in columns] for columns in pairs])
+    found = np.array(
+        [
+            [
+                [*metrics.compute(label, probability, calls, settings, ranks).values()]
+                for label, probability, calls, ranks in columns
+            ]
+            for columns in pairs
+        ]
+    )
     found = _add_macro(found)
     drawn = _resample_differences(pairs, names, design, settings)
     low, high = intervals.compute_percentile(drawn.reshape(-1, drawn.shape[-1]), settings.level)
@@ -67,21 +78,18 @@ def compare(
     p = intervals.compute_p(drawn.reshape(-1, drawn.shape[-1])).reshape(found.shape[1:])
     rows = []
     for i, label in enumerate((*first.names, metrics.MACRO)):
+        tests = {}
+        if label != metrics.MACRO:
+            ranks, calls = ([values[:, i] for values in pair] for pair in (ranking, called))
+            tests = _test_label(labels[:, i], ranks, calls, unit, settings.level)
         for j, name in enumerate(names):
             one, two = found[:, i, j]
-            row = [label, name, one, two, one - two, low[i, j], high[i, j], p[i, j], "bootstrap"]
-            if name == "auroc" and label != metrics.MACRO and design.units == len(first.ids):
-                known = ~np.isnan(labels[:, i])
-                test = delong.compare(
-                    labels[known, i] > 0.5,
-                    first.probabilities[known, i],
-                    second.probabilities[known, i],
-                    level=settings.level,
-                )
-                row[5:] = [test.low, test.high, test.p, "DeLong"]
-            rows.append(row)
-        if label != metrics.MACRO:
-            rows.append(_compare_accuracy(label, labels[:, i], called[0][:, i], called[1][:, i]))
+            rest = tests.get(name, [low[i, j], high[i, j], p[i, j], "bootstrap"])
+            rows.append([label, name, one, two, one - two, *rest])
+        if tests:
+            known = ~np.isnan(labels[:, i])
+            right = [np.mean(each[known] == (labels[known, i] > 0.5)) if known.any() else np.nan for each in calls]
+            rows.append([label, "accuracy", *right, right[0] - right[1], *tests["accuracy"]])
     table = pd.DataFrame(rows, columns=COLUMNS[:-1])
     table["p_holm"] = np.nan
     for _, part in table[table["label"] != metrics.MACRO].groupby("metric", sort=False):
@@ -96,13 +104,16 @@ def _add_macro(values: np.ndarray) -> np.ndarray:
 
 
 def _resample_differences(
-    pairs: list[list[tuple[np.ndarray, np.ndarray, np.ndarray]]],
+    pairs: list[list[tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray]]],
     names: tuple[str, ...],
     design: resampling.Design,
     settings: Settings,
 ) -> np.ndarray:
     """First minus second of every resample, `[C + 1, metrics, R]`."""
-    tallies = [[tally.create(*column) for column in columns] for columns in pairs]
+    tallies = [
+        [tally.create(label, probability, calls, ranking=ranks) for label, probability, calls, ranks in columns]
+        for columns in pairs
+    ]
 
     def statistic(weights: np.ndarray) -> np.ndarray:
         parts = [[tally.compute_scores(each, weights, settings) for each in model] for model in tallies]
@@ -116,12 +127,34 @@ def _resample_differences(
     return drawn.reshape(len(pairs[0]) + 1, len(names), -1)
 
 
-def _compare_accuracy(name: str, label: np.ndarray, first: np.ndarray, second: np.ndarray) -> list[object]:
+def _test_label(
+    label: np.ndarray,
+    ranking: list[np.ndarray],
+    called: list[np.ndarray],
+    unit: np.ndarray | None,
+    level: float,
+) -> dict[str, list[object]]:
+    """What needs no resampling: the ends of the interval, p and the name of the test, by metric.
+
+    Args:
+        label: `[N]` in {1, 0, NaN}.
+        ranking: `[N]` of either model.
+        called: `[N]` bool of either model.
+        unit: `[N]` int, the patient of each recording; each its own if None.
+        level: Of the intervals.
+    """
     known = ~np.isnan(label)
-    right_first, right_second = first[known] == (label[known] > 0.5), second[known] == (label[known] > 0.5)
-    if not known.any():
-        return [name, "accuracy", *[np.nan] * 6, "McNemar"]
-    only_first, only_second = int(np.sum(right_first & ~right_second)), int(np.sum(right_second & ~right_first))
-    p = agreement.compute_mcnemar(only_first, only_second)
-    one, two = float(np.mean(right_first)), float(np.mean(right_second))
-    return [name, "accuracy", one, two, one - two, np.nan, np.nan, p, "McNemar"]
+    members = None if unit is None else unit[known]
+    first, second = (each[known] for each in ranking)
+    test = delong.compare(label[known] > 0.5, first, second, members, level=level)
+    is_same = all(np.array_equal(pair[0], pair[1]) for pair in (ranking, called))  # then there is nothing to estimate
+    found: dict[str, list[object]] = {"auroc": [test.low, test.high, test.p, "DeLong"]}
+    for name, chosen in {"recall": label == 1, "specificity": label == 0, "accuracy": known}.items():
+        low, high, p = (0.0, 0.0, 1.0) if is_same and chosen.any() else (np.nan, np.nan, np.nan)
+        if chosen.any() and not is_same:
+            right = [each[chosen] == (label[chosen] > 0.5) for each in called]
+            members = None if unit is None else unit[chosen]
+            low, high = paired_shares.find_interval(right[0], right[1], members, level)
+            p = agreement.compare_right(right[0], right[1], members)
+        found[name] = [low, high, p, "McNemar"]
+    return found

@@ -1,9 +1,10 @@
 """Intervals of the AUROC, and a test between two AUROCs, without resampling.
 
 Sources: the covariance is that of DeLong, DeLong and Clarke-Pearson (1988), Biometrics 44:837-845,
-through midranks as in Sun and Xu (2014), IEEE Signal Process Lett 21:1389-1393. Its interval belongs
-on the logit scale: Perme and Manevski (2019), Stat Methods Med Res 28:3755-3768. The score interval
-is method 5 of Newcombe (2006), Stat Med 25:559-573.
+whose components come from sorted scores, not from all pairs. Its interval belongs on the logit scale:
+Perme and Manevski (2019), Stat Methods Med Res 28:3755-3768. The score interval is method 5 of Newcombe
+(2006), Stat Med 25:559-573. Where patients have several recordings, the components are summed per
+patient: Obuchowski (1997), Biometrics 53:567-578.
 
 An AUROC near 1 with few positives is where they differ most: DeLong's variance is then estimated from
 a handful of values, and its interval covers the truth too rarely; the score interval takes the
@@ -15,6 +16,8 @@ from typing import Literal
 
 import numpy as np
 from scipy import special, stats
+
+from ecg_jax.evaluation import clusters
 
 HALVINGS = 60  # of an interval no longer than 1: down to the spacing of float64
 PRIOR = 15  # recordings of the rarer class that the assumed variance is worth
@@ -39,22 +42,56 @@ class Comparison:
     p: float
 
 
-def compute_covariance(truth: np.ndarray, scores: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+def compute_covariance(
+    truth: np.ndarray, scores: np.ndarray, unit: np.ndarray | None = None
+) -> tuple[np.ndarray, np.ndarray]:
     """AUROCs of several scores of the same recordings, and DeLong's covariance of them.
 
     Args:
         truth: `[N]` bool.
         scores: `[N, M]`, higher where more likely present; a tie counts one half.
+        unit: `[N]` int, the patient of each recording (Obuchowski's covariance); each its own if None.
 
     Returns:
         AUROCs `[M]`, NaN without a positive or without a negative; covariance `[M, M]`, NaN with
-        fewer than two of either.
+        fewer than two recordings, or patients, of either.
 
     Raises:
         ValueError: The shapes do not fit, or a score is NaN.
     """
     over_negatives, over_positives = _place(truth, scores)
-    return _average(over_negatives), _covary(over_negatives, over_positives)
+    if unit is None:
+        return _average(over_negatives), _covary(over_negatives, over_positives)
+    truth = np.asarray(truth, bool)
+    return _average(over_negatives), _covary_units(over_negatives, over_positives, unit[truth], unit[~truth])
+
+
+def find_interval(
+    truth: np.ndarray, score: np.ndarray, unit: np.ndarray | None = None, *, level: float = 0.95
+) -> tuple[float, float]:
+    """The score interval of some recordings' AUROC, corrected by the variance that was measured.
+
+    Where patients have several recordings, the recordings count for as many as they are worth
+    (`clusters.count_effective` of their components), and the measured variance is Obuchowski's, which weighs
+    by the number of patients of the rarer class.
+
+    Args:
+        truth: `[N]` bool.
+        score: `[N]`.
+        unit: `[N]` int, the patient of each recording; each its own if None.
+        level: Coverage, in (0, 1).
+    """
+    truth = np.asarray(truth, bool)
+    over_negatives, over_positives = _place(truth, score[:, None])
+    auroc, sizes = float(_average(over_negatives)[0]), (float(truth.sum()), float((~truth).sum()))
+    if unit is None:
+        variance = _covary(over_negatives, over_positives)
+        return compute_score_interval(auroc, *sizes, variance=float(variance[0, 0]), level=level)
+    sides = ((over_negatives, unit[truth]), (over_positives, unit[~truth]))
+    counts = [clusters.count_effective(components[:, 0] - auroc, members) for components, members in sides]
+    variance = _covary_units(over_negatives, over_positives, unit[truth], unit[~truth])
+    patients = min(clusters.count_units(members) for _, members in sides)
+    return compute_score_interval(auroc, *counts, variance=float(variance[0, 0]), level=level, measured=patients)
 
 
 def compute_interval(
@@ -94,7 +131,13 @@ def compute_interval(
 
 
 def compute_score_interval(
-    auroc: float, positives: int, negatives: int, *, variance: float = np.nan, level: float = 0.95
+    auroc: float,
+    positives: float,
+    negatives: float,
+    *,
+    variance: float = np.nan,
+    level: float = 0.95,
+    measured: int | None = None,
 ) -> tuple[float, float]:
     """The AUROCs from which the observed one is not too many standard errors away.
 
@@ -107,10 +150,12 @@ def compute_score_interval(
 
     Args:
         auroc: In [0, 1]; NaN gives NaN.
-        positives: Recordings with the label.
-        negatives: Recordings without it; without either class the interval is NaN.
-        variance: As measured, DeLong's or a bootstrap's; 0 or NaN for unknown.
+        positives: Recordings with the label, or as many independent ones as they are worth.
+        negatives: Those without it; without either class the interval is NaN.
+        variance: As measured, DeLong's or Obuchowski's; 0 or NaN for unknown.
         level: Coverage, in (0, 1).
+        measured: n, the recordings or patients of the rarer class that the variance was measured on; that
+            class's recordings if None.
 
     Raises:
         ValueError: A level outside (0, 1).
@@ -125,7 +170,7 @@ def compute_score_interval(
 
     factor, assumed = 1.0, assume(auroc)
     if variance > 0 and assumed > 0:
-        rarer = min(positives, negatives)
+        rarer = min(positives, negatives) if measured is None else measured
         factor = (rarer * variance / assumed + PRIOR) / (rarer + PRIOR)
 
     def find_limit(outer: float) -> float:
@@ -139,13 +184,22 @@ def compute_score_interval(
     return find_limit(0.0), find_limit(1.0)
 
 
-def compare(truth: np.ndarray, scores_a: np.ndarray, scores_b: np.ndarray, *, level: float = 0.95) -> Comparison:
-    """DeLong's test between two scores of the same recordings.
+def compare(
+    truth: np.ndarray,
+    scores_a: np.ndarray,
+    scores_b: np.ndarray,
+    unit: np.ndarray | None = None,
+    *,
+    level: float = 0.95,
+) -> Comparison:
+    """DeLong's test between two scores of the same recordings; Obuchowski's where patients have several.
 
     Args:
         truth: `[N]` bool.
         scores_a: `[N]`.
         scores_b: `[N]`.
+        unit: `[N]` int, the patient of each recording; each its own if None. Few patients raise the variance
+            of either class as `clusters.compute_excess` says.
         level: Coverage of the interval of the difference, in (0, 1).
 
     Returns:
@@ -161,8 +215,17 @@ def compare(truth: np.ndarray, scores_a: np.ndarray, scores_b: np.ndarray, *, le
     aurocs = _average(over_negatives)
     difference = float(aurocs[0] - aurocs[1])
     # of the differences, not from the covariance: exactly zero where both rank alike
-    variance = _covary(np.diff(over_negatives, axis=1), np.diff(over_positives, axis=1))
-    error = float(np.sqrt(variance[0, 0]))
+    parts = np.diff(over_negatives, axis=1), np.diff(over_positives, axis=1)
+    if unit is None:
+        variance = float(_covary(*parts)[0, 0])
+    else:
+        truth = np.asarray(truth, bool)
+        sides = unit[truth], unit[~truth]
+        variance = float(_covary_units(*parts, *sides)[0, 0])
+        if variance > 0:
+            pairs = zip(parts, sides, strict=True)
+            variance += sum(clusters.compute_excess(part[:, 0] + difference, side) for part, side in pairs)
+    error = float(np.sqrt(variance))
     if error == 0:
         rest = (0.0, 0.0, 0.0, 1.0) if difference == 0 else (np.nan,) * 4
         return Comparison(difference, *rest)
@@ -183,13 +246,22 @@ def _place(truth: np.ndarray, scores: np.ndarray) -> tuple[np.ndarray, np.ndarra
         raise ValueError(f"truth is {truth.shape}, scores {scores.shape}; they must be [N] and [N, M]")
     if np.isnan(scores).any():
         raise ValueError("a score is NaN; leave the recording out")
-    positives, negatives = int(truth.sum()), int((~truth).sum())
+    scores, positives = np.asarray(scores, np.float64), int(truth.sum())
+    negatives = len(truth) - positives
     if not positives or not negatives:
         return np.empty((0, scores.shape[1])), np.empty((0, scores.shape[1]))
-    rank = stats.rankdata(scores, axis=0)
-    below = rank[truth] - stats.rankdata(scores[truth], axis=0)
-    above = positives - (rank[~truth] - stats.rankdata(scores[~truth], axis=0))
+    columns = [_place_column(column[truth], column[~truth]) for column in scores.T]
+    below, above = (np.stack(parts, axis=1) for parts in zip(*columns, strict=True))
     return below / negatives, above / positives
+
+
+def _place_column(positive: np.ndarray, negative: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """Number of negatives below each positive `[P]`, and of positives above each negative `[Q]`; a tie is one half."""
+    ordered = np.sort(positive)
+    first, last = (np.searchsorted(ordered, negative, side) for side in ("left", "right"))
+    below, up_to = (np.cumsum(np.bincount(each, minlength=len(ordered) + 1)) for each in (last, first))
+    place = np.searchsorted(ordered, positive, "left")
+    return (below[place] + up_to[place]) / 2, len(ordered) - (first + last) / 2
 
 
 def _average(over_negatives: np.ndarray) -> np.ndarray:
@@ -203,6 +275,24 @@ def _covary(over_negatives: np.ndarray, over_positives: np.ndarray) -> np.ndarra
         return np.full((over_negatives.shape[1],) * 2, np.nan)
     covariance = np.cov(over_negatives, rowvar=False) / len(over_negatives)
     return np.atleast_2d(covariance + np.cov(over_positives, rowvar=False) / len(over_positives))
+
+
+def _covary_units(
+    over_negatives: np.ndarray, over_positives: np.ndarray, positive: np.ndarray, negative: np.ndarray
+) -> np.ndarray:
+    """Obuchowski's covariance `[M, M]`; of components `[P, M]` and `[Q, M]`, of units `[P]` and `[Q]`."""
+    counts = clusters.count_units(positive), clusters.count_units(negative)
+    both = clusters.count_units(np.concatenate([positive, negative]))
+    if min(counts) < 2:
+        return np.full((over_negatives.shape[1],) * 2, np.nan)
+    size, mean = int(max(positive.max(), negative.max())) + 1, _average(over_negatives)
+    sums = [np.zeros((size, over_negatives.shape[1])) for _ in range(2)]
+    for total, values, unit in zip(sums, (over_negatives, over_positives), (positive, negative), strict=True):
+        found = clusters.sum_units((values - mean) / len(values), unit)
+        total[: len(found)] = found
+    within = [total.T @ total * count / (count - 1) for total, count in zip(sums, counts, strict=True)]
+    across = sums[0].T @ sums[1] * both / (both - 1)
+    return within[0] + within[1] + across + across.T
 
 
 def _quantile(level: float) -> float:

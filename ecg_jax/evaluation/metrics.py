@@ -29,7 +29,13 @@ def explain(label: np.ndarray) -> str:
     return "no positives" if not positives else "no negatives" if not negatives else ""
 
 
-def compute(label: np.ndarray, probability: np.ndarray, called: np.ndarray, settings: Settings) -> dict[str, float]:
+def compute(
+    label: np.ndarray,
+    probability: np.ndarray,
+    called: np.ndarray,
+    settings: Settings,
+    ranking: np.ndarray | None = None,
+) -> dict[str, float]:
     """Every score of one label; ranking scores with scikit-learn.
 
     Args:
@@ -37,6 +43,7 @@ def compute(label: np.ndarray, probability: np.ndarray, called: np.ndarray, sett
         probability: `[N]`.
         called: `[N]` bool, whether it was called positive.
         settings: See `Settings`.
+        ranking: `[N]`, what ranking scores are of (see `Predictions.ranking`); the probabilities if None.
 
     Returns:
         By name, in the order of `list_metrics`. Recall needs a positive, specificity a negative, Brier either,
@@ -44,13 +51,14 @@ def compute(label: np.ndarray, probability: np.ndarray, called: np.ndarray, sett
         correlation without a difference between calls, are 0.
     """
     known = ~np.isnan(label)
-    truth, score = label[known] > 0.5, probability[known].astype(np.float64)
+    truth, probability = label[known] > 0.5, probability[known].astype(np.float64)
     scores = dict.fromkeys(list_metrics(settings), np.nan)
     if not truth.size:
         return scores
-    scores["brier"] = float(sk.brier_score_loss(truth, score))
+    scores["brier"] = float(sk.brier_score_loss(truth, probability))
     scores |= compute_decisions(count_outcomes(label, called), settings)
     if not explain(label):
+        score = probability if ranking is None else ranking[known].astype(np.float64)
         scores["auroc"] = float(sk.roc_auc_score(truth, score))
         scores["average_precision"] = float(sk.average_precision_score(truth, score))
         scores["partial_auroc"] = float(sk.roc_auc_score(truth, score, max_fpr=settings.max_false_positive_rate))

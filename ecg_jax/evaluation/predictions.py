@@ -41,6 +41,19 @@ class Predictions:
         if not np.all(np.isfinite(self.probabilities)) or self.probabilities.min() < 0 or self.probabilities.max() > 1:
             raise InputError("probabilities must be numbers from 0 to 1")
 
+    @property
+    def is_recalibrated(self) -> bool:
+        """Whether probabilities differ from what they were before recalibration."""
+        return self.raw is not None and not np.array_equal(self.raw, self.probabilities)
+
+    @property
+    def ranking(self) -> np.ndarray:
+        """What ranks recordings label by label, `[N, C]` float; see `order`."""
+        if self.raw is None or not self.is_recalibrated:
+            return self.probabilities
+        columns = [order(self.probabilities[:, i], self.raw[:, i]) for i in range(len(self.names))]
+        return np.stack(columns, axis=1)
+
     def take(self, rows: np.ndarray) -> "Predictions":
         """Those of some recordings, by number or mask, in that order."""
 
@@ -56,6 +69,20 @@ class Predictions:
             patients=pick(self.patients),
             attributes={name: values[rows] for name, values in self.attributes.items()},
         )
+
+
+def order(probability: np.ndarray, raw: np.ndarray | None) -> np.ndarray:
+    """Numbers `[E]` that rank as recalibrated probabilities `[E]` do and, where these tie, as the raw ones `[E]`.
+
+    Of one label they rank as the raw ones, as no recalibration reverses two recordings.
+    """
+    if raw is None:
+        return probability
+    place = np.lexsort((raw, probability))
+    is_higher = (np.diff(probability[place]) > 0) | (np.diff(raw[place]) > 0)
+    found = np.empty(len(place))
+    found[place] = np.concatenate([[0], np.cumsum(is_higher)])
+    return found
 
 
 def check_names(names: Sequence[str]) -> None:

@@ -70,6 +70,12 @@ def create_design(
     return Design(unit, tuple(np.flatnonzero(stratum == s) for s in range(stratum.max(initial=-1) + 1)))
 
 
+def group(unit: np.ndarray) -> Design:
+    """Draws all recordings `[N]` of the same unit, int, together."""
+    units, number = np.unique(unit, return_inverse=True)
+    return Design(number.reshape(-1), (np.arange(len(units)),))
+
+
 def draw(design: Design, resamples: int, seed: int) -> list[Callable[[], np.ndarray]]:
     """Per block of resamples, a function that draws its weights `[N, <= BLOCK]` float64."""
     starts = range(0, resamples, BLOCK)

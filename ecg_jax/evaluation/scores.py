@@ -1,22 +1,17 @@
 """The table of scores: every label and their averages, each with its interval."""
 
 import dataclasses
-from collections.abc import Mapping
 
 import numpy as np
 import pandas as pd
 
 from ecg_jax.errors import InputError
-from ecg_jax.evaluation import delong, intervals, metrics, resampling, tally
-from ecg_jax.evaluation.calibration import compute_wilson
+from ecg_jax.evaluation import averages, closed_intervals, clusters, intervals, metrics, resampling, tally
 from ecg_jax.evaluation.metrics import MACRO, MICRO, WEIGHTED
-from ecg_jax.evaluation.predictions import Predictions
+from ecg_jax.evaluation.predictions import Predictions, order
 from ecg_jax.evaluation.resampling import Design
 from ecg_jax.evaluation.settings import Settings
 from ecg_jax.evaluation.thresholds import Thresholds
-
-# hits, false alarms, misses, right rejections -> the two sides of a proportion
-_PROPORTIONS = {"precision": (0, 1), "recall": (0, 2), "specificity": (3, 1), "npv": (3, 2)}
 
 
 @dataclasses.dataclass(frozen=True)
@@ -54,33 +49,47 @@ def create_design(predictions: Predictions, settings: Settings) -> Design:
     return resampling.create_design(size, patients=patients)
 
 
+def find_units(predictions: Predictions, settings: Settings) -> np.ndarray | None:
+    """The patient of each recording, `[N]` int, where patients are drawn and some have several; else None."""
+    design = create_design(predictions, settings)
+    return design.unit if design.units < len(predictions.ids) else None
+
+
+@dataclasses.dataclass(frozen=True)
+class Column:
+    """What a row of the table is computed of, `[E]` each: one label, or all labels together.
+
+    Attributes:
+        label, probability, called, ranking: See `metrics.compute`.
+        owner: int, the recording of each entry.
+    """
+
+    label: np.ndarray
+    probability: np.ndarray
+    called: np.ndarray
+    ranking: np.ndarray
+    owner: np.ndarray
+
+
 def compute(predictions: Predictions, thresholds: Thresholds, settings: Settings) -> Scores:
     """Scores recordings, label by label and on average."""
-    labels, probabilities = predictions.labels.astype(np.float64), predictions.probabilities
-    called = decide(predictions, thresholds)
-    names = metrics.list_metrics(settings)
-    size, several = len(labels), len(predictions.names) > 1
-    columns = [(labels[:, i], probabilities[:, i], called[:, i], np.arange(size)) for i in range(labels.shape[1])]
-    if several:
-        owner = np.repeat(np.arange(size), labels.shape[1])
-        columns.append((labels.reshape(-1), probabilities.reshape(-1), called.reshape(-1), owner))
-    found = np.array([list(metrics.compute(*column[:3], settings).values()) for column in columns])
-    present = (labels == 1).astype(np.float64)
-
-    def complete(values: np.ndarray, support: np.ndarray) -> np.ndarray:
-        """Adds the averages to `[labels (and micro), ...]`; the weighted one by support `[labels, ...]`."""
-        single = values[: labels.shape[1]]
-        averages = [metrics.average(single)]
-        if several:
-            averages += [values[-1], metrics.average(single, support)]
-        return np.concatenate([single, np.stack(averages)])
-
-    table, design = _describe(predictions, thresholds, several, settings), create_design(predictions, settings)
+    names, columns = metrics.list_metrics(settings), list_columns(predictions, thresholds)
+    found = np.array(
+        [[*metrics.compute(each.label, each.probability, each.called, settings, each.ranking).values()]
+         for each in columns]
+    )  # fmt: skip
+    present = (predictions.labels == 1).astype(np.float64)
+    design = create_design(predictions, settings)
+    table = _describe(predictions, thresholds, find_units(predictions, settings), settings)
     estimates = complete(found, present.sum(axis=0)[:, None])
     samples = np.empty((*estimates.shape, 0))
     low, high = np.full_like(estimates, np.nan), np.full_like(estimates, np.nan)
     if settings.resamples:
-        tallies = [tally.create(*column, size) for column in columns]
+        size = len(present)
+        tallies = [
+            tally.create(each.label, each.probability, each.called, each.owner, size, ranking=each.ranking)
+            for each in columns
+        ]
 
         def statistic(weights: np.ndarray) -> np.ndarray:
             parts = [tally.compute_scores(each, weights, settings) for each in tallies]
@@ -90,16 +99,11 @@ def compute(predictions: Predictions, thresholds: Thresholds, settings: Settings
 
         drawn = resampling.resample(statistic, design, settings.resamples, settings.seed)
         samples = drawn.reshape(*estimates.shape, -1)
-        sizes = np.repeat(_count_rarer(labels, len(table)), len(names))
+        sizes = np.repeat(_count_rarer(predictions.labels, design, len(table)), len(names))
         found_ends = _find_ends(estimates.reshape(-1), drawn, sizes, statistic, design, settings)
         low, high = (end.reshape(estimates.shape) for end in found_ends)
         if settings.interval == "auto" and not settings.legacy:
-            for row, column in enumerate(columns[: labels.shape[1]]):
-                clustered = dict(zip(names, samples[row], strict=True)) if design.units < size else None
-                average_precision = found[row, names.index("average_precision")]
-                closed = find_closed_intervals(*column[:3], average_precision, clustered, settings.level)
-                for name, ends in closed.items():
-                    low[row, names.index(name)], high[row, names.index(name)] = ends
+            replace_ends(low, high, estimates, samples, columns, predictions.labels, design, settings)
         undefined = np.isnan(estimates)
         low[undefined] = high[undefined] = np.nan
     for i, name in enumerate(names):
@@ -110,17 +114,43 @@ def compute(predictions: Predictions, thresholds: Thresholds, settings: Settings
     return Scores(table, samples)
 
 
-def _describe(predictions: Predictions, thresholds: Thresholds, several: bool, settings: Settings) -> pd.DataFrame:
+def list_columns(predictions: Predictions, thresholds: Thresholds) -> list[Column]:
+    """The labels, and all together where there are several."""
+    labels, probabilities, ranking = (
+        predictions.labels.astype(np.float64),
+        predictions.probabilities,
+        predictions.ranking,
+    )
+    called, (size, count) = decide(predictions, thresholds), labels.shape
+    columns = [
+        Column(labels[:, i], probabilities[:, i], called[:, i], ranking[:, i], np.arange(size)) for i in range(count)
+    ]
+    if count > 1:
+        pooled, raw = probabilities.reshape(-1), predictions.raw
+        ranks = order(pooled, raw.reshape(-1)) if raw is not None and predictions.is_recalibrated else pooled
+        columns.append(Column(labels.reshape(-1), pooled, called.reshape(-1), ranks, np.repeat(np.arange(size), count)))
+    return columns
+
+
+def complete(values: np.ndarray, support: np.ndarray) -> np.ndarray:
+    """Adds the averages to `[labels (and micro), ...]`, as the table has them; the weighted one by `[labels, ...]`."""
+    single = values[: len(support)]
+    averages_found = [metrics.average(single)]
+    if len(values) > len(single):
+        averages_found += [values[-1], metrics.average(single, support)]
+    return np.concatenate([single, np.stack(averages_found)])
+
+
+def _describe(
+    predictions: Predictions, thresholds: Thresholds, unit: np.ndarray | None, settings: Settings
+) -> pd.DataFrame:
     """What the table says besides scores."""
-    labels = predictions.labels
+    labels, several = predictions.labels, len(predictions.names) > 1
     shown = np.mean(thresholds.values, axis=0) if thresholds.values.ndim == 2 else thresholds.values
     rows = []
     for i, name in enumerate(predictions.names):
         positives, negatives = int(np.sum(labels[:, i] == 1)), int(np.sum(labels[:, i] == 0))
-        note = metrics.explain(labels[:, i])
-        if not note and min(positives, negatives) < settings.few:
-            count, what = min((positives, "positive"), (negatives, "negative"))
-            note = f"only {count} {what}{'' if count == 1 else 's'}"
+        note = metrics.explain(labels[:, i]) or describe_few(labels[:, i], unit, settings.few)
         rows.append([name, positives + negatives, positives, float(shown[i]), note])
     total = int(np.nansum(labels))
     rows.append([MACRO, len(labels), total, np.nan, _describe_average(rows)])
@@ -130,14 +160,37 @@ def _describe(predictions: Predictions, thresholds: Thresholds, several: bool, s
     return pd.DataFrame(rows, columns=["label", "n", "positives", "threshold", "note"])
 
 
+def describe_few(label: np.ndarray, unit: np.ndarray | None, few: int) -> str:
+    """Says that there are fewer than `few` positives or negatives, or patients who have some; else empty.
+
+    Args:
+        label: `[N]` in {1, 0, NaN}.
+        unit: `[N]` int, the patient of each recording; each its own if None.
+        few: The least number that is enough.
+    """
+    sides = {"positive": label == 1, "negative": label == 0}
+    counts = {
+        what: int(side.sum() if unit is None else clusters.count_units(unit, side)) for what, side in sides.items()
+    }
+    what = min(counts, key=lambda name: counts[name])
+    if counts[what] >= few:
+        return ""
+    number = int(sides[what].sum())
+    patients = f" of {counts[what]} patient{'' if counts[what] == 1 else 's'}" if unit is not None else ""
+    return f"only {number} {what}{'' if number == 1 else 's'}{patients}"
+
+
 def _describe_average(rows: list[list[object]]) -> str:
     missing = [str(row[0]) for row in rows if str(row[-1]).startswith("no ")]
     return f"where defined: not {', '.join(missing)}" if missing else ""
 
 
-def _count_rarer(labels: np.ndarray, rows: int) -> np.ndarray:
-    """Per row of the table, the number of recordings of the rarer class, of all labels in an average; at least 2."""
-    single = np.minimum((labels == 1).sum(axis=0), (labels == 0).sum(axis=0))
+def _count_rarer(labels: np.ndarray, design: Design, rows: int) -> np.ndarray:
+    """Per row of the table, the units of the rarer class, of all labels in an average; at least 2."""
+    counts = [
+        [clusters.count_units(design.unit, labels[:, i] == side) for i in range(labels.shape[1])] for side in (0, 1)
+    ]
+    single = np.min(counts, axis=0)
     return np.maximum(np.concatenate([single, np.full(rows - len(single), single.sum())]), 2)
 
 
@@ -158,89 +211,45 @@ def _find_ends(
     return intervals.compute_expanded(values, sizes, settings.level)
 
 
-def compute_proportion_intervals(
-    counts: np.ndarray, level: float = 0.95, effects: Mapping[str, float] | None = None
-) -> dict[str, tuple[float, float]]:
-    """Wilson's intervals of precision, recall, specificity and NPV, and of F1, as far as they are defined.
-
-    F1 is a function of the proportion of hits among hits, false alarms and misses, and so is its interval.
-
-    Args:
-        counts: See `metrics.count_outcomes`.
-        level: Of the intervals.
-        effects: Design effects by score: how many times the variance is the binomial one, which divides
-            the number of recordings (Franco et al. 2019, J Surv Stat Methodol 7:334-364, doi
-            10.1093/jssam/smy019); 1 if None.
-    """
-    shares = {name: (counts[right], counts[right] + counts[wrong]) for name, (right, wrong) in _PROPORTIONS.items()}
-    shares["f1"] = (counts[0], counts[:3].sum())
-    ends = {}
-    for name, (hits, total) in shares.items():
-        if not total:
-            continue
-        size = total / (effects or {}).get(name, 1.0)
-        low, high = (float(end) for end in compute_wilson(hits / total * size, size, level))
-        ends[name] = (2 * low / (1 + low), 2 * high / (1 + high)) if name == "f1" else (low, high)
-    return ends
-
-
-def find_closed_intervals(
-    label: np.ndarray,
-    probability: np.ndarray,
-    called: np.ndarray,
-    average_precision: float,
-    samples: Mapping[str, np.ndarray] | None = None,
-    level: float = 0.95,
-) -> dict[str, tuple[float, float]]:
-    """Intervals of one label that hold with few recordings, where there are such, by score.
-
-    AUROC: see `delong.compute_score_interval`. Decisions: see `compute_proportion_intervals`.
-    Average precision: Wilson's, as of a proportion of the positives, whose variance it has about
-    (Boyd, Eng & Page 2013, ECML PKDD, doi 10.1007/978-3-642-40994-3_29). Where patients have
-    several recordings, the variance of the bootstrap over patients takes the place of those of
-    single recordings.
+def replace_ends(
+    low: np.ndarray,
+    high: np.ndarray,
+    estimates: np.ndarray,
+    samples: np.ndarray,
+    columns: list[Column],
+    labels: np.ndarray,
+    design: Design,
+    settings: Settings,
+) -> None:
+    """Puts intervals that hold with few recordings where there are such, and those of averages after them.
 
     Args:
-        label: `[N]` in {1, 0, NaN}.
-        probability: `[N]`.
-        called: `[N]` bool.
-        average_precision: Of these.
-        samples: `[R]` by score, of such a bootstrap; None where each recording is a patient's only one.
-        level: Of the intervals.
+        low: `[rows, metrics]`, those of the bootstrap; changed in place.
+        high: Likewise.
+        estimates: `[rows, metrics]`, the scores.
+        samples: `[rows, metrics, R]`, those of the resamples.
+        columns: See `list_columns`.
+        labels: `[N, C]` in {1, 0, NaN}.
+        design: Of the bootstrap.
+        settings: See `Settings`.
     """
-    known = ~np.isnan(label)
-    truth, score = label[known] > 0.5, probability[known]
-    positives, negatives = int(truth.sum()), int((~truth).sum())
-    if not positives or not negatives:
-        return {}
-    auroc, covariance = delong.compute_covariance(truth, score[:, None])
-    variance = _measure_variance(samples["auroc"]) if samples else float(covariance[0, 0])
-    counts = metrics.count_outcomes(label, called)
-    effects = _measure_design_effects(counts, samples) if samples else None
-    effect = _measure_design_effect(average_precision, positives, samples["average_precision"]) if samples else 1.0
-    size = positives / effect
-    low, high = compute_wilson(np.array(average_precision * size), np.array(size), level)
-    return compute_proportion_intervals(counts, level, effects) | {
-        "auroc": delong.compute_score_interval(float(auroc[0]), positives, negatives, variance=variance, level=level),
-        "average_precision": (float(low), float(high)),
-    }
-
-
-def _measure_design_effects(counts: np.ndarray, samples: Mapping[str, np.ndarray]) -> dict[str, float]:
-    effects = {}
-    for name, (right, wrong) in (*_PROPORTIONS.items(), ("f1", (0, (1, 2)))):
-        total = counts[right] + counts[np.array(wrong)].sum()
-        drawn = samples[name] / (2 - samples[name]) if name == "f1" else samples[name]
-        effects[name] = _measure_design_effect(counts[right] / max(total, 1), total, drawn)
-    return effects
-
-
-def _measure_design_effect(share: float, total: int, samples: np.ndarray) -> float:
-    """How many times the bootstrap's variance is the binomial one; at least 1."""
-    binomial = share * (1 - share) / max(total, 1)
-    return max(_measure_variance(samples) / binomial, 1.0) if binomial > 0 else 1.0
-
-
-def _measure_variance(samples: np.ndarray) -> float:
-    known = samples[np.isfinite(samples)]
-    return float(np.var(known)) if known.size else np.nan
+    names, count = metrics.list_metrics(settings), labels.shape[1]
+    for place, each in enumerate(columns):
+        row = place if place < count else count + 1  # micro comes after macro
+        unit = design.unit[each.owner] if place >= count or design.units < len(labels) else None
+        average_precision = estimates[row, names.index("average_precision")]
+        closed = closed_intervals.find(each.label, each.ranking, each.called, average_precision, unit, settings.level)
+        for name, ends in closed.items():
+            low[row, names.index(name)], high[row, names.index(name)] = ends
+    weights = [np.ones(count)] + [(labels == 1).sum(axis=0).astype(np.float64)] * (count > 1)
+    for row, weight in zip((count, count + 2), weights, strict=False):
+        for j in range(len(names)):
+            part = estimates[:count, j], low[:count, j], high[:count, j]
+            share = np.where(np.isfinite(part[0]), weight, 0.0)
+            if share.sum() > 0:
+                share /= share.sum()
+                correlation = averages.correlate(samples[:count, j], labels)
+                weighing = row > count
+                extra = averages.measure_weights(part[0], labels == 1, design.unit, settings.level) if weighing else 0.0
+                bias = averages.measure_bias(part[0], samples[:count, j], share)
+                low[row, j], high[row, j] = averages.combine(*part, share, correlation, extra, bias)

@@ -127,11 +127,11 @@ def _compare_sides(
     predictions: Predictions, thresholds: Thresholds, masks: list[np.ndarray], settings: Settings
 ) -> tuple[np.ndarray, np.ndarray]:
     """Scores of the others, `[groups, labels x METRICS]`; group minus others of every resample, `[..., R]`."""
-    called = scores.decide(predictions, thresholds)
-    labels = predictions.labels.astype(np.float64)
+    called, ranking = scores.decide(predictions, thresholds), predictions.ranking
+    labels, probabilities = predictions.labels.astype(np.float64), predictions.probabilities
     tallies = [
         [
-            tally.create(np.where(side, labels[:, i], np.nan), predictions.probabilities[:, i], called[:, i])
+            tally.create(np.where(side, labels[:, i], np.nan), probabilities[:, i], called[:, i], ranking=ranking[:, i])
             for side in (inside, ~inside)
         ]
         for inside in masks

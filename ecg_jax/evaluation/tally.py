@@ -30,7 +30,13 @@ class Tally:
 
 
 def create(
-    label: np.ndarray, probability: np.ndarray, called: np.ndarray, owner: np.ndarray | None = None, size: int = 0
+    label: np.ndarray,
+    probability: np.ndarray,
+    called: np.ndarray,
+    owner: np.ndarray | None = None,
+    size: int = 0,
+    *,
+    ranking: np.ndarray | None = None,
 ) -> Tally:
     """Prepares one label, or several pooled ones.
 
@@ -40,11 +46,14 @@ def create(
         called: `[E]` bool, whether it was called positive.
         owner: `[E]` int, the recording that each entry belongs to; entry i is recording i's if None.
         size: N, the number of recordings; E if `owner` is None.
+        ranking: `[E]`, what ranking scores are of; the probabilities if None.
     """
     owner = np.arange(len(label)) if owner is None else owner
     size = size or len(label)
     known = ~np.isnan(label)
-    truth, score, called, owner = label[known] > 0.5, probability[known].astype(np.float64), called[known], owner[known]
+    truth, called, owner = label[known] > 0.5, called[known], owner[known]
+    probability = probability[known].astype(np.float64)
+    score = probability if ranking is None else ranking[known].astype(np.float64)
     levels = np.unique(score[truth])[::-1]
     above = len(levels) - np.searchsorted(levels[::-1], score, side="right")  # levels higher than the score
     at_level = np.zeros(len(score), bool)
@@ -54,7 +63,7 @@ def create(
     ranking = np.where(truth, above, np.where(at_level, k + above, 2 * k + above))
     outcome = 3 * k + 1 + np.select([truth & called, called, truth], [0, 1, 2], 3)
     rows = np.concatenate([ranking, outcome, np.full(len(score), 3 * k + 5)])
-    values = np.concatenate([np.ones(2 * len(score)), (score - truth) ** 2])
+    values = np.concatenate([np.ones(2 * len(score)), (probability - truth) ** 2])
     matrix = scipy.sparse.csr_array((values, (rows, np.tile(owner, 3))), shape=(3 * k + 6, size))
     return Tally(matrix, k)
 

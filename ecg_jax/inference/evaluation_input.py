@@ -353,6 +353,7 @@ def score_challenge(
     if normal not in classes:
         raise InputError(f"{weights}: no class {normal}; --challenge_normal names sinus rhythm")
     truth, decided = np.stack(labels, axis=1), np.stack(calls, axis=1)
-    ends = challenge.compute_score(truth, decided, values, classes.index(normal), settings)
+    unit = scores.find_units(predictions, settings)
+    ends = challenge.compute_score(truth, decided, values, classes.index(normal), settings, unit)
     row = ["PhysioNet Challenge 2021", *ends, int((~np.isnan(truth).any(axis=1)).sum())]
     return pd.DataFrame([row], columns=["score", "value", "value_low", "value_high", "n"])

@@ -23,6 +23,7 @@ _HEADINGS = {word.lower(): word for word in _WORDS} | {
     "p_holm": "p (Holm)",
     "auroc_rate_only": "AUROC, rate only",
     "brier": "Brier score",
+    "pabak": "PABAK",
     "youden": "Youden's J",
 }
 

@@ -96,11 +96,11 @@ def _choose_labels(analysis: Analysis, most: int = PANELS) -> list[int]:
 
 
 def _column(analysis: Analysis, i: int) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-    """Truth, probabilities and calls of a label, where it is known."""
+    """Truth, what ranks the recordings, and calls of a label, where it is known."""
     predictions = analysis.predictions
     known = ~np.isnan(predictions.labels[:, i])
     called = predictions.probabilities >= analysis.thresholds.values
-    return predictions.labels[known, i] > 0.5, predictions.probabilities[known, i], called[known, i]
+    return predictions.labels[known, i] > 0.5, predictions.ranking[known, i], called[known, i]
 
 
 def _place(truth: np.ndarray, called: np.ndarray) -> tuple[tuple[float, float], tuple[float, float]]:
@@ -155,15 +155,16 @@ def _plot_roc(analysis: Analysis, i: int, points: Mapping[str, tuple[float, floa
 
 def _plot_reliability(analysis: Analysis, i: int) -> reliability.Reliability:
     name = analysis.predictions.names[i]
-    truth, score, _ = _column(analysis, i)
+    label = analysis.predictions.labels[:, i]
+    known = ~np.isnan(label)
     series = {
         kind: reliability.ReliabilityCurve(curve.predicted, curve.observed, curve.low, curve.high, curve.count)
         for kind, curve in analysis.reliability[name].items()
     }
-    if not truth.any():
+    if not (label == 1).any():
         empty = np.empty(0)
         series = {AS_PREDICTED: reliability.ReliabilityCurve(empty, empty, empty, empty, empty)}
-    return reliability.Reliability(name, series, score)
+    return reliability.Reliability(name, series, analysis.predictions.probabilities[known, i])
 
 
 def _plot_decisions(analysis: Analysis, i: int) -> decision.DecisionCurve:

@@ -10,6 +10,7 @@ import pandas as pd
 from matplotlib.figure import Figure
 
 from ecg_jax.evaluation import metrics, subgroups
+from ecg_jax.evaluation import scores as scores_lib
 from ecg_jax.evaluation.analysis import Analysis
 from ecg_jax.evaluation.settings import Settings
 from ecg_jax.reporting import evaluation_figures, figures, html, tables
@@ -20,9 +21,10 @@ REPORT = "report.html"
 _TABLES = ("subgroups", "kappa", "panel", "mcnemar", "comparison", "challenge")  # that an evaluation may lack
 _FIGURES = ("bootstrap_auroc", "bootstrap_f1", "subgroups")
 _SMALL = {"p": ".2g", "p_holm": ".2g", "p_exact": ".2g", "p_asymptotic": ".2g", "p_corrected": ".2g"}
+_AVERAGES = "Macro: mean over labels. Micro: all labels together. Weighted: mean weighted by positives."
 _INTERVALS = {
     "auto": "AUROC: score intervals; proportions, F1 and average precision: Wilson's; the others: expanded percentiles "
-    "of the bootstrap",
+    "of the bootstrap; averages: from those of the labels (MOVER)",
     "percentile": "percentiles of the bootstrap",
     "expanded": "expanded percentiles of the bootstrap",
     "bca": "bias-corrected and accelerated percentiles of the bootstrap",
@@ -127,6 +129,8 @@ def create_tables(
     scores = analysis.scores.table.copy()
     for name, values in extra_scores.items():
         scores.insert(scores.columns.get_loc("auroc") + 1, name, values)
+    unit = scores_lib.find_units(analysis.predictions, analysis.settings)
+    by_patient = "" if unit is None else "; recordings of a patient count together"
     level = f"{100 * analysis.settings.level:g} % intervals"
     thresholds = f"Thresholds: {analysis.thresholds.describe()}."
     confusion = pd.DataFrame(
@@ -136,9 +140,9 @@ def create_tables(
     found = {
         "scores": Table(
             "scores",
-            f"Scores with {level} ({_describe_intervals(analysis.settings)}). {thresholds}",
+            f"Scores with {level} ({_describe_intervals(analysis.settings)}{by_patient}). {thresholds}",
             scores,
-            "Macro: mean over labels. Micro: all labels together. Weighted: mean weighted by positives.",
+            " ".join((_AVERAGES, *analysis.notes)),
         ),
         "confusion": Table("confusion", f"Decisions. {thresholds}", confusion),
         "calibration": Table(
@@ -164,12 +168,18 @@ def create_tables(
         ),
     }
     if analysis.kappa is not None and analysis.panel is not None and analysis.mcnemar is not None:
-        found["kappa"] = Table("kappa", f"Cohen's kappa of every two readers, with {level}.", analysis.kappa)
-        found["panel"] = Table("panel", f"Fleiss' kappa of all readers, with {level}.", analysis.panel)
+        found["kappa"] = Table(
+            "kappa",
+            f"Cohen's kappa of every two readers, with {level}{by_patient}.",
+            analysis.kappa,
+            "Positives: recordings that either calls positive. Prevalence: mean share of both. PABAK: kappa adjusted "
+            "for prevalence and bias.",
+        )
+        found["panel"] = Table("panel", f"Fleiss' kappa of all readers, with {level}{by_patient}.", analysis.panel)
         found["mcnemar"] = Table(
             "mcnemar",
             "McNemar's test that two readers err equally often: exact, asymptotic, with continuity correction; the "
-            "exact one adjusted over labels by Holm.",
+            f"exact one adjusted over labels by Holm{by_patient}.",
             analysis.mcnemar,
             formats=_format_p(analysis.mcnemar),
         )
@@ -177,8 +187,8 @@ def create_tables(
         first, second = models or ("the first model", "the second")
         found["comparison"] = Table(
             "comparison",
-            f"{first} (first) minus {second} (second), with {level} of the paired bootstrap, or DeLong's; p adjusted "
-            "over labels by Holm.",
+            f"{first} (first) minus {second} (second), with {level}: DeLong's of AUROCs, Newcombe's of recall, "
+            f"specificity and accuracy, else of the paired bootstrap; p adjusted over labels by Holm{by_patient}.",
             analysis.comparison,
             f"Thresholds of the first: {analysis.thresholds.describe()}; of the second: "
             f"{analysis.other_thresholds.describe()}.",
@@ -232,7 +242,7 @@ def _arrange(
         f"{settings.resamples:,} resamples, {drawn}."
     )
     plan: list[tuple[str, tuple[str, ...], tuple[str, ...], tuple[str, ...]]] = [
-        ("What was evaluated", (*facts, how), (), ()),
+        ("What was evaluated", (*facts, *analysis.notes, how), (), ()),
         ("Scores", (), ("scores", "challenge"), ("forest", "bootstrap_auroc", "bootstrap_f1")),
         ("Comparison with another model", (), ("comparison",), ()),
         ("Curves", (), (), ("precision_recall", "roc")),

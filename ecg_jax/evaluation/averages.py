@@ -1,0 +1,110 @@
+"""Intervals of averages over labels, from those of the labels.
+
+MOVER, the method of variance estimates recovery, for correlated estimates (Zou and Donner 2008, Stat Med
+27:1693-1702; Donner and Zou 2012, Stat Methods Med Res 21:347-359): how far each label's interval reaches to either
+side stands for its standard error there. An average is so no surer than its labels allow, also where no resample
+differs from another.
+"""
+
+import numpy as np
+from scipy import stats
+
+from ecg_jax.evaluation import clusters
+
+
+def combine(
+    estimate: np.ndarray,
+    low: np.ndarray,
+    high: np.ndarray,
+    weight: np.ndarray,
+    correlation: np.ndarray,
+    extra: float = 0.0,
+    bias: float = 0.0,
+) -> tuple[float, float]:
+    """Interval of a weighted sum.
+
+    Args:
+        estimate: `[C]`, of the labels; those with a NaN here or in an end do not count.
+        low: `[C]`, the lower ends of their intervals.
+        high: `[C]`, the upper ends.
+        weight: `[C]`; of differences, some are negative.
+        correlation: `[C, C]` of the estimates.
+        extra: Squared reach of what the weights add, if they are estimates too.
+        bias: By how much the sum is too high, which the end on that side makes room for: biases, unlike errors,
+            do not average out over labels.
+
+    Returns:
+        The ends, no further out than if all labels' intervals were exhausted at once; NaN where no label counts.
+    """
+    known = np.isfinite(estimate) & np.isfinite(low) & np.isfinite(high) & (weight != 0)
+    if not known.any():
+        return np.nan, np.nan
+    weight, correlation = weight[known], correlation[np.ix_(known, known)]
+    middle, down, up = (weight * each[known] for each in (estimate, low, high))
+    down, up = middle - np.minimum(down, up), np.maximum(down, up) - middle
+    signed = np.sign(weight)[:, None] * correlation * np.sign(weight)
+    center = float(middle.sum())
+    room = max(bias, 0.0), max(-bias, 0.0)
+    reach = [
+        np.sqrt(max(float(side @ signed @ side), 0.0) + extra) + more
+        for side, more in zip((down, up), room, strict=True)
+    ]
+    if not (weight < 0).any() and np.isclose(weight.sum(), 1):
+        return max(center - reach[0], float(low[known].min())), min(center + reach[1], float(high[known].max()))
+    return center - float(reach[0]), center + float(reach[1])
+
+
+def correlate(samples: np.ndarray, labels: np.ndarray) -> np.ndarray:
+    """Correlation of labels' scores, at least 0, `[C, C]`.
+
+    Args:
+        samples: `[C, R]`, of resamples.
+        labels: `[N, C]` in {1, 0, NaN}; where resamples have no variance, scores are taken to correlate
+            as the labels do.
+    """
+    found = _correlate_rows(samples)
+    return np.clip(np.where(np.isfinite(found), found, _correlate_rows(labels.T)), 0, 1)
+
+
+def _correlate_rows(values: np.ndarray) -> np.ndarray:
+    """Pearson's correlation of `[C, R]`, NaN left out, `[C, C]`; NaN where a row does not vary, but 1 with itself."""
+    known = np.isfinite(values)
+    mean = np.sum(values, axis=1, where=known) / np.maximum(known.sum(axis=1), 1)
+    centred = np.where(known, values - mean[:, None], 0.0)
+    product = centred @ centred.T
+    scale = np.sqrt(np.diag(product))
+    varies = scale > 1e-9 * np.sqrt(known.sum(axis=1))
+    with np.errstate(invalid="ignore", divide="ignore"):
+        found = np.where(varies[:, None] & varies, product / (scale[:, None] * scale), np.nan)
+    np.fill_diagonal(found, 1.0)
+    return found
+
+
+def measure_bias(estimate: np.ndarray, samples: np.ndarray, weight: np.ndarray) -> float:
+    """By how much a weighted mean of `[C]` is too high, twice what resamples `[C, R]` tell; 0 without any.
+
+    The average precision of few positives is too high, and resamples show about half of that; scores without a
+    bias have next to none in resamples either.
+    """
+    known = np.isfinite(samples)
+    mean = np.sum(samples, axis=1, where=known) / np.maximum(known.sum(axis=1), 1)
+    shift = np.where(known.any(axis=1), mean - estimate, 0.0)
+    return 2 * float(np.sum(weight * shift, where=np.isfinite(estimate)))
+
+
+def measure_weights(estimate: np.ndarray, present: np.ndarray, unit: np.ndarray, level: float) -> float:
+    """Squared reach of an average weighted by positives, as far as it is the weights' (linearized, per patient).
+
+    Args:
+        estimate: `[C]` of the labels; NaN ones do not count.
+        present: `[N, C]` in {1, 0}.
+        unit: `[N]` int, the patient of each recording.
+        level: Of the interval.
+    """
+    known = np.isfinite(estimate)
+    weight = present[:, known].sum(axis=0)
+    if not weight.sum() > 0:
+        return 0.0
+    distance = estimate[known] - float(weight @ estimate[known]) / weight.sum()
+    sums = clusters.sum_units(present[:, known] @ distance, unit) / weight.sum()
+    return float(stats.norm.ppf((1 + level) / 2) ** 2 * np.sum(sums**2))
