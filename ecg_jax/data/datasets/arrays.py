@@ -23,6 +23,7 @@ def create(
     leads: str = ",".join(LEADS),
     sampling_rate: float = 0.0,
     unit: str = "",
+    patient_column: str = "",
 ) -> Dataset:
     """Opens an array and its labels.
 
@@ -37,6 +38,7 @@ def create(
         leads: Names of the array's columns, separated by commas.
         sampling_rate: Hz; must be given.
         unit: `mV`, `uV`, `V`, `code` (2 x mV) or `zscore` (already normalized per lead); must be given.
+        patient_column: The CSV's column that names patients; see `patients.parse`.
 
     Raises:
         InputError: on missing files, wrong shapes, or a rate or unit that was not declared.
@@ -59,7 +61,7 @@ def create(
         name="arrays",
         ids=ids,
         columns=label_lib.select(labels, {}, table, csv),
-        **parse_known_columns(table, csv),
+        **parse_known_columns(table, csv, patient_column),
         notes=tuple(label_lib.describe_choice(labels, table)),
         read=lambda i: create_recording(
             array[i],

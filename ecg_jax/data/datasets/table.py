@@ -10,6 +10,7 @@ import numpy as np
 import pandas as pd
 
 from ecg_jax import labels as label_lib
+from ecg_jax.data.datasets import patients
 from ecg_jax.data.datasets.dataset import SPLITS
 from ecg_jax.errors import InputError
 
@@ -189,25 +190,25 @@ _SEXES = {"f": "F", "female": "F", "m": "M", "male": "M"}
 _SPLITS = {name: name for name in SPLITS} | {"val": "validation", "valid": "validation"}
 
 
-def parse_known_columns(table: pd.DataFrame, source: str) -> dict[str, Any]:
+def parse_known_columns(table: pd.DataFrame, source: str, patient_column: str = "") -> dict[str, Any]:
     """Reads the columns that any table of recordings may have, as fields of `Dataset`.
 
-    Those are `split` (`train`, `validation` or `val`, `test`), `patient_id` (keeps a
-    patient's recordings on one side; empty where unknown), `age`, `sex` and `sampling_weight`.
+    Those are `split` (`train`, `validation` or `val`, `test`), patients (keep a patient's
+    recordings on one side), `age`, `sex` and `sampling_weight`.
+
+    Args:
+        table: Of text.
+        source: File name for messages.
+        patient_column: The column that names patients; see `patients.parse`.
 
     Raises:
         InputError: naming the line and the value found.
     """
     return {
         "split": parse_split(table["split"], source) if "split" in table else None,
-        "patients": parse_patients(table),
+        "patients": patients.parse(table, source, patient_column),
         "attributes": parse_attributes(table, source),
     }
-
-
-def parse_patients(table: pd.DataFrame) -> np.ndarray | None:
-    """The column `patient_id` as `[N]` str, empty where unknown; None without one."""
-    return table["patient_id"].fillna("").str.strip().to_numpy(str) if "patient_id" in table else None
 
 
 def parse_split(column: pd.Series, source: str) -> np.ndarray:
