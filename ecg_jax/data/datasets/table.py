@@ -185,7 +185,7 @@ def describe_absent(table: pd.DataFrame, paths: list[str], present: list[bool], 
     return [f"{os.path.basename(source)}, {found}"]
 
 
-_DATES = ("date", "recording_date", "exam_date")  # what their columns are called
+DATES = ("date", "recording_date", "exam_date")  # what their columns are called
 _SEXES = {"f": "F", "female": "F", "m": "M", "male": "M"}
 _SPLITS = {name: name for name in SPLITS} | {"val": "validation", "valid": "validation"}
 
@@ -252,12 +252,14 @@ def parse_attributes(table: pd.DataFrame, source: str, sexes: Mapping[str, str] 
         columns["sex"], sexes = columns["is_male"], {"true": "M", "1": "M", "false": "F", "0": "F"}
     if "sex" in columns:
         found["sex"] = columns["sex"].str.strip().str.lower().map(sexes).fillna("").to_numpy(str)
-    dates = next((columns[name] for name in _DATES if name in columns), None)
+    dates = next((columns[name] for name in DATES if name in columns), None)
     if dates is not None:
         moments = pd.to_datetime(dates, errors="coerce", format="ISO8601")
         seconds = 3600 * moments.dt.hour + 60 * moments.dt.minute + moments.dt.second
         days = moments.dt.day_of_year - 1 + seconds / 86_400
         years = moments.dt.year + days / np.where(moments.dt.is_leap_year, 366, 365)
+        numbers = pd.to_numeric(dates, errors="coerce")  # 1984.8712, as `predictions.csv` has them
+        years = years.fillna(numbers.where(numbers.between(1000, 3000)))
         found["date"] = years.to_numpy(np.float64).round(4)  # to the hour
     if WEIGHT in columns:
         found[WEIGHT] = _parse_weights(columns[WEIGHT], source)

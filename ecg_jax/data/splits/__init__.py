@@ -190,7 +190,10 @@ def count_patients(dataset: Dataset, groups: np.ndarray) -> dict[str, Any]:
     known = patients if dataset.patients is None and not dataset.reads_files else dataset.patients
     named = 0 if known is None else len(pd.unique(known[known != ""]))
     unknown = len(patients) if known is None else int((known == "").sum())
-    facts = {"patients": named or None, "patients_merged": len(pd.unique(patients)) - len(pd.unique(groups))}
+    facts: dict[str, Any] = {
+        "patients": named or None,
+        "patients_merged": len(pd.unique(patients)) - len(pd.unique(groups)),
+    }
     if unknown:
         whose = f"the patients of {unknown} of {len(patients)} recordings" if named else "patients"
         facts |= {"recordings_without_patient": unknown, "warning": f"{whose} are unknown: {_UNGROUPED}"}
