@@ -52,7 +52,7 @@ class Side:
     @property
     def can_name(self) -> bool:
         """Whether a file of its kind can name recordings."""
-        return not self.source.endswith(".npy")
+        return not self.source.endswith((".npy", ".npz"))
 
 
 def find_names(table: pd.DataFrame, source: str, wanted: tuple[str, ...] = ()) -> dict[str, np.ndarray]:

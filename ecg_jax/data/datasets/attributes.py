@@ -1,5 +1,6 @@
 """What a table knows of recordings besides labels: columns that subgroups can be made of."""
 
+import re
 from collections.abc import Collection
 
 import numpy as np
@@ -7,6 +8,8 @@ import pandas as pd
 
 from ecg_jax import labels as label_lib
 from ecg_jax.data.datasets import table as table_lib
+
+_PLAIN = re.compile(r"\w[\w .-]*")  # may be a part of a file's name
 
 
 def read_known(table: pd.DataFrame, source: str) -> dict[str, np.ndarray]:
@@ -26,16 +29,33 @@ def read_all(table: pd.DataFrame, source: str, others: Collection[str] = ()) -> 
     Returns:
         Column to `[N]`, float64 (NaN where unknown) or str (empty where unknown).
     """
-    found = read_known(table, source)
-    for name in table.columns:
-        if name in others or name in label_lib.SIX or is_fact(name):
-            continue
-        numbers = pd.to_numeric(table[name], errors="coerce")
-        is_number = numbers.notna().sum() == table[name].notna().sum()
-        values = numbers.to_numpy(np.float64) if is_number else table[name].fillna("").to_numpy(str)
-        if is_number or len(set(values.tolist())) < max(len(table) // 2, 2):  # else a name or a remark of each
-            found[name] = values
-    return found
+    return read_known(table, source) | {name: _read(table[name]) for name in _find_others(table, others)}
+
+
+def read_others(table: pd.DataFrame, labels: Collection[str]) -> dict[str, np.ndarray]:
+    """As `read_all`, without age, sex, date, columns of 0 and 1 (labels that were not chosen), and names with marks."""
+    names = [name for name in _find_others(table, labels) if _PLAIN.fullmatch(name)]
+    return {name: _read(table[name]) for name in names if not label_lib.is_label(table[name])}
+
+
+def _find_others(table: pd.DataFrame, others: Collection[str]) -> list[str]:
+    names = [name for name in table if name not in others and name not in label_lib.SIX and not is_fact(name)]
+    return [name for name in names if _is_number(table[name]) or _has_groups(table[name])]
+
+
+def _is_number(column: pd.Series) -> bool:
+    return bool(pd.to_numeric(column, errors="coerce").notna().sum() == column.notna().sum())
+
+
+def _has_groups(column: pd.Series) -> bool:
+    """Whether values are not all different, as names and remarks are."""
+    return column.fillna("").nunique() < max(len(column) // 2, 2)
+
+
+def _read(column: pd.Series) -> np.ndarray:
+    if _is_number(column):
+        return pd.to_numeric(column, errors="coerce").to_numpy(np.float64)
+    return column.fillna("").to_numpy(str)
 
 
 def is_fact(name: str) -> bool:

@@ -6,6 +6,7 @@ import os
 import numpy as np
 
 from ecg_jax import labels as label_lib
+from ecg_jax.data.datasets import attributes
 from ecg_jax.data.datasets.dataset import Dataset
 from ecg_jax.data.datasets.table import parse_known_columns, read_table
 from ecg_jax.data.readers import code_hdf5
@@ -53,13 +54,15 @@ def create(
             f"data.code: fractions {validation_fraction} and {test_fraction}; each at least 0, together below 1"
         )
     known = parse_known_columns(table, csv, patient_column)
+    columns = label_lib.select(labels, {}, table, csv)
+    known["attributes"] |= attributes.read_others(table, columns)
     if known["split"] is None:
         validation, test = (round(fraction * len(ids)) for fraction in (validation_fraction, test_fraction))
         known["split"] = np.repeat(["train", "test", "validation"], [len(ids) - validation - test, test, validation])
     return Dataset(
         name="code",
         ids=ids,
-        columns=label_lib.select(labels, {}, table, csv),
+        columns=columns,
         **known,
         read=lambda i: code_hdf5.read(source, i, id=str(ids[i])),
         notes=tuple(label_lib.describe_choice(labels, table)),

@@ -7,6 +7,7 @@ import numpy as np
 
 from ecg_jax import labels as label_lib
 from ecg_jax.data import readers
+from ecg_jax.data.datasets import attributes
 from ecg_jax.data.datasets.dataset import Dataset
 from ecg_jax.data.datasets.table import (
     describe_absent,
@@ -62,11 +63,14 @@ def _open_table(csv: str, labels: tuple[str, ...], patient_column: str) -> Datas
     remedy = f"paths are relative to {base}"
     notes = describe_absent(table, paths, [_is_there(path) for path in paths], csv, remedy)
     ids = parse_ids(table["id" if "id" in table else "path"], csv)
+    known = parse_known_columns(table, csv, patient_column)
+    columns = label_lib.select(labels, {}, table, csv)
+    known["attributes"] |= attributes.read_others(table, columns)
     return Dataset(
         name="folder",
         ids=ids,
-        columns=label_lib.select(labels, {}, table, csv),
-        **parse_known_columns(table, csv, patient_column),
+        columns=columns,
+        **known,
         read=lambda i: readers.read(paths[i], str(ids[i])),
         notes=(*notes, *label_lib.describe_choice(labels, table)),
     )
