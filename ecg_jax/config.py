@@ -96,8 +96,15 @@ def create_default() -> ConfigDict:
                 "ptbxl": {"sampling_rate": 500},
                 "challenge2021": {"ptbxl_csv": ""},
                 "mimic_iv_ecg": {"labels_csv": ""},
-                "code": {"labels_csv": "", "validation_fraction": 0.02, "test_fraction": 0.02},
-                "arrays": {"labels_csv": "", "leads": ",".join(LEADS), "sampling_rate": 0.0, "unit": ""},
+                "code": {"labels_csv": "", "patient_column": "", "validation_fraction": 0.02, "test_fraction": 0.02},
+                "folder": {"patient_column": ""},  # of the table; none: `patient_id`, `subject_id`, ...
+                "arrays": {
+                    "labels_csv": "",
+                    "leads": ",".join(LEADS),
+                    "sampling_rate": 0.0,
+                    "unit": "",
+                    "patient_column": "",
+                },
             },
             "split": {  # data.splits.assign
                 "by": "own",  # or `patient`, `recording`, `date`: drawn anew, although there may be one

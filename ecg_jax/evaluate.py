@@ -8,11 +8,13 @@
 --model is a run folder or a Keras file; its best checkpoint predicts the test split of its own data, or
 --split of --data: a prepared store, NAME:DIR of a data set (ptbxl:DIR), or a path alone, which is read with the
 run's data settings; where its recordings are the run's, its split is theirs. --predictions is a CSV
-with a column of probabilities per label, or an array (.npy, [recordings, labels]); --labels a CSV with
-a column per label, 0, 1 or empty for unknown. They are joined by id (a column `recording`, `id`,
-`exam_id`, ...) where both have one, else line by line. Other columns of --labels make subgroups
-(age, sex, ...), and `patient_id` keeps a patient's recordings together in the bootstrap. A run's
-predictions.csv needs no --labels.
+with a column of probabilities per label, an array (.npy, [recordings, labels]), or an archive that may
+hold truth and class names too (.npz: y_true, y_pred, classes); --labels a CSV with a column per label,
+0, 1 or empty for unknown. They are joined by name (a column `recording`, `path`, `id`, `exam_id`, ..., or
+--recording_column), whatever folder, suffix or leading zeros names have in one of them; files that name
+nothing, as .npy, line by line, and only with --by_position. Other columns of --labels make subgroups
+(age, sex, ...), and `patient_id` (`subject_id`, ..., or --patient_column) keeps a patient's recordings
+together in the bootstrap. A run's predictions.csv needs no --labels.
 
 Thresholds never come from the recordings that are scored: a run's own were chosen on its validation
 split; for a prediction file they are chosen on --validation, or else each recording's on the
@@ -23,6 +25,7 @@ Writes report.html, which needs no other file and no network; scores, confusion,
 input, and then nothing is written.
 """
 
+import dataclasses
 import os
 import shlex
 import sys
@@ -45,11 +48,20 @@ _DATA = flags.DEFINE_string(
 _SPLIT = flags.DEFINE_enum(
     "split", None, ("train", "validation", "test", "all"), "Recordings to score; default test, or all where none is."
 )
-_PREDICTIONS = flags.DEFINE_string("predictions", None, "A CSV or .npy of probabilities, in place of --model.")
+_PREDICTIONS = flags.DEFINE_string("predictions", None, "A CSV, .npy or .npz of probabilities, in place of --model.")
 _LABELS = flags.DEFINE_string("labels", None, "A CSV of labels 0, 1 or empty, for --predictions.")
 _NAMES = flags.DEFINE_list("names", [], "Labels to score: columns of a CSV, or those of an array in their order.")
 _LOGITS = flags.DEFINE_bool("logits", False, "The numbers in --predictions (and others) are logits.")
 _PARTIAL = flags.DEFINE_bool("partial", False, "Score the recordings that both files have, and leave out the others.")
+_BY_POSITION = flags.DEFINE_bool(
+    "by_position", False, "Join files that name no recordings line by line; without it they are refused."
+)
+_RECORDING_COLUMN = flags.DEFINE_list(
+    "recording_column", [], "Columns that name recordings, in each file those it has; default recording, path, id, ..."
+)
+_PATIENT_COLUMN = flags.DEFINE_string(
+    "patient_column", "", "The column that names patients; default patient_id, subject_id, ..."
+)
 _COMPARE = flags.DEFINE_string("compare", None, "Another run folder, Keras file or prediction file to compare with.")
 _OUTPUT = flags.DEFINE_string("output", "evaluation", "The folder to write.")
 _VALIDATION = flags.DEFINE_string("validation", None, "Predictions of other recordings, to choose thresholds on.")
@@ -109,10 +121,12 @@ def main(argv: Sequence[str]) -> int:
     first = _open(console)
     second = _open_other(_COMPARE.value, first, console) if _COMPARE.value else None
     if second:
-        first, second = evaluation_input.align(first, second)
+        first, second = evaluation_input.align(first, second, _create_rules())
         if not _CHOOSE_ON_TEST.value and not _THRESHOLDS.value:
             first, second = evaluation_input.treat_alike(first, second)
-    readings = evaluation_tables.read_annotators(_ANNOTATORS.value, first.predictions, has_ids=first.has_ids)
+    readings = evaluation_tables.read_annotators(
+        _ANNOTATORS.value, first.predictions, first.recordings, source=first.source, rules=_create_rules()
+    )
     seeds = [_align_seed(path, first, console) for path in _SEEDS.value]
     names = _choose_subgroups(first.predictions.attributes)
     chosen = [_find_thresholds(each, settings) for each in (first, second) if each]
@@ -178,7 +192,9 @@ def _refuse_idle_flags() -> None:
     """Raises `InputError` for a flag that would do nothing."""
     idle = {"data": "--model", "checks": "--model"}
     if _MODEL.value:
-        names = ("labels", "names", "logits", "partial", "validation", "validation_labels")
+        names = ["labels", "names", "logits", "validation", "validation_labels", "patient_column"]
+        if not (_COMPARE.value or _SEEDS.value or _ANNOTATORS.value):
+            names += ["partial", "by_position", "recording_column"]
         idle = dict.fromkeys(names, "--predictions; a model brings its data's labels and validation split")
     elif not _VALIDATION.value:
         idle["validation_labels"] = "--validation"
@@ -187,6 +203,12 @@ def _refuse_idle_flags() -> None:
     for name, partner in idle.items():
         if flags.FLAGS[name].present:
             raise InputError(f"--{name} goes with {partner}")
+
+
+def _create_rules() -> Any:
+    from ecg_jax.data import joins
+
+    return joins.Rules(tuple(_RECORDING_COLUMN.value), _PATIENT_COLUMN.value, _PARTIAL.value, _BY_POSITION.value)
 
 
 def _create_settings() -> settings_lib.Settings:
@@ -220,31 +242,34 @@ def _open(console: Any) -> Any:
     if _MODEL.value:
         return _open_model(_MODEL.value, None, console)
     assert _PREDICTIONS.value is not None  # or --model is given
-    return evaluation_input.open_file(
+    opened = evaluation_input.open_file(
         _PREDICTIONS.value,
         labels=_LABELS.value,
         names=_NAMES.value,
         split=_SPLIT.value,
         logits=_LOGITS.value,
-        partial=_PARTIAL.value,
         validation=_VALIDATION.value,
         validation_labels=_VALIDATION_LABELS.value,
         calibration=_CALIBRATION.value,
+        rules=_create_rules(),
     )
+    for fact in opened.facts:
+        console.print(fact)
+    return opened
 
 
 def _open_other(path: str, first: Any, console: Any) -> Any:
     """What it is compared with: another model on the same recordings, or another file of predictions of them."""
     from ecg_jax.inference import evaluation_input
 
-    if not path.endswith((".csv", ".npy")):
+    if not path.endswith((".csv", ".npy", ".npz")):
         if not os.path.exists(path):
             raise InputError(f"--compare={path}: no such file or folder")
         if not _MODEL.value:
             raise InputError(f"--compare={path}: a model needs --model, whose recordings it predicts; or pass a file")
         return _open_model(path, first, console)
     return evaluation_input.open_other_file(
-        path, first, labels=_LABELS.value, logits=_LOGITS.value, partial=_PARTIAL.value, split=_SPLIT.value
+        path, first, labels=_LABELS.value, logits=_LOGITS.value, split=_SPLIT.value, rules=_create_rules()
     )
 
 
@@ -252,7 +277,8 @@ def _align_seed(path: str, first: Any, console: Any) -> Any:
     """Another seed's probabilities of the recordings that are scored."""
     from ecg_jax.inference import evaluation_input
 
-    one, other = evaluation_input.align(first, _open_other(path, first, console))
+    rules = dataclasses.replace(_create_rules(), partial=True)  # what is missing is refused below
+    one, other = evaluation_input.align(first, _open_other(path, first, console), rules)
     if len(one.predictions.ids) < len(first.predictions.ids):
         raise InputError(f"{path}: lacks {len(first.predictions.ids) - len(one.predictions.ids)} of the recordings")
     return other.predictions.ranking

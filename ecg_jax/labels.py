@@ -5,6 +5,7 @@ from collections.abc import Mapping, Sequence
 import numpy as np
 import pandas as pd
 
+from ecg_jax import columns
 from ecg_jax.errors import InputError
 
 # The six diagnoses of Ribeiro et al. 2020 (Nat Commun 11:1760), in that paper's order.
@@ -83,7 +84,7 @@ def select(
     """
     table = pd.DataFrame() if table is None else table
     if tuple(names) == ALL:
-        names = [*derived, *(name for name in table if name not in derived and _is_label(table[name]))]
+        names = [*derived, *(name for name in table if name not in derived and is_label(table[name]))]
     offered = [*derived, *table.columns]
     if isinstance(names, Offered):
         names = [name for name in names if name in offered]
@@ -105,17 +106,22 @@ def describe_choice(names: Sequence[str], table: pd.DataFrame) -> list[str]:
     """
     if tuple(names) != ALL:
         return []
-    chosen = [str(name) for name in table if _is_label(table[name])]
-    others = [table[name] for name in table if str(name) not in chosen and str(name).lower() not in NO_LABELS]
+    chosen = [str(name) for name in table if is_label(table[name])]
+    others = [table[name] for name in table if str(name) not in chosen and not is_fact(str(name))]
     lines = [f"columns taken as labels: {', '.join(chosen) or 'none'}", *map(_explain, others[:_SHOWN])]
     return lines + ([f"{len(others) - _SHOWN} more columns are no labels"] if len(others) > _SHOWN else [])
 
 
-def _is_label(column: pd.Series) -> bool:
+def is_fact(name: str) -> bool:
+    """Whether a column says who, where and when, as its name tells."""
+    return name.lower() in NO_LABELS or columns.canonical(name) in (*columns.RECORDING, *columns.PATIENT)
+
+
+def is_label(column: pd.Series) -> bool:
     """Whether a column's known values are all 0, 1, true or false, and there are some."""
     states = _normalize(column)
     known = states.map(_STATES).notna().any()
-    return str(column.name).lower() not in NO_LABELS and bool(known) and bool(states.isin(list(_STATES)).all())
+    return not is_fact(str(column.name)) and bool(known) and bool(states.isin(list(_STATES)).all())
 
 
 def _explain(column: pd.Series) -> str:

@@ -199,7 +199,7 @@ def test_records_of_ptbxl_take_their_patient_from_its_table(tmp_path):
     assert "several HR records may be of one patient" in open_folder(tmp_path).notes[0]
     dataset = open_folder(tmp_path, ptbxl_csv=str(tmp_path / "ptbxl_database.csv"))
     assert list(dataset.ids) == ["A0001", "HR00021", "HR00022", "HR00023"]
-    assert list(dataset.patients) == ["A0001", "ptbxl-7.0", "ptbxl-7.0", "ptbxl-8.0"]
+    assert list(dataset.patients) == ["", "ptbxl-7.0", "ptbxl-7.0", "ptbxl-8.0"]
     assert dataset.notes == ()
 
 

@@ -65,7 +65,7 @@ def test_a_label_of_no_part_is_refused():
 def test_ids_and_patients_are_kept_apart_by_their_part():
     dataset = join("a:x,b:y", ("AF",), x=A, y=B)
     assert list(dataset.ids) == ["a/1", "a/2", "b/1", "b/9", "b/3"]
-    assert list(dataset.patients) == ["a/1", "a/2", "b/p", "b/p2", "b/p2"]
+    assert list(dataset.patients) == ["", "", "b/p", "b/p2", "b/p2"]
     assert list(dataset.attributes["source"]) == ["a", "a", "b", "b", "b"]
     np.testing.assert_array_equal(dataset.attributes["age"], [NAN, NAN, 5, 6, 7])
     assert list(dataset.attributes["sex"]) == ["", "", "F", "M", ""]

@@ -548,13 +548,30 @@ def test_a_weight_that_is_none_is_refused_with_its_line(folder, value, found):
         create("folder", folder, "AF")
 
 
+@pytest.mark.parametrize("column", ["subject_id", "PatientID", "Patient ID", "patient", "MRN", "person_id"])
+def test_patients_are_known_by_whatever_their_column_is_called(folder, column):
+    write_csv(folder / "labels.csv", f"path,AF,{column}\nrecords/r0,1,p\nrecords/r1,0,unknown\nrecords/r2,0,q")
+    assert list(create("folder", folder, "AF").patients) == ["p", "", "q"]
+
+
+def test_another_column_of_patients_is_named_or_refused(folder):
+    write_csv(folder / "labels.csv", "path,AF,who,patient_id\nrecords/r0,1,p,1\nrecords/r1,0,p,2")
+    options = {"folder": {"patient_column": "who"}}
+    opened = datasets.open_source("folder", source=str(folder), labels="AF", seed=0, options=options)
+    assert list(opened.patients) == ["p", "p"]
+    options["folder"]["patient_column"] = "nobody"
+    with pytest.raises(InputError, match=r"labels\.csv: no column nobody to name patients; it has path, AF, who"):
+        datasets.open_source("folder", source=str(folder), labels="AF", seed=0, options=options)
+
+
 def test_a_folders_unknown_patients_are_people_of_their_own(folder):
     write_csv(
         folder / "labels.csv", "path,AF,patient_id\nrecords/r0,1,p\nrecords/r1,0,\nrecords/r2,0, \nrecords/r3,0,p"
     )
     dataset = create("folder", folder, "AF")
     assert list(dataset.patients) == ["p", "", "", "p"]
-    assert dataset.split_facts["patients"] == 3
+    facts = dataset.split_facts
+    assert (facts["patients"], facts["recordings_without_patient"]) == (1, 2)
 
 
 def test_a_folder_tells_what_all_labels_are(folder):

@@ -341,13 +341,13 @@ def test_thresholds_are_chosen_on_validation_where_it_is_given(evaluate, folder)
 @pytest.mark.slow
 def test_validation_has_labels_of_its_own_or_is_refused(evaluate):
     """Without ids, those of the scored recordings would be taken, line by line, for those of others."""
-    bare = ["--predictions=p_bare.csv", "--labels=l_bare.csv", NONE]
+    bare = ["--predictions=p_bare.csv", "--labels=l_bare.csv", "--by_position", NONE]
     assert evaluate(*bare, "--validation=pv_bare.csv", "--validation_labels=lv_bare.csv").returncode == 0
 
 
 @pytest.mark.parametrize("validation", ["pv_bare.csv", "p_bare.csv"])
 def test_without_ids_the_labels_of_the_scored_recordings_are_not_those_of_validation(evaluate, validation):
-    flags = ["--predictions=p_bare.csv", "--labels=l_bare.csv", f"--validation={validation}", NONE]
+    flags = ["--predictions=p_bare.csv", "--labels=l_bare.csv", f"--validation={validation}", "--by_position", NONE]
     assert_refused(evaluate(*flags), validation, "--validation_labels")
 
 
@@ -432,7 +432,7 @@ def test_a_model_does_not_differ_from_itself(evaluate, flags):
 @pytest.mark.slow
 def test_lines_joined_without_ids_are_said_to_be(evaluate):
     """In whatever order somebody saved them, scores come out; a reader must know what they rest on."""
-    done = evaluate("--predictions=p_bare.csv", "--labels=l.csv", NONE, "--subgroups=none")
+    done = evaluate("--predictions=p_bare.csv", "--labels=l_bare.csv", NONE, "--subgroups=none", "--by_position")
     assert done.returncode == 0, done.stderr
     assert "line by line" in page(done).text
 
@@ -525,7 +525,14 @@ def assert_refused(done, *parts):
         (["--predictions=fewer.csv", "--labels=l.csv"], ["fewer.csv", "50 of the 200", "--partial"]),
         (["--predictions=fewer_bare.csv", "--labels=l_bare.csv"], ["fewer_bare.csv has 150", "l_bare.csv 200"]),
         (["--predictions=silent.csv", "--labels=l.csv"], ["silent.csv", "probability"]),
-        (["--predictions=p.csv", "--labels=no_sb.csv"], ["no_sb.csv", "SB", "AF"]),
+        (["--predictions=p.csv", "--labels=no_sb.csv", "--names=AF,SB"], ["no_sb.csv", "SB", "AF"]),
+        (["--predictions=p_bare.csv", "--labels=l.csv"], ["p_bare.csv does not", "l.csv names them"]),
+        (["--predictions=p_bare.csv", "--labels=l_bare.csv"], ["neither names them", "--by_position"]),
+        ([*FILES, "--compare=fewer.csv"], ["fewer.csv", "50 of the 200", "--partial"]),
+        ([*FILES, "--recording_column=exam"], ["no column exam to name recordings", "recording"]),
+        ([*FILES, "--patient_column=exam"], ["--patient_column=exam", "no such column"]),
+        (["--predictions=run.csv", "--compare=fewer.csv"], ["fewer.csv", "50 of the 200", "--partial"]),
+        (["--model=run", "--by_position"], ["--by_position goes with --predictions"]),
         (["--predictions=p.csv", "--labels=twos.csv"], ["twos.csv", "line ", "'AF'", "2", "0, 1 or empty"]),
         (["--predictions=macro_p.csv", "--labels=macro_l.csv"], ["macro"]),
         (["--predictions=micro_p.csv", "--labels=micro_l.csv"], ["micro"]),

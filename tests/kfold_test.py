@@ -43,7 +43,8 @@ def clinic(tmp_path_factory) -> Path:
     for i in range(RECORDINGS):
         write_wfdb(folder, f"r{i}", noise(1 if i == 17 else i))
     numbers = np.arange(RECORDINGS)
-    table = pd.DataFrame({"path": [f"r{i}" for i in numbers], "mine": numbers % 3 == 0, "patient_id": numbers // 2})
+    table = pd.DataFrame({"path": [f"r{i}" for i in numbers], "mine": numbers % 3 == 0})
+    table["Subject ID"], table["site"] = [f"p{i // 2:02d}" for i in numbers], [*"ab"] * (RECORDINGS // 2)
     table.to_csv(folder / "clinic.csv", index=False)
     return folder / "clinic.csv"
 
@@ -79,7 +80,9 @@ def test_a_killed_run_goes_on_in_the_fold_and_at_the_step_where_it_was(continued
 @pytest.mark.slow
 def test_every_recording_is_predicted_once_by_a_network_that_has_not_seen_its_patient(continued):
     pooled = pd.read_csv(continued / "predictions.csv").set_index("recording")
-    assert [*pooled.columns] == ["fold", "mine_true", "mine", "mine_raw", "quality"]
+    assert [*pooled.columns] == ["fold", "patient_id", "site", "mine_true", "mine", "mine_raw", "quality"]
+    assert all(pooled["patient_id"] == [f"p{int(name[1:]) // 2:02d}" for name in pooled.index])
+    assert all(pooled["site"] == ["ab"[int(name[1:]) % 2] for name in pooled.index])
     assert sorted(pooled.index) == sorted(f"r{i}" for i in range(RECORDINGS))
     assert all(pooled["mine_true"] == [int(name[1:]) % 3 == 0 for name in pooled.index])
     for number in range(1, FOLDS + 1):

@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 import scipy.special
 
-from ecg_jax.data import prediction_files
+from ecg_jax.data import joins, label_files, prediction_files
 from ecg_jax.errors import InputError
 
 NAN = np.nan
@@ -52,8 +52,9 @@ def read(write):
 def join(read, write):
     """Joins predictions and labels that are given as text."""
 
-    def join(predictions, labels, *, names=(), partial=False):
-        return prediction_files.join(read(predictions, names=names), write("l.csv", labels), partial=partial)
+    def join(predictions, labels, *, names=(), **rules):
+        truth = label_files.read_labels(write("l.csv", labels))
+        return label_files.join(read(predictions, names=names), truth, joins.Rules(**rules)).predictions
 
     return join
 
@@ -137,7 +138,7 @@ def test_many_names_of_the_column_of_ids_are_known(read, column):
 def test_a_column_that_pandas_wrote_for_its_index_is_no_label_and_no_attribute(join, head):
     predictions = f"{head},AF,SB\n0,0.1,0.2\n1,0.3,0.4\n2,0.5,0.6\n"
     labels = f"{head},AF,SB,site\n0,1,0,x\n1,0,1,x\n2,,1,y\n"
-    found = join(predictions, labels)
+    found = join(predictions, labels, by_position=True)
     assert found.names == NAMES
     np.testing.assert_array_equal(found.labels, TRUTH)
     assert set(found.attributes) <= {"site"}
@@ -162,21 +163,36 @@ def test_a_column_of_ids_that_both_files_have_joins_them_whatever_else_they_have
     np.testing.assert_array_equal(join(predictions, labels).labels, TRUTH)
 
 
-def test_without_ids_they_are_joined_line_by_line(join):
-    predictions, labels = (
-        "\n".join(line.split(",", 1)[1] for line in text.splitlines()) + "\n" for text in (TABLE, LABELS)
-    )
-    found = join(predictions, labels)
+BARE, BARE_LABELS = ("\n".join(line.split(",", 1)[1] for line in text.splitlines()) + "\n" for text in (TABLE, LABELS))
+
+
+def test_without_ids_they_are_joined_line_by_line_only_where_that_is_asked_for(join):
+    found = join(BARE, BARE_LABELS, by_position=True)
     np.testing.assert_array_equal(found.labels, TRUTH)
     assert len(set(found.ids.tolist())) == 3
-    assert join(TABLE, labels).ids.tolist() == ["a", "b", "c"]
-    assert join(predictions, LABELS).ids.tolist() == ["a", "b", "c"]
+    with refuse("p.csv has 3", "l.csv 3", "neither names them", "--by_position"):
+        join(BARE, BARE_LABELS)
+
+
+@pytest.mark.parametrize("by_position", [False, True])
+@pytest.mark.parametrize("tables, named", [((TABLE, BARE_LABELS), "p.csv"), ((BARE, LABELS), "l.csv")])
+def test_a_table_that_names_recordings_is_not_joined_with_one_that_does_not(join, tables, named, by_position):
+    with refuse(f"{named} names them (column recording)", "does not", "--recording_column"):
+        join(*tables, by_position=by_position)
+
+
+def test_an_array_cannot_name_recordings_and_is_joined_line_by_line_where_that_is_asked_for(join):
+    with refuse("p.npy does not", "l.csv names them", "an array cannot", "--by_position"):
+        join(VALUES, LABELS, names=NAMES)
+    found = join(VALUES, LABELS, names=NAMES, by_position=True)
+    assert found.ids.tolist() == ["a", "b", "c"]
+    np.testing.assert_array_equal(found.labels, TRUTH)
 
 
 def test_published_tables_of_zeros_and_ones_are_joined_line_by_line(join):
     """As those of Ribeiro et al. 2020: six columns, no ids, an index here and there."""
     head = "1dAVb,RBBB,LBBB,SB,AF,ST\n"
-    found = join(f"{head}0,0,0,1,0,0\n0,1,0,0,0,0\n", f"{head}0,0,0,1,0,0\n1,1,0,0,0,0\n")
+    found = join(f"{head}0,0,0,1,0,0\n0,1,0,0,0,0\n", f"{head}0,0,0,1,0,0\n1,1,0,0,0,0\n", by_position=True)
     assert found.names == ("1dAVb", "RBBB", "LBBB", "SB", "AF", "ST")
     np.testing.assert_array_equal(found.probabilities[0], [0, 0, 0, 1, 0, 0])
     assert found.labels.sum() == 3
@@ -231,7 +247,7 @@ def test_what_a_run_wrote_holds_truth_raw_probabilities_and_split(read):
     assert file.split.tolist() == ["validation", "test", "test"]
     assert file.left_out == ("t3",)
     assert prediction_files.default_split(file) == "test"
-    found = prediction_files.use_own_labels(prediction_files.take_split(file, "test"))
+    found = label_files.use_own_labels(prediction_files.take_split(file, "test")).predictions
     assert found.ids.tolist() == ["t1", "t2"]
     np.testing.assert_array_equal(found.raw, [[0.4, 0.6], [0.6, 0.3]])
     assert prediction_files.take_split(file, "all") is file
@@ -241,7 +257,7 @@ def test_what_a_run_wrote_holds_truth_raw_probabilities_and_split(read):
 
 def test_a_file_without_truth_says_how_to_give_it(read):
     with refuse("p.csv", "holds no labels", "LABEL_true", "--labels"):
-        prediction_files.use_own_labels(read(TABLE))
+        label_files.use_own_labels(read(TABLE))
 
 
 def test_raw_probabilities_are_probabilities(read):
@@ -265,11 +281,9 @@ def test_recordings_without_a_probability_are_left_out_only_where_quality_says_w
         read(text.replace("no signal", ""))
     with refuse("line 3", "'SB'", "is empty"):
         read(text.replace("b,,,", "b,0.1,,"))
-    without_ids = "AF,SB\n1,0\n0,1\n,1\n"
-    with refuse("p.csv", "1 more without a probability", "l.csv"):
-        join(text, without_ids)
+    without_ids = text.replace("recording,", "").replace("a,", "").replace("b,", "").replace("c,", "")
     with refuse("p.csv", "1 recordings have no probability", "ids"):
-        join(text, "AF,SB\n1,0\n0,1\n")
+        join(without_ids, BARE_LABELS, by_position=True)
 
 
 def test_a_file_in_which_nothing_has_a_probability_is_refused_by_its_name(join):
@@ -440,11 +454,11 @@ def test_columns_of_an_array_are_named_by_the_user_or_beyond_doubt(join, read, w
         read(np.ones((3, 3)), names=NAMES)
     with refuse("p.npy", "2 columns", "--names=AF,SB"):
         join(VALUES, LABELS)
-    found = join(VALUES, "SB,AF\n0,1\n1,0\n1,\n", names=NAMES)
+    found = join(VALUES, "SB,AF\n0,1\n1,0\n1,\n", names=NAMES, by_position=True)
     np.testing.assert_array_equal(found.labels, TRUTH)
-    only = join(VALUES[:, 0], "patient_id,age,my_label\n1,40,1\n2,50,0\n3,60,\n")
+    only = join(VALUES[:, 0], "patient_id,age,my_label\n1,40,1\n2,50,0\n3,60,\n", by_position=True)
     assert (only.names, only.attributes["age"].tolist()) == (("my_label",), [40, 50, 60])
-    six = join(np.full((1, 6), 0.5), "ST,AF,SB,LBBB,RBBB,1dAVb,age\n1,0,0,0,0,1,50\n")
+    six = join(np.full((1, 6), 0.5), "ST,AF,SB,LBBB,RBBB,1dAVb,age\n1,0,0,0,0,1,50\n", by_position=True)
     assert six.names == ("1dAVb", "RBBB", "LBBB", "SB", "AF", "ST")
     assert six.labels.tolist() == [[1, 0, 0, 0, 0, 1]]
 
@@ -462,9 +476,9 @@ def test_labels_may_be_spelled_in_some_ways(join):
 
 def test_other_numbers_of_rows_without_ids_are_refused(join):
     with refuse("p.csv has 3", "l.csv 2", "line by line", "ids"):
-        join(TABLE, "AF,SB\n1,0\n0,1\n")
+        join(BARE, "AF,SB\n1,0\n0,1\n", by_position=True)
     with refuse("p.npy has 3", "l.csv 2"):
-        join(VALUES, "AF,SB\n1,0\n0,1\n", names=NAMES)
+        join(VALUES, "AF,SB\n1,0\n0,1\n", names=NAMES, by_position=True)
 
 
 def test_an_id_that_repeats_among_the_labels_is_refused(join):
@@ -500,8 +514,8 @@ def test_a_recording_that_could_not_be_predicted_is_no_reason_to_refuse_the_labe
 def test_the_split_of_a_file_may_be_scored_with_the_labels_of_all(read, write):
     """The others do stand in both files."""
     file = prediction_files.take_split(read(RUN), "test")
-    labels = write("l.csv", "recording,AF,SB\nv,1,0\nt1,0,1\nt2,1,0\nt3,1,0\n")
-    found = prediction_files.join(file, labels)
+    labels = label_files.read_labels(write("l.csv", "recording,AF,SB\nv,1,0\nt1,0,1\nt2,1,0\nt3,1,0\n"))
+    found = label_files.join(file, labels).predictions
     assert found.ids.tolist() == ["t1", "t2"]
     assert found.labels.tolist() == [[0, 1], [1, 0]]
 

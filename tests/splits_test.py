@@ -201,7 +201,8 @@ def test_patients_who_share_a_signal_are_one_group():
 
 def test_who_shares_a_signal_is_drawn_together_and_counted():
     hashes = np.array([f"{i // 2}" for i in range(400)])
-    assigned = splits.assign(dataset(400, hashes=hashes), 0)
+    patients = np.arange(400).astype(str)
+    assigned = splits.assign(dataset(400, hashes=hashes, patients=patients), 0)
     assert (pd.Series(assigned.split).groupby(hashes).nunique() == 1).all()
     assert assigned.split_facts == {
         "method": "drawn",
@@ -210,6 +211,38 @@ def test_who_shares_a_signal_is_drawn_together_and_counted():
         "patients_merged": 200,
         "leaks_dropped": 0,
     }
+
+
+@pytest.mark.parametrize(
+    "patients, facts, words",
+    [
+        (["a", "a", "b", "c"], {"patients": 3, "patients_merged": 0}, "3 patients"),
+        (None, {"patients": None, "patients_merged": 0, "recordings_without_patient": 4}, "patients unknown"),
+        (
+            ["a", "a", "", ""],
+            {"patients": 1, "patients_merged": 0, "recordings_without_patient": 2},
+            "1 patient and 2 recordings without one",
+        ),
+    ],
+    ids=["known", "unknown", "some known"],
+)
+def test_patients_are_counted_only_where_they_are_known(patients, facts, words):
+    """Nobody may take a split that could not keep patients together for one that did."""
+    whole = dataset(4, patients=patients and np.array(patients), split=np.array(["train"] * 4))
+    assigned = splits.assign(whole, 0)
+    found = dict(assigned.split_facts)
+    warning = found.pop("warning", "")
+    assert ("patient_column" in warning and "may be on several sides" in warning) == ("" in (patients or [""]))
+    assert {key: found[key] for key in facts} == facts
+    assert set(found) - set(facts) == {"method", "seed", "leaks_dropped"}
+    assert splits.describe_patients(found) == words
+    assert manifest.create(assigned)["summary"].get("warning", "") == warning
+
+
+def test_every_simulated_recording_is_another_patient():
+    drawn = simulated.create(source="", labels=("AF",), seed=0, train=3, validation=1, test=1)
+    facts = splits.assign(drawn, 0).split_facts
+    assert (facts["patients"], "warning" in facts) == (5, False)
 
 
 def test_a_recording_without_a_patient_is_a_patient_of_its_own():

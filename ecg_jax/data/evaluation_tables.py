@@ -5,19 +5,23 @@ from collections.abc import Sequence
 import numpy as np
 
 from ecg_jax import labels as label_lib
-from ecg_jax.data import prediction_files
+from ecg_jax.data import joins, label_files, prediction_files
 from ecg_jax.data.datasets import table as table_lib
 from ecg_jax.errors import InputError
 from ecg_jax.evaluation.predictions import Predictions
 
 
-def read_annotators(paths: Sequence[str], predictions: Predictions, *, has_ids: bool) -> dict[str, np.ndarray]:
+def read_annotators(
+    paths: Sequence[str], predictions: Predictions, recordings: joins.Names, *, source: str, rules: joins.Rules
+) -> dict[str, np.ndarray]:
     """Other readers' labels of the same recordings, `[N, C]` by file name.
 
     Args:
         paths: CSVs with a column per label.
         predictions: Of these recordings.
-        has_ids: These are named, so that a reader's file is joined by id where it has ids.
+        recordings: Their names; empty where nothing names them.
+        source: What names them, for messages.
+        rules: See `joins.join`.
 
     Raises:
         InputError: when a label or a recording is missing.
@@ -26,22 +30,16 @@ def read_annotators(paths: Sequence[str], predictions: Predictions, *, has_ids: 
     for path in paths:
         if prediction_files.describe(path) in readings:
             raise InputError(f"{path}: another reader's file has the same name; rename one")
-        table = table_lib.read_table(path)
-        if missing := [name for name in predictions.names if name not in table]:
-            raise InputError(f"{path}: no label {', '.join(missing)}; it has {', '.join(table.columns)}")
-        column = prediction_files.find_ids(table) if has_ids else None
-        rows = np.arange(len(table))
-        if column:
-            place = {id: row for row, id in enumerate(table_lib.parse_ids(table[column], path).tolist())}
-            if absent := [id for id in predictions.ids.tolist() if id not in place]:
-                raise InputError(f"{path}: {len(absent)} recordings are not in it, the first {absent[0]}")
-            rows = np.array([place[id] for id in predictions.ids.tolist()])
-        elif len(table) != len(predictions.ids):
+        reader = label_files.read_labels(path, rules)
+        if missing := [name for name in predictions.names if name not in reader.table]:
+            raise InputError(f"{path}: no label {', '.join(missing)}; it has {', '.join(reader.table.columns)}")
+        rows = joins.join(joins.Side(source, len(predictions.ids), recordings), reader.side, rules).rows
+        if (rows < 0).any():
+            absent = predictions.ids[rows < 0]
             raise InputError(
-                f"{path} has {len(table)} recordings, {len(predictions.ids)} are scored; without ids they are joined "
-                "line by line, and must be as many"
+                f"{path}: {len(absent)} of the {len(rows)} scored recordings are not in it, the first {absent[0]}"
             )
-        columns = [label_lib.parse_column(table[name], path)[rows] for name in predictions.names]
+        columns = [label_lib.parse_column(reader.table[name], path)[rows] for name in predictions.names]
         readings[prediction_files.describe(path)] = np.stack(columns, axis=1).astype(np.float64)
     return readings
 

@@ -18,7 +18,7 @@ class Predictions:
         labels: `[N, C]` float in {1, 0, NaN = unknown}.
         probabilities: `[N, C]` in [0, 1].
         raw: `[N, C]` before recalibration, where there was one.
-        patients: `[N]` str, empty for unknown; None where nobody knows.
+        patients: `[N]` str, empty for unknown; None where no patient is known.
         attributes: What subgroups are made of: name to `[N]`, numbers or str.
     """
 

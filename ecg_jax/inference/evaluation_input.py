@@ -11,7 +11,7 @@ import pandas as pd
 from matplotlib.figure import Figure
 
 from ecg_jax import config as config_lib
-from ecg_jax.data import evaluation_tables, prediction_files
+from ecg_jax.data import evaluation_tables, joins, label_files, prediction_files, spelling
 from ecg_jax.data.datasets.dataset import Dataset
 from ecg_jax.data.splits import manifest
 from ecg_jax.errors import InputError
@@ -39,7 +39,8 @@ class Evaluated:
         thresholds: That the model brings; None where it brings none.
         facts: Sentences on where everything comes from.
         warnings: Lines that a reader must know.
-        has_ids: The recordings are named, not numbered by their lines.
+        source: The file or folder, for messages.
+        recordings: Their names, by column; empty where nothing names them but their lines.
         dataset: That was predicted; None for files.
         learning_curve: Draws the training's, where there was one.
     """
@@ -51,9 +52,15 @@ class Evaluated:
     thresholds: Thresholds | None = None
     facts: tuple[str, ...] = ()
     warnings: tuple[str, ...] = ()
-    has_ids: bool = True
+    source: str = ""
+    recordings: joins.Names = dataclasses.field(default_factory=dict)
     dataset: Dataset | None = None
     learning_curve: Callable[[], Figure] | None = None
+
+    @property
+    def side(self) -> joins.Side:
+        """As one that is joined."""
+        return joins.Side(self.source or self.title, len(self.predictions.ids), self.recordings)
 
 
 def predict_model(
@@ -120,6 +127,8 @@ def predict_model(
         thresholds=thresholds,
         facts=(f"{'; '.join(model.notes)}.", *(f"{line}." for line in lines if line.startswith("left out"))),
         warnings=tuple(warnings),
+        source=path,
+        recordings={"recording": predictions.ids},
         dataset=dataset,
         learning_curve=curve,
     )
@@ -160,10 +169,10 @@ def open_file(
     names: Sequence[str],
     split: str | None,
     logits: bool,
-    partial: bool,
-    validation: str | None,
-    validation_labels: str | None,
-    calibration: str | None,
+    validation: str | None = None,
+    validation_labels: str | None = None,
+    calibration: str | None = None,
+    rules: joins.Rules = joins.USUAL,
 ) -> Evaluated:
     """Reads a file of predictions, and the truth.
 
@@ -173,55 +182,59 @@ def open_file(
         names: See `read_predictions`.
         split: Where the file says who is in which; its test split if None.
         logits: The numbers are logits.
-        partial: See `prediction_files.join`.
         validation: Another such file, to choose thresholds on; if None, the file's own validation split,
             where it has one.
         validation_labels: Its labels; `labels` if None.
         calibration: Fit one there; see `evaluation.settings.CALIBRATIONS`.
+        rules: How files are joined.
 
     Raises:
         InputError: on whatever is wrong with the files.
     """
-    file = prediction_files.read_predictions(path, names=names, logits=logits)
+    truth = label_files.read_labels(labels, rules) if labels else None
+    read = functools.partial(prediction_files.read_predictions, logits=logits, rules=rules)
+    file = read(path, names=names, among=truth and truth.table)
     chosen = split or prediction_files.default_split(file)
     if file.split is None and split not in (None, "all"):
         raise InputError(f"{path}: no column `split`, so --split={split} names nobody; leave it out")
     part = prediction_files.take_split(file, chosen)
-    other = (
-        prediction_files.read_predictions(validation, names=names or file.names, logits=logits) if validation else None
-    )
-    ids = [each.ids for each in (file, other) if each and each.ids is not None]
-    join = functools.partial(prediction_files.join, partial=partial, others=np.concatenate([*ids, ()]).tolist())
-    predictions = join(part, labels) if labels else prediction_files.use_own_labels(part)
+    other = read(validation, names=names or file.names) if validation else None
+    join = functools.partial(label_files.join, rules=rules)
+    if truth:
+        joined = join(part, truth, others=[other.recordings] if other else [])
+    else:
+        joined = label_files.use_own_labels(part)
+    predictions = joined.predictions
+    if rules.patient_column and predictions.patients is None:
+        raise InputError(f"--patient_column={rules.patient_column}: no such column in {labels or path}, or it is empty")
     others = None
-    if other:
-        if os.path.samefile(path, validation or path):
+    if other and validation:
+        if os.path.samefile(path, validation):
             raise InputError(
                 f"{validation}: its {len(predictions.ids)} recordings are scored too; thresholds need other ones, with "
                 "labels in --validation_labels"
             )
-        own = validation_labels or (labels if other.labels is None else None)
-        others = join(other, own, by_line=own != labels) if own else prediction_files.use_own_labels(other)
-        if file.ids is not None and other.ids is not None and (shared := np.isin(others.ids, predictions.ids).sum()):
-            raise InputError(f"{validation}: {shared} of its recordings are scored too; thresholds need other ones")
+        others = _join_validation(other, truth, validation_labels, part, joined, rules)
     elif chosen == "test" and file.split is not None and (file.split == "validation").any():
         own_part = prediction_files.take_split(file, "validation")
-        if not labels:
-            others = prediction_files.use_own_labels(own_part)
-        elif prediction_files.knows(labels, own_part):
-            others = join(own_part, labels)
+        if not truth:
+            others = label_files.use_own_labels(own_part).predictions
+        elif label_files.knows(truth, own_part):
+            others = join(own_part, truth).predictions
     if calibration == "none":
         predictions, others = _undo_calibration(predictions), others and _undo_calibration(others)
     elif calibration is not None:
         if others is None:
             raise InputError(f"--calibration={calibration} is fitted on other recordings; pass --validation=FILE")
         predictions, others = _recalibrate(predictions, others, calibration)
-    facts = [f"Predictions: {path}. Labels: {labels or 'in the same file'}."]
+    facts = [f"Predictions: {path}. Labels: {labels or 'in the same file'}.", *file.facts, *joined.facts]
     if file.left_out:
         facts.append(f"Recordings without a probability, which are left out: {len(file.left_out)}.")
-    warnings = []
-    if labels and not prediction_files.is_joined_by_id(file, labels):
-        warnings.append(f"{path} and {labels} are joined line by line, as they do not both name their recordings")
+    warnings = [*joined.warnings]
+    if file.unused:
+        warnings.append(
+            f"columns of {path} that are no labels of {labels}, and are not scored: {', '.join(file.unused)}"
+        )
     count = len(predictions.ids)
     subtitle = f"{count} recording{'' if count == 1 else 's'}" + ("" if chosen == "all" else f", split {chosen}")
     return Evaluated(
@@ -231,8 +244,41 @@ def open_file(
         validation=others,
         facts=tuple(facts),
         warnings=tuple(warnings),
-        has_ids=file.ids is not None or bool(labels and not warnings),
+        source=path,
+        recordings=joined.recordings,
     )
+
+
+def _join_validation(
+    file: prediction_files.PredictionFile,
+    truth: label_files.LabelFile | None,
+    labels: str | None,
+    scored: prediction_files.PredictionFile,
+    joined: label_files.Joined,
+    rules: joins.Rules,
+) -> Predictions:
+    """Predictions of other recordings with their truth: of a file of its own, of their file, or that of the scored."""
+    own = label_files.read_labels(labels, rules) if labels else truth if file.labels is None else None
+    if own is None:
+        others = label_files.use_own_labels(file)
+    elif own is truth and not (file.recordings and truth.recordings):
+        raise InputError(
+            f"{file.path} and {truth.path} do not both name their recordings; pass --validation_labels=FILE.csv"
+        )
+    else:
+        others = label_files.join(file, own, rules, [scored.recordings])
+    shared = _count_shared(others.recordings, joined.recordings, (file.path, scored.path))
+    if shared:
+        raise InputError(f"{file.path}: {shared} of its recordings are scored too; thresholds need other ones")
+    return others.predictions
+
+
+def _count_shared(first: joins.Names, second: joins.Names, sources: tuple[str, str]) -> int:
+    """How many recordings of one file are in another beyond doubt: `val/1` is not `1`."""
+    if not (first and second):
+        return 0
+    found = joins.match(first, second, sources)
+    return found.count if found.way in spelling.STRICT else 0
 
 
 def _undo_calibration(each: Predictions) -> Predictions:
@@ -240,7 +286,7 @@ def _undo_calibration(each: Predictions) -> Predictions:
 
 
 def open_other_file(
-    path: str, first: Evaluated, *, labels: str | None, logits: bool, partial: bool, split: str | None
+    path: str, first: Evaluated, *, labels: str | None, logits: bool, split: str | None, rules: joins.Rules
 ) -> Evaluated:
     """Reads another file of predictions of the recordings of the first, with the same truth.
 
@@ -249,26 +295,22 @@ def open_other_file(
     """
     names = first.predictions.names
     if labels or prediction_files.has_labels(path, names):
-        return open_file(
-            path,
-            labels=labels,
-            names=names,
-            split=split,
-            logits=logits,
-            partial=partial,
-            validation=None,
-            validation_labels=None,
-            calibration=None,
-        )
-    file = prediction_files.read_predictions(path, names=names, logits=logits)
-    if file.ids is None:
-        raise InputError(f"{path}: names no recordings; add a column `recording`")
-    place = {id: row for row, id in enumerate(file.ids.tolist())}
-    if missing := [id for id in first.predictions.ids.tolist() if id not in place]:
-        raise InputError(f"{path}: {len(missing)} recordings are not in it, the first {missing[0]}")
-    rows = np.array([place[id] for id in first.predictions.ids.tolist()])
-    predictions = dataclasses.replace(first.predictions, probabilities=file.values[rows], raw=None)
-    return Evaluated(prediction_files.describe(path), "", predictions, facts=(f"Compared with: {path}.",))
+        return open_file(path, labels=labels, names=names, split=split, logits=logits, rules=rules)
+    file = prediction_files.read_predictions(path, names=names, logits=logits, rules=rules)
+    side = joins.Side(path, len(file.values), joins.take(file.recordings, file.rows))
+    rows = joins.join(first.side, side, rules).rows
+    kept = rows >= 0
+    if not kept.any():
+        raise InputError(f"{first.title} and {path} share no recording; ids must be spelled alike")
+    predictions = dataclasses.replace(first.predictions.take(kept), probabilities=file.values[rows[kept]], raw=None)
+    return Evaluated(
+        title=prediction_files.describe(path),
+        subtitle="",
+        predictions=predictions,
+        facts=(f"Compared with: {path}.",),
+        source=path,
+        recordings=joins.take(first.recordings, kept),
+    )
 
 
 def treat_alike(first: Evaluated, second: Evaluated) -> tuple[Evaluated, Evaluated]:
@@ -283,26 +325,42 @@ def treat_alike(first: Evaluated, second: Evaluated) -> tuple[Evaluated, Evaluat
     )
 
 
-def align(first: Evaluated, second: Evaluated) -> tuple[Evaluated, Evaluated]:
+def align(first: Evaluated, second: Evaluated, rules: joins.Rules) -> tuple[Evaluated, Evaluated]:
     """Both restricted to the recordings that both have, in the first's order.
 
     Raises:
-        InputError: when labels differ or no recording is shared.
+        InputError: when labels differ, no recording is shared, or a file lacks some and that was not asked for.
     """
     if first.predictions.names != second.predictions.names:
         raise InputError(
             f"{first.title} predicts {', '.join(first.predictions.names)}; "
             f"{second.title} {', '.join(second.predictions.names)}"
         )
-    place = {id: row for row, id in enumerate(second.predictions.ids.tolist())}
-    found = np.array([place.get(id, -1) for id in first.predictions.ids.tolist()])
-    kept = found >= 0
+    found = joins.join(first.side, second.side, rules)
+    kept = found.rows >= 0
     if not kept.any():
         raise InputError(f"{first.title} and {second.title} share no recording; ids must be spelled alike")
-    lines = () if kept.all() else (f"{np.sum(~kept)} recordings are left out, which {second.title} does not have.",)
-    return (
-        dataclasses.replace(first, predictions=first.predictions.take(kept), facts=(*first.facts, *lines)),
-        dataclasses.replace(second, predictions=second.predictions.take(found[kept])),
+    lost, surplus = int((~kept).sum()), len(second.predictions.ids) - found.count
+    if lost and second.dataset is None and not rules.partial:
+        raise InputError(
+            f"{second.source}: {lost} of the {len(kept)} recordings of {first.source or first.title} are not in it, "
+            f"the first {first.predictions.ids[~kept][0]}; --partial compares on those that both have"
+        )
+    lines = joins.describe_doubt(found, first.recordings, second.recordings)
+    if lost:
+        lines.append(f"{lost} of the {len(kept)} recordings are left out, which {second.title} does not have")
+    if surplus:
+        lines.append(f"{surplus} recordings of {second.title} are left out, which {first.title} does not have")
+    other = second.predictions.take(found.rows[kept])
+    first = dataclasses.replace(
+        first,
+        predictions=first.predictions.take(kept),
+        recordings=joins.take(first.recordings, kept),
+        warnings=(*first.warnings, *lines),
+    )
+    ids = first.predictions.ids
+    return first, dataclasses.replace(
+        second, predictions=dataclasses.replace(other, ids=ids), recordings=first.recordings
     )
 
 

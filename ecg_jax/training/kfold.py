@@ -14,7 +14,7 @@ from rich.console import Console
 
 from ecg_jax import config as config_lib
 from ecg_jax.data import splits
-from ecg_jax.data.splits import manifest
+from ecg_jax.data.splits import leaks, manifest
 from ecg_jax.runtime import run_folder
 from ecg_jax.training import choices, loop, pooled, source, stream
 
@@ -60,8 +60,10 @@ def _run_folds(config: ConfigDict, workdir: str, names: list[str], console: Cons
     choices.check(config)
     stream.check_settings(config.data)
     dataset = source.open_dataset(config, workdir, console)
-    place, method, _ = splits.assign_folds(dataset, config.data.seed, config.split.folds)
-    _claim(config, workdir, names, manifest.create(dataset, place, {"method": method, "seed": config.data.seed}))
+    groups = leaks.find_groups(dataset)
+    place, method, _ = splits.assign_folds(dataset, config.data.seed, config.split.folds, groups=groups)
+    facts = {"method": method, "seed": config.data.seed} | splits.count_patients(dataset, groups)
+    _claim(config, workdir, names, manifest.create(dataset, place, facts))
     for number, folder in enumerate(names, start=1):
         console.rule(f"Fold {number} of {len(names)}")
         fold = config_lib.override(config, {"split.fold": number})

@@ -1,6 +1,7 @@
 """What the folds of a run make together, in the folder above theirs.
 
-`predictions.csv` holds every recording once, predicted by the network that has not seen it.
+`predictions.csv` holds every recording once, predicted by the network that has not seen it, with its patient and
+what else is known of it.
 `evaluation/scores.csv` has the columns of a single run. AUROC and average precision rank the
 pooled probabilities of all networks; decisions take each network's own thresholds, chosen on
 its validation part (`threshold` is their mean); `auroc_rate_only` is the mean over folds.
@@ -18,7 +19,7 @@ from rich.console import Console
 
 from ecg_jax.data.datasets.dataset import Dataset, create_predictions
 from ecg_jax.errors import InputError
-from ecg_jax.evaluation import analysis, metrics
+from ecg_jax.evaluation import metrics
 from ecg_jax.evaluation.analysis import Analysis
 from ecg_jax.evaluation.thresholds import FOLDS, Thresholds
 from ecg_jax.reporting import tables
@@ -52,11 +53,13 @@ def write(
     names = dataset.label_names
     parts = [_read_part(folder, number, dataset.ids[place == number]) for number, folder in enumerate(folders, start=1)]
     predictions = pd.concat(parts, ignore_index=True)
+    number = pd.Series(np.arange(len(dataset.ids)), index=dataset.ids)
+    predictions = predictions.assign(**results.describe(dataset, number[predictions["recording"]].to_numpy()))
     chosen = [run_folder.read_json(os.path.join(folder, run_folder.THRESHOLDS)) for folder in folders]
     thresholds = np.array([[values[name] for name in names] for values in chosen])[predictions["fold"] - 1]
     has_signal = np.isfinite(predictions[[*names]].to_numpy(np.float64)).all(axis=1)
     kept = predictions[has_signal]
-    rows = pd.Series(np.arange(len(dataset.ids)), index=dataset.ids)[kept["recording"]].to_numpy()
+    rows = number[kept["recording"]].to_numpy()
     raw = kept[[f"{name}_raw" for name in names]].to_numpy(np.float64)
     pooled = create_predictions(dataset, rows, kept[[*names]].to_numpy(np.float64), raw)
     found = [run_folder.read_json(os.path.join(folder, run_folder.RESULT)) for folder in folders]
@@ -70,7 +73,7 @@ def write(
     if jax.process_index() == 0:
         unchosen = tuple(name for name in names if any(name in result.get(run_folder.UNCHOSEN, ()) for result in found))
         used = Thresholds(thresholds[has_signal], config.evaluation.threshold_rule, FOLDS, unchosen)
-        analysed = analysis.analyse(pooled, used, results.create_settings(config))
+        analysed = results.analyse(pooled, used, config)
         folds = _read_scores(folders)
         means = folds[folds["fold"] == "mean"].set_index("label")
         rate_only = means["auroc_rate_only"][[*names, metrics.MACRO]].to_numpy()

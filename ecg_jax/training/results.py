@@ -12,10 +12,12 @@ import pandas as pd
 from ml_collections import ConfigDict
 from rich.console import Console
 
-from ecg_jax.data.datasets.dataset import create_predictions
+from ecg_jax.data.datasets.dataset import Dataset, create_predictions
 from ecg_jax.evaluation import analysis, calibration, heart_rate, metrics
 from ecg_jax.evaluation.analysis import Analysis
+from ecg_jax.evaluation.predictions import Predictions
 from ecg_jax.evaluation.settings import Settings
+from ecg_jax.evaluation.thresholds import Thresholds
 from ecg_jax.reporting import evaluation_report, figures, tables
 from ecg_jax.runtime import run_folder
 from ecg_jax.runtime.metric_writer import read_metrics
@@ -23,6 +25,7 @@ from ecg_jax.training.setup import Setup
 
 _BASELINE_RECORDINGS = 1000
 _SHOWN = ("label", "n", "positives", "auroc", "auroc_rate_only", "average_precision", "f1", "threshold")
+_SUBGROUPS = ("age", "sex", "date", "source")
 
 Predicted = dict[str, tuple[np.ndarray, np.ndarray]]
 
@@ -61,7 +64,7 @@ def write(setup: Setup, predicted: Predicted, *, best_step: int, console: Consol
         run_folder.write_json(os.path.join(setup.workdir, run_folder.THRESHOLDS), thresholds)
         written = [_write_predictions(setup, predicted, rows, fitted)]
         baseline = _score_baseline(setup, scored["test"].labels, known["test"])
-        found = analysis.analyse(scored["test"], chosen, create_settings(setup.config))
+        found = analyse(scored["test"], chosen, setup.config)
         lines = read_metrics(os.path.join(setup.workdir, "metrics.jsonl"))
         written += write_evaluation(
             setup.workdir,
@@ -85,6 +88,12 @@ def write(setup: Setup, predicted: Predicted, *, best_step: int, console: Consol
 def create_settings(config: ConfigDict) -> Settings:
     """How a run's own evaluation is computed."""
     return Settings(resamples=config.evaluation.resamples, seed=config.data.seed)
+
+
+def analyse(predictions: Predictions, chosen: Thresholds, config: ConfigDict) -> Analysis:
+    """A run's own evaluation; of the columns of its data, the usual ones make subgroups."""
+    names = [name for name in predictions.attributes if name in _SUBGROUPS]
+    return analysis.analyse(predictions, chosen, create_settings(config), attributes=names)
 
 
 def write_evaluation(
@@ -151,7 +160,7 @@ def _write_predictions(
     dataset = setup.examples.dataset
     frames = []
     for name, (raw, has_signal) in predicted.items():
-        frame = pd.DataFrame({"recording": dataset.ids[rows[name]], "split": name})
+        frame = pd.DataFrame({"recording": dataset.ids[rows[name]], "split": name} | describe(dataset, rows[name]))
         probabilities = fitted.apply(raw, dataset.label_names)
         for i, label in enumerate(dataset.label_names):
             frame[f"{label}_true"] = dataset.labels[rows[name], i]
@@ -163,6 +172,15 @@ def _write_predictions(
     path = os.path.join(setup.workdir, run_folder.PREDICTIONS)
     pd.concat(frames).to_csv(path, index=False)
     return path
+
+
+def describe(dataset: Dataset, rows: np.ndarray) -> dict[str, np.ndarray]:
+    """Whose recordings these are, and what else is known of them: columns of `predictions.csv`, beside its own."""
+    known = {} if dataset.patients is None else {"patient_id": dataset.patients}
+    known |= {name: values for name, values in dataset.attributes.items() if name != "sampling_weight"}
+    own = {f"{label}{end}" for label in dataset.label_names for end in ("", "_true", "_raw")}
+    own |= {"recording", "split", "fold", "quality"}
+    return {name: values[rows] for name, values in known.items() if name not in own}
 
 
 def _score_baseline(setup: Setup, test_labels: np.ndarray, test_rows: np.ndarray) -> np.ndarray:

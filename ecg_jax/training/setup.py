@@ -12,7 +12,7 @@ from rich.console import Console
 from ecg_jax import labels as label_lib
 from ecg_jax import models
 from ecg_jax.contract import InputContract
-from ecg_jax.data import decode, pipeline
+from ecg_jax.data import decode, pipeline, splits
 from ecg_jax.data.datasets.dataset import SPLITS, Dataset
 from ecg_jax.data.examples import Examples, StoredExamples
 from ecg_jax.data.splits import manifest
@@ -286,10 +286,9 @@ def _announce(setup: Setup, variables: dict[str, Any], trainable: Any, console: 
     if config.data.mode == "endless":
         console.print("  training recordings are drawn anew in every step; the train split counted below is not used")
     facts = dataset.split_facts
-    console.print(
-        f"Split: {facts['method']}, {facts['patients']} patients"
-        + (f", {facts['patients_merged']} of them merged, as signals are the same" if facts["patients_merged"] else "")
-    )
+    console.print(f"Split: {facts['method']}, {splits.describe_patients(facts)}")
+    if "warning" in facts:
+        console.print(f"warning: {facts['warning']}", style="yellow")
     contract = setup.examples.contract
     console.print(
         f"Input: {contract.samples} samples x {len(contract.leads)} leads at {contract.sampling_rate:g} Hz, "

@@ -6,6 +6,7 @@ import zipfile
 import numpy as np
 
 from ecg_jax import labels as label_lib
+from ecg_jax.data.datasets import attributes
 from ecg_jax.data.datasets.dataset import Dataset
 from ecg_jax.data.datasets.table import parse_ids, parse_known_columns, read_table
 from ecg_jax.errors import InputError
@@ -23,6 +24,7 @@ def create(
     leads: str = ",".join(LEADS),
     sampling_rate: float = 0.0,
     unit: str = "",
+    patient_column: str = "",
 ) -> Dataset:
     """Opens an array and its labels.
 
@@ -37,6 +39,7 @@ def create(
         leads: Names of the array's columns, separated by commas.
         sampling_rate: Hz; must be given.
         unit: `mV`, `uV`, `V`, `code` (2 x mV) or `zscore` (already normalized per lead); must be given.
+        patient_column: The CSV's column that names patients; see `patients.parse`.
 
     Raises:
         InputError: on missing files, wrong shapes, or a rate or unit that was not declared.
@@ -55,11 +58,14 @@ def create(
             f"{csv}: {len(table)} rows against {len(array)} recordings in {source}; row i must label recording i"
         )
     ids = parse_ids(table["id"], csv) if "id" in table else np.arange(len(array)).astype(str)
+    known = parse_known_columns(table, csv, patient_column)
+    columns = label_lib.select(labels, {}, table, csv)
+    known["attributes"] |= attributes.read_others(table, columns)
     return Dataset(
         name="arrays",
         ids=ids,
-        columns=label_lib.select(labels, {}, table, csv),
-        **parse_known_columns(table, csv),
+        columns=columns,
+        **known,
         notes=tuple(label_lib.describe_choice(labels, table)),
         read=lambda i: create_recording(
             array[i],

@@ -189,12 +189,13 @@ def _require_unique(ids: np.ndarray, stems: list[str]) -> None:
         raise InputError(f"{first}.hea and {second}.hea are one record by name; keep one of the two")
 
 
-def _find_patients(ids: np.ndarray, ptbxl_csv: str) -> np.ndarray:
-    """PTB-XL's patient where a record is PTB-XL's, else the record itself."""
+def _find_patients(ids: np.ndarray, ptbxl_csv: str) -> np.ndarray | None:
+    """PTB-XL's patient where a record is PTB-XL's, else empty: unknown; None where none is."""
     table = read_table(ptbxl_csv, ("ecg_id", "patient_id"))
     names = [f"HR{number:05d}" for number in parse_integers(table["ecg_id"], ptbxl_csv)]
     patient = dict(zip(names, parse_text(table["patient_id"], ptbxl_csv), strict=True))
-    return np.array([f"ptbxl-{patient[id]}" if id in patient else id for id in ids])
+    found = np.array([f"ptbxl-{patient[id]}" if id in patient else "" for id in ids.tolist()])
+    return found if (found != "").any() else None
 
 
 def _describe(headers: list[Header], foreign: int, incomplete: int) -> list[str]:

@@ -6,8 +6,9 @@ import os
 import numpy as np
 
 from ecg_jax import labels as label_lib
+from ecg_jax.data.datasets import attributes
 from ecg_jax.data.datasets.dataset import Dataset
-from ecg_jax.data.datasets.table import parse_attributes, parse_patients, parse_split, read_table
+from ecg_jax.data.datasets.table import parse_known_columns, read_table
 from ecg_jax.data.readers import code_hdf5
 from ecg_jax.errors import InputError
 
@@ -18,6 +19,7 @@ def create(
     labels: tuple[str, ...],
     seed: int,
     labels_csv: str = "",
+    patient_column: str = "",
     validation_fraction: float = 0.02,
     test_fraction: float = 0.02,
 ) -> Dataset:
@@ -32,6 +34,7 @@ def create(
         labels: Columns of the CSV.
         seed: Unused: the order of the file decides.
         labels_csv: The CSV; if empty, the only CSV in the HDF5 file's folder.
+        patient_column: The CSV's column that names patients; see `patients.parse`.
         validation_fraction: Part of the file, at its end, that validates.
         test_fraction: Part before it that tests.
 
@@ -50,18 +53,17 @@ def create(
         raise InputError(
             f"data.code: fractions {validation_fraction} and {test_fraction}; each at least 0, together below 1"
         )
-    if "split" in table:
-        split = parse_split(table["split"], csv)
-    else:
+    known = parse_known_columns(table, csv, patient_column)
+    columns = label_lib.select(labels, {}, table, csv)
+    known["attributes"] |= attributes.read_others(table, columns)
+    if known["split"] is None:
         validation, test = (round(fraction * len(ids)) for fraction in (validation_fraction, test_fraction))
-        split = np.repeat(["train", "test", "validation"], [len(ids) - validation - test, test, validation])
+        known["split"] = np.repeat(["train", "test", "validation"], [len(ids) - validation - test, test, validation])
     return Dataset(
         name="code",
         ids=ids,
-        columns=label_lib.select(labels, {}, table, csv),
-        split=split,
-        patients=parse_patients(table),
-        attributes=parse_attributes(table, csv),
+        columns=columns,
+        **known,
         read=lambda i: code_hdf5.read(source, i, id=str(ids[i])),
         notes=tuple(label_lib.describe_choice(labels, table)),
     )

@@ -10,6 +10,7 @@ import os
 import numpy as np
 
 from ecg_jax import labels as label_lib
+from ecg_jax.data.datasets import patients
 from ecg_jax.data.datasets.dataset import Dataset
 from ecg_jax.data.datasets.table import (
     parse_attributes,
@@ -83,7 +84,7 @@ def create(*, source: str, labels: tuple[str, ...], seed: int) -> Dataset:
         name="code15",
         ids=ids,
         columns=label_lib.select(labels, derived, table, csv),
-        patients=parse_text(table["patient_id"], csv),
+        patients=patients.parse(table, csv, "patient_id"),
         attributes=parse_attributes(table, csv),
         read=read,
         notes=tuple(notes),

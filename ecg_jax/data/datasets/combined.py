@@ -119,13 +119,22 @@ def _join(parts: dict[str, Dataset], names: tuple[str, ...]) -> Dataset:
         columns={name: np.concatenate([part.columns.get(name, unknown(part)) for part in members]) for name in names},
         read=read,
         split=_concatenate([part.split for part in members]),
-        patients=np.concatenate(
-            [_prefix(prefix, part.ids if part.patients is None else part.patients) for prefix, part in parts.items()]
-        ),
+        patients=_join_patients(parts),
         attributes=_join_attributes(parts),
         hashes=_concatenate([part.hashes for part in members]),
         notes=tuple(f"{prefix}: {note}" for prefix, part in parts.items() for note in part.notes),
     )
+
+
+def _join_patients(parts: dict[str, Dataset]) -> np.ndarray | None:
+    """Empty in a part that names no patients; None where none does."""
+    if all(part.patients is None for part in parts.values()):
+        return None
+    named = [
+        np.full(len(part.ids), "") if part.patients is None else _prefix(prefix, part.patients)
+        for prefix, part in parts.items()
+    ]
+    return np.concatenate(named)
 
 
 def _join_attributes(parts: dict[str, Dataset]) -> dict[str, np.ndarray]:

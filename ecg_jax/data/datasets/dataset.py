@@ -30,7 +30,8 @@ class Dataset:
             its own; else None until `splits.assign` draws one. Empty for a recording without
             one while others have one, until then; afterwards for one that is left out.
         split_facts: How the split came about, JSON-ready; see `splits.assign`.
-        patients: `[N]` str; None where nobody knows, and each recording counts as a patient.
+        patients: `[N]` str, empty where unknown; None where no patient is known. Each recording of an
+            unknown patient counts as one.
         folds: `[N]` int64, the data set's own folds; None where it has none.
         attributes: What else is known and worth a subgroup: name to `[N]`; `age` is
             float32 years (NaN = unknown), `sex` is str (`F`, `M` or empty).

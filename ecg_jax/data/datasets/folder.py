@@ -7,6 +7,7 @@ import numpy as np
 
 from ecg_jax import labels as label_lib
 from ecg_jax.data import readers
+from ecg_jax.data.datasets import attributes
 from ecg_jax.data.datasets.dataset import Dataset
 from ecg_jax.data.datasets.table import (
     describe_absent,
@@ -21,7 +22,7 @@ from ecg_jax.errors import InputError
 _SHOWN = 3
 
 
-def create(*, source: str, labels: tuple[str, ...], seed: int) -> Dataset:
+def create(*, source: str, labels: tuple[str, ...], seed: int, patient_column: str = "") -> Dataset:
     """Opens a CSV of files of any known format, each with one recording.
 
     Columns: `path` (relative to the CSV; a WFDB record with or without a suffix), the labels
@@ -34,6 +35,7 @@ def create(*, source: str, labels: tuple[str, ...], seed: int) -> Dataset:
         source: The CSV, or a folder with one, or with ECG files alone, searched to its depths.
         labels: Label columns.
         seed: Unused: nothing is drawn.
+        patient_column: The CSV's column that names patients; see `patients.parse`.
 
     Raises:
         InputError: on missing columns, values that are no labels, or when none of the files is
@@ -41,7 +43,7 @@ def create(*, source: str, labels: tuple[str, ...], seed: int) -> Dataset:
     """
     del seed
     if os.path.isfile(source):
-        return _open_table(source, labels)
+        return _open_table(source, labels, patient_column)
     tables = sorted(glob.glob(os.path.join(glob.escape(source), "*.csv"))) if source else []
     is_named = labels != label_lib.ALL or any(has_column(csv, "path") for csv in tables)
     if os.path.isdir(source) and not (tables and is_named):
@@ -50,10 +52,10 @@ def create(*, source: str, labels: tuple[str, ...], seed: int) -> Dataset:
         raise InputError(
             f"data set folder: {len(tables)} CSV files in {source!r}; pass the one with --config.data.source=FILE.csv"
         )
-    return _open_table(tables[0], labels)
+    return _open_table(tables[0], labels, patient_column)
 
 
-def _open_table(csv: str, labels: tuple[str, ...]) -> Dataset:
+def _open_table(csv: str, labels: tuple[str, ...], patient_column: str) -> Dataset:
     table = read_table(csv, ("path",))
     base = os.path.dirname(os.path.abspath(csv))
     names = parse_text(table["path"], csv)
@@ -61,11 +63,14 @@ def _open_table(csv: str, labels: tuple[str, ...]) -> Dataset:
     remedy = f"paths are relative to {base}"
     notes = describe_absent(table, paths, [_is_there(path) for path in paths], csv, remedy)
     ids = parse_ids(table["id" if "id" in table else "path"], csv)
+    known = parse_known_columns(table, csv, patient_column)
+    columns = label_lib.select(labels, {}, table, csv)
+    known["attributes"] |= attributes.read_others(table, columns)
     return Dataset(
         name="folder",
         ids=ids,
-        columns=label_lib.select(labels, {}, table, csv),
-        **parse_known_columns(table, csv),
+        columns=columns,
+        **known,
         read=lambda i: readers.read(paths[i], str(ids[i])),
         notes=(*notes, *label_lib.describe_choice(labels, table)),
     )

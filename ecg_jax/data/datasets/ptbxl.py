@@ -19,6 +19,7 @@ import numpy as np
 import pandas as pd
 
 from ecg_jax import labels as label_lib
+from ecg_jax.data.datasets import patients
 from ecg_jax.data.datasets.dataset import Dataset
 from ecg_jax.data.datasets.table import (
     describe_absent,
@@ -76,7 +77,7 @@ def create(*, source: str, labels: tuple[str, ...], seed: int, sampling_rate: in
         columns=label_lib.select(labels, derive_labels(statements, known, diagnostic), None, csv),
         split=np.select([fold == 10, fold == 9], ["test", "validation"], "train"),
         folds=fold,
-        patients=parse_text(table["patient_id"], csv) if "patient_id" in table else None,
+        patients=patients.parse(table, csv),
         attributes=parse_attributes(table, csv, sexes={"0": "M", "1": "F"}),
         read=lambda i: wfdb.read(paths[i], id=str(ids[i])),
         notes=tuple(notes),

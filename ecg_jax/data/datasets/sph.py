@@ -17,6 +17,7 @@ import numpy as np
 import pandas as pd
 
 from ecg_jax import labels as label_lib
+from ecg_jax.data.datasets import patients
 from ecg_jax.data.datasets.dataset import Dataset
 from ecg_jax.data.datasets.table import (
     keep_present,
@@ -60,7 +61,7 @@ def create(*, source: str, labels: tuple[str, ...], seed: int) -> Dataset:
         name="sph",
         ids=ids,
         columns=label_lib.select(labels, derive_labels(table["AHA_Code"], csv), None, csv),
-        patients=parse_text(table["Patient_ID"], csv),
+        patients=patients.parse(table, csv, "Patient_ID"),
         attributes=parse_attributes(table, csv),
         read=lambda i: sph_hdf5.read(paths[i], str(ids[i])),
         notes=tuple(notes),

@@ -10,6 +10,7 @@ import numpy as np
 import pandas as pd
 
 from ecg_jax import labels as label_lib
+from ecg_jax.data.datasets import patients
 from ecg_jax.data.datasets.dataset import SPLITS
 from ecg_jax.errors import InputError
 
@@ -184,30 +185,30 @@ def describe_absent(table: pd.DataFrame, paths: list[str], present: list[bool], 
     return [f"{os.path.basename(source)}, {found}"]
 
 
-_DATES = ("date", "recording_date", "exam_date")  # what their columns are called
+DATES = ("date", "recording_date", "exam_date")  # what their columns are called
 _SEXES = {"f": "F", "female": "F", "m": "M", "male": "M"}
 _SPLITS = {name: name for name in SPLITS} | {"val": "validation", "valid": "validation"}
 
 
-def parse_known_columns(table: pd.DataFrame, source: str) -> dict[str, Any]:
+def parse_known_columns(table: pd.DataFrame, source: str, patient_column: str = "") -> dict[str, Any]:
     """Reads the columns that any table of recordings may have, as fields of `Dataset`.
 
-    Those are `split` (`train`, `validation` or `val`, `test`), `patient_id` (keeps a
-    patient's recordings on one side; empty where unknown), `age`, `sex` and `sampling_weight`.
+    Those are `split` (`train`, `validation` or `val`, `test`), patients (keep a patient's
+    recordings on one side), `age`, `sex` and `sampling_weight`.
+
+    Args:
+        table: Of text.
+        source: File name for messages.
+        patient_column: The column that names patients; see `patients.parse`.
 
     Raises:
         InputError: naming the line and the value found.
     """
     return {
         "split": parse_split(table["split"], source) if "split" in table else None,
-        "patients": parse_patients(table),
+        "patients": patients.parse(table, source, patient_column),
         "attributes": parse_attributes(table, source),
     }
-
-
-def parse_patients(table: pd.DataFrame) -> np.ndarray | None:
-    """The column `patient_id` as `[N]` str, empty where unknown; None without one."""
-    return table["patient_id"].fillna("").str.strip().to_numpy(str) if "patient_id" in table else None
 
 
 def parse_split(column: pd.Series, source: str) -> np.ndarray:
@@ -251,12 +252,14 @@ def parse_attributes(table: pd.DataFrame, source: str, sexes: Mapping[str, str] 
         columns["sex"], sexes = columns["is_male"], {"true": "M", "1": "M", "false": "F", "0": "F"}
     if "sex" in columns:
         found["sex"] = columns["sex"].str.strip().str.lower().map(sexes).fillna("").to_numpy(str)
-    dates = next((columns[name] for name in _DATES if name in columns), None)
+    dates = next((columns[name] for name in DATES if name in columns), None)
     if dates is not None:
         moments = pd.to_datetime(dates, errors="coerce", format="ISO8601")
         seconds = 3600 * moments.dt.hour + 60 * moments.dt.minute + moments.dt.second
         days = moments.dt.day_of_year - 1 + seconds / 86_400
         years = moments.dt.year + days / np.where(moments.dt.is_leap_year, 366, 365)
+        numbers = pd.to_numeric(dates, errors="coerce")  # 1984.8712, as `predictions.csv` has them
+        years = years.fillna(numbers.where(numbers.between(1000, 3000)))
         found["date"] = years.to_numpy(np.float64).round(4)  # to the hour
     if WEIGHT in columns:
         found[WEIGHT] = _parse_weights(columns[WEIGHT], source)

@@ -1,6 +1,7 @@
 """Who trains, who validates, who tests: splits and folds that keep a patient on one side."""
 
 import dataclasses
+from collections.abc import Mapping
 from typing import Any
 
 import numpy as np
@@ -14,6 +15,10 @@ from ecg_jax.errors import InputError
 REFUSE, DROP = "refuse", "drop"
 OWN, PATIENT, RECORDING, DATE = WAYS = ("own", "patient", "recording", "date")
 _ON_PURPOSE = "patients may be on several sides of this split (split.leaks=drop leaves them out of training)"
+_UNGROUPED = (
+    "recordings of one patient may be on several sides of the split; a column patient_id, subject_id, ... names "
+    "patients, or the one that --config.data.DATASET.patient_column names"
+)
 UNDECIDED = ""  # of no split yet, where others have one
 
 
@@ -85,7 +90,7 @@ def assign(
     if leaks == DROP:
         split, dropped, note = leaks_lib.drop(split, groups)
         notes += note
-    facts = {"method": method, "seed": seed} | _count_groups(dataset, groups) | {"leaks_dropped": dropped}
+    facts = {"method": method, "seed": seed} | count_patients(dataset, groups) | {"leaks_dropped": dropped}
     assigned = dataclasses.replace(dataset, split=split, split_facts=facts, notes=(*dataset.notes, *notes))
     if by in (OWN, PATIENT):
         leaks_lib.refuse(assigned, groups, split)
@@ -170,7 +175,36 @@ def _check_shares(validation: float, test: float) -> None:
         )
 
 
-def _count_groups(dataset: Dataset, groups: np.ndarray) -> dict[str, Any]:
-    """Number of patients, and of those counted as another because a recording is the same."""
-    patients = len(pd.unique(leaks_lib.find_patients(dataset)))
-    return {"patients": patients, "patients_merged": patients - len(pd.unique(groups))}
+def count_patients(dataset: Dataset, groups: np.ndarray) -> dict[str, Any]:
+    """Describes who was kept together, JSON-ready.
+
+    Args:
+        dataset: Any data set.
+        groups: See `leaks.find_groups`.
+
+    Returns:
+        `patients`, None where none is known, and `patients_merged`: how many were counted as another because a
+        recording is the same. Where patients are unknown also `recordings_without_patient`, and `warning`.
+    """
+    patients = leaks_lib.find_patients(dataset)
+    known = patients if dataset.patients is None and not dataset.reads_files else dataset.patients
+    named = 0 if known is None else len(pd.unique(known[known != ""]))
+    unknown = len(patients) if known is None else int((known == "").sum())
+    facts: dict[str, Any] = {
+        "patients": named or None,
+        "patients_merged": len(pd.unique(patients)) - len(pd.unique(groups)),
+    }
+    if unknown:
+        whose = f"the patients of {unknown} of {len(patients)} recordings" if named else "patients"
+        facts |= {"recordings_without_patient": unknown, "warning": f"{whose} are unknown: {_UNGROUPED}"}
+    return facts
+
+
+def describe_patients(facts: Mapping[str, Any]) -> str:
+    """What `count_patients` found, in a few words."""
+    merged = f", {facts['patients_merged']} of them merged, as signals are the same" if facts["patients_merged"] else ""
+    if facts["patients"] is None:
+        return "patients unknown" + merged.replace("of them", "recordings")
+    unknown = facts.get("recordings_without_patient")
+    patients = f"{facts['patients']} patient{'' if facts['patients'] == 1 else 's'}"
+    return f"{patients}{f' and {unknown} recordings without one' if unknown else ''}{merged}"

@@ -1,0 +1,65 @@
+"""Whose recording is whose: the column of a table that names patients, and names that stand for nobody."""
+
+import re
+
+import numpy as np
+import pandas as pd
+
+from ecg_jax import columns
+from ecg_jax.errors import InputError
+
+_NOBODY = frozenset(
+    [
+        *("", "unknown", "unk", "nan", "none", "null", "nil", "na", "n/a", "n.a.", "not available", "not known"),
+        *("missing", "undefined", "anonymous", "-", "--", "?"),
+    ]
+)
+_NEGATIVE, _NUMBER, _ZERO = (re.compile(text) for text in (r"-\d+(\.0*)?", r"\d{1,18}(\.0*)?", r"0+(\.0*)?"))
+
+
+def parse(table: pd.DataFrame, source: str, column: str = "") -> np.ndarray | None:
+    """Reads who the patients are.
+
+    A name that stands for nobody (`unknown`, `nan`, `n/a`, `-1`, nothing, in any case) is no patient. Neither is
+    0, unless patients are numbered from 0: the others are whole numbers of which at least half of those up to the
+    largest occur, and 0 stands no more often than the most frequent of them.
+
+    Args:
+        table: Of text.
+        source: File name for messages.
+        column: The column; if empty, the first that is called as in `columns.PATIENT`.
+
+    Returns:
+        `[N]` str, empty where unknown; None where no patient is named.
+
+    Raises:
+        InputError: when there is no such column.
+    """
+    if column and column not in table:
+        raise InputError(f"{source}: no column {column} to name patients; it has {', '.join(map(str, table.columns))}")
+    found = [column] if column else columns.find(table.columns, columns.PATIENT)
+    return clean(table[found[0]]) if found else None
+
+
+def clean(names: pd.Series) -> np.ndarray | None:
+    """Names of patients as `[N]` str, empty where they stand for nobody; None where all do. See `parse`."""
+    code, values = pd.factorize(names.fillna("").astype(str).str.strip())
+    counts = np.bincount(code, minlength=len(values))
+    texts = [_clean(str(value)) for value in values]
+    if not _is_numbered_from_zero(texts, counts):
+        texts = ["" if _ZERO.fullmatch(text) else text for text in texts]
+    return np.array(texts, str)[code] if any(texts) else None
+
+
+def _clean(text: str) -> str:
+    return "" if text.lower() in _NOBODY or _NEGATIVE.fullmatch(text) else text
+
+
+def _is_numbered_from_zero(names: list[str], counts: np.ndarray) -> bool:
+    """Whether 0 is a number like the others; `counts` are recordings by name."""
+    zeros = sum(int(count) for name, count in zip(names, counts, strict=True) if _ZERO.fullmatch(name))
+    others = {name: int(count) for name, count in zip(names, counts, strict=True) if name and not _ZERO.fullmatch(name)}
+    if not others or not all(map(_NUMBER.fullmatch, others)):
+        return False
+    largest = max(int(name.partition(".")[0]) for name in others)
+    return 2 * len(others) >= largest and zeros <= max(others.values())

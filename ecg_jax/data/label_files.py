@@ -1,0 +1,225 @@
+"""The truth beside predictions in files: the file's own, or that of a CSV, joined recording by recording."""
+
+import dataclasses
+from collections.abc import Sequence
+
+import numpy as np
+import pandas as pd
+
+from ecg_jax import labels as label_lib
+from ecg_jax.data import joins, prediction_files, spelling
+from ecg_jax.data.datasets import attributes as attribute_lib
+from ecg_jax.data.datasets import table as table_lib
+from ecg_jax.data.prediction_files import PredictionFile
+from ecg_jax.errors import InputError
+from ecg_jax.evaluation.predictions import Predictions
+
+
+@dataclasses.dataclass(frozen=True)
+class LabelFile:
+    """A CSV with a column per label.
+
+    Attributes:
+        path: Where it was read.
+        table: Of text.
+        recordings: Names of its recordings; empty where it names none.
+        patients: `[N]` str, empty where unknown; None where none is named.
+    """
+
+    path: str
+    table: pd.DataFrame
+    recordings: joins.Names
+    patients: np.ndarray | None
+
+    @property
+    def side(self) -> joins.Side:
+        """As one that is joined."""
+        return joins.Side(self.path, len(self.table), self.recordings)
+
+
+@dataclasses.dataclass(frozen=True)
+class Joined:
+    """Predictions beside the truth.
+
+    Attributes:
+        predictions: Of the recordings to score.
+        recordings: Names of these, by column; empty where no file names them.
+        facts: Sentences on how they were joined.
+        warnings: Lines that a reader must know.
+    """
+
+    predictions: Predictions
+    recordings: joins.Names
+    facts: tuple[str, ...] = ()
+    warnings: tuple[str, ...] = ()
+
+
+def read_labels(path: str, rules: joins.Rules = joins.USUAL) -> LabelFile:
+    """Reads a CSV with a column per label, in {1, 0, empty}; any other columns make subgroups.
+
+    Raises:
+        InputError: when it is no such table.
+    """
+    table = table_lib.read_table(path)
+    recordings = joins.find_names(table, path, rules.columns)
+    return LabelFile(path, table, recordings, prediction_files.read_patients(table, path, rules))
+
+
+def join(
+    file: PredictionFile, truth: LabelFile, rules: joins.Rules = joins.USUAL, others: Sequence[joins.Names] = ()
+) -> Joined:
+    """Joins predictions with the truth.
+
+    Args:
+        file: The predictions.
+        truth: The labels.
+        rules: See `joins.join`; without `partial` all recordings must be in both.
+        others: Names of recordings that the labels may have besides, and that are not scored.
+
+    Raises:
+        InputError: when a label is missing, or recordings do not match.
+    """
+    file = _name_columns(file, truth)
+    if missing := [name for name in file.names if name not in truth.table]:
+        raise InputError(
+            f"{truth.path}: no label {', '.join(missing)}, which {file.path} predicts; it has {', '.join(truth.table)}"
+        )
+    found = find_recordings(file, truth, rules)
+    place, warnings = found.rows, []
+    if found.way == spelling.POSITION:
+        warnings.append(
+            f"{file.path} and {truth.path} are joined {found.way}, as asked: they must be in the same order"
+        )
+    else:
+        place = found.rows[file.rows]
+        warnings += _check_shared(file, truth, found, rules, others)
+    rows = np.flatnonzero(place >= 0)
+    place = place[rows]
+    table = truth.table.iloc[place]
+    labels = np.stack([label_lib.parse_column(table[name], truth.path) for name in file.names], axis=1)
+    recordings = joins.take(truth.recordings, place) | joins.take(file.recordings, file.rows[rows])
+    named = file.recordings or truth.recordings
+    patients = file.patients if truth.patients is None else truth.patients
+    predictions = Predictions(
+        ids=recordings[next(iter(named))] if named else (table.index.to_numpy() + 2).astype(str),
+        names=file.names,
+        labels=labels.astype(np.float64),
+        probabilities=file.values[rows],
+        raw=None if file.raw is None else file.raw[rows],
+        patients=None if patients is None else patients[rows if truth.patients is None else place],
+        attributes={name: values[rows] for name, values in file.attributes.items()}
+        | attribute_lib.read_all(table, truth.path, file.names),
+    )
+    how = found.way if found.way == spelling.POSITION else f"by name, {' and '.join(found.columns)} {found.way}"
+    return Joined(predictions, recordings, (f"{file.path} and {truth.path} are joined {how}.",), tuple(warnings))
+
+
+def use_own_labels(file: PredictionFile) -> Joined:
+    """Predictions whose file holds the truth too, as a run's predictions.csv does.
+
+    Raises:
+        InputError: when it does not.
+    """
+    if file.labels is None:
+        raise InputError(f"{file.path}: holds no labels (columns LABEL{prediction_files.TRUE}); pass --labels=FILE.csv")
+    if not file.names:
+        raise InputError(
+            f"{file.path}: does not name its {file.values.shape[1]} columns; name them in their order with --names=A,B"
+        )
+    predictions = Predictions(
+        ids=np.arange(len(file.values)).astype(str) if file.ids is None else file.ids,
+        names=file.names,
+        labels=file.labels.astype(np.float64),
+        probabilities=file.values,
+        raw=file.raw,
+        patients=file.patients,
+        attributes=file.attributes,
+    )
+    return Joined(predictions, joins.take(file.recordings, file.rows))
+
+
+def find_recordings(file: PredictionFile, truth: LabelFile, rules: joins.Rules) -> spelling.Match:
+    """Where the labels have each recording of a file, also those of other splits and without a probability.
+
+    By position, of those with a probability alone: there may be no others.
+
+    Raises:
+        InputError: see `joins.join`.
+    """
+    if file.left_out and not file.recordings:
+        raise InputError(
+            f"{file.path}: {len(file.left_out)} recordings have no probability; give both files ids to join by"
+        )
+    size = next((len(names) for names in file.recordings.values()), len(file.values))
+    return joins.join(joins.Side(file.path, size, file.recordings), truth.side, rules)
+
+
+def knows(truth: LabelFile, file: PredictionFile) -> bool:
+    """Whether labels name any of a file's recordings with a probability."""
+    if not (truth.recordings and file.recordings):
+        return False
+    found = joins.match(file.recordings, truth.recordings, (file.path, truth.path))
+    return bool((found.rows[file.rows] >= 0).any())
+
+
+def _check_shared(
+    file: PredictionFile, truth: LabelFile, found: spelling.Match, rules: joins.Rules, others: Sequence[joins.Names]
+) -> list[str]:
+    """Refuses recordings that only one file has, or says how many are left out where that was asked for."""
+    ids, held = file.recordings[found.columns[0]][file.rows], truth.recordings[found.columns[1]]
+    missing = ids[found.rows[file.rows] < 0]
+    unpredicted = held[~_find_known(found, truth, others)]
+    if len(missing) == len(ids):
+        hint = "ids must be spelled alike, but for folder, suffix and leading zeros"
+        if found.clash:
+            hint += f", without which {' and '.join(map(repr, found.clash))} would be one"
+        raise InputError(
+            f"{file.path} and {truth.path} share no recording: the first are {str(ids[0])!r} and {str(held[0])!r}; "
+            f"{hint}; validation has labels of its own in --validation_labels"
+        )
+    lost = [
+        (len(names), total, where, absent, names[0])
+        for names, total, where, absent in (
+            (missing, len(ids), file.path, truth.path),
+            (unpredicted, len(held), truth.path, file.path),
+        )
+        if len(names)
+    ]
+    if lost and not rules.partial:
+        count, total, where, absent, first = lost[0]
+        raise InputError(
+            f"{absent}: {count} of the {total} recordings of {where} are not in it, the first {first}; "
+            "--partial scores those that both have"
+        )
+    lines = [
+        f"{count} of the {total} recordings of {where} are left out, as {absent} does not have them (--partial)"
+        for count, total, where, absent, _ in lost
+    ]
+    return lines + joins.describe_doubt(found, file.recordings, truth.recordings)
+
+
+def _find_known(found: spelling.Match, truth: LabelFile, others: Sequence[joins.Names]) -> np.ndarray:
+    """`[N]` bool: labels of recordings that a file has, or one of the others."""
+    known = np.zeros(len(truth.table), bool)
+    known[found.rows[found.rows >= 0]] = True
+    for names in others:
+        if names and not known.all():
+            other = joins.match(names, truth.recordings, ("validation", truth.path))
+            known[other.rows[(other.rows >= 0) & (not other.is_doubtful)]] = True
+    return known
+
+
+def _name_columns(file: PredictionFile, truth: LabelFile) -> PredictionFile:
+    """Names the columns of a bare array: the six diagnoses, or the only label there is."""
+    if file.names:
+        return file
+    count = file.values.shape[1]
+    if count == len(label_lib.SIX) and set(label_lib.SIX) <= {*truth.table.columns}:
+        return dataclasses.replace(file, names=label_lib.SIX)
+    held = tuple(label_lib.select(label_lib.ALL, {}, truth.table, truth.path))
+    if count == len(held) == 1:
+        return dataclasses.replace(file, names=held)
+    raise InputError(
+        f"{file.path}: an array does not name its {count} columns; name them in their order: --names="
+        f"{','.join(held[:count]) or 'A,B'}"
+    )
