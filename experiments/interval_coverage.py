@@ -1,6 +1,7 @@
 """How often a 95 % interval contains the truth, by the number of positives and the method.
 
   python experiments/interval_coverage.py --output=interval_coverage [--repetitions=1000] [--resamples=1000]
+      [--study=labels | patients | averages]
 
 Scores are binormal, each recording is positive with the same probability, and the threshold is the
 one of the largest F1 in the population, fixed beforehand: the truth of every metric is known. There
@@ -92,6 +93,9 @@ That of average precision is too long where the AUROC is high, and more recordin
 bootstraps, which have 92.0 to 95.7 there (AUROC 0.99, 100 and 300 positives), fail with few positives
 instead: 44.5 to 47.0 with 3. With fewer than 30 positives the default is lowest for average precision
 at AUROC 0.8 (89.0 with 3, 90.6 with 5), and for precision and specificity at 0.99 (91.5, 91.8 with 3).
+Every output warns of fewer than 30 positives, or patients who have some.
+
+PATIENTS_AND_AVERAGES
 """
 
 import argparse
