@@ -159,7 +159,8 @@ two labels alone:
 
 Too long are the intervals of averages of average precision, as those of the labels are, and of weighted AUROC,
 recall and F1 with few positives, as weights vary; the lowest are of macro recall, precision and average precision with
-3 to 5 positives. Macro average precision of five labels with 3 positives, which is biased, has 81 % without room for it.
+3 to 5 positives. Macro average precision of five labels with 3 positives, which is biased, has 81 % without room for
+that.
 """
 
 import argparse
