@@ -52,13 +52,14 @@ def test_scores_correlate_as_resamples_do_and_where_these_do_not_vary_as_labels(
     one, other = rng.normal(size=(2, 4000))
     samples = np.stack([one, 0.6 * one + 0.8 * other, -one, np.ones(4000)])
     label = (np.arange(100) < 20).astype(float)
-    found = averages.correlate(samples, np.stack([1 - label, label, label, label], axis=1))
+    alike = averages.correlate_labels(np.stack([1 - label, label, label, label], axis=1))
+    found = averages.correlate(samples, alike)
     assert found[0, 1] == pytest.approx(0.6, abs=0.03)
     assert found[0, 2] == 0  # never below
     assert found[3, 1] == pytest.approx(1)  # the same positives
     assert found[3, 0] == 0
     samples[0, ::2] = NAN
-    assert averages.correlate(samples, np.tile(label[:, None], 4))[0, 1] == pytest.approx(0.5, abs=0.12)
+    assert averages.correlate(samples, alike)[0, 1] == pytest.approx(0.5, abs=0.12)
 
 
 def test_weights_by_positives_vary_as_their_numbers_do():

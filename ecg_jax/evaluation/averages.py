@@ -54,16 +54,20 @@ def combine(
     return center - float(reach[0]), center + float(reach[1])
 
 
-def correlate(samples: np.ndarray, labels: np.ndarray) -> np.ndarray:
+def correlate(samples: np.ndarray, labels_alike: np.ndarray) -> np.ndarray:
     """Correlation of labels' scores, at least 0, `[C, C]`.
 
     Args:
         samples: `[C, R]`, of resamples.
-        labels: `[N, C]` in {1, 0, NaN}; where resamples have no variance, scores are taken to correlate
-            as the labels do.
+        labels_alike: `[C, C]`, what stands for it where resamples have no variance; see `correlate_labels`.
     """
     found = _correlate_rows(samples)
-    return np.clip(np.where(np.isfinite(found), found, _correlate_rows(labels.T)), 0, 1)
+    return np.clip(np.where(np.isfinite(found), found, np.nan_to_num(labels_alike)), 0, 1)
+
+
+def correlate_labels(labels: np.ndarray) -> np.ndarray:
+    """Correlation of labels `[N, C]` in {1, 0, NaN}, `[C, C]`; NaN with one that has one class."""
+    return _correlate_rows(labels.T)
 
 
 def _correlate_rows(values: np.ndarray) -> np.ndarray:

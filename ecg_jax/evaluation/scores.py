@@ -1,6 +1,8 @@
 """The table of scores: every label and their averages, each with its interval."""
 
 import dataclasses
+import os
+from concurrent.futures import ThreadPoolExecutor
 
 import numpy as np
 import pandas as pd
@@ -234,22 +236,26 @@ def replace_ends(
         settings: See `Settings`.
     """
     names, count = metrics.list_metrics(settings), labels.shape[1]
-    for place, each in enumerate(columns):
-        row = place if place < count else count + 1  # micro comes after macro
+    rows = [*range(count), count + 1]  # micro comes after macro
+
+    def find(place: int) -> dict[str, closed_intervals.Ends]:
+        each, average_precision = columns[place], estimates[rows[place], names.index("average_precision")]
         unit = design.unit[each.owner] if place >= count or design.units < len(labels) else None
-        average_precision = estimates[row, names.index("average_precision")]
-        closed = closed_intervals.find(each.label, each.ranking, each.called, average_precision, unit, settings.level)
-        for name, ends in closed.items():
-            low[row, names.index(name)], high[row, names.index(name)] = ends
-    weights = [np.ones(count)] + [(labels == 1).sum(axis=0).astype(np.float64)] * (count > 1)
-    for row, weight in zip((count, count + 2), weights, strict=False):
-        for j in range(len(names)):
-            part = estimates[:count, j], low[:count, j], high[:count, j]
+        return closed_intervals.find(each.label, each.ranking, each.called, average_precision, unit, settings.level)
+
+    with ThreadPoolExecutor(os.cpu_count() or 1) as pool:
+        for row, closed in zip(rows, pool.map(find, range(len(columns))), strict=False):
+            for name, ends in closed.items():
+                low[row, names.index(name)], high[row, names.index(name)] = ends
+    present, alike = (labels == 1).astype(np.float64), averages.correlate_labels(labels)
+    weights = [np.ones(count), *([present.sum(axis=0)] if count > 1 else [])]
+    for j in range(len(names)):
+        part, drawn = (estimates[:count, j], low[:count, j], high[:count, j]), samples[:count, j]
+        correlation = averages.correlate(drawn, alike)
+        for row, weight in zip((count, count + 2), weights, strict=False):
             share = np.where(np.isfinite(part[0]), weight, 0.0)
             if share.sum() > 0:
                 share /= share.sum()
-                correlation = averages.correlate(samples[:count, j], labels)
-                weighing = row > count
-                extra = averages.measure_weights(part[0], labels == 1, design.unit, settings.level) if weighing else 0.0
-                bias = averages.measure_bias(part[0], samples[:count, j], share)
+                extra = 0.0 if row == count else averages.measure_weights(part[0], present, design.unit, settings.level)
+                bias = averages.measure_bias(part[0], drawn, share)
                 low[row, j], high[row, j] = averages.combine(*part, share, correlation, extra, bias)
