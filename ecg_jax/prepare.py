@@ -93,6 +93,9 @@ def _describe(folder: str) -> Any:
     options = {name: dict(data[name]) for name in sorted(used) if isinstance(data.get(name), dict)}
     for section in options.values():
         section |= {key: os.path.abspath(value) for key, value in section.items() if key.endswith("_csv") and value}
+        if not section.get("patient_column", True):  # as in stores from before there was this key
+            del section["patient_column"]
+    options = {name: section for name, section in options.items() if section}
     origin = {"dataset": dataset, "source": source, "seed": data["seed"], "options": options}
     return conversion.Settings(contract, _CHECKS.value or data["checks"], tuple(_EXCLUDE.value), origin)
 

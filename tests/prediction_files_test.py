@@ -8,8 +8,9 @@ import numpy as np
 import pytest
 import scipy.special
 
-from ecg_jax.data import joins, label_files, prediction_files
+from ecg_jax.data import evaluation_tables, joins, label_files, prediction_files
 from ecg_jax.errors import InputError
+from ecg_jax.inference import evaluation_input
 
 NAN = np.nan
 NAMES = ("AF", "SB")
@@ -253,6 +254,130 @@ def test_what_a_run_wrote_holds_truth_raw_probabilities_and_split(read):
     assert prediction_files.take_split(file, "all") is file
     with refuse("p.csv", "'train'", "test, validation"):
         prediction_files.take_split(file, "train")
+
+
+OWN = (
+    "recording,AF_true,AF,AF_raw,subject_id,age,sex,site,heart_rate,date,quality\n"
+    "a,1,0.9,0.8,p,40,F,x,60,2001-07-02 12:00,\nb,0,0.3,0.4,unknown,,M,x,70,,\n"
+    "c,1,0.7,0.6,p,50,F,y,,1999-04-02 06:00,noise\n"
+    "d,1,0.7,0.6,q,50,F,y,,,\ne,1,0.7,0.6,q,50,F,y,,,\nf,1,0.7,0.6,q,50,F,y,,,\n"
+)
+
+
+def test_a_file_with_its_own_truth_has_patients_and_makes_subgroups_of_its_other_columns(read):
+    found = label_files.use_own_labels(read(OWN)).predictions
+    assert (found.names, found.patients.tolist()) == (("AF",), ["p", "", "p", "q", "q", "q"])
+    assert set(found.attributes) == {"age", "sex", "site", "heart_rate", "date"}
+    np.testing.assert_array_equal(found.attributes["age"][:3], [40, NAN, 50])
+    assert found.attributes["site"].tolist() == [*"xxyyyy"]
+    np.testing.assert_array_equal(found.attributes["heart_rate"][:3], [60, 70, NAN])
+    np.testing.assert_array_equal(found.attributes["date"][:3], [2001.5, NAN, 1999.25])
+
+
+def test_patients_are_those_of_the_labels_or_else_of_the_predictions(join):
+    predictions = TABLE.replace("recording", "patient_id,recording").replace("\n", "\np,", 3)
+    assert join(predictions, LABELS).patients.tolist() == ["p", "p", "p"]
+    labels = "recording,AF,SB,Subject\nc,,1,w\na,1,0,u\nb,0,1,v\n"
+    assert join(predictions, labels).patients.tolist() == ["u", "v", "w"]
+
+
+@pytest.mark.parametrize("column", ["path", "file_name", "FileName", "name", "study_id"])
+def test_names_are_found_in_any_usual_column_and_compared_without_folder_and_suffix(join, column):
+    labels = f"{column},AF,SB\nx/c.hea,,1\nx/b.hea,0,1\nx/a.hea,1,0\n"
+    np.testing.assert_array_equal(join(TABLE, labels).labels, TRUTH)
+
+
+def test_ids_that_would_be_one_without_their_folders_are_named(join):
+    with refuse("share no recording", "'x/a' and 'y/a' would be one"):
+        join(TABLE, "path,AF,SB\nx/a,1,0\ny/a,0,1\nx/b,1,1\n")
+
+
+@pytest.fixture
+def open_file(write):
+    """Opens predictions and labels, as the command does."""
+
+    def open_file(predictions, labels, *, logits=False, names=(), **rules):
+        paths = write("p.csv", predictions), labels and write("l.csv", labels)
+        return evaluation_input.open_file(
+            paths[0], labels=paths[1], names=names, split=None, logits=logits, rules=joins.Rules(**rules)
+        )
+
+    return open_file
+
+
+@pytest.mark.parametrize("values", ["60,70,80", "0.1,0.2,0.3", "old,new,old"])
+def test_columns_of_predictions_that_are_no_labels_are_not_scored_and_said(open_file, values):
+    lines = [f"{line},{value}" for line, value in zip(TABLE.splitlines(), ["snr", *values.split(",")], strict=True)]
+    found = open_file("\n".join(lines) + "\n", LABELS)
+    assert found.predictions.names == NAMES
+    assert any("not scored: snr" in line for line in found.warnings)
+
+
+def test_a_measurement_that_both_files_have_is_no_label(open_file):
+    heads = [TABLE.replace("SB\n", "SB,rate\n", 1), LABELS.replace("SB\n", "SB,rate\n", 1)]
+    texts = [text.replace("2\n", "2,60\n").replace("4\n", "4,70\n").replace("6\n", "6,80\n") for text in heads]
+    texts[1] = "recording,AF,SB,rate\na,1,0,60\nb,0,1,70\nc,,1,80\n"
+    found = open_file(*texts)
+    assert found.predictions.names == NAMES
+    np.testing.assert_array_equal(found.predictions.attributes["rate"], [60, 70, 80])
+
+
+def test_labels_of_which_none_is_predicted_are_refused(open_file):
+    with refuse("l.csv", "no label AF, SB", "p.csv predicts", "recording, RBBB"):
+        open_file(TABLE, "recording,RBBB\na,1\nb,0\nc,1\n")
+
+
+def test_what_is_left_out_is_counted(open_file):
+    labels = "recording,AF,SB\na,1,0\nc,,1\nd,1,1\ne,1,0\n"
+    found = open_file(TABLE, labels, partial=True)
+    assert found.predictions.ids.tolist() == ["a", "c"]
+    lines = "\n".join(found.warnings)
+    assert "1 of the 3 recordings of " in lines
+    assert "2 of the 4 recordings of " in lines
+
+
+def test_a_column_of_patients_is_named_or_refused(open_file):
+    labels = "recording,AF,SB,who,patient_id\na,1,0,u,1\nb,0,1,u,2\nc,,1,v,3\n"
+    assert open_file(TABLE, labels, patient_column="who").predictions.patients.tolist() == ["u", "u", "v"]
+    with refuse("--patient_column=owner", "no such column", "l.csv"):
+        open_file(TABLE, labels, patient_column="owner")
+
+
+def test_a_column_of_names_is_named_in_either_file(open_file):
+    labels = "nr,AF,SB,recording\nc,,1,1\nb,0,1,2\na,1,0,3\n"
+    found = open_file(TABLE, labels, columns=("nr", "recording"))
+    np.testing.assert_array_equal(found.predictions.labels, TRUTH)
+
+
+def test_files_are_compared_by_name_and_what_one_lacks_is_refused_or_said(open_file, write):
+    first = open_file(TABLE, LABELS)
+    path = write("other.csv", "path,AF,SB\nx/c.hea,0.5,0.5\nx/a.hea,0.6,0.6\n")
+
+    def compare(**rules):
+        rules = joins.Rules(**rules)
+        other = evaluation_input.open_other_file(path, first, labels=None, logits=False, split=None, rules=rules)
+        return evaluation_input.align(first, other, rules)
+
+    with refuse("other.csv", "1 of the 3 recordings", "the first b", "--partial"):
+        compare()
+    one, other = compare(partial=True)
+    assert one.predictions.ids.tolist() == other.predictions.ids.tolist() == ["a", "c"]
+    np.testing.assert_array_equal(other.predictions.probabilities[:, 0], [0.6, 0.5])
+    assert any("1 of the 3 recordings are left out" in line for line in one.warnings)
+
+
+def test_readers_are_joined_by_name_in_any_usual_column(open_file, write):
+    first = open_file(TABLE, LABELS)
+    paths = [write("anna.csv", "file,AF,SB\nc.hea,1,1\na.hea,0,0\nb.hea,0,1\n")]
+    found = evaluation_tables.read_annotators(
+        paths, first.predictions, first.recordings, source=first.source, rules=joins.USUAL
+    )
+    np.testing.assert_array_equal(found["anna"], [[0, 0], [0, 1], [1, 1]])
+    bare = [write("ben.csv", "AF,SB\n0,0\n0,1\n1,1\n")]
+    with refuse("ben.csv does not", "p.csv names them"):
+        evaluation_tables.read_annotators(
+            bare, first.predictions, first.recordings, source=first.source, rules=joins.Rules(by_position=True)
+        )
 
 
 def test_a_file_without_truth_says_how_to_give_it(read):

@@ -2,9 +2,12 @@
 
 import codecs
 
+import numpy as np
+import pandas as pd
 import pytest
 
 from ecg_jax.data.datasets.table import (
+    format_dates,
     has_column,
     parse_attributes,
     parse_ids,
@@ -101,6 +104,14 @@ def test_cells_of_spaces_are_empty(tmp_path):
     table = read_table(path)
     assert table.isna().to_numpy().tolist() == [[False, False, True], [False, True, False]]
     assert parse_known_columns(table, path)["patients"].tolist() == ["p", ""]
+
+
+def test_dates_are_written_as_they_are_read():
+    table = pd.DataFrame({"date": ["1984-11-14 13:00", "2000-12-31 23:00", "soon", "2001"]})
+    years = parse_attributes(table, "t.csv")["date"]
+    assert format_dates(years).tolist() == ["1984-11-14T13:00", "2000-12-31T23:00", "", "2001-01-01T00:00"]
+    again = parse_attributes(pd.DataFrame({"date": format_dates(years)}), "t.csv")["date"]
+    np.testing.assert_array_equal(again, years)
 
 
 def test_an_empty_cell_is_refused_with_a_remedy(tmp_path):

@@ -10,6 +10,8 @@ from ecg_jax.errors import InputError
 
 _LEAST_LOGITS = 0.2  # share of negative values from which numbers outside 0-1 look like logits
 
+_LOOKED_AT = 1000  # lines of a column
+
 
 def parse_columns(table: pd.DataFrame, names: Sequence[str], path: str, *, logits: bool = False) -> np.ndarray:
     """Columns of text as probabilities, `[N, C]` float64.
@@ -26,7 +28,8 @@ def parse_columns(table: pd.DataFrame, names: Sequence[str], path: str, *, logit
 
 
 def could_be(column: pd.Series) -> bool:
-    """Whether a column of text holds nothing but numbers from 0 to 1, empty cells aside."""
+    """Whether a column of text begins with nothing but numbers from 0 to 1, empty cells aside."""
+    column = column.head(_LOOKED_AT)
     numbers = pd.to_numeric(column, errors="coerce")
     return bool((numbers.notna() == column.notna()).all() and numbers.between(0, 1)[numbers.notna()].all())
 

@@ -12,6 +12,7 @@ import pandas as pd
 from ml_collections import ConfigDict
 from rich.console import Console
 
+from ecg_jax.data.datasets import table as table_lib
 from ecg_jax.data.datasets.dataset import Dataset, create_predictions
 from ecg_jax.evaluation import analysis, calibration, heart_rate, metrics
 from ecg_jax.evaluation.analysis import Analysis
@@ -180,6 +181,8 @@ def describe(dataset: Dataset, rows: np.ndarray) -> dict[str, np.ndarray]:
     known |= {name: values for name, values in dataset.attributes.items() if name != "sampling_weight"}
     own = {f"{label}{end}" for label in dataset.label_names for end in ("", "_true", "_raw")}
     own |= {"recording", "split", "fold", "quality"}
+    if "date" in known:
+        known["date"] = table_lib.format_dates(known["date"])
     return {name: values[rows] for name, values in known.items() if name not in own}
 
 

@@ -258,12 +258,19 @@ def parse_attributes(table: pd.DataFrame, source: str, sexes: Mapping[str, str] 
         seconds = 3600 * moments.dt.hour + 60 * moments.dt.minute + moments.dt.second
         days = moments.dt.day_of_year - 1 + seconds / 86_400
         years = moments.dt.year + days / np.where(moments.dt.is_leap_year, 366, 365)
-        numbers = pd.to_numeric(dates, errors="coerce")  # 1984.8712, as `predictions.csv` has them
-        years = years.fillna(numbers.where(numbers.between(1000, 3000)))
         found["date"] = years.to_numpy(np.float64).round(4)  # to the hour
     if WEIGHT in columns:
         found[WEIGHT] = _parse_weights(columns[WEIGHT], source)
     return found
+
+
+def format_dates(years: np.ndarray) -> np.ndarray:
+    """Dates in years as text to the hour, `[N]` str, empty where unknown, from which `parse_attributes` reads them."""
+    known = np.isfinite(years)
+    start = (np.floor(np.where(known, years, 1970)) - 1970).astype(np.int64).astype("datetime64[Y]")
+    seconds = ((start + 1).astype("datetime64[s]") - start.astype("datetime64[s]")).astype(np.float64)
+    hours = np.rint(np.where(known, years % 1, 0) * seconds / 3600).astype("timedelta64[h]")
+    return np.where(known, (start.astype("datetime64[h]") + hours).astype("datetime64[m]").astype(str), "")
 
 
 def _parse_weights(column: pd.Series, source: str) -> np.ndarray:
