@@ -33,25 +33,25 @@ ELASTIC = {  # what a run is stopped and continued on, in this order
 
 
 def run_layout(name: str, x64: bool, folder: Path, *more: str) -> list[dict[str, np.ndarray]]:
-    mode, devices, processes = (LAYOUTS | LOCAL | ELASTIC)[name]
+    mode, devices, count = (LAYOUTS | LOCAL | ELASTIC)[name]
     prefix = str(folder / f"{name.replace(' ', '_')}_{int(x64)}_")
     with socket.socket() as probe:
         probe.bind(("127.0.0.1", 0))
         port = probe.getsockname()[1]
     running = []
-    for index in range(processes):
-        count = f"--xla_force_host_platform_device_count={devices}"
-        env = os.environ | {"XLA_FLAGS": f"{os.environ['XLA_FLAGS']} {count}"}
-        if processes > 1:
+    for index in range(count):
+        flag = f"--xla_force_host_platform_device_count={devices}"
+        env = os.environ | {"XLA_FLAGS": f"{os.environ['XLA_FLAGS']} {flag}"}
+        if count > 1:
             env |= {
                 "JAX_COORDINATOR_ADDRESS": f"127.0.0.1:{port}",
-                "JAX_NUM_PROCESSES": str(processes),
+                "JAX_NUM_PROCESSES": str(count),
                 "JAX_PROCESS_ID": str(index),
             }
         running.append(processes.start(WORKER, mode, int(x64), folder / "store", prefix, *more, env=env))
     outputs = ["".join(process.communicate(timeout=400)) for process in running]
     assert all(process.returncode == 0 for process in running), "\n".join(outputs)[-4000:]
-    return [dict(np.load(f"{prefix}{index}.npz")) for index in range(processes)]
+    return [dict(np.load(f"{prefix}{index}.npz")) for index in range(count)]
 
 
 @pytest.fixture(scope="module")

@@ -374,6 +374,7 @@ def probed(page, tmp_path_factory):
     return found
 
 
+@pytest.mark.slow
 def test_in_a_browser_all_figures_appear_and_nothing_is_requested_or_reported(probed):
     for found in probed:
         assert len(found["images"]) >= 6
@@ -386,6 +387,7 @@ def test_in_a_browser_all_figures_appear_and_nothing_is_requested_or_reported(pr
     assert probed[1]["wide"] <= 0  # a narrow page scrolls its tables, not itself
 
 
+@pytest.mark.slow
 def test_in_a_browser_a_click_sorts_a_table_and_another_turns_it(probed, store):
     found = probed[0]
     assert found["before"] == [*quality.FLAGS, "no flag"]
@@ -415,6 +417,7 @@ def test_in_a_browser_a_long_table_shows_its_beginning_until_asked(large, tmp_pa
     assert console == []
 
 
+@pytest.mark.slow
 def test_in_a_browser_the_page_is_painted(page, tmp_path):
     """Strips draw black on a reddish grid; a page that did not render is white."""
     from matplotlib import image

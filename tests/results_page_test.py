@@ -169,6 +169,7 @@ def probed(request, page, tmp_path_factory):
     return found | {"console": console}
 
 
+@pytest.mark.slow
 def test_in_a_browser_tables_sort_by_value_and_what_is_unknown_stands_last(probed):
     assert probed["sorted"] == [
         ["descending", ["LBBB", "macro", "AF", "1dAVb"]],
@@ -187,6 +188,7 @@ def test_in_a_browser_tables_sort_by_value_and_what_is_unknown_stands_last(probe
     assert probed["buttons"] == 0
 
 
+@pytest.mark.slow
 def test_in_a_browser_a_wide_table_scrolls_in_its_box_beside_its_first_column(probed):
     assert probed["page"][0] <= probed["page"][1]
     assert probed["overflow"] > 500
@@ -198,6 +200,7 @@ def test_in_a_browser_a_wide_table_scrolls_in_its_box_beside_its_first_column(pr
         assert width == 900 if probed["page"][1] > 900 else 400 < width < probed["page"][1]
 
 
+@pytest.mark.slow
 def test_in_a_browser_stamps_stand_out_above_all_results(probed):
     assert [text for text, *_ in probed["stamps"]] == [STAMP, EVIL]
     for _, box, color, background, weight, display in probed["stamps"]:
@@ -209,11 +212,13 @@ def test_in_a_browser_stamps_stand_out_above_all_results(probed):
         assert display == "block"
 
 
+@pytest.mark.slow
 def test_in_a_browser_nothing_is_requested_or_reported(probed):
     assert probed["requests"] == []
     assert probed["console"] == []
 
 
+@pytest.mark.slow
 def test_on_paper_stamps_are_there_too(page, tmp_path):
     """A printed page cannot be measured; so its rules are made those of the screen."""
     script = """function probe() {
@@ -231,6 +236,7 @@ def test_on_paper_stamps_are_there_too(page, tmp_path):
     assert found[4:] == ["rgb(0, 0, 0)", "none"]
 
 
+@pytest.mark.slow
 def test_in_a_browser_the_page_is_painted(page, tmp_path):
     from matplotlib import image
 

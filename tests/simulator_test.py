@@ -402,6 +402,7 @@ def test_a_wider_population_varies_more_in_amplitude():
 # The data set.
 
 
+@pytest.mark.slow
 def test_a_recording_depends_on_its_place_alone():
     first, again = create(), create()
     backwards = [again.read(i) for i in range(14, -1, -1)][::-1]

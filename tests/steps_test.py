@@ -93,12 +93,13 @@ def compare(first, second, atol):
 FROZEN_NORMS = ("trunk/stem/norm", "trunk/unit1/norm1", "trunk/unit1/norm2", "trunk/unit2/norm1")
 
 
-@pytest.mark.parametrize("count", [2, 8])
+@pytest.mark.parametrize("count", [2, pytest.param(8, marks=pytest.mark.slow)])
 def test_accumulation_is_one_large_batch_where_batchnorm_is_frozen(count):
     whole = train(GOOD, GOOD, GOOD, patterns=FROZEN_NORMS)
     compare(whole, train(GOOD, GOOD, GOOD, patterns=FROZEN_NORMS, accumulate=count), atol=1e-9)
 
 
+@pytest.mark.slow
 def test_otherwise_batchnorm_sees_micro_batches_one_after_the_other():
     """Its running mean moves once for each, by the mean over that micro-batch: every second example."""
     network = create_network()
@@ -119,6 +120,7 @@ def test_otherwise_batchnorm_sees_micro_batches_one_after_the_other():
     assert np.abs(mean - other).max() > 1e-4
 
 
+@pytest.mark.slow
 def test_checkpointed_activations_change_nothing_but_what_is_kept():
     kept, anew = create_network(), create_network(checkpoint_activations=True)
     compare(train(GOOD, GOOD, network=kept), train(GOOD, GOOD, network=anew), atol=1e-12)

@@ -426,10 +426,12 @@ def test_a_folder_that_holds_two_data_sets_is_refused(built_once):
         open_built(folder.parents[1])
 
 
-@pytest.mark.parametrize("source", ["", "/nowhere"])
-def test_a_folder_that_holds_none_is_refused(source):
-    with pytest.raises(InputError, match=r"no dataset_info\.json at or below"):
-        open_built(source)
+def test_a_folder_that_holds_none_is_refused(tmp_path):
+    for source in ("", str(tmp_path)):
+        with pytest.raises(InputError, match=r"no dataset_info\.json at or below"):
+            open_built(source)
+    with pytest.raises(InputError, match=r"/nowhere: no such file or folder"):
+        open_built("/nowhere")
 
 
 # Damage

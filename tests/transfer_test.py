@@ -69,7 +69,7 @@ def leaves(tree):
     return {path: np.asarray(leaf) for path, leaf in weights_lib.flatten(tree).items()}
 
 
-@pytest.mark.parametrize("optimizer", ["adamw", "sgd"])
+@pytest.mark.parametrize("optimizer", ["adamw", pytest.param("sgd", marks=pytest.mark.slow)])
 def test_the_first_five_keras_layers_are_bitwise_unchanged_and_all_others_move(network, variables, batch, optimizer):
     ended = train(network, variables, batch, optimizer=optimizer, first_keras_layers=5)
     after = leaves({"params": ended.params, "batch_stats": ended.batch_stats})

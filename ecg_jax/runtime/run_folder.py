@@ -55,7 +55,7 @@ def claim(workdir: str, config: ConfigDict, manifest: Mapping[str, Any], *, has_
     if has_begun:
         check_config(workdir, config)
         before = read_json(os.path.join(workdir, SPLIT))["summary"]
-        if before != manifest["summary"]:
+        if before["fingerprint"] != manifest["summary"]["fingerprint"]:  # facts may be told in more detail now
             found = "; ".join(config_lib.differences(before, manifest["summary"]))
             raise InputError(f"{workdir}: the data is not the run's ({found}); pass another --workdir")
     if jax.process_index() == 0:
