@@ -5,6 +5,7 @@ import socket
 from pathlib import Path
 
 import numpy as np
+import processes
 import pytest
 
 from ecg_jax.contract import InputContract

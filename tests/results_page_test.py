@@ -381,6 +381,7 @@ def test_latex_prints_every_character_as_it_is():
 
 
 @pytest.mark.skipif(shutil.which("pdflatex") is None, reason="no pdflatex (apt-get install texlive-latex-recommended)")
+@pytest.mark.slow
 def test_latex_compiles(tmp_path):
     frame = pd.DataFrame({"label": [EVIL_TEX, "*", "[x]"], EVIL_TEX: [EVIL_TEX * 2, EVIL, ""], "n": [1, 2, 3]})
     for name, table in {"evil": frame, "scores": create_scores(), "empty": frame.head(0)}.items():
