@@ -128,9 +128,9 @@ def test_notes_say_what_is_undefined_and_what_is_uncertain():
         "only 5 positives",
         "only 5 negatives",
         "no positives",
-        "where defined: not ST",
-        "",
-        "where defined: not ST",
+        "where defined: not ST; few of a class: AF, SB",
+        "few of a class: AF, SB",
+        "where defined: not ST; few of a class: AF, SB",
     ]
     assert compute(labels[4:, :1], np.full((56, 1), 0.5)).loc["AF", "note"] == "only 1 positive"
     assert compute(labels[:, :2], np.full((60, 2), 0.5), Settings(resamples=0, few=5))["note"].tolist() == [""] * 5

@@ -155,10 +155,12 @@ def _describe(
         note = metrics.explain(labels[:, i]) or describe_few(labels[:, i], unit, settings.few)
         rows.append([name, positives + negatives, positives, float(shown[i]), note])
     total = int(np.nansum(labels))
-    rows.append([MACRO, len(labels), total, np.nan, _describe_average(rows)])
+    missing, few = _describe_average(rows)
+    note = "; ".join(filter(None, (missing, few)))
+    rows.append([MACRO, len(labels), total, np.nan, note])
     if several:
-        rows.append([MICRO, int(np.sum(~np.isnan(labels))), total, np.nan, ""])
-        rows.append([WEIGHTED, len(labels), total, np.nan, _describe_average(rows[: labels.shape[1]])])
+        rows.append([MICRO, int(np.sum(~np.isnan(labels))), total, np.nan, few])
+        rows.append([WEIGHTED, len(labels), total, np.nan, note])
     return pd.DataFrame(rows, columns=["label", "n", "positives", "threshold", "note"])
 
 
@@ -182,9 +184,12 @@ def describe_few(label: np.ndarray, unit: np.ndarray | None, few: int) -> str:
     return f"only {number} {what}{'' if number == 1 else 's'}{patients}"
 
 
-def _describe_average(rows: list[list[object]]) -> str:
-    missing = [str(row[0]) for row in rows if str(row[-1]).startswith("no ")]
-    return f"where defined: not {', '.join(missing)}" if missing else ""
+def _describe_average(rows: list[list[object]]) -> tuple[str, str]:
+    """Which labels, of rows that end in a note, are not in an average, and which make its interval uncertain."""
+    missing, few = (
+        ", ".join(str(row[0]) for row in rows if str(row[-1]).startswith(start)) for start in ("no ", "only ")
+    )
+    return f"where defined: not {missing}" if missing else "", f"few of a class: {few}" if few else ""
 
 
 def _count_rarer(labels: np.ndarray, design: Design, rows: int) -> np.ndarray:
