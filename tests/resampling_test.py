@@ -108,6 +108,20 @@ def test_the_numbers_are_the_same_for_any_number_of_threads(monkeypatch, legacy)
         np.testing.assert_array_equal(resampling.resample(mean_of(values), design, 200, 0), expected)
 
 
+def test_the_numbers_are_the_same_for_any_number_of_weights_at_once(monkeypatch):
+    design, seen = resampling.create_design(10), []
+
+    def statistic(weights):
+        seen.append(weights.shape)
+        return weights[:3]
+
+    whole = resampling.resample(statistic, design, 100, seed=1)
+    assert {shape[1] for shape in seen} == {64, 36}
+    monkeypatch.setattr(resampling, "LARGEST", 70)
+    np.testing.assert_array_equal(resampling.resample(statistic, design, 100, seed=1), whole)
+    assert {shape[1] for shape in seen[2:]} == {7, 64 % 7, 36 % 7}
+
+
 def test_a_jackknife_by_hand():
     # of 1, 2, 6: the mean of the other two
     found = resampling.jackknife(mean_of(np.array([1.0, 2, 6])), resampling.create_design(3))

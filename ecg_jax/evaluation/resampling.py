@@ -14,7 +14,8 @@ from contextvars import ContextVar
 
 import numpy as np
 
-BLOCK = 64  # resamples that are computed together
+BLOCK = 64  # resamples that are drawn together
+LARGEST = 2**24  # weights that a statistic is computed of at once: it may need several times their memory
 LEGACY_SEED = 123
 _LEFT_OUT = 1000  # groups of a jackknife at most
 
@@ -110,8 +111,15 @@ def resample(statistic: Statistic, design: Design, resamples: int, seed: int) ->
     """Computes a statistic of every resample, on all processor cores; `[S, resamples]`."""
     draws, blocks = draw(design, resamples, seed), []
     watcher = _WATCHER.get()
+    width = max(1, LARGEST // max(len(design.unit), 1))
+
+    def compute(draw_weights: Callable[[], np.ndarray]) -> np.ndarray:
+        weights = draw_weights()
+        starts = range(0, weights.shape[1], width)
+        return np.concatenate([statistic(weights[:, start : start + width]) for start in starts], axis=1)
+
     with ThreadPoolExecutor(os.cpu_count() or 1) as pool:
-        for block in pool.map(lambda draw_weights: statistic(draw_weights()), draws):
+        for block in pool.map(compute, draws):
             blocks.append(block)
             if watcher:
                 watcher(len(blocks), len(draws))

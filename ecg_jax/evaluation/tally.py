@@ -62,9 +62,10 @@ def create(
     k = len(levels)
     ranking = np.where(truth, above, np.where(at_level, k + above, 2 * k + above))
     outcome = 3 * k + 1 + np.select([truth & called, called, truth], [0, 1, 2], 3)
-    rows = np.concatenate([ranking, outcome, np.full(len(score), 3 * k + 5)])
+    rows = np.concatenate([ranking, outcome, np.full(len(score), 3 * k + 5)], dtype=np.int32, casting="same_kind")
     values = np.concatenate([np.ones(2 * len(score)), (probability - truth) ** 2])
-    matrix = scipy.sparse.csr_array((values, (rows, np.tile(owner, 3))), shape=(3 * k + 6, size))
+    columns = np.tile(owner.astype(np.int32), 3)
+    matrix = scipy.sparse.csr_array((values, (rows, columns)), shape=(3 * k + 6, size))
     return Tally(matrix, k)
 
 
