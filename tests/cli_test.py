@@ -451,7 +451,7 @@ def positives(path: Path, label: str, split: str) -> int:
     return int((table[table["split"] == split][f"{label}_true"] == 1).sum())
 
 
-REAL = [*TINY, "--config.contract.samples=4096", "--config.train.steps=2"]
+REAL = [*TINY, "--config.contract.samples=4096", "--config.train.steps=2", "--config.model.variant.units=1"]
 
 
 @pytest.mark.slow
