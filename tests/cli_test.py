@@ -388,6 +388,7 @@ def test_traceback_shows_where_an_error_came_from(tmp_path):
 @pytest.mark.slow
 def test_a_non_finite_loss_names_the_step_and_the_recordings_and_keeps_the_last_checkpoint(tmp_path):
     flags = [*TINY, "--config.train.steps=30", "--config.train.log_every=1", "--config.optimizer.name=sgd"]
+    flags += ["--config.train.eval_every=30", "--config.checkpoint.every=1"]  # a validation would notice it first
     done = call(
         "main",
         *flags,

@@ -234,8 +234,8 @@ def _arrange(
 ) -> list[html.Section]:
     """Sections of the page; what is not there is left out."""
     settings, predictions = analysis.settings, analysis.predictions
-    names = [] if predictions.patients is None else np.unique(predictions.patients[predictions.patients != ""])
-    patients = f" of {len(names):,} patients" if len(names) else ""
+    named = 0 if predictions.patients is None else len(np.unique(predictions.patients[predictions.patients != ""]))
+    patients = f" of {named:,} patients" if named else ""
     count, drawn = len(predictions.ids), f"seed {'123' if settings.legacy else settings.seed}"
     how = (
         f"{count:,} recording{'' if count == 1 else 's'}{patients}. Unknown labels are left out. Thresholds: "
