@@ -77,7 +77,9 @@ def test_the_key_decides(name):
     assert np.any(first[1:] != first[0], axis=(1, 2)).sum() >= 10  # there are only 4 lead sets
 
 
-@each_augmentation
+@pytest.mark.parametrize(
+    "name", [pytest.param(name, marks=() if name == "noise" else pytest.mark.slow) for name in SETTINGS]
+)
 def test_compiled_and_mapped_it_does_the_same(name):
     one = augment.create(leads=LEADS, sampling_rate=RATE, **{name: SETTINGS[name]})
     mapped = many(20, **{name: SETTINGS[name]})(*ecg_like())[3]

@@ -95,9 +95,8 @@ def test_a_block_of_xresnet_starts_as_its_shortcut():
     assert shortcut.all()
 
 
-@pytest.mark.parametrize(
-    "name", [pytest.param(name, marks=() if name == "autoecg_2d" else pytest.mark.slow) for name in SMALL]
-)
+@pytest.mark.slow
+@pytest.mark.parametrize("name", SMALL)
 def test_a_step_is_finite_moves_all_statistics_and_depends_on_indices_not_places(name, signal):
     network = create(name)
     variables = draw(network, (SAMPLES, 12))

@@ -412,7 +412,7 @@ def draw_everything(names):
     yield forest_of(rows), False
 
 
-@pytest.mark.parametrize("count", [1, 11])
+@pytest.mark.parametrize("count", [1, pytest.param(11, marks=pytest.mark.slow)])
 def test_long_names_and_missing_numbers_are_shown_as_they_are(count):
     names = [f"{LONG[:-3]}{i:3d}" for i in range(count)]
     for figure, has_panels in draw_everything(names):

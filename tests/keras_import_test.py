@@ -316,7 +316,9 @@ FIXTURES = [
 ]  # fmt: skip
 
 
-@pytest.mark.parametrize("name", FIXTURES)
+@pytest.mark.parametrize(
+    "name", [pytest.param(name, marks=pytest.mark.slow if name.startswith("full") else ()) for name in FIXTURES]
+)
 def test_parity_with_what_keras_itself_computed(name, shared):
     folder = shared / "reference" / "keras_fixtures"
     stem = name.replace("_offset", "").replace("_weights_only", "").replace(".weights", "").rsplit(".", 1)[0]

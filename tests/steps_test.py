@@ -159,6 +159,7 @@ def test_mixup_trains_on_other_signals_and_labels():
     assert mixed.window.loss_count <= plain.window.loss_count  # unknown stays unknown, also in its partners
 
 
+@pytest.mark.slow
 def test_several_steps_in_one_call_are_these_steps():
     """Data `[places, T, leads]` on the device, batches as places in it."""
     with jax.enable_x64(True):

@@ -51,6 +51,7 @@ def test_every_space_fits_the_configuration_of_its_command(name):
     assert read(name).distributions
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", ["transfer_depth", "transfer_head"])
 def test_every_point_of_a_transfer_study_builds_its_network_and_what_learns(name):
     space = read(name)

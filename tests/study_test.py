@@ -304,6 +304,7 @@ def test_a_search_that_draws_a_point_again_does_not_run_it_again_and_ends_where_
     assert states == {failed.overrides["optimizer.name"]: "failed", claim.overrides["optimizer.name"]: "complete"}
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("sampler", study_lib.SAMPLERS)
 def test_every_sampler_finds_the_valley_of_a_parabola(sampler, tmp_path):
     text = SEARCH.replace("}", ", 'augment.noise': FloatDistribution(0.0, 1.0)}")
