@@ -24,7 +24,7 @@ from ecg_jax.runtime import checkpoint, distributed, parallel
 from ecg_jax.training import augment, losses, optimizers, state, steps, stream, transfer
 
 BATCH_SIZE, STEPS, SCANNED = 16, 20, 5
-AUGMENT = dict.fromkeys(("noise", "shift", "lead_dropout"), 0.1)  # one of each kind; `augment_test` has all
+AUGMENT = dict.fromkeys(("noise", "wander", "scale", "shift", "lead_dropout", "resample", "time_mask"), 0.1)
 
 
 def create_data(folder: str, seed: int = 3) -> datasets.dataset.Dataset:
