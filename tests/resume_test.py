@@ -6,6 +6,7 @@ import re
 import shutil
 import socket
 import subprocess
+import sys
 from pathlib import Path
 
 import numpy as np
@@ -152,7 +153,8 @@ def test_a_damaged_checkpoint_is_passed_over_for_the_one_before(tmp_path, refere
 
 @pytest.mark.slow
 def test_a_full_disk_ends_in_one_line_and_the_last_good_checkpoint_stays(tmp_path, reference):
-    stopped = run(tmp_path, "full:7")
+    command = [sys.executable, WORKER, "full:7", *FLAGS, f"--workdir={tmp_path}"]
+    stopped = subprocess.run(command, capture_output=True, text=True, timeout=300)  # pipes do not fill up
     assert stopped.returncode == 1
     last = stopped.stderr.strip().splitlines()[-1]
     assert last.startswith("error: ")
