@@ -5,6 +5,7 @@ Imports take three seconds of each start, which hundreds of tests would pay agai
 exit status. What needs an interpreter of its own uses `subprocess`.
 """
 
+import contextlib
 import multiprocessing
 import os
 import runpy
@@ -12,7 +13,7 @@ import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 
 IMPORTED = (  # no entry point: these define flags
@@ -30,6 +31,19 @@ IMPORTED = (  # no entry point: these define flags
 )
 _context = multiprocessing.get_context("forkserver")
 _context.set_forkserver_preload(list(IMPORTED))
+
+
+@contextlib.contextmanager
+def _one_thread() -> Iterator[None]:
+    """Has the server, which starts with the first process, keep no threads of OpenBLAS: a fork might wait for them."""
+    before = os.environ.get("OPENBLAS_NUM_THREADS")
+    os.environ["OPENBLAS_NUM_THREADS"] = "1"
+    try:
+        yield
+    finally:
+        del os.environ["OPENBLAS_NUM_THREADS"]
+        if before is not None:
+            os.environ["OPENBLAS_NUM_THREADS"] = before
 
 
 class Process:
@@ -61,7 +75,9 @@ class Process:
         return self.read()
 
     def send_signal(self, number: int) -> None:
-        os.kill(self.pid, number)
+        if self.poll() is None:
+            with contextlib.suppress(ProcessLookupError):  # it has just ended
+                os.kill(self.pid, number)
 
     def kill(self) -> None:
         if self.poll() is None:
@@ -86,7 +102,8 @@ def start(
         (output / name).touch()
     environ = dict(os.environ if env is None else env)
     process = _context.Process(target=_run, args=(texts, str(cwd or os.getcwd()), environ, str(output)))
-    process.start()
+    with _one_thread():
+        process.start()
     return Process(process, texts, output)
 
 

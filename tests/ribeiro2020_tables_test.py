@@ -10,7 +10,6 @@ from pathlib import Path
 
 import numpy as np
 import pandas as pd
-import processes
 import pytest
 from sklearn.metrics import (
     average_precision_score,
@@ -45,7 +44,8 @@ READERS = {"cardio.": "cardiology_residents", "emerg.": "emergency_residents", "
 
 
 def run(data: Path, output: Path) -> subprocess.CompletedProcess[str]:
-    return processes.run(SCRIPT, f"--data={data}", f"--output={output}")
+    command = [sys.executable, str(SCRIPT), f"--data={data}", f"--output={output}"]
+    return subprocess.run(command, capture_output=True, text=True, timeout=300)
 
 
 @pytest.fixture(scope="module")

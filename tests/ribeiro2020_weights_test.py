@@ -1,12 +1,13 @@
 """The study of what the published weights take, run as a user runs it, on networks whose truth is planted."""
 
 import os
+import subprocess
+import sys
 from pathlib import Path
 
 import h5py
 import numpy as np
 import pandas as pd
-import processes
 import pytest
 from keras_import_test import SAMPLES, compute, create_layers, write
 
@@ -53,7 +54,7 @@ def write_files(folder: Path, layers: list[dict], tracings: np.ndarray, predicti
 
 
 def call(*arguments: str):
-    return processes.run(SCRIPT, *arguments)
+    return subprocess.run([sys.executable, str(SCRIPT), *arguments], capture_output=True, text=True, timeout=300)
 
 
 def read_table(folder: Path) -> pd.DataFrame:

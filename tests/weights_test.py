@@ -3,11 +3,12 @@
 import importlib.util
 import os
 import shutil
+import subprocess
+import sys
 from pathlib import Path
 
 import numpy as np
 import pandas as pd
-import processes
 import pytest
 
 from ecg_jax import load_model
@@ -83,7 +84,8 @@ def test_what_is_written_is_read_rounded_to_half_precision(tmp_path):
 @pytest.mark.slow
 def test_on_real_ecgs_of_other_hospitals_they_score_what_the_card_says(shared, tmp_path):
     flags = [f"--data={shared / 'data'}", "--report", f"--output={tmp_path}"]
-    done = processes.run(ROOT / "experiments" / "zero_shot.py", *flags)
+    command = [sys.executable, ROOT / "experiments" / "zero_shot.py", *flags]
+    done = subprocess.run(command, capture_output=True, text=True, timeout=500)
     assert done.returncode == 0, done.stderr
     table = pd.read_csv(tmp_path / "report.csv").set_index(["set", "label"])
     stated = pd.DataFrame(shipped.read().results).set_index(["set", "label"])
