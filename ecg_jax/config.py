@@ -41,7 +41,7 @@ _BELOW_ONE = (
     "split.test",
 )  # and at least 0
 # What may change when a run goes on in its folder, and why. Nothing else may: it would change what a step does.
-_SAME_RECORDINGS = "another place; that the recordings are the same is told by the fingerprint in split.json"
+_SAME_RECORDINGS = "another place; the fingerprint in split.json shows that the recordings are the same"
 _LENGTH = "only where the run ends; of the schedule, steps still to come"
 MAY_CHANGE = {
     "data.source": _SAME_RECORDINGS,

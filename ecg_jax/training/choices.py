@@ -1,4 +1,4 @@
-"""Keys of a configuration whose value is a name, and the names there are: a wrong one is told before data is read."""
+"""Keys of a configuration whose value is a name, and their choices; a wrong one is refused before data is read."""
 
 import difflib
 from collections.abc import Collection, Mapping

@@ -1,4 +1,4 @@
-"""Whose recording is whose: the column of a table that names patients, and names that stand for nobody."""
+"""The column of a table that names patients, and placeholders for unknown patients."""
 
 import re
 
@@ -20,7 +20,7 @@ _NEGATIVE, _NUMBER, _ZERO = (re.compile(text) for text in (r"-\d+(\.0*)?", r"\d{
 def parse(table: pd.DataFrame, source: str, column: str = "") -> np.ndarray | None:
     """Reads who the patients are.
 
-    A name that stands for nobody (`unknown`, `nan`, `n/a`, `-1`, nothing, in any case) is no patient. Neither is
+    A placeholder (`unknown`, `nan`, `n/a`, `-1`, nothing, in any case) is no patient. Neither is
     0, unless patients are numbered from 0: the others are whole numbers of which at least half of those up to the
     largest occur, and 0 stands no more often than the most frequent of them.
 
@@ -42,7 +42,7 @@ def parse(table: pd.DataFrame, source: str, column: str = "") -> np.ndarray | No
 
 
 def clean(names: pd.Series) -> np.ndarray | None:
-    """Names of patients as `[N]` str, empty where they stand for nobody; None where all do. See `parse`."""
+    """Names of patients as `[N]` str, empty for placeholders; None where all are. See `parse`."""
     code, values = pd.factorize(names.fillna("").astype(str).str.strip())
     counts = np.bincount(code, minlength=len(values))
     texts = [_clean(str(value)) for value in values]
