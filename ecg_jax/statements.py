@@ -1,0 +1,165 @@
+"""The names of findings: PTB-XL's SCP-ECG statements, and what follows from them.
+
+The codes, their kinds and superclasses are those of PTB-XL's `scp_statements.csv` (Wagner et al. 2020, Sci Data
+7:154). The six diagnoses of Ribeiro et al. 2020 are names for six of them. Superclasses and `abnormal` follow from
+statements by the rules of this module alone, in files and in the simulator.
+"""
+
+from collections.abc import Mapping, Sequence
+from typing import NamedTuple
+
+import numpy as np
+
+
+class Statement(NamedTuple):
+    """What a code means; its superclass, empty unless it is diagnostic; whether it is a statement on rhythm."""
+
+    meaning: str
+    superclass: str = ""
+    is_rhythm: bool = False
+
+
+NORMAL = "NORM"
+SUPERCLASSES = (NORMAL, "MI", "STTC", "CD", "HYP")
+ABNORMAL = "abnormal"
+# The six diagnoses of Ribeiro et al. 2020 (Nat Commun 11:1760), in that paper's order.
+SIX = {"1dAVb": "1AVB", "RBBB": "CRBBB", "LBBB": "CLBBB", "SB": "SBRAD", "AF": "AFIB", "ST": "STACH"}
+
+_DIAGNOSTIC = {
+    "MI": {
+        "AMI": "anterior infarction",
+        "ASMI": "anteroseptal infarction",
+        "ALMI": "anterolateral infarction",
+        "LMI": "lateral infarction",
+        "IMI": "inferior infarction",
+        "ILMI": "inferolateral infarction",
+        "IPMI": "inferoposterior infarction",
+        "IPLMI": "inferoposterolateral infarction",
+        "PMI": "posterior infarction",
+        "INJAS": "anteroseptal subendocardial injury",
+        "INJAL": "anterolateral subendocardial injury",
+        "INJIN": "inferior subendocardial injury",
+        "INJIL": "inferolateral subendocardial injury",
+        "INJLA": "lateral subendocardial injury",
+    },
+    "STTC": {
+        "NDT": "T wave changes that are not diagnostic",
+        "NST_": "nonspecific ST changes",
+        "ISC_": "nonspecific ischaemia",
+        "ISCAL": "anterolateral ischaemia",
+        "ISCAN": "anterior ischaemia",
+        "ISCAS": "anteroseptal ischaemia",
+        "ISCIL": "inferolateral ischaemia",
+        "ISCIN": "inferior ischaemia",
+        "ISCLA": "lateral ischaemia",
+        "LNGQT": "long QT interval",
+        "DIG": "digitalis effect",
+        "EL": "electrolyte disturbance or drug",
+        "ANEUR": "ST-T of a ventricular aneurysm",
+    },
+    "CD": {
+        "1AVB": "first-degree AV block",
+        "2AVB": "second-degree AV block",
+        "3AVB": "third-degree AV block",
+        "CRBBB": "complete right bundle branch block",
+        "CLBBB": "complete left bundle branch block",
+        "IRBBB": "incomplete right bundle branch block",
+        "ILBBB": "incomplete left bundle branch block",
+        "LAFB": "left anterior fascicular block",
+        "LPFB": "left posterior fascicular block",
+        "IVCD": "nonspecific intraventricular conduction delay",
+        "WPW": "pre-excitation (Wolff-Parkinson-White)",
+    },
+    "HYP": {
+        "LVH": "left ventricular hypertrophy",
+        "RVH": "right ventricular hypertrophy",
+        "SEHYP": "septal hypertrophy",
+        "LAO/LAE": "left atrial enlargement",
+        "RAO/RAE": "right atrial enlargement",
+    },
+    NORMAL: {NORMAL: "normal ECG"},
+}
+_FORM = {
+    "ABQRS": "abnormal QRS complex",
+    "HVOLT": "high QRS voltage",
+    "INVT": "inverted T waves",
+    "LOWT": "low T waves",
+    "LPR": "long PR interval",
+    "LVOLT": "low QRS voltage",
+    "NT_": "nonspecific T wave changes",
+    "PAC": "atrial premature complexes",
+    "PRC(S)": "premature complexes",
+    "PVC": "ventricular premature complexes",
+    "QWAVE": "Q waves",
+    "STD_": "nonspecific ST depression",
+    "STE_": "nonspecific ST elevation",
+    "TAB_": "T wave abnormality",
+    "VCLVH": "voltage criteria of left ventricular hypertrophy",
+}
+_RHYTHM = {
+    "SR": "sinus rhythm",
+    "SBRAD": "sinus bradycardia",
+    "STACH": "sinus tachycardia",
+    "SARRH": "sinus arrhythmia",
+    "AFIB": "atrial fibrillation",
+    "AFLT": "atrial flutter",
+    "SVTAC": "supraventricular tachycardia",
+    "PSVT": "paroxysmal supraventricular tachycardia",
+    "SVARR": "supraventricular arrhythmia",
+    "PACE": "paced rhythm",
+    "BIGU": "bigeminy",
+    "TRIGU": "trigeminy",
+}
+STATEMENTS: dict[str, Statement] = {
+    **{code: Statement(text, name) for name, found in _DIAGNOSTIC.items() for code, text in found.items()},
+    **{code: Statement(text) for code, text in _FORM.items()},
+    **{code: Statement(text, is_rhythm=True) for code, text in _RHYTHM.items()},
+}
+_SINUS = ("SR", "SBRAD", "STACH", "SARRH")
+
+# What makes each of these true: one of its statements.
+MEMBERS: dict[str, tuple[str, ...]] = {
+    name: tuple(code for code, statement in STATEMENTS.items() if statement.superclass == name)
+    for name in SUPERCLASSES
+}
+MEMBERS[ABNORMAL] = tuple(
+    code
+    for code, statement in STATEMENTS.items()
+    if statement.superclass not in ("", NORMAL) or (statement.is_rhythm and code not in _SINUS)
+)
+
+
+def column_name(code: str) -> str:
+    """What a statement's column is called: the six diagnoses by their own names, the others by their code."""
+    return _NAMES.get(code, code)
+
+
+_NAMES = {code: name for name, code in SIX.items()}
+
+
+def any_of(columns: Sequence[np.ndarray]) -> np.ndarray:
+    """1 where one of the columns `[N]` is 1, 0 where all are 0, NaN (unknown) elsewhere; float32 `[N]`."""
+    stacked = np.stack([np.asarray(column, np.float32) for column in columns])
+    found = np.nanmax(np.where(np.isnan(stacked), -1, stacked), axis=0)
+    unknown = np.isnan(stacked).any(axis=0) & (found < 1)
+    return np.where(unknown, np.nan, np.maximum(found, 0)).astype(np.float32)
+
+
+def derive(columns: Mapping[str, np.ndarray], unknown: np.ndarray) -> dict[str, np.ndarray]:
+    """Superclasses and `abnormal` from statements.
+
+    An ECG is abnormal when one of `MEMBERS["abnormal"]` is stated, and normal when NORM is stated and none of these;
+    else nobody has said.
+
+    Args:
+        columns: Statements by code, each `[N]` in {1, 0, NaN}; a code that is not there is annotated nowhere.
+        unknown: What a code that is not there is, `[N]`: NaN where it may be present, 0 where it would have been
+            stated.
+
+    Returns:
+        `[N]` float32 in {1, 0, NaN} by name.
+    """
+    found = {name: any_of([columns.get(code, unknown) for code in codes]) for name, codes in MEMBERS.items()}
+    normal = found[NORMAL]
+    found[ABNORMAL] = np.where(found[ABNORMAL] == 1, 1, np.where(normal == 1, 0, np.nan)).astype(np.float32)
+    return found
