@@ -97,8 +97,8 @@ def filter_as_device(draws: Draws, signal: jax.Array, sampling_rate: float) -> j
     """
     samples = signal.shape[0]
     frequency = jnp.asarray(np.fft.rfftfreq(samples, 1 / sampling_rate), jnp.float32)
-    slow = jnp.array([0.05, 0.15, 0.5, 0.67])[draws.choose([0.4, 0.1, 0.35, 0.15])]
-    fast = jnp.array([150.0, 100.0, 40.0])[draws.choose([0.55, 0.25, 0.2])]
+    slow = jnp.array([0.05, 0.15, 0.5, 0.67])[draws.choose([0.55, 0.2, 0.2, 0.05])]
+    fast = jnp.array([150.0, 100.0, 40.0])[draws.choose([0.55, 0.3, 0.15])]
     response = (1j * frequency / (1j * frequency + slow)) / jnp.sqrt(1 + (frequency / fast) ** 4)
     return jnp.fft.irfft(jnp.fft.rfft(signal, axis=0) * response[:, None], samples, axis=0)
 

@@ -14,7 +14,7 @@ from ecg_jax.simulation.draws import Draws
 
 # Each with the bounds of its QRS duration in milliseconds; draws bunch in the middle of them.
 CONDUCTIONS = {
-    "normal": (72, 110),
+    "normal": (72, 107),
     "RBBB": (114, 172),
     "LBBB": (116, 180),
     "incomplete_RBBB": (92, 121),
@@ -74,10 +74,10 @@ def draw_intervals(
     qrs = jnp.where(is_paced, draws.uniform(0.13, 0.19), qrs)
     usual = draws.normal(0.152, 0.020) + 0.0003 * (age - 50)
     long = 0.196 + draws.lognormal(0.030, 0.75)
-    pr = jnp.where(is_first_degree, jnp.minimum(long, 0.42), jnp.clip(usual, 0.105, 0.203))
+    pr = jnp.where(is_first_degree, jnp.minimum(long, 0.42), jnp.clip(usual, 0.105, 0.198))
     pr = jnp.where(conduction == PREEXCITED, draws.uniform(0.075, 0.115), pr)
     pr = jnp.minimum(pr, jnp.maximum(mean_interval - 0.15, 0.10))
-    corrected = draws.normal(0.408, 0.020) - 0.010 * is_male + qt_shift
+    corrected = draws.normal(0.401, 0.018) - 0.012 * is_male + 0.0004 * (age - 55) + qt_shift
     qt = corrected * jnp.cbrt(jnp.minimum(mean_interval, 1.4)) + 0.7 * jnp.maximum(qrs - 0.095, 0.0)
     qt = jnp.minimum(qt, 0.92 * mean_interval + 0.04)
     return Intervals(

@@ -73,12 +73,12 @@ def draw_places(draws: Draws, misplacement: float | jax.Array) -> tuple[jax.Arra
     Returns:
         Places of V1 to V6, `[6, 3]` cm, and leads I and II as vectors, `[2, 3]`.
     """
-    size = draws.lognormal(1.0, 0.07)  # of the chest: its square, inverted, scales the chest leads
+    size = draws.lognormal(1.0, 0.03)  # of the chest: its square, inverted, scales the chest leads
     places = PLACES * size + misplacement * draws.normal(count=18).reshape(6, 3)
-    high = jnp.where(draws.flip(0.15), draws.uniform(2.0, 5.0), 0.0)
+    high = jnp.where(draws.flip(0.06), draws.uniform(2.0, 5.0), 0.0)
     places = places.at[:2, 1].add(-high)
-    limbs = jnp.array([DOWER["I"], DOWER["II"]]) + draws.normal(0.0, 0.06, 6).reshape(2, 3)
-    return places @ draws.rotation(0.12).T, limbs
+    limbs = jnp.array([DOWER["I"], DOWER["II"]]) + draws.normal(0.0, 0.03, 6).reshape(2, 3)
+    return places @ draws.rotation(0.04).T, limbs
 
 
 def project(dipoles: jax.Array, origins: jax.Array, places: jax.Array, limbs: jax.Array) -> jax.Array:

@@ -14,10 +14,20 @@ import jax.numpy as jnp
 import numpy as np
 
 from ecg_jax.errors import InputError
-from ecg_jax.labels import SIX
-from ecg_jax.simulation import SAMPLING_RATE, acquisition, conduction, leads, pathology, rhythm, vectorcardiogram
+from ecg_jax.simulation import (
+    SAMPLING_RATE,
+    acquisition,
+    conduction,
+    leads,
+    measures,
+    pathology,
+    reader,
+    rhythm,
+    vectorcardiogram,
+)
 from ecg_jax.simulation.draws import Draws
 from ecg_jax.simulation.vectorcardiogram import Bells
+from ecg_jax.statements import SIX
 
 SAMPLES = 4096
 DURATIONS = (10.0, 10.0, 7.0)  # seconds, each as likely as the others
@@ -27,11 +37,16 @@ _PARTS = {
     "pathology": 64,
     "conduction": 16,
     "rhythm": 16 * rhythm.BEATS,
-    "beat": 260,
+    "beat": 300,
     "leads": 64,
     "atrial waves": 64,
     "acquisition": 9 * 128 + 96,
+    "reader": 160,
 }
+# In a healthy heart a narrow pattern of the right bundle branch is a variant of the normal.
+_HEALTHY_CONDUCTIONS = [{"normal": 0.95, "incomplete_RBBB": 0.05}.get(name, 0.0) for name in conduction.CONDUCTIONS]
+_SIX = np.array([reader.NAMES.index(code) for code in SIX.values()])  # columns of what is stated
+_LAST = 9.9  # seconds: a premature P wave after it is not looked for
 _LEAD_IN = 0.07  # seconds before its onset that a QRS complex is looked for
 
 
@@ -39,6 +54,8 @@ class Population(NamedTuple):
     """Who is recorded, how, and who reads it. Prevalences are weights: they need not sum to 1.
 
     Attributes:
+        ill: Share of patients in whom anything may be wrong; all others have a healthy heart in sinus rhythm. Rhythms,
+            conductions, long PR intervals and pathologies are those of the former.
         rhythms: In the order of `rhythm.RHYTHMS`.
         rates: Of sinus rhythm: usual, slow, fast.
         conductions: In the order of `conduction.CONDUCTIONS`.
@@ -51,26 +68,28 @@ class Population(NamedTuple):
         misplacement: Centimetres, the standard deviation of a chest electrode's place.
         swaps: Share of recordings with two cables confused.
         faults: Factor of how often an electrode is off or loose, or an amplifier at its limit.
-        grey: Factor of readers' disagreement: standard deviations of 8 ms in PR, 5 ms in QRS, 1.5 beats per minute.
+        grey: Factor of readers' disagreement; see `reader.read`.
     """
 
-    rhythms: tuple[float, ...] = (0.66, 0.14, 0.03, 0.03, 0.03, 0.04, 0.04, 0.03)
-    rates: tuple[float, ...] = (0.56, 0.22, 0.22)
-    conductions: tuple[float, ...] = (0.46, 0.10, 0.10, 0.06, 0.02, 0.07, 0.02, 0.06, 0.03, 0.05, 0.01)
-    first_degree: float = 0.20
+    ill: float = 0.53
+    rhythms: tuple[float, ...] = (0.66, 0.16, 0.04, 0.03, 0.02, 0.04, 0.03, 0.02)
+    rates: tuple[float, ...] = (0.60, 0.20, 0.20)
+    conductions: tuple[float, ...] = (0.49, 0.09, 0.09, 0.07, 0.015, 0.085, 0.02, 0.07, 0.02, 0.04, 0.01)
+    first_degree: float = 0.18
     ventricular_ectopy: float = 0.12
-    atrial_ectopy: float = 0.12
+    atrial_ectopy: float = 0.10
     pathology: float = 1.0
     spread: float = 1.0
     noise: float = 1.0
-    misplacement: float = 0.5
+    misplacement: float = 0.3
     swaps: float = 0.01
     faults: float = 1.0
     grey: float = 1.0
 
 
 class Patient(NamedTuple):
-    """Age in years, sex, indices into `RHYTHMS` and `CONDUCTIONS`, beats per minute, whether PR is long."""
+    """Age in years, sex, indices into `RHYTHMS` and `CONDUCTIONS`, beats per minute; whether PR is long, or anything may
+    be wrong."""
 
     age: jax.Array
     is_male: jax.Array
@@ -78,6 +97,7 @@ class Patient(NamedTuple):
     conduction: jax.Array
     rate: jax.Array
     is_first_degree: jax.Array
+    is_ill: jax.Array
 
 
 class Simulated(NamedTuple):
@@ -86,10 +106,11 @@ class Simulated(NamedTuple):
     Attributes:
         signal: `[T, 12]` float32 mV in the order of `recording.LEADS`; zero where it is not valid.
         valid: `[T]` bool.
-        label: `[6]` float32, 0 or 1, in the order of `labels.SIX`.
+        label: `[6]` float32, 0 or 1, of the six diagnoses, in the order of `labels.SIX`.
         truth: What was drawn, by name: scalars `age`, `is_male`, `rhythm`, `conduction`, `rate` (of the ventricles, per
             minute, within the recording), `pr`, `p`, `qrs`, `qt` (seconds), `axis` (degrees in the frontal plane),
-            `is_swapped`; `pathology` `[17]` bool; times in seconds from the first sample of the array, `NEVER` where
+            `is_swapped`; `pathology` `[17]` bool; `stated` `[len(reader.NAMES)]` bool, what a reader states; `measures`,
+            of the usual beat (see `measures.Measures`); times in seconds from the first sample of the array, `NEVER` where
             there is none: `p_onsets`, `p_offsets`, `qrs_onsets`, `qrs_offsets`, `t_ends`, each `[44]`;
             `is_ectopic` `[44]`.
     """
@@ -102,10 +123,11 @@ class Simulated(NamedTuple):
 
 def draw_patient(draws: Draws, population: Population) -> Patient:
     """Draws who is recorded."""
-    age = jnp.clip(draws.normal(58.0, 17.0), 16.0, 95.0)
+    is_ill = draws.flip(population.ill)
+    age = jnp.clip(jnp.where(is_ill, 65.0, 52.0) + draws.normal(0.0, 16.0), 16.0, 95.0)
     is_male = draws.flip(0.5)
-    kind = draws.choose(population.rhythms)
-    sinus = jnp.stack([draws.normal(76.0, 11.0), draws.normal(52.0, 6.0), 98.0 + draws.lognormal(15.0, 0.6)])[
+    kind = jnp.where(is_ill, draws.choose(population.rhythms), rhythm.SINUS)
+    sinus = jnp.stack([draws.normal(71.0, 11.0), draws.normal(52.0, 6.0), 98.0 + draws.lognormal(15.0, 0.6)])[
         draws.choose(population.rates)
     ]
     rates = jnp.stack(
@@ -124,9 +146,10 @@ def draw_patient(draws: Draws, population: Population) -> Patient:
         age=age,
         is_male=is_male,
         rhythm=kind,
-        conduction=draws.choose(population.conductions),
+        conduction=jnp.where(is_ill, draws.choose(population.conductions), draws.choose(_HEALTHY_CONDUCTIONS)),
         rate=jnp.clip(rates[kind], 26.0, 215.0),
-        is_first_degree=draws.flip(population.first_degree),
+        is_first_degree=draws.flip(population.first_degree) & is_ill,
+        is_ill=is_ill,
     )
 
 
@@ -152,11 +175,12 @@ def simulate(
         See `Simulated`.
     """
     parts = Draws.create(key, sum(_PARTS.values()))
-    draws, disease_draws, interval_draws, rhythm_draws, beat_draws, chest, wave_draws, device = (
+    draws, disease_draws, interval_draws, rhythm_draws, beat_draws, chest, wave_draws, device, reading = (
         parts.part(size) for size in _PARTS.values()
     )
     patient = draw_patient(draws, population)
-    disease = pathology.draw_pathology(disease_draws, population.pathology)
+    is_strained = patient.is_ill & ((patient.rhythm != rhythm.SINUS) | (patient.conduction != conduction.NORMAL))
+    disease = pathology.draw_pathology(disease_draws, population.pathology * patient.is_ill, is_strained)
     mean_interval = 60 / patient.rate
     is_paced = patient.rhythm == rhythm.PACED
     intervals = conduction.draw_intervals(
@@ -211,8 +235,12 @@ def simulate(
 
     here = (beats.ventricular > 0) & (beats.ventricular < count / sampling_rate)
     rate = _measure_rate(beats.ventricular, here, patient.rate)
-    label = _read(draws, patient, intervals, rate, population.grey)
-    forces = jnp.sum(beat.qrs.dipole * beat.qrs.rise[:, None], axis=0) @ limbs.T
+    beat_measures = measures.measure(
+        beat.qrs, beat.t, beat.p, intervals.qrs, beat.t_peak, intervals.p, places, limbs
+    )
+    stated = reader.read(
+        reading, _look(patient, intervals, beats, here, mean_interval, rate, disease), beat_measures, population.grey
+    )
     offset = first / sampling_rate
     width = jnp.where(beats.is_ectopic, intervals.qrs_ectopic, intervals.qrs)
     t_end = jnp.where(
@@ -232,7 +260,7 @@ def simulate(
         "p": intervals.p,
         "qrs": intervals.qrs,
         "qt": intervals.qt,
-        "axis": jnp.degrees(jnp.arctan2((2 * forces[1] - forces[0]) / jnp.sqrt(3.0), forces[0])),
+        "axis": beat_measures.axis,
         "pathology": disease.present,
         "is_swapped": is_swapped,
         "p_onsets": place(beats.atrial),
@@ -241,8 +269,10 @@ def simulate(
         "qrs_offsets": place(beats.ventricular + width),
         "t_ends": place(beats.ventricular + t_end),
         "is_ectopic": beats.is_ectopic,
+        "stated": stated,
+        "measures": beat_measures,
     }
-    return Simulated(jnp.where(valid[:, None], signal, 0.0), valid, label, truth)
+    return Simulated(jnp.where(valid[:, None], signal, 0.0), valid, stated[_SIX].astype(jnp.float32), truth)
 
 
 def _see_beats(
@@ -305,11 +335,11 @@ def _see_beats(
         jnp.ones(1),
         (chest.lognormal(0.5, 1.0) * chest.normal(count=3))[None],
         jnp.zeros((1, 3)),
+        jnp.zeros((1, 6)),
     )
     sources = (beat.qrs, beat.qrs_ectopic, beat.t, beat.t_ectopic, beat.p, beat.p_premature, spike)
-    dipoles = jnp.concatenate([source.dipole for source in sources])
-    origins = jnp.concatenate([source.origin for source in sources])
-    return jnp.concatenate(columns, axis=1) @ leads.project(dipoles, origins, places, limbs)
+    seen = jnp.concatenate([vectorcardiogram.see(source, places, limbs) for source in sources])
+    return jnp.concatenate(columns, axis=1) @ seen
 
 
 def _measure_rate(onsets: jax.Array, here: jax.Array, drawn: jax.Array) -> jax.Array:
@@ -320,25 +350,31 @@ def _measure_rate(onsets: jax.Array, here: jax.Array, drawn: jax.Array) -> jax.A
     return jnp.where(intervals > 0, 60 * intervals / jnp.maximum(last - first, 1e-3), drawn)
 
 
-def _read(
-    draws: Draws, patient: Patient, intervals: conduction.Intervals, rate: jax.Array, grey: float | jax.Array
-) -> jax.Array:
-    """The diagnoses as a reader gives them, who measures with an error; `[6]` in the order of `labels.SIX`."""
-    pr = intervals.pr + draws.normal(0.0, 0.008 * grey)
-    qrs = intervals.qrs + draws.normal(0.0, 0.005 * grey)
-    read_rate = rate + draws.normal(0.0, 1.5 * grey)
-    is_sinus = patient.rhythm == rhythm.SINUS
-    kind, is_paced = patient.conduction, patient.rhythm == rhythm.PACED
-    right, left = (jnp.isin(kind, jnp.array(kinds)) for kinds in (conduction.RIGHT_BLOCKS, conduction.LEFT_BLOCKS))
-    found = {
-        "1dAVb": is_sinus & (pr > 0.2),
-        "RBBB": right & (qrs >= 0.12) & ~is_paced,
-        "LBBB": left & (qrs >= 0.12) & ~is_paced,
-        "SB": is_sinus & (read_rate < 60),
-        "AF": patient.rhythm == rhythm.FIBRILLATION,
-        "ST": is_sinus & (read_rate > 100),
-    }
-    return jnp.stack([found[name] for name in SIX]).astype(jnp.float32)
+def _look(
+    patient: Patient,
+    intervals: conduction.Intervals,
+    beats: rhythm.Rhythm,
+    here: jax.Array,
+    mean_interval: jax.Array,
+    rate: jax.Array,
+    disease: pathology.Pathology,
+) -> reader.Seen:
+    """What of the recording is read, besides a beat; `here` are the beats that are in it."""
+    early = jnp.stack([beats.is_ectopic & here, beats.is_premature & (beats.atrial > 0) & (beats.atrial < _LAST)])
+    is_usual = here & ~beats.is_ectopic & ~jnp.roll(beats.is_ectopic, 1) & ~jnp.any(early[1])
+    longest = jnp.max(jnp.where(is_usual, beats.interval, -jnp.inf))
+    shortest = jnp.min(jnp.where(is_usual, beats.interval, jnp.inf))
+    return reader.Seen(
+        rhythm=patient.rhythm,
+        conduction=patient.conduction,
+        rate=rate,
+        irregularity=jnp.where(jnp.sum(is_usual) > 1, longest - shortest, 0.0),
+        premature=jnp.sum(early, axis=1) / jnp.maximum(jnp.sum(here), 1),
+        intervals=intervals,
+        mean_interval=mean_interval,
+        is_male=patient.is_male,
+        pathology=disease.present,
+    )
 
 
 @functools.partial(jax.jit, static_argnames="durations")

@@ -13,13 +13,15 @@ import jax.numpy as jnp
 import numpy as np
 
 from ecg_jax.simulation import conduction as conduction_lib
+from ecg_jax.simulation import leads, shapes
 from ecg_jax.simulation.conduction import CONDUCTIONS, Intervals
 from ecg_jax.simulation.draws import Draws
+from ecg_jax.simulation.shapes import QRS_BELLS, T_BELLS, Shape
 
 # QRS: (time, width) in parts of its duration, dipole, origin. Sequence of activation: septum, apex, free wall, base.
 _Bell = tuple[float, float, tuple[float, float, float], tuple[float, float, float]]
 _QRS: dict[str, tuple[_Bell, ...]] = {
-    "normal": (
+    "normal": (  # of which blocks are blended; the beats of a normal heart are those of `shapes`
         (0.17, 0.07, (-0.15, -0.06, -0.20), (-0.5, 0.0, -1.0)),
         (0.33, 0.068, (0.34, 0.32, -0.30), (0.5, 1.0, -1.5)),
         (0.45, 0.074, (1.20, 0.68, -0.05), (1.5, 0.5, 0.0)),
@@ -60,7 +62,6 @@ _QRS: dict[str, tuple[_Bell, ...]] = {
         (0.95, 0.063, (-0.03, -0.02, -0.02), (-1.0, -2.0, -0.5)),
     ),
 }
-QRS_BELLS = 6
 # Late right ventricle on top of a hemiblock; incomplete blocks lie between normal and complete ones.
 _LATE_RIGHT = _QRS["RBBB"][4:]
 _QRS["RBBB_LAFB"] = tuple((0.68 * t, 0.75 * w, v, o) for t, w, v, o in _QRS["LAFB"][:4]) + _LATE_RIGHT
@@ -89,13 +90,14 @@ def _tabulate() -> np.ndarray:
 
 
 _QRS_TABLE = _tabulate()
+_QRS_ORIGINS = 0.6 * _flatten(_QRS["normal"])[:, 5:8]
+_P_ORIGINS = np.array([[-2.0, -3.5, 0.0], [1.0, -3.5, 2.0]], np.float32)
+_T_ORIGIN = (0.8, 0.0, -0.3)
 
-_P = ((0.33, 0.17, (0.050, 0.075, -0.055), (-2.0, -3.5, 0.0)), (0.66, 0.18, (0.120, 0.050, 0.035), (1.0, -3.5, 2.0)))
-P_BELLS = len(_P)
-# T: the dipole of a normal heart; with a late left ventricle it points away from QRS, with a late right one to
-# the back.
-_T_NORMAL, _T_RBBB, _T_LBBB = (0.38, 0.22, -0.16), (0.34, 0.18, 0.12), (-0.36, -0.08, -0.34)
-T_BELLS = 4  # its body, its foot, the ST segment, the U wave
+NORMAL_QRS = _QRS["normal"]
+# T, where the left ventricle is late: away from QRS; where the right one is: to the back.
+_T_RBBB, _T_LBBB = (0.34, 0.18, 0.12), (-0.36, -0.08, -0.34)
+QT = 0.405  # seconds at 60 beats per minute, of the median beat
 
 
 class Bells(NamedTuple):
@@ -107,6 +109,7 @@ class Bells(NamedTuple):
         fall: `[N]` seconds, the width after it.
         dipole: `[N, 3]` mV.
         origin: `[N, 3]` cm.
+        chest: `[N, 6]` mV, what V1 to V6 see beside the dipole.
     """
 
     centre: jax.Array
@@ -114,6 +117,7 @@ class Bells(NamedTuple):
     fall: jax.Array
     dipole: jax.Array
     origin: jax.Array
+    chest: jax.Array
 
 
 class Changes(NamedTuple):
@@ -189,15 +193,21 @@ def draw_beat(
         is_male: Men have larger T waves.
         spread: Scales how far patients differ.
     """
-    table = jnp.asarray(_QRS_TABLE)[conduction]
+    own = shapes.draw_shape(draws, age, is_male, spread)
+    is_plain = (conduction == conduction_lib.NORMAL) & ~is_paced
     paced = jnp.asarray(_flatten(_QRS["LBBB"]))
     paced = paced.at[:, 3].set(-0.7 * paced[:, 3] - 0.2).at[0, 2:5].set(jnp.array([0.1, -0.15, 0.1]))
-    table = jnp.where(is_paced, paced, table)
-    times = table[:, 0] + draws.normal(0.0, 0.02 * spread, QRS_BELLS)
-    widths = table[:, 1] * draws.lognormal(1.0, 0.08 * spread, QRS_BELLS)
-    vectors = table[:, 2:5] * draws.lognormal(1.0, 0.22 * spread, QRS_BELLS)[:, None]
-    vectors = vectors + draws.normal(0.0, 0.035 * spread, 3 * QRS_BELLS).reshape(QRS_BELLS, 3)
-    origins = 0.6 * table[:, 5:8] + draws.normal(0.0, 0.35 * spread, 3 * QRS_BELLS).reshape(QRS_BELLS, 3)
+    table = jnp.where(is_paced, paced, jnp.asarray(_QRS_TABLE)[conduction])
+    share = jnp.where(is_plain, 1.0, 0.6)  # of what is the patient's own, where the impulse takes another way
+
+    def blend(usual: jax.Array, patient: jax.Array, mean: jax.Array) -> jax.Array:
+        return jnp.where(is_plain, mean, usual) + share * (patient - mean)
+
+    times = blend(table[:, 0], own.qrs_time, shapes.MEAN.qrs_time)
+    widths = jnp.exp(blend(jnp.log(table[:, 1]), own.qrs_width, shapes.MEAN.qrs_width))
+    vectors = blend(table[:, 2:5], own.qrs_dipole, shapes.MEAN.qrs_dipole)
+    chest = blend(jnp.zeros((QRS_BELLS, 6)), own.qrs_chest, shapes.MEAN.qrs_chest)
+    origins = 0.6 * table[:, 5:8]
     # Pre-excitation begins with a slow wave from where the accessory pathway ends.
     is_preexcited = (conduction == conduction_lib.PREEXCITED) & ~is_paced
     delta = draws.rotation(1.0) @ jnp.array([0.30, 0.15, 0.05])
@@ -206,68 +216,90 @@ def draw_beat(
     vectors = vectors.at[0].set(jnp.where(is_preexcited, delta, vectors[0]))
     # Disease; then notches, which push forces of neighbouring bells apart.
     weight = jnp.array([0.0, 0.6, 1.0, 1.0, 0.3, 0.0])[:, None]
+    chest = chest * (1 + (changes.left - 1) * weight)
     vectors = vectors * (1 + (changes.left - 1) * weight) + weight * changes.right / 2
-    vectors = vectors + jnp.array([0.8, 0.9, 0.2, 0.0, 0.0, 0.0])[:, None] * changes.infarct
+    vectors = vectors + jnp.array([0.7, 1.0, 0.6, 0.1, 0.0, 0.0])[:, None] * changes.infarct
     vectors = vectors + changes.notch * 0.35 * draws.normal(count=3 * QRS_BELLS).reshape(QRS_BELLS, 3)
     widths = widths * (1 - 0.25 * changes.notch)
-    # The heart's place in the chest: turned about the front-to-back axis with age, and otherwise at random.
-    turn = draws.normal(0.10 - 0.006 * (age - 50), 0.25 * spread)  # radians; towards the feet is positive
-    cos, sin = jnp.cos(turn), jnp.sin(turn)
-    frontal = jnp.array([[cos, -sin, 0.0], [sin, cos, 0.0], [0.0, 0.0, 1.0]])
-    body = frontal @ draws.rotation(0.15 * spread)
-    size = draws.lognormal(1.0, 0.24 * spread) * changes.size
-    qrs = Bells(
-        centre=times * intervals.qrs,
-        rise=widths * intervals.qrs,
-        fall=widths * intervals.qrs,
-        dipole=size * vectors @ body.T,
-        origin=origins @ body.T,
+    body = draws.rotation(0.08 * spread)  # the heart's place in the chest
+    size = draws.lognormal(1.06, 0.05 * spread) * changes.size
+    shape = own._replace(
+        qrs_time=times, qrs_width=jnp.log(widths), qrs_dipole=size * vectors @ body.T, qrs_chest=size * chest
     )
+    qrs = create_qrs(shape, intervals.qrs)._replace(origin=origins @ body.T)
 
-    # T and what is around it. Its direction is its own, but not independent of that of QRS.
-    t_turn = body @ draws.rotation(0.22 * spread)
+    # T and what is around it. Where a ventricle is late, it follows the late forces.
     is_late_left = jnp.isin(conduction, jnp.array(conduction_lib.LEFT_BLOCKS)) | is_paced
     late_right = (conduction == conduction_lib.RBBB) | (conduction >= conduction_lib.RBBB_LAFB)
-    usual = jnp.select([is_late_left, late_right], [jnp.array(_T_LBBB), jnp.array(_T_RBBB)], jnp.array(_T_NORMAL))
+    other = jnp.where(is_late_left, jnp.array(_T_LBBB), jnp.array(_T_RBBB))
+    is_other = is_late_left | late_right
+    main, foot, st, u = own.t_dipole
+    main = jnp.where(is_other, other + 0.5 * (main - shapes.MEAN.t_dipole[0]), main)
     area = jnp.sum(vectors * widths[:, None], axis=0)
     against = -0.34 * area / (jnp.linalg.norm(area) + 1e-3)
-    usual = (1 - changes.t_strain) * usual + changes.t_strain * against
-    t_size = size * draws.lognormal(0.85, 0.30 * spread) * (0.9 + 0.2 * is_male) * changes.t_size
-    t_vector = t_size * (t_turn @ usual) + size * (body @ changes.t_local)
-    narrowing = jnp.cbrt(jnp.minimum(mean_interval, 1.2) / 0.85)
-    fall = draws.lognormal(0.036, 0.14 * spread) * narrowing * changes.t_width
-    rise = fall * draws.uniform(1.25, 1.9)
-    t_peak = intervals.qt - 2.1 * fall
-    from_j = jnp.maximum(t_peak - intervals.qrs, 0.05)
-    st = size * (body @ changes.st) + jnp.where(is_late_left, 0.18, 0.06) * t_vector
-    u = changes.u * draws.lognormal(0.03, 0.5) * (body @ jnp.array([0.6, 0.4, -0.7]))
-    t = Bells(
-        centre=jnp.array([0.0, -1.6 * rise, -0.55 * from_j, 2.1 * fall + 0.11]),
-        rise=jnp.array([rise, 1.3 * rise, 0.28 * from_j, 0.03]),
-        fall=jnp.array([fall, rise, 0.45 * from_j, 0.035]),
-        dipole=jnp.stack([t_vector, draws.uniform(0.05, 0.30) * t_vector, st, u]),
-        origin=jnp.tile(jnp.array([0.8, 0.0, -0.3]), (T_BELLS, 1)) + draws.normal(0.0, 0.4, 3 * T_BELLS).reshape(-1, 3),
+    kept = (1 - changes.t_strain) * changes.t_size
+    main = kept * main + changes.t_strain * against + changes.t_local
+    dipoles = jnp.stack(
+        [
+            main,
+            jnp.where(is_other, 0.2 * main, kept * foot),
+            jnp.where(is_late_left, 0.18 * main, st) + changes.st,
+            changes.u * (u + jnp.where(changes.u > 1, 0.02, 0.0) * jnp.array([0.6, 0.4, -0.7])),
+        ]
     )
+    kept = jnp.where(is_other, 0.5 * kept, kept) * jnp.array([1.0, 1.0, 0.0, 0.0]) + jnp.array([0.0, 0.0, 1.0, 1.0])
+    usual_chest = jnp.where(is_other, shapes.MEAN.t_chest, 0.0)
+    shape = shape._replace(
+        t_dipole=size * dipoles @ body.T, t_chest=size * kept[:, None] * (own.t_chest - usual_chest)
+    )
+    fall = narrow(own.t_fall, mean_interval) * changes.t_width
+    t_peak = intervals.qt - 2.1 * fall
+    t = create_t(shape, fall, jnp.maximum(t_peak - intervals.qrs, 0.05))
 
-    p, p_premature = _draw_p(draws, is_retrograde, intervals, changes, spread)
-    qrs_ectopic, t_ectopic, t_peak_ectopic = _draw_ectopic(draws, intervals, size, t_size, fall)
+    larger = jnp.stack([changes.p_right, changes.p_left])[:, None]
+    p = create_p(own._replace(p_dipole=own.p_dipole * larger, p_chest=own.p_chest * larger), intervals.p)
+    turn = jnp.where(is_retrograde, -jnp.eye(3), draws.rotation(1.4) * draws.lognormal(0.9, 0.3))
+    p_premature = p._replace(dipole=p.dipole @ turn.T, chest=jnp.where(is_retrograde, -p.chest, 0.3 * p.chest))
+    qrs_ectopic, t_ectopic, t_peak_ectopic = _draw_ectopic(
+        draws, intervals, size, size * draws.lognormal(0.85, 0.2), fall
+    )
     return Beat(p, p_premature, qrs, t, t_peak, qrs_ectopic, t_ectopic, t_peak_ectopic)
 
 
-def _draw_p(
-    draws: Draws, is_retrograde: jax.Array, intervals: Intervals, changes: Changes, spread: float | jax.Array
-) -> tuple[Bells, Bells]:
-    """P waves of the sinus node, and of a focus somewhere else in the atria or below them."""
-    table = jnp.asarray(_flatten(_P))
-    vectors = table[:, 2:5] * jnp.stack([changes.p_right, changes.p_left])[:, None]
-    vectors = vectors + draws.normal(0.0, 0.014 * spread, 3 * P_BELLS).reshape(P_BELLS, 3)
-    turn = draws.rotation(0.22 * spread) * draws.lognormal(1.0, 0.28 * spread)
-    width = table[:, 1] * intervals.p * draws.lognormal(1.0, 0.10, P_BELLS)
-    times = table[:, 0] * intervals.p
-    origin = table[:, 5:8]
-    sinus = Bells(times, width, width, vectors @ turn.T, origin)
-    elsewhere = jnp.where(is_retrograde, -turn, draws.rotation(1.4) * draws.lognormal(0.9, 0.3))
-    return sinus, sinus._replace(dipole=vectors @ elsewhere.T)
+def create_qrs(shape: Shape, seconds: jax.Array) -> Bells:
+    """The bells of a QRS complex of this duration."""
+    width = jnp.exp(shape.qrs_width) * seconds
+    return Bells(shape.qrs_time * seconds, width, width, shape.qrs_dipole, jnp.asarray(_QRS_ORIGINS), shape.qrs_chest)
+
+
+def create_p(shape: Shape, seconds: jax.Array) -> Bells:
+    """The bells of a P wave of this duration."""
+    width = jnp.exp(shape.p_width) * seconds
+    return Bells(shape.p_time * seconds, width, width, shape.p_dipole, jnp.asarray(_P_ORIGINS), shape.p_chest)
+
+
+def create_t(shape: Shape, fall: jax.Array, from_end: jax.Array) -> Bells:
+    """The bells of the T wave and what is around it; `from_end` is from the end of QRS to the top, in seconds."""
+    rise = fall * jnp.exp(shape.t_rise)
+    return Bells(
+        centre=jnp.stack([0 * rise, -1.6 * rise, -0.55 * from_end, 2.1 * fall + 0.11]),
+        rise=jnp.stack([rise, 1.3 * rise, 0.28 * from_end, 0 * rise + 0.03]),
+        fall=jnp.stack([fall, rise, 0.45 * from_end, 0 * rise + 0.035]),
+        dipole=shape.t_dipole,
+        origin=jnp.tile(jnp.array(_T_ORIGIN), (T_BELLS, 1)),
+        chest=shape.t_chest,
+    )
+
+
+def see(bells: Bells, places: jax.Array, limbs: jax.Array) -> jax.Array:
+    """What the nine electrodes see of each bell at its top, `[N, 9]` mV; see `leads.project`."""
+    seen = leads.project(bells.dipole, bells.origin, places, limbs)
+    return seen + jnp.pad(bells.chest, ((0, 0), (3, 0)))
+
+
+def narrow(t_fall: jax.Array, mean_interval: jax.Array) -> jax.Array:
+    """Seconds: the width of the T wave after its top; it narrows with the interval between beats."""
+    return jnp.exp(t_fall) * jnp.cbrt(jnp.minimum(mean_interval, 1.2) / 0.85)
 
 
 def _draw_ectopic(
@@ -280,7 +312,7 @@ def _draw_ectopic(
     turn = draws.rotation(0.8) * draws.lognormal(1.35, 0.25)
     dipole = jnp.maximum(size, 0.5) * vectors @ turn.T
     width = table[:, 1] * draws.lognormal(1.15, 0.1, QRS_BELLS) * intervals.qrs_ectopic
-    qrs = Bells(table[:, 0] * intervals.qrs_ectopic, width, width, dipole, table[:, 5:8])
+    qrs = Bells(table[:, 0] * intervals.qrs_ectopic, width, width, dipole, table[:, 5:8], jnp.zeros((QRS_BELLS, 6)))
     total = jnp.sum(dipole * table[:, 1:2], axis=0)
     t_vector = -draws.lognormal(0.45, 0.3) * jnp.maximum(t_size, 0.6) * total / (jnp.linalg.norm(total) + 1e-3)
     peak = intervals.qrs_ectopic + draws.uniform(0.13, 0.19)
@@ -291,6 +323,7 @@ def _draw_ectopic(
         fall=jnp.array([wide, 1.2 * wide, 0.05, 0.03]),
         dipole=jnp.stack([t_vector, 0.25 * t_vector, 0.15 * t_vector, 0 * t_vector]),
         origin=jnp.zeros((T_BELLS, 3)),
+        chest=jnp.zeros((T_BELLS, 6)),
     )
     return qrs, t, peak
 

@@ -10,6 +10,7 @@ from typing import Any
 import numpy as np
 
 from ecg_jax import labels as label_lib
+from ecg_jax import statements
 from ecg_jax.data.datasets.dataset import SPLITS, Dataset
 from ecg_jax.errors import InputError
 from ecg_jax.recording import LEADS, Recording, create_recording
@@ -39,7 +40,8 @@ def create(
 
     Args:
         source: Must be empty: there is nothing to read.
-        labels: Of the six diagnoses and `abnormal` (any of the six).
+        labels: Of `hospital`, every statement of `simulation.reader.CRITERIA`, superclasses and `abnormal`; of
+            `textbook`, the six diagnoses and `abnormal` (any of them but sinus bradycardia and tachycardia).
         seed: Another seed, another data set.
         train: Number of training recordings; every recording is another patient.
         validation: Number of validation recordings.
@@ -57,9 +59,7 @@ def create(
         raise InputError(f"data.simulated sizes are {sizes}; none may be negative")
     if population not in POPULATIONS:
         raise InputError(f"data.simulated.population is {population!r}; known: {', '.join(POPULATIONS)}")
-    diagnoses, read_signal = (_open_textbook if population == "textbook" else _open_hospital)(seed, sizes)
-    columns = dict(zip(label_lib.SIX, diagnoses.T, strict=True))
-    columns[label_lib.ABNORMAL] = diagnoses.max(axis=1, initial=0)
+    columns, read_signal = (_open_textbook if population == "textbook" else _open_hospital)(seed, sizes)
     chosen = label_lib.select(labels, columns, None, "data set simulated")
     places = [(split, i) for split, size in sizes.items() for i in range(size)]
     ids = np.array([f"{split}-{i:06d}" for split, i in places], str)
@@ -71,10 +71,10 @@ def create(
     def draw(key: Any, samples: int, sampling_rate: float) -> tuple[Any, Any, Any]:
         import jax.numpy as jnp
 
-        from ecg_jax.simulation import simulator
+        from ecg_jax.simulation import reader, simulator
 
         drawn = simulator.simulate(key, simulator.Population(), samples=samples, sampling_rate=sampling_rate)
-        found = dict(zip(label_lib.SIX, drawn.label, strict=True)) | {label_lib.ABNORMAL: jnp.max(drawn.label)}
+        found = reader.derive(drawn.truth["stated"])
         return drawn.signal, drawn.valid, jnp.stack([found[name] for name in chosen])
 
     return Dataset(
@@ -88,8 +88,8 @@ def create(
     )
 
 
-def _open_textbook(seed: int, sizes: dict[str, int]) -> tuple[np.ndarray, ReadFn]:
-    """Labels `[N, 6]` float32, and what reads a signal."""
+def _open_textbook(seed: int, sizes: dict[str, int]) -> tuple[dict[str, np.ndarray], ReadFn]:
+    """Labels by name, `[N]` float32 each, and what reads a signal."""
 
     def stream(split: str, number: int) -> np.random.Generator:
         return np.random.default_rng([seed, SPLITS.index(split), number])
@@ -99,14 +99,18 @@ def _open_textbook(seed: int, sizes: dict[str, int]) -> tuple[np.ndarray, ReadFn
         return dipole.simulate(rng, dipole.draw_diagnoses(rng), _TEXTBOOK[split])
 
     drawn = [dipole.draw_diagnoses(stream(split, i)) for split, size in sizes.items() for i in range(size)]
-    return np.array(drawn, np.float32).reshape(-1, len(label_lib.SIX)), read
+    diagnoses = np.array(drawn, np.float32).reshape(-1, len(label_lib.SIX))
+    columns = dict(zip(label_lib.SIX, diagnoses.T, strict=True))
+    codes = statements.MEMBERS[statements.ABNORMAL]
+    wrong = [column for name, column in columns.items() if statements.SIX[name] in codes]
+    return columns | {label_lib.ABNORMAL: statements.any_of(wrong)}, read
 
 
-def _open_hospital(seed: int, sizes: dict[str, int]) -> tuple[np.ndarray, ReadFn]:
+def _open_hospital(seed: int, sizes: dict[str, int]) -> tuple[dict[str, np.ndarray], ReadFn]:
     """The same; recordings are drawn on the host, one by one, as an accelerator has other things to do."""
     import jax
 
-    from ecg_jax.simulation import simulator
+    from ecg_jax.simulation import reader, simulator
 
     def find_cpu() -> Any:
         try:
@@ -127,11 +131,11 @@ def _open_hospital(seed: int, sizes: dict[str, int]) -> tuple[np.ndarray, ReadFn
             drawn = jax.device_get(simulator.simulate_many(keys, choose_population(split)))
         return drawn.signal[0][drawn.valid[0]]
 
-    found = [np.zeros((0, len(label_lib.SIX)), np.float32)]
+    found = [np.zeros((0, len(reader.NAMES)), bool)]
     with jax.default_device(find_cpu()):
         for split, size in sizes.items():
             for begin in range(0, size, _LABELLED_AT_ONCE):
                 keys = create_keys(split, np.arange(begin, begin + _LABELLED_AT_ONCE))
-                label, _ = simulator.describe_many(keys, choose_population(split))
-                found.append(np.asarray(label)[: size - begin])
-    return np.concatenate(found), read
+                _, truth = simulator.describe_many(keys, choose_population(split))
+                found.append(np.asarray(truth["stated"])[: size - begin])
+    return reader.derive(np.concatenate(found)), read

@@ -1,0 +1,99 @@
+"""What can be measured on a beat that has no noise: amplitudes per lead, as a reader with a ruler finds them."""
+
+from typing import NamedTuple
+
+import jax
+import jax.numpy as jnp
+
+from ecg_jax.simulation import leads
+from ecg_jax.simulation.vectorcardiogram import Bells, ring, see
+
+_QRS_TIMES, _T_TIMES, _P_TIMES = 56, 40, 24
+_CLEAR = 0.03  # mV above which a deflection is one
+
+
+class Measures(NamedTuple):
+    """Of the twelve leads in the order of `recording.LEADS`, `[12]` each, in millivolts and seconds.
+
+    Attributes:
+        r: The highest point of QRS; 0 where it has no positive part.
+        q: How far down QRS goes before R; all of it where there is no R.
+        q_width: Seconds for which it does.
+        s: How far down QRS goes after R.
+        r_late: The highest point of the last third of QRS, after an S wave of half its size or more: R'.
+        st: 60 ms after the end of QRS.
+        t: Of the T wave, the point furthest from the baseline, with its sign.
+        p: Of the P wave.
+        p_terminal: Seconds times millivolts of the P wave's last part, if it is negative; upwards.
+        axis: Degrees in the frontal plane, of the area of QRS (a scalar).
+    """
+
+    r: jax.Array
+    q: jax.Array
+    q_width: jax.Array
+    s: jax.Array
+    r_late: jax.Array
+    st: jax.Array
+    t: jax.Array
+    p: jax.Array
+    p_terminal: jax.Array
+    axis: jax.Array
+
+
+def measure(
+    qrs: Bells,
+    t: Bells,
+    p: Bells,
+    qrs_seconds: jax.Array,
+    t_peak: jax.Array,
+    p_seconds: jax.Array,
+    places: jax.Array,
+    limbs: jax.Array,
+) -> Measures:
+    """Measures a beat.
+
+    Args:
+        qrs: Its bells; so `t` and `p`.
+        t: Its bells.
+        p: Its bells.
+        qrs_seconds: Duration of QRS.
+        t_peak: Seconds from the onset of QRS to the top of T.
+        p_seconds: Duration of P.
+        places: Of the chest electrodes; see `leads.draw_places`.
+        limbs: Of the limb leads.
+    """
+
+    def draw(bells: Bells, since: jax.Array) -> jax.Array:
+        return ring(bells, since) @ see(bells, places, limbs) @ jnp.asarray(leads.TO_TWELVE)
+
+    step = 1.25 * qrs_seconds / _QRS_TIMES
+    complexes = draw(qrs, (jnp.arange(_QRS_TIMES) - 0.1 * _QRS_TIMES) * step)
+    number = jnp.arange(_QRS_TIMES)[:, None]
+    r = jnp.maximum(jnp.max(complexes, axis=0), 0.0)
+    top = jnp.where(r > _CLEAR, jnp.argmax(complexes, axis=0), _QRS_TIMES)
+    before, after = number < top, number > top
+    trough = jnp.argmin(complexes, axis=0)
+    late = (number > trough) & (number > _QRS_TIMES // 2) & (number > top * (top < trough))
+    between = qrs_seconds + 0.07 + (t_peak - qrs_seconds + 0.05) * jnp.linspace(0.0, 1.0, _T_TIMES)
+    waves = draw(t, between - t_peak)
+    atrial = draw(p, p_seconds * jnp.linspace(-0.1, 1.15, _P_TIMES))
+    terminal = jnp.where(jnp.arange(_P_TIMES)[:, None] > _P_TIMES // 2, jnp.maximum(-atrial, 0.0), 0.0)
+    area = jnp.sum(complexes, axis=0)
+    r_late = jnp.max(jnp.where(late, complexes, 0.0), axis=0)
+    return Measures(
+        r=r,
+        q=jnp.max(jnp.where(before, -complexes, 0.0), axis=0, initial=0.0),
+        q_width=jnp.sum(before & (complexes < -_CLEAR), axis=0) * step,
+        s=jnp.max(jnp.where(after, -complexes, 0.0), axis=0, initial=0.0),
+        r_late=jnp.where(top < trough, r_late, jnp.where(jnp.min(complexes, axis=0) < -_CLEAR, r, 0.0)),
+        st=draw(t, qrs_seconds + 0.06 - t_peak[None])[0],
+        t=_furthest(waves),
+        p=_furthest(atrial),
+        p_terminal=jnp.max(terminal, axis=0) * jnp.sum(terminal > 0.01, axis=0) * 1.25 * p_seconds / _P_TIMES,
+        axis=jnp.degrees(jnp.arctan2(2 / jnp.sqrt(3.0) * area[5], area[0])),
+    )
+
+
+def _furthest(waves: jax.Array) -> jax.Array:
+    """Of `[T, leads]`, the value furthest from 0, with its sign."""
+    return jnp.take_along_axis(waves, jnp.argmax(jnp.abs(waves), axis=0)[None], axis=0)[0]

@@ -1,0 +1,284 @@
+"""What a cardiologist states of a simulated recording: published criteria, applied to measures with an error.
+
+Sources: [AHA-II] Mason et al. 2007, J Am Coll Cardiol 49:1128 (statements); [AHA-III] Surawicz et al. 2009, 53:976
+(conduction); [AHA-IV] Rautaharju et al. 2009, 53:982 (ST, T, QT); [AHA-V] Hancock et al. 2009, 53:992 (hypertrophy);
+[UDMI] Thygesen et al. 2018, J Am Coll Cardiol 72:2231 (infarction); [HRS] Kusumoto et al. 2019, Circulation 140:e382.
+"""
+
+from typing import NamedTuple
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+
+from ecg_jax import statements
+from ecg_jax.recording import LEADS
+from ecg_jax.simulation import conduction, rhythm
+from ecg_jax.simulation.draws import Draws
+from ecg_jax.simulation.measures import Measures
+from ecg_jax.simulation.pathology import PATHOLOGIES
+
+CRITERIA: dict[str, str] = {
+    "SR": "sinus rhythm, neither slow nor fast nor irregular",
+    "SBRAD": "sinus rhythm below 60, 55 or 50 per minute, by the reader's convention",
+    "STACH": "sinus rhythm above 100 per minute",
+    "SARRH": "sinus rhythm whose intervals differ by more than 0.16 s",
+    "AFIB": "irregular intervals, fibrillatory waves",
+    "AFLT": "flutter waves",
+    "SVTAC": "supraventricular tachycardia without visible P waves",
+    "SVARR": "junctional rhythm",
+    "PACE": "paced ventricles",
+    "PVC": "a ventricular premature complex",
+    "PAC": "an atrial premature complex",
+    "BIGU": "every other beat premature",
+    "1AVB": "PR above 200 ms [HRS]",
+    "2AVB": "P waves that fail to conduct [HRS]",
+    "3AVB": "atria and ventricles independent [HRS]",
+    "CRBBB": "right bundle branch pattern, QRS of 120 ms or more [AHA-III]",
+    "IRBBB": "right bundle branch pattern, QRS below 120 ms; some let it pass below 105 ms [AHA-III]",
+    "CLBBB": "left bundle branch pattern, QRS of 120 ms or more [AHA-III]",
+    "ILBBB": "left bundle branch pattern, QRS below 120 ms [AHA-III]",
+    "LAFB": "left anterior fascicular pattern, axis left of -45 (some: -30) degrees, without inferior infarction [AHA-III]",
+    "LPFB": "left posterior fascicular pattern, axis right of 90 degrees [AHA-III]",
+    "IVCD": "QRS of 110 ms or more without the pattern of a bundle branch block [AHA-III]",
+    "WPW": "PR below 120 ms and a delta wave [AHA-III]",
+    "ASMI": "Q or QS in two of V1 to V3 of V2 to V4, or R in V3 of 0.3 mV or less, after infarction [UDMI]",
+    "AMI": "as ASMI, and Q in V4 or V5",
+    "ALMI": "as ASMI, and Q in two of I, aVL, V5, V6",
+    "LMI": "Q of 30 ms and 0.1 mV in two of I, aVL, V5, V6 [UDMI]",
+    "IMI": "Q of 30 ms and 0.1 mV in two of II, III, aVF [UDMI]",
+    "ILMI": "as IMI, and as LMI",
+    "INJAS": "ST elevation of 0.2 mV in two of V1 to V4 [UDMI]",
+    "INJAL": "ST elevation of 0.1 mV in two of I, aVL, V5, V6 [UDMI]",
+    "INJIN": "ST elevation of 0.1 mV in two of II, III, aVF [UDMI]",
+    "QWAVE": "Q of 30 ms and 0.1 mV in a lead, without infarction [UDMI]",
+    "STE_": "ST elevation as INJ",
+    "STD_": "ST depression of 0.05 mV in two leads of a wall [AHA-IV]",
+    "NST_": "ST depression of 0.045 to 0.1 mV in two leads of a wall without more [AHA-IV]",
+    "INVT": "T inverted by 0.1 mV in two of I, II, aVL, V3 to V6 [AHA-IV]",
+    "LOWT": "T below a tenth of R in two of I, II, V4 to V6 [AHA-IV]",
+    "NDT": "LOWT, or T inverted by less than 0.1 mV there, without more [AHA-IV]",
+    "ISC_": "ST depression of 0.1 mV or T inverted by 0.2 mV in two leads of more than one wall [AHA-IV]",
+    "ISCAL": "the same, of I, aVL, V4 to V6",
+    "ISCAS": "the same, of V2 to V4",
+    "ISCIN": "the same, of II, III, aVF",
+    "LNGQT": "QT by Fridericia above 450 ms in men, 460 ms in women [AHA-IV]",
+    "DIG": "digitalis, scooped ST depression",
+    "EL": "low or high potassium",
+    "LVH": "VCLVH, and strain, or by both indices, or left atrial enlargement [AHA-V]",
+    "VCLVH": "S V1 + R V5 or V6 of 3.5 mV, or S V3 + R aVL of 2.8 mV in men, 2.0 mV in women [AHA-V]",
+    "RVH": "R V1 above 0.6 mV and above S V1, axis right of 90 degrees [AHA-V]",
+    "LAO/LAE": "terminal force of P in V1 of 0.04 mm s, or P of 120 ms [AHA-V]",
+    "RAO/RAE": "P of 0.25 mV in II [AHA-V]",
+    "LVOLT": "QRS below 0.5 mV in all limb leads and below 1 mV in all chest leads [AHA-II]",
+    "ABQRS": "a splintered QRS",
+    "NORM": "no diagnostic statement, and no rhythm but that of the sinus node",
+}
+"""By code, when a simulated reader states it. A code that is not here is never stated."""
+
+NAMES = tuple(CRITERIA)
+_I, _II, _III, _AVR, _AVL, _AVF, _V1, _V2, _V3, _V4, _V5, _V6 = range(len(LEADS))
+_LATERAL, _INFERIOR = np.array([_I, _AVL, _V5, _V6]), np.array([_II, _III, _AVF])
+_ANTERIOR, _FRONT = np.array([_V2, _V3, _V4]), np.array([_I, _II, _AVL, _V3, _V4, _V5, _V6])
+_APICAL = np.array([_I, _AVL, _V4, _V5, _V6])
+_T_LEADS = np.array([_I, _II, _V4, _V5, _V6])
+
+
+class Seen(NamedTuple):
+    """What of a recording is read besides a beat.
+
+    Attributes:
+        rhythm: Index into `rhythm.RHYTHMS`.
+        conduction: Index into `conduction.CONDUCTIONS`.
+        rate: Per minute.
+        irregularity: Seconds, of sinus intervals: the longest less the shortest.
+        premature: Share of beats that are premature, from the ventricles and from the atria, `[2]`.
+        intervals: Durations.
+        mean_interval: Seconds between beats.
+        is_male: Whether.
+        pathology: `[len(PATHOLOGIES)]` bool.
+    """
+
+    rhythm: jax.Array
+    conduction: jax.Array
+    rate: jax.Array
+    irregularity: jax.Array
+    premature: jax.Array
+    intervals: conduction.Intervals
+    mean_interval: jax.Array
+    is_male: jax.Array
+    pathology: jax.Array
+
+
+def read(draws: Draws, seen: Seen, exact: Measures, grey: float | jax.Array) -> jax.Array:
+    """States what the criteria say of measures that are a little wrong.
+
+    Args:
+        draws: Where the numbers come from.
+        seen: The recording.
+        exact: Its usual beat.
+        grey: Factor of the errors, whose standard deviations are 8 ms in PR, 5 ms in QRS, 10 ms in QT, 1.5 beats per
+            minute, 5 degrees, 5 % and 0.01 mV of amplitudes.
+
+    Returns:
+        `[len(NAMES)]` bool, in the order of `NAMES`.
+    """
+    has = dict(zip(PATHOLOGIES, seen.pathology, strict=True))
+    pr = seen.intervals.pr + draws.normal(0.0, 0.008 * grey)
+    qrs = seen.intervals.qrs + draws.normal(0.0, 0.005 * grey)
+    qt = seen.intervals.qt / jnp.cbrt(seen.mean_interval) + draws.normal(0.0, 0.010 * grey)
+    rate = seen.rate + draws.normal(0.0, 1.5 * grey)
+    axis = exact.axis + draws.normal(0.0, 5.0 * grey)
+
+    def err(value: jax.Array) -> jax.Array:
+        relative, absolute = draws.normal(count=2 * value.shape[0]).reshape(2, -1)
+        return value * (1 + 0.05 * grey * relative) + 0.01 * grey * absolute
+
+    r, q, s, st, t = (err(each) for each in (exact.r, exact.q, exact.s, exact.st, exact.t))
+    p_two = exact.p[_II] * (1 + 0.05 * grey * draws.normal())
+
+    sinus = seen.rhythm == rhythm.SINUS
+    is_paced = seen.rhythm == rhythm.PACED
+    slow = jnp.array([60.0, 55.0, 50.0])[draws.choose([0.5, 0.2, 0.3])]
+    right = jnp.isin(seen.conduction, jnp.array(conduction.RIGHT_BLOCKS)) & ~is_paced
+    left = jnp.isin(seen.conduction, jnp.array(conduction.LEFT_BLOCKS)) & ~is_paced
+    right_complete, left_complete = right & (qrs >= 0.12), left & (qrs >= 0.12)
+    preexcited = (seen.conduction == conduction.PREEXCITED) & ~is_paced
+    masked = left_complete | is_paced | preexcited  # in which neither infarction nor ST and T are read
+    lets_pass = draws.flip(0.6)
+    incomplete_right = right & ~right_complete & ~((qrs < 0.105) & lets_pass)
+    is_anterior = jnp.isin(seen.conduction, jnp.array([conduction.LAFB, conduction.RBBB_LAFB]))
+    left_limit = jnp.where(draws.flip(0.4), -30.0, -45.0)
+
+    # Infarction. Who has one is believed at lower limits than who has none: readers know the patient.
+    deep = (q >= 0.1) & (exact.q_width >= 0.03)
+    some = (q >= 0.07) & (exact.q_width >= 0.022)
+    gone = r < 0.05
+
+    def count(found: jax.Array, where: np.ndarray, wanted: int = 2) -> jax.Array:
+        return jnp.sum(found[where]) >= wanted
+
+    def infarcted(name: str, where: np.ndarray) -> jax.Array:
+        return (count(deep, where) & draws.flip(0.7)) | (has[f"{name}_infarction"] & count(some, where))
+
+    inferior = infarcted("inferior", _INFERIOR) & ~masked
+    lateral = infarcted("lateral", _LATERAL) & ~masked
+    no_progress = (r[_V3] <= 0.3) & (r[_V2] <= 0.3)
+    front = count((deep | gone) & (q > 0.1), _ANTERIOR)
+    anterior = (front & draws.flip(0.7)) | (has["anterior_infarction"] & (no_progress | count(some, _ANTERIOR)))
+    anterior &= ~masked
+    beyond = anterior & (some[_V4] | some[_V5])
+    any_infarct = inferior | lateral | anterior
+
+    # ST and T.
+    elevated = {"anterior": count(st >= 0.2, np.array([_V1, _V2, _V3, _V4]))}
+    elevated |= {"lateral": count(st >= 0.1, _LATERAL), "inferior": count(st >= 0.1, _INFERIOR)}
+    acute = {
+        name: found & ~masked & (has["st_elevation"] | has[f"{name}_infarction"]) for name, found in elevated.items()
+    }
+    walls = (_APICAL, _ANTERIOR, _INFERIOR)
+
+    def lowered(limit: float) -> list[jax.Array]:
+        return [count(st <= -limit, wall) for wall in walls]
+
+    secondary = masked | right_complete
+    depressed = jnp.any(jnp.stack(lowered(0.05))) & ~masked
+    inverted_in = [count((t <= -0.2) & (exact.r > 0.1), wall) for wall in (_APICAL, np.array([_V3, _V4]), _INFERIOR)]
+    ischaemic = [(low | turned) & ~secondary for low, turned in zip(lowered(0.1), inverted_in, strict=True)]
+    apical, septal, below = ischaemic
+    several = (apical.astype(int) + septal + below) > 1
+    any_ischaemia = jnp.any(jnp.stack(ischaemic))
+    inverted = count((t <= -0.1) & (exact.r > 0.1), _FRONT) & ~masked
+    low = count((jnp.abs(t) < 0.1 * r) | (jnp.abs(t) < 0.05), _T_LEADS) & ~masked
+    negative = count((t < -0.03) & (exact.r > 0.1), _T_LEADS)
+    t_changed = (low | negative) & ~secondary
+    st_changed = jnp.any(jnp.stack(lowered(0.045))) & ~secondary
+    digitalis = has["digitalis"] & depressed
+    says_ischaemia = any_ischaemia & ~digitalis
+    not_diagnostic = t_changed & ~says_ischaemia & ~digitalis
+
+    # Hypertrophy.
+    sokolow = s[_V1] + jnp.maximum(r[_V5], r[_V6]) >= 3.5
+    cornell = s[_V3] + r[_AVL] >= jnp.where(seen.is_male, 2.8, 2.0)
+    voltage = (sokolow | cornell) & ~masked & ~right_complete
+    is_left_atrial = ((exact.p_terminal[_V1] >= 0.0045) | (seen.intervals.p > 0.125)) & sinus
+    left_atrial = is_left_atrial & (has["left_atrial_enlargement"] | draws.flip(0.15))
+    strain = (st[_V5] < -0.03) & (t[_V5] < 0.05) | (st[_V6] < -0.03) & (t[_V6] < 0.05)
+    hypertrophy = voltage & (strain | (sokolow & cornell) | left_atrial | has["left_ventricular_hypertrophy"])
+    rvh = (r[_V1] > 0.6) & (r[_V1] > s[_V1]) & (axis > 90) & ~right & ~masked
+    low_voltage = jnp.all((exact.r + jnp.maximum(exact.q, exact.s))[:6] < 0.5)
+    low_voltage &= jnp.all((exact.r + jnp.maximum(exact.q, exact.s))[6:] < 1.0)
+
+    ventricular, atrial = seen.premature
+    found = {
+        "SBRAD": sinus & (rate < slow),
+        "STACH": sinus & (rate > 100),
+        "SARRH": sinus & (seen.irregularity > 0.16),
+        "AFIB": seen.rhythm == rhythm.FIBRILLATION,
+        "AFLT": seen.rhythm == rhythm.FLUTTER,
+        "SVTAC": seen.rhythm == rhythm.TACHYCARDIA,
+        "SVARR": seen.rhythm == rhythm.JUNCTIONAL,
+        "PACE": is_paced,
+        "PVC": ventricular > 0,
+        "PAC": sinus & (atrial > 0),
+        "BIGU": jnp.maximum(ventricular, jnp.where(sinus, atrial, 0.0)) > 0.4,
+        "1AVB": sinus & (pr > 0.2),
+        "2AVB": seen.rhythm == rhythm.SECOND_DEGREE,
+        "3AVB": seen.rhythm == rhythm.THIRD_DEGREE,
+        "CRBBB": right_complete,
+        "IRBBB": incomplete_right,
+        "CLBBB": left_complete,
+        "ILBBB": left & ~left_complete,
+        "LAFB": (axis < jnp.where(is_anterior, left_limit, -50.0)) & (axis > -100) & ~inferior & ~masked,
+        "LPFB": jnp.isin(seen.conduction, jnp.array([conduction.LPFB, conduction.RBBB_LPFB])) & (axis > 90) & ~masked,
+        "IVCD": (qrs >= 0.11) & ~right & ~left & ~is_paced & ~preexcited,
+        "WPW": preexcited,
+        "ASMI": anterior & ~beyond & ~lateral,
+        "AMI": anterior & beyond & ~lateral,
+        "ALMI": anterior & lateral,
+        "LMI": lateral & ~anterior & ~inferior,
+        "IMI": inferior & ~lateral,
+        "ILMI": inferior & lateral,
+        "INJAS": acute["anterior"] & has["anterior_infarction"],
+        "INJAL": acute["lateral"] & has["lateral_infarction"],
+        "INJIN": acute["inferior"] & has["inferior_infarction"],
+        "QWAVE": jnp.any(deep[jnp.array([_I, _II, _AVF, _V3, _V4, _V5, _V6])]) & ~any_infarct & ~masked,
+        "STE_": jnp.any(jnp.stack(list(acute.values()))),
+        "STD_": depressed,
+        "NST_": st_changed & ~says_ischaemia & ~digitalis & (~not_diagnostic | draws.flip(0.5)),
+        "INVT": inverted,
+        "LOWT": low,
+        "NDT": not_diagnostic,
+        "ISC_": says_ischaemia & several,
+        "ISCAL": says_ischaemia & ~several & apical,
+        "ISCAS": says_ischaemia & ~several & septal,
+        "ISCIN": says_ischaemia & ~several & below,
+        "LNGQT": (qt > jnp.where(seen.is_male, 0.45, 0.46)) & ~masked & ~right_complete,
+        "DIG": digitalis,
+        "EL": has["hyperkalaemia"] | has["hypokalaemia"],
+        "LVH": hypertrophy,
+        "VCLVH": voltage & ~hypertrophy,
+        "RVH": rvh,
+        "LAO/LAE": left_atrial,
+        "RAO/RAE": (p_two >= 0.25) & sinus,
+        "LVOLT": low_voltage,
+        "ABQRS": has["fragmented_qrs"],
+    }
+    found["SR"] = sinus & ~(found["SBRAD"] | found["STACH"] | found["SARRH"])
+    wrong = [found[code] for code in statements.MEMBERS[statements.ABNORMAL] if code in found]
+    found["NORM"] = ~jnp.any(jnp.stack(wrong))
+    return jnp.stack([jnp.asarray(found[name], bool) for name in NAMES])
+
+
+def derive(stated: jax.Array) -> dict[str, jax.Array]:
+    """Every label of a recording, 0 or 1: statements (the six under their own names), superclasses, `abnormal`.
+
+    Args:
+        stated: `[..., len(NAMES)]`, as `read` returns it.
+    """
+    columns = {name: stated[..., i].astype(np.float32) for i, name in enumerate(NAMES)}
+    derived = {
+        name: stated[..., np.array([NAMES.index(code) for code in codes if code in columns])].max(axis=-1).astype(np.float32)
+        for name, codes in statements.MEMBERS.items()
+    }
+    return derived | {statements.column_name(code): column for code, column in columns.items() if code not in derived}

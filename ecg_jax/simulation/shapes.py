@@ -1,0 +1,105 @@
+"""The shape of a patient's beats, and how it is distributed among people whose ECG is normal.
+
+A shape is what bells (see `vectorcardiogram`) are made of. `normal_beats.npz` holds its distribution: normal, with a
+mean that depends on age and sex. It was estimated by
+`experiments/fit_beats.py` from the median beats of normal ECGs in PTB-XL's folds 1 to 8 (Wagner et al. 2020, Sci Data
+7:154, CC BY 4.0), so that amplitudes, R progression and T waves differ, and go together, as they do among people.
+"""
+
+import os
+from typing import NamedTuple
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+
+from ecg_jax.simulation.draws import Draws
+
+QRS_BELLS, P_BELLS = 6, 2
+T_BELLS = 4  # its body, its foot, the ST segment, the U wave
+_FURTHEST = 2.6  # standard deviations
+FILE = os.path.join(os.path.dirname(os.path.abspath(__file__)), "normal_beats.npz")
+
+
+class Shape(NamedTuple):
+    """Times and widths in parts of the wave's duration, dipoles in mV.
+
+    Attributes:
+        qrs_time: `[6]`.
+        qrs_width: `[6]`, natural logarithm.
+        qrs_dipole: `[6, 3]`.
+        qrs_chest: `[6, 6]` mV, what V1 to V6 see beside the dipole.
+        t_dipole: `[4, 3]` of its body, its foot, the ST segment, the U wave.
+        t_chest: `[4, 6]` mV.
+        t_fall: Logarithm of the width in seconds after the top, at 70 beats per minute.
+        t_rise: Logarithm of how much wider it is before the top.
+        p_time: `[2]`.
+        p_width: `[2]`, logarithm.
+        p_dipole: `[2, 3]`.
+        p_chest: `[2, 6]` mV.
+    """
+
+    qrs_time: jax.Array
+    qrs_width: jax.Array
+    qrs_dipole: jax.Array
+    qrs_chest: jax.Array
+    t_dipole: jax.Array
+    t_chest: jax.Array
+    t_fall: jax.Array
+    t_rise: jax.Array
+    p_time: jax.Array
+    p_width: jax.Array
+    p_dipole: jax.Array
+    p_chest: jax.Array
+
+
+SIZES = Shape((6,), (6,), (6, 3), (6, 6), (4, 3), (4, 6), (), (), (2,), (2,), (2, 3), (2, 6))
+SIZE = sum(int(np.prod(size)) for size in SIZES)
+
+
+def unflatten(values: jax.Array) -> Shape:
+    """A shape from `[SIZE]`."""
+    bounds = np.cumsum([int(np.prod(size)) for size in SIZES])[:-1].tolist()
+    return Shape(*(part.reshape(size) for part, size in zip(jnp.split(values, bounds), SIZES, strict=True)))
+
+
+def scale(values: jax.Array, sign: float) -> jax.Array:
+    """`[SIZE + 3]`: sizes of QRS, T and P, then a shape of which they are taken out (`sign` -1) or put in (1).
+
+    People differ by factors in how large their waves are, and in what is left as normal numbers do. A size is the
+    logarithm of the root of the sum of squares of a wave's dipoles.
+    """
+    sizes, shape = values[:3], unflatten(values[3:])
+    qrs, t, p = jnp.exp(sign * sizes)
+    scaled = shape._replace(
+        qrs_dipole=shape.qrs_dipole * qrs,
+        qrs_chest=shape.qrs_chest * qrs,
+        t_dipole=shape.t_dipole * t,
+        t_chest=shape.t_chest * t,
+        p_dipole=shape.p_dipole * p,
+        p_chest=shape.p_chest * p,
+    )
+    return jnp.concatenate([sizes, *(jnp.ravel(part) for part in scaled)])
+
+
+def _read() -> dict[str, np.ndarray]:
+    with np.load(FILE) as stored:
+        return {name: stored[name] for name in stored.files}
+
+
+_NORMAL = _read()
+MEAN = unflatten(scale(_NORMAL["mean"], 1.0)[3:])  # of a woman of 55
+
+
+def draw_shape(draws: Draws, age: jax.Array, is_male: jax.Array, spread: float | jax.Array) -> Shape:
+    """Draws the shape of a normal heart's beats.
+
+    Args:
+        draws: Where the numbers come from.
+        age: Years.
+        is_male: Whether.
+        spread: Scales how far patients differ.
+    """
+    own = jnp.clip(draws.normal(count=SIZE + 3), -_FURTHEST, _FURTHEST) @ _NORMAL["factor"]
+    values = _NORMAL["mean"] + _NORMAL["age"] * (age - 55) / 15 + _NORMAL["male"] * is_male + spread * own
+    return unflatten(scale(values, 1.0)[3:])
