@@ -72,6 +72,7 @@ _ELEMENTS = {  # of tuples
     **dict.fromkeys(("contract.leads", "init.exclude", "freeze.patterns"), str),
     **dict.fromkeys(("conv_filters", "conv_kernel_sizes", "dense_widths"), int),
     "loss.positive_weight": int | float,
+    "contract.usual_deviations": int | float,
 }
 
 
@@ -124,6 +125,7 @@ def create_default() -> ConfigDict:
                 "notch": 0.0,
                 "units_per_millivolt": 2.0,
                 "normalization": "none",
+                "usual_deviations": (),  # mV per lead, for recordings that someone has z-scored
             },
             "model": {  # models.create
                 "name": "reference",  # or `narrow`, or a network to compare with: models.COMPARISONS
@@ -160,6 +162,7 @@ def create_default() -> ConfigDict:
                 "resample": 0.0,  # time runs faster by a factor within 1 +- this; changes heart rate: mind SB and ST
                 "lead_dropout": 0.0,  # of each lead; probability
                 "lead_sets": 0.0,  # keep the 6, 4, 3 or 2 leads of the Challenge 2021; probability
+                "amplitude_loss": 0.0,  # every lead at its contract.usual_deviations; probability
                 "mixup": 0.0,  # training.augment.create_mixup: alpha of Beta(alpha, alpha)
             },
             "optimizer": {  # training.optimizers.create

@@ -26,6 +26,9 @@ class InputContract:
             arrays of about 2 x mV (CODE), hence the default.
         normalization: `none` keeps amplitudes (times `units_per_millivolt`); `zscore`
             makes every lead zero mean and unit variance over its valid samples.
+        usual_deviations: Of each lead, millivolts: the standard deviation that it is given in recordings that
+            someone has z-scored, whose amplitude is lost. Empty: such recordings are refused, unless
+            `normalization` is `zscore`, which has no use for it.
     """
 
     leads: tuple[str, ...] = LEADS
@@ -36,6 +39,7 @@ class InputContract:
     notch: float = 0.0
     units_per_millivolt: float = 2.0
     normalization: str = "none"
+    usual_deviations: tuple[float, ...] = ()
 
     def __post_init__(self) -> None:
         object.__setattr__(self, "leads", tuple(canonical_lead(lead) for lead in self.leads))
@@ -56,6 +60,18 @@ class InputContract:
             raise InputError(f"contract.highpass is {self.highpass} Hz, not below contract.lowpass, {self.lowpass} Hz")
         if self.normalization not in NORMALIZATIONS:
             raise InputError(f"contract.normalization is {self.normalization!r}; known: {', '.join(NORMALIZATIONS)}")
+        object.__setattr__(self, "usual_deviations", tuple(map(float, self.usual_deviations)))
+        usual = self.usual_deviations
+        if usual and (len(usual) != len(self.leads) or min(usual) <= 0 or self.normalization != "none"):
+            raise InputError(
+                f"contract.usual_deviations is {usual}; expected one number above 0 for each of the "
+                f"{len(self.leads)} leads, and none where contract.normalization is zscore"
+            )
+
+    @property
+    def takes_normalized(self) -> bool:
+        """Whether recordings that someone has z-scored can be given to the network."""
+        return self.normalization == "zscore" or bool(self.usual_deviations)
 
     @property
     def shape(self) -> tuple[int, int]:
@@ -64,7 +80,7 @@ class InputContract:
 
     def to_dict(self) -> dict[str, Any]:
         """A JSON-ready dict that `from_dict` reads back."""
-        return dataclasses.asdict(self) | {"leads": list(self.leads)}
+        return dataclasses.asdict(self) | {"leads": list(self.leads), "usual_deviations": list(self.usual_deviations)}
 
     @classmethod
     def from_dict(cls, values: Mapping[str, Any]) -> "InputContract":
@@ -73,7 +89,8 @@ class InputContract:
         unknown = sorted(set(values) - set(known))
         if unknown:
             raise InputError(f"contract has unknown key(s) {', '.join(unknown)}; known: {', '.join(known)}")
-        return cls(**dict(values) | {"leads": tuple(values.get("leads", LEADS))})
+        usual = tuple(values.get("usual_deviations", ()))
+        return cls(**dict(values) | {"leads": tuple(values.get("leads", LEADS)), "usual_deviations": usual})
 
     def differences(self, other: "InputContract") -> list[str]:
         """One line per field in which `other` differs, own value first."""

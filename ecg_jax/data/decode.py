@@ -34,6 +34,9 @@ def create_decoder(examples: Examples | StoredExamples) -> Callable[[Batch], Bat
         signal = jnp.where(valid, steps.astype(jnp.float32) * jnp.float32(scale), 0)
         if contract.normalization == "zscore" and not normalized:
             signal = _zscore(signal, valid)
+        elif contract.normalization == "none" and normalized:
+            usual = np.array(contract.usual_deviations) * contract.units_per_millivolt
+            signal = _zscore(signal, valid) * jnp.asarray(usual, jnp.float32)
         return batch | {"signal": signal, "valid": valid.any(axis=-1)}
 
     return decode

@@ -65,6 +65,8 @@ def _finish(
 ) -> tuple[np.ndarray, np.ndarray]:
     """Unit or normalization, of a signal of the contract's length."""
     if contract.normalization == "none":
+        if recording.normalized:
+            signal = _zscore(signal, valid) * np.array(contract.usual_deviations, np.float32)
         signal = signal * np.float32(contract.units_per_millivolt)
     elif not recording.normalized:
         signal = _zscore(signal, valid)
@@ -86,10 +88,10 @@ def standardize(recording: Recording, contract: InputContract) -> tuple[np.ndarr
         InputError: when a lead is missing and cannot be derived, or the recording is
             normalized while the contract wants amplitudes.
     """
-    if recording.normalized and contract.normalization != "zscore":
+    if recording.normalized and not contract.takes_normalized:
         raise InputError(
             f"{recording.id}: the data is declared z-scored, so its amplitude is unknown, but the input "
-            "contract keeps amplitudes; use --config.contract.normalization=zscore"
+            "contract keeps amplitudes; use --config.contract.normalization=zscore, or state usual_deviations"
         )
     signal, valid = _select_leads(recording, contract.leads)
     signal, valid = _resample(signal, valid, recording.sampling_rate, contract.sampling_rate)

@@ -7,8 +7,8 @@ Everything is off by default. What is on happens in this order:
 2. The heart's own amplitude: `scale`, so that noise keeps the unit it is given in.
 3. Additions: `wander`, `powerline`, `coloured_noise`, `noise`. Leads draw theirs
    independently, so the limb leads no longer obey Einthoven's law exactly.
-4. Erasures: `time_mask`, `lead_dropout`, `lead_sets`. They come last, because a lead or a
-   stretch that is missing is exactly zero in a recording.
+4. Erasures: `time_mask`, `lead_dropout`, `lead_sets`. They come late, because a lead or a
+   stretch that is missing is exactly zero in a recording. `amplitude_loss`, which they survive.
 5. Mixup, which is no matter of one example: see `create_mixup`.
 
 Between the steps only valid samples mean anything; in the result the others are exactly
@@ -59,6 +59,8 @@ def create(
     resample: float = 0.0,
     lead_dropout: float = 0.0,
     lead_sets: float = 0.0,
+    amplitude_loss: float = 0.0,
+    usual_deviations: tuple[float, ...] = (),
 ) -> AugmentFn:
     """Builds the augmentation of one example.
 
@@ -99,6 +101,9 @@ def create(
         lead_dropout: Probability, below 1, that a lead is set to zero.
         lead_sets: Probability, up to 1, that an example keeps only the leads of one of
             `LEAD_SETS`, each as likely as the others; the rest is set to zero.
+        amplitude_loss: Probability, up to 1, that every lead is brought to its usual deviation, as the input contract
+            does where a recording's amplitude is lost.
+        usual_deviations: The contract's, in its unit; needed for `amplitude_loss`.
 
     Returns:
         `(rng, signal [T, L], valid [T] bool) -> signal [T, L]`, of the signal's dtype, float32
@@ -122,7 +127,10 @@ def create(
         "time_mask": (time_mask, _mask_time),
         "lead_dropout": (lead_dropout, _drop_leads),
         "lead_sets": (lead_sets, functools.partial(_keep_lead_set, kept=kept)),
+        "amplitude_loss": (amplitude_loss, functools.partial(_lose_amplitude, usual=usual_deviations)),
     }
+    if amplitude_loss and len(usual_deviations) != len(leads):
+        raise InputError(f"augment.amplitude_loss is {amplitude_loss}; it needs contract.usual_deviations")
     _check({name: setting for name, (setting, _) in steps.items()}, leads, sampling_rate)
 
     def augment(rng: jax.Array, signal: jax.Array, valid: jax.Array) -> jax.Array:
@@ -200,8 +208,9 @@ def _check(settings: Mapping[str, float], leads: tuple[str, ...], sampling_rate:
     for name in ("scale", "shift", "crop", "time_mask", "resample", "lead_dropout"):
         if not 0 <= settings[name] < 1:
             raise InputError(f"augment.{name} is {settings[name]}; it must be at least 0 and below 1")
-    if not 0 <= settings["lead_sets"] <= 1:
-        raise InputError(f"augment.lead_sets is {settings['lead_sets']}; it must be from 0 to 1")
+    for name in ("lead_sets", "amplitude_loss"):
+        if not 0 <= settings[name] <= 1:
+            raise InputError(f"augment.{name} is {settings[name]}; it must be from 0 to 1")
     if settings["powerline"] and sampling_rate <= 2 * max(POWERLINE):
         raise InputError(
             f"augment.powerline is {settings['powerline']}; it must be 0 at {sampling_rate:g} Hz, "
@@ -272,6 +281,17 @@ def _shift(rng: jax.Array, signal: jax.Array, valid: jax.Array, most: float) -> 
 
 def _scale(rng: jax.Array, signal: jax.Array, valid: jax.Array, most: float) -> Example:
     return signal * jax.random.uniform(rng, (), signal.dtype, 1 - most, 1 + most), valid
+
+
+def _lose_amplitude(
+    rng: jax.Array, signal: jax.Array, valid: jax.Array, probability: float, *, usual: tuple[float, ...]
+) -> Example:
+    inside = valid[:, None]
+    count = jnp.maximum(jnp.sum(inside), 1)
+    centred = jnp.where(inside, signal - jnp.sum(jnp.where(inside, signal, 0), axis=0) / count, 0)
+    deviation = jnp.sqrt(jnp.sum(centred**2, axis=0) / count)
+    lost = centred / jnp.where(deviation > 1e-6, deviation, jnp.inf) * jnp.array(usual, signal.dtype)
+    return jnp.where(jax.random.uniform(rng, (), signal.dtype) < probability, lost, signal), valid
 
 
 def _draw_sinusoids(rng: jax.Array, signal: jax.Array, cycles_per_sample: jax.Array, most: float) -> jax.Array:

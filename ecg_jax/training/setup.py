@@ -259,10 +259,12 @@ def create_train_step(
     """Builds the step that `config` describes; `options` are the rest of `steps.create_train_step`."""
     augmentations = dict(config.augment)
     mixup = augmentations.pop("mixup")
+    usual = tuple(deviation * contract.units_per_millivolt for deviation in contract.usual_deviations)
+    augmentations |= {"leads": contract.leads, "sampling_rate": contract.sampling_rate, "usual_deviations": usual}
     return steps.create_train_step(
         network,
         loss_fn=losses.create(**config.loss, num_labels=num_labels),
-        augment=augment.create(**augmentations, leads=contract.leads, sampling_rate=contract.sampling_rate),
+        augment=augment.create(**augmentations),
         mixup=augment.create_mixup(mixup),
         ema_decay=config.train.ema_decay,
         accumulate=config.train.accumulate,

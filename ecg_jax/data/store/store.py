@@ -214,7 +214,7 @@ def check_contract(store: Store, contract: InputContract) -> tuple[int, ...]:
     missing = [lead for lead in contract.leads if lead not in store.leads]
     if missing:
         wrong.append(f"no lead {', '.join(missing)} there")
-    if store.normalized and contract.normalization != "zscore":
+    if store.normalized and not contract.takes_normalized:
         wrong.append("z-scored there, while the contract keeps amplitudes")
     if wrong:
         raise InputError(
