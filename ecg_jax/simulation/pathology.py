@@ -43,7 +43,9 @@ class Pathology(NamedTuple):
     qt_shift: jax.Array
 
 
-def draw_pathology(draws: Draws, prevalence: float | jax.Array, is_strained: jax.Array) -> Pathology:
+def draw_pathology(
+    draws: Draws, prevalence: float | jax.Array, is_ill: jax.Array, is_strained: jax.Array
+) -> Pathology:
     """Draws diseases and how pronounced they are.
 
     Most diseases of the ventricles leave a T wave that is lower than a healthy one, and an ST segment that runs
@@ -52,6 +54,7 @@ def draw_pathology(draws: Draws, prevalence: float | jax.Array, is_strained: jax
     Args:
         draws: Where the numbers come from.
         prevalence: Factor of the prevalences in `PATHOLOGIES`.
+        is_ill: Whether anything may be wrong at all.
         is_strained: Whether rhythm or conduction are such as go with such T waves, too.
     """
     present = draws.flip(prevalence * jnp.array(list(PATHOLOGIES.values())), len(PATHOLOGIES))
@@ -60,22 +63,24 @@ def draw_pathology(draws: Draws, prevalence: float | jax.Array, is_strained: jax
     dead = jnp.stack([has[f"{wall}_infarction"] for wall in ("anterior", "inferior", "lateral")])
     walls = jnp.asarray(WALLS, jnp.float32)
     wall = walls[draws.choose([0.35, 0.25, 0.2, 0.15, 0.05])]
-    depth = draws.uniform(0.2, 0.9, 3)
-    infarct = -jnp.sum((dead * depth)[:, None] * walls[:3], axis=0)
+    depth = 0.15 + 0.6 * draws.uniform(count=3) ** 1.5
+    # R waves of V2 to V4 are smaller in most diseases; after anterior infarction, most.
+    lost = draws.flip(jnp.where(is_ill, 0.6, 0.0)) * draws.uniform(0.0, 0.45)
+    infarct = -jnp.sum((dead * depth)[:, None] * walls[:3], axis=0) - lost * walls[0]
     ischaemic = jnp.sum(dead[:, None] * walls[:3], axis=0) + has["st_elevation"] * wall
     elevation = jnp.where(has["st_elevation"], draws.lognormal(0.15, 0.6), 0.0)
     is_acute = jnp.any(dead) & draws.flip(0.15)
     elevation_dead = jnp.where(is_acute, draws.lognormal(0.10, 0.6), 0.0) * jnp.sum(dead[:, None] * walls[:3], axis=0)
     secondary = draws.flip(
         jnp.where(lvh | jnp.any(dead), 0.7, jnp.where(is_strained, 0.45, 0.0))
-    ) * jnp.sqrt(draws.uniform())
+    ) * draws.uniform()
     # Of ST depression: towards the apex, or away from one wall, and seldom without the T wave that goes with it.
     deep = jnp.where(has["st_depression"], draws.lognormal(0.09, 0.5), 0.0)
     away = jnp.where(draws.flip(0.7), jnp.asarray(_APEX), wall)
-    depression = deep * away + secondary * draws.flip(0.6) * draws.lognormal(0.05, 0.5) * jnp.asarray(_APEX)
+    depression = deep * away + secondary * draws.flip(0.6) * draws.lognormal(0.06, 0.5) * jnp.asarray(_APEX)
     with_depression = jnp.where(has["st_depression"] & draws.flip(0.8), draws.uniform(-0.5, 0.8), 1.0)
     scooped = jnp.where(has["digitalis"], draws.uniform(0.06, 0.16), 0.0) * jnp.asarray(_APEX)
-    flat = jnp.where(has["flat_t"] | has["hypokalaemia"], draws.uniform(-0.1, 0.5), 1.0)
+    flat = jnp.where(has["flat_t"] | has["hypokalaemia"], draws.uniform(-0.1, 0.6), 1.0)
     peaked = jnp.where(has["hyperkalaemia"], draws.uniform(1.6, 2.6), 1.0)
     is_regional = draws.flip(0.6)  # whether T inversion is of one wall, or everywhere
     inverted = has["t_inversion"] & ~is_regional
@@ -87,15 +92,16 @@ def draw_pathology(draws: Draws, prevalence: float | jax.Array, is_strained: jax
         st=elevation * wall + elevation_dead - depression - scooped,
         t_size=peaked * flat * with_depression * (1 - 1.15 * secondary) * jnp.where(has["digitalis"], 0.5, 1.0),
         t_strain=jnp.select(
-            [lvh & draws.flip(0.45), inverted | rvh], [draws.uniform(0.2, 1.0), draws.uniform(0.5, 1.0)], 0.0
+            [lvh & draws.flip(0.45), inverted | rvh], [draws.uniform(0.2, 0.9), draws.uniform(0.5, 1.0)], 0.0
         ),
         t_width=jnp.where(has["hyperkalaemia"], 0.65, 1.0),
-        t_local=-draws.uniform(0.0, 0.45) * ischaemic
-        - jnp.where(has["t_inversion"] & is_regional, draws.uniform(0.15, 0.6), 0.0) * wall,
+        t_local=-0.4 * draws.uniform() ** 2 * ischaemic
+        - jnp.where(has["t_inversion"] & is_regional, 0.1 + 0.5 * draws.uniform() ** 1.5, 0.0) * wall,
         u=jnp.where(has["hypokalaemia"], draws.uniform(2.0, 5.0), 1.0),
         p_right=jnp.where(has["right_atrial_enlargement"], draws.uniform(1.5, 2.4), 1.0),
         p_left=jnp.where(has["left_atrial_enlargement"], draws.uniform(1.3, 2.2), 1.0),
         notch=jnp.where(has["fragmented_qrs"], draws.uniform(0.3, 1.0), 0.0),
+        turn=jnp.where(is_ill, -jnp.maximum(draws.normal(0.25, 0.3), 0.0), 0.0),
     )
     qt_shift = jnp.where(has["long_qt"], draws.uniform(0.03, 0.12), 0.0) - jnp.where(has["digitalis"], 0.03, 0.0)
     return Pathology(present, changes, qt_shift)

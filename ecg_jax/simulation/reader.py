@@ -152,7 +152,7 @@ def read(draws: Draws, seen: Seen, exact: Measures, grey: float | jax.Array) -> 
 
     # Infarction. Who has one is believed at lower limits than who has none: readers know the patient.
     deep = (q >= 0.1) & (exact.q_width >= 0.03)
-    some = (q >= 0.07) & (exact.q_width >= 0.022)
+    some = (q >= 0.05) & (exact.q_width >= 0.02)
     gone = r < 0.05
 
     def count(found: jax.Array, where: np.ndarray, wanted: int = 2) -> jax.Array:

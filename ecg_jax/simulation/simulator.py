@@ -180,7 +180,9 @@ def simulate(
     )
     patient = draw_patient(draws, population)
     is_strained = patient.is_ill & ((patient.rhythm != rhythm.SINUS) | (patient.conduction != conduction.NORMAL))
-    disease = pathology.draw_pathology(disease_draws, population.pathology * patient.is_ill, is_strained)
+    disease = pathology.draw_pathology(
+        disease_draws, population.pathology * patient.is_ill, patient.is_ill & (population.pathology > 0), is_strained
+    )
     mean_interval = 60 / patient.rate
     is_paced = patient.rhythm == rhythm.PACED
     intervals = conduction.draw_intervals(

@@ -39,10 +39,10 @@ _QRS: dict[str, tuple[_Bell, ...]] = {
     ),
     "LBBB": (  # the right ventricle, through the septum, then the left one, slowly
         (0.12, 0.07, (0.06, 0.05, -0.10), (-1.5, 0.5, -1.5)),
-        (0.26, 0.085, (0.28, 0.14, 0.40), (-0.5, 0.5, -0.5)),
-        (0.43, 0.095, (0.54, -0.04, 1.15), (1.0, 0.0, 0.5)),
-        (0.61, 0.10, (0.72, -0.24, 1.06), (2.0, 0.0, 1.0)),
-        (0.78, 0.078, (0.40, -0.16, 0.42), (2.0, -1.0, 1.0)),
+        (0.26, 0.085, (0.28, 0.14, 0.60), (-0.5, 0.5, -0.5)),
+        (0.43, 0.095, (0.54, -0.04, 1.60), (1.0, 0.0, 0.5)),
+        (0.61, 0.10, (0.72, -0.24, 1.50), (2.0, 0.0, 1.0)),
+        (0.78, 0.078, (0.40, -0.16, 0.60), (2.0, -1.0, 1.0)),
         (0.93, 0.07, (0.05, -0.05, 0.05), (1.0, -2.0, 1.0)),
     ),
     "LAFB": (  # downwards first, then up and to the left
@@ -67,7 +67,7 @@ _LATE_RIGHT = _QRS["RBBB"][4:]
 _QRS["RBBB_LAFB"] = tuple((0.68 * t, 0.75 * w, v, o) for t, w, v, o in _QRS["LAFB"][:4]) + _LATE_RIGHT
 _QRS["RBBB_LPFB"] = tuple((0.68 * t, 0.75 * w, v, o) for t, w, v, o in _QRS["LPFB"][:4]) + _LATE_RIGHT
 _BLENDS = {  # of normal activation and another
-    "incomplete_RBBB": ("RBBB", 0.55),
+    "incomplete_RBBB": ("RBBB", 0.4),
     "incomplete_LBBB": ("LBBB", 0.6),
 }
 
@@ -96,7 +96,7 @@ _T_ORIGIN = (0.8, 0.0, -0.3)
 
 NORMAL_QRS = _QRS["normal"]
 # T, where the left ventricle is late: away from QRS; where the right one is: to the back.
-_T_RBBB, _T_LBBB = (0.34, 0.18, 0.12), (-0.36, -0.08, -0.34)
+_T_RBBB, _T_LBBB = (0.34, 0.18, 0.12), (-0.36, -0.02, -0.62)
 QT = 0.405  # seconds at 60 beats per minute, of the median beat
 
 
@@ -137,6 +137,7 @@ class Changes(NamedTuple):
         p_right: Factor of the right atrium's part of P.
         p_left: Factor of the left atrium's part of P.
         notch: 0 to 1: how much the QRS complex is splintered.
+        turn: Radians in the frontal plane by which QRS is turned, towards the feet.
     """
 
     left: jax.Array
@@ -152,6 +153,7 @@ class Changes(NamedTuple):
     p_right: jax.Array
     p_left: jax.Array
     notch: jax.Array
+    turn: jax.Array
 
 
 class Beat(NamedTuple):
@@ -216,11 +218,14 @@ def draw_beat(
     vectors = vectors.at[0].set(jnp.where(is_preexcited, delta, vectors[0]))
     # Disease; then notches, which push forces of neighbouring bells apart.
     weight = jnp.array([0.0, 0.6, 1.0, 1.0, 0.3, 0.0])[:, None]
-    chest = chest * (1 + (changes.left - 1) * weight)
-    vectors = vectors * (1 + (changes.left - 1) * weight) + weight * changes.right / 2
+    larger = 1 + (changes.left - 1) * jnp.array([0.0, 0.1, 0.9, 1.2, 0.3, 0.0])[:, None]  # to the left and the back
+    chest = chest * larger
+    vectors = vectors * larger + weight * changes.right / 2
     vectors = vectors + jnp.array([0.7, 1.0, 0.6, 0.1, 0.0, 0.0])[:, None] * changes.infarct
     vectors = vectors + changes.notch * 0.35 * draws.normal(count=3 * QRS_BELLS).reshape(QRS_BELLS, 3)
     widths = widths * (1 - 0.25 * changes.notch)
+    cos, sin = jnp.cos(changes.turn), jnp.sin(changes.turn)
+    vectors = vectors @ jnp.array([[cos, sin, 0.0], [-sin, cos, 0.0], [0.0, 0.0, 1.0]])
     body = draws.rotation(0.08 * spread)  # the heart's place in the chest
     size = draws.lognormal(1.06, 0.05 * spread) * changes.size
     shape = own._replace(
@@ -236,18 +241,19 @@ def draw_beat(
     main, foot, st, u = own.t_dipole
     main = jnp.where(is_other, other + 0.5 * (main - shapes.MEAN.t_dipole[0]), main)
     area = jnp.sum(vectors * widths[:, None], axis=0)
-    against = -0.34 * area / (jnp.linalg.norm(area) + 1e-3)
+    against = jnp.array([-0.34, -0.34, -0.15]) * area / (jnp.linalg.norm(area) + 1e-3)
     kept = (1 - changes.t_strain) * changes.t_size
     main = kept * main + changes.t_strain * against + changes.t_local
     dipoles = jnp.stack(
         [
             main,
             jnp.where(is_other, 0.2 * main, kept * foot),
-            jnp.where(is_late_left, 0.18 * main, st) + changes.st,
+            jnp.where(is_late_left, 0.22 * main, st) + changes.st,
             changes.u * (u + jnp.where(changes.u > 1, 0.02, 0.0) * jnp.array([0.6, 0.4, -0.7])),
         ]
     )
-    kept = jnp.where(is_other, 0.5 * kept, kept) * jnp.array([1.0, 1.0, 0.0, 0.0]) + jnp.array([0.0, 0.0, 1.0, 1.0])
+    kept = 0.5 + 0.5 * jnp.where(is_other, 0.5 * kept, kept)  # of what V1 to V4 see: the change is to the left
+    kept = kept * jnp.array([1.0, 1.0, 0.0, 0.0]) + jnp.array([0.0, 0.0, 1.0, 1.0])
     usual_chest = jnp.where(is_other, shapes.MEAN.t_chest, 0.0)
     shape = shape._replace(
         t_dipole=size * dipoles @ body.T, t_chest=size * kept[:, None] * (own.t_chest - usual_chest)
@@ -256,7 +262,7 @@ def draw_beat(
     t_peak = intervals.qt - 2.1 * fall
     t = create_t(shape, fall, jnp.maximum(t_peak - intervals.qrs, 0.05))
 
-    larger = jnp.stack([changes.p_right, changes.p_left])[:, None]
+    larger = 1.2 * jnp.stack([changes.p_right, changes.p_left])[:, None]
     p = create_p(own._replace(p_dipole=own.p_dipole * larger, p_chest=own.p_chest * larger), intervals.p)
     turn = jnp.where(is_retrograde, -jnp.eye(3), draws.rotation(1.4) * draws.lognormal(0.9, 0.3))
     p_premature = p._replace(dipole=p.dipole @ turn.T, chest=jnp.where(is_retrograde, -p.chest, 0.3 * p.chest))
