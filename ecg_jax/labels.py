@@ -169,6 +169,7 @@ def describe_choice(names: Sequence[str], table: pd.DataFrame) -> list[str]:
         return []
     chosen = [str(name) for name in table if is_label(table[name])]
     others = [table[name] for name in table if str(name) not in chosen and not is_fact(str(name))]
+    chosen += ["scp_codes (its statements)"] if "scp_codes" in table else []
     lines = [f"columns taken as labels: {', '.join(chosen) or 'none'}", *map(_explain, others[:_SHOWN])]
     return lines + ([f"{len(others) - _SHOWN} more columns are no labels"] if len(others) > _SHOWN else [])
 

@@ -44,6 +44,12 @@ _ABNORMAL = (
     ),
     ("SPH", "statement 1 without any finding", "any finding", "the rest"),
 )
+_SIMULATOR = (
+    "simulator",
+    "nothing diagnostic drawn that a reader would state, sinus rhythm of any rate (a few PAC or PVC allowed)",
+    "any diagnostic statement, or another rhythm",
+    "-",
+)
 _RULES = """
 ## What follows from statements
 
@@ -58,8 +64,10 @@ _RULES = """
 
 ## Findings
 
-`Challenge`: abbreviations and SNOMED CT codes, with the sources that annotate the finding: {sources}. `SPH`: numbers of
-the AHA/ACC/HRS standard. `LUDB`: how the text of a finding begins. `CODE`: the column of CODE and CODE-15%.
+- `Challenge`: abbreviations and SNOMED CT codes, and the sources that annotate the finding:
+  {sources}.
+- `SPH`: numbers of the AHA/ACC/HRS standard. `LUDB`: how the text of a finding begins. `CODE`: the column of CODE and
+  CODE-15%. A data set knows a finding where the table has something for it.
 
 """
 
@@ -74,13 +82,14 @@ def describe(criteria: Mapping[str, str] | None = None) -> str:
     sinus = [code for code, found in statements.STATEMENTS.items() if found.is_rhythm]
     rhythms = [code for code in sinus if code in statements.MEMBERS[statements.ABNORMAL]]
     words = {"sinus": ", ".join(code for code in sinus if code not in rhythms), "rhythms": ", ".join(rhythms)}
-    rows = [tuple(cell.format(**words) for cell in row) for row in _ABNORMAL]
-    sources = ", ".join(f"{letter} {name}" for letter, name in snomed.SOURCES.items())
+    sources = [*_ABNORMAL] if criteria is None else [*_ABNORMAL, _SIMULATOR]
+    rows = [tuple(cell.format(**words) for cell in row) for row in sources]
+    letters = ", ".join(f"{letter} {name}" for letter, name in snomed.SOURCES.items())
     header = ["label", "meaning", "PTB-XL", "Challenge", "SPH", "LUDB", "CODE"]
     header += [] if criteria is None else ["simulated", "criterion"]
     findings = [*_list_findings(criteria)]
     table = [header, ["---"] * len(header), *findings]
-    return _HEAD + "".join(map(_row, rows)) + _RULES.format(sources=sources) + "".join(map(_row, table))
+    return _HEAD + "".join(map(_row, rows)) + _RULES.format(sources=letters) + "".join(map(_row, table))
 
 
 def _list_findings(criteria: Mapping[str, str] | None) -> Iterator[list[str]]:
@@ -100,10 +109,14 @@ def _name(code: str) -> str:
 
 
 def _in_challenge(code: str) -> str:
-    names = [f"{name} {number}" for number, name in snomed.ABBREVIATIONS.items() if snomed.STATEMENTS.get(name) == code]
     known = snomed.KNOWN.get(code, frozenset())
     letters = "".join(letter for letter, source in snomed.SOURCES.items() if source in known)
-    return "; ".join([*names, letters] if names or not letters else [f"not by itself; {letters}"])
+    found = [f"{name} {number}" for number, name in snomed.ABBREVIATIONS.items() if snomed.STATEMENTS.get(name) == code]
+    ptbxl = snomed.SOURCES["H"]
+    special = {name: snomed.find_meaning(ptbxl, name) for name in snomed.STATEMENTS | snomed.GENERAL}
+    of = [name for name, codes in special.items() if code in codes and snomed.STATEMENTS.get(name) != code]
+    found += [f"H: {name}" for name in of if ptbxl in known and snomed.is_used(ptbxl, name)]
+    return "; ".join([*found, *filter(None, [letters])])
 
 
 def _in_sph(code: str) -> Sequence[int]:

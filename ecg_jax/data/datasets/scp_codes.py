@@ -106,6 +106,6 @@ def name_origin(ecg_id: int) -> str:
 
 
 def name_patient(text: str) -> str:
-    """One spelling of PTB-XL's patients: 7, 7.0 and ptbxl-7.0 are `ptbxl/7`; empty where unknown."""
+    """One spelling of PTB-XL's patients: 7, 7.0 and ptbxl-7.0 are `ptbxl/patient 7`; empty where unknown."""
     found = _NUMBER.fullmatch(text.removeprefix("ptbxl-"))
-    return _DATABASE + (found[1] if found else text) if text else ""
+    return f"{_DATABASE}patient {found[1] if found else text}" if text else ""

@@ -132,6 +132,11 @@ OTHERS = frozenset(
 """Abbreviations that say an ECG is not normal, and mean no statement."""
 
 
+def is_used(source: str, name: str) -> bool:
+    """Whether a source uses an abbreviation."""
+    return any(name == own and source in used for _, own, used in _ROWS)
+
+
 def find_meaning(source: str, name: str) -> tuple[str, ...]:
     """The statements of which an abbreviation in a record of a source means one; none where it means no statement."""
     single = (STATEMENTS[name],) if name in STATEMENTS else ()
