@@ -76,8 +76,8 @@ def _leave_out_copies(parts: dict[str, Dataset]) -> dict[str, Dataset]:
     for prefix, part in parts.items():
         if part.name != "challenge2021" or part.origins is None:
             continue
-        others = {name: other for name, other in parts.items() if other.name != part.name and other.origins is not None}
-        ours = {name: np.isin(part.origins, other.origins) & (part.origins != "") for name, other in others.items()}
+        others = {name: other for name, other in parts.items() if other.name != part.name}
+        ours = {name: np.isin(part.origins, _origins(other)) & (part.origins != "") for name, other in others.items()}
         copies = np.any([*ours.values(), np.zeros(len(part.ids), bool)], axis=0)
         if copies.any():
             where = " or ".join(name for name, rows in ours.items() if rows.any())
