@@ -84,7 +84,7 @@ def create_default() -> ConfigDict:
             "data": {
                 "dataset": "simulated",  # data.datasets.DATASETS
                 "source": "",  # folder or file of the data set
-                "labels": "six",  # `six`, `abnormal`, or column names separated by commas
+                "labels": "six",  # `six`, `abnormal`, `superclasses`, `statements`, names; with commas
                 "seed": 0,  # splits that are drawn, and the simulator
                 "cache_gb": 2.0,  # memory for examples that were read before
                 "threads": 0,  # that read ahead; 0 suits the machine

@@ -1,17 +1,22 @@
-"""What is said of an ECG: label names, and their three states (1, 0, NaN for unknown)."""
+"""What is said of an ECG: label names, and their three states (1, 0, NaN for unknown).
 
-from collections.abc import Mapping, Sequence
+What the names mean stands in `ecg_jax.statements`.
+"""
+
+from collections.abc import Callable, Mapping, Sequence
 
 import numpy as np
 import pandas as pd
 
-from ecg_jax import columns
+from ecg_jax import columns, statements
 from ecg_jax.errors import InputError
 
-# The six diagnoses of Ribeiro et al. 2020 (Nat Commun 11:1760), in that paper's order.
-SIX = ("1dAVb", "RBBB", "LBBB", "SB", "AF", "ST")
-ABNORMAL = "abnormal"
+SIX = tuple(statements.SIX)
+ABNORMAL = statements.ABNORMAL
 ALL = ("all",)  # stands for every label that a data set offers
+STATEMENTS = "statements"  # stands for every statement that a data set offers
+_GROUPS = {"six": SIX, "superclasses": statements.SUPERCLASSES}
+CHOICES = "`six`, `abnormal`, `superclasses`, `statements`, and label names, separated by commas; or `all`"
 # Columns, in lower case, that say who, where and when, even where they hold nothing but 0 and 1.
 NO_LABELS = frozenset(
     [
@@ -35,6 +40,7 @@ NO_LABELS = frozenset(
         "is_male",
         "sampling_rate",
         "sampling_weight",
+        "scp_codes",
     ]
 )
 _SHOWN = 5  # columns that are no labels
@@ -51,16 +57,72 @@ def resolve(labels: str) -> tuple[str, ...]:
     """Turns the setting `labels` into label names.
 
     Args:
-        labels: `six` (the six diagnoses), `abnormal` (normal against abnormal), `all`, or
-            column names separated by commas.
+        labels: Separated by commas: `six` (the six diagnoses), `abnormal` (normal against abnormal), `superclasses`
+            (NORM, MI, STTC, CD, HYP), `statements` (each that a data set offers), and label names; or `all`.
+
+    Returns:
+        Distinct names in their order; `STATEMENTS` stays as it is, for `choose` to expand.
 
     Raises:
-        InputError: when it names no label, or one twice.
+        InputError: when it names no label, one twice, or `all` beside others.
     """
-    names = SIX if labels == "six" else tuple(name.strip() for name in labels.split(",") if name.strip())
-    if not names or len(set(names)) != len(names):
-        raise InputError(f"data.labels is {labels!r}; expected 'six', 'abnormal' or distinct column names")
+    words = [word.strip() for word in labels.split(",") if word.strip()]
+    if not words or len(set(words)) != len(words):
+        raise InputError(f"data.labels is {labels!r}; expected {CHOICES}, each once")
+    if ALL[0] in words and len(words) > 1:
+        raise InputError(f"data.labels is {labels!r}; 'all' stands alone, as it takes every label that there is")
+    names = tuple(dict.fromkeys(name for word in words for name in _GROUPS.get(word, (word,))))
+    if twice := [name for name in names if find_alias(name) in names]:
+        raise InputError(f"data.labels is {labels!r}, but {' and '.join(twice)} are names of one label; remove one")
     return names
+
+
+def find_alias(name: str) -> str:
+    """The other name of one of the six diagnoses (CRBBB of RBBB, RBBB of CRBBB); empty for any other label."""
+    other = statements.SIX.get(name) or statements.column_name(name)
+    return "" if other == name else other
+
+
+def choose(
+    names: Sequence[str], offered: Sequence[str], source: str, is_stated: Callable[[str], bool] = lambda name: True
+) -> dict[str, str]:
+    """Finds the wanted labels among those that are offered, where the six diagnoses go by either of their names.
+
+    Args:
+        names: The wanted labels; `STATEMENTS` stands for each of the vocabulary that is offered and not named;
+            `Offered` for those of them that are there.
+        offered: Names.
+        source: File name for messages.
+        is_stated: Whether an offered name may be one of `STATEMENTS`.
+
+    Returns:
+        Offered name by wanted name, in the order of `names`.
+
+    Raises:
+        InputError: when there is no such label, naming those there are.
+    """
+    found: dict[str, str] = {}
+    missing = []
+    available = set(offered)
+    for name in dict.fromkeys(names):
+        if name == STATEMENTS and name not in available:
+            named = {*names, *map(find_alias, names)}
+            wanted = map(statements.column_name, statements.STATEMENTS)
+            places = [(name, place) for name in wanted if (place := _place(name, available)) and is_stated(place)]
+            found |= {name: place for name, place in places if name not in named}
+            if not places:
+                missing.append("of the statements")
+        elif place := _place(name, available):
+            found[name] = place
+        else:
+            missing.append(name)
+    if missing and not isinstance(names, Offered):
+        raise InputError(f"{source}: no label {', '.join(missing)}; there are: {', '.join(offered)}")
+    return found
+
+
+def _place(name: str, offered: set[str]) -> str:
+    return next((place for place in (name, find_alias(name)) if place in offered), "")
 
 
 def select(
@@ -69,9 +131,8 @@ def select(
     """Collects the wanted labels: from `derived` where it has them, else from the table.
 
     Args:
-        names: The wanted labels; `ALL` for every one in `derived` and every other column of
-            the table that holds nothing but labels and is none of `NO_LABELS`; `Offered` for
-            those of them that are there.
+        names: See `choose`; `ALL` for every one in `derived` and every other column of
+            the table that holds nothing but labels and is none of `NO_LABELS`.
         derived: `[records]` arrays in {1, 0, NaN} that a data set computes itself.
         table: A table whose other columns may be labels (see `parse_column`).
         source: File name for messages.
@@ -85,15 +146,15 @@ def select(
     table = pd.DataFrame() if table is None else table
     if tuple(names) == ALL:
         names = [*derived, *(name for name in table if name not in derived and is_label(table[name]))]
-    offered = [*derived, *table.columns]
-    if isinstance(names, Offered):
-        names = [name for name in names if name in offered]
-    missing = [name for name in names if name not in offered]
-    if missing:
-        raise InputError(f"{source}: no label {', '.join(missing)}; there are: {', '.join(offered)}")
+    chosen = choose(
+        names,
+        list(dict.fromkeys([*derived, *map(str, table.columns)])),
+        source,
+        lambda name: name in derived or is_label(table[name]),
+    )
     return {
-        name: np.asarray(derived[name] if name in derived else parse_column(table[name], source), np.float32)
-        for name in names
+        name: np.asarray(derived[place] if place in derived else parse_column(table[place], source), np.float32)
+        for name, place in chosen.items()
     }
 
 
@@ -108,6 +169,7 @@ def describe_choice(names: Sequence[str], table: pd.DataFrame) -> list[str]:
         return []
     chosen = [str(name) for name in table if is_label(table[name])]
     others = [table[name] for name in table if str(name) not in chosen and not is_fact(str(name))]
+    chosen += ["scp_codes (its statements)"] if "scp_codes" in table else []
     lines = [f"columns taken as labels: {', '.join(chosen) or 'none'}", *map(_explain, others[:_SHOWN])]
     return lines + ([f"{len(others) - _SHOWN} more columns are no labels"] if len(others) > _SHOWN else [])
 

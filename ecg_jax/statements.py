@@ -119,8 +119,7 @@ _SINUS = ("SR", "SBRAD", "STACH", "SARRH")
 
 # What makes each of these true: one of its statements.
 MEMBERS: dict[str, tuple[str, ...]] = {
-    name: tuple(code for code, statement in STATEMENTS.items() if statement.superclass == name)
-    for name in SUPERCLASSES
+    name: tuple(code for code, statement in STATEMENTS.items() if statement.superclass == name) for name in SUPERCLASSES
 }
 MEMBERS[ABNORMAL] = tuple(
     code
@@ -135,6 +134,8 @@ def column_name(code: str) -> str:
 
 
 _NAMES = {code: name for name, code in SIX.items()}
+# Every label of the vocabulary, in the order in which data sets offer them; NORM is a statement and a superclass.
+LABELS = tuple(dict.fromkeys((*SIX, ABNORMAL, *SUPERCLASSES, *map(column_name, STATEMENTS))))
 
 
 def any_of(columns: Sequence[np.ndarray]) -> np.ndarray:
@@ -145,21 +146,55 @@ def any_of(columns: Sequence[np.ndarray]) -> np.ndarray:
     return np.where(unknown, np.nan, np.maximum(found, 0)).astype(np.float32)
 
 
-def derive(columns: Mapping[str, np.ndarray], unknown: np.ndarray) -> dict[str, np.ndarray]:
+def doubt(columns: Mapping[str, np.ndarray]) -> dict[str, np.ndarray]:
+    """Statements by code, each `[N]`, with 1AVB unknown instead of absent where a long PR interval is stated.
+
+    LPR is neither a first-degree AV block nor its absence: readers draw the border between the two differently.
+    """
+    found = dict(columns)
+    if "1AVB" in found and "LPR" in found:
+        is_doubtful = (found["1AVB"] == 0) & (found["LPR"] == 1)
+        found["1AVB"] = np.where(is_doubtful, np.nan, found["1AVB"]).astype(np.float32)
+    return found
+
+
+def derive(
+    columns: Mapping[str, np.ndarray],
+    unknown: np.ndarray,
+    *,
+    classes: Mapping[str, np.ndarray] | None = None,
+    abnormal: np.ndarray | None = None,
+) -> dict[str, np.ndarray]:
     """Superclasses and `abnormal` from statements.
 
     An ECG is abnormal when one of `MEMBERS["abnormal"]` is stated, and normal when NORM is stated and none of these;
-    else nobody has said.
+    otherwise it is unknown. A normal ECG has none of the other superclasses.
 
     Args:
         columns: Statements by code, each `[N]` in {1, 0, NaN}; a code that is not there is annotated nowhere.
         unknown: What a code that is not there is, `[N]`: NaN where it may be present, 0 where it would have been
             stated.
+        classes: What a source states of superclasses or `abnormal` without naming a statement, each `[N]` in
+            {1, 0, NaN}: 1 holds; 0 holds where the statements leave it open.
+        abnormal: `[N]` in {1, 0, NaN}, where a source states normality itself; it is taken as it is.
 
     Returns:
         `[N]` float32 in {1, 0, NaN} by name.
     """
     found = {name: any_of([columns.get(code, unknown) for code in codes]) for name, codes in MEMBERS.items()}
-    normal = found[NORMAL]
-    found[ABNORMAL] = np.where(found[ABNORMAL] == 1, 1, np.where(normal == 1, 0, np.nan)).astype(np.float32)
+    for name, stated in (classes or {}).items():
+        filled = np.where(np.isnan(found[name]), stated, found[name])
+        found[name] = np.where(stated == 1, 1, filled).astype(np.float32)
+    if abnormal is None:
+        is_abnormal = np.any([found[name] == 1 for name in (ABNORMAL, *SUPERCLASSES[1:])], axis=0)
+        abnormal = np.where(is_abnormal, 1, np.where(found[NORMAL] == 1, 0, np.nan))
+    found[ABNORMAL] = abnormal.astype(np.float32)
+    for name in SUPERCLASSES[1:]:
+        found[name] = np.where(np.isnan(found[name]) & (abnormal == 0), 0, found[name]).astype(np.float32)
     return found
+
+
+def name_columns(columns: Mapping[str, np.ndarray], derived: Mapping[str, np.ndarray]) -> dict[str, np.ndarray]:
+    """Labels by name, in the order of `LABELS`: `derived` (see `derive`), and statements by `column_name`."""
+    named = {column_name(code): column for code, column in columns.items()} | dict(derived)
+    return {name: named[name] for name in LABELS if name in named} | named

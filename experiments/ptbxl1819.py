@@ -5,9 +5,10 @@
 1,819 ECGs of 10 s at 250 Hz, filtered to 0.5-40 Hz and z-scored per lead, so that their
 amplitude is gone: unit and lead checks do not apply, and the state is declared. DIR holds
 `signals_250hz_delta_int16.npy.xz`, [1819, 12, 2500] first differences along time in steps
-of 1/200, and the row-aligned `labels_6class.csv`. Writes `ptbxl1819.npy`, float32
-[1819, 2500, 12], and `ptbxl1819.csv` with `id` (PTB-XL's `ecg_id`), `split` and six labels.
-Train from it:
+of 1/200, and the row-aligned `scp_statements_of_records.csv` (or `labels_6class.csv` alone). Writes
+`ptbxl1819.npy`, float32 [1819, 2500, 12], and `ptbxl1819.csv` with `id` (PTB-XL's `ecg_id`), `split`, and
+`scp_codes`, patient, fold, age and sex (or six labels), so that every label of PTB-XL is there
+(`--config.data.labels=six,abnormal,superclasses,statements`). Train from it:
 
   python -m ecg_jax.main --config=configs/reference.py --config.data.dataset=arrays \
       --config.data.source=ptbxl1819.npy --config.data.arrays.unit=zscore \
@@ -28,6 +29,7 @@ from ecg_jax.data.datasets.table import read_table
 from ecg_jax.errors import InputError
 
 SIGNALS, LABELS = "signals_250hz_delta_int16.npy.xz", "labels_6class.csv"
+STATEMENTS = "scp_statements_of_records.csv"
 STEPS_PER_DEVIATION = 200
 
 
@@ -50,13 +52,16 @@ def read_signals(path: str) -> np.ndarray:
 
 def convert(source: str, output: str) -> tuple[str, str]:
     """Writes `output`.npy and `output`.csv and returns their names."""
-    csv = os.path.join(source, LABELS)
-    table = read_table(csv, ("ecg_id", "split", *label_lib.SIX))
+    csv = os.path.join(source, STATEMENTS)
+    columns: tuple[str, ...] = ("ecg_id", "patient_id", "split", "age", "sex", "strat_fold", "scp_codes")
+    if not os.path.isfile(csv):
+        csv, columns = os.path.join(source, LABELS), ("ecg_id", "split", *label_lib.SIX)
+    table = read_table(csv, columns)[[*columns]]
     signals = read_signals(os.path.join(source, SIGNALS))
     if len(signals) != len(table):
         raise InputError(f"{csv}: {len(table)} rows against {len(signals)} recordings; row i must label recording i")
-    rows = table[["ecg_id", "split", *label_lib.SIX]].rename(columns={"ecg_id": "id"})
-    rows.to_csv(f"{output}.csv", index=False)
+    table.insert(0, "id", table["ecg_id"])
+    table.to_csv(f"{output}.csv", index=False)
     np.save(f"{output}.npy", signals)
     return f"{output}.npy", f"{output}.csv"
 

@@ -3,14 +3,16 @@
 import csv
 
 import numpy as np
+import pandas as pd
 import pytest
 import scipy.io
 
 from ecg_jax.data import datasets
-from ecg_jax.data.datasets import challenge2021, snomed
+from ecg_jax.data.datasets import challenge2021, scp_codes, snomed
 from ecg_jax.errors import InputError
 from ecg_jax.labels import SIX
 from ecg_jax.recording import LEADS, create_recording
+from ecg_jax.statements import LABELS
 
 NAN = np.nan
 FIRST_DEGREE, RBBB, COMPLETE_RBBB, LBBB, COMPLETE_LBBB = "270492004", "59118001", "713427006", "164909002", "733534002"
@@ -166,6 +168,88 @@ def test_only_an_abnormal_finding_is_known(tmp_path, dx, expected):
     np.testing.assert_array_equal(states(tmp_path, "E00001", "abnormal"), [expected])
 
 
+@pytest.mark.parametrize(
+    "dx, known",
+    [
+        (f"{NSR},164947007", {"LPR": 1, "1dAVb": NAN, "RBBB": 0}),  # prolonged PR interval
+        (f"164947007,{FIRST_DEGREE}", {"LPR": 1, "1dAVb": 1}),
+        ("233917008", {"1dAVb": NAN, "2AVB": NAN, "3AVB": NAN, "RBBB": 0, "CD": 1, "abnormal": 1}),  # AV block
+        ("164865005", {"MI": 1, "IMI": NAN, "abnormal": 1}),  # myocardial infarction
+        (NSR, {"MI": 0, "IMI": NAN, "NORM": NAN, "STTC": NAN, "SR": 1}),
+        ("164931005,59931005", {"STE_": 1, "INVT": 1, "abnormal": NAN}),  # forms decide nothing
+        ("284470004,427172004,39732003", {"PAC": 1, "PVC": 1, "abnormal": NAN}),  # ectopy and axis neither
+        ("426648003", {"abnormal": 1}),  # junctional tachycardia
+        ("233897008", {"SVTAC": 1, "abnormal": 1}),  # reentrant tachycardia
+        ("84114007", {"abnormal": NAN}),  # heart failure is no finding of an ECG
+        ("55827005", {"VCLVH": 1, "LVH": 0, "abnormal": NAN}),  # left ventricular high voltage
+        (f"{RBBB},445118002", {"CRBBB": 1, "CD": 1, "LAFB": 1, "LAnFB": 1}),
+    ],
+)
+def test_codes_mean_ptbxls_statements(tmp_path, dx, known):
+    write_record(tmp_path / "JS00001", dx)
+    np.testing.assert_array_equal(states(tmp_path, "JS00001", ",".join(known)), list(known.values()))
+
+
+@pytest.mark.parametrize(
+    "dx, known",
+    [
+        ("6374002", {"RBBB": NAN, "LBBB": NAN, "IRBBB": NAN, "CD": 1}),
+        (f"6374002,{RBBB}", {"RBBB": 1, "LBBB": 0, "IRBBB": 0, "CD": 1}),
+        ("426627000", {"SB": NAN, "AF": 0}),  # bradycardia of no rhythm
+        (f"426627000,{SB}", {"SB": 1}),
+        ("195080001", {"AF": NAN, "AFLT": NAN, "abnormal": 1}),  # fibrillation or flutter
+        (NSR, {"CD": 0, "LAO/LAE": 0, "HYP": NAN}),
+    ],
+)
+def test_a_general_code_leaves_open_what_it_may_mean(tmp_path, dx, known):
+    write_record(tmp_path / "E00001", dx)
+    np.testing.assert_array_equal(states(tmp_path, "E00001", ",".join(known)), list(known.values()))
+
+
+def test_flutter_of_ningbo_may_be_fibrillation(tmp_path):
+    write_record(tmp_path / "JS20000", "164890007")
+    np.testing.assert_array_equal(states(tmp_path, "JS20000", "AFLT,AF,abnormal,AFL"), [NAN, NAN, 1, 1])
+
+
+# PTB-XL's recordings, as PTB-XL has them and as the Challenge has.
+TWICE = [
+    ("{'NORM': 80.0, 'SBRAD': 0.0}", f"{SB},{NSR}"),
+    ("{'NORM': 100.0, 'SR': 0.0}", f"39732003,{NSR}"),  # the axis is from another column
+    ("{'NORM': 100.0, 'PVC': 100.0, 'SR': 0.0}", f"164884008,{NSR}"),
+    ("{'SR': 0.0, 'PRC(S)': 100.0}", f"164884008,{NSR}"),
+    ("{'LPR': 0.0, 'SR': 0.0, 'IMI': 100.0}", f"164947007,{NSR},164865005"),
+    ("{'1AVB': 0.0, 'LPR': 0.0, 'AFLT': 0.0}", f"164947007,{FIRST_DEGREE},164890007"),
+    ("{'AFIB': 0.0}", AF),
+    ("{'SVARR': 0.0, 'NORM': 50.0}", f"63593006,{NSR}"),
+    ("{'AMI': 100.0, 'SR': 0.0}", f"54329005,{NSR}"),
+    ("{'INJAS': 100.0, 'SR': 0.0}", NSR),
+    ("{'INJAS': 100.0, 'SR': 0.0}", f"164865005,{NSR}"),
+    ("{'VCLVH': 0.0, 'NORM': 50.0, 'SR': 0.0}", f"164873001,{NSR}"),
+    ("{'LVH': 50.0, 'SR': 0.0}", f"164873001,{NSR}"),
+    ("{'NDT': 100.0, 'SR': 0.0}", f"164934002,{NSR}"),
+    ("{'LOWT': 0.0, 'NORM': 100.0, 'SR': 0.0}", f"164934002,{NSR}"),
+    ("{'DIG': 100.0, 'AFIB': 0.0, 'ISC_': 100.0}", f"428750005,{AF},164861001"),
+    ("{'SEHYP': 100.0, 'STE_': 0.0, 'NST_': 100.0, 'SR': 0.0}", f"266249003,164931005,55930002,{NSR}"),
+    ("{'CRBBB': 100.0, 'BIGU': 0.0, 'SR': 0.0}", f"{COMPLETE_RBBB},11157007,{NSR}"),
+]
+
+
+@pytest.mark.parametrize("codes, dx", TWICE)
+def test_a_recording_of_ptbxl_has_the_same_labels_in_the_challenge(tmp_path, codes, dx):
+    write_record(tmp_path / "HR00021", dx)
+    dataset = open_folder(tmp_path, "all")
+    assert list(dataset.origins) == ["ptbxl/21"]
+    assert_agree(scp_codes.derive(scp_codes.parse(pd.Series([codes]), "x.csv")), dataset, 0)
+
+
+def assert_agree(expected, dataset, row):
+    """Where both know a label; the Challenge knows most."""
+    known = {name: column[row] for name, column in dataset.columns.items() if name in LABELS}
+    shared = {name for name, state in known.items() if not np.isnan(state) and not np.isnan(expected[name][0])}
+    assert {name: known[name] for name in shared} == {name: expected[name][0] for name in shared}
+    assert len(shared) > 40
+
+
 def test_equivalent_classes_are_one_label(tmp_path):
     write_record(tmp_path / "E00001", "63593006")  # supraventricular premature beats
     write_record(tmp_path / "E00002", "17338001")  # ventricular premature beats
@@ -201,6 +285,18 @@ def test_records_of_ptbxl_take_their_patient_from_its_table(tmp_path):
     assert list(dataset.ids) == ["A0001", "HR00021", "HR00022", "HR00023"]
     assert list(dataset.patients) == ["", "ptbxl-7.0", "ptbxl-7.0", "ptbxl-8.0"]
     assert dataset.notes == ()
+    assert dataset.split is None
+
+
+def test_records_of_ptbxl_keep_to_its_folds(tmp_path):
+    for id in ("HR00021", "HR00022", "HR00023", "A0001"):
+        write_record(tmp_path / "records" / id, NSR)
+    table = "ecg_id,patient_id,strat_fold\n21,7.0,8\n22,8.0,9\n23,9.0,10\n"
+    (tmp_path / "ptbxl_database.csv").write_text(table)
+    dataset = open_folder(tmp_path, ptbxl_csv=str(tmp_path / "ptbxl_database.csv"))
+    assert dict(zip(dataset.ids.tolist(), dataset.split.tolist(), strict=True)) == {
+        "A0001": "", "HR00021": "train", "HR00022": "validation", "HR00023": "test"
+    }  # fmt: skip
 
 
 @pytest.mark.parametrize("id, is_told", [("I0001", True), ("S0001", True), ("A0001", False), ("JS00001", False)])
@@ -325,8 +421,26 @@ def test_real_records_have_the_positives_of_their_table_and_no_zero_their_source
     cpsc = dataset.attributes["source"] == "cpsc_2018"
     assert cpsc.sum() == 4
     assert np.isnan(dataset.labels[cpsc][:, [SIX.index("SB"), SIX.index("ST")]]).all()
-    georgia = dataset.attributes["source"] == "georgia"
-    np.testing.assert_array_equal(dataset.labels[georgia], expected[georgia])
+    georgia = np.flatnonzero(dataset.attributes["source"] == "georgia")
+    is_open = np.isnan(dataset.labels[georgia])
+    np.testing.assert_array_equal(dataset.labels[georgia][~is_open], expected[georgia][~is_open])
+    assert [dataset.ids[georgia[row]] for row in np.flatnonzero(is_open.any(axis=1))] == ["E07541"]  # AV block
+
+
+def test_real_recordings_of_ptbxl_have_the_same_labels_in_both(shared):
+    data = shared / "data"
+    dataset = open_folder(data / "challenge2021", "all")
+    tables = ("ptbxl/ptbxl_database", "ptbxl_100hz/ptbxl_database", "ptbxl1819_zscored/scp_statements_of_records")
+    stated = {}
+    for name in ("tables/ptbxl_all_records_with_any_of_6_labels", *tables):
+        table = pd.read_csv(data / f"{name}.csv", dtype=str)
+        stated |= dict(zip("ptbxl/" + table["ecg_id"], table["scp_codes"], strict=True))
+    both = [row for row, origin in enumerate(dataset.origins) if origin in stated]
+    assert len(both) >= 6
+    for row in both:
+        assert_agree(
+            scp_codes.derive(scp_codes.parse(pd.Series([stated[dataset.origins[row]]]), "x.csv")), dataset, row
+        )
 
 
 def test_the_real_record_with_a_wrong_gain_is_mended_and_no_other(shared):

@@ -1,6 +1,7 @@
 """Several data sets as one: what each knows stays known, and nothing else becomes so."""
 
 import numpy as np
+import pandas as pd
 import pytest
 
 from ecg_jax.data import datasets, splits
@@ -103,13 +104,14 @@ def test_a_split_is_drawn_only_for_the_part_without_one():
 
 
 def test_copies_of_ptbxl_in_the_challenge_are_left_out():
-    ptbxl = create_part("ptbxl", ["21", "22"], {"AF": [0, 0]})
+    ptbxl = create_part("ptbxl", ["21", "22"], {"AF": [0, 0]}, origins=np.array(["ptbxl/21", "ptbxl/22"]))
     challenge = create_part(
         "challenge2021",
         ["A0021", "HR00021", "HR00023"],
         {"AF": [1, 1, 0]},
         value=10.0,
         attributes={"source": np.array(["cpsc_2018", "ptb-xl", "ptb-xl"])},
+        origins=np.array(["", "ptbxl/21", "ptbxl/23"]),
         notes=("a note",),
     )
     dataset = join("ptbxl:x,challenge2021:y", ("AF",), x=ptbxl, y=challenge)
@@ -121,6 +123,50 @@ def test_copies_of_ptbxl_in_the_challenge_are_left_out():
         "challenge2021: 1 HR records are also in the part ptbxl; left out here",
     )
     assert len(join("challenge2021:y", ("AF",), y=challenge).ids) == 3
+
+
+def create_database(name, split=None, patients=None, **ids):
+    """A part with recordings of PTB-XL: id to `ecg_id`, 0 for a recording of another data base."""
+    origins = np.array([f"ptbxl/{number}" if number else "" for number in ids.values()])
+    fields = {"split": split and np.array(split), "patients": patients and np.array(patients)}
+    return create_part(name, list(ids), {"AF": [0] * len(ids)}, origins=origins, **fields)
+
+
+def test_recordings_and_patients_of_ptbxl_keep_to_one_side_in_whatever_parts_they_are():
+    ptbxl = create_database("ptbxl", ["train", "test"], ["7.0", "8.0"], a=21, b=22)
+    arrays = create_database("arrays", ["train", "test"], ["7", "9"], c=21, d=25)
+    folder = create_database("folder", None, ["8", "", "10"], e=26, f=25, g=0)
+    challenge = create_database("challenge2021", ["", "", ""], ["ptbxl-7.0", "", ""], HR00030=30, HR00031=31, A0001=0)
+    parts = {"x": ptbxl, "y": arrays, "z": folder, "w": challenge}
+    dataset = join("ptbxl:x,arrays:y,folder:z,challenge2021:w", ("AF",), **parts)
+    known = {id: (str(s), str(p)) for id, s, p in zip(dataset.ids, dataset.split, dataset.patients, strict=True)}
+    assert known == {
+        "ptbxl/a": ("train", "ptbxl/patient 7"),
+        "ptbxl/b": ("test", "ptbxl/patient 8"),
+        "arrays/c": ("train", "ptbxl/patient 7"),
+        "arrays/d": ("test", "ptbxl/patient 9"),
+        "folder/e": ("test", "ptbxl/patient 8"),  # the side of its patient
+        "folder/f": ("test", "ptbxl/patient 9"),  # that of its copy
+        "folder/g": ("", "folder/10"),  # of another data base: drawn
+        "challenge2021/HR00030": ("train", "ptbxl/patient 7"),
+        "challenge2021/A0001": ("", ""),
+    }  # HR00031 is of nobody knows whom
+    assert "1 recordings of PTB-XL whose fold is unknown are left out" in dataset.notes[-1]
+    split = splits.assign(dataset, 0).split
+    assert set(split) <= {"train", "validation", "test"}
+
+
+def test_a_copy_whose_side_is_drawn_stays_with_the_other():
+    arrays = create_database("arrays", a=21, b=22, c=23, d=24)
+    folder = create_database("folder", e=24, f=23, g=22, h=21)
+    dataset = splits.assign(join("arrays:x,folder:y", ("AF",), x=arrays, y=folder), 0, validation=0.25, test=0.25)
+    np.testing.assert_array_equal(dataset.split[:4], dataset.split[:3:-1])
+    assert set(dataset.split) == {"train", "validation", "test"}
+
+
+def test_statements_of_any_part_are_taken():
+    part = create_part("c", ["1"], {"AF": [1], "LVH": [0], "MI": [0]})
+    assert join("a:x,c:y", ("MI", "statements"), x=A, y=part).label_names == ("MI", "LVH", "SB", "AF")
 
 
 @pytest.mark.parametrize("source", ["", ",", "ptbxl", "ptbxl:x,code15", "combined:x"])
@@ -152,6 +198,31 @@ def test_a_bad_label_in_a_part_is_refused_with_its_line(tmp_path):
         create(f"arrays:{tmp_path}/x.npy", "AF,SB,ST", arrays=arrays)
 
 
+def test_no_real_recording_or_patient_of_ptbxl_stands_on_two_sides(shared, tmp_path):
+    """Of four sources: two folders of PTB-XL, its normalized part as an array, the Challenge's HR records."""
+    data = shared / "data"
+    table = pd.read_csv(data / "ptbxl1819_zscored" / "scp_statements_of_records.csv")
+    table.drop(columns="split").to_csv(tmp_path / "zscored.csv", index=False)  # the folds alone tell
+    np.save(tmp_path / "zscored.npy", np.zeros((len(table), 8, 12), np.float16))
+    options = {"arrays": {"unit": "zscore", "sampling_rate": 250.0}, "ptbxl": {"sampling_rate": 100}}
+    source = (
+        f"ptbxl:{data}/ptbxl,ptbxl:{data}/ptbxl_100hz,arrays:{tmp_path}/zscored.npy,challenge2021:{data}/challenge2021"
+    )
+    dataset = create(source, "six,abnormal,superclasses,statements", **options)
+    known = pd.concat(
+        [table] + [pd.read_csv(data / name / "ptbxl_database.csv") for name in ("ptbxl", "ptbxl_100hz")]
+    ).drop_duplicates("ecg_id")
+    fold, patient = known.set_index("ecg_id")["strat_fold"], known.set_index("ecg_id")["patient_id"]
+    ours = dataset.origins != ""
+    numbers = [int(origin.removeprefix("ptbxl/")) for origin in dataset.origins[ours]]
+    expected = fold[numbers].map({9: "validation", 10: "test"}).fillna("train").to_numpy()
+    np.testing.assert_array_equal(dataset.split[ours], expected)
+    assert list(dataset.patients[ours]) == [f"ptbxl/patient {int(patient[number])}" for number in numbers]
+    assert len(numbers) == 250 + 679 + 1819
+    assert pd.Series(dataset.split[ours]).groupby(dataset.patients[ours]).nunique().max() == 1
+    assert not any("/HR" in id for id in dataset.ids)  # each stands in another part, or its fold is unknown
+
+
 def test_real_sources_join_in_one_label_space(shared):
     data = shared / "data"
     dataset = create(
@@ -166,6 +237,8 @@ def test_real_sources_join_in_one_label_space(shared):
     assert not {f"HR{int(id.split('/')[1]):05d}" for id in dataset.ids[sources == "ptbxl"]} & {
         id.split("/")[1] for id in challenge
     }
-    assert np.isfinite(dataset.labels[sources != "challenge2021"]).all()
+    is_open = np.isnan(dataset.labels[sources != "challenge2021"])
+    assert not is_open[:, 1:].any()
+    assert 0 < is_open[:, 0].sum() < 20  # 1dAVb, where PTB-XL states a long PR interval
     for row in range(0, len(dataset.ids), 60):
         assert dataset.read(row).id == dataset.ids[row]

@@ -20,6 +20,7 @@ from ecg_jax.data.splits import content
 from ecg_jax.errors import InputError
 from ecg_jax.labels import SIX
 from ecg_jax.recording import LEADS
+from ecg_jax.statements import LABELS
 
 NAN = np.nan
 
@@ -102,21 +103,6 @@ def test_a_source_that_is_not_there_is_refused(tmp_path, monkeypatch, name, sour
 
 # PTB-XL
 
-STATEMENTS = """
-,description,diagnostic,form,rhythm,diagnostic_class
-NORM,normal ECG,1.0,,,NORM
-IMI,inferior infarction,1.0,,,MI
-CRBBB,complete right bundle branch block,1.0,,,CD
-CLBBB,complete left bundle branch block,1.0,,,CD
-1AVB,first degree AV block,1.0,,,CD
-LVH,left ventricular hypertrophy,1.0,,,HYP
-NDT,non-diagnostic T abnormalities,1.0,1.0,,STTC
-ABQRS,abnormal QRS,,1.0,,
-SR,sinus rhythm,,,1.0,
-SBRAD,sinus bradycardia,,,1.0,
-STACH,sinus tachycardia,,,1.0,
-AFIB,atrial fibrillation,,,1.0,
-"""
 PTBXL = """
 ecg_id,patient_id,scp_codes,strat_fold,filename_lr,filename_hr
 21,100.0,"{'NORM': 100.0, 'SBRAD': 0.0}",1,records100/00000/00021_lr,records500/00000/00021_hr
@@ -130,7 +116,6 @@ ecg_id,patient_id,scp_codes,strat_fold,filename_lr,filename_hr
 @pytest.fixture
 def ptbxl(tmp_path):
     write_csv(tmp_path / "ptbxl_database.csv", PTBXL)
-    write_csv(tmp_path / "scp_statements.csv", STATEMENTS)
     for number in range(21, 26):
         write_record(tmp_path / f"records100/00000/000{number}_lr", number / 100, rate=100)
         write_record(tmp_path / f"records500/00000/000{number}_hr", number / 10, rate=500)
@@ -144,14 +129,49 @@ def test_ptbxl_reads_the_six_from_its_statements(ptbxl):
     np.testing.assert_array_equal(dataset.labels, expected)
 
 
-def test_ptbxl_is_normal_where_norm_is_the_only_diagnostic_statement(ptbxl):
-    np.testing.assert_array_equal(create("ptbxl", ptbxl, "abnormal").labels[:, 0], [0, 1, 1, NAN, 1])
+@pytest.mark.parametrize(
+    "codes, expected",
+    [
+        ("NORM", 0),
+        ("NORM SBRAD", 0),
+        ("NORM SARRH PAC PVC LPR", 0),
+        ("NORM IMI", 1),
+        ("NORM AFIB", 1),
+        ("AFIB", 1),
+        ("PACE", 1),
+        ("NORM SVARR", 1),
+        ("SR BIGU", 1),
+        ("SR ABQRS", NAN),
+        ("SR LPR", NAN),
+        ("", NAN),
+    ],
+)
+def test_ptbxl_is_normal_where_norm_is_the_only_diagnostic_statement_and_the_rhythm_is_sinus(ptbxl, codes, expected):
+    stated = str(dict.fromkeys(codes.split(), 0.0))
+    write_csv(ptbxl / "ptbxl_database.csv", PTBXL.replace("{'SR': 0.0, 'ABQRS': 0.0}", stated))
+    np.testing.assert_array_equal(create("ptbxl", ptbxl, "abnormal").labels[:, 0], [0, 1, 1, expected, 1])
+
+
+def test_a_long_pr_interval_leaves_a_first_degree_block_open(ptbxl):
+    write_csv(ptbxl / "ptbxl_database.csv", PTBXL.replace("'ABQRS'", "'LPR'").replace("'1AVB'", "'LPR': 0.0, '1AVB'"))
+    dataset = create("ptbxl", ptbxl, "1dAVb,LPR,CD")
+    np.testing.assert_array_equal(dataset.labels.T[0], [0, 0, 1, NAN, 0])
+    np.testing.assert_array_equal(dataset.labels.T[1], [0, 0, 1, 1, 0])
+    np.testing.assert_array_equal(dataset.labels.T[2], [0, 0, 1, NAN, 1])
 
 
 def test_ptbxl_offers_every_statement_by_its_code(ptbxl):
     np.testing.assert_array_equal(create("ptbxl", ptbxl, "CRBBB,IMI").labels.T, [[0, 0, 1, 0, 0], [0, 1, 0, 0, 0]])
-    with pytest.raises(InputError, match="no label PACE; there are: 1dAVb"):
-        create("ptbxl", ptbxl, "PACE")
+    with pytest.raises(InputError, match="no label PACED; there are: 1dAVb"):
+        create("ptbxl", ptbxl, "PACED")
+
+
+def test_ptbxl_tells_of_a_code_that_the_vocabulary_lacks_and_leaves_open_what_it_may_mean(ptbxl):
+    write_csv(ptbxl / "ptbxl_database.csv", PTBXL.replace("'SBRAD': 0.0", "'FOO': 0.0"))
+    dataset = create("ptbxl", ptbxl, "abnormal,superclasses,FOO")
+    np.testing.assert_array_equal(dataset.labels[0], [NAN, 1, NAN, NAN, NAN, NAN, 1])
+    np.testing.assert_array_equal(dataset.labels[1], [1, 1, 1, 0, 0, 0, 0])
+    assert "FOO are no statements of the vocabulary" in dataset.notes[0]
 
 
 def test_ptbxl_offers_a_statement_that_no_record_carries(ptbxl):
@@ -289,6 +309,14 @@ def test_code15_is_abnormal_where_it_is_not_normal(code15):
     np.testing.assert_array_equal(create("code15", code15, "abnormal").labels[:, 0], [1, 1, 0, 1, 1])
 
 
+def test_code15_knows_what_its_flags_and_its_normals_say_of_superclasses(code15):
+    dataset = create("code15", code15, "NORM,CD")
+    np.testing.assert_array_equal(dataset.labels.T, [[0, 0, 1, 0, 0], [NAN, 1, 0, NAN, 1]])
+    assert create("code15", code15, "statements").label_names == ("1dAVb", "RBBB", "LBBB", "NORM", "SB", "ST", "AF")
+    with pytest.raises(InputError, match="no label MI, STTC, HYP; there are: abnormal, NORM, CD"):
+        create("code15", code15, "superclasses")
+
+
 def test_code15_without_a_diagnosis_is_not_normal_for_that(code15):
     write_part(code15 / "exams_part0.hdf5", [11, 22, 33, 44])
     dataset = create("code15", code15, "abnormal,1dAVb,RBBB,LBBB,SB,AF,ST")
@@ -358,7 +386,7 @@ def test_code15s_sex_is_no_label(code15):
     text = EXAMS.replace("exam_id,age", "exam_id,is_male,age")
     text = "\n".join(line.replace(",", ",True,", 1) if line[0].isdigit() else line for line in text.split() if line)
     dataset = create("code15", _with_table(code15, text), "all")
-    assert set(dataset.label_names) == {*SIX, "abnormal", "normal_ecg"}
+    assert set(dataset.label_names) == {*SIX, "abnormal", "NORM", "CD", "normal_ecg"}
     assert list(dataset.attributes["sex"]) == ["M"] * 5
 
 
@@ -713,6 +741,77 @@ def test_a_truncated_array_is_refused_by_name(arrays):
         create("arrays", arrays, "AF", unit="mV", sampling_rate=250.0, leads="II,V1")
 
 
+@pytest.mark.parametrize("cell", ["CRBBB 100", "['SR']", "{1: 2}", "'SR'"])
+def test_a_table_whose_statements_are_no_dict_is_refused_with_its_line(arrays, cell):
+    table = pd.DataFrame({"scp_codes": ["{'SR': 0}", cell, "{'SR': 0}", "{}"]})
+    table.to_csv(arrays.parent / "x.csv", index=False)
+    with pytest.raises(InputError, match=r"x\.csv: line 3, column 'scp_codes' holds .*expected a dict"):
+        create("arrays", arrays, "AF", unit="mV", sampling_rate=250.0, leads="II,V1")
+
+
+SCP_TABLE = pd.DataFrame(
+    {
+        "ecg_id": ["9", "21", "35", "7"],
+        "patient_id": ["100", "100.0", "102", "103"],
+        "sex": ["0", "1", "", "1"],
+        "strat_fold": ["10", "1", "9", "8"],
+        "scp_codes": ["{'NORM': 100.0, 'SR': 0.0}", "{'IMI': 0, 'AFIB': 0}", "{'SR': 0, 'CRBBB': 50}", ""],
+    }
+)
+
+
+def test_an_array_may_have_ptbxls_statements_and_folds(arrays):
+    SCP_TABLE.to_csv(arrays.parent / "x.csv", index=False)
+    options = {"unit": "zscore", "sampling_rate": 250.0, "leads": "II,V1"}
+    dataset = create("arrays", arrays, "AF,abnormal,superclasses,CRBBB,LAFB", **options)
+    expected = [
+        [0, 0, 1, 0, 0, 0, 0, 0, 0],
+        [1, 1, 0, 1, 0, 0, 0, 0, 0],
+        [0, 1, 0, 0, 0, 1, 0, 1, 0],
+        [NAN] * 9,
+    ]
+    np.testing.assert_array_equal(dataset.labels, expected)
+    assert list(dataset.ids) == ["9", "21", "35", "7"]
+    assert list(dataset.split) == ["test", "train", "validation", "train"]
+    assert list(dataset.folds) == [10, 1, 9, 8]
+    assert list(dataset.attributes["sex"]) == ["M", "F", "", "F"]
+    assert list(dataset.origins) == ["ptbxl/9", "ptbxl/21", "ptbxl/35", "ptbxl/7"]
+    found = create("arrays", arrays, "all", **options)
+    assert set(found.label_names) == {*LABELS}
+    assert "columns taken as labels: scp_codes (its statements)" in found.notes
+    assert "scp_codes" not in found.attributes
+
+
+def test_a_folder_and_a_code_file_may_have_ptbxls_statements(folder, tmp_path):
+    table = SCP_TABLE.assign(path="records/r0")
+    table.to_csv(folder / "labels.csv", index=False)
+    dataset = create("folder", folder / "labels.csv", "superclasses,statements")
+    assert list(dataset.ids) == ["9", "21", "35", "7"]
+    assert list(dataset.split) == ["test", "train", "validation", "train"]
+    assert len(dataset.label_names) == 71 + 4
+    with h5py.File(tmp_path / "y.hdf5", "w") as file:
+        file["tracings"] = np.zeros((4, 64, 12), np.float32)
+    SCP_TABLE.to_csv(tmp_path / "y.csv", index=False)
+    dataset = create("code", tmp_path / "y.hdf5", "MI", labels_csv=str(tmp_path / "y.csv"))
+    np.testing.assert_array_equal(dataset.labels[:, 0], [0, 1, 0, NAN])
+    assert list(dataset.split) == ["test", "train", "validation", "train"]
+
+
+def test_columns_of_the_table_go_before_its_statements(arrays):
+    SCP_TABLE.assign(AF=["1", "", "0", "1"], split=["train", "train", "val", "test"]).to_csv(
+        arrays.parent / "x.csv", index=False
+    )
+    dataset = create("arrays", arrays, "AF", unit="zscore", sampling_rate=250.0, leads="II,V1")
+    np.testing.assert_array_equal(dataset.labels[:, 0], [1, NAN, 0, 1])
+    assert list(dataset.split) == ["train", "train", "validation", "test"]
+
+
+def test_folds_that_ptbxl_does_not_have_are_refused_with_their_line(arrays):
+    SCP_TABLE.assign(strat_fold=["1", "11", "2", "3"]).to_csv(arrays.parent / "x.csv", index=False)
+    with pytest.raises(InputError, match=r"x\.csv: line 3, column 'strat_fold' holds 11; folds are 1 to 10"):
+        create("arrays", arrays, "AF", unit="zscore", sampling_rate=250.0, leads="II,V1")
+
+
 # Simulated
 
 
@@ -786,13 +885,16 @@ def test_real_ptbxl_has_the_recordings_and_positives_of_its_table(shared, rate):
     assert all(expected[1]["train", name] for name in SIX)
 
 
-def test_real_ptbxl_normals_have_norm_alone(shared):
+def test_real_ptbxl_normals_have_norm_alone_and_a_sinus_rhythm(shared):
     source = shared / "data" / "ptbxl"
-    diagnostic = {row[""] for row in read_rows(source / "scp_statements.csv") if row["diagnostic"] == "1.0"}
+    rows = read_rows(source / "scp_statements.csv")
+    diagnostic = {row[""] for row in rows if row["diagnostic"] == "1.0"}
+    others = {row[""] for row in rows if row["rhythm"] == "1.0"} - {"SR", "SBRAD", "STACH", "SARRH"}
     expected = []
     for row in read_rows(source / "ptbxl_database.csv"):
-        found = set(ast.literal_eval(row["scp_codes"])) & diagnostic
-        expected.append(NAN if not found else 0.0 if found == {"NORM"} else 1.0)
+        found = set(ast.literal_eval(row["scp_codes"]))
+        known = found & diagnostic
+        expected.append(1.0 if known - {"NORM"} or found & others else 0.0 if known else NAN)
     np.testing.assert_array_equal(create("ptbxl", source, "abnormal").labels[:, 0], expected)
     assert {0.0, 1.0} <= set(expected)
 

@@ -25,7 +25,27 @@ def test_names_are_separated_by_commas():
     assert labels.resolve("abnormal") == ("abnormal",)
 
 
-@pytest.mark.parametrize("setting", ["", " , ", "AF,AF"])
+def test_groups_may_be_mixed_and_repeat_nothing_that_is_named():
+    assert labels.resolve("six,abnormal") == (*labels.SIX, "abnormal")
+    assert labels.resolve("AF,six") == ("AF", "1dAVb", "RBBB", "LBBB", "SB", "ST")
+    assert labels.resolve("superclasses, NORM,x") == ("NORM", "MI", "STTC", "CD", "HYP", "x")
+    assert labels.resolve("abnormal,statements") == ("abnormal", "statements")
+
+
+@pytest.mark.parametrize("setting", ["six,CRBBB", "AF,AFIB"])
+def test_two_names_of_one_label_are_refused(setting):
+    with pytest.raises(
+        InputError, match=r"data\.labels is .*, but (RBBB and CRBBB|AF and AFIB) are names of one label"
+    ):
+        labels.resolve(setting)
+
+
+def test_all_labels_stand_alone():
+    with pytest.raises(InputError, match="'all' stands alone"):
+        labels.resolve("all,AF")
+
+
+@pytest.mark.parametrize("setting", ["", " , ", "AF,AF", "six,six"])
 def test_a_setting_without_labels_or_with_one_twice_is_refused(setting):
     with pytest.raises(InputError, match=r"data\.labels"):
         labels.resolve(setting)
@@ -120,3 +140,26 @@ def test_offered_labels_are_taken_where_they_are_and_checked():
     assert list(labels.select(labels.Offered(("ST", "AF")), {}, table, "x.csv")) == ["AF"]
     with pytest.raises(InputError, match=r"x\.csv: line 2, column 'SB' holds maybe"):
         labels.select(labels.Offered(("SB", "ST")), {}, table, "x.csv")
+
+
+def test_statements_are_those_offered_of_the_vocabulary_under_one_name_each():
+    derived = {name: np.zeros(1) for name in ("RBBB", "CRBBB", "LAFB", "abnormal", "MI", "AFL")}
+    table = pd.DataFrame({"SR": ["500"], "STACH": ["1"], "x": ["1"]})  # SR is no label here, but a sampling rate
+    found = labels.select(labels.resolve("statements"), derived, table, "x.csv")
+    assert list(found) == ["RBBB", "LAFB", "ST"]
+    assert list(labels.select(labels.resolve("CRBBB,statements"), derived, table, "x.csv")) == ["CRBBB", "LAFB", "ST"]
+    assert "abnormal" in labels.select(labels.resolve("abnormal,statements"), derived, None, "x.csv")
+
+
+def test_either_name_of_one_of_the_six_is_understood():
+    values = np.array([1.0])
+    assert labels.select(("CRBBB",), {"RBBB": values}, None, "x.csv") == {"CRBBB": values}
+    assert labels.select(("RBBB",), {"CRBBB": values}, None, "x.csv") == {"RBBB": values}
+    both = {"CRBBB": np.array([0.0]), "RBBB": values}
+    assert labels.select(("CRBBB",), both, None, "x.csv") == {"CRBBB": both["CRBBB"]}
+
+
+def test_statements_where_there_are_none_are_refused():
+    with pytest.raises(InputError, match=r"x\.csv: no label of the statements; there are: abnormal"):
+        labels.select(labels.resolve("statements"), {"abnormal": np.zeros(1)}, None, "x.csv")
+    assert labels.select(labels.Offered(("statements",)), {"abnormal": np.zeros(1)}, None, "x.csv") == {}

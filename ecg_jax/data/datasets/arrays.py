@@ -6,7 +6,7 @@ import zipfile
 import numpy as np
 
 from ecg_jax import labels as label_lib
-from ecg_jax.data.datasets import attributes
+from ecg_jax.data.datasets import attributes, scp_codes
 from ecg_jax.data.datasets.dataset import Dataset
 from ecg_jax.data.datasets.table import parse_ids, parse_known_columns, read_table
 from ecg_jax.errors import InputError
@@ -28,12 +28,12 @@ def create(
 ) -> Dataset:
     """Opens an array and its labels.
 
-    The CSV's row i labels `array[i]`; its column `id` and those of
+    The CSV's row i labels `array[i]`; its columns `id` (or `ecg_id` beside `scp_codes`), `scp_codes` and those of
     `parse_known_columns` are used if they are there.
 
     Args:
         source: A `.npy` file; it is memory-mapped.
-        labels: Columns of the CSV.
+        labels: Columns of the CSV, and what its `scp_codes` say.
         seed: Unused: nothing is drawn.
         labels_csv: The CSV; if empty, the `.npy` file's name with `.csv`.
         leads: Names of the array's columns, separated by commas.
@@ -57,14 +57,17 @@ def create(
         raise InputError(
             f"{csv}: {len(table)} rows against {len(array)} recordings in {source}; row i must label recording i"
         )
-    ids = parse_ids(table["id"], csv) if "id" in table else np.arange(len(array)).astype(str)
+    origins = scp_codes.read_origins(table, csv)
+    named = "id" if "id" in table or origins is None else scp_codes.ID
+    ids = parse_ids(table[named], csv) if named in table else np.arange(len(array)).astype(str)
     known = parse_known_columns(table, csv, patient_column)
-    columns = label_lib.select(labels, {}, table, csv)
+    columns = label_lib.select(labels, scp_codes.read_labels(table, csv), table, csv)
     known["attributes"] |= attributes.read_others(table, columns)
     return Dataset(
         name="arrays",
         ids=ids,
         columns=columns,
+        origins=origins,
         **known,
         notes=tuple(label_lib.describe_choice(labels, table)),
         read=lambda i: create_recording(

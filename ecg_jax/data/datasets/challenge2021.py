@@ -4,17 +4,18 @@ A record's name tells its source: A (CPSC 2018), Q (CPSC 2018 extra), I (INCART)
 HR (PTB-XL), E (Georgia), JS (Chapman/Shaoxing up to JS10646, Ningbo after it). Diagnoses
 stand in the header, as SNOMED CT codes after `#Dx:`.
 
-What labels mean: a code that a record does not carry is absent (0) only where its source
-uses that code at all (see `snomed`), else unknown: CPSC 2018 knows nine classes, neither SB
-nor ST among them; Ningbo has no AF (and 7,615 AFL, which may be either). Sinus rhythm is
+What labels mean: a statement that a record does not carry is absent (0) only where its source
+uses a code for it at all (see `snomed`), else unknown: CPSC 2018 knows nine classes, neither SB
+nor ST among them; Ningbo has no AF (and 7,615 AFL, which may be either). A general code (bundle
+branch block of no side) leaves the statements open that it may mean. Sinus rhythm is
 not a statement of normality, so that `abnormal` is 1 or unknown. A record without any
-diagnosis is unknown throughout.
+diagnosis is unknown throughout. The Challenge's own abbreviations are labels as well.
 
 Traps: stray commas, repeated codes and `Unknown` in `#Dx:`; ages -1 and 300; headers that
 name the `.mat` where the record's name should stand; early Georgia headers with a gain of
 4880/mV where the samples are microvolts (mended in `read`); 257 to 1000 Hz, 5 s to 30 min;
-PTB-XL is inside (HR00001 is its `ecg_id` 1), and so is the whole of CPSC 2018. No header
-names its patient: INCART's 74 records are of 32 people, and PTB has several of many a person.
+PTB-XL is inside (HR00001 is its `ecg_id` 1; its table tells patients and folds), and so is the whole of CPSC 2018.
+No header names its patient: INCART's 74 records are of 32 people, and PTB has several of many a person.
 """
 
 import dataclasses
@@ -25,14 +26,23 @@ import numpy as np
 import pandas as pd
 
 from ecg_jax import labels as label_lib
-from ecg_jax.data.datasets import snomed
+from ecg_jax import statements
+from ecg_jax.data.datasets import scp_codes, snomed
 from ecg_jax.data.datasets.dataset import Dataset
-from ecg_jax.data.datasets.table import parse_attributes, parse_integers, parse_text, read_table, require_folder
+from ecg_jax.data.datasets.table import (
+    FOLD,
+    parse_attributes,
+    parse_folds,
+    parse_integers,
+    parse_text,
+    read_table,
+    require_folder,
+    split_by_fold,
+)
 from ecg_jax.data.readers import wfdb
 from ecg_jax.errors import InputError
 from ecg_jax.recording import Recording
 
-SIX = {"1dAVb": "IAVB", "RBBB": "RBBB", "LBBB": "LBBB", "SB": "SB", "AF": "AF", "ST": "STach"}
 LAST_CHAPMAN = 10646  # of JS; Ningbo follows
 _LETTERS = {"A": "A", "Q": "Q", "I": "I", "S": "S", "HR": "H", "E": "E", "JS": "C"}
 _LONGEST_HEADER = 1 << 16  # bytes; the longest one has about 1,200
@@ -72,10 +82,11 @@ def create(*, source: str, labels: tuple[str, ...], seed: int, ptbxl_csv: str = 
 
     Args:
         source: The folder.
-        labels: Of the six diagnoses, `abnormal`, and the Challenge's abbreviations, scored
+        labels: Of the vocabulary (`snomed.KNOWN` has the statements), and the Challenge's abbreviations, scored
             and unscored; of equivalent ones RBBB, LBBB, PAC and PVC.
         seed: Unused: nothing is drawn.
-        ptbxl_csv: PTB-XL's `ptbxl_database.csv`: tells which HR records are of one patient.
+        ptbxl_csv: PTB-XL's `ptbxl_database.csv`: tells which HR records are of one patient, and by its folds who of
+            them trains, validates and tests.
 
     Raises:
         InputError: when no record of the Challenge is there, or one lies there twice.
@@ -95,9 +106,9 @@ def create(*, source: str, labels: tuple[str, ...], seed: int, ptbxl_csv: str = 
     ids = np.array([header.id for header in headers])
     _require_unique(ids, whole)
     notes = _describe(headers, len(stems) - len(ours), len(ours) - len(whole))
-    patients = None
+    patients = split = None
     if ptbxl_csv:
-        patients = _find_patients(ids, ptbxl_csv)
+        patients, split = _find_in_ptbxl(ids, ptbxl_csv)
     elif any(header.source == "ptb-xl" for header in headers):
         notes.append(
             "several HR records may be of one patient; name PTB-XL's table with "
@@ -113,7 +124,9 @@ def create(*, source: str, labels: tuple[str, ...], seed: int, ptbxl_csv: str = 
         name="challenge2021",
         ids=ids,
         columns=label_lib.select(labels, derive_labels(headers), None, folder),
+        split=split,
         patients=patients,
+        origins=_find_origins(ids),
         attributes=parse_attributes(table, folder) | {"source": np.array([header.source for header in headers])},
         read=lambda i: _read(headers[i]),
         notes=tuple(notes),
@@ -162,24 +175,48 @@ def read_header(stem: str) -> Header:
 
 
 def derive_labels(headers: list[Header]) -> dict[str, np.ndarray]:
-    """Computes every label: the six, `abnormal`, and the Challenge's abbreviations.
+    """Computes every label: those of the vocabulary that a source knows, and the Challenge's abbreviations.
 
     Returns:
         `[N]` float32 in {1, 0, NaN} by label.
     """
     sources = np.array([header.source for header in headers])
     silent = np.array([not header.codes for header in headers], bool)
-    columns = {}
-    for label, annotated in snomed.ANNOTATED.items():
-        known = np.isin(sources, sorted(annotated)) & ~silent
-        columns[label] = np.where(known, np.float32(0), np.float32(np.nan))
-    abnormal = np.full(len(headers), np.nan, np.float32)
+
+    def create(annotated: frozenset[str]) -> np.ndarray:
+        return np.where(np.isin(sources, sorted(annotated)) & ~silent, np.float32(0), np.float32(np.nan))
+
+    own = {label: create(annotated) for label, annotated in snomed.ANNOTATED.items()}
+    columns = {code: create(annotated) for code, annotated in snomed.KNOWN.items()}
+    classes = {name: create(frozenset()) for name in (*statements.SUPERCLASSES, statements.ABNORMAL)}
+    classes["MI"] = create(snomed.ANNOTATED["MI"] - {snomed.SOURCES["H"]})  # a code of its own there
     for row, header in enumerate(headers):
+        names = [snomed.ABBREVIATIONS[code] for code in sorted(header.codes & snomed.LABELS.keys())]
         for code in header.codes & snomed.LABELS.keys():
-            columns[snomed.LABELS[code]][row] = 1
-        if header.codes & snomed.ABNORMAL_CODES:
-            abnormal[row] = 1
-    return {name: columns[short] for name, short in SIX.items()} | {label_lib.ABNORMAL: abnormal} | columns
+            own[snomed.LABELS[code]][row] = 1
+        _state(header.source, names, row, columns, classes)
+    columns = statements.doubt(columns)
+    derived = statements.derive(columns, np.full(len(headers), np.nan, np.float32), classes=classes)
+    vocabulary = statements.name_columns(columns, derived)
+    return vocabulary | {name: column for name, column in own.items() if name not in vocabulary}
+
+
+def _state(
+    source: str, names: list[str], row: int, columns: dict[str, np.ndarray], classes: dict[str, np.ndarray]
+) -> None:
+    """Writes down what a record's abbreviations say: statements, superclasses, and what they leave open."""
+    meanings = [snomed.find_meaning(source, name) for name in names]
+    stated = {codes[0] for codes in meanings if len(codes) == 1 and codes[0] in columns}
+    for code in stated:
+        columns[code][row] = 1
+    for name, codes in zip(names, meanings, strict=True):
+        for code in columns.keys() & set(codes) if stated.isdisjoint(codes) else ():
+            columns[code][row] = np.nan
+        for of, members in statements.MEMBERS.items():
+            if codes and set(codes) <= set(members):
+                classes[of][row] = 1
+        if name in snomed.OTHERS:
+            classes[statements.ABNORMAL][row] = 1
 
 
 def _require_unique(ids: np.ndarray, stems: list[str]) -> None:
@@ -189,13 +226,24 @@ def _require_unique(ids: np.ndarray, stems: list[str]) -> None:
         raise InputError(f"{first}.hea and {second}.hea are one record by name; keep one of the two")
 
 
-def _find_patients(ids: np.ndarray, ptbxl_csv: str) -> np.ndarray | None:
-    """PTB-XL's patient where a record is PTB-XL's, else empty: unknown; None where none is."""
+def _find_origins(ids: np.ndarray) -> np.ndarray | None:
+    """Which recordings are PTB-XL's, see `Dataset.origins`; None where none is."""
+    found = np.array([scp_codes.name_origin(int(id[2:])) if id.startswith("HR") else "" for id in ids.tolist()], str)
+    return found if (found != "").any() else None
+
+
+def _find_in_ptbxl(ids: np.ndarray, ptbxl_csv: str) -> tuple[np.ndarray | None, np.ndarray | None]:
+    """PTB-XL's patient and split where a record is PTB-XL's, else empty: unknown; None where none is."""
     table = read_table(ptbxl_csv, ("ecg_id", "patient_id"))
     names = [f"HR{number:05d}" for number in parse_integers(table["ecg_id"], ptbxl_csv)]
-    patient = dict(zip(names, parse_text(table["patient_id"], ptbxl_csv), strict=True))
-    found = np.array([f"ptbxl-{patient[id]}" if id in patient else "" for id in ids.tolist()])
-    return found if (found != "").any() else None
+    patients = [f"ptbxl-{patient}" for patient in parse_text(table["patient_id"], ptbxl_csv)]
+    splits = split_by_fold(parse_folds(table[FOLD], ptbxl_csv)).tolist() if FOLD in table else [""] * len(names)
+    found = []
+    for values in (patients, splits):
+        known = dict(zip(names, values, strict=True))
+        column = np.array([known.get(id, "") for id in ids.tolist()], str)
+        found.append(column if (column != "").any() else None)
+    return found[0], found[1]
 
 
 def _describe(headers: list[Header], foreign: int, incomplete: int) -> list[str]:

@@ -6,7 +6,7 @@ import os
 import numpy as np
 
 from ecg_jax import labels as label_lib
-from ecg_jax.data.datasets import attributes
+from ecg_jax.data.datasets import attributes, scp_codes
 from ecg_jax.data.datasets.dataset import Dataset
 from ecg_jax.data.datasets.table import parse_known_columns, read_table
 from ecg_jax.data.readers import code_hdf5
@@ -26,12 +26,12 @@ def create(
     """Opens an HDF5 of tracings and its row-aligned CSV.
 
     The reference validates on the last 2 % of the file and tests on another file; here
-    the stretch before the validation stretch is the test split. A `split` column in the
-    CSV overrides both.
+    the stretch before the validation stretch is the test split. A `split` or
+    `strat_fold` column in the CSV overrides both.
 
     Args:
         source: The HDF5 file.
-        labels: Columns of the CSV.
+        labels: Columns of the CSV, and what its `scp_codes` say.
         seed: Unused: the order of the file decides.
         labels_csv: The CSV; if empty, the only CSV in the HDF5 file's folder.
         patient_column: The CSV's column that names patients; see `patients.parse`.
@@ -54,7 +54,7 @@ def create(
             f"data.code: fractions {validation_fraction} and {test_fraction}; each at least 0, together below 1"
         )
     known = parse_known_columns(table, csv, patient_column)
-    columns = label_lib.select(labels, {}, table, csv)
+    columns = label_lib.select(labels, scp_codes.read_labels(table, csv), table, csv)
     known["attributes"] |= attributes.read_others(table, columns)
     if known["split"] is None:
         validation, test = (round(fraction * len(ids)) for fraction in (validation_fraction, test_fraction))
@@ -63,6 +63,7 @@ def create(
         name="code",
         ids=ids,
         columns=columns,
+        origins=scp_codes.read_origins(table, csv),
         **known,
         read=lambda i: code_hdf5.read(source, i, id=str(ids[i])),
         notes=tuple(label_lib.describe_choice(labels, table)),

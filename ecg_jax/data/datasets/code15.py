@@ -2,14 +2,17 @@
 
 Traps: `exams.csv` is not in file order (exams are joined by `exam_id` within their
 `trace_file`); every part ends with an all-zero exam 0 that is no exam; patients repeat.
-No flag is not normal: `abnormal` is the opposite of `normal_ecg`.
+No flag is not normal: `abnormal` is the opposite of `normal_ecg`, which is also NORM. The six flags are of the
+superclass CD, or rhythms; nothing else is known, so that CD is 1 or, where the ECG is normal, 0.
 """
 
 import os
 
 import numpy as np
+import pandas as pd
 
 from ecg_jax import labels as label_lib
+from ecg_jax import statements
 from ecg_jax.data.datasets import patients
 from ecg_jax.data.datasets.dataset import Dataset
 from ecg_jax.data.datasets.table import (
@@ -24,13 +27,15 @@ from ecg_jax.data.readers import code_hdf5
 from ecg_jax.errors import InputError
 from ecg_jax.recording import Recording
 
+NORMAL = "normal_ecg"
+
 
 def create(*, source: str, labels: tuple[str, ...], seed: int) -> Dataset:
     """Opens a CODE-15% folder, with all of its parts or some of them.
 
     Args:
         source: The folder that holds `exams.csv` and at least one `exams_part*.hdf5`.
-        labels: Of the six diagnoses, `abnormal`, and any other 0/1 column of `exams.csv`.
+        labels: Of the six diagnoses, `abnormal`, NORM, CD, and any other 0/1 column of `exams.csv`.
         seed: Unused: nothing is drawn.
 
     Raises:
@@ -57,9 +62,7 @@ def create(*, source: str, labels: tuple[str, ...], seed: int) -> Dataset:
         )
     table = listed[found]
     places = [(key[0], rows.get(key, -1)) for key in keys if key in rows or key[0] in damaged]
-    derived = {}
-    if "normal_ecg" in table:
-        derived[label_lib.ABNORMAL] = 1 - label_lib.parse_column(table["normal_ecg"], csv)
+    derived = derive_labels(table, csv)
     ids = parse_integers(table["exam_id"], csv).astype(str)
     require_unique(ids, table["exam_id"], csv)
     notes = []
@@ -89,6 +92,21 @@ def create(*, source: str, labels: tuple[str, ...], seed: int) -> Dataset:
         read=read,
         notes=tuple(notes),
     )
+
+
+def derive_labels(table: pd.DataFrame, csv: str) -> dict[str, np.ndarray]:
+    """`abnormal`, NORM and CD, `[N]` float32 in {1, 0, NaN}; nothing without the column `normal_ecg`.
+
+    Raises:
+        InputError: naming the line and the value that is no label.
+    """
+    if NORMAL not in table:
+        return {}
+    normal = label_lib.parse_column(table[NORMAL], csv)
+    flags = {statements.SIX[name]: label_lib.parse_column(table[name], csv) for name in label_lib.SIX if name in table}
+    unknown = np.full(len(table), np.nan, np.float32)
+    derived = statements.derive(flags | {statements.NORMAL: normal}, unknown, abnormal=1 - normal)
+    return {name: derived[name] for name in (label_lib.ABNORMAL, statements.NORMAL, "CD")}
 
 
 def _find_rows(folder: str, names: list[str]) -> tuple[dict[tuple[str, int], int], dict[str, str], int]:

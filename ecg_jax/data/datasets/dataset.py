@@ -33,6 +33,8 @@ class Dataset:
         patients: `[N]` str, empty where unknown; None where no patient is known. Each recording of an
             unknown patient counts as one.
         folds: `[N]` int64, the data set's own folds; None where it has none.
+        origins: `[N]` str, which recording of a public data base each is, where data sets share one: `ptbxl/21` is
+            the same in all of them. Empty where it is none of these; None where all are.
         attributes: What else is known and worth a subgroup: name to `[N]`; `age` is
             float32 years (NaN = unknown), `sex` is str (`F`, `M` or empty).
         hashes: `[N]` str of the signals' content (see `quality.content_hash`), where it is known
@@ -51,6 +53,7 @@ class Dataset:
     split: np.ndarray | None = None
     patients: np.ndarray | None = None
     folds: np.ndarray | None = None
+    origins: np.ndarray | None = None
     attributes: Mapping[str, np.ndarray] = dataclasses.field(default_factory=dict)
     hashes: np.ndarray | None = None
     draw: DrawFn | None = None

@@ -7,7 +7,7 @@ import numpy as np
 
 from ecg_jax import labels as label_lib
 from ecg_jax.data import readers
-from ecg_jax.data.datasets import attributes
+from ecg_jax.data.datasets import attributes, scp_codes
 from ecg_jax.data.datasets.dataset import Dataset
 from ecg_jax.data.datasets.table import (
     describe_absent,
@@ -26,14 +26,15 @@ def create(*, source: str, labels: tuple[str, ...], seed: int, patient_column: s
     """Opens a CSV of files of any known format, each with one recording.
 
     Columns: `path` (relative to the CSV; a WFDB record with or without a suffix), the labels
-    (1, 0 or empty for unknown), and if you have them `id` and those of `parse_known_columns`.
+    (1, 0 or empty for unknown), and if you have them `id` (or `ecg_id` beside `scp_codes`), `scp_codes` and those of
+    `parse_known_columns`.
 
     A folder without a CSV, or with none that has a column `path`, holds recordings of which
     nothing is said: it can be prepared, not trained on.
 
     Args:
         source: The CSV, or a folder with one, or with ECG files alone, searched to its depths.
-        labels: Label columns.
+        labels: Label columns, and what `scp_codes` say.
         seed: Unused: nothing is drawn.
         patient_column: The CSV's column that names patients; see `patients.parse`.
 
@@ -62,14 +63,17 @@ def _open_table(csv: str, labels: tuple[str, ...], patient_column: str) -> Datas
     paths = [os.path.join(base, name) for name in names]
     remedy = f"paths are relative to {base}"
     notes = describe_absent(table, paths, [_is_there(path) for path in paths], csv, remedy)
-    ids = parse_ids(table["id" if "id" in table else "path"], csv)
+    origins = scp_codes.read_origins(table, csv)
+    named = "id" if "id" in table else "path" if origins is None else scp_codes.ID
+    ids = parse_ids(table[named], csv)
     known = parse_known_columns(table, csv, patient_column)
-    columns = label_lib.select(labels, {}, table, csv)
+    columns = label_lib.select(labels, scp_codes.read_labels(table, csv), table, csv)
     known["attributes"] |= attributes.read_others(table, columns)
     return Dataset(
         name="folder",
         ids=ids,
         columns=columns,
+        origins=origins,
         **known,
         read=lambda i: readers.read(paths[i], str(ids[i])),
         notes=(*notes, *label_lib.describe_choice(labels, table)),

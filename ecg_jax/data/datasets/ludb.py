@@ -1,9 +1,12 @@
 """LUDB 1.0.1 (Kalyakulina et al. 2020, IEEE Access 8:186181; PhysioNet doi 10.13026/eegm-h675).
 
 200 records of 200 people in `data/`, findings as text in `ludb.csv`, which describes every
-record in every column, so that a finding that is not there is absent. Sinus rhythm, an axis
-that does not deviate and nothing else is normal; irregular sinus rhythm or early
-repolarization alone is neither; any other finding is abnormal.
+record in every column, so that a finding that is not there is absent: of rhythms, blocks, hypertrophies and
+infarctions all are stated. Sinus rhythm, an axis that does not deviate and nothing else is normal (NORM); irregular
+sinus rhythm or early repolarization alone is neither; any other finding is abnormal.
+
+Ischaemia, STEMI and scars are stated by wall, several at once, where PTB-XL has one statement (inferolateral): only
+the superclass is known, and neither infarction nor ischaemia where the column leaves it open which it is.
 
 Traps: a cell holds several findings, one a line; ages end with a line break, the oldest is
 `>89` (unknown here); leads are in lower case, with another gain and baseline each;
@@ -16,29 +19,51 @@ import numpy as np
 import pandas as pd
 
 from ecg_jax import labels as label_lib
+from ecg_jax import statements
 from ecg_jax.data.datasets.dataset import Dataset
 from ecg_jax.data.datasets.table import keep_present, parse_attributes, parse_ids, read_table, require_folder
 from ecg_jax.data.readers import wfdb
 
-FINDINGS = {  # label: the finding's text, in lower case; abbreviations as in the Challenges
-    "1dAVb": "i degree av block",
-    "RBBB": "complete right bundle branch block",
-    "LBBB": "complete left bundle branch block",
-    "SB": "sinus bradycardia",
-    "AF": "atrial fibrillation",
-    "ST": "sinus tachycardia",
-    "AFL": "atrial flutter, typical",
-    "CHB": "iii degree av-block",
-    "ERe": "early repolarization syndrome",
-    "ILBBB": "incomplete left bundle branch block",
-    "IRBBB": "incomplete right bundle branch block",
-    "LAH": "left atrial hypertrophy",
-    "LAnFB": "left anterior hemiblock",
-    "LVH": "left ventricular hypertrophy",
-    "NSR": "sinus rhythm",
-    "RVH": "right ventricular hypertrophy",
-    "SA": "sinus arrhythmia",
+STATEMENTS = {  # code: how the findings begin that say it, in lower case
+    "1AVB": ("i degree av block",),
+    "3AVB": ("iii degree av-block",),
+    "CRBBB": ("complete right bundle branch block",),
+    "CLBBB": ("complete left bundle branch block",),
+    "IRBBB": ("incomplete right bundle branch block",),
+    "ILBBB": ("incomplete left bundle branch block",),
+    "LAFB": ("left anterior hemiblock",),
+    "IVCD": ("non-specific intravintricular conduction delay",),
+    "LVH": ("left ventricular hypertrophy",),
+    "RVH": ("right ventricular hypertrophy",),
+    "LAO/LAE": ("left atrial hypertrophy", "left atrial overload"),
+    "RAO/RAE": ("right atrial hypertrophy", "right atrial overload"),
+    "PAC": ("atrial extrasystole",),
+    "PVC": ("ventricular extrasystole",),
+    "SR": ("sinus rhythm",),
+    "SBRAD": ("sinus bradycardia",),
+    "STACH": ("sinus tachycardia",),
+    "SARRH": ("sinus arrhythmia",),
+    "AFIB": ("atrial fibrillation",),
+    "AFLT": ("atrial flutter",),
+    "PACE": ("pacemaker presence", "unipolar", "bipolar", "biventricular pacing"),
 }
+_CLASSES = {"MI": ("stemi", "scar formation"), "STTC": ("ischemia", "non-specific repolarization abnormalities")}
+_DOUBTS = {  # where one of these begins a finding, the statements are unknown unless they are stated
+    "irregular sinus rhythm": ("SARRH",),
+    "left ventricular overload": ("LVH", "SEHYP"),
+    "undefined ischemia/scar": statements.MEMBERS["MI"],
+    "stemi": statements.MEMBERS["MI"],
+    "scar formation": statements.MEMBERS["MI"],
+}
+_COMPLETE = ("MI", "CD", "HYP")  # superclasses of which all findings are stated
+OWN = {  # own labels, by the abbreviations of the Challenges
+    "AFL": "AFLT",
+    "CHB": "3AVB",
+    "LAnFB": "LAFB",
+    "NSR": "SR",
+    "SA": "SARRH",
+}
+_OWN_FINDINGS = {"ERe": "early repolarization syndrome", "LAH": "left atrial hypertrophy"}
 _NORMAL = {"sinus rhythm"} | {f"electric axis of the heart: {axis}" for axis in ("normal", "vertical", "horizontal")}
 _NEITHER = {"sinus arrhythmia", "irregular sinus rhythm", "early repolarization syndrome"}
 _NO_FINDINGS = ("ID", "Sex", "Age")  # the columns that hold something else
@@ -49,7 +74,7 @@ def create(*, source: str, labels: tuple[str, ...], seed: int) -> Dataset:
 
     Args:
         source: The folder that holds `ludb.csv` and `data/`.
-        labels: Of `abnormal` and `FINDINGS`.
+        labels: Of `abnormal`, the superclasses, `STATEMENTS` and own abbreviations.
         seed: Unused: nothing is drawn.
 
     Raises:
@@ -73,13 +98,28 @@ def create(*, source: str, labels: tuple[str, ...], seed: int) -> Dataset:
 
 
 def derive_labels(table: pd.DataFrame) -> dict[str, np.ndarray]:
-    """Computes `abnormal` and every label of `FINDINGS`, `[N]` float32 in {1, 0, NaN}."""
+    """Computes every label, `[N]` float32 in {1, 0, NaN}."""
     text = table.drop(columns=[name for name in _NO_FINDINGS if name in table]).fillna("")
     rows = ["\n".join(cells).lower().splitlines() for cells in text.itertuples(index=False)]
     found = [{finding.strip(" .") for finding in row} - {""} for row in rows]
-    columns = {name: np.array([float(wanted in row) for row in found], np.float32) for name, wanted in FINDINGS.items()}
-    columns[label_lib.ABNORMAL] = np.array([_judge(row) for row in found], np.float32)
-    return columns
+
+    def has(*beginnings: str) -> np.ndarray:
+        return np.array([any(finding.startswith(beginnings) for finding in row) for row in found], np.float32)
+
+    offered = {code: has(*beginnings) for code, beginnings in STATEMENTS.items()}
+    absent = np.zeros(len(found), np.float32)
+    columns = {code: absent for name in _COMPLETE for code in statements.MEMBERS[name]} | offered
+    for beginning, codes in _DOUBTS.items():
+        is_open = has(beginning) == 1
+        for code in codes:
+            columns[code] = np.where(is_open & (columns[code] == 0), np.nan, columns[code]).astype(np.float32)
+    abnormal = np.array([_judge(row) for row in found], np.float32)
+    columns[statements.NORMAL] = 1 - abnormal
+    classes = {name: np.where(has(*beginnings), 1, np.nan) for name, beginnings in _CLASSES.items()}
+    derived = statements.derive(columns, np.full(len(found), np.nan), classes=classes, abnormal=abnormal)
+    vocabulary = statements.name_columns({code: columns[code] for code in offered}, derived)
+    own = {name: columns[code] for name, code in OWN.items()}
+    return vocabulary | own | {name: has(finding) for name, finding in _OWN_FINDINGS.items()}
 
 
 def _judge(findings: set[str]) -> float:

@@ -26,19 +26,18 @@ def create(*, source: str, labels: tuple[str, ...], seed: int) -> Dataset:
     def known(name: str) -> np.ndarray | None:
         return store.column(name) if store.has_column(name) else None
 
-    offered = {
-        name: _to_states(states[:, i]) for i, name in enumerate(names) if name in labels or labels == label_lib.ALL
-    }
-    others = {name: np.empty(0) for name in names if name not in offered}
+    wanted = names if labels == label_lib.ALL else labels
+    places = label_lib.choose(wanted, names, f"{source}/{MANIFEST}")
     ids = store.column("ids")
     return Dataset(
         name="store",
         ids=ids,
-        columns=label_lib.select(labels, offered | others, None, f"{source}/{MANIFEST}"),
+        columns={name: _to_states(states[:, names.index(place)]) for name, place in places.items()},
         read=lambda i: store.read(i, str(ids[i])),
         split=known("split"),
         patients=known("patients"),
         folds=known("folds"),
+        origins=known("origins"),
         attributes={
             name.removeprefix("attribute_"): store.column(name)
             for name in store.manifest["columns"]

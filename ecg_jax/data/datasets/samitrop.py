@@ -2,7 +2,7 @@
 
 `exams.hdf5` holds `tracings` [1631, 4096, 12] at 400 Hz in CODE's units, and row i of
 `exams.csv` describes tracing i. It annotates none of the six diagnoses. No flag is not
-normal: `abnormal` is the opposite of `normal_ecg`; `death` is another label.
+normal: `abnormal` is the opposite of `normal_ecg`, which is also NORM; `death` is another label.
 """
 
 import os
@@ -10,6 +10,7 @@ import os
 import numpy as np
 
 from ecg_jax import labels as label_lib
+from ecg_jax import statements
 from ecg_jax.data.datasets.dataset import Dataset
 from ecg_jax.data.datasets.table import parse_attributes, parse_integers, read_table, require_folder, require_unique
 from ecg_jax.data.readers import code_hdf5
@@ -21,7 +22,7 @@ def create(*, source: str, labels: tuple[str, ...], seed: int) -> Dataset:
 
     Args:
         source: The folder that holds `exams.csv` and `exams.hdf5` (unpacked from `exams.zip`).
-        labels: Of `abnormal`, `death`, and any other 0/1 column of `exams.csv`.
+        labels: Of `abnormal`, NORM, `death`, and any other 0/1 column of `exams.csv`.
         seed: Unused: nothing is drawn.
 
     Raises:
@@ -40,7 +41,8 @@ def create(*, source: str, labels: tuple[str, ...], seed: int) -> Dataset:
         raise InputError(f"{csv}: its exam_id are not those of {file}, row by row; is it the CSV that belongs to it?")
     ids = exams.astype(str)
     require_unique(ids, table["exam_id"], csv)
-    derived = {label_lib.ABNORMAL: 1 - label_lib.parse_column(table["normal_ecg"], csv)}
+    normal = label_lib.parse_column(table["normal_ecg"], csv)
+    derived = {label_lib.ABNORMAL: 1 - normal, statements.NORMAL: normal}
     return Dataset(
         name="samitrop",
         ids=ids,

@@ -4,9 +4,17 @@ From the Challenge's published mapping of scored and unscored diagnoses
 (github.com/physionetchallenges/evaluation-2021), which counts every code in every source.
 A code that a source never uses is not annotated there: its absence says nothing.
 
-Two abbreviations are spelled out, since PTB-XL uses the same letters for something else:
-AcuteMI (AMI there is anterior infarction) and Dysrhythmia (CD there is conduction disturbance).
+What each code means is said in PTB-XL's statements (`ecg_jax.statements`). Two abbreviations are spelled out, since
+PTB-XL uses the same letters for something else: AcuteMI (AMI there is anterior infarction) and Dysrhythmia (CD there
+is conduction disturbance). MI, a code for infarction of any wall, is the superclass of that name.
+
+PTB-XL's own recordings have been translated into these codes by the Challenge. The counts of both data sets show how:
+most codes are one statement, by the same number of recordings (797 of 1AVB and IAVB, 157 of SVARR and SVPB); some
+stand for several, so that they say which statements are absent, but not which is present (`_PTBXL`). Axis deviation
+there comes from another column of PTB-XL, and is no statement.
 """
+
+from ecg_jax import statements
 
 SOURCES = {  # letter in the tables below: the source's folder in the published archive
     "A": "cpsc_2018",
@@ -51,21 +59,99 @@ _UNSCORED = """
 
 # Scored as one diagnosis by the Challenge.
 _EQUIVALENT = {"CRBBB": "RBBB", "CLBBB": "LBBB", "SVPB": "PAC", "VPB": "PVC"}
-# Normal rhythm and its respiratory variation, a benign pattern, the heart's position, and a reversed electrode.
-_NOT_ABNORMAL = ("NSR", "SA", "ERe", "CR", "CCR", "CVCL/CCVCL", "ALR")
 
 
 def _parse(table: str) -> list[tuple[str, str, frozenset[str]]]:
     rows = (entry.split() for entry in table.replace("\n", "").split(","))
-    return [(code, _EQUIVALENT.get(name, name), frozenset(SOURCES[s] for s in used)) for code, name, used in rows]
+    return [(code, name, frozenset(SOURCES[letter] for letter in used)) for code, name, used in rows]
 
 
 _ROWS = _parse(_SCORED) + _parse(_UNSCORED)
-LABELS: dict[str, str] = {code: name for code, name, _ in _ROWS}
+ABBREVIATIONS: dict[str, str] = {code: name for code, name, _ in _ROWS}
+"""Code to its own abbreviation."""
+LABELS: dict[str, str] = {code: _EQUIVALENT.get(name, name) for code, name, _ in _ROWS}
 """Code to label, equivalent codes to the same one."""
 ANNOTATED: dict[str, frozenset[str]] = {
-    label: frozenset().union(*(used for _, name, used in _ROWS if name == label)) for label in LABELS.values()
+    label: frozenset().union(*(used for code, _, used in _ROWS if LABELS[code] == label)) for label in LABELS.values()
 }
 """Label to the sources that annotate it."""
-ABNORMAL_CODES = frozenset(code for code, name in LABELS.items() if name not in _NOT_ABNORMAL)
-"""Codes that say an ECG is not normal."""
+
+# Abbreviations by the statement that they mean. Forms of a diagnosis, and its more special kinds, are that diagnosis.
+_MEANING = """
+AFIB AF CAF RAF, AFLT AFL, SVTAC SVT ATach AVNRT AVRT, PSVT PSVT, PACE PR AP VPP, BIGU VBig AB SVB, TRIGU VTrig,
+SR NSR, SBRAD SB, STACH STach, SARRH SA, 1AVB IAVB, 2AVB IIAVB IIAVBII MoI, 3AVB CHB, CRBBB CRBBB RBBB,
+CLBBB CLBBB LBBB, IRBBB IRBBB, ILBBB ILBBB, LAFB LAnFB, LPFB LPFB, IVCD NSIVCB DIB, WPW WPW VPEx, LVH LVH, RVH RVH,
+LAO/LAE LAE LAH LAA, RAO/RAE RAH RAAb, AMI AnMI, NST_ STC, ISCAN AnMIs, ISCIN IIs, ISCLA LIs, LNGQT LQT, ABQRS abQRS,
+INVT TInv, LPR LPR, LVOLT LQRSV, PAC PAC SVPB BPAC, PVC PVC VPB VEB VPVC, QWAVE QAb, STD_ STD, STE_ STE, TAB_ TAb,
+VCLVH LVHV
+"""
+STATEMENTS: dict[str, str] = {
+    name: code for code, *names in (entry.split() for entry in _MEANING.replace("\n", "").split(",")) for name in names
+}
+"""Abbreviation to the statement it means."""
+_ISCHAEMIA = ("ISC_", "ISCAL", "ISCAN", "ISCAS", "ISCIL", "ISCIN", "ISCLA")
+GENERAL: dict[str, tuple[str, ...]] = {
+    **dict.fromkeys(("MI", "AcuteMI", "OldMI"), statements.MEMBERS["MI"]),
+    **dict.fromkeys(("MIs", "AMIs", "CMI"), _ISCHAEMIA),
+    "NSSTTA": ("NST_", "NDT"),
+    "STIAb": ("NST_", "STD_", "STE_"),
+    "BBB": ("CRBBB", "CLBBB", "IRBBB", "ILBBB"),
+    "AVB": ("1AVB", "2AVB", "3AVB"),
+    "CIAHB": ("1AVB", "2AVB"),
+    "AH": ("LAO/LAE", "RAO/RAE"),
+    "VH": ("LVH", "RVH", "SEHYP"),
+    "Brady": ("SBRAD", ""),
+    "AFAFL": ("AFIB", "AFLT"),
+    "PAF": ("AFIB", ""),  # may be absent on this ECG
+}
+"""Abbreviation to the statements of which it means one (an empty one is something else). Without it, all of them may
+still be present."""
+# What some mean in one source, where they are absent only if all their statements are.
+_IN_SOURCE: dict[str, dict[str, tuple[str, ...]]] = {
+    SOURCES["H"]: {
+        "NSR": ("SR", "NORM"),
+        "SVPB": ("SVARR",),
+        "VEB": ("PVC", "PRC(S)"),
+        "TAb": ("NDT", "NT_", "TAB_", "LOWT"),
+        "NSSTTA": ("DIG", "EL", "ANEUR"),
+        "MIs": ("ISC_", "ISCAL", "ISCIL", "ISCAS"),
+        "MI": ("IMI", "ASMI", "ILMI", "ALMI", "LMI", "IPLMI", "IPMI", "PMI"),
+        "LVH": ("LVH", "VCLVH"),
+        "VH": ("SEHYP",),
+    },
+    SOURCES["N"]: {"AFL": ("AFLT", "AFIB")},  # it has 7,615 AFL, and no AF
+}
+# Where a statement may be present without its code: the counts leave it open, or show it.
+_OPEN = {(SOURCES["H"], "VCLVH"), (SOURCES["H"], "LOWT"), (SOURCES["N"], "AFIB")}
+# Other rhythms, and findings without a statement, that a normal ECG does not have. Ectopic beats, forms of a wave, the
+# axis and the heart's position decide nothing, as in PTB-XL; a disease of the patient (HF) is no finding.
+OTHERS = frozenset(
+    {"AAR", "AIVR", "AJR", "ARH", "AVD", "AVJR", "IR", "JE", "JTach", "PVT", "SAAWR", "SAB", "SARR", "SND", "BTS"}
+    | {"VEsR", "VF", "VFL", "VTach", "WAP", "BRU", "LVS", "SQT", "Dysrhythmia"}
+)
+"""Abbreviations that say an ECG is not normal, and mean no statement."""
+
+
+def is_used(source: str, name: str) -> bool:
+    """Whether a source uses an abbreviation."""
+    return any(name == own and source in used for _, own, used in _ROWS)
+
+
+def find_meaning(source: str, name: str) -> tuple[str, ...]:
+    """The statements of which an abbreviation in a record of a source means one; none where it means no statement."""
+    single = (STATEMENTS[name],) if name in STATEMENTS else ()
+    return _IN_SOURCE.get(source, {}).get(name) or single or GENERAL.get(name, ())
+
+
+def _find_annotated() -> dict[str, frozenset[str]]:
+    found: dict[str, set[str]] = {}
+    for _, name, used in _ROWS:
+        for source in used:
+            if name in STATEMENTS or name in _IN_SOURCE.get(source, {}):
+                for code in find_meaning(source, name):
+                    found.setdefault(code, set()).update({source} if (source, code) not in _OPEN else ())
+    return {code: frozenset(found[code]) for code in statements.STATEMENTS if found.get(code)}
+
+
+KNOWN: dict[str, frozenset[str]] = _find_annotated()
+"""Statement to the sources that annotate it: there it is absent where it is not stated."""

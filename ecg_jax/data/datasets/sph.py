@@ -6,8 +6,9 @@ the primary statements of the AHA/ACC/HRS standard (Mason et al. 2007, Circulati
 not change whether a statement counts. The standard has no first degree AV block; its
 statement for it is 82, prolonged PR interval.
 
-Normal is statement 1 without any finding; any finding is abnormal. Statements on quality,
-electrodes or plain sinus rhythm are no findings; a record with nothing else is neither.
+Readers state every infarction, block and hypertrophy, so that one that is not stated is absent; what the standard
+has no statement for is unknown. Normal (NORM) is statement 1 without any finding; any finding is abnormal. Statements
+on quality, electrodes or plain sinus rhythm are no findings; a record with nothing else is neither.
 """
 
 import os
@@ -17,6 +18,7 @@ import numpy as np
 import pandas as pd
 
 from ecg_jax import labels as label_lib
+from ecg_jax import statements
 from ecg_jax.data.datasets import patients
 from ecg_jax.data.datasets.dataset import Dataset
 from ecg_jax.data.datasets.table import (
@@ -30,7 +32,42 @@ from ecg_jax.data.datasets.table import (
 from ecg_jax.data.readers import sph_hdf5
 from ecg_jax.errors import InputError
 
-SIX_STATEMENTS = {"1dAVb": 82, "RBBB": 106, "LBBB": 104, "SB": 22, "AF": 50, "ST": 21}
+STATEMENTS = {  # PTB-XL's code: statements of the standard that say it
+    "AMI": (160,),
+    "ASMI": (165,),
+    "LMI": (163,),
+    "IMI": (161,),
+    "PMI": (162,),
+    "NST_": (145, 146),
+    "LNGQT": (148,),
+    "1AVB": (82,),
+    "2AVB": (83, 84, 85, 86, 87),
+    "3AVB": (88,),
+    "CRBBB": (106,),
+    "CLBBB": (104,),
+    "IRBBB": (105,),
+    "LAFB": (101,),
+    "LPFB": (102,),
+    "IVCD": (107,),
+    "WPW": (108,),
+    "LVH": (142, 144),
+    "RVH": (143, 144),
+    "LAO/LAE": (140,),
+    "RAO/RAE": (141,),
+    "LVOLT": (125,),
+    "PAC": (30, 31),
+    "PVC": (60,),
+    "TAB_": (146, 147),
+    "SBRAD": (22,),
+    "STACH": (21,),
+    "SARRH": (23,),
+    "AFIB": (50,),
+    "AFLT": (51,),
+    "SVTAC": (55,),
+    "PACE": (180, 181, 182, 183, 184, 185, 186, 187),
+}
+_CLASSES = {"MI": (166, 173, 174), "STTC": (153,)}  # without a statement of PTB-XL's
+_COMPLETE = ("MI", "CD", "HYP")  # superclasses of which all findings are stated
 NORMAL = 1
 _NO_FINDINGS = {1, 2, 3, 4, *range(10, 17), 20}  # overall, technical, sinus rhythm
 _FIRST_SECONDARY = 200  # statements that suggest a cause, and modifiers, have higher numbers
@@ -41,7 +78,7 @@ def create(*, source: str, labels: tuple[str, ...], seed: int) -> Dataset:
 
     Args:
         source: The folder that holds `metadata.csv`.
-        labels: Of the six diagnoses, `abnormal`, and any statement by its number (`AHA105`).
+        labels: Of `abnormal`, the superclasses, `STATEMENTS`, and any statement by its number (`AHA105`).
         seed: Unused: nothing is drawn.
 
     Raises:
@@ -69,7 +106,7 @@ def create(*, source: str, labels: tuple[str, ...], seed: int) -> Dataset:
 
 
 def derive_labels(column: pd.Series, csv: str) -> dict[str, np.ndarray]:
-    """Computes the six, `abnormal` and every statement there is, `[N]` float32 in {1, 0, NaN}.
+    """Computes `abnormal`, superclasses and every statement there is, `[N]` float32 in {1, 0, NaN}.
 
     Raises:
         InputError: naming the line, when a cell is no list of numbers.
@@ -82,12 +119,21 @@ def derive_labels(column: pd.Series, csv: str) -> dict[str, np.ndarray]:
             )
     found = [{code for code in map(int, re.findall(r"\d+", text)) if code < _FIRST_SECONDARY} for text in texts]
 
-    def has(code: int) -> np.ndarray:
-        return np.array([float(code in codes) for codes in found], np.float32)
+    def has(*numbers: int) -> np.ndarray:
+        return np.array([not codes.isdisjoint(numbers) for codes in found], np.float32)
 
-    columns = {name: has(code) for name, code in SIX_STATEMENTS.items()}
-    columns[label_lib.ABNORMAL] = np.array([_judge(codes) for codes in found], np.float32)
-    return columns | {f"AHA{code}": has(code) for code in sorted(set().union(*found))}
+    offered = {code: has(*numbers) for code, numbers in STATEMENTS.items()}
+    absent = np.zeros(len(found), np.float32)
+    columns = {code: absent for name in _COMPLETE for code in statements.MEMBERS[name]} | offered
+    for code in statements.MEMBERS["MI"]:  # extensive, beside LBBB, of the right ventricle: the wall is open
+        is_open = (has(*_CLASSES["MI"]) == 1) & (columns[code] == 0)
+        columns[code] = np.where(is_open, np.nan, columns[code]).astype(np.float32)
+    abnormal = np.array([_judge(codes) for codes in found], np.float32)
+    columns[statements.NORMAL] = 1 - abnormal
+    classes = {name: np.where(has(*numbers), 1, np.nan) for name, numbers in _CLASSES.items()}
+    derived = statements.derive(columns, np.full(len(found), np.nan), classes=classes, abnormal=abnormal)
+    vocabulary = statements.name_columns({code: columns[code] for code in offered}, derived)
+    return vocabulary | {f"AHA{code}": has(code) for code in sorted(set().union(*found))}
 
 
 def _judge(codes: set[int]) -> float:

@@ -16,6 +16,7 @@ from ecg_jax.errors import InputError
 
 KNOWN_COLUMNS = ("id", "path", "split", "patient_id", *label_lib.SIX, label_lib.ABNORMAL)
 WEIGHT = "sampling_weight"
+FOLD = "strat_fold"
 _LONGEST_HEADER = 1 << 20  # characters
 _FILL = "fill it in, or remove the line"
 
@@ -187,14 +188,16 @@ def describe_absent(table: pd.DataFrame, paths: list[str], present: list[bool], 
 
 DATES = ("date", "recording_date", "exam_date")  # what their columns are called
 _SEXES = {"f": "F", "female": "F", "m": "M", "male": "M"}
+PTBXL_SEXES = _SEXES | {"0": "M", "1": "F"}
 _SPLITS = {name: name for name in SPLITS} | {"val": "validation", "valid": "validation"}
 
 
 def parse_known_columns(table: pd.DataFrame, source: str, patient_column: str = "") -> dict[str, Any]:
     """Reads the columns that any table of recordings may have, as fields of `Dataset`.
 
-    Those are `split` (`train`, `validation` or `val`, `test`), patients (keep a patient's
-    recordings on one side), `age`, `sex` and `sampling_weight`.
+    Those are `split` (`train`, `validation` or `val`, `test`), `strat_fold` (1 to 10, as in PTB-XL; without a
+    column `split`, 9 validates and 10 tests), patients (keep a patient's recordings on one side), `age`, `sex` and
+    `sampling_weight`.
 
     Args:
         table: Of text.
@@ -204,11 +207,32 @@ def parse_known_columns(table: pd.DataFrame, source: str, patient_column: str = 
     Raises:
         InputError: naming the line and the value found.
     """
+    folds = parse_folds(table[FOLD], source) if FOLD in table else None
+    split = parse_split(table["split"], source) if "split" in table else None
     return {
-        "split": parse_split(table["split"], source) if "split" in table else None,
+        "split": split_by_fold(folds) if split is None and folds is not None else split,
+        "folds": folds,
         "patients": patients.parse(table, source, patient_column),
-        "attributes": parse_attributes(table, source),
+        "attributes": parse_attributes(table, source, PTBXL_SEXES if "scp_codes" in table else _SEXES),
     }
+
+
+def parse_folds(column: pd.Series, source: str) -> np.ndarray:
+    """PTB-XL's folds, `[N]` int64 from 1 to 10.
+
+    Raises:
+        InputError: naming the line and the value found.
+    """
+    folds = parse_integers(column, source)
+    if (strange := np.flatnonzero((folds < 1) | (folds > 10))).size:
+        line = column.index[strange[0]] + 2
+        raise InputError(f"{source}: line {line}, column {FOLD!r} holds {folds[strange[0]]}; folds are 1 to 10")
+    return folds
+
+
+def split_by_fold(folds: np.ndarray) -> np.ndarray:
+    """PTB-XL's split, `[N]` str: folds 1 to 8 train, 9 validates, 10 tests."""
+    return np.select([folds == 10, folds == 9], ["test", "validation"], "train")
 
 
 def parse_split(column: pd.Series, source: str) -> np.ndarray:

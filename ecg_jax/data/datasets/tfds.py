@@ -39,12 +39,13 @@ def create(*, source: str, labels: tuple[str, ...], seed: int) -> Dataset:
     known = parse_known_columns(table, csv)
     if "source" in table:
         known["attributes"]["source"] = table["source"].fillna("").to_numpy(str)
+    if "fold" in table:
+        known["folds"] = parse_integers(table["fold"], csv)
     files = Files(folder, known["split"])
     return Dataset(
         name="tfds",
         ids=ids,
         columns=label_lib.select(labels, {}, table.drop(columns=list(FACTS), errors="ignore"), csv),
-        folds=parse_integers(table["fold"], csv) if "fold" in table else None,
         read=lambda i: files.read(i, str(ids[i])),
         notes=files.notes,
         **known,

@@ -190,7 +190,7 @@ def _create_columns(
         ),
     }
     columns |= {f"measured_{key}": column[kept] for key, column in facts.items() if column.dtype == np.float32}
-    known = {"split": dataset.split, "patients": dataset.patients, "folds": dataset.folds}
+    known = {name: getattr(dataset, name) for name in ("split", "patients", "folds", "origins")}
     columns |= {name: column[rows] for name, column in known.items() if column is not None}
     return columns | {f"attribute_{name}": column[rows] for name, column in dataset.attributes.items()}, repeated
 

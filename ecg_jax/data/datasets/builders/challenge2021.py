@@ -7,16 +7,24 @@ import tensorflow_datasets as tfds
 
 from ecg_jax.data.datasets import snomed
 from ecg_jax.data.datasets.builders.base import EcgBuilder
-from ecg_jax.labels import ABNORMAL, SIX
+from ecg_jax.statements import ABNORMAL, LABELS, SUPERCLASSES, column_name
 
 
 class Challenge2021(EcgBuilder):
     """See `ecg_jax.data.datasets.challenge2021`."""
 
     name = "challenge2021"
-    VERSION = tfds.core.Version("1.0.0")
-    RELEASE_NOTES = {"1.0.0": "First version."}  # noqa: RUF012 - TFDS asks for a dict
-    LABELS = tuple(dict.fromkeys((*SIX, ABNORMAL, *snomed.ANNOTATED)))
+    VERSION = tfds.core.Version("2.0.0")
+    RELEASE_NOTES = {  # noqa: RUF012 - TFDS asks for a dict
+        "1.0.0": "First version.",
+        "2.0.0": "Labels in PTB-XL's statements and superclasses; a general code leaves open what it may mean.",
+    }
+    LABELS = tuple(
+        dict.fromkeys(
+            [name for name in LABELS if name in {ABNORMAL, *SUPERCLASSES, *map(column_name, snomed.KNOWN)}]
+            + [*snomed.ANNOTATED]
+        )
+    )
     DESCRIPTION = """
     88,253 public 12-lead ECGs of seven sources in China, Germany, Russia and the United States, 5 s to 30 min at
     257 to 1000 Hz, with diagnoses in SNOMED CT. The split is drawn with seed 0, by patient where patients are known.

@@ -1,0 +1,111 @@
+"""PTB-XL's column `scp_codes`, wherever it stands: what a recording's statements say, and which recording it is.
+
+A cell is a dict of codes and likelihoods; a likelihood of 0 means unknown likelihood, not absence. Annotators wrote
+down all they found: a statement that a recording does not carry is absent. A recording without any statement is
+unknown throughout, one without a diagnostic statement says nothing of the superclasses, and what LPR leaves open
+(see `statements.doubt`) is unknown.
+
+Every table of PTB-XL's recordings names the same ones: `ecg_id` 21 is one recording and `patient_id` 7 one patient,
+whatever file they lie in, and the Challenges' HR00021 is that recording too.
+"""
+
+import ast
+import re
+from collections.abc import Collection, Sequence
+
+import numpy as np
+import pandas as pd
+
+from ecg_jax import statements
+from ecg_jax.data.datasets.table import parse_integers
+from ecg_jax.errors import InputError
+
+COLUMN = "scp_codes"
+ID = "ecg_id"
+_DATABASE = "ptbxl/"
+_NUMBER = re.compile(r"0*(\d+)(?:\.0*)?")
+
+
+def parse(column: pd.Series, source: str) -> list[frozenset[str]]:
+    """The codes of each recording, none where the cell is empty.
+
+    Raises:
+        InputError: naming the line and the value found.
+    """
+    return [_parse(text, source, row + 2) for row, text in column.fillna("{}").items()]
+
+
+def _parse(text: str, source: str, line: int) -> frozenset[str]:
+    problem = f"{source}: line {line}, column {COLUMN!r} holds {text[:80]!r}; expected a dict such as {{'NORM': 100.0}}"
+    try:
+        found = ast.literal_eval(text.strip())
+    except (ValueError, SyntaxError, TypeError, MemoryError, RecursionError) as error:
+        raise InputError(problem) from error
+    if not isinstance(found, dict) or not all(isinstance(code, str) for code in found):
+        raise InputError(problem)
+    return frozenset(found)
+
+
+def derive(stated: Sequence[Collection[str]]) -> dict[str, np.ndarray]:
+    """Every label of the vocabulary, and every other code that is stated.
+
+    Args:
+        stated: The codes of each of N recordings.
+
+    Returns:
+        `[N]` float32 in {1, 0, NaN} by name, in the order of `statements.LABELS`.
+    """
+    silent = np.array([not codes for codes in stated], bool)
+    unknown = np.where(silent, np.nan, 0).astype(np.float32)
+    strange = sorted(set().union(*stated) - statements.STATEMENTS.keys())
+    columns = {
+        code: np.where(silent, np.nan, [code in codes for codes in stated]).astype(np.float32)
+        for code in (*strange, *statements.STATEMENTS)
+    }
+    columns = statements.doubt(columns)
+    derived = statements.derive(columns, unknown)
+    diagnostic = [code for code, statement in statements.STATEMENTS.items() if statement.superclass]
+    is_diagnosed = np.array([not codes.isdisjoint(diagnostic) for codes in map(set, stated)], bool)
+    for name in statements.SUPERCLASSES:
+        derived[name] = np.where(is_diagnosed, derived[name], np.nan).astype(np.float32)
+    has_strange = np.array([not codes.isdisjoint(strange) for codes in map(set, stated)], bool)
+    for name, column in derived.items():  # what such a code would make true is not known
+        derived[name] = np.where(has_strange & (column == 0), np.nan, column).astype(np.float32)
+    return statements.name_columns(columns, derived)
+
+
+def describe_strange(stated: Sequence[Collection[str]], source: str) -> list[str]:
+    """A line on codes that the vocabulary does not have, if there are any."""
+    strange = sorted(set().union(*stated) - statements.STATEMENTS.keys())
+    if not strange:
+        return []
+    return [f"{source}: {', '.join(strange)} are no statements of the vocabulary; what they mean is unknown"]
+
+
+def read_labels(table: pd.DataFrame, source: str) -> dict[str, np.ndarray]:
+    """What a table's column `scp_codes` says, see `derive`; nothing without one. The table's own columns go first."""
+    if COLUMN not in table:
+        return {}
+    return {name: column for name, column in derive(parse(table[COLUMN], source)).items() if name not in table}
+
+
+def read_origins(table: pd.DataFrame, source: str) -> np.ndarray | None:
+    """Which recordings of PTB-XL these are (see `name_origin`), `[N]` str; None for a table of others.
+
+    Raises:
+        InputError: when the table has statements, and an `ecg_id` is no number.
+    """
+    if COLUMN not in table or ID not in table:
+        return None
+    return np.array([name_origin(number) for number in parse_integers(table[ID], source)], str)
+
+
+def name_origin(ecg_id: int) -> str:
+    """What `Dataset.origins` calls a recording of PTB-XL."""
+    return f"{_DATABASE}{ecg_id}"
+
+
+def name_patient(text: str) -> str:
+    """One spelling of PTB-XL's patients: 7, 7.0 and ptbxl-7.0 are `ptbxl/patient 7`; empty where unknown."""
+    found = _NUMBER.fullmatch(text.removeprefix("ptbxl-"))
+    return f"{_DATABASE}patient {found[1] if found else text}" if text else ""
