@@ -17,13 +17,17 @@ from ml_collections import ConfigDict
 from ecg_jax.config import create_default
 
 
+# mV, from 0.5 to 40 Hz: the medians of I, II, III, aVR, aVL, aVF, V1 to V6 in PTB-XL's folds 1 to 8.
+USUAL_DEVIATIONS = (0.127, 0.122, 0.092, 0.118, 0.090, 0.089, 0.144, 0.233, 0.225, 0.221, 0.205, 0.169)
+
+
 def get_config() -> ConfigDict:
     """Returns the configuration."""
     config = create_default()
     config.data.mode = "endless"
     config.data.simulated.update(population="hospital", train=64, validation=2000, test=2000)
-    config.contract.update(highpass=0.5, lowpass=40.0, normalization="zscore", units_per_millivolt=1.0)
-    config.augment.update(lead_dropout=0.02, lead_sets=0.05, time_mask=0.1)
+    config.contract.update(highpass=0.5, lowpass=40.0, units_per_millivolt=2.0, usual_deviations=USUAL_DEVIATIONS)
+    config.augment.update(amplitude_loss=0.3, lead_dropout=0.02, lead_sets=0.05, time_mask=0.1)
     config.optimizer.update(name="adamw", learning_rate=3e-3, weight_decay=1e-3, clip_norm=1.0)
     config.schedule.update(name="one_cycle", warmup_fraction=0.2)
     config.early_stopping.patience = 0
