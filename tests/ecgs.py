@@ -19,6 +19,7 @@ def weigh(names, **weights):
 
 # Sinus rhythm or fibrillation, bundle branch blocks or none; complexes that look as in a textbook.
 PLAIN = Population(
+    ill=1.0,
     rhythms=weigh(rhythm.RHYTHMS, sinus=0.8, fibrillation=0.2),
     conductions=weigh(conduction.CONDUCTIONS, normal=0.6, RBBB=0.2, LBBB=0.2),
     ventricular_ectopy=0.0,
@@ -38,7 +39,7 @@ def find(names):
 
     def wanted(label, truth):
         is_block = np.isin(truth["conduction"], (conduction.RBBB, conduction.LBBB))
-        has_usual_axis = (np.abs(truth["axis"] - 37) < 38) | ("RBBB" in names)  # whose late forces turn it
+        has_usual_axis = (np.abs(truth["axis"] - 37) < 38) | bool({"RBBB", "LBBB"} & {*names})  # which turn it
         return (label == flags).all(axis=1) & (is_block == flags[1:3].any()) & has_usual_axis
 
     return find_keys(jax.random.key(0), wanted, ENOUGH, PLAIN)

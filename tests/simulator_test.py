@@ -15,7 +15,7 @@ from ecg_jax.errors import InputError
 from ecg_jax.evaluation.heart_rate import measure_heart_rate
 from ecg_jax.labels import SIX
 from ecg_jax.recording import LEADS
-from ecg_jax.simulation import leads, rhythm
+from ecg_jax.simulation import leads, reader, rhythm
 from ecg_jax.simulation.draws import Draws
 from ecg_jax.simulation.simulator import Population, describe_many, find_keys, simulate, simulate_many
 
@@ -212,7 +212,7 @@ def test_labels_are_what_the_criteria_say_but_for_a_grey_zone(described):
     sinus = truth["rhythm"] == RHYTHMS["sinus"]
     present = dict(zip(SIX, label.T == 1, strict=True))
     rate, pr, qrs = truth["rate"], truth["pr"], truth["qrs"]
-    assert (present["SB"] == (sinus & (rate < 60)))[np.abs(rate - 60) > 6].all()
+    assert (present["SB"] == (sinus & (rate < 60)))[np.abs(rate - 55) > 11].all()  # readers draw it at 50, 55 or 60
     assert (present["ST"] == (sinus & (rate > 100)))[np.abs(rate - 100) > 6].all()
     assert (present["1dAVb"] == (sinus & (pr > 0.2)))[np.abs(pr - 0.2) > 0.035].all()
     assert (present["AF"] == (truth["rhythm"] == RHYTHMS["fibrillation"])).all()
@@ -223,11 +223,15 @@ def test_labels_are_what_the_criteria_say_but_for_a_grey_zone(described):
 
 def test_prevalences_are_those_of_the_description(described):
     label, truth = described
+    population = Population()
     shares = np.bincount(truth["rhythm"], minlength=8) / len(label)
-    assert shares == pytest.approx(Population().rhythms, abs=0.025)
+    healthy = np.eye(8)[RHYTHMS["sinus"]]
+    expected = population.ill * np.array(population.rhythms) + (1 - population.ill) * healthy
+    assert shares == pytest.approx(expected, abs=0.02)
     usual = dict(zip(SIX, label.mean(axis=0), strict=True))
-    assert usual["AF"] == pytest.approx(0.14, abs=0.02)
-    assert all(0.08 < share < 0.3 for share in usual.values())
+    assert usual["AF"] == pytest.approx(expected[RHYTHMS["fibrillation"]], abs=0.015)
+    assert all(0.03 < share < 0.25 for share in usual.values())
+    assert truth["stated"][:, reader.NAMES.index("NORM")].mean() == pytest.approx(0.45, abs=0.06)
 
 
 def test_without_disagreement_labels_are_exact():
@@ -238,7 +242,7 @@ def test_without_disagreement_labels_are_exact():
 
 
 def test_a_population_without_a_prevalence_has_none_of_it():
-    population = Population(rhythms=ecgs.weigh(rhythm.RHYTHMS, fibrillation=1.0), pathology=0.0)
+    population = Population(ill=1.0, rhythms=ecgs.weigh(rhythm.RHYTHMS, fibrillation=1.0), pathology=0.0)
     label, truth = jax.device_get(describe_many(jax.random.split(jax.random.key(2), 1000), population))
     assert label[:, SIX.index("AF")].all()
     assert not label[:, [SIX.index(name) for name in ("1dAVb", "SB", "ST")]].any()
