@@ -199,7 +199,7 @@ def _describe_calibration(
                     "ece_equal_mass": calibration.compute_ece(mass),
                     "ece_equal_width": calibration.compute_ece(curves[name][kind]),
                 }
-                | calibration.decompose_brier(label, values[:, i])
+                | calibration.decompose_brier(label, values[:, i], mass)
             )
     return pd.DataFrame(rows), curves
 
