@@ -117,7 +117,7 @@ def write_files(folder: str, recordings: int) -> dict[str, list[str]]:
     probabilities = pd.DataFrame(1 / (1 + np.exp(-rng.normal(3 * truth - 3))), columns=names)
     labels, rows = pd.DataFrame(truth.astype(int), columns=names), rng.permutation(recordings)
     ids = pd.Series([f"rec{number:09d}" for number in rng.permutation(recordings)])
-    patients = pd.Series([f"p{number}" for number in rng.integers(0.6 * recordings, size=recordings)])
+    patients = pd.Series([f"p{number}" for number in rng.integers(recordings * 3 // 5, size=recordings)])
     tables = {
         "p": pd.concat([ids.rename("recording"), probabilities], axis=1),
         "l": pd.concat([ids.rename("recording"), labels], axis=1).iloc[rows],

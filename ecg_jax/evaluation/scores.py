@@ -53,8 +53,11 @@ def create_design(predictions: Predictions, settings: Settings) -> Design:
 
 def find_units(predictions: Predictions, settings: Settings) -> np.ndarray | None:
     """The patient of each recording, `[N]` int, where patients are drawn and some have several; else None."""
-    design = create_design(predictions, settings)
-    return design.unit if design.units < len(predictions.ids) else None
+    return _find_units(create_design(predictions, settings))
+
+
+def _find_units(design: Design) -> np.ndarray | None:
+    return design.unit if design.units < len(design.unit) else None
 
 
 @dataclasses.dataclass(frozen=True)
@@ -89,7 +92,7 @@ def compute(predictions: Predictions, thresholds: Thresholds, settings: Settings
         return values.reshape(-1, weights.shape[1])
 
     design = create_design(predictions, settings)
-    table = _describe(predictions, thresholds, find_units(predictions, settings), settings)
+    table = _describe(predictions, thresholds, _find_units(design), settings)
     estimates = statistic(np.ones((size, 1))).reshape(len(table), len(names))
     samples = np.empty((*estimates.shape, 0))
     low, high = np.full_like(estimates, np.nan), np.full_like(estimates, np.nan)
@@ -238,8 +241,7 @@ def replace_ends(
 
     def find(place: int) -> dict[str, closed_intervals.Ends]:
         each, average_precision = columns[place], estimates[rows[place], names.index("average_precision")]
-        single = design.unit if design.units < len(labels) else None
-        unit = single if each.owner is None else design.unit[each.owner]
+        unit = _find_units(design) if each.owner is None else design.unit[each.owner]
         return closed_intervals.find(each.label, each.ranking, each.called, average_precision, unit, settings.level)
 
     with ThreadPoolExecutor(os.cpu_count() or 1) as pool:

@@ -187,8 +187,9 @@ def cross_fit(labels: np.ndarray, probabilities: np.ndarray, fold: np.ndarray, r
     values = np.empty(labels.shape)
     for i in range(labels.shape[1]):
         rows, truth, score = _sort(labels[:, i], probabilities[:, i])
+        sorted_fold = fold[rows]
         for part, inside in parts:
-            others = fold[rows] != part
+            others = sorted_fold != part
             values[inside, i] = _choose(truth[others], score[others], objective)
     return values
 
