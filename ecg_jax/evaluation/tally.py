@@ -14,7 +14,7 @@ import scipy.sparse
 
 from ecg_jax.evaluation.settings import Settings
 
-_TILE = 2**18  # sums that ranking scores are computed of at once, which a processor's cache holds
+_TILE = 2**17  # weights, or sums of them, that scores are computed of at once: a processor's cache holds them
 
 
 @dataclasses.dataclass(frozen=True)
@@ -26,8 +26,8 @@ class Tally:
         sums: How many sums there are: those of the positives with each score, the highest first; then the K + 1 of
             the negatives between these scores; then those of the negatives with each, if there are any; the last is
             that of unknown labels.
-        place: `[N]` int, which of these each recording belongs to; of pooled labels `[sums, N]` sparse, how many of
-            its labels belong to each.
+        place: `[sums, N]` sparse, how many entries of each recording belong to each; of a single label and many
+            recordings `[N]` int, the sum that each belongs to, which is faster there.
         hits, alarms: int, the recordings that are called positive rightly and wrongly; once for each label.
         squares: `[N]`, the sum of each recording's squared errors.
     """
@@ -39,11 +39,11 @@ class Tally:
     alarms: np.ndarray
     squares: np.ndarray
 
-    def add(self, weight: np.ndarray) -> np.ndarray:
-        """The sums of the weights `[N]` of one resample, `[sums]`."""
+    def add(self, weights: np.ndarray) -> np.ndarray:
+        """The sums of the weights `[R, N]` of some resamples, `[R, sums]`."""
         if isinstance(self.place, np.ndarray):
-            return np.bincount(self.place, weight, minlength=self.sums)
-        return self.place @ weight
+            return np.stack([np.bincount(self.place, weight, minlength=self.sums) for weight in weights])
+        return np.ascontiguousarray((self.place @ weights.T).T)
 
 
 def create(
@@ -80,10 +80,11 @@ def create(
     place[known] = np.where(truth, above, np.where(tied, 2 * k + 1, k) + above)
     recording = np.flatnonzero(known) if owner is None else owner[known]
     squares = np.bincount(recording, (probability - truth) ** 2, minlength=size)
-    if owner is not None:
-        cells = place.astype(np.int32), owner.astype(np.int32)
-        place = scipy.sparse.csr_array((np.ones(len(label)), cells), shape=(sums, size))
-    return Tally(k, sums, place, recording[truth & called], recording[~truth & called], squares)
+    places: np.ndarray | scipy.sparse.csr_array = place
+    if owner is not None or size <= _TILE:
+        cells = place.astype(np.int32), (np.arange(size) if owner is None else owner).astype(np.int32)
+        places = scipy.sparse.csr_array((np.ones(len(label)), cells), shape=(sums, size))
+    return Tally(k, sums, places, recording[truth & called], recording[~truth & called], squares)
 
 
 def sum_weights(weights: np.ndarray, rows: np.ndarray) -> np.ndarray:
@@ -103,7 +104,8 @@ def compute_scores(tally: Tally, weights: np.ndarray, settings: Settings) -> dic
     Returns:
         `[R]` by name, those of `metrics.names`; NaN where undefined, as in `metrics.compute`.
     """
-    rows, step = np.ascontiguousarray(weights.T), max(1, _TILE // tally.sums)
+    rows = np.ascontiguousarray(weights.T)
+    step = max(1, _TILE // max(tally.sums, rows.shape[1]))
     tiles = [_compute_ranking(tally, rows[start : start + step], settings) for start in range(0, len(rows), step)]
     positives, negatives, *ranking = np.concatenate(tiles, axis=1)
     hits, alarms = sum_weights(rows.T, tally.hits), sum_weights(rows.T, tally.alarms)
@@ -125,9 +127,7 @@ def _compute_ranking(tally: Tally, weights: np.ndarray, settings: Settings) -> n
     Returns:
         `[5, R]`; scores are NaN without both classes.
     """
-    k, sums = tally.levels, np.empty((len(weights), tally.sums))
-    for total, weight in zip(sums, weights, strict=True):
-        total[:] = tally.add(weight)
+    k, sums = tally.levels, tally.add(weights)
     found, between, tied = sums[:, :k], sums[:, k : 2 * k + 1], sums[:, 2 * k + 1 : -1]
     positives, negatives = found.sum(axis=1), between.sum(axis=1) + tied.sum(axis=1)
     alarms_before = alarms_after = np.cumsum(between[:, :-1], axis=1)
