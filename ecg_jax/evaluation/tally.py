@@ -97,8 +97,8 @@ def compute_scores(tally: Tally, weights: np.ndarray, settings: Settings) -> dic
 
     Args:
         tally: See `create`.
-        weights: `[N, R]` float64, at least 0: how often each recording is in each resample; soonest in the order of
-            columns, as `resampling` has them.
+        weights: `[N, R]` float64, at least 0: how often each recording is in each resample; fastest in Fortran's
+            order, which `resampling` draws.
         settings: See `Settings`.
 
     Returns:
