@@ -224,7 +224,7 @@ def find_average_ends(predictions: Predictions, cuts: np.ndarray, settings: Sett
         return scores.complete(values, ((labels == 1).T @ weights)[:, None])
 
     estimates = statistic(np.ones((len(labels), 1)))[..., 0]
-    drawn = [statistic(draw()) for draw in resampling.draw(design, settings.resamples, settings.seed)]
+    drawn = [statistic(next(draw())) for draw in resampling.draw(design, settings.resamples, settings.seed)]
     low, high = np.full_like(estimates, np.nan), np.full_like(estimates, np.nan)
     scores.replace_ends(low, high, estimates, np.concatenate(drawn, axis=-1), columns, labels, design, settings)
     return low, high

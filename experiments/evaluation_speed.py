@@ -9,12 +9,18 @@ DIR is that of `experiments/ribeiro2020_tables.py`. Measures, each in a process 
   part of the resamples is timed, and multiplied);
 - the same resamples at once;
 - 10,000 resamples of 100,000 made recordings with six labels: all scores, AUROC and average
-  precision among them, and the peak of memory (resident, of the process).
+  precision among them, and the peak of memory (resident, of the process);
+- `python -m ecg_jax.evaluate` of --recordings made ones with six labels, from files to report, as
+  users run it: two CSVs that are joined by name; the same with about half as many patients; an
+  array and a CSV that are joined by position.
 
 The second and third alternate; numbers are medians of --repeats.
 
 On 2 CPU cores, Python 3.11: the whole script 9.7 s (9.3 to 10.0); one resample at a time 634 s, at
-once 0.37 s, 1,700 times faster; 10,000 resamples of 100,000 recordings 34 s and 0.49 GB.
+once 0.37 s, 1,700 times faster; 10,000 resamples of 100,000 recordings 34 s. These are of an earlier
+version. On 2 cores with other programs beside it (load 8 to 11): 10,000 resamples of
+100,000 recordings 47 s and 0.29 GB; the command 124 s, 78 s of processor time and 1.98 GB; with
+patients 122 s, 80 s and 1.77 GB; by position 118 s, 70 s and 1.90 GB.
 """
 
 import argparse
@@ -26,8 +32,10 @@ import tempfile
 import time
 
 import numpy as np
+import pandas as pd
 from sklearn.metrics import f1_score, precision_score, recall_score
 
+from ecg_jax import labels as label_lib
 from ecg_jax.evaluation import resampling, tally
 from ecg_jax.evaluation.settings import Settings
 
@@ -105,6 +113,43 @@ def reproduce(data: str) -> float:
         return time.perf_counter() - began
 
 
+def write_files(folder: str, recordings: int) -> dict[str, list[str]]:
+    """Writes made predictions and labels; the flags that name them, by what they show."""
+    rng, names = np.random.default_rng(0), [*label_lib.SIX]
+    truth = rng.random((recordings, LABELS)) < np.linspace(0.01, 0.1, LABELS)
+    probabilities = pd.DataFrame(1 / (1 + np.exp(-rng.normal(3 * truth - 3))), columns=names)
+    labels, rows = pd.DataFrame(truth.astype(int), columns=names), rng.permutation(recordings)
+    ids = pd.Series([f"rec{number:09d}" for number in rng.permutation(recordings)])
+    patients = pd.Series([f"p{number}" for number in rng.integers(recordings * 3 // 5, size=recordings)])
+    tables = {
+        "p": pd.concat([ids.rename("recording"), probabilities], axis=1),
+        "l": pd.concat([ids.rename("recording"), labels], axis=1).iloc[rows],
+        "patients": pd.concat([ids.rename("recording"), patients.rename("patient_id"), labels], axis=1).iloc[rows],
+        "unnamed": labels,
+    }
+    paths = {name: os.path.join(folder, f"{name}.csv") for name in tables}
+    for name, table in tables.items():
+        table.to_csv(paths[name], index=False)
+    array = os.path.join(folder, "p.npy")
+    np.save(array, probabilities.to_numpy())
+    return {
+        "CSVs": [f"--predictions={paths['p']}", f"--labels={paths['l']}"],
+        "CSVs with patients": [f"--predictions={paths['p']}", f"--labels={paths['patients']}"],
+        "array, by position": [f"--predictions={array}", f"--labels={paths['unnamed']}", "--by_position"],
+    }
+
+
+def evaluate_files(flags: list[str], folder: str) -> tuple[float, float, float]:
+    """Seconds for the command, seconds of processor time, and the peak of its memory in GB."""
+    command = [sys.executable, "-m", "ecg_jax.evaluate", *flags, f"--output={folder}/out"]
+    began = time.perf_counter()
+    process = subprocess.Popen(command, stdout=subprocess.DEVNULL)
+    _, status, usage = os.wait4(process.pid, 0)
+    if status:
+        raise subprocess.CalledProcessError(status, command)
+    return time.perf_counter() - began, usage.ru_utime + usage.ru_stime, usage.ru_maxrss / 1e6
+
+
 def main() -> None:
     """Measures and prints."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
@@ -113,6 +158,7 @@ def main() -> None:
     )
     parser.add_argument("--repeats", type=int, default=5)
     parser.add_argument("--resamples", type=int, default=MANY, help="Of 100,000 recordings.")
+    parser.add_argument("--recordings", type=int, default=1_000_000, help="In files.")
     flags = parser.parse_args()
     if flags.data:
         whole = [reproduce(flags.data) for _ in range(flags.repeats)]
@@ -128,6 +174,13 @@ def main() -> None:
     )
     seconds, memory = score_many(flags.resamples)
     print(f"{flags.resamples:,} resamples of {LARGE:,} recordings, 6 labels: {seconds:.0f} s, {memory:.2f} GB")
+    with tempfile.TemporaryDirectory() as folder:
+        for name, chosen in write_files(folder, flags.recordings).items():
+            seconds, processor, memory = evaluate_files(chosen, folder)
+            print(
+                f"the command, {flags.recordings:,} recordings, {name}: {seconds:.0f} s, {processor:.0f} s of "
+                f"processor time, {memory:.2f} GB"
+            )
 
 
 if __name__ == "__main__":

@@ -289,7 +289,7 @@ def compute_bootstrap(label: np.ndarray, score: np.ndarray, called: np.ndarray, 
         found = tally.compute_scores(counted, weights, settings)
         return np.stack([found[name] for name in METRICS])
 
-    drawn = [statistic(draw()) for draw in resampling.draw(design, settings.resamples, settings.seed)]
+    drawn = [statistic(next(draw())) for draw in resampling.draw(design, settings.resamples, settings.seed)]
     values = np.concatenate(drawn, axis=1)
     estimate = statistic(np.ones((len(label), 1)))[:, 0]
     ranking = [[*METRICS].index(name) for name in ("auroc", "average_precision")]

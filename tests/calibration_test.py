@@ -209,18 +209,24 @@ def test_equal_probabilities_share_a_bin():
     np.testing.assert_array_equal(reliability([0] * 100, np.linspace(0, 1, 100)).count, [10] * 10)
 
 
+def decompose(label, probability, **choice):
+    return calibration.decompose_brier(
+        label, probability, calibration.compute_reliability(label, probability, **choice)
+    )
+
+
 def test_unknown_labels_are_in_no_bin():
     curve = reliability([NAN, *FOUR[0], NAN], [0.0, *FOUR[1], 1.0], bins=2)
     np.testing.assert_array_equal(curve.count, [2, 2])
     empty = reliability([NAN, NAN], [0.1, 0.2])
     assert empty.count.size == 0
     assert np.isnan(calibration.compute_ece(empty))
-    assert np.isnan([*calibration.decompose_brier(np.array([NAN]), np.array([0.5])).values()]).all()
+    assert np.isnan([*decompose(np.array([NAN]), np.array([0.5])).values()]).all()
 
 
 def test_the_brier_score_falls_apart_by_hand():
     # bins 0.2 (one of two positive) and 0.8 (both); 3/4 are positive
-    found = calibration.decompose_brier(np.array([0.0, 1, 1, 1]), np.array([0.2, 0.2, 0.8, 0.8]), bins=2)
+    found = decompose(np.array([0.0, 1, 1, 1]), np.array([0.2, 0.2, 0.8, 0.8]), bins=2)
     expected = {
         "brier": (0.04 + 0.64 + 0.04 + 0.04) / 4,
         "miscalibration": (0.3**2 + 0.2**2) / 2,
@@ -234,7 +240,7 @@ def test_the_brier_score_falls_apart_by_hand():
 @given(st.lists(st.tuples(st.sampled_from([0.0, 1.0, NAN]), st.floats(0, 1)), min_size=1, max_size=30))
 def test_the_parts_of_the_brier_score_add_up(pairs):
     label, probability = np.array(pairs).T
-    found = calibration.decompose_brier(label, probability, bins=4)
+    found = decompose(label, probability, bins=4)
     total = found["miscalibration"] - found["resolution"] + found["uncertainty"] + found["within_bins"]
     assert found["brier"] == pytest.approx(total, nan_ok=True)
     if np.isfinite(total):

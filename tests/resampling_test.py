@@ -1,5 +1,7 @@
 """What the bootstrap draws, and that its numbers depend on the seed alone."""
 
+import itertools
+
 import numpy as np
 import pytest
 from hypothesis import given, settings
@@ -8,8 +10,12 @@ from hypothesis import strategies as st
 from ecg_jax.evaluation import resampling
 
 
-def draw(design, resamples, seed=0):
-    return np.concatenate([block() for block in resampling.draw(design, resamples, seed)], axis=1)
+def draw_parts(design, resamples, seed=0, **choice):
+    return [*itertools.chain(*(block() for block in resampling.draw(design, resamples, seed, **choice)))]
+
+
+def draw(design, resamples, seed=0, **choice):
+    return np.concatenate(draw_parts(design, resamples, seed, **choice), axis=1)
 
 
 def mean_of(values):
@@ -35,7 +41,7 @@ def test_legacy_draws_leave_the_global_generator_alone():
 @pytest.mark.parametrize("resamples", [1, 63, 64, 65, 130])
 @pytest.mark.parametrize("legacy", [False, True])
 def test_any_number_of_resamples(resamples, legacy):
-    blocks = [block() for block in resampling.draw(resampling.create_design(9, legacy=legacy), resamples, 0)]
+    blocks = draw_parts(resampling.create_design(9, legacy=legacy), resamples)
     assert sum(block.shape[1] for block in blocks) == resamples
     assert max(block.shape[1] for block in blocks) <= resampling.BLOCK
     for block in blocks:
@@ -48,6 +54,22 @@ def test_further_resamples_do_not_change_the_blocks_before():
     np.testing.assert_array_equal(draw(design, 128), draw(design, 300)[:, :128])
     assert not np.array_equal(draw(design, 64), draw(design, 128)[:, 64:])
     assert not np.array_equal(draw(design, 64), draw(design, 64, seed=1))
+
+
+DESIGNS = {
+    "recordings": {},
+    "patients": {"patients": np.array(list("abbcccdddd"))},
+    "strata": {"strata": np.arange(10) % 3},
+    "legacy": {"legacy": True},
+}
+
+
+@pytest.mark.parametrize("kind", DESIGNS)
+def test_the_weights_are_the_same_however_many_are_drawn_at_once(kind):
+    design = resampling.create_design(10, **DESIGNS[kind])
+    for width in (1, 5, 63):
+        assert max(part.shape[1] for part in draw_parts(design, 100, width=width)) == width
+        np.testing.assert_array_equal(draw(design, 100, width=width), draw(design, 100))
 
 
 def test_patients_are_drawn_whole():

@@ -107,7 +107,9 @@ def resample(row):
     found = scores.compute(predictions, at(0.5, 0.5), settings)
     names = list(metrics.list_metrics(settings))
     assert found.samples.shape == (5, len(names), 70)
-    weights = resampling.draw(scores.create_design(predictions, settings), 70, settings.seed)[1]()  # from the 64th on
+    weights = next(
+        resampling.draw(scores.create_design(predictions, settings), 70, settings.seed)[1]()
+    )  # from the 64th
     drawn = predictions.take(np.repeat(np.arange(300), weights[:, 2].astype(int)))
     again = scores.compute(drawn, at(0.5, 0.5), NO_INTERVAL)
     assert again.samples.shape == (5, len(names), 0)

@@ -194,6 +194,17 @@ def test_pooled_labels_weigh_as_their_recordings_do():
         np.testing.assert_allclose([found[name][i] for name in expected], [*expected.values()], atol=1e-9)
 
 
+@pytest.mark.parametrize("kind", ["random", "ties", "unknown"])
+def test_many_recordings_have_the_scores_of_few(kind, monkeypatch):
+    label, probability = make(kind)
+    weights = np.random.default_rng(1).multinomial(1000, np.full(1000, 1e-3), 5).T
+    few = tally_scores(label, probability, probability >= 0.7, weights, choose())
+    monkeypatch.setattr(tally, "_TILE", 999)  # one resample after the other, without a matrix
+    many = tally_scores(label, probability, probability >= 0.7, weights, choose())
+    for name, values in few.items():
+        np.testing.assert_allclose(many[name], values, rtol=0, atol=1e-14, err_msg=name)
+
+
 def test_counts_make_the_scores_of_decisions():
     with warnings.catch_warnings():
         warnings.simplefilter("error")

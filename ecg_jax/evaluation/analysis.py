@@ -103,7 +103,7 @@ def analyse(
         name: Of the model among annotators.
     """
     labels, names = predictions.labels, predictions.names
-    called, unit = scores.decide(predictions, thresholds), scores.find_units(predictions, settings)
+    called = scores.decide(predictions, thresholds)
     found = scores.compute(predictions, thresholds, settings)
     table, curves = _describe_calibration(predictions, settings)
     chosen = {
@@ -113,6 +113,7 @@ def analyse(
     if annotators:
         if name in annotators:
             raise InputError(f"a reader is called {name}, as the model is; rename one")
+        unit = scores.find_units(predictions, settings)
         readings = {name: called.astype(np.float64)} | dict(annotators)
         kappa = agreement.compare_readers(readings, names, level=settings.level, unit=unit)
         panel = agreement.summarize_panel(
@@ -199,7 +200,7 @@ def _describe_calibration(
                     "ece_equal_mass": calibration.compute_ece(mass),
                     "ece_equal_width": calibration.compute_ece(curves[name][kind]),
                 }
-                | calibration.decompose_brier(label, values[:, i])
+                | calibration.decompose_brier(label, values[:, i], mass)
             )
     return pd.DataFrame(rows), curves
 

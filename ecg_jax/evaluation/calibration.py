@@ -173,9 +173,9 @@ def compute_reliability(
 
 def _bin_by_mass(score: np.ndarray, bins: int) -> np.ndarray:
     """Number of the bin of each score: by its rank, the middle one of equal scores."""
-    ordered = np.sort(score)
-    first, last = np.searchsorted(ordered, score, "left"), np.searchsorted(ordered, score, "right")
-    return np.floor((first + last - 1) / 2 * bins / len(score))
+    _, level, count = np.unique(score, return_inverse=True, return_counts=True)
+    last = np.cumsum(count)
+    return np.floor((2 * last - count - 1) / 2 * bins / len(score))[level]
 
 
 def compute_wilson(hits: np.ndarray, count: np.ndarray, level: float = 0.95) -> tuple[np.ndarray, np.ndarray]:
@@ -195,14 +195,18 @@ def compute_ece(curve: Reliability) -> float:
     return float(np.average(np.abs(curve.observed - curve.predicted), weights=curve.count))
 
 
-def decompose_brier(label: np.ndarray, probability: np.ndarray, bins: int = BINS) -> dict[str, float]:
-    """Parts of the Brier score (Murphy 1973, J Appl Meteorol 12:595-600), with equal-mass bins.
+def decompose_brier(label: np.ndarray, probability: np.ndarray, curve: Reliability) -> dict[str, float]:
+    """Parts of the Brier score (Murphy 1973, J Appl Meteorol 12:595-600).
+
+    Args:
+        label: `[N]` in {1, 0, NaN}.
+        probability: `[N]` in [0, 1].
+        curve: Their reliability, in bins of equal mass.
 
     Returns:
         `brier` = `miscalibration` - `resolution` + `uncertainty` + `within_bins`; the last is what
         binning leaves (Stephenson et al. 2008, Weather Forecast 23:752-757). NaN without known labels.
     """
-    curve = compute_reliability(label, probability, bins=bins)
     if not curve.count.size:
         return dict.fromkeys(("brier", "miscalibration", "resolution", "uncertainty", "within_bins"), np.nan)
     known = ~np.isnan(label)

@@ -58,21 +58,16 @@ def compare(
     called = [scores.decide(each, chosen) for each, chosen in zip((first, second), thresholds, strict=True)]
     design, unit = scores.create_design(first, settings), scores.find_units(first, settings)
     ranking = [first.ranking, second.ranking]
-    pairs = [
-        [(labels[:, i], each.probabilities[:, i], calls[:, i], ranks[:, i]) for i in range(labels.shape[1])]
+    tallies = [
+        [
+            tally.create(labels[:, i], each.probabilities[:, i], calls[:, i], ranking=ranks[:, i])
+            for i in range(labels.shape[1])
+        ]
         for each, calls, ranks in zip((first, second), called, ranking, strict=True)
     ]
-    found = np.array(
-        [
-            [
-                [*metrics.compute(label, probability, calls, settings, ranks).values()]
-                for label, probability, calls, ranks in columns
-            ]
-            for columns in pairs
-        ]
-    )
+    found = _score(tallies, np.ones((len(labels), 1)), names, settings)[..., 0]
     found = _add_macro(found)
-    drawn = _resample_differences(pairs, names, design, settings)
+    drawn = _resample_differences(tallies, names, design, settings)
     low, high = intervals.compute_percentile(drawn.reshape(-1, drawn.shape[-1]), settings.level)
     low, high = low.reshape(found.shape[1:]), high.reshape(found.shape[1:])
     p = intervals.compute_p(drawn.reshape(-1, drawn.shape[-1])).reshape(found.shape[1:])
@@ -103,28 +98,28 @@ def _add_macro(values: np.ndarray) -> np.ndarray:
     return np.concatenate([values, np.stack([metrics.average(each) for each in both])[:, None]], axis=1)
 
 
+def _score(
+    tallies: list[list[tally.Tally]], weights: np.ndarray, names: tuple[str, ...], settings: Settings
+) -> np.ndarray:
+    """Scores of both models on resamples, `[2, C, metrics, R]`."""
+    parts = [[tally.compute_scores(each, weights, settings) for each in model] for model in tallies]
+    return np.array([[[part[name] for name in names] for part in model] for model in parts])
+
+
 def _resample_differences(
-    pairs: list[list[tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray]]],
-    names: tuple[str, ...],
-    design: resampling.Design,
-    settings: Settings,
+    tallies: list[list[tally.Tally]], names: tuple[str, ...], design: resampling.Design, settings: Settings
 ) -> np.ndarray:
     """First minus second of every resample, `[C + 1, metrics, R]`."""
-    tallies = [
-        [tally.create(label, probability, calls, ranking=ranks) for label, probability, calls, ranks in columns]
-        for columns in pairs
-    ]
 
     def statistic(weights: np.ndarray) -> np.ndarray:
-        parts = [[tally.compute_scores(each, weights, settings) for each in model] for model in tallies]
-        values = np.array([[[part[name] for name in names] for part in model] for model in parts])
+        values = _score(tallies, weights, names, settings)
         difference = values[0] - values[1]
         return np.concatenate([difference, metrics.average(difference)[None]]).reshape(-1, weights.shape[1])
 
     if not settings.resamples:
-        return np.full((len(pairs[0]) + 1, len(names), 1), np.nan)
+        return np.full((len(tallies[0]) + 1, len(names), 1), np.nan)
     drawn = resampling.resample(statistic, design, settings.resamples, settings.seed)
-    return drawn.reshape(len(pairs[0]) + 1, len(names), -1)
+    return drawn.reshape(len(tallies[0]) + 1, len(names), -1)
 
 
 def _test_label(

@@ -15,7 +15,7 @@ from contextvars import ContextVar
 import numpy as np
 
 BLOCK = 64  # resamples that are drawn together
-LARGEST = 2**24  # weights that a statistic is computed of at once: it may need several times their memory
+LARGEST = 2**22  # weights that are drawn, and that a statistic is computed of, at once
 LEGACY_SEED = 123
 _LEFT_OUT = 1000  # groups of a jackknife at most
 
@@ -77,46 +77,62 @@ def group(unit: np.ndarray) -> Design:
     return Design(number.reshape(-1), (np.arange(len(units)),))
 
 
-def draw(design: Design, resamples: int, seed: int) -> list[Callable[[], np.ndarray]]:
-    """Per block of resamples, a function that draws its weights `[N, <= BLOCK]` float64."""
+def draw(design: Design, resamples: int, seed: int, *, width: int = BLOCK) -> list[Callable[[], Iterator[np.ndarray]]]:
+    """Per block of `BLOCK` resamples, a function that draws its weights, `[N, <= width]` float64 at a time.
+
+    The weights of a resample lie side by side: columns in Fortran's order.
+    """
     starts = range(0, resamples, BLOCK)
     if design.legacy:
         size = len(design.unit)
         rows = np.random.RandomState(LEGACY_SEED).randint(size, size=(resamples, size))
-        return [functools.partial(_count, rows[start : start + BLOCK], size) for start in starts]
+        return [functools.partial(_count_rows, rows[start : start + BLOCK], size, width) for start in starts]
     counts = [min(BLOCK, resamples - start) for start in starts]
-    return [functools.partial(_draw_block, design, count, [seed, i]) for i, count in enumerate(counts)]
+    return [functools.partial(_draw_block, design, count, [seed, i], width) for i, count in enumerate(counts)]
 
 
-def _draw_block(design: Design, count: int, seed: list[int]) -> np.ndarray:
+def _draw_block(design: Design, count: int, seed: list[int], width: int) -> Iterator[np.ndarray]:
+    """The weights of a block: the same numbers for any width."""
     rng = np.random.default_rng(seed)
     if len(design.strata) == 1:
-        drawn = _count(rng.integers(design.units, size=(count, design.units), dtype=np.int32), design.units)
-    else:
-        drawn = np.empty((design.units, count))
-        for members in design.strata:
-            drawn[members] = _count(rng.integers(len(members), size=(count, len(members))), len(members))
-    return drawn if design.units == len(design.unit) else drawn[design.unit]
+        for start in range(0, count, width):
+            yield _weigh(_draw_counts(rng, min(width, count - start), design.units), design)
+        return
+    drawn = np.empty((count, design.units))
+    for members in design.strata:
+        for row in drawn:
+            row[members] = np.bincount(rng.integers(len(members), size=len(members)), minlength=len(members))
+    for start in range(0, count, width):
+        yield _weigh(drawn[start : start + width], design)
 
 
-def _count(rows: np.ndarray, size: int) -> np.ndarray:
-    """How often each of `size` units stands in each row of `[R, U]`; `[size, R]` float64."""
-    counts = np.empty((len(rows), size), np.int64)
-    for row, drawn in enumerate(rows):
-        counts[row] = np.bincount(drawn, minlength=size)
-    return np.ascontiguousarray(counts.T, dtype=np.float64)
+def _draw_counts(rng: np.random.Generator, count: int, size: int) -> np.ndarray:
+    """How often each of `size` units is in each of `count` resamples; `[count, size]` float64."""
+    counts = np.empty((count, size))
+    for row in counts:
+        row[:] = np.bincount(rng.integers(size, size=size, dtype=np.int32), minlength=size)
+    return counts
+
+
+def _weigh(counts: np.ndarray, design: Design) -> np.ndarray:
+    """The weights of recordings, `[N, R]`, from how often units are drawn, `[R, U]`."""
+    return (counts if design.units == len(design.unit) else np.take(counts, design.unit, axis=1)).T
+
+
+def _count_rows(rows: np.ndarray, size: int, width: int) -> Iterator[np.ndarray]:
+    """How often each of `size` recordings stands in each row of `[R, N]`; `[size, <= width]` float64 at a time."""
+    for start in range(0, len(rows), width):
+        counts = [np.bincount(row, minlength=size) for row in rows[start : start + width]]
+        yield np.array(counts, np.float64).T
 
 
 def resample(statistic: Statistic, design: Design, resamples: int, seed: int) -> np.ndarray:
     """Computes a statistic of every resample, on all processor cores; `[S, resamples]`."""
-    draws, blocks = draw(design, resamples, seed), []
+    draws, blocks = draw(design, resamples, seed, width=_choose_width(design)), []
     watcher = _WATCHER.get()
-    width = max(1, LARGEST // max(len(design.unit), 1))
 
-    def compute(draw_weights: Callable[[], np.ndarray]) -> np.ndarray:
-        weights = draw_weights()
-        starts = range(0, weights.shape[1], width)
-        return np.concatenate([statistic(weights[:, start : start + width]) for start in starts], axis=1)
+    def compute(draw_weights: Callable[[], Iterator[np.ndarray]]) -> np.ndarray:
+        return np.concatenate([*map(statistic, draw_weights())], axis=1)  # `map` keeps no weights while more are drawn
 
     with ThreadPoolExecutor(os.cpu_count() or 1) as pool:
         for block in pool.map(compute, draws):
@@ -124,6 +140,11 @@ def resample(statistic: Statistic, design: Design, resamples: int, seed: int) ->
             if watcher:
                 watcher(len(blocks), len(draws))
     return np.concatenate(blocks, axis=1)
+
+
+def _choose_width(design: Design) -> int:
+    """How many resamples are drawn at once."""
+    return min(max(1, LARGEST // max(len(design.unit), 1)), BLOCK)
 
 
 @contextmanager
@@ -145,7 +166,8 @@ def jackknife(statistic: Statistic, design: Design) -> np.ndarray:
     groups = min(design.units, _LEFT_OUT)
     group = np.arange(design.units) % groups
     group = group[design.unit]
-    blocks = [np.arange(start, min(start + BLOCK, groups)) for start in range(0, groups, BLOCK)]
+    width = _choose_width(design)
+    blocks = [np.arange(start, min(start + width, groups))[:, None] for start in range(0, groups, width)]
     with ThreadPoolExecutor(os.cpu_count() or 1) as pool:
-        parts = pool.map(lambda left_out: statistic((group[:, None] != left_out).astype(np.float64)), blocks)
+        parts = pool.map(lambda left_out: statistic((group != left_out).astype(np.float64).T), blocks)
         return np.concatenate([*parts], axis=1)

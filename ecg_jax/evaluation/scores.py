@@ -53,8 +53,11 @@ def create_design(predictions: Predictions, settings: Settings) -> Design:
 
 def find_units(predictions: Predictions, settings: Settings) -> np.ndarray | None:
     """The patient of each recording, `[N]` int, where patients are drawn and some have several; else None."""
-    design = create_design(predictions, settings)
-    return design.unit if design.units < len(predictions.ids) else None
+    return _find_units(create_design(predictions, settings))
+
+
+def _find_units(design: Design) -> np.ndarray | None:
+    return design.unit if design.units < len(design.unit) else None
 
 
 @dataclasses.dataclass(frozen=True)
@@ -63,42 +66,37 @@ class Column:
 
     Attributes:
         label, probability, called, ranking: See `metrics.compute`.
-        owner: int, the recording of each entry.
+        owner: int, the recording of each entry; None where entry i is recording i's.
     """
 
     label: np.ndarray
     probability: np.ndarray
     called: np.ndarray
     ranking: np.ndarray
-    owner: np.ndarray
+    owner: np.ndarray | None
 
 
 def compute(predictions: Predictions, thresholds: Thresholds, settings: Settings) -> Scores:
     """Scores recordings, label by label and on average."""
     names, columns = metrics.list_metrics(settings), list_columns(predictions, thresholds)
-    found = np.array(
-        [[*metrics.compute(each.label, each.probability, each.called, settings, each.ranking).values()]
-         for each in columns]
-    )  # fmt: skip
-    present = (predictions.labels == 1).astype(np.float64)
+    size, present = len(predictions.ids), [np.flatnonzero(column == 1) for column in predictions.labels.T]
+    tallies = [
+        tally.create(each.label, each.probability, each.called, each.owner, size, ranking=each.ranking)
+        for each in columns
+    ]
+
+    def statistic(weights: np.ndarray) -> np.ndarray:
+        parts = [tally.compute_scores(each, weights, settings) for each in tallies]
+        values = np.stack([np.stack([part[name] for name in names]) for part in parts])
+        values = complete(values, np.stack([tally.sum_weights(weights, rows) for rows in present])[:, None])
+        return values.reshape(-1, weights.shape[1])
+
     design = create_design(predictions, settings)
-    table = _describe(predictions, thresholds, find_units(predictions, settings), settings)
-    estimates = complete(found, present.sum(axis=0)[:, None])
+    table = _describe(predictions, thresholds, _find_units(design), settings)
+    estimates = statistic(np.ones((size, 1))).reshape(len(table), len(names))
     samples = np.empty((*estimates.shape, 0))
     low, high = np.full_like(estimates, np.nan), np.full_like(estimates, np.nan)
     if settings.resamples:
-        size = len(present)
-        tallies = [
-            tally.create(each.label, each.probability, each.called, each.owner, size, ranking=each.ranking)
-            for each in columns
-        ]
-
-        def statistic(weights: np.ndarray) -> np.ndarray:
-            parts = [tally.compute_scores(each, weights, settings) for each in tallies]
-            values = np.stack([np.stack([part[name] for name in names]) for part in parts])
-            values = complete(values, (present.T @ weights)[:, None])
-            return values.reshape(-1, weights.shape[1])
-
         drawn = resampling.resample(statistic, design, settings.resamples, settings.seed)
         samples = drawn.reshape(*estimates.shape, -1)
         sizes = np.repeat(_count_rarer(predictions.labels, design, len(table)), len(names))
@@ -124,9 +122,7 @@ def list_columns(predictions: Predictions, thresholds: Thresholds) -> list[Colum
         predictions.ranking,
     )
     called, (size, count) = decide(predictions, thresholds), labels.shape
-    columns = [
-        Column(labels[:, i], probabilities[:, i], called[:, i], ranking[:, i], np.arange(size)) for i in range(count)
-    ]
+    columns = [Column(labels[:, i], probabilities[:, i], called[:, i], ranking[:, i], None) for i in range(count)]
     if count > 1:
         pooled, raw = probabilities.reshape(-1), predictions.raw
         ranks = order(pooled, raw.reshape(-1)) if raw is not None and predictions.is_recalibrated else pooled
@@ -245,7 +241,7 @@ def replace_ends(
 
     def find(place: int) -> dict[str, closed_intervals.Ends]:
         each, average_precision = columns[place], estimates[rows[place], names.index("average_precision")]
-        unit = design.unit[each.owner] if place >= count or design.units < len(labels) else None
+        unit = _find_units(design) if each.owner is None else design.unit[each.owner]
         return closed_intervals.find(each.label, each.ranking, each.called, average_precision, unit, settings.level)
 
     with ThreadPoolExecutor(os.cpu_count() or 1) as pool:

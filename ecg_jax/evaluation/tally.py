@@ -1,9 +1,10 @@
 """Scores of many resamples at once: everything a score needs is a sum over recordings, so resamples are weights.
 
-A resample gives each recording a weight, how often it was drawn. One sparse matrix product
-per label turns the weights of all resamples into their confusion counts and into the
-counts of positives and negatives between and at the scores at which positives lie, of which
-ranking scores are made.
+A resample gives each recording a weight, how often it was drawn. Sums of these weights make the
+confusion counts, and the counts of positives and negatives between and at the scores at which
+positives lie, of which ranking scores are made: which sums a recording belongs to is the same in all
+resamples, so scores are sorted once. Nothing here calls BLAS, whose threads would disturb those of
+`resampling`.
 """
 
 import dataclasses
@@ -13,20 +14,36 @@ import scipy.sparse
 
 from ecg_jax.evaluation.settings import Settings
 
+_TILE = 2**17  # weights, or sums of them, that scores are computed of at once: a processor's cache holds them
+
 
 @dataclasses.dataclass(frozen=True)
 class Tally:
     """What the scores of one label (or of several pooled) need, as sums over recordings.
 
     Attributes:
-        matrix: `[3 K + 6, N]` sparse; its rows sum, for each of the K distinct scores of a positive
-            from the highest, its positives; then its negatives; then the K + 1 counts of negatives
-            between these scores; then hits, false alarms, misses, right rejections; then squared errors.
-        levels: K.
+        levels: K, the number of distinct scores of a positive.
+        sums: How many sums there are: those of the positives with each score, the highest first; then the K + 1 of
+            the negatives between these scores; then those of the negatives with each, if there are any; the last is
+            that of unknown labels.
+        place: `[sums, N]` sparse, how many entries of each recording belong to each; of a single label and many
+            recordings `[N]` int, the sum that each belongs to, which is faster there.
+        hits, alarms: int, the recordings that are called positive rightly and wrongly; once for each label.
+        squares: `[N]`, the sum of each recording's squared errors.
     """
 
-    matrix: scipy.sparse.csr_array
     levels: int
+    sums: int
+    place: np.ndarray | scipy.sparse.csr_array
+    hits: np.ndarray
+    alarms: np.ndarray
+    squares: np.ndarray
+
+    def add(self, weights: np.ndarray) -> np.ndarray:
+        """The sums of the weights `[R, N]` of some resamples, `[R, sums]`."""
+        if isinstance(self.place, np.ndarray):
+            return np.stack([np.bincount(self.place, weight, minlength=self.sums) for weight in weights])
+        return np.ascontiguousarray((self.place @ weights.T).T)
 
 
 def create(
@@ -48,25 +65,31 @@ def create(
         size: N, the number of recordings; E if `owner` is None.
         ranking: `[E]`, what ranking scores are of; the probabilities if None.
     """
-    owner = np.arange(len(label)) if owner is None else owner
-    size = size or len(label)
-    known = ~np.isnan(label)
-    truth, called, owner = label[known] > 0.5, called[known], owner[known]
+    known, size = ~np.isnan(label), size or len(label)
+    truth, called = label[known] > 0.5, called[known]
     probability = probability[known].astype(np.float64)
     score = probability if ranking is None else ranking[known].astype(np.float64)
     levels = np.unique(score[truth])[::-1]
-    above = len(levels) - np.searchsorted(levels[::-1], score, side="right")  # levels higher than the score
-    at_level = np.zeros(len(score), bool)
-    if levels.size:
-        at_level = levels[np.minimum(above, len(levels) - 1)] == score
     k = len(levels)
-    ranking = np.where(truth, above, np.where(at_level, k + above, 2 * k + above))
-    outcome = 3 * k + 1 + np.select([truth & called, called, truth], [0, 1, 2], 3)
-    rows = np.concatenate([ranking, outcome, np.full(len(score), 3 * k + 5)], dtype=np.int32, casting="same_kind")
-    values = np.concatenate([np.ones(2 * len(score)), (probability - truth) ** 2])
-    columns = np.tile(owner.astype(np.int32), 3)
-    matrix = scipy.sparse.csr_array((values, (rows, columns)), shape=(3 * k + 6, size))
-    return Tally(matrix, k)
+    above = k - np.searchsorted(levels[::-1], score, side="right")  # levels higher than the score
+    tied = np.zeros(len(score), bool)
+    if k:
+        tied = ~truth & (levels[np.minimum(above, k - 1)] == score)
+    sums = (3 * k if tied.any() else 2 * k) + 2
+    place = np.full(len(label), sums - 1, np.intp)
+    place[known] = np.where(truth, above, np.where(tied, 2 * k + 1, k) + above)
+    recording = np.flatnonzero(known) if owner is None else owner[known]
+    squares = np.bincount(recording, (probability - truth) ** 2, minlength=size)
+    places: np.ndarray | scipy.sparse.csr_array = place
+    if owner is not None or size <= _TILE:
+        cells = place.astype(np.int32), (np.arange(size) if owner is None else owner).astype(np.int32)
+        places = scipy.sparse.csr_array((np.ones(len(label)), cells), shape=(sums, size))
+    return Tally(k, sums, places, recording[truth & called], recording[~truth & called], squares)
+
+
+def sum_weights(weights: np.ndarray, rows: np.ndarray) -> np.ndarray:
+    """The weights `[N, R]` of some recordings, by number, in all; `[R]`."""
+    return np.take(weights.T, rows, axis=1).sum(axis=1)
 
 
 def compute_scores(tally: Tally, weights: np.ndarray, settings: Settings) -> dict[str, np.ndarray]:
@@ -74,71 +97,69 @@ def compute_scores(tally: Tally, weights: np.ndarray, settings: Settings) -> dic
 
     Args:
         tally: See `create`.
-        weights: `[N, R]` float64, at least 0: how often each recording is in each resample.
+        weights: `[N, R]` float64, at least 0: how often each recording is in each resample; fastest in Fortran's
+            order, which `resampling` draws.
         settings: See `Settings`.
 
     Returns:
         `[R]` by name, those of `metrics.names`; NaN where undefined, as in `metrics.compute`.
     """
-    sums = tally.matrix @ weights
-    k = tally.levels
-    hits, alarms, misses, rejections, squares = sums[3 * k + 1 :]
+    rows = np.ascontiguousarray(weights.T)
+    step = max(1, _TILE // max(tally.sums, rows.shape[1]))
+    tiles = [_compute_ranking(tally, rows[start : start + step], settings) for start in range(0, len(rows), step)]
+    positives, negatives, *ranking = np.concatenate(tiles, axis=1)
+    hits, alarms = sum_weights(rows.T, tally.hits), sum_weights(rows.T, tally.alarms)
+    misses, rejections = np.maximum(positives - hits, 0), np.maximum(negatives - alarms, 0)
     with np.errstate(invalid="ignore", divide="ignore"):
-        scores = _compute_ranking(sums[:k], sums[k : 2 * k], sums[2 * k : 3 * k + 1], settings.max_false_positive_rate)
+        scores = dict(zip(("auroc", "average_precision", "partial_auroc"), ranking, strict=True))
         scores |= compute_decisions(hits, alarms, misses, rejections, settings)
-        return scores | {"brier": squares / (hits + alarms + misses + rejections)}
+        return scores | {"brier": np.einsum("rn,n->r", rows, tally.squares) / (positives + negatives)}
 
 
-def _compute_ranking(
-    positives: np.ndarray, tied: np.ndarray, between: np.ndarray, max_rate: float
-) -> dict[str, np.ndarray]:
-    """AUROC, its part below a false positive rate, and average precision.
+def _compute_ranking(tally: Tally, weights: np.ndarray, settings: Settings) -> np.ndarray:
+    """Numbers of positives and of negatives, AUROC, average precision and the AUROC below a false positive rate.
 
     Args:
-        positives: `[K, R]` at each score from the highest.
-        tied: `[K, R]` negatives at these.
-        between: `[K + 1, R]` negatives above, between and below these.
-        max_rate: Where the partial area ends.
+        tally: See `Tally`.
+        weights: `[R, N]`.
+        settings: Says where the partial area ends.
+
+    Returns:
+        `[5, R]`; scores are NaN without both classes.
     """
-    hits_after = np.cumsum(positives, axis=0)
-    alarms_before = np.cumsum(between[:-1], axis=0)
-    alarms_before[1:] += np.cumsum(tied, axis=0)[:-1]
-    alarms_after = alarms_before + tied
-    all_positives = positives.sum(axis=0)
-    all_negatives = tied.sum(axis=0) + between.sum(axis=0)
-    both = np.where((all_positives > 0) & (all_negatives > 0), 1.0, np.nan)
-    pairs = all_positives * all_negatives
-    lost = np.sum(positives * (alarms_before + tied / 2), axis=0)
-    precision = np.divide(hits_after, hits_after + alarms_after, out=np.zeros_like(hits_after), where=positives > 0)
-    partial = _compute_partial_area(positives, hits_after, alarms_before, alarms_after, all_negatives, max_rate)
-    least = max_rate**2 / 2
-    return {
-        "auroc": both * (1 - lost / pairs),
-        "average_precision": both * np.sum(positives * precision, axis=0) / all_positives,
-        "partial_auroc": both * (1 + (partial / pairs - least) / (max_rate - least)) / 2,
-    }
+    k, sums = tally.levels, tally.add(weights)
+    found, between, tied = sums[:, :k], sums[:, k : 2 * k + 1], sums[:, 2 * k + 1 : -1]
+    positives, negatives = found.sum(axis=1), between.sum(axis=1) + tied.sum(axis=1)
+    alarms_before = alarms_after = np.cumsum(between[:, :-1], axis=1)
+    if tied.size:
+        alarms_after = alarms_before + np.cumsum(tied, axis=1)
+        alarms_before = alarms_after - tied
+    hits = np.cumsum(found, axis=1)
+    precision = hits / np.maximum(hits + alarms_after, np.finfo(np.float64).tiny)
+    lost = np.sum(found * (alarms_before + alarms_after), axis=1) / 2
+    rate = settings.max_false_positive_rate
+    partial = np.sum(found * _measure_width(alarms_before, alarms_after, rate * negatives[:, None]), axis=1)
+    both = np.where((positives > 0) & (negatives > 0), 1.0, np.nan)
+    with np.errstate(invalid="ignore", divide="ignore"):
+        pairs, least = positives * negatives, rate**2 / 2
+        average_precision = both * np.sum(found * precision, axis=1) / positives
+        partial_auroc = both * (1 + (partial / pairs - least) / (rate - least)) / 2
+        return np.stack([positives, negatives, both * (1 - lost / pairs), average_precision, partial_auroc])
 
 
-def _compute_partial_area(
-    positives: np.ndarray,
-    hits_after: np.ndarray,
-    alarms_before: np.ndarray,
-    alarms_after: np.ndarray,
-    all_negatives: np.ndarray,
-    max_rate: float,
-) -> np.ndarray:
-    """Area below the curve of hits over false alarms, as far as `max_rate` of the negatives; `[R]`."""
-    end = max_rate * all_negatives
-    start, stop = np.minimum(alarms_before, end), np.minimum(alarms_after, end)
-    hits_before = hits_after - positives
-    width = stop - start
-    rising = np.divide(
-        width, alarms_after - alarms_before, out=np.zeros_like(width), where=alarms_after > alarms_before
-    )
-    flat = np.diff(np.concatenate([stop, end[None]]), axis=0)
-    flat[:-1] -= width[1:]  # from the end of a level to the start of the next
-    ahead = start[0] * 0 if len(start) else end * 0  # before the first positive nothing is hit
-    return ahead + np.sum(width * (hits_before + positives * rising / 2), axis=0) + np.sum(hits_after * flat, axis=0)
+def _measure_width(before: np.ndarray, after: np.ndarray, end: np.ndarray) -> np.ndarray:
+    """How far the curve of hits over false alarms runs, until its `end`, above a positive found on the way.
+
+    Args:
+        before: `[R, K]` false alarms before each score.
+        after: `[R, K]` those with it; hits rise in a line between the two.
+        end: `[R, 1]`.
+    """
+    width = np.maximum(end - after, 0)
+    if after is before:
+        return width
+    rising = np.clip(end - before, 0, after - before)
+    return width + np.divide(rising**2, 2 * (after - before), out=np.zeros_like(rising), where=rising > 0)
 
 
 def compute_decisions(

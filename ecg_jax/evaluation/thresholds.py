@@ -136,20 +136,27 @@ def choose(labels: np.ndarray, probabilities: np.ndarray, rule: str = "max_f1") 
         scikit-learn's curve has it. 0.5 for a label without positives or without negatives.
     """
     objective = parse_rule(rule)
-    return np.array([_choose(labels[:, i], probabilities[:, i], objective) for i in range(labels.shape[1])], np.float64)
+    columns = [_sort(labels[:, i], probabilities[:, i]) for i in range(labels.shape[1])]
+    return np.array([_choose(truth, score, objective) for _, truth, score in columns], np.float64)
 
 
-def _choose(label: np.ndarray, probability: np.ndarray, objective: Objective) -> float:
-    known = ~np.isnan(label)
-    truth, score = label[known] > 0.5, probability[known].astype(np.float64)
-    if not truth.any() or truth.all():
+def _sort(label: np.ndarray, probability: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """Recordings `[M]` whose label is known, from the highest probability on; whether it is there; the probability."""
+    rows = np.flatnonzero(~np.isnan(label))
+    rows = rows[np.argsort(-probability[rows].astype(np.float64), kind="stable")]
+    return rows, label[rows] > 0.5, probability[rows].astype(np.float64)
+
+
+def _choose(truth: np.ndarray, score: np.ndarray, objective: Objective) -> float:
+    """The best threshold; see `_sort`."""
+    positives, negatives = int(np.count_nonzero(truth)), int(np.count_nonzero(~truth))
+    if not positives or not negatives:
         return DEFAULT
-    order = np.argsort(-score, kind="stable")
-    cuts = np.flatnonzero(np.diff(score[order], append=-np.inf))  # the last place of each distinct score
-    levels = np.concatenate([[np.nextafter(score.max(), np.inf)], score[order][cuts]])  # first, call nothing
-    hits = np.concatenate([[0], np.cumsum(truth[order])[cuts]])
+    cuts = np.flatnonzero(np.diff(score, append=-np.inf))  # the last place of each distinct score
+    levels = np.concatenate([[np.nextafter(score[0], np.inf)], score[cuts]])  # first, call nothing
+    hits = np.concatenate([[0], np.cumsum(truth)[cuts]])
     alarms = np.concatenate([[0], cuts + 1]) - hits
-    gain = objective(hits, alarms, int(truth.sum()), int((~truth).sum()))
+    gain = objective(hits, alarms, positives, negatives)
     best = len(gain) - 1 - int(np.argmax(gain[::-1])) if objective is _f1 else int(np.argmax(gain))
     called = levels[best]
     if best in (0, len(levels) - 1):
@@ -176,9 +183,14 @@ def cross_fit(labels: np.ndarray, probabilities: np.ndarray, fold: np.ndarray, r
         fold: `[N]` int, the part that each recording is in; see `assign_folds`.
         rule: See `RULES`.
     """
+    objective, parts = parse_rule(rule), [(part, fold == part) for part in np.unique(fold)]
     values = np.empty(labels.shape)
-    for part in np.unique(fold):
-        values[fold == part] = choose(labels[fold != part], probabilities[fold != part], rule)
+    for i in range(labels.shape[1]):
+        rows, truth, score = _sort(labels[:, i], probabilities[:, i])
+        sorted_fold = fold[rows]
+        for part, inside in parts:
+            others = sorted_fold != part
+            values[inside, i] = _choose(truth[others], score[others], objective)
     return values
 
 

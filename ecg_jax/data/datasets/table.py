@@ -76,9 +76,9 @@ def _detect_encoding(path: str) -> str:
 
 
 def _empty_blanks(column: pd.Series) -> pd.Series:
-    """NaN for cells of nothing but spaces; few values differ, so that each is looked at once."""
-    blank = [value for value in column.dropna().unique() if not value.strip()]
-    return column.mask(column.isin(blank)) if blank else column
+    """NaN for cells of nothing but spaces."""
+    blank = column.str.strip().eq("")
+    return column.mask(blank) if blank.any() else column
 
 
 def _split_header(line: str) -> tuple[str, list[str]]:
