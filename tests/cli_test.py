@@ -27,6 +27,7 @@ TINY = [
     f"--config={ROOT / 'configs' / 'smoke.py'}",
     "--config.evaluation.report=false",
     "--config.contract.samples=1024",
+    "--config.model.variant.units=1",
     "--config.train.batch_size=8",
     "--config.train.steps=4",
     "--config.train.eval_every=2",
@@ -295,6 +296,8 @@ def test_fine_tuning_starts_from_a_run_and_from_a_keras_file_with_frozen_leaves(
         *TINY,
         "--config.data.labels=abnormal",
         "--config.model.head=transfer",
+        "--config.model.variant.units=4",
+        "--config.model.transfer.cut=12",
         "--config.freeze.first_keras_layers=5",
     ]
     done = call("main", *tuned, f"--config.init.weights={run_dir}", f"--workdir={tmp_path / 'tuned'}")
@@ -313,8 +316,10 @@ def test_fine_tuning_starts_from_a_run_and_from_a_keras_file_with_frozen_leaves(
 
 @pytest.mark.slow
 def test_a_trunk_cut_earlier_starts_from_the_same_run(run_dir, tmp_path):
-    flags = ["--config.model.head=transfer", "--config.model.transfer.cut=23", f"--config.init.weights={run_dir}"]
-    done = call("main", *TINY, *flags, "--config.train.steps=1", f"--workdir={tmp_path}")
+    flags = ["--config.model.head=transfer", "--config.model.variant.units=4", "--config.model.transfer.cut=12"]
+    done = call(
+        "main", *TINY, *flags, f"--config.init.weights={run_dir}", "--config.train.steps=1", f"--workdir={tmp_path}"
+    )
     assert done.returncode == 0, done.stderr
 
 
@@ -452,7 +457,7 @@ def positives(path: Path, label: str, split: str) -> int:
     return int((table[table["split"] == split][f"{label}_true"] == 1).sum())
 
 
-REAL = [*TINY, "--config.contract.samples=4096", "--config.train.steps=2", "--config.model.variant.units=1"]
+REAL = [*TINY, "--config.contract.samples=4096", "--config.train.steps=2"]
 
 
 @pytest.mark.slow

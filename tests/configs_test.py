@@ -101,6 +101,7 @@ def test_every_key_is_read_by_a_run(tmp_path, monkeypatch):
     config = load(Path(__file__).parents[1] / "configs" / "smoke.py")
     config.contract.samples = 256
     config.model.head = "transfer"
+    config.model.transfer.cut = 12
     config.init.weights = "demonstration"
     config.train.update(steps=0, epochs=1.0, eval_every=2, log_every=1)
     config.plateau.update(patience=1, min_delta=10.0)

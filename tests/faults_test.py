@@ -73,6 +73,7 @@ def test_another_error_stays_what_it_is():
 def tiny(**train) -> config_lib.ConfigDict:
     config = smoke.get_config()
     config.contract.samples = 64
+    config.model.variant.units = 1
     config.train.update(train)
     return config
 

@@ -1,10 +1,8 @@
 """Several networks that take turns, run as a user runs them: killed, continued, pooled, one fold alone."""
 
 import json
-import os
 import re
 import shutil
-import subprocess
 import sys
 from pathlib import Path
 
@@ -13,6 +11,7 @@ import pandas as pd
 import processes
 import pytest
 from cli_test import call, noise, write_wfdb
+from distributed_test import finish, free_port, place, spawn
 from rich.console import Console
 
 from ecg_jax import config as config_lib
@@ -141,6 +140,7 @@ def test_one_fold_alone_is_that_fold_and_folds_from_several_jobs_are_pooled(cont
     assert done.stdout.count("Finished before") == FOLDS
     for name in ("predictions.csv", "evaluation/scores.csv", "evaluation/folds.csv", "result.json", "split.json"):
         assert (tmp_path / name).read_bytes() == (continued / name).read_bytes()
+    assert (tmp_path / "evaluation" / "report.html").exists()
 
 
 @pytest.mark.slow
@@ -184,10 +184,11 @@ def test_other_labels_or_settings_are_refused_before_anything_is_trained(continu
 def test_several_processes_train_the_folds_together(clinic, tmp_path):
     """Each fold waits for the one before; every recording is predicted once, and all of them end."""
     flags = [*TINY, f"--config.data.source={clinic}", f"--workdir={tmp_path / 'run'}"]
-    flags += ["--config.train.steps=2"]
-    command = [sys.executable, str(ROOT / "experiments" / "pods" / "local.py"), "2", *flags]
-    done = subprocess.run(command, capture_output=True, text=True, env=os.environ, timeout=500)
-    assert done.returncode == 0, done.stdout + done.stderr
+    flags += ["--config.train.steps=2", "--config.evaluation.report=false"]
+    port = free_port()
+    running = [spawn([sys.executable, "-m", "ecg_jax.main", *flags], place(port, 2, index)) for index in range(2)]
+    ended = finish(running)
+    assert [status for status, _, _ in ended] == [0, 0], ended
     pooled = pd.read_csv(tmp_path / "run" / "predictions.csv")
     assert sorted(pooled["recording"]) == sorted(f"r{i}" for i in range(RECORDINGS))
     assert sorted(pooled["fold"].unique()) == [1, 2, 3]

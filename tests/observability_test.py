@@ -158,6 +158,7 @@ class Done:
 def done(tmp_path_factory):
     config = smoke.get_config()
     config.contract.samples = 256
+    config.model.variant.units = 1
     config.data.cache_gb = 0.0
     config.train.update(steps=STEPS, log_every=LOG_EVERY, eval_every=EVAL_EVERY)
     config.evaluation.update(resamples=10, report=False)

@@ -159,10 +159,19 @@ def test_help_teaches(tmp_path):
     assert "--verify" in done.stdout
 
 
+SMALL_SHARDS = """
+from ecg_jax import cli, prepare
+from ecg_jax.data.store import conversion
+
+conversion.convert.__kwdefaults__["shard_size"] = 25
+cli.run(prepare.main)
+"""
+
+
 @pytest.mark.slow
 def test_the_workers_of_a_killed_preparation_end_with_it(tmp_path):
     flags = ["--dataset=simulated", "--config.data.simulated.train=3000", "--workers=2", "--output=out"]
-    process = subprocess.Popen([sys.executable, "-m", "ecg_jax.prepare", *flags], cwd=tmp_path)
+    process = subprocess.Popen([sys.executable, "-c", SMALL_SHARDS, *flags], cwd=tmp_path)
     shards = tmp_path / "out" / "shards"
     while process.poll() is None and not (shards.is_dir() and len(list(shards.glob("*.json"))) >= 1):
         time.sleep(0.05)
@@ -170,29 +179,37 @@ def test_the_workers_of_a_killed_preparation_end_with_it(tmp_path):
     process.wait()
     time.sleep(2)  # what was being renamed is
     before = sorted(path.name for path in shards.iterdir())
-    time.sleep(4)
+    time.sleep(2)  # a shard takes half a second
     assert sorted(path.name for path in shards.iterdir()) == before
 
 
+SIMULATED = ["--dataset=simulated", *(f"--config.data.simulated.{n}=100" for n in ("train", "validation", "test"))]
+
+
+@pytest.fixture(scope="module")
+def whole(tmp_path_factory):
+    """The store of a preparation that nothing interrupted."""
+    folder = tmp_path_factory.mktemp("uninterrupted")
+    done = processes.run("-c", SMALL_SHARDS, *SIMULATED, "--workers=1", "--output=whole", cwd=folder)
+    assert done.returncode == 0, done.stderr
+    return folder / "whole"
+
+
 @pytest.mark.slow
-@pytest.mark.parametrize("seconds", [0.0, 0.7])
-def test_a_killed_preparation_continues_and_ends_in_the_same_store(tmp_path, seconds):
-    flags = ["--dataset=simulated", *(f"--config.data.simulated.{n}=400" for n in ("train", "validation", "test"))]
-    command = [sys.executable, "-m", "ecg_jax.prepare", *flags, "--workers=2"]
-    process = subprocess.Popen([*command, "--output=killed"], cwd=tmp_path, start_new_session=True)
+@pytest.mark.parametrize("files", [1, 9])
+def test_a_killed_preparation_continues_and_ends_in_the_same_store(tmp_path, whole, files):
+    command = ["-c", SMALL_SHARDS, *SIMULATED, "--workers=2", "--output=killed"]
+    process = subprocess.Popen([sys.executable, *command], cwd=tmp_path, start_new_session=True)
     shards = tmp_path / "killed" / "shards"
-    while process.poll() is None and not (shards.is_dir() and any(shards.iterdir())):
-        time.sleep(0.05)
-    time.sleep(seconds)
+    while process.poll() is None and not (shards.is_dir() and len(list(shards.iterdir())) >= files):
+        time.sleep(0.02)
     os.killpg(process.pid, signal.SIGKILL)
     process.wait()
     assert not (tmp_path / "killed" / store.MANIFEST).exists()
-    again = run("prepare", *flags, "--workers=2", "--output=killed", cwd=tmp_path)
+    again = processes.run(*command, cwd=tmp_path)
     assert again.returncode == 0, again.stderr
-    assert run("prepare", *flags, "--workers=1", "--output=whole", cwd=tmp_path).returncode == 0
-    for name in ("killed", "whole"):
-        assert json.loads((tmp_path / name / store.MANIFEST).read_text())["recordings"] == 1200
-    manifests = [json.loads((tmp_path / name / store.MANIFEST).read_text()) for name in ("killed", "whole")]
+    manifests = [json.loads((path / store.MANIFEST).read_text()) for path in (tmp_path / "killed", whole)]
+    assert [manifest["recordings"] for manifest in manifests] == [300, 300]
     assert manifests[0] == manifests[1]  # shards with their checksums, and the index, which is named by its content
 
 
@@ -204,6 +221,8 @@ def test_training_from_a_store_on_the_host_and_on_the_device_is_the_same(prepare
         done = run(
             "main",
             "--config=configs/smoke.py",
+            "--config.model.variant.units=1",
+            "--config.evaluation.report=false",
             "--config.contract.highpass=0.5",  # as the store, by the default configuration
             "--config.contract.lowpass=40.0",
             "--config.data.dataset=store",

@@ -37,7 +37,7 @@ def create_data(folder: str, seed: int = 3) -> datasets.dataset.Dataset:
 def main(mode: str, x64: bool, folder: str, prefix: str, saved: str = "", until: str = str(STEPS)) -> None:
     jax.config.update("jax_enable_x64", x64)
     distributed.start(Console(quiet=True))
-    contract = InputContract(samples=512)
+    contract = InputContract(samples=256)
     examples = StoredExamples(create_data(folder), contract)
     kind, *options = mode.split("_")
     is_local, per_call = "local" in options, SCANNED if "scanned" in options else 1
@@ -54,8 +54,8 @@ def main(mode: str, x64: bool, folder: str, prefix: str, saved: str = "", until:
         head="transfer",
         num_labels=6,
         axis_name=layout.norm_axis_name,
-        transfer={"cut": 23, "conv_filters": (8,), "conv_kernel_sizes": (3,), "dense_widths": (8,)},
-        trunk={"stem_filters": 4, "filters": (8, 12)},
+        transfer={"cut": 12, "conv_filters": (8,), "conv_kernel_sizes": (3,), "dense_widths": (8,)},
+        trunk={"stem_filters": 4, "filters": (8,)},
     )
     variables = models.init(network, jax.random.key(1), contract.shape)
     if x64:
