@@ -95,5 +95,7 @@ def read(folders: list[str], contract: InputContract = CONTRACT) -> pd.DataFrame
             beat = find(signal)
             if beat is not None:
                 codes = {code for code, column in stated.items() if column[i] and code in STATEMENTS}
-                rows.append([id, data.folds[i], data.attributes["age"][i], data.attributes["sex"][i], codes, signal, beat])
+                rows.append(
+                    [id, data.folds[i], data.attributes["age"][i], data.attributes["sex"][i], codes, signal, beat]
+                )
     return pd.DataFrame(rows, columns=["id", "fold", "age", "sex", "statements", "signal", "beat"])

@@ -43,9 +43,7 @@ class Pathology(NamedTuple):
     qt_shift: jax.Array
 
 
-def draw_pathology(
-    draws: Draws, prevalence: float | jax.Array, is_ill: jax.Array, is_strained: jax.Array
-) -> Pathology:
+def draw_pathology(draws: Draws, prevalence: float | jax.Array, is_ill: jax.Array, is_strained: jax.Array) -> Pathology:
     """Draws diseases and how pronounced they are.
 
     Most diseases of the ventricles leave a T wave that is lower than a healthy one, and an ST segment that runs
@@ -71,9 +69,7 @@ def draw_pathology(
     elevation = jnp.where(has["st_elevation"], draws.lognormal(0.15, 0.6), 0.0)
     is_acute = jnp.any(dead) & draws.flip(0.15)
     elevation_dead = jnp.where(is_acute, draws.lognormal(0.10, 0.6), 0.0) * jnp.sum(dead[:, None] * walls[:3], axis=0)
-    secondary = draws.flip(
-        jnp.where(lvh | jnp.any(dead), 0.7, jnp.where(is_strained, 0.45, 0.0))
-    ) * draws.uniform()
+    secondary = draws.flip(jnp.where(lvh | jnp.any(dead), 0.7, jnp.where(is_strained, 0.45, 0.0))) * draws.uniform()
     # Of ST depression: towards the apex, or away from one wall, and seldom without the T wave that goes with it.
     deep = jnp.where(has["st_depression"], draws.lognormal(0.09, 0.5), 0.0)
     away = jnp.where(draws.flip(0.7), jnp.asarray(_APEX), wall)

@@ -278,7 +278,9 @@ def derive(stated: jax.Array) -> dict[str, jax.Array]:
     """
     columns = {name: stated[..., i].astype(np.float32) for i, name in enumerate(NAMES)}
     derived = {
-        name: stated[..., np.array([NAMES.index(code) for code in codes if code in columns])].max(axis=-1).astype(np.float32)
+        name: stated[..., np.array([NAMES.index(code) for code in codes if code in columns])]
+        .max(axis=-1)
+        .astype(np.float32)
         for name, codes in statements.MEMBERS.items()
     }
     return derived | {statements.column_name(code): column for code, column in columns.items() if code not in derived}

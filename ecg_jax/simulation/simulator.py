@@ -237,9 +237,7 @@ def simulate(
 
     here = (beats.ventricular > 0) & (beats.ventricular < count / sampling_rate)
     rate = _measure_rate(beats.ventricular, here, patient.rate)
-    beat_measures = measures.measure(
-        beat.qrs, beat.t, beat.p, intervals.qrs, beat.t_peak, intervals.p, places, limbs
-    )
+    beat_measures = measures.measure(beat.qrs, beat.t, beat.p, intervals.qrs, beat.t_peak, intervals.p, places, limbs)
     stated = reader.read(
         reading, _look(patient, intervals, beats, here, mean_interval, rate, disease), beat_measures, population.grey
     )

@@ -255,9 +255,7 @@ def draw_beat(
     kept = 0.5 + 0.5 * jnp.where(is_other, 0.5 * kept, kept)  # of what V1 to V4 see: the change is to the left
     kept = kept * jnp.array([1.0, 1.0, 0.0, 0.0]) + jnp.array([0.0, 0.0, 1.0, 1.0])
     usual_chest = jnp.where(is_other, shapes.MEAN.t_chest, 0.0)
-    shape = shape._replace(
-        t_dipole=size * dipoles @ body.T, t_chest=size * kept[:, None] * (own.t_chest - usual_chest)
-    )
+    shape = shape._replace(t_dipole=size * dipoles @ body.T, t_chest=size * kept[:, None] * (own.t_chest - usual_chest))
     fall = narrow(own.t_fall, mean_interval) * changes.t_width
     t_peak = intervals.qt - 2.1 * fall
     t = create_t(shape, fall, jnp.maximum(t_peak - intervals.qrs, 0.05))
