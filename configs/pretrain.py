@@ -1,8 +1,8 @@
-"""Six diagnoses from simulated ECGs alone, drawn anew for every step: weights to start from.
+"""Every statement that the simulator makes, from simulated ECGs alone, drawn anew for every step: weights to start from.
 
 Every example is drawn on the device inside the training step, so that none comes twice and nothing is read. The input
-contract is free of amplitude (0.5 to 40 Hz, each lead z-scored), as recordings in millivolts and recordings that
-someone has z-scored already can both be given to it. On an accelerator, the published network:
+contract is in millivolts (0.5 to 40 Hz); recordings that someone has z-scored are given usual amplitudes, which three
+in ten training examples have met. On an accelerator, the published network:
 
   python -m ecg_jax.main --config=configs/pretrain.py --config.model.dtype=bfloat16 --config.train.steps_per_call=10 \
       --config.train.batch_size=1024 --config.train.steps=20000
@@ -15,16 +15,14 @@ On a CPU, a network a quarter as wide, an hour on two cores:
 from ml_collections import ConfigDict
 
 from ecg_jax.config import create_default
-
-
-# mV, from 0.5 to 40 Hz: the medians of I, II, III, aVR, aVL, aVF, V1 to V6 in PTB-XL's folds 1 to 8.
-USUAL_DEVIATIONS = (0.127, 0.122, 0.092, 0.118, 0.090, 0.089, 0.144, 0.233, 0.225, 0.221, 0.205, 0.169)
+from ecg_jax.contract import USUAL_DEVIATIONS
 
 
 def get_config() -> ConfigDict:
     """Returns the configuration."""
     config = create_default()
     config.data.mode = "endless"
+    config.data.labels = "six,abnormal,superclasses,statements"
     config.data.simulated.update(population="hospital", train=64, validation=2000, test=2000)
     config.contract.update(highpass=0.5, lowpass=40.0, units_per_millivolt=2.0, usual_deviations=USUAL_DEVIATIONS)
     config.augment.update(amplitude_loss=0.3, lead_dropout=0.02, lead_sets=0.05, time_mask=0.1)

@@ -18,7 +18,7 @@ from ml_collections import ConfigDict
 
 from ecg_jax.errors import InputError
 from ecg_jax.recording import LEADS
-from ecg_jax.weights import DEMONSTRATION
+from ecg_jax.weights import FILES as SHIPPED
 
 _AT_LEAST = {
     **dict.fromkeys(
@@ -145,7 +145,7 @@ def create_default() -> ConfigDict:
                 },
             },
             "init": {
-                "weights": "",  # nothing, a run folder, or of the reference's kind `demonstration` or a Keras file
+                "weights": "",  # nothing, a run folder, or of the reference's kind `simulated` or a Keras file
                 "exclude": ("head",),  # what starts afresh all the same
             },
             "freeze": {"first_keras_layers": 0, "patterns": ()},  # training.transfer.create_trainable_mask
@@ -403,7 +403,7 @@ def make_absolute(values: Mapping[str, Any]) -> dict[str, Any]:
         for section in data.values():
             if isinstance(section, dict):
                 section |= {key: _make_path_absolute(path) for key, path in section.items() if key.endswith("_csv")}
-    if (init := made.get("init")) and init.get("weights") != DEMONSTRATION:
+    if (init := made.get("init")) and init.get("weights") not in SHIPPED:
         init["weights"] = _make_path_absolute(init.get("weights", ""))
     return made
 

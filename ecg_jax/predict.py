@@ -4,8 +4,9 @@
   python -m ecg_jax.predict --figure --output=results.json 'exams/*.dcm'
   python -m ecg_jax.predict --model=runs/finetune FOLDER...
 
-Without --model, the demonstration weights that ship with the package are used: six diagnoses,
-trained on simulated ECGs only, not for clinical use. --model is a run folder, or a Keras file of the
+Without --model, the weights that ship with the package are used: six diagnoses, normal against
+abnormal, superclasses and statements, trained on simulated ECGs only, not for clinical use. --model
+is their name (simulated), a run folder, or a Keras file of the
 reference network (.hdf5, .h5, .keras). What is predicted is a file, a folder, which is searched to
 its depths, or a pattern; formats are told by content: WFDB (.hea with .dat or .mat), CODE and SPH
 HDF5, CPSC2018 MATLAB, DICOM, HL7 aECG, Philips Sierra XML, GE MUSE XML, SCP-ECG, EDF and EDF+, and
@@ -36,7 +37,9 @@ from ecg_jax.recording import CHECKS, UNITS
 if TYPE_CHECKING:
     from ecg_jax.data import readers
 
-_MODEL = flags.DEFINE_string("model", "demonstration", "A run folder, or a Keras file of the reference network.")
+_MODEL = flags.DEFINE_string(
+    "model", "simulated", "A run folder, a Keras file of the reference network, or weights that ship."
+)
 _OUTPUT = flags.DEFINE_string("output", "predictions.csv", "The file to write: .json for JSON, else CSV.")
 _FIGURE = flags.DEFINE_bool("figure", False, "Draw each recording on ECG paper, into a folder beside --output.")
 _FORMAT = flags.DEFINE_enum("figure_format", "png", ("png", "pdf", "svg"), "Of --figure.")

@@ -4,7 +4,8 @@
 
 The median beat of every recording of PTB-XL's folds 1 to 8 with the statement NORM (0.1 to 40 Hz, eight independent
 leads) is described by the bells that the simulator draws: their parameters are those of least squares with normal
-priors, by Adam. The distribution of the parameters is a mean with slopes on age and sex, and a covariance. Prints how much of the beats the bells explain. Takes two minutes on two cores.
+priors, by Adam. The distribution of the parameters is a mean with slopes on age and sex, and a covariance. Prints how
+much of the beats the bells explain. Takes two minutes on two cores.
 """
 
 import argparse
@@ -187,7 +188,7 @@ def cut(beat: median_beats.Beat) -> tuple[np.ndarray, np.ndarray]:
     """`[samples, 8]` mV around the onset of QRS, and which samples `[samples]` are of this beat alone, as 0 or 1."""
     padded = np.pad(beat.signal[:, INDEPENDENT], ((BEFORE, AFTER), (0, 0)), mode="edge")
     level = np.median(beat.signal[max(beat.onset - 8, 0) : max(beat.onset - 1, 1), INDEPENDENT], axis=0)
-    inside = (TIME < min(0.62 * beat.interval + 0.12, 0.49)) & (TIME > max(-0.24, 0.45 - beat.interval))
+    inside = (min(0.62 * beat.interval + 0.12, 0.49) > TIME) & (max(-0.24, 0.45 - beat.interval) < TIME)
     return (padded[beat.onset : beat.onset + BEFORE + AFTER] - level).astype(np.float32), inside.astype(np.float32)
 
 

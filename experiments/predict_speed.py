@@ -3,7 +3,7 @@
   python experiments/predict_speed.py [--recordings=256] [--repeats=5]
 
 Writes as many WFDB records (500 Hz, 10 s, 12 leads), reads them once so that the disk's cache is warm, and times, in
-turn, the network alone on batches that are there and `predictor.predict` from the files, for the demonstration weights
+turn, the network alone on batches that are there and `predictor.predict` from the files, for the weights that ship
 and for the reference network (random weights). Prints medians, ranges and the ratio.
 """
 
@@ -70,7 +70,7 @@ def main() -> None:
     narrow = load_model()
     network = models.create("reference", head="dense", num_labels=6)
     variables = models.init(network, jax.random.key(0), narrow.contract.shape)
-    both = {"demonstration": narrow, "reference": dataclasses.replace(narrow, network=network, variables=variables)}
+    both = {"simulated": narrow, "reference": dataclasses.replace(narrow, network=network, variables=variables)}
     with tempfile.TemporaryDirectory() as folder:
         write_records(folder, options.recordings)
         sources = readers.find(folder)

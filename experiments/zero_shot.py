@@ -1,11 +1,13 @@
-"""How well a network diagnoses real ECGs of data sets that it never saw: AUROC with intervals, per label and macro.
+"""How well a network reads real ECGs that it never saw: AUROC with intervals, per data set, group and label.
 
   python experiments/zero_shot.py --data=DIR [--model=runs/pretrain] [--report] [--output=zero_shot]
 
-DIR has the folders `ptbxl1819_zscored`, `ludb` and `challenge2021`. Without `--report` the 1,442 training records of
-the first alone are scored: those that settings are chosen on. With it its validation and test records, the two other
-sets, and all of these pooled, a recording that stands in two of them once; every such look is added to
-`reports.jsonl` in the output folder. A label counts where a set has at least 10 recordings with it and 10 without.
+DIR has `ptbxl`, `ptbxl_100hz` (in millivolts), `ptbxl1819_zscored`, `ludb` and `challenge2021`. Without `--report`
+PTB-XL's fold 9 alone is scored: what settings are chosen on. With it fold 10, LUDB and the Challenge, without the
+recordings there that PTB-XL has in another fold; every such look is added to `reports.jsonl` in the output folder.
+`abnormal` is normal against abnormal; a superclass is against all others; `six`, `superclasses` (without NORM) and
+`statements` (the others) are means over labels. A label counts where a set has at least 10 recordings with it and 10
+without. Writes scores.csv, and with `--errors` the table of what is missed and what is called instead.
 """
 
 import argparse
@@ -24,6 +26,8 @@ sys.path[:0] = [HERE, os.path.dirname(HERE)]
 
 import ptbxl1819  # noqa: E402
 
+from ecg_jax import statements  # noqa: E402
+from ecg_jax import weights as shipped  # noqa: E402
 from ecg_jax.data import datasets  # noqa: E402
 from ecg_jax.data.datasets.dataset import Dataset  # noqa: E402
 from ecg_jax.evaluation import scores, thresholds  # noqa: E402
@@ -32,27 +36,24 @@ from ecg_jax.evaluation.settings import Settings  # noqa: E402
 from ecg_jax.inference import predictor  # noqa: E402
 from ecg_jax.inference.model import Model, load_model  # noqa: E402
 from ecg_jax.recording import LEADS  # noqa: E402
-from ecg_jax.weights import DEMONSTRATION  # noqa: E402
 
 FEWEST = 10
+LABELS = "six,abnormal,superclasses,statements"
+PTBXL, ZSCORED = ("ptbxl", "ptbxl_100hz"), "ptbxl1819_zscored"
+CHOOSING, REPORTING = 9, 10  # folds of PTB-XL
+GROUPS = {"six": tuple(statements.SIX), "superclasses": statements.SUPERCLASSES[1:]}
 
 
-def open_ptbxl(folder: str, splits: tuple[str, ...], scratch: str) -> tuple[Dataset, np.ndarray]:
-    """The normalized part of PTB-XL, and the numbers of the recordings in some splits."""
-    array, _ = ptbxl1819.convert(os.path.join(folder, "ptbxl1819_zscored"), os.path.join(scratch, "ptbxl1819"))
-    options = {"arrays": {"labels_csv": "", "leads": ",".join(LEADS), "sampling_rate": 250.0, "unit": "zscore"}}
-    dataset = datasets.open_source("arrays", source=array, labels="six", seed=0, options=options)
-    assert dataset.split is not None
-    return dataset, np.flatnonzero(np.isin(dataset.split, splits))
-
-
-def open_whole(name: str, folder: str) -> tuple[Dataset, np.ndarray]:
-    """The recordings of a data set that settings were not chosen on."""
-    dataset = datasets.open_source(name, source=os.path.join(folder, name), labels="six", seed=0, options={})
-    table = pd.read_csv(os.path.join(folder, "ptbxl1819_zscored", ptbxl1819.LABELS))
-    seen = set(table["ecg_id"][table["split"] == "train"].astype(str))
-    leaks = [id.startswith("HR") and name_ptbxl(id) in seen for id in dataset.ids.tolist()]
-    return dataset, np.flatnonzero(~np.array(leaks))
+def open_set(name: str, folder: str, scratch: str) -> Dataset:
+    """One of the data sets, with every label that it knows."""
+    source, options = os.path.join(folder, name), {}
+    if name in PTBXL:
+        options = {"ptbxl": {"sampling_rate": 100}}
+    if name == ZSCORED:
+        source, _ = ptbxl1819.convert(source, os.path.join(scratch, "ptbxl1819"))
+        options = {"arrays": {"labels_csv": "", "leads": ",".join(LEADS), "sampling_rate": 250.0, "unit": "zscore"}}
+    kind = "ptbxl" if name in PTBXL else "arrays" if name == ZSCORED else name
+    return datasets.open_source(kind, source=source, labels=LABELS, seed=0, options=options)
 
 
 def name_ptbxl(id: str) -> str:
@@ -60,18 +61,50 @@ def name_ptbxl(id: str) -> str:
     return id.removeprefix("HR").lstrip("0")
 
 
+def find_folds(sets: dict[str, Dataset]) -> dict[str, int]:
+    """PTB-XL's folds by `ecg_id`, as far as these sets know them."""
+    folds: dict[str, int] = {}
+    for name in (*PTBXL, ZSCORED):
+        if name in sets and sets[name].folds is not None:
+            folds |= dict(zip(sets[name].ids.tolist(), np.asarray(sets[name].folds).tolist(), strict=True))
+    return folds
+
+
+def choose_rows(name: str, dataset: Dataset, folds: dict[str, int], fold: int) -> np.ndarray:
+    """Recordings of one fold of PTB-XL; of other sets all that are not PTB-XL's in another fold, or an unknown one."""
+    ids = dataset.ids.tolist()
+    if name in (*PTBXL, ZSCORED):
+        return np.flatnonzero([folds[id] == fold for id in ids])
+    return np.flatnonzero([not id.startswith("HR") or folds.get(name_ptbxl(id)) == fold for id in ids])
+
+
 def predict(model: Model, dataset: Dataset, rows: np.ndarray) -> Predictions:
-    """Predictions that could be made; what was left out is said."""
-    found, lines = predictor.predict_dataset(model, dataset, rows, checks="warn")
+    """Predictions of the model's labels, unknown where the data set does not know them; what was left out is said."""
+    unknown = np.full(len(dataset.ids), np.nan, np.float32)
+    columns = {name: dataset.columns.get(name, unknown) for name in model.label_names}
+    found, lines = predictor.predict_dataset(model, dataclasses.replace(dataset, columns=columns), rows, checks="warn")
     for line in lines:
         print(f"  {dataset.name}: {line}")
     return found
 
 
-def select(found: Predictions) -> Predictions:
-    """Of the labels that have enough recordings."""
+def join(parts: list[Predictions]) -> Predictions:
+    """Recordings of several sets with the same labels, each once."""
+    ids = np.concatenate([part.ids for part in parts])
+    _, rows = np.unique(ids, return_index=True)
+    labels, probabilities = (
+        np.concatenate([getattr(part, key) for part in parts]) for key in ("labels", "probabilities")
+    )
+    return Predictions(ids, parts[0].names, labels, probabilities).take(np.sort(rows))
+
+
+def select(found: Predictions, names: tuple[str, ...]) -> Predictions | None:
+    """Those of some labels that have enough recordings."""
     present, absent = (found.labels == 1).sum(axis=0), (found.labels == 0).sum(axis=0)
-    kept = np.flatnonzero((present >= FEWEST) & (absent >= FEWEST))
+    enough = (present >= FEWEST) & (absent >= FEWEST)
+    kept = [i for i, name in enumerate(found.names) if name in names and enough[i]]
+    if not kept:
+        return None
     return dataclasses.replace(
         found,
         names=tuple(found.names[i] for i in kept),
@@ -82,68 +115,84 @@ def select(found: Predictions) -> Predictions:
 
 
 def score(found: Predictions, model: Model) -> pd.DataFrame:
-    """AUROC with intervals of labels with enough recordings, and macro over these; how good the decisions are."""
-    chosen = select(found)
-    names = chosen.names
-    cuts = thresholds.Thresholds(np.array([model.thresholds.get(name, 0.5) for name in names]), "", thresholds.GIVEN)
-    table = scores.compute(chosen, cuts, Settings(resampled="recordings")).table
-    return table[~table["label"].isin(["micro", "weighted"])][
-        ["label", "n", "positives", "auroc", "auroc_low", "auroc_high", "recall", "specificity", "precision"]
-    ]
+    """AUROC with intervals of labels with enough recordings, and of groups of labels; how good the decisions are."""
+    single = {statements.ABNORMAL, *GROUPS["six"], *GROUPS["superclasses"], statements.NORMAL}
+    groups = {"abnormal": (statements.ABNORMAL,), **GROUPS}
+    groups["statements"] = tuple(name for name in found.names if name not in single)
+    parts = []
+    for group, names in groups.items():
+        chosen = select(found, names)
+        if chosen is None:
+            continue
+        cuts = thresholds.Thresholds(
+            np.array([model.thresholds.get(name, 0.5) for name in chosen.names]), "", thresholds.GIVEN
+        )
+        table = scores.compute(chosen, cuts, Settings(resampled="recordings")).table
+        table = table[~table["label"].isin(["micro", "weighted"])].replace({"label": {"macro": f"{group}, mean"}})
+        parts.append(table if len(chosen.names) > 1 else table[table["label"] != f"{group}, mean"])
+    columns = ["label", "n", "positives", "auroc", "auroc_low", "auroc_high", "recall", "specificity", "precision"]
+    return pd.concat(parts)[columns]
 
 
-def pool(parts: dict[str, Predictions]) -> Predictions:
-    """All recordings, each once."""
-    first = next(iter(parts.values()))
-    ids = [[name_ptbxl(str(id)) for id in part.ids] for part in parts.values()]
-    names = np.array(
-        [
-            id if name in ("ptbxl", "challenge2021") else f"{name} {id}"
-            for name, part in zip(parts, ids, strict=True)
-            for id in part
+def describe_errors(found: Predictions, model: Model) -> pd.DataFrame:
+    """Per statement of abnormal ECGs: how many there are, how many are called normal, and what else is called."""
+    cut = model.thresholds.get(statements.ABNORMAL, 0.5)
+    column = found.names.index(statements.ABNORMAL)
+    called = found.probabilities[:, column] >= cut
+    rows = []
+    for name in ("normal", *found.names):
+        if name in (statements.ABNORMAL, *statements.SUPERCLASSES):
+            continue
+        has = found.labels[:, column] == 0 if name == "normal" else found.labels[:, found.names.index(name)] == 1
+        has &= ~np.isnan(found.labels[:, column])
+        if has.sum() < FEWEST:
+            continue
+        wrong = has & (called == (name == "normal"))
+        others = [
+            (int((found.probabilities[wrong, i] >= model.thresholds.get(other, 0.5)).sum()), other)
+            for i, other in enumerate(found.names)
+            if other not in (statements.ABNORMAL, name, *statements.SUPERCLASSES)
         ]
-    )
-    _, rows = np.unique(names, return_index=True)
-    labels, probabilities = (
-        np.concatenate([getattr(part, key) for part in parts.values()]) for key in ("labels", "probabilities")
-    )
-    return Predictions(names, first.names, labels, probabilities).take(np.sort(rows))
+        instead = ", ".join(f"{other} {count}" for count, other in sorted(others, reverse=True)[:4] if count)
+        rows.append([name, int(has.sum()), int(wrong.sum()), instead])
+    return pd.DataFrame(rows, columns=["stated", "recordings", "called wrongly", "called instead"])
 
 
 def main() -> None:
     """Scores, prints, writes."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--model", default=DEMONSTRATION, help="a run folder; by default the demonstration weights")
+    parser.add_argument("--model", default=shipped.DEFAULT, help="a run folder; by default the weights that ship")
     parser.add_argument("--data", required=True, help="the folder of the data sets")
     parser.add_argument("--report", action="store_true", help="look at what settings must not be chosen on")
+    parser.add_argument("--errors", action="store_true", help="write errors.csv, of the first set")
     parser.add_argument("--output", default="zero_shot", help="folder for the results")
     options = parser.parse_args()
     model = load_model(options.model)
     os.makedirs(options.output, exist_ok=True)
-    tables = {}
+    fold = REPORTING if options.report else CHOOSING
     with tempfile.TemporaryDirectory() as scratch:
-        if options.report:
-            parts = {
-                "ptbxl": predict(model, *open_ptbxl(options.data, ("validation", "test"), scratch)),
-                **{name: predict(model, *open_whole(name, options.data)) for name in ("ludb", "challenge2021")},
-            }
-            tables = {name: score(part, model) for name, part in (parts | {"pooled": pool(parts)}).items()}
-        else:
-            tables["ptbxl, training records"] = score(
-                predict(model, *open_ptbxl(options.data, ("train",), scratch)), model
-            )
+        wanted = (*PTBXL, ZSCORED, *(("ludb", "challenge2021") if options.report else ()))
+        sets = {name: open_set(name, options.data, scratch) for name in wanted}
+        folds = find_folds(sets)
+        found = {name: predict(model, each, choose_rows(name, each, folds, fold)) for name, each in sets.items()}
+    parts = {"PTB-XL": join([found.pop(name) for name in PTBXL]), "PTB-XL, z-scored": found.pop(ZSCORED), **found}
+    tables = {name: score(part, model) for name, part in parts.items()}
     for name, table in tables.items():
         print(name)
         print(table.to_string(index=False, float_format=lambda value: f"{value:.3f}"))
     table = pd.concat(tables, names=["set"]).reset_index(level=0)
     path = os.path.join(options.output, "report.csv" if options.report else "selection.csv")
     table.to_csv(path, index=False)
+    if options.errors:
+        errors = describe_errors(parts["PTB-XL"], model)
+        errors.to_csv(os.path.join(options.output, "errors.csv"), index=False)
+        print(errors.to_string(index=False))
     if options.report:
         with open(os.path.join(options.output, "reports.jsonl"), "a") as file:
-            macro = table[table["label"] == "macro"].set_index("set")["auroc"].to_dict()
-            file.write(
-                json.dumps({"time": time.strftime("%Y-%m-%d %H:%M:%S"), "model": options.model, "macro": macro}) + "\n"
-            )
+            means = table[table["label"].str.contains("mean|abnormal")].set_index(["set", "label"])["auroc"]
+            looked = {f"{name}, {label}": value for (name, label), value in means.items()}
+            moment = time.strftime("%Y-%m-%d %H:%M:%S")
+            file.write(json.dumps({"time": moment, "model": options.model, "auroc": looked}) + "\n")
     print(f"Written: {path}")
 
 

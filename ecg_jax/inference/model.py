@@ -112,17 +112,17 @@ class Model:
 
 
 def load_model(
-    path: str = shipped.DEMONSTRATION,
+    path: str = shipped.DEFAULT,
     *,
     leads: tuple[str, ...] | None = None,
     units_per_millivolt: float | None = None,
     sampling_rate: float | None = None,
     labels: tuple[str, ...] | None = None,
 ) -> Model:
-    """Loads the demonstration weights, a run folder's best checkpoint, or a Keras file of the reference network.
+    """Loads weights that ship, a run folder's best checkpoint, or a Keras file of the reference network.
 
     Args:
-        path: `demonstration` (see `ecg_jax.weights`), a run folder, or a `.hdf5`, `.h5` or `.keras` file.
+        path: `simulated` (see `ecg_jax.weights`), a run folder, or a `.hdf5`, `.h5` or `.keras` file.
         leads: Lead order of a Keras file, which does not state one; CODE's if None.
         units_per_millivolt: Unit of a Keras file likewise; CODE's, 2, if None.
         sampling_rate: In Hz, of a Keras file likewise; CODE's, 400, if None.
@@ -132,30 +132,30 @@ def load_model(
     Raises:
         InputError: when there is no such model, or it contradicts itself.
     """
-    if path != shipped.DEMONSTRATION and not os.path.exists(path):
+    if path not in shipped.FILES and not os.path.exists(path):
         kinds = f"a run folder, or a Keras file ({', '.join(keras_import.SUFFIXES)})"
-        raise InputError(f"{path}: no such file or folder; a model is {shipped.DEMONSTRATION!r}, {kinds}")
+        raise InputError(f"{path}: no such file or folder; a model is {shipped.DEFAULT!r}, {kinds}")
     stated = {"leads": leads, "units_per_millivolt": units_per_millivolt, "sampling_rate": sampling_rate}
-    if os.path.isdir(path) or path == shipped.DEMONSTRATION:
+    if os.path.isdir(path) or path in shipped.FILES:
         if any(stated.values()) or labels:
             raise InputError(f"{path}: it states its own leads, unit, rate and labels; they cannot be set")
-        return _load_demonstration() if path == shipped.DEMONSTRATION else _load_run(path)
+        return _load_shipped(path) if path in shipped.FILES else _load_run(path)
     if path.endswith(keras_import.SUFFIXES):
         return _load_keras(path, {key: value for key, value in stated.items() if value}, labels)
     raise InputError(f"{path}: not a run folder, and not a Keras file ({', '.join(keras_import.SUFFIXES)})")
 
 
-def _load_demonstration() -> Model:
-    found = shipped.read()
+def _load_shipped(name: str) -> Model:
+    found = shipped.read(name)
     contract = InputContract.from_dict(found.contract)
     network = models.create(**found.model, num_labels=len(found.labels))
     return Model(
         network,
-        weights_lib.merge(models.shapes(network, contract.shape), found.arrays, source=shipped.DEMONSTRATION),
+        weights_lib.merge(models.shapes(network, contract.shape), found.arrays, source=name),
         contract,
         tuple(found.labels),
         found.thresholds,
-        notes=(f"the demonstration weights. {shipped.NOTICE}",),
+        notes=(f"the weights {name}. {shipped.NOTICE}",),
         calibration=Calibration.from_dict(found.calibration),
         notice=shipped.NOTICE,
     )

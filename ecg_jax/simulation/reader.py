@@ -38,7 +38,7 @@ CRITERIA: dict[str, str] = {
     "IRBBB": "right bundle branch pattern, QRS below 120 ms; some let it pass below 105 ms [AHA-III]",
     "CLBBB": "left bundle branch pattern, QRS of 120 ms or more [AHA-III]",
     "ILBBB": "left bundle branch pattern, QRS below 120 ms [AHA-III]",
-    "LAFB": "left anterior fascicular pattern, axis left of -45 (some: -30) degrees, without inferior infarction [AHA-III]",
+    "LAFB": "left anterior fascicular pattern, axis left of -45 (some: -30) degrees, no inferior infarction [AHA-III]",
     "LPFB": "left posterior fascicular pattern, axis right of 90 degrees [AHA-III]",
     "IVCD": "QRS of 110 ms or more without the pattern of a bundle branch block [AHA-III]",
     "WPW": "PR below 120 ms and a delta wave [AHA-III]",

@@ -88,8 +88,7 @@ class Population(NamedTuple):
 
 
 class Patient(NamedTuple):
-    """Age in years, sex, indices into `RHYTHMS` and `CONDUCTIONS`, beats per minute; whether PR is long, or anything may
-    be wrong."""
+    """Age in years, sex, indices into `RHYTHMS` and `CONDUCTIONS`, beats per minute, PR is long, anything may be wrong."""
 
     age: jax.Array
     is_male: jax.Array
@@ -109,9 +108,9 @@ class Simulated(NamedTuple):
         label: `[6]` float32, 0 or 1, of the six diagnoses, in the order of `labels.SIX`.
         truth: What was drawn, by name: scalars `age`, `is_male`, `rhythm`, `conduction`, `rate` (of the ventricles, per
             minute, within the recording), `pr`, `p`, `qrs`, `qt` (seconds), `axis` (degrees in the frontal plane),
-            `is_swapped`; `pathology` `[17]` bool; `stated` `[len(reader.NAMES)]` bool, what a reader states; `measures`,
-            of the usual beat (see `measures.Measures`); times in seconds from the first sample of the array, `NEVER` where
-            there is none: `p_onsets`, `p_offsets`, `qrs_onsets`, `qrs_offsets`, `t_ends`, each `[44]`;
+            `is_swapped`; `pathology` `[17]` bool; `stated` `[len(reader.NAMES)]` bool, what a reader states;
+            `measures` of the usual beat (see there); times in seconds from the first sample of the array, `NEVER`
+            where there is none: `p_onsets`, `p_offsets`, `qrs_onsets`, `qrs_offsets`, `t_ends`, each `[44]`;
             `is_ectopic` `[44]`.
     """
 

@@ -1,4 +1,4 @@
-"""Where a network starts: at random, from the demonstration weights, from a run, or from a Keras file."""
+"""Where a network starts: at random, from weights that ship, from a run, or from a Keras file."""
 
 import os
 from collections.abc import Mapping, Sequence
@@ -36,15 +36,15 @@ def load(config: ConfigDict, variables: dict[str, Any], console: Console, *, lab
     origin = config.init.weights
     if not origin:
         return variables
-    if origin == shipped.DEMONSTRATION:
-        source, arrays, stored_labels = _read_demonstration(config, console)
+    if origin in shipped.FILES:
+        source, arrays, stored_labels = _read_shipped(config, console)
     elif origin.endswith(keras_import.SUFFIXES) and not os.path.isdir(origin):
         source, arrays, stored_labels = _read_keras(config, console)
     elif os.path.isdir(origin):
         source, arrays, stored_labels = _read_run(config, console)
     else:
         raise InputError(
-            f"config.init.weights is {origin!r}; expected nothing, {shipped.DEMONSTRATION!r}, a run folder, or a Keras "
+            f"config.init.weights is {origin!r}; expected nothing, {shipped.DEFAULT!r}, a run folder, or a Keras "
             f"file ({', '.join(keras_import.SUFFIXES)})"
         )
     if _takes_head(config):
@@ -56,25 +56,26 @@ def load(config: ConfigDict, variables: dict[str, Any], console: Console, *, lab
 
 def require(origin: str) -> None:
     """Raises `InputError` where `config.init.weights` names something that is not there."""
-    if origin and origin != shipped.DEMONSTRATION and not os.path.exists(origin):
+    if origin and origin not in shipped.FILES and not os.path.exists(origin):
         raise InputError(
-            f"config.init.weights={origin}: no such file or folder; expected nothing, {shipped.DEMONSTRATION!r}, a run "
+            f"config.init.weights={origin}: no such file or folder; expected nothing, {shipped.DEFAULT!r}, a run "
             f"folder, or a Keras file ({', '.join(keras_import.SUFFIXES)})"
         )
 
 
 def are_of_the_reference(origin: str) -> bool:
     """Whether `config.init.weights` names weights that only networks of the reference's kind can start from."""
-    return origin == shipped.DEMONSTRATION or (origin.endswith(keras_import.SUFFIXES) and not os.path.isdir(origin))
+    return origin in shipped.FILES or (origin.endswith(keras_import.SUFFIXES) and not os.path.isdir(origin))
 
 
 _Found = tuple[str, Mapping[str, np.ndarray], Sequence[str] | None]  # source for messages, arrays by path, labels
 
 
-def _read_demonstration(config: ConfigDict, console: Console) -> _Found:
-    found, source = shipped.read(), "the demonstration weights"
+def _read_shipped(config: ConfigDict, console: Console) -> _Found:
+    name = config.init.weights
+    found, source = shipped.read(name), f"the weights {name}"
     _check_contract(config, found.contract, source)
-    console.print(f"Starting weights: demonstration. {shipped.NOTICE}")
+    console.print(f"Starting weights: {name}. {shipped.NOTICE}")
     return source, found.arrays, found.labels
 
 

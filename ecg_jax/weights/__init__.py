@@ -1,7 +1,7 @@
-"""Weights that ship with the package: `demonstration`, trained on simulated ECGs alone. MODEL_CARD.md describes them.
+"""Weights that ship with the package: `simulated`, trained on simulated ECGs alone; also called `demonstration`.
 
-`demonstration.npz` holds arrays by path in float16, `demonstration.json` what they need: the network, the input
-contract, labels, calibration, thresholds, a checksum, how they came to be, and how well they did on real ECGs.
+NAME.npz holds arrays by path in float16, NAME.json what they need: the network, the input contract, labels,
+calibration, thresholds, a checksum, how they came to be, and how well they did on real ECGs. NAME.md is their card.
 """
 
 import dataclasses
@@ -16,10 +16,10 @@ import numpy as np
 
 from ecg_jax.errors import InputError
 
-DEMONSTRATION = "demonstration"
-NOTICE = (
-    "Trained on simulated ECGs only, for demonstration and as a starting point for fine-tuning, not for clinical use."
-)
+SIMULATED = "simulated"
+DEFAULT = SIMULATED
+FILES = {SIMULATED: SIMULATED, "demonstration": SIMULATED}  # what they are called, and the stem of their files
+NOTICE = "Trained on simulated ECGs only, for research and as a starting point for fine-tuning, not for clinical use."
 FOLDER = os.path.dirname(os.path.abspath(__file__))
 
 
@@ -48,13 +48,13 @@ class Shipped:
     results: list[dict[str, Any]]
 
 
-def read(folder: str = FOLDER) -> Shipped:
-    """Reads the demonstration weights.
+def read(name: str = DEFAULT, folder: str = FOLDER) -> Shipped:
+    """Reads weights by name, one of `FILES`.
 
     Raises:
         InputError: when a file is missing or damaged, or the checksum is not that of the arrays.
     """
-    stem = os.path.join(folder, DEMONSTRATION)
+    stem = os.path.join(folder, FILES[name])
     remedy = "install the package anew"
     try:
         with open(f"{stem}.json") as file:
@@ -66,26 +66,29 @@ def read(folder: str = FOLDER) -> Shipped:
         if described.keys() | {"arrays"} != fields:
             raise ValueError(f"it has {', '.join(described)}")
     except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:
-        raise InputError(f"{stem}: the demonstration weights cannot be read ({error}); {remedy}") from error
+        raise InputError(f"{stem}: the weights {name} cannot be read ({error}); {remedy}") from error
     if hashlib.sha256(content).hexdigest() != expected:
-        raise InputError(f"{stem}.npz: its checksum is not that of the demonstration weights; {remedy}")
+        raise InputError(f"{stem}.npz: its checksum is not that of the weights {name}; {remedy}")
     with np.load(io.BytesIO(content)) as stored:
         arrays = {path: stored[path].astype(np.float32) for path in stored.files}
     return Shipped(arrays=arrays, **described)
 
 
-def write(arrays: Mapping[str, np.ndarray], described: Mapping[str, Any], folder: str = FOLDER) -> None:
+def write(
+    arrays: Mapping[str, np.ndarray], described: Mapping[str, Any], name: str = DEFAULT, folder: str = FOLDER
+) -> None:
     """Writes what `read` reads.
 
     Args:
         arrays: By path; they are rounded to float16.
         described: The other attributes of `Shipped`.
+        name: One of `FILES`.
         folder: Where.
     """
     buffer = io.BytesIO()
     np.savez_compressed(buffer, allow_pickle=False, **{path: each.astype(np.float16) for path, each in arrays.items()})
     content = buffer.getvalue()
-    stem = os.path.join(folder, DEMONSTRATION)
+    stem = os.path.join(folder, FILES[name])
     with open(f"{stem}.npz", "wb") as file:
         file.write(content)
     with open(f"{stem}.json", "w") as file:
