@@ -1,4 +1,4 @@
-"""Every statement that the simulator makes, from simulated ECGs alone, drawn anew for every step: weights to start from.
+"""Every statement that the simulator makes, from simulated ECGs drawn anew for every step: weights to start from.
 
 Every example is drawn on the device inside the training step, so that none comes twice and nothing is read. The input
 contract is in millivolts (0.5 to 40 Hz); recordings that someone has z-scored are given usual amplitudes, which three

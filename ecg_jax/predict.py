@@ -58,6 +58,7 @@ _FILE_UNIT = flags.DEFINE_enum(
 )
 
 
+_NAMED = 12  # labels at most that are all named on the screen
 _TABLES = 10  # recordings at most that have a table of their own on the screen
 
 
@@ -92,7 +93,8 @@ def main(argv: Sequence[str]) -> int:
     if _FILE_LEADS.value or _FILE_RATE.value or _FILE_UNIT.value:
         declared = readers.Declared(tuple(_FILE_LEADS.value), _FILE_RATE.value, _FILE_UNIT.value or "")
     sources, problems = _find_sources(argv[1:], declared)
-    console.print(f"Predicting {', '.join(model.label_names)} for {len(sources)} recording(s)")
+    what = model.label_names if len(model.label_names) <= _NAMED else (f"{len(model.label_names)} labels",)
+    console.print(f"Predicting {', '.join(what)} for {len(sources)} recording(s)")
 
     predictions = predictor.predict(model, sources, batch_size=_BATCH_SIZE.value, checks=_CHECKS.value, whole=True)
     positives = dict.fromkeys(model.thresholds, 0)
@@ -128,6 +130,8 @@ def main(argv: Sequence[str]) -> int:
         return 1
     os.replace(partial, _OUTPUT.value)
     for name in model.thresholds:
+        if len(model.thresholds) > _NAMED and not positives[name]:
+            continue
         threshold = model.describe_threshold(name)
         console.print(f"  {name}: {positives[name]} of {written} at or above the model's threshold {threshold}")
     if seen:

@@ -45,12 +45,12 @@ class Described(NamedTuple):
     """A beat: its shape, and what is not kept of it."""
 
     shape: shapes.Shape
-    qrs: jax.Array  # logarithm of its duration in seconds
-    onset: jax.Array  # seconds after where it was measured
-    t_shift: jax.Array  # seconds
-    pr: jax.Array
-    base: jax.Array  # [8] mV
-    slope: jax.Array  # [8] mV per second
+    qrs: shapes.Values  # logarithm of its duration in seconds
+    onset: shapes.Values  # seconds after where it was measured
+    t_shift: shapes.Values  # seconds
+    pr: shapes.Values
+    base: shapes.Values  # [8] mV
+    slope: shapes.Values  # [8] mV per second
 
 
 def split(bells: Any) -> list[np.ndarray]:
@@ -163,7 +163,7 @@ def fit(beats: np.ndarray, intervals: np.ndarray, weights: np.ndarray) -> tuple[
 
     @jax.jit
     def run(beats: jax.Array, intervals: jax.Array, weights: jax.Array) -> tuple[jax.Array, jax.Array]:
-        def step(state: tuple[jax.Array, ...], number: jax.Array) -> tuple[tuple[jax.Array, ...], None]:
+        def step(state: Any, number: jax.Array) -> tuple[Any, None]:
             z, first, second = state
             found = slope(z, beats, intervals, weights)
             first, second = 0.9 * first + 0.1 * found, 0.99 * second + 0.01 * found**2
@@ -192,7 +192,7 @@ def cut(beat: median_beats.Beat) -> tuple[np.ndarray, np.ndarray]:
     return (padded[beat.onset : beat.onset + BEFORE + AFTER] - level).astype(np.float32), inside.astype(np.float32)
 
 
-def take_sizes(values: jax.Array) -> jax.Array:
+def take_sizes(values: shapes.Values) -> jax.Array:
     """A shape `[SIZE]` as `shapes.scale` takes it: sizes, and the shape without them."""
     shape = shapes.unflatten(values)
     sizes = [jnp.log(jnp.linalg.norm(dipole)) for dipole in (shape.qrs_dipole, shape.t_dipole, shape.p_dipole)]
@@ -231,7 +231,9 @@ def main() -> None:
     print(f"{len(found)} beats; explained variance, 5th, 50th and 95th percentile:")
     print(" ".join(f"{value:.4f}" for value in np.percentile(explained, (5, 50, 95))))
     table = estimate(values[:, : shapes.SIZE], found["age"].to_numpy(float), (found["sex"] == "M").to_numpy(float))
-    np.savez_compressed(options.output, **{name: each.astype(np.float32) for name, each in table.items()})
+    np.savez_compressed(
+        options.output, allow_pickle=False, **{name: each.astype(np.float32) for name, each in table.items()}
+    )
     print(f"Written: {options.output}")
 
 

@@ -1,16 +1,17 @@
-"""What the demonstration weights save in labelled ECGs: real PTB-XL, fine-tuned, from random weights, linear probe.
+"""What the weights that ship save in labelled ECGs: real PTB-XL, fine-tuned, from random weights, linear probe.
 
   python experiments/label_efficiency.py --data=DIR [--fractions=1,3,10,30,100] [--seeds=3] [--output=label_efficiency]
 
 DIR has `ptbxl1819_zscored`, `ludb` and `challenge2021`. Of the 1,442 training records of the first, each percentage is
 drawn (another draw for each seed, the same for the three ways to start) and trained on for 10 epochs and at least 100
-steps of 32, AdamW, one-cycle, nothing chosen on the way. Scored: macro AUROC of its validation and test records (folds
-9 and 10 of PTB-XL), of LUDB and of the Challenge's recordings that are not in the training set, over labels with 10
-positives. Writes runs.csv (a row per run and set), label_efficiency.pdf and .png, and comparison.csv: paired bootstrap
-of the means of all seeds' probabilities, fine-tuned against from random at 100 %, and at 10 % against that.
+steps of 32, AdamW, one-cycle, nothing chosen on the way. Scored: AUROC on its validation and test records (folds 9 and
+10 of PTB-XL), on LUDB and on the Challenge's recordings that are not in the training set, of normal against abnormal,
+and the means of six, superclasses and statements with 10 positives (see `zero_shot.py`). Writes runs.csv (a row per
+run, set and group), label_efficiency.pdf and .png, and comparison.csv: paired bootstrap of the means of all seeds'
+probabilities, fine-tuned against from random at 100 %, and at 10 % against that.
 
 Learning rates were set once, by habit, and not tried against each other. Continues where it was stopped, with the same
-demonstration weights.
+weights.
 """
 
 import argparse
@@ -41,10 +42,14 @@ from ecg_jax.recording import LEADS  # noqa: E402
 from ecg_jax.reporting import style  # noqa: E402
 from ecg_jax.runtime import compilation, memory  # noqa: E402
 from ecg_jax.training import loop  # noqa: E402
-from ecg_jax.weights import DEMONSTRATION, FOLDER  # noqa: E402
+from ecg_jax.weights import DEFAULT, FOLDER  # noqa: E402
 
 LEARNING_RATES = {"fine-tuned": 5e-4, "linear probe": 5e-3, "from random": 2e-3}
 SETS = ("ptbxl", "ludb", "challenge2021")
+GROUPS = {  # of zero_shot.score, and their labels
+    "abnormal": ("abnormal",),
+    **{f"{name}, mean": names for name, names in zero_shot.GROUPS.items()},
+}
 
 
 def write_subset(array: str, csv: str, percent: float, seed: int, output: str) -> int:
@@ -67,8 +72,8 @@ def train(way: str, seed: int, subset: str, count: int, folder: str) -> None:
     config.data.arrays.update(leads=",".join(LEADS), sampling_rate=250.0, unit="zscore")
     config.split.check_content = False
     config.model.name = "narrow"
-    config.augment.update(lead_dropout=0.0, lead_sets=0.0, time_mask=0.0)
-    config.init.update(weights="" if way == "from random" else DEMONSTRATION, exclude=())
+    config.augment.update(amplitude_loss=0.0, lead_dropout=0.0, lead_sets=0.0, time_mask=0.0)
+    config.init.update(weights="" if way == "from random" else DEFAULT, exclude=())
     config.freeze.patterns = ("trunk",) if way == "linear probe" else ()
     config.optimizer.learning_rate = LEARNING_RATES[way]
     steps = max(100, round(10 * count / 32))
@@ -84,32 +89,44 @@ def average(made: list[Predictions]) -> Predictions:
 
 
 def compare(name: str, first: Predictions, second: Predictions) -> pd.DataFrame:
-    """Paired differences of macro AUROC."""
-    first, second = zero_shot.select(first), zero_shot.select(second)
-    count = len(first.names)
-    given = thresholds.Thresholds(np.full(count, 0.5), "", thresholds.GIVEN)
-    table = comparison.compare(first, second, (given, given), Settings(resampled="recordings"))
-    chosen = table[(table["label"] == "macro") & (table["metric"] == "auroc")]
-    return chosen.assign(comparison=name)
+    """Paired differences of AUROC, per group of labels."""
+    parts = []
+    for group, names in GROUPS.items():
+        chosen = zero_shot.select(first, names), zero_shot.select(second, names)
+        if chosen[0] is None or chosen[1] is None:
+            continue
+        given = thresholds.Thresholds(np.full(len(chosen[0].names), 0.5), "", thresholds.GIVEN)
+        table = comparison.compare(chosen[0], chosen[1], (given, given), Settings(resampled="recordings"))
+        label = "macro" if len(names) > 1 else names[0]
+        table = table[(table["label"] == label) & (table["metric"] == "auroc")]
+        parts.append(table.assign(comparison=name, label=group))
+    return pd.concat(parts)
 
 
 @style.styled
 def plot(table: pd.DataFrame, output: str) -> None:
-    """Macro AUROC against the share of labels: the mean of the seeds, and their range."""
+    """AUROC against the share of labels, per group and set: the mean of the seeds, and their range."""
     import matplotlib.pyplot as plt
 
-    figure, axes = plt.subplots(1, len(SETS), figsize=(style.DOUBLE, 2.4), sharey=True)
-    for axis, name in zip(axes, SETS, strict=True):
-        for k, way in enumerate(LEARNING_RATES):
-            found = table[(table["set"] == name) & (table["way"] == way)].groupby("percent")["auroc"]
-            colour, line, marker = style.choose_look(k)
-            axis.fill_between(found.min().index, found.min(), found.max(), color=colour, alpha=0.15, linewidth=0)
-            axis.plot(found.mean().index, found.mean(), color=colour, linestyle=line, marker=marker, label=way)
-        zero = table[(table["set"] == name) & (table["way"] == "not trained")]["auroc"]
-        axis.axhline(zero.iloc[0], color=style.GREY, linewidth=0.8, linestyle=":", label="demonstration weights")
-        axis.set(xscale="log", xlabel="% of 1,442 labelled records", title=name)
-    axes[0].set_ylabel("macro AUROC")
-    axes[0].legend()
+    size = (style.DOUBLE, 1.9 * len(GROUPS))
+    figure, axes = plt.subplots(len(GROUPS), len(SETS), figsize=size, sharex=True, sharey="row", squeeze=False)
+    for row, group in zip(axes, GROUPS, strict=True):
+        for axis, name in zip(row, SETS, strict=True):
+            there = table[(table["set"] == name) & (table["group"] == group)]
+            for k, way in enumerate(LEARNING_RATES):
+                found = there[there["way"] == way].groupby("percent")["auroc"]
+                colour, line, marker = style.choose_look(k)
+                axis.fill_between(found.min().index, found.min(), found.max(), color=colour, alpha=0.15, linewidth=0)
+                axis.plot(found.mean().index, found.mean(), color=colour, linestyle=line, marker=marker, label=way)
+            for zero in there[there["way"] == "not trained"]["auroc"]:
+                axis.axhline(zero, color=style.GREY, linewidth=0.8, linestyle=":", label="weights that ship")
+            axis.set(xscale="log")
+        row[0].set_ylabel(group)
+    for axis, name in zip(axes[0], SETS, strict=True):
+        axis.set_title(name)
+    for axis in axes[-1]:
+        axis.set_xlabel("% of 1,442 labelled records")
+    axes[0, 0].legend()
     figure.tight_layout()
     for suffix in ("pdf", "png"):
         figure.savefig(os.path.join(output, f"label_efficiency.{suffix}"), dpi=200)
@@ -128,24 +145,33 @@ def main() -> None:
     compilation.keep_programs()
     os.makedirs(options.output, exist_ok=True)
     rows: list[dict[str, Any]] = []
-    with open(os.path.join(FOLDER, f"{DEMONSTRATION}.npz"), "rb") as file:
+    with open(os.path.join(FOLDER, f"{DEFAULT}.npz"), "rb") as file:
         weights = hashlib.sha256(file.read()).hexdigest()[:8]
     made: dict[tuple[str, float], dict[str, list[Predictions]]] = {}
     with tempfile.TemporaryDirectory() as scratch:
         array, csv = ptbxl1819.convert(os.path.join(options.data, "ptbxl1819_zscored"), os.path.join(scratch, "all"))
-        sets = {"ptbxl": zero_shot.open_ptbxl(options.data, ("validation", "test"), scratch)}
-        sets |= {name: zero_shot.open_whole(name, options.data) for name in SETS[1:]}
+        whole = {name: zero_shot.open_set(name, options.data, scratch) for name in (zero_shot.ZSCORED, *SETS[1:])}
+        folds = zero_shot.find_folds(whole)
+        held_out = {id: fold if fold < zero_shot.CHOOSING else zero_shot.REPORTING for id, fold in folds.items()}
+        sets = {
+            name.replace(zero_shot.ZSCORED, "ptbxl"): (
+                each, zero_shot.choose_rows(name, each, held_out, zero_shot.REPORTING)
+            )
+            for name, each in whole.items()
+        }  # fmt: skip
 
         def score(way: str, percent: float, seed: int, path: str) -> None:
             model = load_model(path)
             for name, opened in sets.items():
                 found = zero_shot.predict(model, *opened)
-                auroc = zero_shot.score(found, model).set_index("label")["auroc"]["macro"]
-                rows.append({"way": way, "percent": percent, "seed": seed, "set": name, "auroc": auroc})
+                auroc = zero_shot.score(found, model).set_index("label")["auroc"]
+                what = {"way": way, "percent": percent, "seed": seed, "set": name}
+                rows.extend({**what, "group": group, "auroc": auroc[group]} for group in GROUPS if group in auroc)
                 made.setdefault((way, percent), {}).setdefault(name, []).append(found)
-            print(f"{way}, {percent:g} %, seed {seed}: " + ", ".join(f"{r['set']} {r['auroc']:.3f}" for r in rows[-3:]))
+                scores = ", ".join(f"{group} {auroc[group]:.3f}" for group in GROUPS if group in auroc)
+                print(f"{way}, {percent:g} %, seed {seed}, {name}: {scores}")
 
-        score("not trained", 0, 0, DEMONSTRATION)
+        score("not trained", 0, 0, DEFAULT)
         for percent in map(float, options.fractions.split(",")):
             for seed in range(options.seeds):
                 subset = os.path.join(options.output, f"subset-{percent:g}-{seed}")

@@ -17,6 +17,7 @@ import os
 import sys
 import tempfile
 import time
+from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -46,7 +47,8 @@ GROUPS = {"six": tuple(statements.SIX), "superclasses": statements.SUPERCLASSES[
 
 def open_set(name: str, folder: str, scratch: str) -> Dataset:
     """One of the data sets, with every label that it knows."""
-    source, options = os.path.join(folder, name), {}
+    source = os.path.join(folder, name)
+    options: dict[str, dict[str, Any]] = {}
     if name in PTBXL:
         options = {"ptbxl": {"sampling_rate": 100}}
     if name == ZSCORED:
@@ -144,7 +146,7 @@ def describe_errors(found: Predictions, model: Model) -> pd.DataFrame:
         if name in (statements.ABNORMAL, *statements.SUPERCLASSES):
             continue
         has = found.labels[:, column] == 0 if name == "normal" else found.labels[:, found.names.index(name)] == 1
-        has &= ~np.isnan(found.labels[:, column])
+        has &= found.labels[:, column] == (name != "normal")
         if has.sum() < FEWEST:
             continue
         wrong = has & (called == (name == "normal"))

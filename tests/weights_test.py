@@ -11,35 +11,46 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from ecg_jax import load_model
+from ecg_jax import load_model, statements
 from ecg_jax import weights as shipped
+from ecg_jax.data.datasets.dataset import Dataset
 from ecg_jax.errors import InputError
 from ecg_jax.labels import SIX
+from ecg_jax.simulation import reader
 
 ROOT = Path(__file__).parents[1]
 
 
 def test_they_bring_what_they_need_and_say_what_they_are():
     model = load_model()
-    assert model.label_names == SIX
-    assert (model.contract.normalization, model.contract.highpass, model.contract.lowpass) == ("zscore", 0.5, 40.0)
-    assert set(model.thresholds) == set(SIX)
+    names = model.label_names
+    assert names[:6] == SIX
+    assert set(names) == {statements.column_name(code) for code in reader.NAMES} | set(statements.MEMBERS)
+    assert (model.contract.normalization, model.contract.highpass, model.contract.lowpass) == ("none", 0.5, 40.0)
+    assert model.contract.takes_normalized
+    assert set(model.thresholds) == set(names)
     assert model.calibration is not None
-    assert set(model.calibration.maps) == set(SIX)
+    assert set(model.calibration.maps) == set(names)
     assert model.notice in model.notes[0]
     probabilities = model.predict(np.zeros((1, *model.contract.shape), np.float32))
-    assert probabilities.shape == (1, 6)
+    assert probabilities.shape == (1, len(names))
     assert (probabilities >= 0).all()
     assert (probabilities <= 1).all()
 
 
+def test_the_old_name_means_the_same_weights():
+    assert load_model("demonstration").label_names == load_model("simulated").label_names
+    for kernel, same in zip(*(shipped.read(name).arrays.values() for name in shipped.FILES), strict=True):
+        np.testing.assert_array_equal(kernel, same)
+
+
 def test_the_card_begins_with_what_they_are_not_for_and_has_every_result():
-    card = (Path(shipped.FOLDER) / "MODEL_CARD.md").read_text()
+    card = (Path(shipped.FOLDER) / "simulated.md").read_text()
     assert card.splitlines()[0] == f"# {shipped.NOTICE}"
     assert "simulated ECGs only" in shipped.NOTICE
     assert "not for clinical use" in shipped.NOTICE
     found = shipped.read()
-    assert {"ptbxl", "ludb", "challenge2021", "pooled"} == {row["set"] for row in found.results}
+    assert {"PTB-XL", "PTB-XL, z-scored", "ludb", "challenge2021"} == {row["set"] for row in found.results}
     for row in found.results:
         assert f"{row['auroc']:.3f} ({row['auroc_low']:.3f}-{row['auroc_high']:.3f})" in card
     assert found.provenance["command"] in card
@@ -47,25 +58,25 @@ def test_the_card_begins_with_what_they_are_not_for_and_has_every_result():
 
 
 def test_they_are_half_precision_and_small():
-    path = Path(shipped.FOLDER) / "demonstration.npz"
+    path = Path(shipped.FOLDER) / "simulated.npz"
     assert path.stat().st_size < 14e6
     with np.load(path) as stored:
         assert {stored[name].dtype for name in stored.files} == {np.dtype(np.float16)}
 
 
-@pytest.mark.parametrize("name", ["demonstration.npz", "demonstration.json"])
+@pytest.mark.parametrize("name", ["simulated.npz", "simulated.json"])
 def test_a_damaged_or_missing_file_is_refused(name, tmp_path):
-    for each in ("demonstration.npz", "demonstration.json"):
+    for each in ("simulated.npz", "simulated.json"):
         shutil.copy(os.path.join(shipped.FOLDER, each), tmp_path)
-    shipped.read(str(tmp_path))
+    shipped.read(folder=str(tmp_path))
     content = bytearray((tmp_path / name).read_bytes())
     content[0] ^= 1
     (tmp_path / name).write_bytes(content)
-    with pytest.raises(InputError, match=r"demonstration.*install the package anew"):
-        shipped.read(str(tmp_path))
+    with pytest.raises(InputError, match=r"simulated.*install the package anew"):
+        shipped.read(folder=str(tmp_path))
     (tmp_path / name).unlink()
     with pytest.raises(InputError, match=r"cannot be read.*install the package anew"):
-        shipped.read(str(tmp_path))
+        shipped.read(folder=str(tmp_path))
 
 
 def test_what_is_written_is_read_rounded_to_half_precision(tmp_path):
@@ -75,8 +86,8 @@ def test_what_is_written_is_read_rounded_to_half_precision(tmp_path):
         for key, value in vars(shipped.read()).items()
         if key != "arrays"
     }  # fmt: skip
-    shipped.write(arrays, described, str(tmp_path))
-    found = shipped.read(str(tmp_path))
+    shipped.write(arrays, described, folder=str(tmp_path))
+    found = shipped.read(folder=str(tmp_path))
     np.testing.assert_allclose(found.arrays["params/a/kernel"], arrays["params/a/kernel"], atol=3e-4)
     assert found.labels == described["labels"]
 
@@ -89,32 +100,48 @@ def test_on_real_ecgs_of_other_hospitals_they_score_what_the_card_says(shared, t
     assert done.returncode == 0, done.stderr
     table = pd.read_csv(tmp_path / "report.csv").set_index(["set", "label"])
     stated = pd.DataFrame(shipped.read().results).set_index(["set", "label"])
+    assert set(table.index) == set(stated.index)
     np.testing.assert_allclose(table["auroc"], stated["auroc"][table.index], atol=5e-3)
     assert table["n"].equals(stated["n"][table.index])
 
 
-def test_the_pool_has_a_recording_of_ptbxl_once_and_none_that_settings_were_chosen_on(shared, tmp_path):
+@pytest.fixture(scope="module")
+def zero_shot():
     spec = importlib.util.spec_from_file_location("zero_shot", ROOT / "experiments" / "zero_shot.py")
-    zero_shot = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(zero_shot)
-    (tmp_path / "challenge2021").symlink_to(shared / "data" / "challenge2021")
-    (tmp_path / "ptbxl1819_zscored").mkdir()
-    table = pd.read_csv(shared / "data" / "ptbxl1819_zscored" / "labels_6class.csv")
-    records = (shared / "data" / "challenge2021").rglob("HR*.hea")
-    chosen_on = sorted(int(path.stem.removeprefix("HR")) for path in records)[0]
-    table.loc[0, ["ecg_id", "split"]] = [chosen_on, "train"]
-    table.to_csv(tmp_path / "ptbxl1819_zscored" / "labels_6class.csv", index=False)
-    dataset, rows = zero_shot.open_whole("challenge2021", str(tmp_path))
-    left_out = set(dataset.ids.tolist()) - set(dataset.ids[rows].tolist())
-    assert left_out == {f"HR{chosen_on:05d}"}
-    parts = {
-        name: zero_shot.Predictions(np.array(ids), SIX, np.zeros((len(ids), 6)), np.full((len(ids), 6), value))
-        for name, ids, value in (
-            ("ptbxl", ["7", "9"], 0.1),
-            ("ludb", ["7"], 0.2),
-            ("challenge2021", ["HR00007", "A1"], 0.3),
-        )
-    }
-    pooled = zero_shot.pool(parts)
-    assert sorted(pooled.ids.tolist()) == ["7", "9", "A1", "ludb 7"]
-    assert pooled.probabilities[pooled.ids.tolist().index("7"), 0] == 0.1
+    module = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(module)
+    return module
+
+
+def test_no_recording_is_scored_that_ptbxl_has_in_another_fold(zero_shot):
+    folds = {"7": 3, "9": 9, "21": 10}
+
+    def choose(name, ids, fold):
+        dataset = Dataset(name=name, ids=np.array(ids), columns={}, read=None)
+        return zero_shot.choose_rows(name, dataset, folds, fold).tolist()
+
+    assert choose("ptbxl", ["7", "9", "21"], 10) == [2]
+    assert choose("ptbxl1819_zscored", ["21", "9"], 9) == [1]
+    assert choose("challenge2021", ["HR00007", "HR00021", "A1", "HR12345"], 10) == [1, 2]  # 12345 is of no known fold
+    assert choose("ludb", ["7", "9"], 10) == [0, 1]
+
+
+def test_a_label_counts_with_ten_recordings_that_have_it_and_ten_that_have_not(zero_shot):
+    labels = np.zeros((30, 3))
+    labels[:10, 0] = 1
+    labels[:9, 1] = 1
+    labels[:21, 2] = 1
+    names = np.arange(30).astype(str)
+    found = zero_shot.Predictions(names, ("AF", "ST", "MI"), labels, np.full((30, 3), 0.5))
+    assert zero_shot.select(found, ("AF", "ST", "MI")).names == ("AF",)
+    assert zero_shot.select(found, ("ST",)) is None
+
+
+def test_a_recording_of_two_sets_is_joined_once(zero_shot):
+    parts = [
+        zero_shot.Predictions(np.array(ids), SIX, np.zeros((len(ids), 6)), np.full((len(ids), 6), value))
+        for ids, value in ((["7", "9"], 0.1), (["9", "8"], 0.2))
+    ]
+    joined = zero_shot.join(parts)
+    assert joined.ids.tolist() == ["7", "9", "8"]
+    assert joined.probabilities[:, 0].tolist() == [0.1, 0.1, 0.2]

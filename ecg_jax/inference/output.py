@@ -10,6 +10,8 @@ from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
+from ecg_jax import labels as label_lib
+from ecg_jax import statements
 from ecg_jax.evaluation.heart_rate import measure_heart_rate
 from ecg_jax.inference.model import Model
 from ecg_jax.inference.predictor import Prediction
@@ -64,10 +66,38 @@ class JsonTable:
         self._file.write("\n]}\n")
 
 
+_MANY = 12  # labels, above which only some are shown
+_PAGE = 7  # labels that have room on a page
+
+
+def choose_labels(model: Model, made: Prediction) -> list[str]:
+    """Labels worth showing of a recording: all, or where there are many the usual ones and those that are called."""
+    if len(model.label_names) <= _MANY:
+        return list(model.label_names)
+    usual = (*label_lib.SIX, label_lib.ABNORMAL, *statements.SUPERCLASSES[1:])
+    values = zip(model.label_names, made.probabilities, strict=True)
+    called = {name for name, value in values if value >= model.thresholds.get(name, float("inf"))}
+    return [name for name in model.label_names if name in usual or name in called]
+
+
+def _choose_for_page(model: Model, made: Prediction) -> list[str]:
+    """`abnormal` and the most probable of what is called, or what `choose_labels` says where that is little."""
+    if len(shown := choose_labels(model, made)) <= _PAGE:
+        return shown
+    values = dict(zip(model.label_names, made.probabilities.tolist(), strict=True))
+    called = [name for name in shown if values[name] >= model.thresholds.get(name, float("inf"))]
+    ranked = sorted(called or label_lib.SIX, key=lambda name: -values[name])
+    first = [label_lib.ABNORMAL] if label_lib.ABNORMAL in values else []
+    return first + [name for name in ranked if name not in first][: _PAGE - len(first)]
+
+
 def print_table(console: Console, model: Model, made: Prediction) -> None:
-    """Prints a row per label, and what was noticed."""
+    """Prints a row per label that is worth it, and what was noticed."""
+    shown_labels = choose_labels(model, made)
     table = Table("", "probability", "before calibration", "threshold", "", title=Text(made.recording), box=None)
     for name, probability, raw in zip(model.label_names, made.probabilities, made.raw, strict=True):
+        if name not in shown_labels:
+            continue
         threshold = model.thresholds.get(name, float("nan"))
         is_positive = probability >= threshold
         shown = model.describe_threshold(name)
@@ -75,6 +105,8 @@ def print_table(console: Console, model: Model, made: Prediction) -> None:
         table.add_row(*(("" if cell == "nan" else cell) for cell in row), style="bold" if is_positive else "")
     if not np.isnan(made.probabilities).all():
         console.print(table)
+        if left := len(model.label_names) - len(shown_labels):
+            console.print(f"  {left} more labels, below their thresholds, are in the file")
     else:
         console.print(made.recording)
     console.print(f"  quality: {made.quality or 'nothing noticed'}")
@@ -86,9 +118,10 @@ def draw_page(recording: Recording, model: Model, made: Prediction, path: str) -
     if len(made.windows):
         start = float(made.starts[made.windows.max(axis=1).argmax()])
     begin, end = round(start * rate), round((start + contract.samples / contract.sampling_rate) * rate)
+    values = dict(zip(model.label_names, made.probabilities.tolist(), strict=True))
     findings = [
-        ecg_page.Finding(label, float(probability), model.thresholds.get(label, float("nan")))
-        for label, probability in zip(model.label_names, made.probabilities, strict=True)
+        ecg_page.Finding(label, values[label], model.thresholds.get(label, float("nan")))
+        for label in _choose_for_page(model, made)
     ]
     ecg_page.draw(
         dataclasses.replace(recording, id=made.recording),

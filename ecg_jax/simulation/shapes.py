@@ -7,7 +7,7 @@ mean that depends on age and sex. It was estimated by
 """
 
 import os
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import jax
 import jax.numpy as jnp
@@ -19,6 +19,9 @@ QRS_BELLS, P_BELLS = 6, 2
 T_BELLS = 4  # its body, its foot, the ST segment, the U wave
 _FURTHEST = 2.6  # standard deviations
 FILE = os.path.join(os.path.dirname(os.path.abspath(__file__)), "normal_beats.npz")
+
+
+Values = Any  # an array of JAX, or of NumPy
 
 
 class Shape(NamedTuple):
@@ -39,18 +42,18 @@ class Shape(NamedTuple):
         p_chest: `[2, 6]` mV.
     """
 
-    qrs_time: jax.Array
-    qrs_width: jax.Array
-    qrs_dipole: jax.Array
-    qrs_chest: jax.Array
-    t_dipole: jax.Array
-    t_chest: jax.Array
-    t_fall: jax.Array
-    t_rise: jax.Array
-    p_time: jax.Array
-    p_width: jax.Array
-    p_dipole: jax.Array
-    p_chest: jax.Array
+    qrs_time: Values
+    qrs_width: Values
+    qrs_dipole: Values
+    qrs_chest: Values
+    t_dipole: Values
+    t_chest: Values
+    t_fall: Values
+    t_rise: Values
+    p_time: Values
+    p_width: Values
+    p_dipole: Values
+    p_chest: Values
 
 
 SIZES = Shape((6,), (6,), (6, 3), (6, 6), (4, 3), (4, 6), (), (), (2,), (2,), (2, 3), (2, 6))
@@ -63,7 +66,7 @@ def unflatten(values: jax.Array) -> Shape:
     return Shape(*(part.reshape(size) for part, size in zip(jnp.split(values, bounds), SIZES, strict=True)))
 
 
-def scale(values: jax.Array, sign: float) -> jax.Array:
+def scale(values: Values, sign: float) -> jax.Array:
     """`[SIZE + 3]`: sizes of QRS, T and P, then a shape of which they are taken out (`sign` -1) or put in (1).
 
     People differ by factors in how large their waves are, and in what is left as normal numbers do. A size is the

@@ -7,7 +7,7 @@
 
 import functools
 from collections.abc import Callable
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import jax
 import jax.numpy as jnp
@@ -88,7 +88,7 @@ class Population(NamedTuple):
 
 
 class Patient(NamedTuple):
-    """Age in years, sex, indices into `RHYTHMS` and `CONDUCTIONS`, beats per minute, PR is long, anything may be wrong."""
+    """Age in years, sex, indices into `RHYTHMS` and `CONDUCTIONS`, rate, whether PR is long or anything is wrong."""
 
     age: jax.Array
     is_male: jax.Array
@@ -117,7 +117,7 @@ class Simulated(NamedTuple):
     signal: jax.Array
     valid: jax.Array
     label: jax.Array
-    truth: dict[str, jax.Array]
+    truth: dict[str, Any]
 
 
 def draw_patient(draws: Draws, population: Population) -> Patient:
@@ -383,7 +383,7 @@ def simulate_many(keys: jax.Array, population: Population, durations: tuple[floa
 
 
 @jax.jit
-def describe_many(keys: jax.Array, population: Population) -> tuple[jax.Array, dict[str, jax.Array]]:
+def describe_many(keys: jax.Array, population: Population) -> tuple[jax.Array, dict[str, Any]]:
     """Labels and truth of what `simulate_many` draws; the compiler leaves out the signals, nearly all of the work."""
     drawn = simulate_many(keys, population)
     return drawn.label, drawn.truth
