@@ -36,7 +36,7 @@ def load(**changes):
     return weights_lib.flatten(variables), weights_lib.flatten(found)
 
 
-def test_fine_tuning_starts_from_the_demonstration_trunk_up_to_the_cut_and_from_a_head_of_its_own():
+def test_fine_tuning_starts_from_the_trunk_that_ships_up_to_the_cut_and_from_a_head_of_its_own():
     drawn, found = load()
     arrays = shipped.read().arrays
     trunk = [path for path in found if "/trunk/" in path]
@@ -48,7 +48,7 @@ def test_fine_tuning_starts_from_the_demonstration_trunk_up_to_the_cut_and_from_
 
 
 def test_another_input_contract_or_width_is_refused():
-    with pytest.raises(InputError, match=r"the demonstration weights: trained under another input contract .*lowpass"):
+    with pytest.raises(InputError, match=r"the weights simulated: trained under another input contract .*lowpass"):
         load(**{"contract.lowpass": 100.0})
     with pytest.raises(InputError, match="of another shape"):
         load(**{"model.name": "reference"})
@@ -56,7 +56,7 @@ def test_another_input_contract_or_width_is_refused():
 
 def test_what_is_no_weights_is_named():
     with pytest.raises(
-        InputError, match=r"config\.init\.weights is 'pretrain'; expected nothing, 'demonstration', a run"
+        InputError, match=r"config\.init\.weights is 'pretrain'; expected nothing, 'simulated', a run"
     ):
         load(**{"init.weights": "pretrain"})
 
@@ -125,11 +125,12 @@ def test_a_run_of_another_kind_of_unit_is_refused(run):
             start(SIX, **changes | {"model.variant.preactivation": False})
 
 
-def test_outputs_of_the_demonstration_weights_follow_their_labels():
+def test_outputs_of_weights_that_ship_follow_their_labels():
     shipped_arrays = shipped.read().arrays
-    _, found, said = start(("ST", "AF"), **{"init.weights": "demonstration"})
+    _, found, said = start(("ST", "AF"), **{"init.weights": "simulated"})
     assert "taken over by name: ST, AF; not used: 1dAVb, RBBB, LBBB, SB" in said
-    np.testing.assert_array_equal(found[KERNEL], shipped_arrays[KERNEL][:, [SIX.index("ST"), SIX.index("AF")]])
+    places = [shipped.read().labels.index(name) for name in ("ST", "AF")]
+    np.testing.assert_array_equal(found[KERNEL], shipped_arrays[KERNEL][:, places])
 
 
 def write_keras(tmp_path, num_labels=6, **dense):
