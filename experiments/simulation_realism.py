@@ -1,14 +1,14 @@
-"""How simulated ECGs differ from real ones: measures of both side by side, per diagnosis, and what gives them away.
+"""How simulated ECGs differ from real ones: measures of both side by side, per statement, and what gives them away.
 
-  python experiments/simulation_realism.py --data=DIR/ptbxl1819_zscored [--recordings=1500] [--output=realism]
+  python experiments/simulation_realism.py --data=DIR/ptbxl,DIR/ptbxl_100hz [--recordings=1500] [--output=realism]
 
-Real are the training records of a normalized part of PTB-XL (see `ptbxl1819.py`), simulated as many of the population
-`hospital`, 10 s each, both through the contract of `configs/pretrain.py`. Per diagnosis and measure: the quartiles of
-both, and the Kolmogorov-Smirnov distance. A gradient-boosted classifier is cross-validated (five parts; every recording
-is a patient) on all measures to tell the two apart, among as many real as simulated recordings of each set of
-diagnoses, so that these do not tell; the measures that it misses most when they are shuffled give the simulation away.
-Writes measures.csv, discriminator.csv, distributions.pdf and .png, and simulated.html, a page with
-every diagnosis on ECG paper.
+Real are PTB-XL's folds 1 to 8 in millivolts, simulated are of the population `hospital`, 10 s each, both from 0.5 to
+40 Hz at 100 Hz and more. Per statement with ten real recordings and measure (amplitudes of the median beat per lead,
+axis, R progression, rates, correlations, powers): the 10th, 50th and 90th percentile of both, and the
+Kolmogorov-Smirnov distance. A gradient-boosted classifier is cross-validated (five parts) on all measures to tell the
+two apart, among as many real as simulated recordings of each set of the six diagnoses and of NORM, and among the normal
+ones alone; the measures that it misses most when they are shuffled give the simulation away. Writes measures.csv,
+discriminator.csv, distributions.pdf and .png, and simulated.html, a page of ECGs with their statements.
 """
 
 import argparse
@@ -17,114 +17,91 @@ import sys
 
 import numpy as np
 import pandas as pd
-import scipy.signal
 import scipy.stats
 
 HERE = os.path.dirname(os.path.abspath(__file__))
 sys.path[:0] = [HERE, os.path.dirname(HERE)]
 
 import jax  # noqa: E402
-import ptbxl1819  # noqa: E402
+import median_beats  # noqa: E402
+from median_beats import RATE  # noqa: E402
 from sklearn.ensemble import HistGradientBoostingClassifier  # noqa: E402
 from sklearn.inspection import permutation_importance  # noqa: E402
 from sklearn.metrics import roc_auc_score  # noqa: E402
 from sklearn.model_selection import StratifiedKFold, cross_val_predict  # noqa: E402
 
-from configs import pretrain  # noqa: E402
-from ecg_jax.contract import InputContract  # noqa: E402
-from ecg_jax.data import endless  # noqa: E402
-from ecg_jax.evaluation.heart_rate import measure_heart_rate  # noqa: E402
-from ecg_jax.labels import SIX  # noqa: E402
-from ecg_jax.recording import LEADS  # noqa: E402
+from ecg_jax import statements  # noqa: E402
+from ecg_jax.data import preprocess  # noqa: E402
+from ecg_jax.recording import LEADS, create_recording  # noqa: E402
 from ecg_jax.reporting import ecg_paper, style  # noqa: E402
+from ecg_jax.simulation import reader  # noqa: E402
 from ecg_jax.simulation.simulator import Population, simulate_many  # noqa: E402
 
-RATE, SAMPLES, AT_ONCE = 400, 4000, 64
+SAMPLES, AT_ONCE, FEWEST = 4000, 64, 10
 BANDS = ((0.5, 1), (1, 2), (2, 4), (4, 8), (8, 12), (12, 16), (16, 20), (20, 30), (30, 40))  # Hz
 PAIRS = ("I II", "I III", "I V6", "II V5", "aVL V6", "aVF V5", "V1 V2", "V2 V3", "V3 V4", "V4 V5", "V5 V6", "V1 V6")
-SHOWN = ("rate", "irregularity", "qrs", "corr I V6", "corr V1 V6", "max V5", "min V1", "power 20-30 Hz, V5")
+SHOWN = ("interval", "axis", "R/(R+S) V3", "R V5", "lowest V2", "ST V5", "T V2", "T V5")
+MATCHED = (*statements.SIX.values(), statements.NORMAL)
 
 
-def read_real(folder: str) -> tuple[np.ndarray, np.ndarray]:
-    """`[N, 4000, 12]` z-scores at 400 Hz and labels `[N, 6]` of the training records."""
-    table = pd.read_csv(os.path.join(folder, ptbxl1819.LABELS))
-    rows = np.flatnonzero(table["split"] == "train")
-    signals = ptbxl1819.read_signals(os.path.join(folder, ptbxl1819.SIGNALS))[rows]
-    signals = scipy.signal.resample_poly(signals, 8, 5, axis=1, padtype="line").astype(np.float32)
-    spread = signals.std(axis=1, keepdims=True)
-    return (signals - signals.mean(axis=1, keepdims=True)) / np.maximum(spread, 1e-6), table[[*SIX]].to_numpy()[rows]
-
-
-def draw_simulated(count: int) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-    """The same of simulated recordings, and their millivolts."""
-    apply = jax.jit(jax.vmap(endless.create_contract_fn(InputContract.from_dict(pretrain.get_config().contract))))
-    parts = []
+def draw_simulated(count: int) -> tuple[pd.DataFrame, np.ndarray]:
+    """Simulated recordings as `median_beats.read` gives real ones, and their millivolts before the filter."""
+    rows, kept = [], []
     for block in range(-(-count // AT_ONCE)):
         keys = jax.random.split(jax.random.fold_in(jax.random.key(0), block), AT_ONCE)
-        drawn = simulate_many(keys, Population(), durations=(SAMPLES / RATE,))
-        inside = np.flatnonzero(np.asarray(drawn.valid[0]))
-        found = (apply(drawn.signal, drawn.valid), drawn.signal)
-        parts.append((*(np.asarray(each)[:, inside] for each in found), np.asarray(drawn.label)))
-    signals, millivolts, labels = (np.concatenate(each)[:count] for each in zip(*parts, strict=True))
-    return signals, labels, millivolts
+        drawn = jax.device_get(simulate_many(keys, Population(), durations=(SAMPLES / RATE,)))
+        for signal, valid, stated in zip(drawn.signal, drawn.valid, drawn.truth["stated"], strict=True):
+            recording = create_recording(signal[valid], leads=LEADS, sampling_rate=float(RATE), id="")
+            filtered, _ = preprocess.standardize(recording, median_beats.CONTRACT)
+            beat = median_beats.find(filtered)
+            if beat is not None:
+                codes = {code for code, is_there in zip(reader.NAMES, stated, strict=True) if is_there}
+                rows.append([codes, filtered, beat])
+                kept.append(signal[valid])
+    return pd.DataFrame(rows[:count], columns=["statements", "signal", "beat"]), np.stack(kept[:count])
 
 
-def measure(signal: np.ndarray) -> dict[str, float]:
-    """Measures of one recording, `[4000, 12]` z-scores."""
-    found: dict[str, float] = {"rate": measure_heart_rate(signal, RATE)}
-    band = scipy.signal.butter(2, (5, 30), "bandpass", fs=RATE, output="sos")
-    envelope = np.sqrt((scipy.signal.sosfiltfilt(band, signal, axis=0) ** 2).sum(axis=1))
-    peaks = scipy.signal.find_peaks(envelope, height=0.4 * np.quantile(envelope, 0.995), distance=120)[0]
-    intervals = np.diff(peaks)
-    found["irregularity"] = intervals.std() / intervals.mean() if len(intervals) > 1 else np.nan
-    inside = [peak for peak in peaks if 160 <= peak < SAMPLES - 160]
-    if inside:
-        beat = np.median([signal[peak - 160 : peak + 160] for peak in inside], axis=0)
-        steepness = np.abs(np.gradient(beat, axis=0)).sum(axis=1)
-        steep = np.flatnonzero(steepness[100:220] > 0.15 * steepness[100:220].max())
-        found["qrs"] = (steep[-1] - steep[0]) / RATE
-        before = beat[60:130]
-        found["p, II"], found["p, V1"] = np.ptp(before[:, 1]), np.ptp(before[:, 6])
-        found["t, V5"] = beat[200:300, 10].max() - np.median(beat[:, 10])
-    flat = 1e-6 * np.random.default_rng(0).standard_normal((12, SAMPLES))  # for leads that are
+def measure(signal: np.ndarray, beat: median_beats.Beat) -> dict[str, float]:
+    """Measures of one recording, `[n, 12]` mV at 400 Hz, and of its median beat."""
+    found = median_beats.measure(beat)
+    flat = 1e-6 * np.random.default_rng(0).standard_normal((12, len(signal)))  # for leads that are
     correlation = np.atleast_2d(np.corrcoef(signal.T + flat))
     for pair in PAIRS:
         one, two = map(LEADS.index, pair.split())
         found[f"corr {pair}"] = correlation[one, two]
-    frequency = np.fft.rfftfreq(SAMPLES, 1 / RATE)
+    frequency = np.fft.rfftfreq(len(signal), 1 / RATE)
     for lead in ("II", "V1", "V5"):
-        column = signal[:, LEADS.index(lead)]
-        found[f"max {lead}"], found[f"min {lead}"] = column.max(), column.min()
-        power = np.abs(np.fft.rfft(column)) ** 2
+        power = np.abs(np.fft.rfft(signal[:, LEADS.index(lead)])) ** 2
         for low, high in BANDS:
             share = power[(frequency >= low) & (frequency < high)].sum() / max(power.sum(), 1e-9)
             found[f"power {low:g}-{high:g} Hz, {lead}"] = share
     return found
 
 
-def compare(real: pd.DataFrame, simulated: pd.DataFrame, labels: tuple[np.ndarray, np.ndarray]) -> pd.DataFrame:
-    """Quartiles of every measure and their distance, per diagnosis; `none` has none of the six."""
+def compare(real: pd.DataFrame, simulated: pd.DataFrame, stated: tuple[pd.Series, pd.Series]) -> pd.DataFrame:
+    """Percentiles of every measure and their distance, per statement."""
     rows = []
-    for number, name in enumerate(("none", *SIX)):
-        chosen = [each[(label.sum(axis=1) == 0) if name == "none" else label[:, number - 1] == 1]
-                  for each, label in zip((real, simulated), labels, strict=True)]  # fmt: skip
+    for code in reader.NAMES:
+        chosen = [each[[code in codes for codes in some]] for each, some in zip((real, simulated), stated, strict=True)]
+        if min(map(len, chosen)) < FEWEST:
+            continue
         for column in real:
             values = [each[column].dropna().to_numpy() for each in chosen]
-            quartiles = [value for each in values for value in np.percentile(each, (25, 50, 75))]
-            distance = scipy.stats.ks_2samp(*values).statistic
-            rows.append([name, column, *map(len, values), *quartiles, distance])
-    ends = [f"{side}_{quartile}" for side in ("real", "simulated") for quartile in ("q1", "median", "q3")]
-    return pd.DataFrame(rows, columns=["diagnosis", "measure", "real", "simulated", *ends, "distance"])
+            percentiles = [value for each in values for value in np.percentile(each, (10, 50, 90))]
+            rows.append([code, column, *map(len, values), *percentiles, scipy.stats.ks_2samp(*values).statistic])
+    ends = [f"{side}_{percentile}" for side in ("real", "simulated") for percentile in (10, 50, 90)]
+    return pd.DataFrame(rows, columns=["statement", "measure", "real", "simulated", *ends, "distance"])
 
 
-def match(labels: tuple[np.ndarray, np.ndarray]) -> tuple[np.ndarray, np.ndarray]:
-    """Numbers of recordings, real and simulated, as many of each set of diagnoses."""
-    codes = [label.astype(int) @ (1 << np.arange(label.shape[1])) for label in labels]
+def match(stated: tuple[pd.Series, pd.Series], only: str = "") -> tuple[np.ndarray, np.ndarray]:
+    """Numbers of recordings, real and simulated, as many of each set of `MATCHED`; `only` those with one statement."""
+    sets = [some.map(lambda codes: tuple(code for code in MATCHED if code in codes)) for some in stated]
     chosen: tuple[list[int], list[int]] = ([], [])
-    for code in np.intersect1d(*codes):
-        found = [np.flatnonzero(each == code) for each in codes]
-        for kept, rows in zip(chosen, found, strict=True):
-            kept += rows[: min(map(len, found))].tolist()
+    for kind in sorted(set(sets[0]) & set(sets[1])):
+        found = [np.flatnonzero(each.map(lambda codes, kind=kind: codes == kind)) for each in sets]
+        if not only or only in kind:
+            for kept, rows in zip(chosen, found, strict=True):
+                kept += rows[: min(map(len, found))].tolist()
     return np.array(chosen[0]), np.array(chosen[1])
 
 
@@ -163,17 +140,17 @@ def plot(real: pd.DataFrame, simulated: pd.DataFrame, folder: str) -> None:
         figure.savefig(os.path.join(folder, f"distributions.{suffix}"), dpi=200)
 
 
-def write_page(labels: np.ndarray, millivolts: np.ndarray, path: str) -> None:
-    """Two simulated recordings of every diagnosis, and of none, on ECG paper."""
-    parts = []
-    for number, name in enumerate(("none of the six", *SIX)):
-        chosen = np.flatnonzero((labels.sum(axis=1) == 0) if number == 0 else labels[:, number - 1] == 1)[:2]
-        for row in chosen:
+def write_page(stated: pd.Series, millivolts: np.ndarray, path: str) -> None:
+    """Simulated recordings of every statement on ECG paper, two each as far as there are."""
+    parts, shown = [], set()
+    for code in reader.NAMES:
+        for row in [row for row, codes in enumerate(stated) if code in codes][:2]:
+            if row in shown:
+                continue
+            shown.add(row)
             signal = millivolts[row]
-            present = (
-                ", ".join(label for label, flag in zip(SIX, labels[row], strict=True) if flag) or "none of the six"
-            )
-            strip = ecg_paper.Strip(f"{name}: {present}", signal, np.ones(signal.shape, bool), LEADS, RATE)
+            title = f"{code}: {', '.join(name for name in reader.NAMES if name in stated[row])}"
+            strip = ecg_paper.Strip(title, signal, np.ones(signal.shape, bool), LEADS, RATE)
             parts.append(f"<h2>{strip.title}</h2>{ecg_paper.draw_strip(strip)}")
     looks = (
         "svg{width:100%} path{fill:none;stroke-width:.2} .fine{stroke:#f4c7c7;stroke-width:.1} .coarse{stroke:#e89a9a} "
@@ -188,25 +165,32 @@ def write_page(labels: np.ndarray, millivolts: np.ndarray, path: str) -> None:
 def main() -> None:
     """Measures, compares, prints, writes."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--data", required=True, help="the folder ptbxl1819_zscored")
+    parser.add_argument("--data", required=True, help="folders in PTB-XL's layout, with commas")
     parser.add_argument("--recordings", type=int, default=1500, help="to simulate")
     parser.add_argument("--output", default="realism", help="folder for the results")
     options = parser.parse_args()
     os.makedirs(options.output, exist_ok=True)
-    signals, labels = read_real(options.data)
-    drawn, drawn_labels, millivolts = draw_simulated(options.recordings)
-    real, simulated = (pd.DataFrame([measure(each) for each in some]) for some in (signals, drawn))
-    table = compare(real, simulated, (labels, drawn_labels))
+    patients = median_beats.read(options.data.split(","))
+    patients = patients[patients["fold"] <= 8].reset_index(drop=True)
+    drawn, millivolts = draw_simulated(options.recordings)
+    real, simulated = (
+        pd.DataFrame([measure(signal, beat) for signal, beat in zip(each["signal"], each["beat"], strict=True)])
+        for each in (patients, drawn)
+    )
+    stated = patients["statements"], drawn["statements"]
+    table = compare(real, simulated, stated)
     table.to_csv(os.path.join(options.output, "measures.csv"), index=False)
-    first, second = match((labels, drawn_labels))
-    auroc, lost = discriminate(real.iloc[first], simulated.iloc[second])
-    lost.to_csv(os.path.join(options.output, "discriminator.csv"), index=False)
     print(f"{len(real)} real and {len(simulated)} simulated recordings")
-    print(table.groupby("diagnosis", sort=False)["distance"].describe()[["mean", "max"]].round(2).to_string())
-    print(f"AUROC of telling {len(first)} of each apart: {auroc:.3f}; what it loses when a measure is shuffled:")
-    print(lost.head(10).to_string(index=False, float_format=lambda value: f"{value:.3f}"))
+    print(table.groupby("statement", sort=False)["distance"].describe()[["mean", "max"]].round(2).to_string())
+    for name, only in (("all", ""), ("normal ones", statements.NORMAL)):
+        first, second = match(stated, only)
+        auroc, lost = discriminate(real.iloc[first], simulated.iloc[second])
+        print(f"AUROC of telling {len(first)} of each apart, {name}: {auroc:.3f}; lost when a measure is shuffled:")
+        print(lost.head(10).to_string(index=False, float_format=lambda value: f"{value:.3f}"))
+        if not only:
+            lost.to_csv(os.path.join(options.output, "discriminator.csv"), index=False)
     plot(real, simulated, options.output)
-    write_page(drawn_labels, millivolts, os.path.join(options.output, "simulated.html"))
+    write_page(drawn["statements"], millivolts, os.path.join(options.output, "simulated.html"))
     print(f"Written: {options.output}/measures.csv, discriminator.csv, distributions.pdf and .png, simulated.html")
 
 
