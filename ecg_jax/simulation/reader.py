@@ -5,7 +5,7 @@ Sources: [AHA-II] Mason et al. 2007, J Am Coll Cardiol 49:1128 (statements); [AH
 [UDMI] Thygesen et al. 2018, J Am Coll Cardiol 72:2231 (infarction); [HRS] Kusumoto et al. 2019, Circulation 140:e382.
 """
 
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import jax
 import jax.numpy as jnp
@@ -38,7 +38,7 @@ CRITERIA: dict[str, str] = {
     "IRBBB": "right bundle branch pattern, QRS below 120 ms; some let it pass below 105 ms [AHA-III]",
     "CLBBB": "left bundle branch pattern, QRS of 120 ms or more [AHA-III]",
     "ILBBB": "left bundle branch pattern, QRS below 120 ms [AHA-III]",
-    "LAFB": "left anterior fascicular pattern, axis left of -45 (some: -30) degrees, without inferior infarction [AHA-III]",
+    "LAFB": "left anterior fascicular pattern, axis left of -45 (some: -30) degrees, no inferior infarction [AHA-III]",
     "LPFB": "left posterior fascicular pattern, axis right of 90 degrees [AHA-III]",
     "IVCD": "QRS of 110 ms or more without the pattern of a bundle branch block [AHA-III]",
     "WPW": "PR below 120 ms and a delta wave [AHA-III]",
@@ -270,11 +270,11 @@ def read(draws: Draws, seen: Seen, exact: Measures, grey: float | jax.Array) -> 
     return jnp.stack([jnp.asarray(found[name], bool) for name in NAMES])
 
 
-def derive(stated: jax.Array) -> dict[str, jax.Array]:
+def derive(stated: Any) -> dict[str, Any]:
     """Every label of a recording, 0 or 1: statements (the six under their own names), superclasses, `abnormal`.
 
     Args:
-        stated: `[..., len(NAMES)]`, as `read` returns it.
+        stated: `[..., len(NAMES)]`, as `read` returns it, of JAX or NumPy.
     """
     columns = {name: stated[..., i].astype(np.float32) for i, name in enumerate(NAMES)}
     derived = {
