@@ -7,7 +7,7 @@
 
 import functools
 from collections.abc import Callable
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import jax
 import jax.numpy as jnp
@@ -88,8 +88,17 @@ class Population(NamedTuple):
 
 
 class Patient(NamedTuple):
-    """Age in years, sex, indices into `RHYTHMS` and `CONDUCTIONS`, beats per minute; whether PR is long, or anything may
-    be wrong."""
+    """Who is recorded.
+
+    Attributes:
+        age: Years.
+        is_male: Sex.
+        rhythm: Index into `RHYTHMS`.
+        conduction: Index into `CONDUCTIONS`.
+        rate: Beats per minute.
+        is_first_degree: Whether PR is long.
+        is_ill: Whether anything may be wrong.
+    """
 
     age: jax.Array
     is_male: jax.Array
@@ -109,16 +118,16 @@ class Simulated(NamedTuple):
         label: `[6]` float32, 0 or 1, of the six diagnoses, in the order of `labels.SIX`.
         truth: What was drawn, by name: scalars `age`, `is_male`, `rhythm`, `conduction`, `rate` (of the ventricles, per
             minute, within the recording), `pr`, `p`, `qrs`, `qt` (seconds), `axis` (degrees in the frontal plane),
-            `is_swapped`; `pathology` `[17]` bool; `stated` `[len(reader.NAMES)]` bool, what a reader states; `measures`,
-            of the usual beat (see `measures.Measures`); times in seconds from the first sample of the array, `NEVER` where
-            there is none: `p_onsets`, `p_offsets`, `qrs_onsets`, `qrs_offsets`, `t_ends`, each `[44]`;
-            `is_ectopic` `[44]`.
+            `is_swapped`; `pathology` `[17]` bool; `stated` `[len(reader.NAMES)]` bool, what a reader states;
+            `measures`, of the usual beat (see `measures.Measures`); times in seconds from the first sample of the
+            array, `NEVER` where there is none: `p_onsets`, `p_offsets`, `qrs_onsets`, `qrs_offsets`, `t_ends`, each
+            `[44]`; `is_ectopic` `[44]`.
     """
 
     signal: jax.Array
     valid: jax.Array
     label: jax.Array
-    truth: dict[str, jax.Array]
+    truth: dict[str, Any]
 
 
 def draw_patient(draws: Draws, population: Population) -> Patient:
@@ -250,7 +259,7 @@ def simulate(
     def place(times: jax.Array) -> jax.Array:
         return jnp.where(times < 0.5 * rhythm.NEVER, times + offset, rhythm.NEVER)
 
-    truth = {
+    truth: dict[str, Any] = {
         "age": patient.age,
         "is_male": patient.is_male,
         "rhythm": patient.rhythm,
