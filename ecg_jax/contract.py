@@ -1,6 +1,7 @@
 """What a network eats. Written into every run, checked wherever data meets a model."""
 
 import dataclasses
+import math
 from collections.abc import Mapping
 from typing import Any
 
@@ -64,7 +65,8 @@ class InputContract:
             raise InputError(f"contract.normalization is {self.normalization!r}; known: {', '.join(NORMALIZATIONS)}")
         object.__setattr__(self, "usual_deviations", tuple(map(float, self.usual_deviations)))
         usual = self.usual_deviations
-        if usual and (len(usual) != len(self.leads) or min(usual) <= 0 or self.normalization != "none"):
+        is_each_positive = len(usual) == len(self.leads) and all(0 < value < math.inf for value in usual)
+        if usual and not (is_each_positive and self.normalization == "none"):
             raise InputError(
                 f"contract.usual_deviations is {usual}; expected one number above 0 for each of the "
                 f"{len(self.leads)} leads, and none where contract.normalization is zscore"

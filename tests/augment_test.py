@@ -315,7 +315,44 @@ def test_lead_sets_goes_by_name():
     np.testing.assert_array_equal(result, np.broadcast_to([0, 1], (50, 8, 2)))
 
 
-@pytest.mark.parametrize("name", SETTINGS)
+USUAL = tuple(np.linspace(0.1, 0.4, 12).tolist())
+
+
+def test_a_lost_amplitude_becomes_the_usual_deviation_of_each_lead():
+    signal, valid = ecg_like()
+    signal = np.where(np.arange(12) == 7, 0, signal * np.arange(1, 13, dtype=np.float32))
+    for lost in many(5, amplitude_loss=1.0, usual_deviations=USUAL)(signal, valid):
+        expected = np.where(np.arange(12) == 7, 0, USUAL)
+        np.testing.assert_allclose(lost[valid].std(axis=0), expected, rtol=1e-3)
+        np.testing.assert_allclose(lost[valid].mean(axis=0), 0, atol=1e-4)
+        np.testing.assert_array_equal(lost[~valid], 0)
+        np.testing.assert_array_equal(lost[:, 7], 0)
+        for lead in (0, 11):
+            assert np.corrcoef(lost[valid, lead], signal[valid, lead])[0, 1] > 0.999
+
+
+def test_an_amplitude_is_lost_with_its_probability_in_all_leads_at_once():
+    signal, valid = ecg_like()
+    lost = np.any(many(1000, amplitude_loss=0.3, usual_deviations=USUAL)(signal, valid) != signal, axis=1)
+    np.testing.assert_array_equal(lost.all(axis=1), lost.any(axis=1))
+    assert lost[:, 0].mean() == pytest.approx(0.3, abs=0.05)
+
+
+def test_a_lead_that_was_dropped_stays_zero_where_amplitudes_are_lost():
+    signal, valid = ecg_like()
+    settings = {"lead_dropout": 0.5, "usual_deviations": USUAL}
+    dropped = np.all(many(20, **settings)(signal, valid) == 0, axis=1)
+    lost = many(20, **settings, amplitude_loss=1.0)(signal, valid)
+    np.testing.assert_array_equal(np.all(lost == 0, axis=1), dropped)
+    assert dropped.any()
+
+
+def test_the_loss_of_amplitudes_needs_usual_deviations():
+    with pytest.raises(InputError, match=r"augment.amplitude_loss is 0.3; it needs contract.usual_deviations"):
+        augment.create(leads=LEADS, sampling_rate=RATE, amplitude_loss=0.3)
+
+
+@pytest.mark.parametrize("name", [*SETTINGS, "amplitude_loss"])
 @pytest.mark.parametrize("value", [-0.1, float("nan"), float("inf")])
 def test_a_setting_out_of_range_is_refused(name, value):
     with pytest.raises(InputError, match=rf"^augment.{name} is {value}; it must be [^\n]*$"):

@@ -45,6 +45,30 @@ def test_a_contract_survives_json():
     assert InputContract.from_dict(json.loads(json.dumps(contract.to_dict()))) == contract
 
 
+@pytest.mark.parametrize("usual", [(0.1,), (0.1, 0.0), (0.1, -0.2), (0.1, float("nan")), (0.1, float("inf"))], ids=str)
+def test_usual_deviations_are_one_positive_number_for_each_lead(usual):
+    with pytest.raises(InputError, match=r"contract\.usual_deviations is \(0\.1.*one number above 0 for each of the 2"):
+        InputContract(leads=("II", "V5"), usual_deviations=usual)
+
+
+def test_z_scores_have_no_use_for_usual_deviations():
+    with pytest.raises(InputError, match=r"usual_deviations .* none where contract\.normalization is zscore"):
+        InputContract(leads=("II",), usual_deviations=(0.1,), normalization="zscore")
+
+
+def test_usual_deviations_survive_json():
+    contract = InputContract(leads=("II", "V5"), usual_deviations=(1, 0.25))
+    values = json.loads(json.dumps(contract.to_dict()))
+    assert values["usual_deviations"] == [1.0, 0.25]
+    assert InputContract.from_dict(values) == contract
+
+
+def test_normalized_recordings_are_taken_as_z_scores_or_with_usual_deviations():
+    assert not InputContract().takes_normalized
+    assert InputContract(normalization="zscore").takes_normalized
+    assert InputContract(leads=("II",), usual_deviations=(0.1,)).takes_normalized
+
+
 def test_what_a_dict_leaves_out_is_the_default():
     assert InputContract.from_dict({"samples": 1000}) == InputContract(samples=1000)
     assert InputContract.from_dict({}).leads == LEADS

@@ -252,6 +252,27 @@ def test_data_declared_z_scored_is_refused_where_amplitudes_are_wanted():
         create_input(record(noise(10), normalized=True), InputContract())
 
 
+@pytest.mark.parametrize("length", [100, 60, 140], ids=["whole", "cropped", "padded"])
+def test_data_declared_z_scored_gets_the_usual_deviations_of_its_leads(length):
+    signal = 3 + 2 * noise(100, 2)  # whatever deviation it has
+    signal[60:70, 1] = np.nan
+    contract = InputContract(leads=("V5", "II"), samples=length, units_per_millivolt=4.0, usual_deviations=(0.25, 0.1))
+    found, valid = create_input(record(signal, leads=("II", "V5"), normalized=True), contract)
+    assert not found[~valid].any()
+    for lead, deviation in enumerate((4 * 0.25, 4 * 0.1)):
+        inside = found[valid[:, lead], lead].astype(np.float64)
+        assert (inside.mean(), inside.std()) == pytest.approx((0, deviation), abs=1e-5)
+    shown = slice(20, 80) if length == 60 else slice(None)
+    known = ~np.isnan(signal[shown, 0])
+    assert np.corrcoef(found[valid[:, 1], 1], signal[shown, 0][known])[0, 1] > 0.9999
+
+
+def test_usual_deviations_leave_recordings_with_amplitudes_as_they_are():
+    usual = InputContract(samples=100, usual_deviations=(0.1,) * 12)
+    found, _ = create_input(record(noise(100)), usual)
+    np.testing.assert_array_equal(found, create_input(record(noise(100)), InputContract(samples=100))[0])
+
+
 @pytest.mark.parametrize("samples", [1, 2, 3])
 @pytest.mark.parametrize("rate", [100.0, 257.0, 400.0, 1000.0])
 def test_a_recording_of_a_few_samples_is_an_example_too(samples, rate):

@@ -226,6 +226,12 @@ def test_normalized_recordings_make_a_normalized_store(tmp_path):
     examples = StoredExamples(open_store(tmp_path), zscore)
     batch = decode.create_decoder(examples)(examples.load(np.array([0])))
     np.testing.assert_allclose(batch["signal"][0], signal, atol=0.5e-3 + 1e-6)
+    usual = InputContract(samples=400, leads=("V2", "II"), usual_deviations=(0.25, 0.1))
+    examples = StoredExamples(open_store(tmp_path), usual)
+    batch = decode.create_decoder(examples)(examples.load(np.array([0])))
+    expected, valid = create_input(dataset.read(0), usual)
+    np.testing.assert_allclose(batch["signal"][0], expected, atol=2 * 0.25 * 0.5e-3 * 1.1)
+    assert valid.all()
 
 
 # Batches

@@ -56,7 +56,10 @@ class Shape(NamedTuple):
     p_chest: Values
 
 
-SIZES = Shape((6,), (6,), (6, 3), (6, 6), (4, 3), (4, 6), (), (), (2,), (2,), (2, 3), (2, 6))
+# Of its fields.
+SIZES: tuple[tuple[int, ...], ...] = (
+    (6,), (6,), (6, 3), (6, 6), (4, 3), (4, 6), (), (), (2,), (2,), (2, 3), (2, 6)
+)  # fmt: skip
 SIZE = sum(int(np.prod(size)) for size in SIZES)
 
 
@@ -91,7 +94,7 @@ def _read() -> dict[str, np.ndarray]:
 
 
 _NORMAL = _read()
-MEAN = unflatten(scale(_NORMAL["mean"], 1.0)[3:])  # of a woman of 55
+MEAN = unflatten(scale(jnp.asarray(_NORMAL["mean"]), 1.0)[3:])  # of a woman of 55
 
 
 def draw_shape(draws: Draws, age: jax.Array, is_male: jax.Array, spread: float | jax.Array) -> Shape:

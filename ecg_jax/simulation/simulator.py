@@ -88,7 +88,17 @@ class Population(NamedTuple):
 
 
 class Patient(NamedTuple):
-    """Age in years, sex, indices into `RHYTHMS` and `CONDUCTIONS`, rate, whether PR is long or anything is wrong."""
+    """Who is recorded.
+
+    Attributes:
+        age: Years.
+        is_male: Sex.
+        rhythm: Index into `RHYTHMS`.
+        conduction: Index into `CONDUCTIONS`.
+        rate: Beats per minute.
+        is_first_degree: Whether PR is long.
+        is_ill: Whether anything may be wrong.
+    """
 
     age: jax.Array
     is_male: jax.Array
@@ -109,9 +119,9 @@ class Simulated(NamedTuple):
         truth: What was drawn, by name: scalars `age`, `is_male`, `rhythm`, `conduction`, `rate` (of the ventricles, per
             minute, within the recording), `pr`, `p`, `qrs`, `qt` (seconds), `axis` (degrees in the frontal plane),
             `is_swapped`; `pathology` `[17]` bool; `stated` `[len(reader.NAMES)]` bool, what a reader states;
-            `measures` of the usual beat (see there); times in seconds from the first sample of the array, `NEVER`
-            where there is none: `p_onsets`, `p_offsets`, `qrs_onsets`, `qrs_offsets`, `t_ends`, each `[44]`;
-            `is_ectopic` `[44]`.
+            `measures`, of the usual beat (see `measures.Measures`); times in seconds from the first sample of the
+            array, `NEVER` where there is none: `p_onsets`, `p_offsets`, `qrs_onsets`, `qrs_offsets`, `t_ends`, each
+            `[44]`; `is_ectopic` `[44]`.
     """
 
     signal: jax.Array
@@ -249,7 +259,7 @@ def simulate(
     def place(times: jax.Array) -> jax.Array:
         return jnp.where(times < 0.5 * rhythm.NEVER, times + offset, rhythm.NEVER)
 
-    truth = {
+    truth: dict[str, Any] = {
         "age": patient.age,
         "is_male": patient.is_male,
         "rhythm": patient.rhythm,

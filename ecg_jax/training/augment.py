@@ -129,9 +129,9 @@ def create(
         "lead_sets": (lead_sets, functools.partial(_keep_lead_set, kept=kept)),
         "amplitude_loss": (amplitude_loss, functools.partial(_lose_amplitude, usual=usual_deviations)),
     }
+    _check({name: setting for name, (setting, _) in steps.items()}, leads, sampling_rate)
     if amplitude_loss and len(usual_deviations) != len(leads):
         raise InputError(f"augment.amplitude_loss is {amplitude_loss}; it needs contract.usual_deviations")
-    _check({name: setting for name, (setting, _) in steps.items()}, leads, sampling_rate)
 
     def augment(rng: jax.Array, signal: jax.Array, valid: jax.Array) -> jax.Array:
         is_recorded = jnp.any((signal != 0) & valid[:, None], axis=0)

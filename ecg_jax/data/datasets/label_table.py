@@ -43,12 +43,13 @@ _ABNORMAL = (
         "the rest",
     ),
     ("SPH", "statement 1 without any finding", "any finding", "the rest"),
-)
-_SIMULATOR = (
-    "simulator",
-    "nothing diagnostic drawn that a reader would state, sinus rhythm of any rate (a few PAC or PVC allowed)",
-    "any diagnostic statement, or another rhythm",
-    "-",
+    (
+        "simulated, population `hospital`",
+        "the simulated reader states nothing diagnostic, and sinus rhythm of any rate (PAC and PVC decide nothing)",
+        "any diagnostic statement, or another rhythm",
+        "never",
+    ),
+    ("simulated, population `textbook`", "none of 1dAVb, RBBB, LBBB and AF", "any of these", "never"),
 )
 _RULES = """
 ## What follows from statements
@@ -68,40 +69,36 @@ _RULES = """
   {sources}.
 - `SPH`: numbers of the AHA/ACC/HRS standard. `LUDB`: how the text of a finding begins. `CODE`: the column of CODE and
   CODE-15%. A data set knows a finding where the table has something for it.
+- `simulated`: whether the reader of population `hospital` states it, and by which criterion. Sources, in brackets:
+  `ecg_jax/simulation/reader.py`.
 
 """
 
 
-def describe(criteria: Mapping[str, str] | None = None) -> str:
+def describe(criteria: Mapping[str, str]) -> str:
     """The text of `LABELS.md`.
 
     Args:
         criteria: By which criterion the simulator states a finding, by code; one that is not there is not drawn.
-            Without it, the table has no such columns.
     """
     sinus = [code for code, found in statements.STATEMENTS.items() if found.is_rhythm]
     rhythms = [code for code in sinus if code in statements.MEMBERS[statements.ABNORMAL]]
     words = {"sinus": ", ".join(code for code in sinus if code not in rhythms), "rhythms": ", ".join(rhythms)}
-    sources = [*_ABNORMAL] if criteria is None else [*_ABNORMAL, _SIMULATOR]
-    rows = [tuple(cell.format(**words) for cell in row) for row in sources]
+    rows = [tuple(cell.format(**words) for cell in row) for row in _ABNORMAL]
     letters = ", ".join(f"{letter} {name}" for letter, name in snomed.SOURCES.items())
-    header = ["label", "meaning", "PTB-XL", "Challenge", "SPH", "LUDB", "CODE"]
-    header += [] if criteria is None else ["simulated", "criterion"]
-    findings = [*_list_findings(criteria)]
-    table = [header, ["---"] * len(header), *findings]
+    header = ["label", "meaning", "PTB-XL", "Challenge", "SPH", "LUDB", "CODE", "simulated", "criterion"]
+    table = [header, ["---"] * len(header), *_list_findings(criteria)]
     return _HEAD + "".join(map(_row, rows)) + _RULES.format(sources=letters) + "".join(map(_row, table))
 
 
-def _list_findings(criteria: Mapping[str, str] | None) -> Iterator[list[str]]:
+def _list_findings(criteria: Mapping[str, str]) -> Iterator[list[str]]:
     for name, diagnostic in [(name, name) for name in statements.SUPERCLASSES] + [("form", ""), ("rhythm", "")]:
         for code, statement in statements.STATEMENTS.items():
             kind = "rhythm" if statement.is_rhythm else "form"
             if statement.superclass == diagnostic and (diagnostic or kind == name):
                 row = [_name(code), f"{statement.meaning} ({name})", f"`{code}`", _in_challenge(code)]
                 row += [", ".join(map(str, _in_sph(code))), "; ".join(_in_ludb(code)), _in_code(code)]
-                if criteria is not None:
-                    row += ["yes" if code in criteria else "", criteria.get(code, "")]
-                yield row
+                yield [*row, "yes" if code in criteria else "", criteria.get(code, "")]
 
 
 def _name(code: str) -> str:
@@ -138,4 +135,6 @@ def _row(cells: Sequence[str]) -> str:
 
 
 if __name__ == "__main__":
-    print(describe(), end="")
+    from ecg_jax.simulation.reader import CRITERIA  # imports JAX
+
+    print(describe(CRITERIA), end="")

@@ -61,6 +61,7 @@ def create(
         raise InputError(f"data.simulated.population is {population!r}; known: {', '.join(POPULATIONS)}")
     columns, read_signal = (_open_textbook if population == "textbook" else _open_hospital)(seed, sizes)
     chosen = label_lib.select(labels, columns, None, "data set simulated")
+    offered = label_lib.choose(tuple(chosen), tuple(columns), "data set simulated")
     places = [(split, i) for split, size in sizes.items() for i in range(size)]
     ids = np.array([f"{split}-{i:06d}" for split, i in places], str)
 
@@ -75,7 +76,7 @@ def create(
 
         drawn = simulator.simulate(key, simulator.Population(), samples=samples, sampling_rate=sampling_rate)
         found = reader.derive(drawn.truth["stated"])
-        return drawn.signal, drawn.valid, jnp.stack([found[name] for name in chosen])
+        return drawn.signal, drawn.valid, jnp.stack([found[name] for name in offered.values()])
 
     return Dataset(
         name="simulated",
