@@ -31,6 +31,7 @@ def get_config() -> ConfigDict:
     config.optimizer.update(name="adamw", learning_rate=1e-3, weight_decay=1e-4)
     config.schedule.update(name="cosine", warmup_fraction=0.05)
     config.early_stopping.patience = 0
+    config.augment.amplitude_loss = 0.2
     config.train.update(batch_size=32, epochs=2.0)
     config.checkpoint.monitor = "auroc"
     return config
