@@ -67,6 +67,13 @@ def run(main: Callable[[Sequence[str]], int | None], *, computes: bool = True) -
     app.run(guarded, flags_parser=_parse)
 
 
+def require_files(*paths: str | None) -> None:
+    """Raises `InputError` for the first that is named and not there, before libraries are imported to read it."""
+    for path in paths:
+        if path and not os.path.exists(path):
+            raise InputError(f"{path}: no such file")
+
+
 def _leave(status: int) -> int:
     """Returns a status; of several processes, ends this one: JAX would wait for the others, which wait for this."""
     if _is_one_of_several():
