@@ -1,8 +1,8 @@
 """Six diagnoses from simulated ECGs alone, drawn anew for every step: weights to start from.
 
 Every example is drawn on the device inside the training step, so that none comes twice and nothing is read. The input
-contract is free of amplitude (0.5 to 40 Hz, each lead z-scored), as recordings in millivolts and recordings that
-someone has z-scored already can both be given to it. On an accelerator, the published network:
+contract keeps amplitudes (0.5 to 40 Hz). A recording that someone has z-scored gets each lead's usual standard
+deviation, and so do three in ten of the examples: the network takes both. On an accelerator, the published network:
 
   python -m ecg_jax.main --config=configs/pretrain.py --config.model.dtype=bfloat16 --config.train.steps_per_call=10 \
       --config.train.batch_size=1024 --config.train.steps=20000
@@ -15,7 +15,6 @@ On a CPU, a network a quarter as wide, an hour on two cores:
 from ml_collections import ConfigDict
 
 from ecg_jax.config import create_default
-
 
 # mV, from 0.5 to 40 Hz: the medians of I, II, III, aVR, aVL, aVF, V1 to V6 in PTB-XL's folds 1 to 8.
 USUAL_DEVIATIONS = (0.127, 0.122, 0.092, 0.118, 0.090, 0.089, 0.144, 0.233, 0.225, 0.221, 0.205, 0.169)

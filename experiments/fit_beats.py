@@ -4,7 +4,8 @@
 
 The median beat of every recording of PTB-XL's folds 1 to 8 with the statement NORM (0.1 to 40 Hz, eight independent
 leads) is described by the bells that the simulator draws: their parameters are those of least squares with normal
-priors, by Adam. The distribution of the parameters is a mean with slopes on age and sex, and a covariance. Prints how much of the beats the bells explain. Takes two minutes on two cores.
+priors, by Adam. The distribution of the parameters is a mean with slopes on age and sex, and a covariance. Prints how
+much of the beats the bells explain. Takes two minutes on two cores.
 """
 
 import argparse
@@ -40,6 +41,9 @@ T_DIPOLE = (0.38, 0.22, -0.16)
 P, QRS = 0.104, 0.095  # seconds, the usual durations
 
 
+State = tuple[jax.Array, jax.Array, jax.Array]  # of Adam: where it is, and two moments of the slope
+
+
 class Described(NamedTuple):
     """A beat: its shape, and what is not kept of it."""
 
@@ -50,6 +54,11 @@ class Described(NamedTuple):
     pr: jax.Array
     base: jax.Array  # [8] mV
     slope: jax.Array  # [8] mV per second
+
+
+def describe(shape: dict[str, Any], **rest: Any) -> Described:
+    """Of NumPy's arrays and of numbers."""
+    return Described(shapes.Shape(**shape), **rest)
 
 
 def split(bells: Any) -> list[np.ndarray]:
@@ -63,21 +72,21 @@ def create_priors() -> tuple[np.ndarray, np.ndarray]:
     p_times, p_widths, p_dipoles = split(P_BELLS)
     body = np.array(T_DIPOLE)
     length = np.linalg.norm(dipoles, axis=1, keepdims=True)
-    mean = Described(
-        shape=shapes.Shape(
-            qrs_time=times,
-            qrs_width=np.log(widths),
-            qrs_dipole=dipoles,
-            qrs_chest=np.zeros((6, 6)),
-            t_dipole=np.stack([0.85 * body, 0.15 * body, 0.05 * body, 0 * body]),
-            t_chest=np.zeros((4, 6)),
-            t_fall=np.log(0.038),
-            t_rise=np.log(1.55),
-            p_time=p_times,
-            p_width=np.log(p_widths),
-            p_dipole=p_dipoles,
-            p_chest=np.zeros((2, 6)),
-        ),
+    mean = describe(
+        shape={
+            "qrs_time": times,
+            "qrs_width": np.log(widths),
+            "qrs_dipole": dipoles,
+            "qrs_chest": np.zeros((6, 6)),
+            "t_dipole": np.stack([0.85 * body, 0.15 * body, 0.05 * body, 0 * body]),
+            "t_chest": np.zeros((4, 6)),
+            "t_fall": np.log(0.038),
+            "t_rise": np.log(1.55),
+            "p_time": p_times,
+            "p_width": np.log(p_widths),
+            "p_dipole": p_dipoles,
+            "p_chest": np.zeros((2, 6)),
+        },
         qrs=np.log(QRS),
         onset=0.0,
         t_shift=0.0,
@@ -85,21 +94,21 @@ def create_priors() -> tuple[np.ndarray, np.ndarray]:
         base=np.zeros(8),
         slope=np.zeros(8),
     )
-    deviation = Described(
-        shape=shapes.Shape(
-            qrs_time=np.full(6, 0.045),
-            qrs_width=np.full(6, 0.22),
-            qrs_dipole=0.12 + 0.45 * np.repeat(length, 3, axis=1),
-            qrs_chest=0.05 + 0.3 * np.repeat(length, 6, axis=1),
-            t_dipole=np.repeat([[0.25], [0.05], [0.04], [0.02]], 3, axis=1),
-            t_chest=np.repeat([[0.12], [0.03], [0.025], [0.015]], 6, axis=1),
-            t_fall=0.25,
-            t_rise=0.2,
-            p_time=np.full(2, 0.07),
-            p_width=np.full(2, 0.2),
-            p_dipole=np.full((2, 3), 0.05),
-            p_chest=np.full((2, 6), 0.03),
-        ),
+    deviation = describe(
+        shape={
+            "qrs_time": np.full(6, 0.045),
+            "qrs_width": np.full(6, 0.22),
+            "qrs_dipole": 0.12 + 0.45 * np.repeat(length, 3, axis=1),
+            "qrs_chest": 0.05 + 0.3 * np.repeat(length, 6, axis=1),
+            "t_dipole": np.repeat([[0.25], [0.05], [0.04], [0.02]], 3, axis=1),
+            "t_chest": np.repeat([[0.12], [0.03], [0.025], [0.015]], 6, axis=1),
+            "t_fall": 0.25,
+            "t_rise": 0.2,
+            "p_time": np.full(2, 0.07),
+            "p_width": np.full(2, 0.2),
+            "p_dipole": np.full((2, 3), 0.05),
+            "p_chest": np.full((2, 6), 0.03),
+        },
         qrs=0.12,
         onset=0.012,
         t_shift=0.04,
@@ -144,7 +153,7 @@ def synthesize(described: Described, interval: jax.Array) -> jax.Array:
     places, limbs = jnp.asarray(leads.PLACES), jnp.array([leads.DOWER["I"], leads.DOWER["II"]])
     seen = up @ jnp.concatenate([vectorcardiogram.see(bells, places, limbs) for bells, _ in waves])
     seen = seen @ jnp.asarray(leads.TO_TWELVE[:, INDEPENDENT])
-    return create_low_pass() @ seen + described.base + described.slope * jnp.asarray(TIME)[:, None]
+    return jnp.asarray(create_low_pass()) @ seen + described.base + described.slope * jnp.asarray(TIME)[:, None]
 
 
 def fit(beats: np.ndarray, intervals: np.ndarray, weights: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
@@ -162,7 +171,7 @@ def fit(beats: np.ndarray, intervals: np.ndarray, weights: np.ndarray) -> tuple[
 
     @jax.jit
     def run(beats: jax.Array, intervals: jax.Array, weights: jax.Array) -> tuple[jax.Array, jax.Array]:
-        def step(state: tuple[jax.Array, ...], number: jax.Array) -> tuple[tuple[jax.Array, ...], None]:
+        def step(state: State, number: jax.Array) -> tuple[State, None]:
             z, first, second = state
             found = slope(z, beats, intervals, weights)
             first, second = 0.9 * first + 0.1 * found, 0.99 * second + 0.01 * found**2
@@ -187,7 +196,8 @@ def cut(beat: median_beats.Beat) -> tuple[np.ndarray, np.ndarray]:
     """`[samples, 8]` mV around the onset of QRS, and which samples `[samples]` are of this beat alone, as 0 or 1."""
     padded = np.pad(beat.signal[:, INDEPENDENT], ((BEFORE, AFTER), (0, 0)), mode="edge")
     level = np.median(beat.signal[max(beat.onset - 8, 0) : max(beat.onset - 1, 1), INDEPENDENT], axis=0)
-    inside = (TIME < min(0.62 * beat.interval + 0.12, 0.49)) & (TIME > max(-0.24, 0.45 - beat.interval))
+    first, last = max(-0.24, 0.45 - beat.interval), min(0.62 * beat.interval + 0.12, 0.49)
+    inside = (first < TIME) & (last > TIME)
     return (padded[beat.onset : beat.onset + BEFORE + AFTER] - level).astype(np.float32), inside.astype(np.float32)
 
 
@@ -200,7 +210,7 @@ def take_sizes(values: jax.Array) -> jax.Array:
 
 def estimate(values: np.ndarray, age: np.ndarray, is_male: np.ndarray) -> dict[str, np.ndarray]:
     """The distribution of shapes `[N, SIZE]`, as `shapes` reads it."""
-    values = np.asarray(jax.vmap(take_sizes)(values))
+    values = np.asarray(jax.vmap(take_sizes)(jnp.asarray(values)))
     known = np.isfinite(age)
     design = np.stack([np.ones(len(age)), np.where(known, (np.clip(age, 15, 95) - 55) / 15, 0), is_male], axis=1)
     slopes = np.linalg.lstsq(design, values, rcond=None)[0]
@@ -230,7 +240,8 @@ def main() -> None:
     print(f"{len(found)} beats; explained variance, 5th, 50th and 95th percentile:")
     print(" ".join(f"{value:.4f}" for value in np.percentile(explained, (5, 50, 95))))
     table = estimate(values[:, : shapes.SIZE], found["age"].to_numpy(float), (found["sex"] == "M").to_numpy(float))
-    np.savez_compressed(options.output, **{name: each.astype(np.float32) for name, each in table.items()})
+    stored: dict[str, Any] = {name: each.astype(np.float32) for name, each in table.items()}
+    np.savez_compressed(options.output, **stored)
     print(f"Written: {options.output}")
 
 

@@ -89,6 +89,7 @@ def read(folders: list[str], contract: InputContract = CONTRACT) -> pd.DataFrame
     for folder in folders:
         options = {"ptbxl": {"sampling_rate": 100}}
         data = datasets.open_source("ptbxl", source=folder, labels="all", seed=0, options=options)
+        assert data.folds is not None  # PTB-XL has them
         stated = {SIX.get(name, name): column == 1 for name, column in data.columns.items()}
         for i, id in enumerate(data.ids):
             signal, _ = preprocess.standardize(data.read(i), contract)

@@ -10,9 +10,9 @@ from ecg_jax.simulation import conduction, reader, rhythm
 from ecg_jax.simulation.pathology import PATHOLOGIES
 from ecg_jax.simulation.simulator import Population, describe_many
 
-I, II, III, AVR, AVL, AVF, V1, V2, V3, V4, V5, V6 = range(12)
-INFERIOR, LATERAL, ANTERIOR = [II, III, AVF], [I, AVL, V5, V6], [V2, V3, V4]
-WALLS = ([I, AVL, V4, V5, V6], ANTERIOR, INFERIOR)
+ONE, II, III, AVR, AVL, AVF, V1, V2, V3, V4, V5, V6 = range(12)
+INFERIOR, LATERAL, ANTERIOR = [II, III, AVF], [ONE, AVL, V5, V6], [V2, V3, V4]
+WALLS = ([ONE, AVL, V4, V5, V6], ANTERIOR, INFERIOR)
 
 
 NOBODY = np.zeros(6000, bool)
@@ -95,14 +95,14 @@ CERTAIN = {
     "STD_": lambda p: (p.readable & depressed(p, 0.12), p.paced | p.preexcited | ~depressed(p, 0.005)),
     "STE_": lambda p: (NOBODY, (p.m.st < 0.04).all(axis=1)),
     "INVT": lambda p: (
-        p.readable & p.two((p.m.t < -0.2) & (p.m.r > 0.1), [I, II, AVL, V3, V4, V5, V6]),
-        ~p.two(p.m.t < -0.03, [I, II, AVL, V3, V4, V5, V6]),
+        p.readable & p.two((p.m.t < -0.2) & (p.m.r > 0.1), [ONE, II, AVL, V3, V4, V5, V6]),
+        ~p.two(p.m.t < -0.03, [ONE, II, AVL, V3, V4, V5, V6]),
     ),
     "LOWT": lambda p: (
-        p.readable & p.two(np.abs(p.m.t) < 0.01, [I, II, V4, V5, V6]),
-        ~p.two((np.abs(p.m.t) < 0.1) | (np.abs(p.m.t) < 0.16 * p.m.r), [I, II, V4, V5, V6]),
+        p.readable & p.two(np.abs(p.m.t) < 0.01, [ONE, II, V4, V5, V6]),
+        ~p.two((np.abs(p.m.t) < 0.1) | (np.abs(p.m.t) < 0.16 * p.m.r), [ONE, II, V4, V5, V6]),
     ),
-    "NDT": lambda p: (NOBODY, (p.m.t > 0.25)[:, [I, II, V4, V5, V6]].all(axis=1) & (p.m.r < 1.2).all(axis=1)),
+    "NDT": lambda p: (NOBODY, (p.m.t > 0.25)[:, [ONE, II, V4, V5, V6]].all(axis=1) & (p.m.r < 1.2).all(axis=1)),
     "NST_": lambda p: (NOBODY, ~depressed(p, 0.0) | p.paced | p.preexcited),
     "LNGQT": lambda p: (NOBODY, p.truth["qt"] / np.cbrt(np.minimum(60 / p.rate, 1.0)) < 0.36),
     "DIG": lambda p: (NOBODY, ~p.has["digitalis"]),
