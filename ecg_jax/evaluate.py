@@ -108,7 +108,9 @@ def main(argv: Sequence[str]) -> int:
         raise InputError("pass either --model=RUN or --predictions=FILE; --help shows how")
     _check_output(_OUTPUT.value)
     _refuse_idle_flags()
-    cli.require_files(_PREDICTIONS.value, _LABELS.value, _VALIDATION.value, _VALIDATION_LABELS.value, *_ANNOTATORS.value)
+    cli.require_files(
+        _PREDICTIONS.value, _LABELS.value, _VALIDATION.value, _VALIDATION_LABELS.value, *_ANNOTATORS.value
+    )
     settings, decision_range = _create_settings(), _parse_range(_DECISION_RANGE.value)
     if _RULE.value:
         thresholds_lib.parse_rule(_RULE.value)
