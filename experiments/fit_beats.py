@@ -61,11 +61,6 @@ def describe(shape: dict[str, Any], **rest: Any) -> Described:
     return Described(shapes.Shape(**shape), **rest)
 
 
-def describe(shape: dict[str, Any], **rest: Any) -> Described:
-    """Of NumPy's arrays and of numbers."""
-    return Described(shapes.Shape(**shape), **rest)
-
-
 def split(bells: Any) -> list[np.ndarray]:
     """Times `[N]`, widths `[N]`, dipoles `[N, 3]`, and what else there is."""
     return [np.array(column) for column in zip(*bells, strict=True)]

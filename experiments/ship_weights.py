@@ -96,6 +96,7 @@ def main() -> None:
     parser.add_argument("--scores", required=True, help="CSV of zero_shot.py --report")
     parser.add_argument("--command", required=True, help="that trained it")
     parser.add_argument("--commit", required=True, help="at which it was trained")
+    parser.add_argument("--examples", type=int, default=0, help="of all runs, where one went on from another")
     parser.add_argument("--beats", type=int, default=364, help="that fit_beats.py described")
     parser.add_argument("--hardware", default="2 CPU cores")
     options = parser.parse_args()
@@ -138,7 +139,7 @@ def main() -> None:
         lowpass=contract.lowpass,
         units=contract.units_per_millivolt,
         loss=config.augment.amplitude_loss,
-        examples=provenance["step"] * config.train.batch_size,
+        examples=options.examples or provenance["step"] * config.train.batch_size,
         beats=options.beats,
         validation=config.data.simulated.validation,
         table=write_table(scores),
