@@ -133,7 +133,7 @@ def score(found: Predictions, model: Model) -> pd.DataFrame:
         table = table[~table["label"].isin(["micro", "weighted"])].replace({"label": {"macro": f"{group}, mean"}})
         parts.append(table if len(chosen.names) > 1 else table[table["label"] != f"{group}, mean"])
     columns = ["label", "n", "positives", "auroc", "auroc_low", "auroc_high", "recall", "specificity", "precision"]
-    return pd.concat(parts)[columns]
+    return pd.concat(parts)[columns] if parts else pd.DataFrame(columns=columns)
 
 
 def describe_errors(found: Predictions, model: Model) -> pd.DataFrame:
@@ -182,6 +182,7 @@ def main() -> None:
     for name, table in tables.items():
         print(name)
         print(table.to_string(index=False, float_format=lambda value: f"{value:.3f}"))
+    tables = {name: table for name, table in tables.items() if len(table)}
     table = pd.concat(tables, names=["set"]).reset_index(level=0)
     path = os.path.join(options.output, "report.csv" if options.report else "selection.csv")
     table.to_csv(path, index=False)
