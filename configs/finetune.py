@@ -28,7 +28,7 @@ def get_config() -> ConfigDict:
     config.model.update(name="narrow", head="transfer")
     config.init.weights = "simulated"
     config.freeze.first_keras_layers = 5
-    config.optimizer.update(name="adamw", learning_rate=1e-3, weight_decay=1e-4)
+    config.optimizer.update(name="adamw", learning_rate=5e-4, weight_decay=1e-4)
     config.schedule.update(name="cosine", warmup_fraction=0.05)
     config.early_stopping.patience = 0
     config.augment.amplitude_loss = 0.2
