@@ -16,11 +16,9 @@ DIR is that of `experiments/ribeiro2020_tables.py`. Measures, each in a process 
 
 The second and third alternate; numbers are medians of --repeats.
 
-On 2 CPU cores, Python 3.11: the whole script 9.7 s (9.3 to 10.0); one resample at a time 634 s, at
-once 0.37 s, 1,700 times faster; 10,000 resamples of 100,000 recordings 34 s. These are of an earlier
-version. On 2 cores with other programs beside it (load 8 to 11): 10,000 resamples of
-100,000 recordings 47 s and 0.29 GB; the command 124 s, 78 s of processor time and 1.98 GB; with
-patients 122 s, 80 s and 1.77 GB; by position 118 s, 70 s and 1.90 GB.
+On 2 CPU cores, Python 3.11: the whole script 9.7 s (9.3 to 10.0; an earlier version); one resample at
+a time 634 s, at once 0.37 s, 1,700 times faster (an earlier version; later 198 and 0.22 s); the command
+on 1,000,000 recordings 48 s and 1.99 GB, with patients 53 s and 1.78 GB, by position 48 s and 1.58 GB.
 """
 
 import argparse
