@@ -38,7 +38,7 @@ def load(**changes):
 
 def test_fine_tuning_starts_from_the_trunk_that_ships_up_to_the_cut_and_from_a_head_of_its_own():
     drawn, found = load()
-    arrays = shipped.read().arrays
+    arrays = shipped.read(finetune.get_config().init.weights).arrays
     trunk = [path for path in found if "/trunk/" in path]
     assert len(trunk) > 30
     for path in trunk:
@@ -124,10 +124,10 @@ def test_a_run_of_another_kind_of_unit_is_refused(run):
 
 
 def test_outputs_of_weights_that_ship_follow_their_labels():
-    shipped_arrays = shipped.read().arrays
+    shipped_arrays = shipped.read("simulated").arrays
     _, found, said = start(("ST", "AF"), **{"init.weights": "simulated"})
     assert "taken over by name: ST, AF; not used: 1dAVb, RBBB, LBBB, SB" in said
-    places = [shipped.read().labels.index(name) for name in ("ST", "AF")]
+    places = [shipped.read("simulated").labels.index(name) for name in ("ST", "AF")]
     np.testing.assert_array_equal(found[KERNEL], shipped_arrays[KERNEL][:, places])
 
 

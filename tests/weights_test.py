@@ -21,8 +21,12 @@ from ecg_jax.simulation import reader
 ROOT = Path(__file__).parents[1]
 
 
-def test_they_bring_what_they_need_and_say_what_they_are():
-    model = load_model()
+NAMES = (shipped.SIMULATED, shipped.REAL)
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_they_bring_what_they_need_and_say_what_they_are(name):
+    model = load_model(name)
     names = model.label_names
     assert names[:6] == SIX
     assert set(names) == {statements.column_name(code) for code in reader.NAMES} | set(statements.MEMBERS)
@@ -40,16 +44,19 @@ def test_they_bring_what_they_need_and_say_what_they_are():
 
 def test_the_old_name_means_the_same_weights():
     assert load_model("demonstration").label_names == load_model("simulated").label_names
-    for kernel, same in zip(*(shipped.read(name).arrays.values() for name in shipped.FILES), strict=True):
+    both = (shipped.read(name).arrays.values() for name in ("demonstration", "simulated"))
+    for kernel, same in zip(*both, strict=True):
         np.testing.assert_array_equal(kernel, same)
 
 
-def test_the_card_begins_with_what_they_are_not_for_and_has_every_result():
-    card = (Path(shipped.FOLDER) / "simulated.md").read_text()
-    assert card.splitlines()[0] == f"# {shipped.NOTICE}"
-    assert "simulated ECGs only" in shipped.NOTICE
-    assert "not for clinical use" in shipped.NOTICE
-    found = shipped.read()
+@pytest.mark.parametrize("name", NAMES)
+def test_the_card_begins_with_what_they_are_not_for_and_has_every_result(name):
+    card = (Path(shipped.FOLDER) / f"{name}.md").read_text()
+    notice = shipped.NOTICES[name]
+    assert card.splitlines()[0] == f"# {notice}"
+    assert ("simulated ECGs only" in notice) == (name == shipped.SIMULATED)
+    assert "not for clinical use" in notice
+    found = shipped.read(name)
     assert {"PTB-XL", "PTB-XL, z-scored", "ludb", "challenge2021"} == {row["set"] for row in found.results}
     for row in found.results:
         assert f"{row['auroc']:.3f} ({row['auroc_low']:.3f}-{row['auroc_high']:.3f})" in card
@@ -58,25 +65,26 @@ def test_the_card_begins_with_what_they_are_not_for_and_has_every_result():
 
 
 def test_they_are_half_precision_and_small():
-    path = Path(shipped.FOLDER) / "simulated.npz"
-    assert path.stat().st_size < 14e6
-    with np.load(path) as stored:
-        assert {stored[name].dtype for name in stored.files} == {np.dtype(np.float16)}
+    paths = [Path(shipped.FOLDER) / f"{name}.npz" for name in NAMES]
+    assert sum(path.stat().st_size for path in paths) < 14e6
+    for path in paths:
+        with np.load(path) as stored:
+            assert {stored[name].dtype for name in stored.files} == {np.dtype(np.float16)}
 
 
 @pytest.mark.parametrize("name", ["simulated.npz", "simulated.json"])
 def test_a_damaged_or_missing_file_is_refused(name, tmp_path):
     for each in ("simulated.npz", "simulated.json"):
         shutil.copy(os.path.join(shipped.FOLDER, each), tmp_path)
-    shipped.read(folder=str(tmp_path))
+    shipped.read("simulated", str(tmp_path))
     content = bytearray((tmp_path / name).read_bytes())
     content[0] ^= 1
     (tmp_path / name).write_bytes(content)
     with pytest.raises(InputError, match=r"simulated.*install the package anew"):
-        shipped.read(folder=str(tmp_path))
+        shipped.read("simulated", str(tmp_path))
     (tmp_path / name).unlink()
     with pytest.raises(InputError, match=r"cannot be read.*install the package anew"):
-        shipped.read(folder=str(tmp_path))
+        shipped.read("simulated", str(tmp_path))
 
 
 def test_what_is_written_is_read_rounded_to_half_precision(tmp_path):
@@ -93,13 +101,14 @@ def test_what_is_written_is_read_rounded_to_half_precision(tmp_path):
 
 
 @pytest.mark.slow
-def test_on_real_ecgs_of_other_hospitals_they_score_what_the_card_says(shared, tmp_path):
-    flags = [f"--data={shared / 'data'}", "--report", f"--output={tmp_path}"]
+@pytest.mark.parametrize("name", NAMES)
+def test_on_real_ecgs_of_other_hospitals_they_score_what_the_card_says(name, shared, tmp_path):
+    flags = [f"--data={shared / 'data'}", "--report", f"--output={tmp_path}", f"--model={name}"]
     command = [sys.executable, ROOT / "experiments" / "zero_shot.py", *flags]
     done = subprocess.run(command, capture_output=True, text=True, timeout=500)
     assert done.returncode == 0, done.stderr
     table = pd.read_csv(tmp_path / "report.csv").set_index(["set", "label"])
-    stated = pd.DataFrame(shipped.read().results).set_index(["set", "label"])
+    stated = pd.DataFrame(shipped.read(name).results).set_index(["set", "label"])
     assert set(table.index) == set(stated.index)
     np.testing.assert_allclose(table["auroc"], stated["auroc"][table.index], atol=5e-3)
     assert table["n"].equals(stated["n"][table.index])

@@ -155,9 +155,9 @@ def _load_shipped(name: str) -> Model:
         contract,
         tuple(found.labels),
         found.thresholds,
-        notes=(f"the weights {name}. {shipped.NOTICE}",),
+        notes=(f"the weights {name}. {shipped.NOTICES[shipped.FILES[name]]}",),
         calibration=Calibration.from_dict(found.calibration),
-        notice=shipped.NOTICE,
+        notice=shipped.NOTICES[shipped.FILES[name]],
     )
 
 

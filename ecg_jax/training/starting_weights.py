@@ -75,7 +75,7 @@ def _read_shipped(config: ConfigDict, console: Console) -> _Found:
     name = config.init.weights
     found, source = shipped.read(name), f"the weights {name}"
     _check_contract(config, found.contract, source)
-    console.print(f"Starting weights: {name}. {shipped.NOTICE}")
+    console.print(f"Starting weights: {name}. {shipped.NOTICES[shipped.FILES[name]]}")
     return source, found.arrays, found.labels
 
 

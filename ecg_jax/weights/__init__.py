@@ -1,4 +1,4 @@
-"""Weights that ship with the package: `simulated`, trained on simulated ECGs alone; also called `demonstration`.
+"""Weights that ship with the package: `simulated`, trained on simulated ECGs alone, and `real`, on real ones as well.
 
 NAME.npz holds arrays by path in float16, NAME.json what they need: the network, the input contract, labels,
 calibration, thresholds, a checksum, how they came to be, and how well they did on real ECGs. NAME.md is their card.
@@ -16,10 +16,15 @@ import numpy as np
 
 from ecg_jax.errors import InputError
 
-SIMULATED = "simulated"
-DEFAULT = SIMULATED
-FILES = {SIMULATED: SIMULATED, "demonstration": SIMULATED}  # what they are called, and the stem of their files
-NOTICE = "Trained on simulated ECGs only, for research and as a starting point for fine-tuning, not for clinical use."
+SIMULATED, REAL = "simulated", "real"
+DEFAULT = REAL
+# What they are called, and the stem of their files.
+FILES = {REAL: REAL, SIMULATED: SIMULATED, "demonstration": SIMULATED}
+_USE = "for research and as a starting point for fine-tuning, not for clinical use."
+NOTICES = {
+    SIMULATED: f"Trained on simulated ECGs only, {_USE}",
+    REAL: f"Trained on simulated ECGs and on some of PTB-XL's, {_USE}",
+}
 FOLDER = os.path.dirname(os.path.abspath(__file__))
 
 
