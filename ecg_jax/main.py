@@ -6,7 +6,7 @@
 
 Every key of the configuration can be set on the command line, as
 --config.optimizer.learning_rate=3e-4. Starting the same command again continues the run.
-Configurations: default, reference, binary, finetune, smoke.
+Configurations: default, reference, binary, finetune, pretrain, real, smoke.
 """
 
 import os

@@ -5,8 +5,8 @@
   python -m ecg_jax.predict --model=runs/finetune FOLDER...
 
 Without --model, the weights that ship with the package are used: six diagnoses, normal against
-abnormal, superclasses and statements, trained on simulated ECGs only, not for clinical use. --model
-is their name (simulated), a run folder, or a Keras file of the
+abnormal, superclasses and statements, not for clinical use. --model is a name of such weights (real,
+which is the default, or simulated, which has seen simulated ECGs only), a run folder, or a Keras file of the
 reference network (.hdf5, .h5, .keras). What is predicted is a file, a folder, which is searched to
 its depths, or a pattern; formats are told by content: WFDB (.hea with .dat or .mat), CODE and SPH
 HDF5, CPSC2018 MATLAB, DICOM, HL7 aECG, Philips Sierra XML, GE MUSE XML, SCP-ECG, EDF and EDF+, and
@@ -38,7 +38,7 @@ if TYPE_CHECKING:
     from ecg_jax.data import readers
 
 _MODEL = flags.DEFINE_string(
-    "model", "simulated", "A run folder, a Keras file of the reference network, or weights that ship."
+    "model", "real", "A run folder, a Keras file of the reference network, or weights that ship."
 )
 _OUTPUT = flags.DEFINE_string("output", "predictions.csv", "The file to write: .json for JSON, else CSV.")
 _FIGURE = flags.DEFINE_bool("figure", False, "Draw each recording on ECG paper, into a folder beside --output.")

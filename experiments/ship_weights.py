@@ -30,14 +30,14 @@ from ecg_jax.simulation.simulator import Population, simulate_many  # noqa: E402
 
 CARD = """# {notice}
 
-`ecg_jax.load_model()` loads them, `python -m ecg_jax.predict FILE...` uses them, and `configs/finetune.py` starts from
-them. They are no medical device, and no patient should be judged by them.
+`ecg_jax.load_model("{stem}")` and `--model={stem}` of the commands load them; `--config.init.weights={stem}` starts
+from them. They are no medical device, and no patient should be judged by them.
 
 ## What they are
 
 The `{name}` network of ecg_jax ({parameters:,} parameters, float16), with {outputs} outputs: the six diagnoses 1dAVb,
-RBBB, LBBB, SB, AF and ST; `abnormal`; the superclasses NORM, MI, STTC, CD and HYP; and the other SCP statements that
-the simulator makes ([all, with their criteria](../data/datasets/LABELS.md)).
+RBBB, LBBB, SB, AF and ST; `abnormal`; the superclasses NORM, MI, STTC, CD and HYP; and other SCP statements ([all,
+with the criteria of the simulated reader](../data/datasets/LABELS.md)).
 Input: {samples} samples of {leads} leads at {rate:g} Hz, {highpass:g} to {lowpass:g} Hz, {units:g} units per millivolt,
 zeros around it. A recording whose leads somebody has z-scored is given usual amplitudes; {loss:.0%} of the training
 examples were, too.
@@ -160,6 +160,7 @@ def main() -> None:
         "validation": options.validation or config.data.simulated.validation,
     } | provenance
     card = CARD.format(
+        stem=options.name,
         training=TRAINING[options.name].strip().format(**facts),
         notice=shipped.NOTICES[options.name],
         name=config.model.name,

@@ -31,7 +31,15 @@ def load(path: Path) -> ConfigDict:
 
 
 def test_the_configurations_are_those_the_documentation_names():
-    assert [path.stem for path in CONFIGS] == ["binary", "default", "finetune", "pretrain", "reference", "smoke"]
+    assert [path.stem for path in CONFIGS] == [
+        "binary",
+        "default",
+        "finetune",
+        "pretrain",
+        "real",
+        "reference",
+        "smoke",
+    ]
 
 
 @pytest.mark.parametrize("path", CONFIGS, ids=lambda path: path.stem)

@@ -147,7 +147,7 @@ def test_one_file_and_no_flag_prints_a_table_and_writes_a_csv(tmp_path):
     done = call("predict", "ecg.hea", cwd=tmp_path)
     assert done.returncode == 0, done.stderr
     words = (
-        "simulated ECGs only", "not for clinical use", "probability", "before calibration", "threshold", "at or above",
+        "PTB-XL", "not for clinical use", "probability", "before calibration", "threshold", "at or above",
         "RBBB", "quality: ", "Written: predictions.csv, 1 recording(s); 0 could not be read",
     )  # fmt: skip
     assert all(word in done.stdout for word in words), done.stdout

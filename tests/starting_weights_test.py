@@ -55,7 +55,7 @@ def test_another_input_contract_or_width_is_refused():
 
 
 def test_what_is_no_weights_is_named():
-    with pytest.raises(InputError, match=r"config\.init\.weights is 'pretrain'; expected nothing, 'simulated', a run"):
+    with pytest.raises(InputError, match=r"config\.init\.weights is 'pretrain'; expected nothing, 'real', a run"):
         load(**{"init.weights": "pretrain"})
 
 

@@ -301,7 +301,10 @@ def _announce(setup: Setup, variables: dict[str, Any], trainable: Any, console: 
         chosen = dataset.indices(name)
         prevalence = label_lib.describe_prevalence(dataset.labels[chosen], dataset.label_names)
         rows.append([name, str(len(chosen)), *(_prevalence(known, positives) for _, known, positives in prevalence)])
-    tables.print_rows("Recordings and positives", ["split", "n", *dataset.label_names], rows, console)
+    header = ["split", "n", *dataset.label_names]
+    if len(header) > _WIDEST:  # a row per label
+        header, *rows = [list(column) for column in zip(header, *rows, strict=True)]
+    tables.print_rows("Recordings and positives", header, rows, console)
     norms = transfer.frozen_norms(trainable)
     console.print(
         f"Network: {config.model.name}, head {config.model.head}; parameters: "
@@ -312,6 +315,9 @@ def _announce(setup: Setup, variables: dict[str, Any], trainable: Any, console: 
     console.print(
         f"Training: {setup.total_steps} steps of {config.train.batch_size} ECGs, evaluated every {setup.eval_every}"
     )
+
+
+_WIDEST = 12  # columns that a table on the screen has
 
 
 def _prevalence(known: int, positives: int) -> str:
