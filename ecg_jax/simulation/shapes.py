@@ -63,20 +63,21 @@ SIZES: tuple[tuple[int, ...], ...] = (
 SIZE = sum(int(np.prod(size)) for size in SIZES)
 
 
-def unflatten(values: jax.Array) -> Shape:
+def unflatten(values: Values) -> Shape:
     """A shape from `[SIZE]`."""
-    bounds = np.cumsum([int(np.prod(size)) for size in SIZES])[:-1].tolist()
-    return Shape(*(part.reshape(size) for part, size in zip(jnp.split(values, bounds), SIZES, strict=True)))
+    ends = np.cumsum([int(np.prod(size)) for size in SIZES]).tolist()
+    return Shape(*(values[end - int(np.prod(size)) : end].reshape(size) for end, size in zip(ends, SIZES, strict=True)))
 
 
-def scale(values: Values, sign: float) -> jax.Array:
+def scale(values: Values, sign: float) -> Values:
     """`[SIZE + 3]`: sizes of QRS, T and P, then a shape of which they are taken out (`sign` -1) or put in (1).
 
     People differ by factors in how large their waves are, and in what is left as normal numbers do. A size is the
     logarithm of the root of the sum of squares of a wave's dipoles.
     """
+    numpy = np if isinstance(values, np.ndarray) else jnp  # so that importing this module starts no device
     sizes, shape = values[:3], unflatten(values[3:])
-    qrs, t, p = jnp.exp(sign * sizes)
+    qrs, t, p = numpy.exp(sign * sizes)
     scaled = shape._replace(
         qrs_dipole=shape.qrs_dipole * qrs,
         qrs_chest=shape.qrs_chest * qrs,
@@ -85,7 +86,7 @@ def scale(values: Values, sign: float) -> jax.Array:
         p_dipole=shape.p_dipole * p,
         p_chest=shape.p_chest * p,
     )
-    return jnp.concatenate([sizes, *(jnp.ravel(part) for part in scaled)])
+    return numpy.concatenate([sizes, *(part.reshape(-1) for part in scaled)])
 
 
 def _read() -> dict[str, np.ndarray]:
@@ -94,7 +95,7 @@ def _read() -> dict[str, np.ndarray]:
 
 
 _NORMAL = _read()
-MEAN = unflatten(scale(jnp.asarray(_NORMAL["mean"]), 1.0)[3:])  # of a woman of 55
+MEAN = unflatten(scale(_NORMAL["mean"], 1.0)[3:])  # of a woman of 55
 
 
 def draw_shape(draws: Draws, age: jax.Array, is_male: jax.Array, spread: float | jax.Array) -> Shape:

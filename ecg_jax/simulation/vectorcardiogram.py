@@ -191,8 +191,8 @@ def draw_beat(
         intervals: Their durations.
         changes: Of disease.
         mean_interval: Seconds between beats: T waves narrow with it.
-        age: Years; axes turn to the left with it.
-        is_male: Men have larger T waves.
+        age: Years; what depends on it, and on sex, is in `shapes`.
+        is_male: Whether.
         spread: Scales how far patients differ.
     """
     own = shapes.draw_shape(draws, age, is_male, spread)
@@ -252,16 +252,18 @@ def draw_beat(
             changes.u * (u + jnp.where(changes.u > 1, 0.02, 0.0) * jnp.array([0.6, 0.4, -0.7])),
         ]
     )
-    kept = 0.5 + 0.5 * jnp.where(is_other, 0.5 * kept, kept)  # of what V1 to V4 see: the change is to the left
-    kept = kept * jnp.array([1.0, 1.0, 0.0, 0.0]) + jnp.array([0.0, 0.0, 1.0, 1.0])
+    in_chest = 0.5 + 0.5 * jnp.where(is_other, 0.5 * kept, kept)  # of what V1 to V4 see: the change is to the left
+    in_chest = jnp.where(jnp.array([True, True, False, False]), in_chest, 1.0)
     usual_chest = jnp.where(is_other, shapes.MEAN.t_chest, 0.0)
-    shape = shape._replace(t_dipole=size * dipoles @ body.T, t_chest=size * kept[:, None] * (own.t_chest - usual_chest))
+    shape = shape._replace(
+        t_dipole=size * dipoles @ body.T, t_chest=size * in_chest[:, None] * (own.t_chest - usual_chest)
+    )
     fall = narrow(own.t_fall, mean_interval) * changes.t_width
     t_peak = intervals.qt - 2.1 * fall
     t = create_t(shape, fall, jnp.maximum(t_peak - intervals.qrs, 0.05))
 
-    larger = 1.2 * jnp.stack([changes.p_right, changes.p_left])[:, None]
-    p = create_p(own._replace(p_dipole=own.p_dipole * larger, p_chest=own.p_chest * larger), intervals.p)
+    atria = 1.2 * jnp.stack([changes.p_right, changes.p_left])[:, None]
+    p = create_p(own._replace(p_dipole=own.p_dipole * atria, p_chest=own.p_chest * atria), intervals.p)
     turn = jnp.where(is_retrograde, -jnp.eye(3), draws.rotation(1.4) * draws.lognormal(0.9, 0.3))
     p_premature = p._replace(dipole=p.dipole @ turn.T, chest=jnp.where(is_retrograde, -p.chest, 0.3 * p.chest))
     qrs_ectopic, t_ectopic, t_peak_ectopic = _draw_ectopic(
