@@ -347,6 +347,15 @@ def test_a_lead_that_was_dropped_stays_zero_where_amplitudes_are_lost():
     assert dropped.any()
 
 
+def test_a_stretch_that_was_masked_stays_zero_where_amplitudes_are_lost():
+    signal, valid = ecg_like()
+    settings = {"time_mask": 0.4, "usual_deviations": USUAL}
+    masked = many(10, **settings)(signal, valid)
+    lost = many(10, **settings, amplitude_loss=1.0)(signal, valid)
+    np.testing.assert_array_equal(lost == 0, masked == 0)
+    assert (masked[:, valid, 0] == 0).any()
+
+
 def test_the_loss_of_amplitudes_needs_usual_deviations():
     with pytest.raises(InputError, match=r"augment.amplitude_loss is 0.3; it needs contract.usual_deviations"):
         augment.create(leads=LEADS, sampling_rate=RATE, amplitude_loss=0.3)
