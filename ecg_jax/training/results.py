@@ -161,15 +161,17 @@ def _write_predictions(
     dataset = setup.examples.dataset
     frames = []
     for name, (raw, has_signal) in predicted.items():
-        frame = pd.DataFrame({"recording": dataset.ids[rows[name]], "split": name} | describe(dataset, rows[name]))
+        columns = {"recording": dataset.ids[rows[name]], "split": name} | describe(dataset, rows[name])
         probabilities = fitted.apply(raw, dataset.label_names)
         for i, label in enumerate(dataset.label_names):
-            frame[f"{label}_true"] = dataset.labels[rows[name], i]
-            frame[label] = probabilities[:, i]
-            frame[f"{label}_raw"] = raw[:, i]
-        is_refused = np.isin(frame["recording"], list(setup.examples.refused))
-        frame["quality"] = np.select([is_refused, ~has_signal], ["refused", "no signal"], "")
-        frames.append(frame)
+            columns |= {
+                f"{label}_true": dataset.labels[rows[name], i],
+                label: probabilities[:, i],
+                f"{label}_raw": raw[:, i],
+            }
+        is_refused = np.isin(dataset.ids[rows[name]], list(setup.examples.refused))
+        columns["quality"] = np.select([is_refused, ~has_signal], ["refused", "no signal"], "")
+        frames.append(pd.DataFrame(columns))
     path = os.path.join(setup.workdir, run_folder.PREDICTIONS)
     pd.concat(frames).to_csv(path, index=False)
     return path
