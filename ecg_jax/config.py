@@ -145,7 +145,7 @@ def create_default() -> ConfigDict:
                 },
             },
             "init": {
-                "weights": "",  # nothing, a run folder, or of the reference's kind `simulated` or a Keras file
+                "weights": "",  # nothing, a run folder, or of the reference's kind `real`, `simulated` or a Keras file
                 "exclude": ("head",),  # what starts afresh all the same
             },
             "freeze": {"first_keras_layers": 0, "patterns": ()},  # training.transfer.create_trainable_mask

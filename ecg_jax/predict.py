@@ -6,7 +6,7 @@
 
 Without --model, the weights that ship with the package are used: six diagnoses, normal against
 abnormal, superclasses and statements, not for clinical use. --model is a name of such weights (real,
-which is the default, or simulated, which has seen simulated ECGs only), a run folder, or a Keras file of the
+the default, or simulated, which has seen simulated ECGs only), a run folder, or a Keras file of the
 reference network (.hdf5, .h5, .keras). What is predicted is a file, a folder, which is searched to
 its depths, or a pattern; formats are told by content: WFDB (.hea with .dat or .mat), CODE and SPH
 HDF5, CPSC2018 MATLAB, DICOM, HL7 aECG, Philips Sierra XML, GE MUSE XML, SCP-ECG, EDF and EDF+, and
@@ -58,7 +58,6 @@ _FILE_UNIT = flags.DEFINE_enum(
 )
 
 
-_NAMED = 12  # labels at most that are all named on the screen
 _TABLES = 10  # recordings at most that have a table of their own on the screen
 
 
@@ -93,7 +92,7 @@ def main(argv: Sequence[str]) -> int:
     if _FILE_LEADS.value or _FILE_RATE.value or _FILE_UNIT.value:
         declared = readers.Declared(tuple(_FILE_LEADS.value), _FILE_RATE.value, _FILE_UNIT.value or "")
     sources, problems = _find_sources(argv[1:], declared)
-    what = model.label_names if len(model.label_names) <= _NAMED else (f"{len(model.label_names)} labels",)
+    what = model.label_names if len(model.label_names) <= output.MANY else (f"{len(model.label_names)} labels",)
     console.print(f"Predicting {', '.join(what)} for {len(sources)} recording(s)")
 
     predictions = predictor.predict(model, sources, batch_size=_BATCH_SIZE.value, checks=_CHECKS.value, whole=True)
@@ -130,7 +129,7 @@ def main(argv: Sequence[str]) -> int:
         return 1
     os.replace(partial, _OUTPUT.value)
     for name in model.thresholds:
-        if len(model.thresholds) > _NAMED and not positives[name]:
+        if len(model.thresholds) > output.MANY and not positives[name]:
             continue
         threshold = model.describe_threshold(name)
         console.print(f"  {name}: {positives[name]} of {written} at or above the model's threshold {threshold}")

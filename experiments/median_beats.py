@@ -30,7 +30,7 @@ class Beat:
 
 
 def find(signal: np.ndarray) -> Beat | None:
-    """The median beat of `[n, 12]` mV at 400 Hz, filtered from 0.5 to 40 Hz; None with fewer than three beats."""
+    """The median beat of `[n, 12]` mV at 400 Hz, filtered as by `CONTRACT`; None with fewer than three beats."""
     band = scipy.signal.butter(2, (5, 30), "bandpass", fs=RATE, output="sos")
     envelope = np.sqrt((scipy.signal.sosfiltfilt(band, signal, axis=0) ** 2).sum(axis=1))
     envelope = np.convolve(envelope, np.ones(20) / 20, "same")
@@ -89,7 +89,6 @@ def read(folders: list[str], contract: InputContract = CONTRACT) -> pd.DataFrame
     for folder in folders:
         options = {"ptbxl": {"sampling_rate": 100}}
         data = datasets.open_source("ptbxl", source=folder, labels="all", seed=0, options=options)
-        assert data.folds is not None  # PTB-XL has them
         stated = {SIX.get(name, name): column == 1 for name, column in data.columns.items()}
         assert data.folds is not None
         for i, id in enumerate(data.ids):

@@ -122,7 +122,7 @@ def load_model(
     """Loads weights that ship, a run folder's best checkpoint, or a Keras file of the reference network.
 
     Args:
-        path: `simulated` (see `ecg_jax.weights`), a run folder, or a `.hdf5`, `.h5` or `.keras` file.
+        path: `real` or `simulated` (see `ecg_jax.weights`), a run folder, or a `.hdf5`, `.h5` or `.keras` file.
         leads: Lead order of a Keras file, which does not state one; CODE's if None.
         units_per_millivolt: Unit of a Keras file likewise; CODE's, 2, if None.
         sampling_rate: In Hz, of a Keras file likewise; CODE's, 400, if None.

@@ -66,13 +66,13 @@ class JsonTable:
         self._file.write("\n]}\n")
 
 
-_MANY = 12  # labels, above which only some are shown
+MANY = 12  # labels, above which only some are shown on the screen
 _PAGE = 7  # labels that have room on a page
 
 
 def choose_labels(model: Model, made: Prediction) -> list[str]:
     """Labels worth showing of a recording: all, or where there are many the usual ones and those that are called."""
-    if len(model.label_names) <= _MANY:
+    if len(model.label_names) <= MANY:
         return list(model.label_names)
     usual = (*label_lib.SIX, label_lib.ABNORMAL, *statements.SUPERCLASSES[1:])
     values = zip(model.label_names, made.probabilities, strict=True)
