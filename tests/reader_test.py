@@ -86,7 +86,7 @@ CERTAIN = {
     "LPFB": lambda p: (p.drawn("LPFB") & (np.abs(p.m.axis - 135) < 22) & ~p.paced, np.abs(p.m.axis) < 68),
     "IMI": lambda p: (
         p.has["inferior_infarction"] & p.two((p.m.q > 0.2) & (p.m.q_width > 0.04), INFERIOR) & p.readable
-        & ~p.two(p.m.q > 0.02, LATERAL),
+        & ~p.two(p.m.q > 0.02, LATERAL) & ~p.has["posterior_infarction"],
         ~p.two(p.m.q > 0.02, INFERIOR) | p.paced | p.preexcited,
     ),
     "LMI": lambda p: (NOBODY, ~p.two(p.m.q > 0.02, LATERAL)),
@@ -103,11 +103,19 @@ CERTAIN = {
         ~p.two((np.abs(p.m.t) < 0.1) | (np.abs(p.m.t) < 0.16 * p.m.r), [ONE, II, V4, V5, V6]),
     ),
     "NDT": lambda p: (NOBODY, (p.m.t > 0.25)[:, [ONE, II, V4, V5, V6]].all(axis=1) & (p.m.r < 1.2).all(axis=1)),
-    "NST_": lambda p: (NOBODY, ~depressed(p, 0.0) | p.paced | p.preexcited),
+    "NST_": lambda p: (
+        NOBODY,
+        (~depressed(p, 0.0) & (p.m.t > 0.25)[:, [ONE, II, V4, V5, V6]].all(axis=1) & (p.m.r < 1.2).all(axis=1))
+        | p.paced | p.preexcited,
+    ),
+    "PMI": lambda p: (NOBODY, ~p.has["posterior_infarction"]),
     "LNGQT": lambda p: (NOBODY, p.truth["qt"] / np.cbrt(np.minimum(60 / p.rate, 1.0)) < 0.36),
     "DIG": lambda p: (NOBODY, ~p.has["digitalis"]),
     "EL": lambda p: (p.has["hyperkalaemia"], ~p.has["hyperkalaemia"] & ~p.has["hypokalaemia"]),
-    "RAO/RAE": lambda p: (p.sinus & (p.m.p[:, II] > 0.31), p.m.p[:, II] < 0.19),
+    "RAO/RAE": lambda p: (
+        p.sinus & p.has["right_atrial_enlargement"] & (p.m.p[:, II] > 0.31),
+        ~p.sinus | (p.m.p[:, II] < 0.19),
+    ),
     "LVOLT": lambda p: (NOBODY, p.m.r.max(axis=1) > 1.0),
     "VCLVH": lambda p: (
         NOBODY,
@@ -135,7 +143,7 @@ def test_a_statement_is_what_its_criterion_says(patients, code):
 
 def test_ischaemia_needs_deep_st_depression_or_deep_t_waves(patients):
     p = patients
-    stated = np.any([p.stated(code) for code in ("ISC_", "ISCAL", "ISCAS", "ISCIN")], axis=0)
+    stated = np.any([p.stated(code) for code in ("ISC_", "ISCAL", "ISCAS", "ISCIN", "ISCIL")], axis=0)
     flat = ~depressed(p, 0.05) & (p.m.t > -0.1).all(axis=1)
     assert stated.any()
     assert not stated[flat].any()
@@ -155,6 +163,8 @@ def test_variants_of_the_normal_are_normal(patients):
     normal = patients.stated("NORM")
     for code in ("SBRAD", "STACH", "SARRH", "PVC", "PAC", "VCLVH"):
         assert (normal & patients.stated(code)).sum() > 10
+    for variant in patients.truth["variants"].T:
+        assert normal[variant].mean() > 0.4
     assert (normal & (patients.m.axis < -15)).sum() > 20
     assert (normal & (patients.drawn("incomplete_RBBB"))).sum() > 10
 

@@ -47,8 +47,8 @@ def draw_noise(
     each = draws.lognormal(1.0, 0.4, electrodes) * loose
     frequency, basis = _create_basis(samples, sampling_rate)
     steep = draws.uniform(1.0, 2.2)
-    wander = draws.lognormal(0.03, 0.8) * jnp.where(frequency < 0.6, 1.0, 0.0) * (frequency / 0.3) ** -0.5
-    moves = draws.lognormal(0.006, 0.8) * frequency**-steep * (frequency >= 0.5)
+    wander = draws.lognormal(0.010, 1.0) * jnp.where(frequency < 0.6, 1.0, 0.0) * (frequency / 0.3) ** -0.5
+    moves = draws.lognormal(0.003, 0.9) * frequency**-steep * (frequency >= 0.5)
     shape = jnp.tile(jnp.sqrt((wander / 4) ** 2 + (moves / 2) ** 2), 2)
     slow = basis @ (shape[:, None] * draws.normal(count=2 * _BINS * electrodes).reshape(2 * _BINS, electrodes) * each)
     white = _draw_white(draws, (samples + 2, electrodes))
@@ -97,7 +97,7 @@ def filter_as_device(draws: Draws, signal: jax.Array, sampling_rate: float) -> j
     """
     samples = signal.shape[0]
     frequency = jnp.asarray(np.fft.rfftfreq(samples, 1 / sampling_rate), jnp.float32)
-    slow = jnp.array([0.05, 0.15, 0.5, 0.67])[draws.choose([0.55, 0.2, 0.2, 0.05])]
+    slow = jnp.array([0.05, 0.15, 0.5, 0.67])[draws.choose([0.62, 0.25, 0.10, 0.03])]
     fast = jnp.array([150.0, 100.0, 40.0])[draws.choose([0.55, 0.3, 0.15])]
     response = (1j * frequency / (1j * frequency + slow)) / jnp.sqrt(1 + (frequency / fast) ** 4)
     return jnp.fft.irfft(jnp.fft.rfft(signal, axis=0) * response[:, None], samples, axis=0)

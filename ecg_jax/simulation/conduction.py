@@ -17,7 +17,7 @@ CONDUCTIONS = {
     "normal": (72, 107),
     "RBBB": (114, 172),
     "LBBB": (116, 180),
-    "incomplete_RBBB": (92, 121),
+    "incomplete_RBBB": (84, 121),
     "incomplete_LBBB": (98, 121),
     "LAFB": (84, 118),
     "LPFB": (84, 118),
@@ -31,6 +31,12 @@ CONDUCTIONS = {
 )
 RIGHT_BLOCKS = (RBBB, INCOMPLETE_RBBB, RBBB_LAFB, RBBB_LPFB)  # of the bundle branch, at any duration
 LEFT_BLOCKS = (LBBB, INCOMPLETE_LBBB)
+LIKE_NORMAL = (
+    NORMAL,
+    INCOMPLETE_RBBB,
+    DELAYED,
+    PREEXCITED,
+)  # the order of activation is a normal heart's, but for a part
 
 
 class Intervals(NamedTuple):

@@ -48,20 +48,24 @@ CRITERIA: dict[str, str] = {
     "LMI": "Q of 30 ms and 0.1 mV in two of I, aVL, V5, V6 [UDMI]",
     "IMI": "Q of 30 ms and 0.1 mV in two of II, III, aVF [UDMI]",
     "ILMI": "as IMI, and as LMI",
+    "PMI": "R above S and an upright T in V1 or V2, after infarction [UDMI]",
+    "IPMI": "as IMI, and as PMI",
+    "IPLMI": "as IMI, as LMI, and as PMI",
     "INJAS": "ST elevation of 0.2 mV in two of V1 to V4 [UDMI]",
     "INJAL": "ST elevation of 0.1 mV in two of I, aVL, V5, V6 [UDMI]",
     "INJIN": "ST elevation of 0.1 mV in two of II, III, aVF [UDMI]",
     "QWAVE": "Q of 30 ms and 0.1 mV in a lead, without infarction [UDMI]",
     "STE_": "ST elevation as INJ",
     "STD_": "ST depression of 0.05 mV in two leads of a wall [AHA-IV]",
-    "NST_": "ST depression of 0.045 to 0.1 mV in two leads of a wall without more [AHA-IV]",
+    "NST_": "ST depression of 0.045 to 0.08 mV in two leads of a wall without ischaemia; some say so of low T [AHA-IV]",
     "INVT": "T inverted by 0.1 mV in two of I, II, aVL, V3 to V6 [AHA-IV]",
     "LOWT": "T below a tenth of R in two of I, II, V4 to V6 [AHA-IV]",
     "NDT": "LOWT, or T inverted by less than 0.1 mV there, without more [AHA-IV]",
-    "ISC_": "ST depression of 0.1 mV or T inverted by 0.2 mV in two leads of more than one wall [AHA-IV]",
+    "ISC_": "ST depression of 0.08 mV or T inverted by 0.15 mV in two leads of more than one wall [AHA-IV]",
     "ISCAL": "the same, of I, aVL, V4 to V6",
     "ISCAS": "the same, of V2 to V4",
     "ISCIN": "the same, of II, III, aVF",
+    "ISCIL": "as ISCAL and ISCIN, where the walls are named",
     "LNGQT": "QT by Fridericia above 450 ms in men, 460 ms in women [AHA-IV]",
     "DIG": "digitalis, scooped ST depression",
     "EL": "low or high potassium",
@@ -168,7 +172,9 @@ def read(draws: Draws, seen: Seen, exact: Measures, grey: float | jax.Array) -> 
     anterior = (front & draws.flip(0.7)) | (has["anterior_infarction"] & (no_progress | count(some, _ANTERIOR)))
     anterior &= ~masked
     beyond = anterior & (some[_V4] | some[_V5])
-    any_infarct = inferior | lateral | anterior
+    prominent = (r > s) & (t > 0)
+    posterior = has["posterior_infarction"] & (prominent[_V1] | prominent[_V2]) & ~right & ~masked
+    any_infarct = inferior | lateral | anterior | posterior
 
     # ST and T.
     elevated = {"anterior": count(st >= 0.2, np.array([_V1, _V2, _V3, _V4]))}
@@ -183,18 +189,20 @@ def read(draws: Draws, seen: Seen, exact: Measures, grey: float | jax.Array) -> 
 
     secondary = masked | right_complete
     depressed = jnp.any(jnp.stack(lowered(0.05))) & ~masked
-    inverted_in = [count((t <= -0.2) & (exact.r > 0.1), wall) for wall in (_APICAL, np.array([_V3, _V4]), _INFERIOR)]
-    ischaemic = [(low | turned) & ~secondary for low, turned in zip(lowered(0.1), inverted_in, strict=True)]
+    inverted_in = [count((t <= -0.15) & (exact.r > 0.1), wall) for wall in (_APICAL, np.array([_V3, _V4]), _INFERIOR)]
+    ischaemic = [(low | turned) & ~secondary for low, turned in zip(lowered(0.08), inverted_in, strict=True)]
     apical, septal, below = ischaemic
     several = (apical.astype(int) + septal + below) > 1
     any_ischaemia = jnp.any(jnp.stack(ischaemic))
     inverted = count((t <= -0.1) & (exact.r > 0.1), _FRONT) & ~masked
     low = count((jnp.abs(t) < 0.1 * r) | (jnp.abs(t) < 0.05), _T_LEADS) & ~masked
     negative = count((t < -0.03) & (exact.r > 0.1), _T_LEADS)
-    t_changed = (low | negative) & ~secondary
-    st_changed = jnp.any(jnp.stack(lowered(0.045))) & ~secondary
+    rate_related = sinus & (rate > 100) & draws.flip(0.7)  # which many let pass
+    t_changed = (low | negative) & ~secondary & ~rate_related
+    st_changed = jnp.any(jnp.stack(lowered(0.045))) & ~secondary & ~rate_related
     digitalis = has["digitalis"] & depressed
     says_ischaemia = any_ischaemia & ~digitalis
+    names_walls = apical & below & ~septal & draws.flip(0.4)
     not_diagnostic = t_changed & ~says_ischaemia & ~digitalis
 
     # Hypertrophy.
@@ -237,19 +245,23 @@ def read(draws: Draws, seen: Seen, exact: Measures, grey: float | jax.Array) -> 
         "AMI": anterior & beyond & ~lateral,
         "ALMI": anterior & lateral,
         "LMI": lateral & ~anterior & ~inferior,
-        "IMI": inferior & ~lateral,
-        "ILMI": inferior & lateral,
+        "IMI": inferior & ~lateral & ~posterior,
+        "ILMI": inferior & lateral & ~posterior,
+        "PMI": posterior & ~inferior,
+        "IPMI": inferior & posterior & ~lateral,
+        "IPLMI": inferior & posterior & lateral,
         "INJAS": acute["anterior"] & has["anterior_infarction"],
         "INJAL": acute["lateral"] & has["lateral_infarction"],
         "INJIN": acute["inferior"] & has["inferior_infarction"],
         "QWAVE": jnp.any(deep[jnp.array([_I, _II, _AVF, _V3, _V4, _V5, _V6])]) & ~any_infarct & ~masked,
         "STE_": jnp.any(jnp.stack(list(acute.values()))),
         "STD_": depressed,
-        "NST_": st_changed & ~says_ischaemia & ~digitalis & (~not_diagnostic | draws.flip(0.5)),
+        "NST_": (st_changed | (t_changed & draws.flip(0.15))) & ~says_ischaemia & ~digitalis,
         "INVT": inverted,
         "LOWT": low,
-        "NDT": not_diagnostic,
-        "ISC_": says_ischaemia & several,
+        "NDT": not_diagnostic & ~(st_changed & draws.flip(0.5)),
+        "ISC_": says_ischaemia & several & ~names_walls,
+        "ISCIL": says_ischaemia & several & names_walls,
         "ISCAL": says_ischaemia & ~several & apical,
         "ISCAS": says_ischaemia & ~several & septal,
         "ISCIN": says_ischaemia & ~several & below,
@@ -260,7 +272,7 @@ def read(draws: Draws, seen: Seen, exact: Measures, grey: float | jax.Array) -> 
         "VCLVH": voltage & ~hypertrophy,
         "RVH": rvh,
         "LAO/LAE": left_atrial,
-        "RAO/RAE": (p_two >= 0.25) & sinus,
+        "RAO/RAE": (p_two >= 0.25) & sinus & (has["right_atrial_enlargement"] | draws.flip(0.3)),
         "LVOLT": low_voltage,
         "ABQRS": has["fragmented_qrs"],
     }

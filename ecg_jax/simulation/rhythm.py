@@ -59,7 +59,9 @@ class Ectopy(NamedTuple):
     pause: jax.Array
 
 
-def draw_rhythm(draws: Draws, kind: jax.Array, rate: jax.Array, pr: jax.Array, ectopy: Ectopy) -> Rhythm:
+def draw_rhythm(
+    draws: Draws, kind: jax.Array, rate: jax.Array, pr: jax.Array, ectopy: Ectopy, age: jax.Array
+) -> Rhythm:
     """Draws the beats of a recording that starts at 0.
 
     Sinus rhythm is modulated by respiration at 0.15 to 0.4 Hz and by the Mayer wave near 0.1 Hz (Task Force of the
@@ -72,11 +74,13 @@ def draw_rhythm(draws: Draws, kind: jax.Array, rate: jax.Array, pr: jax.Array, e
         rate: Of the ventricles per minute; flutter keeps close to it, second-degree block slows it.
         pr: Seconds.
         ectopy: See there.
+        age: Years: the younger, the more does respiration change the rate.
     """
     number = jnp.arange(BEATS)
     mean = 60.0 / rate
     breathing, mayer = draws.uniform(0.15, 0.4), draws.uniform(0.07, 0.13)
-    swing = jnp.minimum(draws.lognormal(0.02, 0.7), 0.15) * jnp.minimum(mean / 0.8, 1.3)
+    swing = draws.lognormal(0.02, 0.7) * jnp.exp((55 - age) / 45) * jnp.minimum(mean / 0.8, 1.1)
+    swing = jnp.minimum(swing, 0.15)
     about = number * mean  # where beats are, near enough to modulate them
     phases = draws.uniform(0.0, 2 * jnp.pi, 2)
     sinus = (

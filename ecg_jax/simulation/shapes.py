@@ -18,6 +18,10 @@ from ecg_jax.simulation.draws import Draws
 QRS_BELLS, P_BELLS = 6, 2
 T_BELLS = 4  # its body, its foot, the ST segment, the U wave
 _FURTHEST = 2.6  # standard deviations
+# What is small in a beat is estimated with an error that the covariance takes for a difference between people: how much
+# of their standard deviation is kept.
+_KEPT_QRS = np.array([0.8, 0.8, 1.0, 0.8, 0.7, 0.7])  # of its bells
+_KEPT_ST, _KEPT_P, _KEPT_P_CHEST = 0.7, 0.7, 0.5
 FILE = os.path.join(os.path.dirname(os.path.abspath(__file__)), "normal_beats.npz")
 
 
@@ -98,6 +102,20 @@ _NORMAL = _read()
 MEAN = unflatten(scale(_NORMAL["mean"], 1.0)[3:])  # of a woman of 55
 
 
+def _keep() -> np.ndarray:
+    """`[SIZE + 3]`: the factor of each parameter's standard deviation."""
+    shape = unflatten(np.ones(SIZE))
+    shape.qrs_dipole[:] = _KEPT_QRS[:, None]
+    shape.qrs_chest[:] = _KEPT_QRS[:, None]
+    shape.t_dipole[2] = shape.t_chest[2] = _KEPT_ST
+    shape.p_dipole[:] = _KEPT_P
+    shape.p_chest[:] = _KEPT_P_CHEST
+    return np.concatenate([[1, 1, _KEPT_P], *(part.reshape(-1) for part in shape)])
+
+
+_KEPT = _keep()
+
+
 def draw_shape(draws: Draws, age: jax.Array, is_male: jax.Array, spread: float | jax.Array) -> Shape:
     """Draws the shape of a normal heart's beats.
 
@@ -107,6 +125,6 @@ def draw_shape(draws: Draws, age: jax.Array, is_male: jax.Array, spread: float |
         is_male: Whether.
         spread: Scales how far patients differ.
     """
-    own = jnp.clip(draws.normal(count=SIZE + 3), -_FURTHEST, _FURTHEST) @ _NORMAL["factor"]
+    own = jnp.clip(draws.normal(count=SIZE + 3), -_FURTHEST, _FURTHEST) @ _NORMAL["factor"] * _KEPT
     values = _NORMAL["mean"] + _NORMAL["age"] * (age - 55) / 15 + _NORMAL["male"] * is_male + spread * own
     return unflatten(scale(values, 1.0)[3:])

@@ -34,7 +34,7 @@ DURATIONS = (10.0, 10.0, 7.0)  # seconds, each as likely as the others
 # How many numbers each module may draw.
 _PARTS = {
     "patient": 32,
-    "pathology": 64,
+    "pathology": 96,
     "conduction": 16,
     "rhythm": 16 * rhythm.BEATS,
     "beat": 300,
@@ -71,10 +71,10 @@ class Population(NamedTuple):
         grey: Factor of readers' disagreement; see `reader.read`.
     """
 
-    ill: float = 0.53
+    ill: float = 0.47
     rhythms: tuple[float, ...] = (0.66, 0.16, 0.04, 0.03, 0.02, 0.04, 0.03, 0.02)
     rates: tuple[float, ...] = (0.60, 0.20, 0.20)
-    conductions: tuple[float, ...] = (0.49, 0.09, 0.09, 0.07, 0.015, 0.085, 0.02, 0.07, 0.02, 0.04, 0.01)
+    conductions: tuple[float, ...] = (0.50, 0.08, 0.08, 0.10, 0.015, 0.085, 0.02, 0.07, 0.02, 0.03, 0.01)
     first_degree: float = 0.18
     ventricular_ectopy: float = 0.12
     atrial_ectopy: float = 0.10
@@ -118,8 +118,8 @@ class Simulated(NamedTuple):
         label: `[6]` float32, 0 or 1, of the six diagnoses, in the order of `labels.SIX`.
         truth: What was drawn, by name: scalars `age`, `is_male`, `rhythm`, `conduction`, `rate` (of the ventricles, per
             minute, within the recording), `pr`, `p`, `qrs`, `qt` (seconds), `axis` (degrees in the frontal plane),
-            `is_swapped`; `pathology` `[17]` bool; `stated` `[len(reader.NAMES)]` bool, what a reader states;
-            `measures`, of the usual beat (see `measures.Measures`); times in seconds from the first sample of the
+            `is_swapped`; `pathology` `[18]`, `variants` `[3]` bool; `stated` `[len(reader.NAMES)]` bool, what a reader
+            states; `measures`, of the usual beat (see `measures.Measures`); times in seconds from the first sample of the
             array, `NEVER` where there is none: `p_onsets`, `p_offsets`, `qrs_onsets`, `qrs_offsets`, `t_ends`, each
             `[44]`; `is_ectopic` `[44]`.
     """
@@ -188,11 +188,17 @@ def simulate(
         parts.part(size) for size in _PARTS.values()
     )
     patient = draw_patient(draws, population)
+    mean_interval = 60 / patient.rate
     is_strained = patient.is_ill & ((patient.rhythm != rhythm.SINUS) | (patient.conduction != conduction.NORMAL))
     disease = pathology.draw_pathology(
-        disease_draws, population.pathology * patient.is_ill, patient.is_ill & (population.pathology > 0), is_strained
+        disease_draws,
+        population.pathology * patient.is_ill,
+        patient.is_ill & (population.pathology > 0),
+        is_strained,
+        patient.age,
+        patient.is_male,
+        mean_interval,
     )
-    mean_interval = 60 / patient.rate
     is_paced = patient.rhythm == rhythm.PACED
     intervals = conduction.draw_intervals(
         interval_draws,
@@ -211,7 +217,7 @@ def simulate(
         run=rhythm_draws.uniform(0.0, 0.15),
         pause=rhythm_draws.flip(0.02) * 0.1,
     )
-    beats = rhythm.draw_rhythm(rhythm_draws, patient.rhythm, patient.rate, intervals.pr, ectopy)
+    beats = rhythm.draw_rhythm(rhythm_draws, patient.rhythm, patient.rate, intervals.pr, ectopy, patient.age)
     beat = vectorcardiogram.draw_beat(
         beat_draws,
         patient.conduction,
@@ -271,6 +277,7 @@ def simulate(
         "qt": intervals.qt,
         "axis": beat_measures.axis,
         "pathology": disease.present,
+        "variants": disease.variants,
         "is_swapped": is_swapped,
         "p_onsets": place(beats.atrial),
         "p_offsets": place(beats.atrial + intervals.p),

@@ -21,7 +21,7 @@ from ecg_jax.simulation.shapes import QRS_BELLS, T_BELLS, Shape
 # QRS: (time, width) in parts of its duration, dipole, origin. Sequence of activation: septum, apex, free wall, base.
 _Bell = tuple[float, float, tuple[float, float, float], tuple[float, float, float]]
 _QRS: dict[str, tuple[_Bell, ...]] = {
-    "normal": (  # of which blocks are blended; the beats of a normal heart are those of `shapes`
+    "normal": (  # its origins alone are used; else the beats of a normal heart are those of `shapes`
         (0.17, 0.07, (-0.15, -0.06, -0.20), (-0.5, 0.0, -1.0)),
         (0.33, 0.068, (0.34, 0.32, -0.30), (0.5, 1.0, -1.5)),
         (0.45, 0.074, (1.20, 0.68, -0.05), (1.5, 0.5, 0.0)),
@@ -32,25 +32,25 @@ _QRS: dict[str, tuple[_Bell, ...]] = {
     "RBBB": (  # the left ventricle as ever, then the right one, slowly
         (0.11, 0.06, (-0.15, -0.06, -0.20), (-0.5, 0.0, -1.0)),
         (0.21, 0.045, (0.30, 0.28, -0.20), (0.5, 1.0, -1.0)),
-        (0.30, 0.052, (1.10, 0.60, -0.08), (1.5, 0.5, 0.0)),
-        (0.40, 0.056, (0.20, 0.04, 0.22), (1.0, -0.5, 1.0)),
-        (0.61, 0.076, (-0.66, -0.02, -0.48), (-2.0, 0.0, -1.5)),
-        (0.81, 0.070, (-0.44, -0.12, -0.24), (-2.0, -1.5, -1.0)),
+        (0.30, 0.056, (1.05, 0.42, -0.32), (1.5, 0.5, 0.0)),
+        (0.40, 0.060, (0.16, 0.02, 0.00), (1.0, -0.5, 1.0)),
+        (0.64, 0.095, (-0.48, 0.02, -0.52), (-2.0, 0.0, -1.5)),
+        (0.90, 0.070, (-0.44, -0.10, -0.34), (-2.0, -1.5, -1.0)),
     ),
     "LBBB": (  # the right ventricle, through the septum, then the left one, slowly
         (0.12, 0.07, (0.06, 0.05, -0.10), (-1.5, 0.5, -1.5)),
         (0.26, 0.085, (0.28, 0.14, 0.60), (-0.5, 0.5, -0.5)),
-        (0.43, 0.095, (0.54, -0.04, 1.60), (1.0, 0.0, 0.5)),
-        (0.61, 0.10, (0.72, -0.24, 1.50), (2.0, 0.0, 1.0)),
-        (0.78, 0.078, (0.40, -0.16, 0.60), (2.0, -1.0, 1.0)),
+        (0.43, 0.095, (0.54, 0.08, 1.60), (1.0, 0.0, 0.5)),
+        (0.61, 0.10, (0.72, -0.10, 1.50), (2.0, 0.0, 1.0)),
+        (0.78, 0.078, (0.40, -0.12, 0.60), (2.0, -1.0, 1.0)),
         (0.93, 0.07, (0.05, -0.05, 0.05), (1.0, -2.0, 1.0)),
     ),
     "LAFB": (  # downwards first, then up and to the left
-        (0.16, 0.059, (-0.12, 0.28, -0.16), (0.0, 1.0, -0.5)),
-        (0.30, 0.068, (0.30, 0.22, -0.18), (0.5, 1.0, -1.0)),
-        (0.45, 0.077, (0.95, -0.40, 0.10), (1.5, 0.0, 0.0)),
-        (0.61, 0.077, (0.30, -0.80, 0.46), (1.5, -1.0, 0.5)),
-        (0.79, 0.063, (-0.08, -0.32, 0.22), (0.5, -2.0, 1.0)),
+        (0.16, 0.059, (-0.06, 0.12, -0.14), (0.0, 1.0, -0.5)),
+        (0.30, 0.068, (0.30, 0.10, -0.12), (0.5, 1.0, -1.0)),
+        (0.45, 0.077, (0.95, -0.22, 0.20), (1.5, 0.0, 0.0)),
+        (0.61, 0.077, (0.26, -0.58, 0.50), (1.5, -1.0, 0.5)),
+        (0.79, 0.063, (-0.14, -0.24, 0.22), (0.5, -2.0, 1.0)),
         (0.95, 0.063, (-0.03, -0.05, 0.02), (-1.0, -2.0, -0.5)),
     ),
     "LPFB": (  # upwards first, then down and to the right
@@ -66,10 +66,10 @@ _QRS: dict[str, tuple[_Bell, ...]] = {
 _LATE_RIGHT = _QRS["RBBB"][4:]
 _QRS["RBBB_LAFB"] = tuple((0.68 * t, 0.75 * w, v, o) for t, w, v, o in _QRS["LAFB"][:4]) + _LATE_RIGHT
 _QRS["RBBB_LPFB"] = tuple((0.68 * t, 0.75 * w, v, o) for t, w, v, o in _QRS["LPFB"][:4]) + _LATE_RIGHT
-_BLENDS = {  # of normal activation and another
-    "incomplete_RBBB": ("RBBB", 0.4),
-    "incomplete_LBBB": ("LBBB", 0.6),
-}
+# A part of the right ventricle is late, after the beat of a normal heart.
+_INCOMPLETE_RIGHT = np.zeros((QRS_BELLS, 3), np.float32)
+_INCOMPLETE_RIGHT[3:] = (-0.03, 0.0, -0.13), (-0.10, 0.0, -0.30), (-0.10, -0.02, -0.14)
+_INCOMPLETE_LEFT = 0.6  # of the way from normal activation to left bundle branch block
 
 
 def _flatten(bells: tuple[_Bell, ...]) -> np.ndarray:
@@ -81,22 +81,34 @@ def _tabulate() -> np.ndarray:
     """`[conductions, bells, 8]`."""
     rows = []
     for name in CONDUCTIONS:
-        if name in _BLENDS:
-            other, share = _BLENDS[name]
-            rows.append((1 - share) * _flatten(_QRS["normal"]) + share * _flatten(_QRS[other]))
-        else:
-            rows.append(_flatten(_QRS.get(name, _QRS["normal"])))
+        row = _flatten(_QRS.get(name, _QRS["normal"]))
+        if name not in _QRS or name == "normal":  # as the beats of normal hearts are
+            row[:, 0], row[:, 1], row[:, 2:5] = (
+                shapes.MEAN.qrs_time,
+                np.exp(shapes.MEAN.qrs_width),
+                shapes.MEAN.qrs_dipole,
+            )
+        if name == "incomplete_RBBB":
+            row[:, 2:5] += _INCOMPLETE_RIGHT
+        if name == "incomplete_LBBB":
+            row = (1 - _INCOMPLETE_LEFT) * row + _INCOMPLETE_LEFT * _flatten(_QRS["LBBB"])
+        rows.append(row)
     return np.stack(rows)
 
 
 _QRS_TABLE = _tabulate()
 _QRS_ORIGINS = 0.6 * _flatten(_QRS["normal"])[:, 5:8]
 _P_ORIGINS = np.array([[-2.0, -3.5, 0.0], [1.0, -3.5, 2.0]], np.float32)
+APEX = np.array([0.85, 0.45, -0.15], np.float32)
+APEX /= np.linalg.norm(APEX)
+_T_LOST_EVERYWHERE = 0.35
 _T_ORIGIN = (0.8, 0.0, -0.3)
+_P_SIZE = 1.3  # median beats, of which shapes were estimated, are aligned to QRS: P waves are smeared
 
 NORMAL_QRS = _QRS["normal"]
 # T, where the left ventricle is late: away from QRS; where the right one is: to the back.
 _T_RBBB, _T_LBBB = (0.34, 0.18, 0.12), (-0.36, -0.02, -0.62)
+_T_INCOMPLETE_RIGHT = np.array([-0.15, -0.10, -0.04, 0.0, 0.0, 0.0], np.float32)  # in V1 to V6
 QT = 0.405  # seconds at 60 beats per minute, of the median beat
 
 
@@ -138,6 +150,10 @@ class Changes(NamedTuple):
         p_left: Factor of the left atrium's part of P.
         notch: 0 to 1: how much the QRS complex is splintered.
         turn: Radians in the frontal plane by which QRS is turned, towards the feet.
+        rotation: Radians in the horizontal plane by which the first half of QRS is turned to the back.
+        initial: Share of `infarct` that acts on the first bell, too: whether the first R wave of the chest leads is
+            lost with the others.
+        t_chest: `[6]` mV, added to the T wave in V1 to V6.
     """
 
     left: jax.Array
@@ -154,6 +170,9 @@ class Changes(NamedTuple):
     p_left: jax.Array
     notch: jax.Array
     turn: jax.Array
+    rotation: jax.Array
+    initial: jax.Array
+    t_chest: jax.Array
 
 
 class Beat(NamedTuple):
@@ -196,19 +215,19 @@ def draw_beat(
         spread: Scales how far patients differ.
     """
     own = shapes.draw_shape(draws, age, is_male, spread)
-    is_plain = (conduction == conduction_lib.NORMAL) & ~is_paced
+    is_plain = jnp.isin(conduction, jnp.array(conduction_lib.LIKE_NORMAL)) & ~is_paced
     paced = jnp.asarray(_flatten(_QRS["LBBB"]))
     paced = paced.at[:, 3].set(-0.7 * paced[:, 3] - 0.2).at[0, 2:5].set(jnp.array([0.1, -0.15, 0.1]))
     table = jnp.where(is_paced, paced, jnp.asarray(_QRS_TABLE)[conduction])
     share = jnp.where(is_plain, 1.0, 0.6)  # of what is the patient's own, where the impulse takes another way
 
     def blend(usual: jax.Array, patient: jax.Array, mean: jax.Array) -> jax.Array:
-        return jnp.where(is_plain, mean, usual) + share * (patient - mean)
+        return usual + share * (patient - mean)
 
     times = blend(table[:, 0], own.qrs_time, shapes.MEAN.qrs_time)
     widths = jnp.exp(blend(jnp.log(table[:, 1]), own.qrs_width, shapes.MEAN.qrs_width))
     vectors = blend(table[:, 2:5], own.qrs_dipole, shapes.MEAN.qrs_dipole)
-    chest = blend(jnp.zeros((QRS_BELLS, 6)), own.qrs_chest, shapes.MEAN.qrs_chest)
+    chest = blend(jnp.where(is_plain, shapes.MEAN.qrs_chest, 0.0), own.qrs_chest, shapes.MEAN.qrs_chest)
     origins = 0.6 * table[:, 5:8]
     # Pre-excitation begins with a slow wave from where the accessory pathway ends.
     is_preexcited = (conduction == conduction_lib.PREEXCITED) & ~is_paced
@@ -221,11 +240,17 @@ def draw_beat(
     larger = 1 + (changes.left - 1) * jnp.array([0.0, 0.1, 0.9, 1.2, 0.3, 0.0])[:, None]  # to the left and the back
     chest = chest * larger
     vectors = vectors * larger + weight * changes.right / 2
-    vectors = vectors + jnp.array([0.7, 1.0, 0.6, 0.1, 0.0, 0.0])[:, None] * changes.infarct
-    vectors = vectors + changes.notch * 0.35 * draws.normal(count=3 * QRS_BELLS).reshape(QRS_BELLS, 3)
-    widths = widths * (1 - 0.25 * changes.notch)
+    lost = jnp.array([0.0, 1.0, 0.6, 0.1, 0.0, 0.0]).at[0].set(0.7 * changes.initial)
+    vectors = vectors + lost[:, None] * changes.infarct
+    slurred = draws.flip(0.5) * draws.uniform(0.2, 0.8)  # as delayed conduction often is
+    notch = jnp.where(conduction == conduction_lib.DELAYED, jnp.maximum(changes.notch, slurred), changes.notch)
+    vectors = vectors + notch * 0.35 * draws.normal(count=3 * QRS_BELLS).reshape(QRS_BELLS, 3)
+    widths = widths * (1 - 0.25 * notch)
     cos, sin = jnp.cos(changes.turn), jnp.sin(changes.turn)
     vectors = vectors @ jnp.array([[cos, sin, 0.0], [-sin, cos, 0.0], [0.0, 0.0, 1.0]])
+    cos, sin = jnp.cos(changes.rotation), jnp.sin(changes.rotation)
+    turned = vectors @ jnp.array([[cos, 0.0, sin], [0.0, 1.0, 0.0], [-sin, 0.0, cos]])
+    vectors = jnp.where((jnp.arange(QRS_BELLS) < QRS_BELLS // 2)[:, None], turned, vectors)
     body = draws.rotation(0.08 * spread)  # the heart's place in the chest
     size = draws.lognormal(1.06, 0.05 * spread) * changes.size
     shape = own._replace(
@@ -243,27 +268,33 @@ def draw_beat(
     area = jnp.sum(vectors * widths[:, None], axis=0)
     against = jnp.array([-0.34, -0.34, -0.15]) * area / (jnp.linalg.norm(area) + 1e-3)
     kept = (1 - changes.t_strain) * changes.t_size
-    main = kept * main + changes.t_strain * against + changes.t_local
+    # What makes T smaller does so towards the apex more than elsewhere: in V1 to V3 it stays upright for longer.
+    lost_t = jnp.maximum(1 - kept, 0.0)
+    everywhere = jnp.where(kept < 1, 1 - _T_LOST_EVERYWHERE * lost_t, kept)
+    to_apex = (1 - _T_LOST_EVERYWHERE) * lost_t * (main @ jnp.asarray(APEX)) * jnp.asarray(APEX)
+    main = everywhere * main - to_apex + changes.t_strain * against + changes.t_local
     dipoles = jnp.stack(
         [
             main,
-            jnp.where(is_other, 0.2 * main, kept * foot),
-            jnp.where(is_late_left, 0.22 * main, st) + changes.st,
+            jnp.where(is_other, 0.2 * main, everywhere * foot),
+            jnp.where(is_late_left, 0.4 * main, st) + changes.st,
             changes.u * (u + jnp.where(changes.u > 1, 0.02, 0.0) * jnp.array([0.6, 0.4, -0.7])),
         ]
     )
-    in_chest = 0.5 + 0.5 * jnp.where(is_other, 0.5 * kept, kept)  # of what V1 to V4 see: the change is to the left
-    in_chest = jnp.where(jnp.array([True, True, False, False]), in_chest, 1.0)
+    in_chest = jnp.where(jnp.arange(6) < 3, everywhere, kept) * jnp.where(is_other, 0.7, 1.0)
+    in_chest = jnp.where(jnp.array([True, True, False, False])[:, None], in_chest, 1.0)
     usual_chest = jnp.where(is_other, shapes.MEAN.t_chest, 0.0)
-    shape = shape._replace(
-        t_dipole=size * dipoles @ body.T, t_chest=size * in_chest[:, None] * (own.t_chest - usual_chest)
-    )
+    t_chest = in_chest * (own.t_chest - usual_chest)
+    is_incomplete = (conduction == conduction_lib.INCOMPLETE_RBBB) & ~is_paced
+    t_chest = t_chest.at[0].add(changes.t_chest + is_incomplete * _T_INCOMPLETE_RIGHT)
+    t_chest = t_chest.at[2].add(is_incomplete * 0.35 * _T_INCOMPLETE_RIGHT)
+    shape = shape._replace(t_dipole=size * dipoles @ body.T, t_chest=size * t_chest)
     fall = narrow(own.t_fall, mean_interval) * changes.t_width
     t_peak = intervals.qt - 2.1 * fall
     t = create_t(shape, fall, jnp.maximum(t_peak - intervals.qrs, 0.05))
 
-    atria = 1.2 * jnp.stack([changes.p_right, changes.p_left])[:, None]
-    p = create_p(own._replace(p_dipole=own.p_dipole * atria, p_chest=own.p_chest * atria), intervals.p)
+    atria = _P_SIZE * jnp.stack([changes.p_right, changes.p_left])[:, None]
+    p = create_p(own._replace(p_dipole=own.p_dipole * atria, p_chest=1.2 * own.p_chest * atria), intervals.p)
     turn = jnp.where(is_retrograde, -jnp.eye(3), draws.rotation(1.4) * draws.lognormal(0.9, 0.3))
     p_premature = p._replace(dipole=p.dipole @ turn.T, chest=jnp.where(is_retrograde, -p.chest, 0.3 * p.chest))
     qrs_ectopic, t_ectopic, t_peak_ectopic = _draw_ectopic(
