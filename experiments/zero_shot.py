@@ -7,7 +7,8 @@ PTB-XL's fold 9 alone is scored: what settings are chosen on. With it fold 10, L
 recordings there that PTB-XL has in another fold; every such look is added to `reports.jsonl` in the output folder.
 `abnormal` is normal against abnormal; a superclass is against all others; `six`, `superclasses` (without NORM) and
 `statements` (the others) are means over labels. A label counts where a set has at least 10 recordings with it and 10
-without. Writes scores.csv, and with `--errors` the table of what is missed and what is called instead.
+without. Writes selection.csv or report.csv, and with `--errors` what is missed and what is called instead, in
+errors.csv, with the twelve worst errors of normal against abnormal on ECG paper.
 """
 
 import argparse
@@ -37,8 +38,10 @@ from ecg_jax.evaluation.settings import Settings  # noqa: E402
 from ecg_jax.inference import predictor  # noqa: E402
 from ecg_jax.inference.model import Model, load_model  # noqa: E402
 from ecg_jax.recording import LEADS  # noqa: E402
+from ecg_jax.reporting import ecg_page  # noqa: E402
 
 FEWEST = 10
+DRAWN = 6  # errors of either kind
 LABELS = "six,abnormal,superclasses,statements"
 PTBXL, ZSCORED = ("ptbxl", "ptbxl_100hz"), "ptbxl1819_zscored"
 CHOOSING, REPORTING = 9, 10  # folds of PTB-XL
@@ -160,13 +163,35 @@ def describe_errors(found: Predictions, model: Model) -> pd.DataFrame:
     return pd.DataFrame(rows, columns=["stated", "recordings", "called wrongly", "called instead"])
 
 
+def draw_errors(found: Predictions, sets: list[Dataset], model: Model, folder: str) -> None:
+    """The abnormal ECGs that are called normal with the most confidence, and the reverse, each on a page."""
+    column = found.names.index(statements.ABNORMAL)
+    cut, called = model.thresholds.get(statements.ABNORMAL, 0.5), found.probabilities[:, column]
+    by_id = {id: (dataset, row) for dataset in sets for row, id in enumerate(dataset.ids.tolist())}
+    for stated, order in (("abnormal", called), ("normal", -called)):
+        wrong = (found.labels[:, column] == (stated == "abnormal")) & ((called < cut) == (stated == "abnormal"))
+        for row in np.flatnonzero(wrong)[np.argsort(order[wrong], kind="stable")][:DRAWN]:
+            dataset, number = by_id[found.ids[row]]
+            codes = [name for name, is_there in zip(found.names, found.labels[row] == 1, strict=True) if is_there]
+            likely = [i for i in np.argsort(-found.probabilities[row]) if i != column][:6]
+            ecg_page.draw(
+                dataset.read(number),
+                [
+                    ecg_page.Finding(name, float(value), float(model.thresholds.get(name, np.nan)))
+                    for name, value in ((found.names[i], found.probabilities[row, i]) for i in (column, *likely))
+                ],
+                os.path.join(folder, f"{stated}-{found.ids[row]}.png"),
+                remarks=f"stated: {', '.join(codes) or 'nothing of these labels'}",
+            )
+
+
 def main() -> None:
     """Scores, prints, writes."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--model", default=shipped.DEFAULT, help="a run folder; by default the weights that ship")
     parser.add_argument("--data", required=True, help="the folder of the data sets")
     parser.add_argument("--report", action="store_true", help="look at what settings must not be chosen on")
-    parser.add_argument("--errors", action="store_true", help="write errors.csv, of the first set")
+    parser.add_argument("--errors", action="store_true", help="write errors.csv, of the first set, and draw twelve")
     parser.add_argument("--output", default="zero_shot", help="folder for the results")
     options = parser.parse_args()
     model = load_model(options.model)
@@ -177,6 +202,9 @@ def main() -> None:
         sets = {name: open_set(name, options.data, scratch) for name in wanted}
         folds = find_folds(sets)
         found = {name: predict(model, each, choose_rows(name, each, folds, fold)) for name, each in sets.items()}
+        if options.errors:
+            whole = join([found[name] for name in PTBXL])
+            draw_errors(whole, [sets[name] for name in PTBXL], model, options.output)
     parts = {"PTB-XL": join([found.pop(name) for name in PTBXL]), "PTB-XL, z-scored": found.pop(ZSCORED), **found}
     tables = {name: score(part, model) for name, part in parts.items()}
     for name, table in tables.items():

@@ -119,9 +119,9 @@ class Simulated(NamedTuple):
         truth: What was drawn, by name: scalars `age`, `is_male`, `rhythm`, `conduction`, `rate` (of the ventricles, per
             minute, within the recording), `pr`, `p`, `qrs`, `qt` (seconds), `axis` (degrees in the frontal plane),
             `is_swapped`; `pathology` `[18]`, `variants` `[3]` bool; `stated` `[len(reader.NAMES)]` bool, what a reader
-            states; `measures`, of the usual beat (see `measures.Measures`); times in seconds from the first sample of the
-            array, `NEVER` where there is none: `p_onsets`, `p_offsets`, `qrs_onsets`, `qrs_offsets`, `t_ends`, each
-            `[44]`; `is_ectopic` `[44]`.
+            states; `measures`, of the usual beat (see `measures.Measures`); times in seconds from the first sample of
+            the array, `NEVER` where there is none: `p_onsets`, `p_offsets`, `qrs_onsets`, `qrs_offsets`, `t_ends`,
+            each `[44]`; `is_ectopic` `[44]`.
     """
 
     signal: jax.Array
