@@ -25,6 +25,7 @@ class Examples:
         gaps: Id to number of samples that were NaN or infinite.
         refused: Id to reason, of recordings that physics contradicts.
         findings: Id to what was found of recordings that were kept or mended all the same.
+        notes: Id to what its reader noticed, a line each.
     """
 
     def __init__(
@@ -49,6 +50,7 @@ class Examples:
         self.gaps: dict[str, int] = {}
         self.refused: dict[str, str] = {}
         self.findings: dict[str, str] = {}
+        self.notes: dict[str, tuple[str, ...]] = {}
 
     def __getstate__(self) -> dict[str, Any]:
         """What another process is sent: no lock, and nothing that was read."""
@@ -94,6 +96,8 @@ class Examples:
                 self.gaps[recording.id] = recording.gaps
             if findings:
                 self.findings[recording.id] = "; ".join(finding.message for finding in findings)
+            if recording.notes:
+                self.notes[recording.id] = recording.notes
             if crop is None and len(self._cache) < self._room:
                 self._cache[row] = example
         return example
@@ -171,6 +175,7 @@ class StoredExamples:
         self.gaps: dict[str, int] = {}
         self.refused: dict[str, str] = {}
         self.findings: dict[str, str] = {}
+        self.notes = {str(dataset.ids[row]): tuple(lines) for row, lines in self.store.notes().items()}
 
     def load(self, rows: np.ndarray, crops: np.ndarray | None = None, stand_ins: np.ndarray | None = None) -> Batch:
         """Reads a batch: see `Examples.load`; a store holds nothing that would have to be stood in for.

@@ -143,6 +143,9 @@ def _read_numpy(path: str) -> np.ndarray:
         mapped = np.lib.format.open_memmap(path, mode="r")
         if mapped.dtype.kind not in "fiu":
             raise ValueError(f"dtype {mapped.dtype}, not real numbers")
+        surplus = os.path.getsize(path) - mapped.offset - mapped.nbytes
+        if surplus:
+            raise ValueError(f"its header announces {mapped.shape} of {mapped.dtype}, {surplus} bytes more are there")
         return np.array(mapped)
     except _DAMAGE as error:
         raise InputError(f"{path}: not a readable NumPy array ({' '.join(str(error).split())[:200]})") from error

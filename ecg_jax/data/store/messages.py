@@ -13,6 +13,7 @@ from ecg_jax.data.store import PROBLEMS, Store
 from ecg_jax.data.store.provenance import shorten_paths
 from ecg_jax.data.store.settings import EXCLUDED, NO_SIGNAL, REFUSED, UNREADABLE
 
+_MOST_KINDS = 8
 _VARYING = re.compile(r"\S*/\S*|(?<![\w.])-?\d+(?:[.,]\d+)*(?!\w)|\w*\d{3}\w*")  # paths, numbers, names with numbers
 
 
@@ -35,6 +36,14 @@ def count_notes(store: Store) -> pd.DataFrame:
     """Counts what readers assumed and checks found or mended; see `count_messages`."""
     table = count_messages(line for lines in store.notes().values() for line in lines)
     return table.assign(message=[shorten_paths(store, message) for message in table.message])
+
+
+def describe(messages: Iterable[str]) -> list[str]:
+    """Lines on the most frequent kinds of what was noticed while recordings were read; see `count_messages`."""
+    table = count_messages(messages)
+    shown = zip(table.recordings[:_MOST_KINDS], table.message[:_MOST_KINDS], strict=True)
+    lines = [f"noticed in {count} recording(s): {message}" for count, message in shown]
+    return lines + ([f"{len(table) - _MOST_KINDS} more kinds of notes"] if len(table) > _MOST_KINDS else [])
 
 
 def count_messages(messages: Iterable[str]) -> pd.DataFrame:

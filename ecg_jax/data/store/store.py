@@ -1,6 +1,7 @@
 """An open store: its manifest, its index, and its recordings by number."""
 
 import collections
+import functools
 import hashlib
 import json
 import os
@@ -173,7 +174,12 @@ class Store:
             millivolts_per_unit=1 / STEPS_PER_MILLIVOLT,
             valid=steps != INVALID,
             normalized=self.normalized,
+            notes=self._notes.get(row, ()),
         )
+
+    @functools.cached_property
+    def _notes(self) -> dict[int, list[str]]:
+        return self.notes()
 
     def _map(self, shard: int) -> np.ndarray:
         mapped = self._maps[shard]
