@@ -11,7 +11,9 @@ reference network (.hdf5, .h5, .keras). What is predicted is a file, a folder, w
 its depths, or a pattern; formats are told by content: WFDB (.hea with .dat or .mat), CODE and SPH
 HDF5, CPSC2018 MATLAB, DICOM, HL7 aECG, Philips Sierra XML, GE MUSE XML, SCP-ECG, EDF and EDF+, and
 NumPy (.npy) or CSV files of one recording with a sidecar NAME.json {"leads": [...],
-"sampling_rate": 500, "unit": "mV"}, or else with --file_leads, --file_rate and --file_unit.
+"sampling_rate": 500, "unit": "mV"}, or else with --file_leads, --file_rate and --file_unit. HDF5
+`tracings` are described in the same way, or by attributes; where nothing does, CODE's 400 Hz and 2
+units per mV are assumed if the file agrees with them, and that is said.
 
 The CSV has one row per recording: its name, one probability per label, the same before calibration
 as LABEL_raw (equal where the model has none), and what was noticed about its quality and while it was
@@ -19,7 +21,8 @@ read; JSON (--output=NAME.json) has the thresholds and every window too. --figur
 leads on ECG paper. A recording longer than the model's input is predicted in windows, whose means
 are its probabilities; a lead that is missing and cannot be derived is zeros; both are said under
 quality. A recording whose lead order, unit or sampling rate contradicts physics, or that
-contradicts itself (checksums, values stated twice), is not predicted, unless --checks=repair (which mends what has one remedy, and says so) or --checks=warn (which only
+contradicts itself (checksums, values stated twice), is not predicted, unless --checks=repair (which
+mends what has one remedy, and says so) or --checks=warn (which only
 says so). What is not predicted is listed at the end; the others are predicted all the same, and the
 exit status is 2. Where nothing can be predicted it is 1, and no file is written.
 """
@@ -51,10 +54,13 @@ _NAMES = flags.DEFINE_list("names", None, "Labels of a Keras file's outputs, in 
 _CHECKS = flags.DEFINE_enum("checks", "refuse", CHECKS, "When lead order, unit or rate contradict physics.")
 _FILE_LEADS = flags.DEFINE_list("file_leads", [], "Leads of NumPy and CSV files that have no sidecar, in their order.")
 _FILE_RATE = flags.DEFINE_float(
-    "file_rate", None, "Sampling rate in Hz of NumPy and CSV files that have no sidecar.", lower_bound=0.0
+    "file_rate",
+    None,
+    "Sampling rate in Hz of NumPy, CSV and HDF5 `tracings` files that have no sidecar.",
+    lower_bound=0.0,
 )
 _FILE_UNIT = flags.DEFINE_enum(
-    "file_unit", None, UNITS, "Unit of NumPy and CSV files that have no sidecar.", case_sensitive=False
+    "file_unit", None, UNITS, "Unit of NumPy, CSV and HDF5 `tracings` files that have no sidecar.", case_sensitive=False
 )
 
 

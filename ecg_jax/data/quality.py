@@ -99,7 +99,7 @@ def examine(recording: Recording) -> Examination:
         "duration": duration,
         "sampling_rate": float(recording.sampling_rate),
         "amplitude": size,
-        "lead_II_range": _measure_lead_two(recording),
+        "lead_II_range": amplitude.measure_lead_two(recording),
         "heart_rate": float(np.nanmedian(heart_rates)) if np.isfinite(heart_rates).any() else np.nan,
         "noise": float(noise.max()),
         "wander": float(wander.max()),
@@ -168,11 +168,3 @@ def _find_silence(leads: np.ndarray, ranges: np.ndarray) -> set[str]:
     flags = {"zeroed_lead"} if any(zeroed) else set()
     flags |= {"flat_lead"} if not all(zeroed) else set()
     return flags | ({"lead_off"} if defects.find_off(ranges[~still], flat) else set())
-
-
-def _measure_lead_two(recording: Recording) -> float:
-    if "II" not in recording.leads:
-        return np.nan
-    column = recording.leads.index("II")
-    lead = recording.signal[recording.valid[:, column], column]
-    return float(np.ptp(np.percentile(lead, (0.5, 99.5)))) if lead.size else np.nan

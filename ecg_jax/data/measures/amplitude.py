@@ -96,6 +96,15 @@ def summarize_ranges(ranges: np.ndarray, leads: Sequence[str]) -> float:
     return float(np.median(known[known > 0.05 * np.percentile(known, 75)]))
 
 
+def measure_lead_two(recording: Recording) -> float:
+    """Measures lead II's 0.5-99.5 percentile range, which `estimate_scale` is calibrated for; NaN without lead II."""
+    if "II" not in recording.leads:
+        return np.nan
+    column = recording.leads.index("II")
+    lead = recording.signal[recording.valid[:, column], column]
+    return float(np.ptp(np.percentile(lead, (0.5, 99.5)))) if lead.size else np.nan
+
+
 def find_units(amplitude: float) -> tuple[float, ...]:
     """Lists the keys of `UNITS` that bring an amplitude into the usual range."""
     return tuple(unit for unit in UNITS if USUAL[0] <= amplitude * unit <= USUAL[1])

@@ -80,7 +80,7 @@ def _list_stated(waveforms: Element, signal: Element, *names: str) -> list[str]:
 
 def _read_positive(path: str, field: str, waveforms: Element, signal: Element, names: tuple[str, ...]) -> list[float]:
     """The different values that the file states, each once: more than one is a contradiction."""
-    stated = _list_stated(waveforms, signal, *names)
+    stated: list[str | None] = [*_list_stated(waveforms, signal, *names)]
     values = [xml_document.number(path, field, text) for text in stated or [None]]
     for value in values:
         if value <= 0:
