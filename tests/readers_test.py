@@ -728,6 +728,7 @@ def test_early_challenge_headers_are_read_with_a_note(shared):
         np.testing.assert_array_equal(recording.signal, (raw / gains).astype(np.float32))
         assert recording.notes[0] == f"the header names {name}.mat where the record's name should stand"
         assert any("4880" in note for note in recording.notes) == (name == "E00793")
+        assert recording.known_factor == (4.88 if name == "E00793" else None)
 
 
 @pytest.mark.slow

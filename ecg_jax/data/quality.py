@@ -22,7 +22,7 @@ FLAGS = {
     "lead_reversal": "one lead is upside down, or does not belong to the others",
     "high_noise": "a lead's noise is 0.03 mV or more (standard deviation)",
     "baseline_wander": "a lead's baseline moves by 1 mV or more",
-    "implausible_amplitude": "beats are smaller or larger than those of an ECG in mV",
+    "implausible_amplitude": "beats are smaller or larger than those of most ECGs in mV",
     "too_short": "less than 5 seconds are valid",
     "duplicate": "the same content stands more than once in the data set",
 }
@@ -84,16 +84,16 @@ def examine(recording: Recording) -> Examination:
         heart_rates.append(defects.measure_heart_rate(slow, rate))
         found |= _find_silence(leads, second_ranges)
         found |= {"saturation"} if defects.find_saturation(leads, recording.sampling_rate) else set()
-    size = amplitude.summarize_ranges(ranges, recording.leads)
+    size = amplitude.remeasure_size(recording, amplitude.summarize_ranges(ranges, recording.leads))
     products, names = lead_order.compute_products(recording)
     if not recording.normalized:
         found |= {"swapped_limb_leads"} if defects.suspects_swap(products, names) else set()
         found |= {"lead_reversal"} if defects.finds_reversal(products, names) else set()
-        if amplitude.LOWEST <= size <= amplitude.HIGHEST:
+        if not amplitude.SUSPICIOUSLY_LOW <= size <= amplitude.SUSPICIOUSLY_HIGH:
+            found.add("implausible_amplitude")
+        if amplitude.LOWEST <= size <= amplitude.HIGHEST:  # else these are not mV
             found |= {"high_noise"} if noise.max() >= NOISE_LIMIT else set()
             found |= {"baseline_wander"} if wander.max() >= WANDER_LIMIT else set()
-        else:  # these are not mV
-            found.add("implausible_amplitude")
     found |= {"too_short"} if duration < SHORTEST else set()
     measurements = {
         "duration": duration,

@@ -4,7 +4,7 @@ What a file states twice and differently is found by its reader (`Recording.cont
 Leads by the identities of Einthoven and Goldberger (`lead_order`), the unit by the size of
 the beats (`amplitude`), the rate by the stated duration and the shape of the beats
 (`timing`). What these cannot see, and so do not claim: swapped limb electrodes, the order
-of V1 to V6, leads that were themselves derived, a factor below ten in the unit (over a data
+of V1 to V6, leads that were themselves derived, a factor in the unit that leaves beats of 0.2 to 9 mV (over a data
 set, `amplitude.estimate_scale` sees a factor of two), a wrong rate by less than a factor of
 four where the file does not state its duration. A repair that rests on one recording may
 differ from its neighbour's: a wrong unit or order of a whole data set is better declared.
@@ -126,7 +126,7 @@ def list_notes(recording: Recording, findings: tuple[Finding, ...], policy: str)
 def _apply_known_factor(recording: Recording) -> Recording:
     """Mends an error that is known of the file's publisher, unless that leads out of the usual amplitudes."""
     factor = recording.known_factor
-    size = amplitude.summarize_ranges(amplitude.measure_ranges(recording), recording.leads) if factor else np.nan
+    size = amplitude.measure_size(recording) if factor else np.nan
     if factor is None or not amplitude.USUAL[0] <= size * factor <= amplitude.USUAL[1]:
         return recording
     note = f"repaired: amplitudes multiplied by {factor:g}, a known mistake of the file's publisher"
@@ -182,13 +182,13 @@ def _check_unit(recording: Recording, wrong_rate: Finding | None) -> Finding | N
         if wrong_rate.sampling_rate is None:
             return None
         recording = dataclasses.replace(recording, sampling_rate=wrong_rate.sampling_rate)
-    size = amplitude.summarize_ranges(amplitude.measure_ranges(recording), recording.leads)
+    size = amplitude.measure_size(recording)
     if amplitude.LOWEST <= size <= amplitude.HIGHEST or np.isnan(size):
         return None
     units = amplitude.find_units(size)
     listed = " or ".join(f"{unit:g} mV per unit ({amplitude.UNITS[unit]})" for unit in units)
     message = (
-        f"a beat's range is {size:.3g} mV, an ECG has {amplitude.LOWEST} to {amplitude.HIGHEST} mV: "
+        f"a beat's range is {size:.3g} mV, an ECG has {amplitude.LOWEST:g} to {amplitude.HIGHEST:g} mV: "
         f"{listed or 'no known unit'} fits"
     )
     is_clear = len(units) == 1 and units[0] in amplitude.REAL_UNITS

@@ -34,7 +34,7 @@ def choose_rows(count: int) -> list[int]:
 
 def contradict_exam(recording: Recording) -> str:
     """Says why one exam, read as CODE's, is not; empty where nothing tells."""
-    size = amplitude.summarize_ranges(amplitude.measure_ranges(recording), recording.leads)
+    size = amplitude.measure_size(recording)
     if not size or np.isnan(size) or LOWEST <= size <= HIGHEST:
         return ""
     units = UNITS_PER_MILLIVOLT
