@@ -27,6 +27,7 @@ says so). What is not predicted is listed at the end; the others are predicted a
 exit status is 2. Where nothing can be predicted it is 1, and no file is written.
 """
 
+import collections
 import os
 from collections.abc import Sequence
 from typing import TYPE_CHECKING
@@ -104,7 +105,7 @@ def main(argv: Sequence[str]) -> int:
 
     predictions = predictor.predict(model, sources, batch_size=_BATCH_SIZE.value, checks=_CHECKS.value, whole=True)
     positives = dict.fromkeys(model.thresholds, 0)
-    notes: list[str] = []
+    notes: collections.Counter[str] = collections.Counter()
     written = seen = 0
     pages: set[str] = set()
     partial = f"{_OUTPUT.value}.partial"
@@ -118,7 +119,7 @@ def main(argv: Sequence[str]) -> int:
             table.add(made)
             written += 1
             seen += manifest.SEEN in made.quality
-            notes += made.notes
+            notes.update(made.notes)
             for name, value in zip(model.label_names, made.probabilities, strict=True):
                 positives[name] = positives.get(name, 0) + int(value >= model.thresholds.get(name, float("inf")))
             if len(sources) <= _TABLES:

@@ -25,7 +25,12 @@ FLAGS = {
     "implausible_amplitude": "beats are smaller or larger than those of most ECGs in mV",
     "too_short": "less than 5 seconds are valid",
     "duplicate": "the same content stands more than once in the data set",
-}
+    "limb_leads_disagree": (
+        "limb leads obey Einthoven's and Goldberger's identities in no order: not recorded at the same time, or scaled "
+        "one by one"
+    ),
+    "inverted": "all leads seem to be upside down",
+}  # a store keeps them as bits in this order
 # For exclusion, so conservative: against the marks of PTB-XL's annotators (250 recordings) the
 # noise limit has a sensitivity of 0.12 and a specificity of 0.98 (AUROC of the measure 0.82), the
 # wander limit 0.41 and 0.92 (0.84). Other limits can be set on the measurements.
@@ -69,7 +74,7 @@ def examine(recording: Recording) -> Examination:
     Units of a normalized recording are unknown, so limits in mV do not apply to it, nor do identities.
     """
     ranges = np.full(len(recording.leads), np.nan)
-    noise, wander = np.zeros((2, len(recording.leads)))
+    noise, wander, skewness = np.zeros((3, len(recording.leads)))
     heart_rates: list[float] = []
     duration = 0.0
     found = {"nan_span"} if _has_gap(recording) else set()
@@ -81,6 +86,7 @@ def examine(recording: Recording) -> Examination:
         noise[columns] = defects.measure_noise(leads, recording.sampling_rate)
         slow, rate = defects.average(leads, recording.sampling_rate)
         wander[columns] = defects.measure_wander(slow, round(rate))
+        skewness[columns] = defects.measure_skewness(slow)
         heart_rates.append(defects.measure_heart_rate(slow, rate))
         found |= _find_silence(leads, second_ranges)
         found |= {"saturation"} if defects.find_saturation(leads, recording.sampling_rate) else set()
@@ -89,6 +95,11 @@ def examine(recording: Recording) -> Examination:
     if not recording.normalized:
         found |= {"swapped_limb_leads"} if defects.suspects_swap(products, names) else set()
         found |= {"lead_reversal"} if defects.finds_reversal(products, names) else set()
+        found |= (
+            {"inverted"} if defects.suspects_inversion(dict(zip(recording.leads, skewness, strict=True))) else set()
+        )
+        if "lead_reversal" not in found and lead_order.measure_residual(products, names) > lead_order.CONTRADICTED:
+            found |= set() if lead_order.find_order(recording) else {"limb_leads_disagree"}
         if not amplitude.SUSPICIOUSLY_LOW <= size <= amplitude.SUSPICIOUSLY_HIGH:
             found.add("implausible_amplitude")
         if amplitude.LOWEST <= size <= amplitude.HIGHEST:  # else these are not mV

@@ -220,7 +220,7 @@ def _report_losses(setup: Setup, console: Console) -> None:
             f"Masked: {total} NaN or infinite samples in {len(examples.gaps)} recording(s): "
             + _some(sorted(examples.gaps))
         )
-    for line in messages.describe(note for notes in examples.notes.values() for note in notes):
+    for line in messages.describe(examples.notes):
         console.print(line)
 
 

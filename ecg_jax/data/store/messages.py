@@ -4,7 +4,7 @@ import csv
 import os
 import re
 from collections import Counter
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from typing import Any
 
 import pandas as pd
@@ -38,7 +38,7 @@ def count_notes(store: Store) -> pd.DataFrame:
     return table.assign(message=[shorten_paths(store, message) for message in table.message])
 
 
-def describe(messages: Iterable[str]) -> list[str]:
+def describe(messages: Iterable[str] | Mapping[str, int]) -> list[str]:
     """Lines on the most frequent kinds of what was noticed while recordings were read; see `count_messages`."""
     table = count_messages(messages)
     shown = zip(table.recordings[:_MOST_KINDS], table.message[:_MOST_KINDS], strict=True)
@@ -46,8 +46,11 @@ def describe(messages: Iterable[str]) -> list[str]:
     return lines + ([f"{len(table) - _MOST_KINDS} more kinds of notes"] if len(table) > _MOST_KINDS else [])
 
 
-def count_messages(messages: Iterable[str]) -> pd.DataFrame:
+def count_messages(messages: Iterable[str] | Mapping[str, int]) -> pd.DataFrame:
     """Counts messages of one kind, which differ in numbers, paths and names with numbers only.
+
+    Args:
+        messages: One after the other, or counted already.
 
     Returns:
         `message` (the first of its kind) and `recordings`; the most frequent first.
