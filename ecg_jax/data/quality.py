@@ -26,8 +26,8 @@ FLAGS = {
     "too_short": "less than 5 seconds are valid",
     "duplicate": "the same content stands more than once in the data set",
     "limb_leads_disagree": (
-        "limb leads obey Einthoven's and Goldberger's identities in no order: not recorded at the same time, or scaled "
-        "one by one"
+        "limb leads contradict Einthoven's and Goldberger's identities: not recorded at the same time, scaled one by "
+        "one, or under wrong names"
     ),
     "inverted": "all leads seem to be upside down",
 }  # a store keeps them as bits in this order
@@ -74,7 +74,8 @@ def examine(recording: Recording) -> Examination:
     Units of a normalized recording are unknown, so limits in mV do not apply to it, nor do identities.
     """
     ranges = np.full(len(recording.leads), np.nan)
-    noise, wander, skewness = np.zeros((3, len(recording.leads)))
+    noise, wander = np.zeros((2, len(recording.leads)))
+    skewness: dict[str, float] = {}
     heart_rates: list[float] = []
     duration = 0.0
     found = {"nan_span"} if _has_gap(recording) else set()
@@ -86,7 +87,7 @@ def examine(recording: Recording) -> Examination:
         noise[columns] = defects.measure_noise(leads, recording.sampling_rate)
         slow, rate = defects.average(leads, recording.sampling_rate)
         wander[columns] = defects.measure_wander(slow, round(rate))
-        skewness[columns] = defects.measure_skewness(slow)
+        skewness |= defects.measure_skewness(slow, [recording.leads[column] for column in columns])
         heart_rates.append(defects.measure_heart_rate(slow, rate))
         found |= _find_silence(leads, second_ranges)
         found |= {"saturation"} if defects.find_saturation(leads, recording.sampling_rate) else set()
@@ -94,12 +95,11 @@ def examine(recording: Recording) -> Examination:
     products, names = lead_order.compute_products(recording)
     if not recording.normalized:
         found |= {"swapped_limb_leads"} if defects.suspects_swap(products, names) else set()
-        found |= {"lead_reversal"} if defects.finds_reversal(products, names) else set()
-        found |= (
-            {"inverted"} if defects.suspects_inversion(dict(zip(recording.leads, skewness, strict=True))) else set()
-        )
-        if "lead_reversal" not in found and lead_order.measure_residual(products, names) > lead_order.CONTRADICTED:
-            found |= set() if lead_order.find_order(recording) else {"limb_leads_disagree"}
+        residual = lead_order.measure_residual(products, names)
+        found |= {"lead_reversal"} if defects.finds_reversal(products, names, residual) else set()
+        found |= {"inverted"} if defects.suspects_inversion(skewness) else set()
+        if residual > lead_order.CONTRADICTED and "lead_reversal" not in found:
+            found.add("limb_leads_disagree")
         if not amplitude.SUSPICIOUSLY_LOW <= size <= amplitude.SUSPICIOUSLY_HIGH:
             found.add("implausible_amplitude")
         if amplitude.LOWEST <= size <= amplitude.HIGHEST:  # else these are not mV

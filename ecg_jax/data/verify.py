@@ -141,13 +141,13 @@ def _remedy(finding: Finding) -> str:
 
 def _check_samples(recording: Recording) -> Finding | None:
     largest = LARGEST_NORMALIZED if recording.normalized else LARGEST
-    size = np.abs(recording.signal)
-    if not size.max() > largest:
+    peak = max(float(recording.signal.max()), -float(recording.signal.min()))
+    if not peak > largest:
         return None
-    beyond = size > largest
+    beyond = np.abs(recording.signal) > largest
     leads = ", ".join(name for name, found in zip(recording.leads, beyond.any(axis=0), strict=True) if found)
     message = (
-        f"{np.count_nonzero(beyond)} sample(s) of {leads} reach {size.max():.3g} "
+        f"{np.count_nonzero(beyond)} sample(s) of {leads} reach {peak:.3g} "
         f"{'standard deviations' if recording.normalized else 'mV'}, beyond {largest:g} there is no ECG"
     )
     are_few = np.count_nonzero(beyond) <= _MOST_BEYOND * beyond.size

@@ -7,10 +7,10 @@ was run with a scale of 2, and the median range of lead II is 1.8 times PTB-XL's
 `Recording` is in millivolts; the default input contract doubles them again, exactly.
 """
 
-import collections
 import dataclasses
+import functools
 import os
-import threading
+from typing import Any
 
 import numpy as np
 
@@ -26,10 +26,6 @@ _ATTRIBUTES = {  # of `Declared` -> names in use
     "sampling_rate": ("sampling_rate", "sampling_frequency", "sample_rate", "fs", "frequency", "freq", "rate"),
     "unit": ("unit", "units"),
 }
-_MOST_JUDGED = 64
-
-_lock = threading.Lock()
-_judged: collections.OrderedDict[tuple[object, ...], str] = collections.OrderedDict()  # of files by their version
 
 
 def matches(path: str, head: bytes) -> bool:
@@ -48,7 +44,7 @@ def read_ids(path: str) -> np.ndarray:
     Raises:
         InputError: when the file is missing, damaged or of another layout.
     """
-    count = _measure(path)[0]
+    count = _keep(_measure, path)[0]
     if "exam_id" not in hdf5_file.list_names(path):
         return np.arange(count)
     shape = hdf5_file.describe(path, "exam_id")
@@ -74,7 +70,7 @@ def read(path: str, row: int, id: str | None = None, declared: Declared | None =
         InputError: when the file is missing, truncated or of another layout, has no such row, or states neither rate
             nor unit while it does not agree with CODE's.
     """
-    shape = _measure(path)
+    shape = _keep(_measure, path)
     if not 0 <= row < shape[0]:
         raise InputError(f"{path}: row {row} cannot be read (it has {shape[0]} rows)")
     stated = _find_stated(path, declared)
@@ -118,7 +114,7 @@ def _find_stated(path: str, declared: Declared | None) -> Declared:
     """What a sidecar says, or else the caller, or else attributes."""
     if declared and declared.sampling_rate and declared.unit and not arrays.has_sidecar(path):
         return declared
-    attributes = hdf5_file.read_attributes(path, "tracings")
+    attributes = _keep(_read_attributes, path)
     found = {key: next((attributes[n] for n in names if n in attributes), "") for key, names in _ATTRIBUTES.items()}
     try:
         rate = float(found["sampling_rate"]) if found["sampling_rate"] else None
@@ -145,19 +141,32 @@ def _judge(path: str, stated: Declared, shape: tuple[int, ...]) -> str:
         return f"its unit {stated.unit[:40]} is not CODE's"
     if shape[1] != code_convention.SAMPLES:
         return f"exams of {shape[1]} samples, CODE's have {code_convention.SAMPLES}"
-    status = os.stat(path)
-    version = os.path.abspath(path), status.st_mtime_ns, status.st_size, status.st_ino
-    with _lock:
-        if version not in _judged:
-            rows = code_convention.choose_rows(shape[0])
-            _judged[version] = code_convention.contradict_exams(_read(path, row, None, CODE) for row in rows)
-            while len(_judged) > _MOST_JUDGED:
-                _judged.popitem(last=False)
-        return _judged[version]
+    return _keep(_judge_exams, path, shape[0])
 
 
-def _measure(path: str) -> tuple[int, ...]:
+def _keep(function: Any, path: str, *arguments: int) -> Any:
+    """Calls a function that keeps what it finds of a version of a file."""
+    version = hdf5_file.find_version(path)
+    return function(path, *arguments, version) if version else function.__wrapped__(path, *arguments, version)
+
+
+@functools.lru_cache(maxsize=64)
+def _read_attributes(path: str, version: tuple[int, ...] | None) -> dict[str, str]:
+    del version
+    return hdf5_file.read_attributes(path, "tracings")
+
+
+@functools.lru_cache(maxsize=64)
+def _judge_exams(path: str, count: int, version: tuple[int, ...] | None) -> str:
+    del version
+    rows = code_convention.choose_rows(count)
+    return code_convention.contradict_exams(_read(path, row, None, CODE) for row in rows)
+
+
+@functools.lru_cache(maxsize=64)
+def _measure(path: str, version: tuple[int, ...] | None) -> tuple[int, ...]:
     """Shape of the tracings, after a look at the layout."""
+    del version
     names = hdf5_file.list_names(path)
     shape = hdf5_file.describe(path, "tracings") if "tracings" in names else f"keys {', '.join(names) or 'none'}"
     if isinstance(shape, str) or len(shape) != 3 or shape[2] != len(LEADS):

@@ -23,7 +23,7 @@ _MOST_HANDLES = 64
 _SETTLED = 10**9  # nanoseconds since a file's last change, far above what its time is rounded to
 
 _lock = threading.Lock()
-_handles: dict[tuple[int, int], tuple[tuple[int, int, int], h5py.File]] = {}  # by device and inode, latest used last
+_handles: dict[tuple[int, ...], tuple[tuple[int, ...], h5py.File]] = {}  # by device and inode, latest used last
 
 
 def read_array(path: str, name: str, part: int | slice = slice(None)) -> np.ndarray:
@@ -112,21 +112,39 @@ def _get(path: str, name: str) -> h5py.Dataset:
     return array
 
 
+def find_version(path: str) -> tuple[int, ...] | None:
+    """Names the version of a file, for what is kept of it; None where it changed a moment ago: nothing may be kept.
+
+    Raises:
+        InputError: when there is no such file.
+    """
+    version = _read_version(path)
+    return version if _is_settled(version) else None
+
+
+def _read_version(path: str) -> tuple[int, ...]:
+    try:
+        status = os.stat(path)
+    except OSError as error:
+        raise InputError(f"{path}: no such HDF5 file") from error
+    return status.st_dev, status.st_ino, status.st_mtime_ns, status.st_ctime_ns, status.st_size
+
+
+def _is_settled(version: tuple[int, ...]) -> bool:
+    return time.time_ns() - max(version[2:4]) > _SETTLED
+
+
 def _open(path: str) -> h5py.File:
     """Opens a file, or returns the handle that is kept until the file changes or the process forks.
 
     HDF5 gives one file's second handle the state of its first, so that the first is closed before a changed file is
     opened again. One that changed a moment ago may change again within the resolution of its time: it is not kept.
     """
-    try:
-        status = os.stat(path)
-    except OSError as error:
-        raise InputError(f"{path}: no such HDF5 file") from error
-    file, version = (status.st_dev, status.st_ino), (status.st_mtime_ns, status.st_ctime_ns, status.st_size)
-    is_settled = time.time_ns() - max(version[:2]) > _SETTLED
+    version = _read_version(path)
+    file = version[:2]
     if file in _handles:
         known, handle = _handles.pop(file)
-        if known == version and is_settled:
+        if known == version and _is_settled(version):
             _handles[file] = known, handle  # the last that is closed for want of room
             return handle
         handle.close()
