@@ -142,13 +142,15 @@ def remeasure_size(recording: Recording, size: float) -> float:
         size: By `measure_ranges` and `summarize_ranges`.
 
     Returns:
-        What is nearer to an ECG's size; the size itself where it is one's.
+        What was measured again, where that is an ECG's size, or else the size itself.
     """
     if size < SUSPICIOUSLY_LOW:
-        return max(size, summarize_ranges(measure_ranges(recording, in_beats=True), recording.leads))
-    if size > SUSPICIOUSLY_HIGH:
-        return min(size, summarize_ranges(measure_ranges(_remove_spikes(recording)), recording.leads))
-    return size
+        again = summarize_ranges(measure_ranges(recording, in_beats=True), recording.leads)
+    elif size > SUSPICIOUSLY_HIGH:
+        again = summarize_ranges(measure_ranges(_remove_spikes(recording)), recording.leads)
+    else:
+        return size
+    return again if LOWEST <= again <= HIGHEST else size
 
 
 def _remove_spikes(recording: Recording) -> Recording:
