@@ -11,19 +11,23 @@ reference network (.hdf5, .h5, .keras). What is predicted is a file, a folder, w
 its depths, or a pattern; formats are told by content: WFDB (.hea with .dat or .mat), CODE and SPH
 HDF5, CPSC2018 MATLAB, DICOM, HL7 aECG, Philips Sierra XML, GE MUSE XML, SCP-ECG, EDF and EDF+, and
 NumPy (.npy) or CSV files of one recording with a sidecar NAME.json {"leads": [...],
-"sampling_rate": 500, "unit": "mV"}, or else with --file_leads, --file_rate and --file_unit.
+"sampling_rate": 500, "unit": "mV"}, or else with --file_leads, --file_rate and --file_unit. HDF5
+`tracings` are described in the same way, or by attributes; where nothing does, CODE's 400 Hz and 2
+units per mV are assumed if the file agrees with them, and that is said.
 
 The CSV has one row per recording: its name, one probability per label, the same before calibration
-as LABEL_raw (equal where the model has none), and what was noticed about its quality; JSON
-(--output=NAME.json) has the thresholds and every window too. --figure draws each recording's twelve
+as LABEL_raw (equal where the model has none), and what was noticed about its quality and while it was
+read; JSON (--output=NAME.json) has the thresholds and every window too. --figure draws each recording's twelve
 leads on ECG paper. A recording longer than the model's input is predicted in windows, whose means
 are its probabilities; a lead that is missing and cannot be derived is zeros; both are said under
-quality. A recording whose lead order, unit or sampling rate contradicts physics is not predicted,
-unless --checks=repair (which mends what has one remedy, and says so) or --checks=warn (which only
+quality. A recording whose lead order, unit or sampling rate contradicts physics, or that
+contradicts itself (checksums, values stated twice), is not predicted, unless --checks=repair (which
+mends what has one remedy, and says so) or --checks=warn (which only
 says so). What is not predicted is listed at the end; the others are predicted all the same, and the
 exit status is 2. Where nothing can be predicted it is 1, and no file is written.
 """
 
+import collections
 import os
 from collections.abc import Sequence
 from typing import TYPE_CHECKING
@@ -51,10 +55,13 @@ _NAMES = flags.DEFINE_list("names", None, "Labels of a Keras file's outputs, in 
 _CHECKS = flags.DEFINE_enum("checks", "refuse", CHECKS, "When lead order, unit or rate contradict physics.")
 _FILE_LEADS = flags.DEFINE_list("file_leads", [], "Leads of NumPy and CSV files that have no sidecar, in their order.")
 _FILE_RATE = flags.DEFINE_float(
-    "file_rate", None, "Sampling rate in Hz of NumPy and CSV files that have no sidecar.", lower_bound=0.0
+    "file_rate",
+    None,
+    "Sampling rate in Hz of NumPy, CSV and HDF5 `tracings` files that have no sidecar.",
+    lower_bound=0.0,
 )
 _FILE_UNIT = flags.DEFINE_enum(
-    "file_unit", None, UNITS, "Unit of NumPy and CSV files that have no sidecar.", case_sensitive=False
+    "file_unit", None, UNITS, "Unit of NumPy, CSV and HDF5 `tracings` files that have no sidecar.", case_sensitive=False
 )
 
 
@@ -74,6 +81,7 @@ def main(argv: Sequence[str]) -> int:
 
     from ecg_jax.data import readers, verify
     from ecg_jax.data.splits import manifest
+    from ecg_jax.data.store import messages
     from ecg_jax.inference import output, predictor
     from ecg_jax.inference.model import load_model
     from ecg_jax.reporting import ecg_page
@@ -97,6 +105,7 @@ def main(argv: Sequence[str]) -> int:
 
     predictions = predictor.predict(model, sources, batch_size=_BATCH_SIZE.value, checks=_CHECKS.value, whole=True)
     positives = dict.fromkeys(model.thresholds, 0)
+    notes: collections.Counter[str] = collections.Counter()
     written = seen = 0
     pages: set[str] = set()
     partial = f"{_OUTPUT.value}.partial"
@@ -110,6 +119,7 @@ def main(argv: Sequence[str]) -> int:
             table.add(made)
             written += 1
             seen += manifest.SEEN in made.quality
+            notes.update(made.notes)
             for name, value in zip(model.label_names, made.probabilities, strict=True):
                 positives[name] = positives.get(name, 0) + int(value >= model.thresholds.get(name, float("inf")))
             if len(sources) <= _TABLES:
@@ -133,6 +143,8 @@ def main(argv: Sequence[str]) -> int:
             continue
         threshold = model.describe_threshold(name)
         console.print(f"  {name}: {positives[name]} of {written} at or above the model's threshold {threshold}")
+    for line in messages.describe(notes):
+        console.print(f"  {line}")
     if seen:
         console.print(f"  {seen} of {written} {manifest.SEEN} of this model: no measure of how good it is")
     if pages:

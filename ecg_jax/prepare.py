@@ -103,7 +103,7 @@ def _describe(folder: str) -> Any:
 def _prepare(folder: str, settings: Any, damaged: list[str], console: Console) -> int:
     from ecg_jax import labels
     from ecg_jax.data import datasets, store
-    from ecg_jax.data.store import conversion, summary
+    from ecg_jax.data.store import conversion, messages, summary
 
     origin, kept = settings.origin, settings.to_dict()["contract"]
     console.print(f"Data: {origin['dataset']}{' in ' + origin['source'] if origin['source'] else ''}")
@@ -127,6 +127,8 @@ def _prepare(folder: str, settings: Any, damaged: list[str], console: Console) -
         console.print(f"  {note}")
     if "does not agree" in (scale := summary.describe_scale(made)):
         console.print(f"warning: {scale}", style="yellow")
+    for line in messages.describe(line for lines in made.notes().values() for line in lines):
+        console.print(f"  {line}")
     for reason, count in outcome.left_out.items():
         console.print(f"  left out, {reason}: {count}")
     if outcome.left_out:

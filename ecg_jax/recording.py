@@ -51,6 +51,10 @@ class Recording:
         gaps: Number of samples that were NaN or infinite; they are invalid.
         duration: Seconds, where the file states its duration apart from its sampling rate.
         notes: What the reader assumed, derived or mended, one line each.
+        contradictions: What the file states twice and differently, or checksums that most of its samples fail, one
+            line each; `verify` refuses them by default.
+        known_factor: By which amplitudes must be multiplied, where the file has an error that its publisher has
+            mended since; the reader does not apply it, `verify.enforce` does when it repairs.
     """
 
     signal: np.ndarray
@@ -62,6 +66,8 @@ class Recording:
     gaps: int = 0
     duration: float | None = None
     notes: tuple[str, ...] = ()
+    contradictions: tuple[str, ...] = ()
+    known_factor: float | None = None
 
     @property
     def is_degenerate(self) -> bool:
@@ -80,6 +86,8 @@ def create_recording(
     normalized: bool = False,
     duration: float | None = None,
     notes: Iterable[str] = (),
+    contradictions: Iterable[str] = (),
+    known_factor: float | None = None,
 ) -> Recording:
     """Checks and wraps an array as a `Recording`.
 
@@ -93,6 +101,8 @@ def create_recording(
         normalized: See `Recording`.
         duration: See `Recording`.
         notes: See `Recording`.
+        contradictions: See `Recording`.
+        known_factor: See `Recording`.
 
     Raises:
         InputError: on a wrong shape, an empty signal, a duplicated lead or an impossible rate.
@@ -123,4 +133,6 @@ def create_recording(
         gaps=gaps,
         duration=duration,
         notes=tuple(notes),
+        contradictions=tuple(contradictions),
+        known_factor=known_factor,
     )

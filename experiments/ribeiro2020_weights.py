@@ -255,7 +255,7 @@ def main(argv: Sequence[str]) -> int:
     model = read_network(_MODEL.value, tracings.shape[1])
     os.makedirs(_OUTPUT.value, exist_ok=True)
 
-    recordings = [code_hdf5.read(_TRACINGS.value, row) for row in range(len(tracings))]
+    recordings = [code_hdf5.read(_TRACINGS.value, row, declared=code_hdf5.CODE) for row in range(len(tracings))]
     order, count = find_order(recordings)
     leads = ",".join(order) if order else "in no order that most recordings agree on"
     console.print(f"In the file: leads {leads}, by Einthoven and Goldberger in {count} of {len(recordings)} recordings")

@@ -356,6 +356,7 @@ def test_a_wrong_gain_of_georgia_is_mended_where_the_samples_prove_it(tmp_path):
     write_record(tmp_path / "E00001", NSR, gain="4880/mV", samples=samples)
     recording = open_folder(tmp_path).read(0)
     np.testing.assert_allclose(recording.signal, samples.T / 1000, rtol=1e-6)
+    assert recording.known_factor is None  # or a repair would multiply again
     assert [note for note in recording.notes if "4880" in note] == [
         "gain 4880/mV mended to 1000/mV: the samples are in steps of 4.88 microvolts"
     ]

@@ -169,6 +169,7 @@ def test_predict_agrees_with_what_the_run_predicted_for_the_same_ecg(run_dir, tm
         signal = dataset.read(row).signal
         begin = (len(signal) - 1024) // 2  # a run takes the centre, prediction all
         file["tracings"] = signal[None, begin : begin + 1024] * 2
+        file["tracings"].attrs.update(sampling_rate=400, unit="code")
     call("predict", f"--model={run_dir}", f"--output={tmp_path / 'out.csv'}", tmp_path / "one.hdf5")
     made = pd.read_csv(tmp_path / "out.csv").iloc[0]
     for column in ("AF", "AF_raw"):

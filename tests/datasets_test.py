@@ -278,6 +278,7 @@ def write_part(path, ids):
     with h5py.File(path, "w") as file:
         file["exam_id"] = np.array([*ids, 0])
         file["tracings"] = tracings
+        file["tracings"].attrs.update(sampling_rate=400, unit="code")
 
 
 @pytest.fixture

@@ -58,6 +58,7 @@ def write_code_hdf5(folder):
     tracings[:, 50:550] = digital() / 500
     with h5py.File(folder / "code.hdf5", "w") as file:
         file["tracings"], file["exam_id"] = tracings, [7, 5]
+        file["tracings"].attrs.update(sampling_rate=400, unit="code")
     return folder / "code.hdf5"
 
 

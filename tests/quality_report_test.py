@@ -17,6 +17,7 @@ from ecg_jax.contract import InputContract
 from ecg_jax.data import quality
 from ecg_jax.data.datasets.dataset import Dataset
 from ecg_jax.data.store import Store, conversion, excerpts, messages
+from ecg_jax.data.store.shards import hash_file
 from ecg_jax.data.store.store import write_manifest
 from ecg_jax.errors import InputError
 from ecg_jax.recording import LEADS, LIMB_LEADS, create_recording
@@ -321,7 +322,7 @@ def large(tmp_path_factory):
         "columns": sorted(columns),
         "recordings": LARGE,
         "notes": [],
-        "shards": [{"name": "a", "samples": 4000, "sha256": ""}],
+        "shards": [{"name": "a", "samples": 4000, "sha256": hash_file(folder / "shards" / "a.bin")}],
     }
     write_manifest(str(folder), manifest, columns)
     lines = [f"x{i},unreadable,/data/code15/x{i}.hea: cut off after {i} bytes" for i in range(5000)]

@@ -152,6 +152,40 @@ def test_leads_scaled_one_by_one_are_no_reversal():
     assert "lead_reversal" not in flags(simulate() * np.linspace(0.7, 1.5, 12))
 
 
+@pytest.mark.parametrize("seed", range(3))
+def test_parts_that_were_not_recorded_at_the_same_time_disagree(seed):
+    signal = simulate(seed)[:2700]
+    page = np.concatenate([signal[900 * k : 900 * (k + 1), 3 * k : 3 * k + 3] for k in range(3)], axis=1)
+    last = simulate(seed + 1)[:900, 9:]
+    assert "limb_leads_disagree" in flags(np.column_stack([page, last]))
+
+
+def test_leads_scaled_one_by_one_disagree_and_those_with_noise_or_too_few_do_not():
+    signal = simulate()
+    assert "limb_leads_disagree" in flags(signal * np.linspace(0.7, 1.5, 12))
+    assert "limb_leads_disagree" not in flags(signal + np.random.default_rng(0).normal(0, 0.01, signal.shape))
+    assert "limb_leads_disagree" not in flags(signal[:, [0, 1, 6]], ("I", "II", "V1"))
+
+
+def test_an_ecg_that_points_down_in_i_ii_v5_and_v6_is_suspected_to_be_inverted():
+    pointed = [seed for seed in range(10) if "inverted" in flags(-simulate(seed))]
+    assert len(pointed) >= 5  # a suspicion: S waves may be as large as R waves
+    assert not any("inverted" in flags(simulate(seed)) for seed in range(40))
+    seed = pointed[0]
+    assert "inverted" not in flags(-simulate(seed)[:, :11], LEADS[:11])  # not without V6
+    signal = -simulate(seed)
+    signal[:, column("I")] *= -1
+    assert "inverted" not in flags(signal)
+
+
+def test_skewness_has_the_sign_of_the_larger_waves():
+    leads = np.zeros((4, 100))
+    leads[0, 50], leads[1, 50], leads[3, 50] = 1.0, -2.0, 1.0  # one of a hundred: 0.98 / sqrt(0.01 * 0.99)
+    found = defects.measure_skewness(leads, ["I", "II", "V5", "V1"])
+    assert found == pytest.approx({"I": 9.849, "II": -9.849, "V5": 0}, rel=1e-3)
+    assert not defects.suspects_inversion(found)
+
+
 @pytest.mark.parametrize("rate", [250.0, 500.0, 1000.0])
 def test_noise_is_measured_in_millivolts_whatever_the_rate(rate):
     noise = np.random.default_rng(0).normal(0, 0.04, (1, int(10 * rate)))

@@ -4,6 +4,8 @@ import multiprocessing
 import os
 import subprocess
 import sys
+import time
+from pathlib import Path
 
 import ecg_files
 import h5py
@@ -528,8 +530,29 @@ def test_a_file_written_anew_is_read_anew(tmp_path):
     path = write_hdf5(tmp_path / "x.hdf5", code_tracings())
     assert code_hdf5.read(path, 0).valid.any()
     os.remove(path)
-    write_hdf5(tmp_path / "x.hdf5", np.zeros((1, 100, 12), np.float32))
-    assert code_hdf5.read(path, 0).signal.shape == (100, 12)
+    write_hdf5(tmp_path / "x.hdf5", np.zeros((1, 4096, 12), np.float32))
+    assert not code_hdf5.read(path, 0).valid.any()
+
+
+@pytest.mark.parametrize("age", [0, 10])  # seconds; of a file that has just changed no time can be trusted
+def test_a_file_rewritten_in_place_gives_the_new_signal_whole(tmp_path, age):
+    first, second = code_tracings()[:2], code_tracings()[:2] / 2
+    contents = [Path(write_hdf5(tmp_path / f"{i}.hdf5", each)).read_bytes() for i, each in enumerate((first, second))]
+    path = tmp_path / "x.hdf5"
+    for content, expected in zip((*contents, *contents), (first, second) * 2, strict=True):
+        path.write_bytes(content)
+        if age:
+            now = time.time()
+            os.utime(path, (now, now - age))
+        np.testing.assert_array_equal(code_hdf5.read(str(path), 1).signal, expected[1] / 2)
+
+
+def test_the_least_recently_used_of_many_files_is_closed(tmp_path, monkeypatch):
+    monkeypatch.setattr(hdf5_file, "_MOST_HANDLES", 2)
+    paths = [write_hdf5(tmp_path / f"{i}.hdf5", code_tracings()) for i in range(4)]
+    for path in (*paths, *paths):
+        code_hdf5.read(path, 0)
+    assert len(hdf5_file._handles) == 2
 
 
 @pytest.mark.parametrize("method", ["fork", "spawn"])
@@ -705,6 +728,7 @@ def test_early_challenge_headers_are_read_with_a_note(shared):
         np.testing.assert_array_equal(recording.signal, (raw / gains).astype(np.float32))
         assert recording.notes[0] == f"the header names {name}.mat where the record's name should stand"
         assert any("4880" in note for note in recording.notes) == (name == "E00793")
+        assert recording.known_factor == (4.88 if name == "E00793" else None)
 
 
 @pytest.mark.slow

@@ -618,6 +618,43 @@ def test_a_damaged_index_is_refused_by_its_file(tmp_path):
         open_store(tmp_path)
 
 
+@pytest.mark.parametrize("column", ["labels", "ids", "start"])
+def test_an_index_that_was_replaced_by_another_whole_one_is_refused(tmp_path, whole, column):
+    folder = tmp_path / "copy"
+    shutil.copytree(whole[0], folder)
+    path = next(folder.glob(f"index-*/{column}.npy"))
+    np.save(path, np.load(path)[::-1])
+    with pytest.raises(InputError, match=rf"{column}\.npy: the store's index is damaged \(its checksum is wrong"):
+        open_store(folder).read(0)
+
+
+def test_a_shard_of_the_right_size_with_other_bytes_is_refused_when_it_is_read(tmp_path, whole):
+    folder = tmp_path / "copy"
+    shutil.copytree(whole[0], folder)
+    name = damage_shard(folder)
+    dataset = open_store(folder)
+    others = np.flatnonzero(dataset.store.column("shard") != 1)
+    for row in others.tolist():
+        dataset.read(row)
+    (row, *_) = (dataset.store.column("shard") == 1).nonzero()[0].tolist()
+    with pytest.raises(
+        InputError, match=rf"{name}\.bin: its checksum is wrong; the shard is damaged.*--verify rebuilds"
+    ):
+        dataset.read(row)
+
+
+def test_a_file_that_had_its_checksum_is_not_read_for_it_again_unless_it_changes(tmp_path, monkeypatch):
+    convert(tmp_path)
+    open_store(tmp_path).read(0)
+    hashed = []
+    monkeypatch.setattr("ecg_jax.data.store.store.hash_file", lambda path: hashed.append(path) or "")
+    open_store(tmp_path).read(0)
+    assert hashed == []
+    os.utime(next(tmp_path.glob("index-*/labels.npy")))
+    with pytest.raises(InputError, match="index is damaged"):
+        open_store(tmp_path)
+
+
 def test_a_label_that_is_not_there_is_refused_naming_those_that_are(whole):
     with pytest.raises(InputError, match="no label VT; there are: AF, abnormal"):
         open_store(whole[0], "VT")

@@ -159,7 +159,7 @@ def test_counts_that_fit_several_factors_list_them_and_choose_none():
     finding = find(record(simulate(3) * 200))
     assert finding.millivolts_per_unit is None
     assert "0.01 mV per unit (10 microvolts) or 0.005 mV per unit (counts of 200 per mV) fits" in finding.message
-    with pytest.raises(InputError, match=r"rec7: a beat's range is .* mV, an ECG has 0.25 to 6.0 mV"):
+    with pytest.raises(InputError, match=r"rec7: a beat's range is .* mV, an ECG has 0.2 to 9 mV"):
         verify.enforce(record(simulate(3) * 200), "repair")
 
 

@@ -1,5 +1,6 @@
 """Recordings by number as a contract's arrays: from any data set, or int16 straight from a prepared store."""
 
+import collections
 import threading
 from typing import Any
 
@@ -25,6 +26,7 @@ class Examples:
         gaps: Id to number of samples that were NaN or infinite.
         refused: Id to reason, of recordings that physics contradicts.
         findings: Id to what was found of recordings that were kept or mended all the same.
+        notes: What readers noticed, and of how many recordings.
     """
 
     def __init__(
@@ -49,6 +51,8 @@ class Examples:
         self.gaps: dict[str, int] = {}
         self.refused: dict[str, str] = {}
         self.findings: dict[str, str] = {}
+        self.notes: collections.Counter[str] = collections.Counter()
+        self._noted = np.zeros(len(dataset.ids), bool)
 
     def __getstate__(self) -> dict[str, Any]:
         """What another process is sent: no lock, and nothing that was read."""
@@ -94,6 +98,9 @@ class Examples:
                 self.gaps[recording.id] = recording.gaps
             if findings:
                 self.findings[recording.id] = "; ".join(finding.message for finding in findings)
+            if recording.notes and not self._noted[row]:
+                self._noted[row] = True
+                self.notes.update(recording.notes)
             if crop is None and len(self._cache) < self._room:
                 self._cache[row] = example
         return example
@@ -171,6 +178,11 @@ class StoredExamples:
         self.gaps: dict[str, int] = {}
         self.refused: dict[str, str] = {}
         self.findings: dict[str, str] = {}
+
+    @property
+    def notes(self) -> collections.Counter[str]:
+        """See `Examples`; of all recordings of the store."""
+        return collections.Counter(line for lines in self.store.notes().values() for line in lines)
 
     def load(self, rows: np.ndarray, crops: np.ndarray | None = None, stand_ins: np.ndarray | None = None) -> Batch:
         """Reads a batch: see `Examples.load`; a store holds nothing that would have to be stood in for.

@@ -1,9 +1,10 @@
-"""A recording against physics: the order of its leads, its unit, its sampling rate.
+"""A recording against physics and against itself: the order of its leads, its unit, its sampling rate, its samples.
 
+What a file states twice and differently is found by its reader (`Recording.contradictions`).
 Leads by the identities of Einthoven and Goldberger (`lead_order`), the unit by the size of
 the beats (`amplitude`), the rate by the stated duration and the shape of the beats
 (`timing`). What these cannot see, and so do not claim: swapped limb electrodes, the order
-of V1 to V6, leads that were themselves derived, a factor below ten in the unit (over a data
+of V1 to V6, leads that were themselves derived, a factor in the unit that leaves beats of 0.2 to 9 mV (over a data
 set, `amplitude.estimate_scale` sees a factor of two), a wrong rate by less than a factor of
 four where the file does not state its duration. A repair that rests on one recording may
 differ from its neighbour's: a wrong unit or order of a whole data set is better declared.
@@ -17,7 +18,10 @@ from ecg_jax.data.measures import amplitude, lead_order, timing
 from ecg_jax.errors import InputError
 from ecg_jax.recording import CHECKS, Recording
 
-LEAD_ORDER, UNIT, SAMPLING_RATE = "lead_order", "unit", "sampling_rate"
+LEAD_ORDER, UNIT, SAMPLING_RATE, SAMPLES, CONTENT = "lead_order", "unit", "sampling_rate", "samples", "content"
+LARGEST, LARGEST_NORMALIZED = 1000.0, 1e6  # mV, where electrode offsets reach 300; standard deviations of any scale
+_BEYOND_UNITS = 1e9  # a volt in nanovolts; the squares of far larger numbers overflow
+_MOST_BEYOND = 0.01  # of the samples: that many can be left out
 _RATE_TOLERANCE = 1e-3  # of the duration
 
 
@@ -26,11 +30,12 @@ class Finding:
     """What physics contradicts.
 
     Attributes:
-        check: `lead_order`, `unit` or `sampling_rate`.
+        check: `lead_order`, `unit`, `sampling_rate`, `samples` or `content`.
         message: One line: what was found, the rule, what fits.
         leads: Names that fit the columns; `-aVR` for a column that holds it upside down.
         millivolts_per_unit: The factor that fits; None where none or several do, or it is no real unit's.
         sampling_rate: Hz that fit; None where none or several do.
+        largest: mV that no sample exceeds but some, which can be left out; None where there are none, or too many.
     """
 
     check: str
@@ -38,11 +43,13 @@ class Finding:
     leads: tuple[str, ...] | None = None
     millivolts_per_unit: float | None = None
     sampling_rate: float | None = None
+    largest: float | None = None
 
     @property
     def is_repairable(self) -> bool:
         """True when exactly one repair fits."""
-        return any(value is not None for value in (self.leads, self.millivolts_per_unit, self.sampling_rate))
+        repairs = (self.leads, self.millivolts_per_unit, self.sampling_rate, self.largest)
+        return any(value is not None for value in repairs)
 
 
 def skipped_checks(recording: Recording) -> tuple[str, ...]:
@@ -58,11 +65,16 @@ def verify(recording: Recording) -> tuple[Finding, ...]:
     if recording.is_degenerate:
         return ()
     skipped = skipped_checks(recording)
+    content = tuple(Finding(CONTENT, line) for line in recording.contradictions)
+    samples = _check_samples(recording)
+    if samples:  # the others see what is left: all, where so many may be a matter of the unit
+        recording = _mask_beyond(recording, samples.largest or _BEYOND_UNITS)
     rate = _check_rate(recording)
     scores = None if UNIT in skipped else _check_normalization(recording)
     leads = None if scores or LEAD_ORDER in skipped else _check_leads(recording)
     unit = None if scores or UNIT in skipped else _check_unit(recording, rate)
-    return tuple(finding for finding in (scores, leads, unit, rate) if finding)
+    samples = None if scores or unit else samples  # in another unit they may be what they should
+    return (*content, *(finding for finding in (samples, scores, leads, unit, rate) if finding))
 
 
 def enforce(recording: Recording, policy: str) -> tuple[Recording, tuple[Finding, ...]]:
@@ -70,9 +82,8 @@ def enforce(recording: Recording, policy: str) -> tuple[Recording, tuple[Finding
 
     Args:
         recording: As it was read.
-        policy: `refuse` raises, `repair` mends what has exactly one remedy and raises
-            otherwise, or where something contradicts physics even then; `warn` leaves the
-            recording as it is.
+        policy: `refuse` raises; `repair` applies `Recording.known_factor`, mends what has exactly one remedy and
+            raises otherwise, or where something contradicts physics even then; `warn` leaves the recording as it is.
 
     Returns:
         The recording, with a line in its `notes` for each repair, and the findings.
@@ -82,6 +93,8 @@ def enforce(recording: Recording, policy: str) -> tuple[Recording, tuple[Finding
     """
     if policy not in CHECKS:
         raise InputError(f"policy is {policy!r}; known: {', '.join(CHECKS)}")
+    if policy == "repair":
+        recording = _apply_known_factor(recording)
     findings = verify(recording)
     if policy == "warn":
         return recording, findings
@@ -98,9 +111,58 @@ def enforce(recording: Recording, policy: str) -> tuple[Recording, tuple[Finding
     return recording, findings
 
 
+def list_notes(recording: Recording, findings: tuple[Finding, ...], policy: str) -> tuple[str, ...]:
+    """Lists what was assumed, mended and found, each once.
+
+    Args:
+        recording: As `enforce` returned it.
+        findings: As `enforce` returned them.
+        policy: As `enforce` received it; a repair is in the recording's notes.
+    """
+    found = () if policy == "repair" else (finding.message for finding in findings)
+    return tuple(dict.fromkeys((*recording.notes, *found)))
+
+
+def _apply_known_factor(recording: Recording) -> Recording:
+    """Mends an error that is known of the file's publisher, unless that leads out of the usual amplitudes."""
+    factor = recording.known_factor
+    size = amplitude.measure_size(recording) if factor else np.nan
+    if factor is None or not amplitude.USUAL[0] <= size * factor <= amplitude.USUAL[1]:
+        return recording
+    note = f"repaired: amplitudes multiplied by {factor:g}, a known mistake of the file's publisher"
+    signal = recording.signal * np.float32(factor)
+    return dataclasses.replace(recording, signal=signal, known_factor=None, notes=(*recording.notes, note))
+
+
 def _remedy(finding: Finding) -> str:
     mended = "--checks=repair mends it" if finding.is_repairable else "no single repair fits"
     return f"correct the file; {mended}, --checks=warn reads it as it is (in training, --config.data.checks)"
+
+
+def _check_samples(recording: Recording) -> Finding | None:
+    largest = LARGEST_NORMALIZED if recording.normalized else LARGEST
+    peak = max(float(recording.signal.max()), -float(recording.signal.min()))
+    if not peak > largest:
+        return None
+    beyond = np.abs(recording.signal) > largest
+    leads = ", ".join(name for name, found in zip(recording.leads, beyond.any(axis=0), strict=True) if found)
+    message = (
+        f"{np.count_nonzero(beyond)} sample(s) of {leads} reach {peak:.3g} "
+        f"{'standard deviations' if recording.normalized else 'mV'}, beyond {largest:g} there is no ECG"
+    )
+    are_few = np.count_nonzero(beyond) <= _MOST_BEYOND * beyond.size
+    return Finding(SAMPLES, message, largest=largest if are_few else None)
+
+
+def _mask_beyond(recording: Recording, largest: float) -> Recording:
+    """Makes samples beyond a limit invalid."""
+    beyond = np.abs(recording.signal) > largest
+    return dataclasses.replace(
+        recording,
+        signal=np.where(beyond, np.float32(0), recording.signal),
+        valid=recording.valid & ~beyond,
+        gaps=recording.gaps + int(np.count_nonzero(beyond)),
+    )
 
 
 def _check_leads(recording: Recording) -> Finding | None:
@@ -120,13 +182,13 @@ def _check_unit(recording: Recording, wrong_rate: Finding | None) -> Finding | N
         if wrong_rate.sampling_rate is None:
             return None
         recording = dataclasses.replace(recording, sampling_rate=wrong_rate.sampling_rate)
-    size = amplitude.summarize_ranges(amplitude.measure_ranges(recording), recording.leads)
+    size = amplitude.measure_size(recording)
     if amplitude.LOWEST <= size <= amplitude.HIGHEST or np.isnan(size):
         return None
     units = amplitude.find_units(size)
     listed = " or ".join(f"{unit:g} mV per unit ({amplitude.UNITS[unit]})" for unit in units)
     message = (
-        f"a beat's range is {size:.3g} mV, an ECG has {amplitude.LOWEST} to {amplitude.HIGHEST} mV: "
+        f"a beat's range is {size:.3g} mV, an ECG has {amplitude.LOWEST:g} to {amplitude.HIGHEST:g} mV: "
         f"{listed or 'no known unit'} fits"
     )
     is_clear = len(units) == 1 and units[0] in amplitude.REAL_UNITS
@@ -183,4 +245,6 @@ def _repair(recording: Recording, finding: Finding) -> Recording:
         recording = dataclasses.replace(recording, signal=signal)
     if finding.sampling_rate:
         recording = dataclasses.replace(recording, sampling_rate=finding.sampling_rate)
+    if finding.largest:
+        recording = _mask_beyond(recording, finding.largest)
     return dataclasses.replace(recording, notes=(*recording.notes, note))

@@ -6,7 +6,8 @@ from sklearn.linear_model import LogisticRegression
 from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import SplineTransformer
 
-LOWEST, HIGHEST = 25.0, 240.0
+LOWEST, HIGHEST = 15.0, 240.0  # of what is measured
+_KNOTS = np.linspace(25.0, HIGHEST, 10)[:, None]  # of the curve that predicts from it
 
 
 def measure_heart_rate(signal: np.ndarray, sampling_rate: float) -> float:
@@ -70,7 +71,6 @@ def predict_from_rate(rate: np.ndarray, labels: np.ndarray, other_rate: np.ndarr
         if not 0 < truth.sum() < truth.size:
             columns.append(np.full(len(other_rate), truth.mean() if truth.size else 0.0))
             continue
-        knots = np.linspace(LOWEST, HIGHEST, 10)[:, None]
-        model = make_pipeline(SplineTransformer(degree=2, knots=knots), LogisticRegression(C=10, max_iter=1000))
+        model = make_pipeline(SplineTransformer(degree=2, knots=_KNOTS), LogisticRegression(C=10, max_iter=1000))
         columns.append(model.fit(rate[known], truth).predict_proba(other_rate)[:, 1])
     return np.stack(columns, axis=1)

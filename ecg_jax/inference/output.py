@@ -49,7 +49,8 @@ class JsonTable:
     def add(self, made: Prediction) -> None:
         """Writes a recording."""
         values = {"probabilities": made.probabilities, "raw": made.raw}
-        row: dict[str, Any] = {"recording": made.recording, "quality": made.quality, "flags": made.flags}
+        row: dict[str, Any] = {"recording": made.recording, "quality": made.quality}
+        row |= {"flags": made.flags, "notes": made.notes}
         row |= {key: self._name(each) for key, each in values.items()}
         if len(made.windows) > 1 or made.starts.any():
             starts = made.starts.tolist()

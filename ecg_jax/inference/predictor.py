@@ -14,6 +14,7 @@ from ecg_jax.data.datasets.dataset import Dataset, create_predictions
 from ecg_jax.data.preprocess import create_input, create_windows, mask_missing
 from ecg_jax.data.readers import Source
 from ecg_jax.data.splits import manifest
+from ecg_jax.data.store import messages
 from ecg_jax.errors import InputError
 from ecg_jax.evaluation.predictions import Predictions
 from ecg_jax.inference.model import Model
@@ -31,9 +32,10 @@ class Prediction:
         probabilities: `[labels]` float32; NaN where there was no signal or an error. Of a recording of several windows
             the means.
         raw: The same before calibration.
-        quality: What was noticed about the signal, separated by `; `; empty if nothing.
+        quality: What was noticed about the recording, separated by `; `; empty if nothing.
         error: Why it could not be read; empty if it could.
         flags: Of its quality (see `quality.examine`).
+        notes: What its reader and the checks noticed, also in `quality`.
         starts: `[windows]`, seconds: where each part that was predicted begins.
         windows: `[windows, labels]`: their probabilities.
     """
@@ -44,6 +46,7 @@ class Prediction:
     quality: str
     error: str = ""
     flags: tuple[str, ...] = ()
+    notes: tuple[str, ...] = ()
     starts: np.ndarray = dataclasses.field(default_factory=lambda: np.zeros(0))
     windows: np.ndarray = dataclasses.field(default_factory=lambda: np.zeros((0, 0)))
 
@@ -57,6 +60,7 @@ class _Loaded:
     noticed: tuple[str, ...] = ()
     error: str = ""
     flags: tuple[str, ...] = ()
+    notes: tuple[str, ...] = ()
 
 
 def predict(
@@ -123,11 +127,10 @@ def _load(source: Source, *, model: Model, trained: manifest.Trained | None, che
             signals, starts = create_input(recording, model.contract)[0][None], np.zeros(1)
     except InputError as error:
         return _Loaded(*nothing, error=" ".join(str(error).split()))
-    if recording.is_degenerate:
-        return _Loaded(*nothing, noticed=(NO_SIGNAL,))
+    notes = verify.list_notes(recording, findings, checks)
     moves = np.array([not whole or _moves(recording, start, model.contract) for start in starts.tolist()])
-    if not moves.any():
-        return _Loaded(*nothing, noticed=(NO_SIGNAL,))
+    if recording.is_degenerate or not moves.any():
+        return _Loaded(*nothing, noticed=(NO_SIGNAL, *notes), notes=notes)
     flags = tuple(quality.examine(recording).flags)
     noticed = [
         f"{len(missing)} of {len(model.contract.leads)} leads missing ({', '.join(missing)}), zeros in their place"
@@ -137,9 +140,10 @@ def _load(source: Source, *, model: Model, trained: manifest.Trained | None, che
         f"{recording.gaps} samples masked" if recording.gaps else "",
         trained.find(recording) if trained else "",
         *flags,
-        *((f"repaired: {found.message}" if checks == "repair" else found.message) for found in findings),
+        *notes,
     ]
-    return _Loaded(signals if moves.all() else signals[moves], starts[moves], tuple(filter(None, noticed)), "", flags)
+    signals = signals if moves.all() else signals[moves]
+    return _Loaded(signals, starts[moves], tuple(filter(None, noticed)), flags=flags, notes=notes)
 
 
 def _moves(recording: Recording, start: float, contract: InputContract) -> bool:
@@ -155,7 +159,8 @@ def _conclude(model: Model, source: Source, loaded: _Loaded, raw: np.ndarray) ->
     """Means over windows, and which label is higher in one of them."""
     blank = np.full(len(model.label_names), np.nan, np.float32)
     if not len(raw):
-        return Prediction(source.name, blank, blank, "; ".join(loaded.noticed), loaded.error, loaded.flags)
+        quality_text = "; ".join(loaded.noticed)
+        return Prediction(source.name, blank, blank, quality_text, loaded.error, loaded.flags, loaded.notes)
     windows = model.calibrate(raw)
     mean = windows.mean(axis=0)
     noticed = list(loaded.noticed)
@@ -174,6 +179,7 @@ def _conclude(model: Model, source: Source, loaded: _Loaded, raw: np.ndarray) ->
         raw.mean(axis=0),
         "; ".join(noticed),
         flags=loaded.flags,
+        notes=loaded.notes,
         starts=loaded.starts,
         windows=windows,
     )
@@ -201,7 +207,7 @@ def predict_dataset(
     Returns:
         Predictions of the recordings that hold a signal and were not refused, with their
         quality flags as attribute `quality` (`no flag`, or names); and lines on those that were
-        left out, and on those that trained the model.
+        left out, on what was noticed while they were read, and on those that trained the model.
 
     Raises:
         InputError: when none is left.
@@ -210,13 +216,14 @@ def predict_dataset(
     sources = [Source(id, functools.partial(dataset.read, int(row))) for id, row in zip(ids, rows, strict=True)]
     checks = checks if dataset.reads_files else "warn"
     made = list(progress(predict(model, sources, batch_size=batch_size, checks=checks), len(sources)))
-    kept = np.array([not each.error and each.quality != NO_SIGNAL for each in made], bool)
+    kept = np.array([bool(len(each.windows)) for each in made], bool)
     lines = _describe_left_out(made)
     if not kept.any():
         raise InputError(
             f"data set {dataset.name}: no recording could be predicted ({'; '.join(lines) or 'none there'})"
         )
     rows, made = rows[kept], [each for each, is_kept in zip(made, kept, strict=True) if is_kept]
+    lines += messages.describe([note for each in made for note in each.notes])
     seen = sum(manifest.SEEN in each.quality for each in made)
     if seen:
         lines.append(f"leak: {seen} of the {len(made)} recordings trained the model; scores of these say little")
@@ -229,6 +236,6 @@ def predict_dataset(
 
 def _describe_left_out(made: Sequence[Prediction]) -> list[str]:
     errors = [each.error for each in made if each.error]
-    silent = sum(each.quality == NO_SIGNAL for each in made)
+    silent = sum(not each.error and not len(each.windows) for each in made)
     lines = [f"left out: {len(errors)} could not be read or were refused, the first: {errors[0]}"] if errors else []
     return lines + ([f"left out: {silent} without a signal"] if silent else [])

@@ -14,6 +14,7 @@ from rich.console import Console
 
 from ecg_jax.data.datasets import table as table_lib
 from ecg_jax.data.datasets.dataset import Dataset, create_predictions
+from ecg_jax.data.store import messages
 from ecg_jax.evaluation import analysis, calibration, heart_rate, metrics
 from ecg_jax.evaluation.analysis import Analysis
 from ecg_jax.evaluation.predictions import Predictions
@@ -205,7 +206,7 @@ def _score_baseline(setup: Setup, test_labels: np.ndarray, test_rows: np.ndarray
 
 
 def _report_losses(setup: Setup, console: Console) -> None:
-    """Says which recordings were dropped, refused, doubted or had gaps."""
+    """Says which recordings were dropped, refused, doubted or had gaps, and what was noticed while they were read."""
     examples = setup.examples
     for title, reasons in (("Refused", examples.refused), ("Doubtful, used all the same", examples.findings)):
         if reasons:
@@ -219,6 +220,8 @@ def _report_losses(setup: Setup, console: Console) -> None:
             f"Masked: {total} NaN or infinite samples in {len(examples.gaps)} recording(s): "
             + _some(sorted(examples.gaps))
         )
+    for line in messages.describe(examples.notes):
+        console.print(line)
 
 
 def _some(ids: list[str]) -> str:

@@ -283,4 +283,5 @@ def mend_gain(recording: Recording) -> Recording:
         return recording
     notes = [note for note in recording.notes if str(_WRONG_GAIN) not in note]  # the reader's own doubt is settled
     notes.append(f"gain {_WRONG_GAIN}/mV mended to {_RIGHT_GAIN}/mV: the samples are in steps of 4.88 microvolts")
-    return dataclasses.replace(recording, signal=(samples / _RIGHT_GAIN).astype(np.float32), notes=tuple(notes))
+    signal = (samples / _RIGHT_GAIN).astype(np.float32)
+    return dataclasses.replace(recording, signal=signal, known_factor=None, notes=tuple(notes))

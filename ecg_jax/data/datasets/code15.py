@@ -81,7 +81,7 @@ def create(*, source: str, labels: tuple[str, ...], seed: int) -> Dataset:
         name, row = places[i]
         if name in damaged:
             raise InputError(f"exam {ids[i]}: {damaged[name]}; download this part again")
-        return code_hdf5.read(os.path.join(folder, name), row, id=str(ids[i]))
+        return code_hdf5.read(os.path.join(folder, name), row, id=str(ids[i]), declared=code_hdf5.CODE)
 
     return Dataset(
         name="code15",

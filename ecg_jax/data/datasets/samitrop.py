@@ -48,5 +48,5 @@ def create(*, source: str, labels: tuple[str, ...], seed: int) -> Dataset:
         ids=ids,
         columns=label_lib.select(labels, derived, table, csv),
         attributes=parse_attributes(table, csv),
-        read=lambda i: code_hdf5.read(file, i, id=str(ids[i])),
+        read=lambda i: code_hdf5.read(file, i, id=str(ids[i]), declared=code_hdf5.CODE),
     )

@@ -77,7 +77,7 @@ def read(path: str, id: str | None = None, declared: Declared | None = None) -> 
     Args:
         path: A file, or a WFDB record's name.
         id: Name for messages and results; each format has its own if None.
-        declared: What a NumPy or CSV file without a sidecar holds.
+        declared: What a NumPy, CSV or CODE HDF5 file without a sidecar holds.
 
     Raises:
         InputError: when it is not there, of no known format, damaged, or holds several recordings.
@@ -92,7 +92,7 @@ def read(path: str, id: str | None = None, declared: Declared | None = None) -> 
         count = len(code_hdf5.read_ids(path))
         if count != 1:
             raise InputError(f"{path}: holds {count} recordings, not one; list them with `readers.find`")
-        return code_hdf5.read(path, 0, id)
+        return code_hdf5.read(path, 0, id, declared)
     return reader.read(path, id)
 
 
@@ -105,7 +105,7 @@ def find(path: str, declared: Declared | None = None) -> list[Source]:
 
     Args:
         path: A file, a WFDB record's name, a folder, or a pattern.
-        declared: What NumPy and CSV files without a sidecar hold.
+        declared: What NumPy, CSV and CODE HDF5 files without a sidecar hold.
 
     Raises:
         InputError: when nothing is there, or it is of no known format.
@@ -182,20 +182,21 @@ def _list_file(path: str, declared: Declared | None, in_folder: bool = False) ->
     if reader is None:
         return []
     if reader is code_hdf5:
-        return _list_exams(path)
+        return _list_exams(path, declared)
     if reader is arrays:
         return [Source(path, functools.partial(arrays.read, path, path, declared))]
     name = path.removesuffix(".hea")
     return [Source(name, functools.partial(reader.read, path, name))]
 
 
-def _list_exams(path: str) -> list[Source]:
+def _list_exams(path: str, declared: Declared | None) -> list[Source]:
     try:
         ids = code_hdf5.read_ids(path)
     except InputError:  # reading will say so, in its turn
-        return [Source(path, functools.partial(code_hdf5.read, path, 0))]
+        return [Source(path, functools.partial(code_hdf5.read, path, 0, declared=declared))]
     names = [f"{path}:{exam}" for exam in ids]
-    return [Source(name, functools.partial(code_hdf5.read, path, row, id=name)) for row, name in enumerate(names)]
+    read = functools.partial(code_hdf5.read, path, declared=declared)
+    return [Source(name, functools.partial(read, row=row, id=name)) for row, name in enumerate(names)]
 
 
 def _walk(folder: str) -> Iterator[str]:

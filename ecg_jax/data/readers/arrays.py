@@ -78,8 +78,7 @@ def read(path: str, id: str | None = None, declared: Declared | None = None) -> 
         InputError: when the file is damaged, or leads, rate or unit are missing or contradict it.
     """
     path = os.fspath(path)
-    said = _read_sidecar(path) if has_sidecar(path) else declared or Declared()
-    remedy = f"write {os.path.basename(_sidecar_path(path))} beside it or pass --file_leads, --file_rate, --file_unit"
+    said = read_sidecar(path) if has_sidecar(path) else declared or Declared()
     try:
         with open(path, "rb") as file:
             is_numpy = file.read(len(_MAGIC)) == _MAGIC
@@ -94,7 +93,7 @@ def read(path: str, id: str | None = None, declared: Declared | None = None) -> 
         name for name in ("leads", "sampling_rate", "unit") if not (leads if name == "leads" else getattr(said, name))
     ]
     if missing or said.sampling_rate is None:
-        raise InputError(f"{path}: {', '.join(missing)} unknown; {remedy}")
+        raise InputError(f"{path}: {', '.join(missing)} unknown; {describe_remedy(path)}")
     unit = said.unit.strip().lower()
     if unit not in MILLIVOLTS:
         raise InputError(f"{path}: unit {said.unit!r}; known: {', '.join(UNITS)}")
@@ -110,11 +109,21 @@ def read(path: str, id: str | None = None, declared: Declared | None = None) -> 
     )
 
 
+def describe_remedy(path: str) -> str:
+    """Says how to declare what a file does not say of itself."""
+    return f"write {os.path.basename(_sidecar_path(path))} beside it or pass --file_leads, --file_rate, --file_unit"
+
+
 def _sidecar_path(path: str) -> str:
     return os.path.splitext(path)[0] + ".json"
 
 
-def _read_sidecar(path: str) -> Declared:
+def read_sidecar(path: str) -> Declared:
+    """Reads what `NAME.json` says.
+
+    Raises:
+        InputError: when it is damaged, or says other things.
+    """
     name = _sidecar_path(path)
     try:
         if os.path.getsize(name) > _LARGEST_SIDECAR:
@@ -143,6 +152,9 @@ def _read_numpy(path: str) -> np.ndarray:
         mapped = np.lib.format.open_memmap(path, mode="r")
         if mapped.dtype.kind not in "fiu":
             raise ValueError(f"dtype {mapped.dtype}, not real numbers")
+        surplus = os.path.getsize(path) - mapped.offset - mapped.nbytes
+        if surplus:
+            raise ValueError(f"its header announces {mapped.shape} of {mapped.dtype}, {surplus} bytes more are there")
         return np.array(mapped)
     except _DAMAGE as error:
         raise InputError(f"{path}: not a readable NumPy array ({' '.join(str(error).split())[:200]})") from error

@@ -1,20 +1,31 @@
-"""The CODE group's HDF5 layout: `tracings` [N, 4096, 12] at 400 Hz, with or without `exam_id`.
+"""The CODE group's HDF5 layout: `tracings` [N, samples, 12], with or without `exam_id`.
 
-CODE arrays are about 2 x mV: the group's own conversion was run with a scale of 2, and
-the median range of lead II is 1.8 times PTB-XL's. They are halved here, so that a
+Rate and unit are what a sidecar says (`NAME.json`, see `arrays`), what the caller declares, or what attributes of
+`tracings` or of the file say: `sampling_rate` (or `fs`, ...), `unit` and `leads`. Where nothing does, they are CODE's,
+if the file agrees with that (see `code_convention`): 4096 samples at 400 Hz, about 2 x mV. The group's own conversion
+was run with a scale of 2, and the median range of lead II is 1.8 times PTB-XL's. They are halved here, so that a
 `Recording` is in millivolts; the default input contract doubles them again, exactly.
 """
 
+import dataclasses
+import functools
 import os
+from typing import Any
 
 import numpy as np
 
-from ecg_jax.data.readers import hdf5_file
+from ecg_jax.data.readers import arrays, code_convention, hdf5_file
+from ecg_jax.data.readers.arrays import Declared
 from ecg_jax.errors import InputError
 from ecg_jax.recording import LEADS, Recording, create_recording
 
-SAMPLING_RATE = 400.0
-CODE_UNITS_PER_MILLIVOLT = 2.0
+CODE = Declared(LEADS, code_convention.SAMPLING_RATE, "code")  # of files that are known to be the group's
+CODE_UNITS_PER_MILLIVOLT = code_convention.UNITS_PER_MILLIVOLT
+_ATTRIBUTES = {  # of `Declared` -> names in use
+    "leads": ("leads", "lead_names", "sig_name"),
+    "sampling_rate": ("sampling_rate", "sampling_frequency", "sample_rate", "fs", "frequency", "freq", "rate"),
+    "unit": ("unit", "units"),
+}
 
 
 def matches(path: str, head: bytes) -> bool:
@@ -33,7 +44,7 @@ def read_ids(path: str) -> np.ndarray:
     Raises:
         InputError: when the file is missing, damaged or of another layout.
     """
-    count = _count(path)
+    count = _keep(_measure, path)[0]
     if "exam_id" not in hdf5_file.list_names(path):
         return np.arange(count)
     shape = hdf5_file.describe(path, "exam_id")
@@ -46,15 +57,42 @@ def read_ids(path: str) -> np.ndarray:
         raise InputError(f"{path}: exam_id cannot be read ({reason}); expected whole numbers") from error
 
 
-def read(path: str, row: int, id: str | None = None) -> Recording:
+def read(path: str, row: int, id: str | None = None, declared: Declared | None = None) -> Recording:
     """Reads one exam; the zeros that pad it on both sides are marked invalid.
 
+    Args:
+        path: The file.
+        row: Of the exam.
+        id: Name for messages and results.
+        declared: What the file holds, as far as no sidecar says it; see the module.
+
     Raises:
-        InputError: when the file is missing, truncated or of another layout, or has no such row.
+        InputError: when the file is missing, truncated or of another layout, has no such row, or states neither rate
+            nor unit while it does not agree with CODE's.
     """
-    count = _count(path)
-    if not 0 <= row < count:
-        raise InputError(f"{path}: row {row} cannot be read (it has {count} rows)")
+    shape = _keep(_measure, path)
+    if not 0 <= row < shape[0]:
+        raise InputError(f"{path}: row {row} cannot be read (it has {shape[0]} rows)")
+    stated = _find_stated(path, declared)
+    assumed = [name for name in ("sampling_rate", "unit") if not getattr(stated, name)]
+    if not assumed:
+        return _read(path, row, id, stated)
+    silent = f"{' and '.join(name.replace('_', ' ') for name in assumed)} not stated"
+    if wrong := _judge(path, stated, shape):
+        raise InputError(f"{path}: {silent}, and not CODE's: {wrong}; {arrays.describe_remedy(path)}")
+    recording = _read(path, row, id, dataclasses.replace(CODE, leads=stated.leads))
+    doubt = code_convention.contradict_exam(recording) if shape[0] < code_convention.MANY else ""
+    return dataclasses.replace(
+        recording,
+        notes=(*recording.notes, f"{silent}, CODE's 400 Hz and 2 units per mV assumed"),
+        contradictions=(f"{silent}, and not CODE's: {doubt}; {arrays.describe_remedy(path)}",) if doubt else (),
+    )
+
+
+def _read(path: str, row: int, id: str | None, stated: Declared) -> Recording:
+    unit = stated.unit.strip().lower()
+    if unit not in arrays.MILLIVOLTS or stated.sampling_rate is None:
+        raise InputError(f"{path}: unit {stated.unit[:40]!r}; known: {', '.join(arrays.UNITS)}")
     tracing = hdf5_file.read_array(path, "tracings", row).astype(np.float32)
     padding = ~np.any(tracing != 0, axis=1)
     active = np.flatnonzero(~padding)
@@ -63,18 +101,74 @@ def read(path: str, row: int, id: str | None = None) -> Recording:
         inside[active[0] : active[-1] + 1] = True
     return create_recording(
         tracing,
-        leads=LEADS,
-        sampling_rate=SAMPLING_RATE,
+        leads=stated.leads or LEADS,
+        sampling_rate=stated.sampling_rate,
         id=id or f"{os.path.basename(path)}:{row}",
-        millivolts_per_unit=1 / CODE_UNITS_PER_MILLIVOLT,
+        millivolts_per_unit=arrays.MILLIVOLTS[unit],
         valid=np.broadcast_to(inside[:, None], tracing.shape),
+        normalized=unit == "zscore",
     )
 
 
-def _count(path: str) -> int:
-    """Number of exams, after a look at the layout."""
+def _find_stated(path: str, declared: Declared | None) -> Declared:
+    """What a sidecar says, or else the caller, or else attributes."""
+    if declared and declared.sampling_rate and declared.unit and not arrays.has_sidecar(path):
+        return declared
+    attributes = _keep(_read_attributes, path)
+    found = {key: next((attributes[n] for n in names if n in attributes), "") for key, names in _ATTRIBUTES.items()}
+    try:
+        rate = float(found["sampling_rate"]) if found["sampling_rate"] else None
+    except ValueError as error:
+        raise InputError(
+            f"{path}: attribute for the sampling rate is {found['sampling_rate'][:40]!r}, no Hz"
+        ) from error
+    leads = tuple(name.strip() for name in found["leads"].split(",")) if found["leads"] else ()
+    said = [declared or Declared(), Declared(leads, rate, found["unit"])]
+    if arrays.has_sidecar(path):
+        said.insert(0, arrays.read_sidecar(path))
+    return Declared(
+        leads=next((each.leads for each in said if each.leads), ()),
+        sampling_rate=next((each.sampling_rate for each in said if each.sampling_rate), None),
+        unit=next((each.unit for each in said if each.unit), ""),
+    )
+
+
+def _judge(path: str, stated: Declared, shape: tuple[int, ...]) -> str:
+    """Says why a file of unstated rate or unit is not CODE's; empty where it agrees."""
+    if stated.sampling_rate not in (None, code_convention.SAMPLING_RATE):
+        return f"its {stated.sampling_rate:g} Hz are not CODE's"
+    if stated.unit and stated.unit.strip().lower() != "code":
+        return f"its unit {stated.unit[:40]} is not CODE's"
+    if shape[1] != code_convention.SAMPLES:
+        return f"exams of {shape[1]} samples, CODE's have {code_convention.SAMPLES}"
+    return _keep(_judge_exams, path, shape[0])
+
+
+def _keep(function: Any, path: str, *arguments: int) -> Any:
+    """Calls a function that keeps what it finds of a version of a file."""
+    version = hdf5_file.find_version(path)
+    return function(path, *arguments, version) if version else function.__wrapped__(path, *arguments, version)
+
+
+@functools.lru_cache(maxsize=64)
+def _read_attributes(path: str, version: tuple[int, ...] | None) -> dict[str, str]:
+    del version
+    return hdf5_file.read_attributes(path, "tracings")
+
+
+@functools.lru_cache(maxsize=64)
+def _judge_exams(path: str, count: int, version: tuple[int, ...] | None) -> str:
+    del version
+    rows = code_convention.choose_rows(count)
+    return code_convention.contradict_exams(_read(path, row, None, CODE) for row in rows)
+
+
+@functools.lru_cache(maxsize=64)
+def _measure(path: str, version: tuple[int, ...] | None) -> tuple[int, ...]:
+    """Shape of the tracings, after a look at the layout."""
+    del version
     names = hdf5_file.list_names(path)
     shape = hdf5_file.describe(path, "tracings") if "tracings" in names else f"keys {', '.join(names) or 'none'}"
     if isinstance(shape, str) or len(shape) != 3 or shape[2] != len(LEADS):
         raise InputError(f"{path}: expected `tracings` of shape [N, samples, 12], found {shape}")
-    return shape[0]
+    return shape

@@ -28,6 +28,7 @@ class Group:
         sampling_rate: Hz.
         start: When it begins, comparable among the groups of a file; None where the file does not say.
         notes: See `Recording`.
+        contradictions: See `Recording`.
     """
 
     samples: np.ndarray
@@ -36,6 +37,7 @@ class Group:
     sampling_rate: float
     start: str | float | None = None
     notes: tuple[str, ...] = ()
+    contradictions: tuple[str, ...] = ()
 
 
 def millivolts(path: str, field: str, unit: str) -> float:
@@ -91,6 +93,7 @@ def choose(path: str, groups: Sequence[Group]) -> Group:
         sampling_rate=best.sampling_rate,
         start=best.start,
         notes=(*(note for group in groups for note in group.notes), f"{len(groups)} simultaneous groups joined"),
+        contradictions=tuple(line for group in groups for line in group.contradictions),
     )
 
 
@@ -124,4 +127,5 @@ def to_recording(
         valid=None if valid is None else np.broadcast_to(valid[:, None], group.samples.shape),
         duration=duration,
         notes=group.notes,
+        contradictions=group.contradictions,
     )

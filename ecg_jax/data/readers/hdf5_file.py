@@ -4,9 +4,9 @@ A few bytes of HDF5 can announce any size, and a data set can lie in another fil
 (external links, external storage, virtual data sets): both are refused.
 """
 
-import functools
 import os
 import threading
+import time
 
 import h5py
 import numpy as np
@@ -19,7 +19,11 @@ DAMAGE = (OSError, ValueError, IndexError, KeyError, TypeError, RuntimeError, No
 LARGEST_READ = 1 << 29  # bytes at once: a day of twelve leads at 125 Hz
 _MOST_COMPRESSED = 1032  # deflate's limit, bytes per byte
 
+_MOST_HANDLES = 64
+_SETTLED = 10**9  # nanoseconds since a file's last change, far above what its time is rounded to
+
 _lock = threading.Lock()
+_handles: dict[tuple[int, ...], tuple[tuple[int, ...], h5py.File]] = {}  # by device and inode, latest used last
 
 
 def read_array(path: str, name: str, part: int | slice = slice(None)) -> np.ndarray:
@@ -51,6 +55,28 @@ def describe(path: str, name: str) -> tuple[int, ...]:
     """
     with _lock:
         return _get(path, name).shape
+
+
+def read_attributes(path: str, name: str) -> dict[str, str]:
+    """Reads the attributes of an array, and of the file where the array has none of that name, as text.
+
+    Returns:
+        Lower-case name -> text; the elements of a list are separated by commas.
+
+    Raises:
+        InputError: see `read_array`.
+    """
+    with _lock:
+        array = _get(path, name)
+        try:
+            found = {key.lower(): value for owner in (array.file, array) for key, value in owner.attrs.items()}
+            return {key: ",".join(_decode(each) for each in np.ravel(value)) for key, value in found.items()}
+        except DAMAGE as error:
+            raise _damaged(path, error) from error
+
+
+def _decode(value: object) -> str:
+    return value.decode("utf-8", "replace") if isinstance(value, bytes) else str(value)
 
 
 def list_names(path: str) -> tuple[str, ...]:
@@ -86,22 +112,50 @@ def _get(path: str, name: str) -> h5py.Dataset:
     return array
 
 
-def _open(path: str) -> h5py.File:
-    """The handle is kept, until the file changes or the process forks."""
+def find_version(path: str) -> tuple[int, ...] | None:
+    """Names the version of a file, for what is kept of it; None where it changed a moment ago: nothing may be kept.
+
+    Raises:
+        InputError: when there is no such file.
+    """
+    version = _read_version(path)
+    return version if _is_settled(version) else None
+
+
+def _read_version(path: str) -> tuple[int, ...]:
     try:
         status = os.stat(path)
     except OSError as error:
         raise InputError(f"{path}: no such HDF5 file") from error
-    return _open_version(path, status.st_mtime_ns, status.st_size, status.st_ino)
+    return status.st_dev, status.st_ino, status.st_mtime_ns, status.st_ctime_ns, status.st_size
 
 
-@functools.lru_cache(maxsize=64)
-def _open_version(path: str, *version: int) -> h5py.File:
-    del version
+def _is_settled(version: tuple[int, ...]) -> bool:
+    return time.time_ns() - max(version[2:4]) > _SETTLED
+
+
+def _open(path: str) -> h5py.File:
+    """Opens a file, or returns the handle that is kept until the file changes or the process forks.
+
+    HDF5 gives one file's second handle the state of its first, so that the first is closed before a changed file is
+    opened again. One that changed a moment ago may change again within the resolution of its time: it is not kept.
+    """
+    version = _read_version(path)
+    file = version[:2]
+    if file in _handles:
+        known, handle = _handles.pop(file)
+        if known == version and _is_settled(version):
+            _handles[file] = known, handle  # the last that is closed for want of room
+            return handle
+        handle.close()
+    while len(_handles) >= _MOST_HANDLES:
+        _handles.pop(next(iter(_handles)))[1].close()
     try:
-        return h5py.File(path, "r")
+        handle = h5py.File(path, "r")
     except DAMAGE as error:
         raise _damaged(path, error) from error
+    _handles[file] = version, handle
+    return handle
 
 
 def _damaged(path: str, error: Exception) -> InputError:
@@ -112,7 +166,7 @@ def _start_anew() -> None:
     """A child must neither wait for a lock that its parent's thread held, nor share its parent's handles."""
     global _lock
     _lock = threading.Lock()
-    _open_version.cache_clear()
+    _handles.clear()
 
 
 os.register_at_fork(after_in_child=_start_anew)

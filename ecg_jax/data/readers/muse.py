@@ -53,26 +53,40 @@ def _read_waveform(path: str, waveform: Element) -> groups.Group:
         raise InputError(f"{path}: the rhythm waveform has no <LeadData>, so no samples")
     leads = [groups.lead(path, xml_document.required(path, element, "LeadID")) for element in elements]
     columns = [_read_lead(path, name, element) for name, element in zip(leads, elements, strict=True)]
-    lengths = {len(samples) for samples, _ in columns}
+    lengths = {len(samples) for samples, *_ in columns}
     if len(lengths) > 1:
         raise InputError(f"{path}: leads of {min(lengths)} to {max(lengths)} samples; all must be of one length")
     steps = [_read_step(path, name, element) for name, element in zip(leads, elements, strict=True)]
-    notes = [note for _, notes in columns for note in notes]
+    notes = [note for _, notes, _ in columns for note in notes]
+    failing = [name for name, (*_, fails) in zip(leads, columns, strict=True) if fails]
+    doubt = f"checksum of {', '.join(failing)} differs from the file's: samples were changed after it"
     announced = xml_document.field(waveform, "NumberofLeads")
     if announced and announced != str(len(leads)):
         notes.append(f"NumberofLeads is {announced}, {len(leads)} leads were found")
     return groups.Group(
-        samples=np.stack([samples for samples, _ in columns], axis=1),
+        samples=np.stack([samples for samples, *_ in columns], axis=1),
         leads=tuple(leads),
         millivolts_per_unit=np.array(steps),
         sampling_rate=_read_rate(path, waveform),
         start=xml_document.field(waveform, "WaveformStartTime") or None,
         notes=tuple(notes),
+        contradictions=(*((doubt,) if 2 * len(failing) > len(leads) else ()), *_compare_offsets(leads, elements)),
     )
 
 
-def _read_lead(path: str, name: str, lead: Element) -> tuple[np.ndarray, list[str]]:
-    """Returns `[samples]` float64 in steps, and notes."""
+def _compare_offsets(leads: list[str], elements: list[Element]) -> tuple[str, ...]:
+    """A contradiction where leads I and II, from which others are derived, were recorded at different times."""
+    offsets = {
+        name: xml_document.field(element, "LeadTimeOffset") or "0"
+        for name, element in zip(leads, elements, strict=True)
+    }
+    if len({offsets.get(name, "0") for name in ("I", "II")}) == 1 or set(LIMB_LEADS) <= set(leads):
+        return ()
+    return (f"leads I and II begin at {offsets['I']} and {offsets['II']}: what is derived from both is no lead",)
+
+
+def _read_lead(path: str, name: str, lead: Element) -> tuple[np.ndarray, list[str], bool]:
+    """Returns `[samples]` float64 in steps, notes, and whether the samples fail their checksum."""
     size = xml_document.field(lead, "LeadSampleSize") or "2"
     if size != "2":
         raise InputError(f"{path}: LeadSampleSize of lead {name} is {size!r}; only 2 bytes are known")
@@ -82,9 +96,6 @@ def _read_lead(path: str, name: str, lead: Element) -> tuple[np.ndarray, list[st
         stated = announced or "an even number"
         raise InputError(f"{path}: lead {name} has {len(data) / 2:g} samples, not {stated}; the file is damaged")
     samples, notes = np.frombuffer(data, "<i2").astype(np.float64), []
-    checksum = xml_document.field(lead, "LeadDataCRC32")
-    if checksum and checksum != str(zlib.crc32(data)):
-        notes.append(f"lead {name}: its samples do not have the checksum that the file states; they may be damaged")
     for field in ("LeadTimeOffset", "LeadOffsetFirstSample", "FirstSampleBaseline"):
         value = xml_document.field(lead, field) or "0"
         if value != "0":
@@ -92,7 +103,11 @@ def _read_lead(path: str, name: str, lead: Element) -> tuple[np.ndarray, list[st
     if xml_document.field(lead, "LeadOff").upper() == "TRUE":
         samples[:] = np.nan
         notes.append(f"lead {name} was off")
-    return samples, notes
+    stated = xml_document.field(lead, "LeadDataCRC32") or "0"  # 0 is of a writer that computes none
+    fails = stated not in ("0", str(zlib.crc32(data)))
+    if fails:
+        notes.insert(0, f"lead {name}: its samples do not have the checksum that the file states; they may be damaged")
+    return samples, notes, fails
 
 
 def _read_step(path: str, name: str, lead: Element) -> float:
@@ -128,4 +143,5 @@ def _derive(group: groups.Group) -> groups.Group:
         sampling_rate=group.sampling_rate,
         start=group.start,
         notes=(*group.notes, f"derived from I and II: {', '.join(absent)}"),
+        contradictions=group.contradictions,
     )

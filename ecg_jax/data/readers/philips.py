@@ -16,6 +16,11 @@ from ecg_jax.errors import InputError
 from ecg_jax.recording import LEADS, LIMB_LEADS, Recording
 
 LARGEST_COUNT = 10**7  # samples per lead: some hours
+_NUMBERS = {  # what is a number -> the names under which versions state it, and some state it twice
+    "sampling rate": ("samplespersecond", "samplingrate"),
+    "resolution": ("resolution", "signalresolution"),
+    "durationperchannel": ("durationperchannel",),
+}
 STANDARD_ACQUISITION = ("STD-12", "10-WIRE")
 
 
@@ -41,9 +46,9 @@ def read(path: str, id: str | None = None) -> Recording:
     if waveforms is None or signal is None:
         missing = "parsedwaveforms" if waveforms is None else "signalcharacteristics"
         raise InputError(f"{path}: no <{missing}>, so no samples; export the ECG with its waveforms")
-    rate = _positive(path, "sampling rate", waveforms, signal, "samplespersecond", "samplingrate")
-    resolution = _positive(path, "resolution", waveforms, signal, "resolution", "signalresolution")
-    duration = _positive(path, "durationperchannel", waveforms, signal, "durationperchannel") / 1000
+    values = {field: _read_positive(path, field, waveforms, signal, names) for field, names in _NUMBERS.items()}
+    rate, resolution, duration = (found[0] for found in values.values())
+    duration /= 1000
     if not 1 <= duration * rate <= LARGEST_COUNT:
         raise InputError(f"{path}: {duration:g} s at {rate:g} Hz; expected 1 to {LARGEST_COUNT} samples")
     _check_integers(path, waveforms, signal)
@@ -56,26 +61,31 @@ def read(path: str, id: str | None = None) -> Recording:
         millivolts_per_unit=np.full(len(leads), resolution * 1e-3),
         sampling_rate=rate,
         notes=(_describe_pulse(len(samples) - pulse),),
+        contradictions=tuple(
+            f"the file states {' and '.join(f'{value:g}' for value in found)} for its {field}"
+            for field, found in values.items()
+            if len(found) > 1
+        ),
     )
     return groups.to_recording(
         path, id or os.path.basename(path), group, valid=np.arange(len(samples)) < pulse, duration=duration
     )
 
 
-def _stated(waveforms: Element, signal: Element, *names: str) -> str | None:
-    """The first of the names that an attribute of the waveforms or a child of the signal's description has."""
-    for name in names:
-        for text in (waveforms.get(name), signal.findtext(name)):
-            if text and text.strip():
-                return text.strip()
-    return None
+def _list_stated(waveforms: Element, signal: Element, *names: str) -> list[str]:
+    """What attributes of the waveforms and children of the signal's description say under these names, in turn."""
+    texts = (text for name in names for text in (waveforms.get(name), signal.findtext(name)))
+    return [text.strip() for text in texts if text and text.strip()]
 
 
-def _positive(path: str, field: str, waveforms: Element, signal: Element, *names: str) -> float:
-    value = xml_document.number(path, field, _stated(waveforms, signal, *names))
-    if value <= 0:
-        raise InputError(f"{path}: {field} is {value:g}; expected a positive number")
-    return value
+def _read_positive(path: str, field: str, waveforms: Element, signal: Element, names: tuple[str, ...]) -> list[float]:
+    """The different values that the file states, each once: more than one is a contradiction."""
+    stated: list[str | None] = [*_list_stated(waveforms, signal, *names)]
+    values = [xml_document.number(path, field, text) for text in stated or [None]]
+    for value in values:
+        if value <= 0:
+            raise InputError(f"{path}: {field} is {value:g}; expected a positive number")
+    return list(dict.fromkeys(values))
 
 
 def _check_integers(path: str, waveforms: Element, signal: Element) -> None:
@@ -85,13 +95,13 @@ def _check_integers(path: str, waveforms: Element, signal: Element) -> None:
         (("signaloffset",), "0"),
         (("signalsigned",), "True"),
     ):
-        stated = _stated(waveforms, signal, *names)
-        if stated is not None and stated.lower() != known.lower():
-            raise InputError(f"{path}: {names[0]} is {stated[:40]!r}; only {known} is known")
+        for stated in _list_stated(waveforms, signal, *names):
+            if stated.lower() != known.lower():
+                raise InputError(f"{path}: {names[0]} is {stated[:40]!r}; only {known} is known")
 
 
 def _lead_names(path: str, waveforms: Element, signal: Element) -> tuple[str, ...]:
-    count = _stated(waveforms, signal, "numberofleads", "numberchannelsallocated")
+    count = next(iter(_list_stated(waveforms, signal, "numberofleads", "numberchannelsallocated")), None)
     names = tuple(groups.lead(path, name) for name in (waveforms.get("leadlabels") or "").split())
     acquisition = (signal.findtext("acquisitiontype") or "").strip()
     if not names and acquisition in STANDARD_ACQUISITION:

@@ -6,6 +6,7 @@ missing, and rounds the rate to whole Hz. Leads may begin at different samples. 
 usually stores I, II and V1-V6; the other limb leads are derived where they are needed.
 """
 
+import binascii
 import os
 import struct
 import warnings
@@ -22,6 +23,7 @@ if TYPE_CHECKING:
 
 _SECTION_0 = 6  # where its header begins, behind the record's checksum and size
 _SECTION_HEADER, _POINTER = 16, 10  # bytes
+_SIGNAL_SECTIONS = (2, 3, 4, 5, 6)  # Huffman tables, leads, QRS places, reference beat, rhythm
 _MOST_GAPS = 16  # times what is stored: where leads begin is only a number in the file
 _DAMAGE = (
     *(OSError, ValueError, TypeError, KeyError, IndexError, AttributeError, ArithmeticError, MemoryError),
@@ -55,18 +57,21 @@ def read(path: str, id: str | None = None) -> Recording:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")  # what it warns of is checked below
             content = SCPECGParser().parse(Path(path))
-        signal, notes = _assemble(path, content)
+        signal = _assemble(path, content)
     except (*_DAMAGE, ECGDataKitError) as error:
         if isinstance(error, InputError):
             raise
         reason = " ".join(f"{type(error).__name__}: {error}".split())
         raise InputError(f"{path}: not a readable SCP-ECG file ({reason[:300]})") from error
+    is_whole = content.raw_metadata["checksum_valid"]
+    failing = [] if is_whole else _find_failing(path)
     return create_recording(
         signal,
         leads=[lead.label for lead in content.leads],
         sampling_rate=1e6 / content.raw_metadata["rhythm_sample_interval_us"],
         id=id or os.path.basename(path),
-        notes=notes,
+        notes=() if is_whole else ("checksums do not fit: bytes were changed or lost",),
+        contradictions=[f"checksum of section {number} differs: its bytes were changed or lost" for number in failing],
     )
 
 
@@ -88,6 +93,18 @@ def _check_counts(path: str) -> None:
         raise InputError(f"{path}: announces {max(announced)} samples of a lead, more than {len(data)} bytes can hold")
 
 
+def _find_failing(path: str) -> list[int]:
+    """Sections of the signal whose checksum differs; where only the patient's data were changed, there are none."""
+    data = Path(path).read_bytes()
+    starts = {number: place - _SECTION_HEADER for number, place in _find_sections(data).items()}
+    failing = []
+    for number in (number for number in _SIGNAL_SECTIONS if number in starts):
+        stated, _, length = struct.unpack_from("<HHI", data, starts[number])
+        if binascii.crc_hqx(data[starts[number] + 2 : starts[number] + length], 0xFFFF) != stated:
+            failing.append(number)
+    return failing
+
+
 def _find_sections(data: bytes) -> dict[int, int]:
     """Number of each section -> where its content begins."""
     (length,) = struct.unpack_from("<I", data, _SECTION_0 + 4)
@@ -97,7 +114,7 @@ def _find_sections(data: bytes) -> dict[int, int]:
     return {number: place - 1 + _SECTION_HEADER for number, size, place in pointers if size}
 
 
-def _assemble(path: str, content: "ECGRecord") -> tuple[np.ndarray, list[str]]:
+def _assemble(path: str, content: "ECGRecord") -> np.ndarray:
     """Millivolts `[samples, leads]`, NaN where a lead has not begun or has ended."""
     leads = content.leads
     starts = [_start(lead) for lead in leads]
@@ -111,8 +128,7 @@ def _assemble(path: str, content: "ECGRecord") -> tuple[np.ndarray, list[str]]:
             raise InputError(f"{path}: the amplitude multiplier is 0; the unit is unknown")
         values = np.asarray(lead.samples) * (lead.resolution / 1000)
         signal[start - first : start - first + len(values), column] = values
-    notes = [] if content.raw_metadata["checksum_valid"] else ["checksums do not fit: bytes were changed or lost"]
-    return signal, notes
+    return signal
 
 
 def _start(lead: "Lead") -> int:

@@ -9,7 +9,7 @@ import os
 import numpy as np
 
 from ecg_jax.data.readers.wfdb_header import Header, read_header
-from ecg_jax.data.readers.wfdb_signal import read_signals
+from ecg_jax.data.readers.wfdb_signal import Segment, read_signals
 from ecg_jax.errors import InputError
 from ecg_jax.recording import Recording, canonical_lead, create_recording
 
@@ -49,20 +49,20 @@ def read(path: str, id: str | None = None) -> Recording:
     if suffix not in (".hea", *SIGNAL_SUFFIXES):
         stem += suffix
     header = read_header(stem + ".hea")
-    if header.segments:
-        signal, leads, notes = _read_segments(stem, header)
-    else:
-        signal, leads, notes = read_signals(stem, header)
+    found = _read_segments(stem, header) if header.segments else read_signals(stem, header)
+    factors = {signal.known_factor for signal in header.signals}
     return create_recording(
-        signal,
-        leads=leads,
+        found.signal,
+        leads=found.leads,
         sampling_rate=header.sampling_rate,
         id=id or os.path.basename(stem),
-        notes=(*header.notes, *notes),
+        notes=(*header.notes, *found.notes),
+        contradictions=found.contradictions,
+        known_factor=factors.pop() if len(factors) == 1 else None,
     )
 
 
-def _read_segments(stem: str, header: Header) -> tuple[np.ndarray, list[str], list[str]]:
+def _read_segments(stem: str, header: Header) -> Segment:
     """Puts segments one after the other; `~` is a gap, and a first segment of no samples lists the leads."""
     folder = os.path.dirname(stem)
     names = [name for name, _ in header.segments if name != "~"]
@@ -71,15 +71,18 @@ def _read_segments(stem: str, header: Header) -> tuple[np.ndarray, list[str], li
     headers = {name: read_header(os.path.join(folder, name + ".hea")) for name in names}
     parts: list[tuple[int, np.ndarray, list[str]]] = []
     notes: list[str] = []
+    contradictions: list[str] = []
     for start, (name, samples) in zip(_starts(stem, header), header.segments, strict=True):
         if samples == 0 or name == "~":
             continue
         _check_segment(stem, header, name, samples, headers[name])
-        values, leads, more = read_signals(os.path.join(folder, name), headers[name])
-        parts.append((start, values, [canonical_lead(lead) for lead in leads]))
-        notes += [f"segment {name}: {note}" for note in (*headers[name].notes, *more)]
+        part = read_signals(os.path.join(folder, name), headers[name])
+        parts.append((start, part.signal, [canonical_lead(lead) for lead in part.leads]))
+        notes += [f"segment {name}: {note}" for note in (*headers[name].notes, *part.notes)]
+        contradictions += [f"segment {name}: {line}" for line in part.contradictions]
     layout = [canonical_lead(signal.lead) for signal in headers[names[0]].signals] if names else []
-    return *_assemble(stem, sum(samples for _, samples in header.segments), parts, layout), notes
+    signal, held = _assemble(stem, sum(samples for _, samples in header.segments), parts, layout)
+    return Segment(signal, tuple(held), tuple(notes), tuple(contradictions))
 
 
 def _starts(stem: str, header: Header) -> list[int]:

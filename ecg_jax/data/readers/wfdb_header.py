@@ -16,7 +16,7 @@ DEFAULT_GAIN = 200.0
 _LARGEST_HEADER = 1 << 20
 _LONGEST_LINE = 1000
 # Georgia's early headers; the Challenge later published the same signals with 1000.
-_MISTAKEN_GAIN = 4880.0
+_MISTAKEN_GAIN, _PUBLISHED_GAIN = 4880.0, 1000.0
 
 _NUMBER = r"[-+]?(?:\d{1,12}(?:\.\d{0,12})?|\.\d{1,12})(?:[eE][-+]?\d{1,2})?"
 _RECORD_LINE = re.compile(
@@ -45,8 +45,14 @@ class Signal:
     gain: float
     baseline: int
     unit: str
+    initial: int | None
     checksum: int | None
     lead: str
+
+    @property
+    def known_factor(self) -> float | None:
+        """See `Recording`."""
+        return self.gain / _PUBLISHED_GAIN if self.gain == _MISTAKEN_GAIN else None
 
 
 @dataclasses.dataclass(frozen=True)
@@ -130,7 +136,10 @@ def _parse_signal(path: str, line: str, notes: list[str]) -> Signal:
     if gain == 0:
         notes.append(f"no gain stated; {DEFAULT_GAIN:g} per unit, as WFDB defines")
     if gain == _MISTAKEN_GAIN:
-        notes.append("gain 4880: a known mistake of early Georgia headers (1000 is right there); amplitude not mended")
+        notes.append(
+            "gain 4880: a known mistake of early Georgia headers, where 1000 is right; the amplitude is not mended, "
+            "--checks=repair mends it"
+        )
     return Signal(
         file=match["file"],
         format=match["format"],
@@ -140,6 +149,7 @@ def _parse_signal(path: str, line: str, notes: list[str]) -> Signal:
         gain=gain or DEFAULT_GAIN,
         baseline=int(match["baseline"] or match["zero"] or 0),
         unit=match["unit"] or "mV",
+        initial=None if match["initial"] is None else int(match["initial"]),
         checksum=None if match["checksum"] is None else int(match["checksum"]),
         lead=match["lead"] or "",
     )

@@ -3,10 +3,11 @@
 Format 16, which public ECG sets use, is decoded here with the library's own arithmetic and
 about seven times as fast; every other format by the library
 (https://github.com/MIT-LCP/wfdb-python). The `.mat` of the Challenges is format 16 behind
-24 bytes of MATLAB 4 header. Sizes are compared with the files' before anything is read, and
-checksums with the samples.
+24 bytes of MATLAB 4 header. Sizes are compared with the files' before anything is read,
+checksums and initial values with the samples.
 """
 
+import dataclasses
 import os
 import stat
 
@@ -27,15 +28,29 @@ _LIBRARY_ERRORS = (
 )
 
 
-def read_signals(stem: str, header: Header) -> tuple[np.ndarray, list[str], list[str]]:
+@dataclasses.dataclass(frozen=True)
+class Segment:
+    """What was read of one segment.
+
+    Attributes:
+        signal: Millivolts `[samples, leads]` float32, NaN where there is no sample.
+        leads: One name per column, as the header spells it.
+        notes: See `Recording`.
+        contradictions: See `Recording`.
+    """
+
+    signal: np.ndarray
+    leads: tuple[str, ...]
+    notes: tuple[str, ...]
+    contradictions: tuple[str, ...]
+
+
+def read_signals(stem: str, header: Header) -> Segment:
     """Reads one segment.
 
     Args:
         stem: The segment's path without suffix.
         header: Its header, with signals.
-
-    Returns:
-        Millivolts `[samples, leads]` float32, NaN where there is no sample; the leads; notes.
 
     Raises:
         InputError: when a signal file is missing or truncated, or a unit is no voltage.
@@ -49,13 +64,19 @@ def read_signals(stem: str, header: Header) -> tuple[np.ndarray, list[str], list
     sizes = {name: _measure(stem, name) for name in files}
     is_plain = all((s.format, s.frame, s.skew) == ("16", 1, 0) for s in header.signals)
     read_file = _read_plain if is_plain else _read_by_library
-    values, extra = read_file(stem, header, sizes)
+    values, digital, extra = read_file(stem, header, sizes)
+    doubts, is_most = ([], False) if digital is None else _compare_samples(digital, header.signals)
     factors = [_MILLIVOLTS[header.signals[i].unit.lower()] for i in kept]
     if kept != [*range(len(header.signals))]:
         values = values[:, kept]
     if set(factors) != {1.0}:
         values = values * np.array(factors, np.float32)
-    return values, [header.signals[i].lead for i in kept], [*notes, *extra]
+    return Segment(
+        values,
+        tuple(header.signals[i].lead for i in kept),
+        (*notes, *extra, *doubts),
+        tuple(doubts) if is_most else (),
+    )
 
 
 def _select_voltages(stem: str, signals: tuple[Signal, ...]) -> tuple[list[int], list[str]]:
@@ -82,8 +103,8 @@ def _measure(stem: str, name: str) -> int:
     return status.st_size
 
 
-def _read_plain(stem: str, header: Header, sizes: dict[str, int]) -> tuple[np.ndarray, list[str]]:
-    """Format 16: each file holds interleaved int16 of its signals."""
+def _read_plain(stem: str, header: Header, sizes: dict[str, int]) -> tuple[np.ndarray, np.ndarray, list[str]]:
+    """Format 16: each file holds interleaved int16 of its signals. Returns physical and digital samples, and notes."""
     columns = {name: [i for i, signal in enumerate(header.signals) if signal.file == name] for name in sizes}
     offsets = {name: header.signals[columns[name][0]].offset for name in sizes}
     frames = {name: (sizes[name] - offsets[name]) // (2 * len(columns[name])) for name in sizes}
@@ -105,8 +126,7 @@ def _read_plain(stem: str, header: Header, sizes: dict[str, int]) -> tuple[np.nd
     order = [number for numbers in columns.values() for number in numbers]
     if order != sorted(order):
         digital = digital[:, np.argsort(order)]
-    notes += _check_sums(digital, header.signals)
-    return _to_physical(digital, header.signals), notes
+    return _to_physical(digital, header.signals), digital, notes
 
 
 def _read_int16(stem: str, name: str, offset: int, samples: int, count: int) -> np.ndarray:
@@ -133,14 +153,24 @@ def _check_mat(stem: str, name: str, head: bytes, offset: int, samples: int, cou
         raise InputError(f"{stem}.hea: announces {count} x {samples}, but {name} says {rows} x {columns}")
 
 
-def _check_sums(digital: np.ndarray, signals: tuple[Signal, ...]) -> list[str]:
-    found = digital.sum(axis=0, dtype=np.int64)
-    wrong = [
-        signal.lead
-        for signal, total in zip(signals, found, strict=True)
-        if signal.checksum is not None and (signal.checksum - int(total)) & 0xFFFF
-    ]
-    return [f"checksum of {', '.join(wrong)} differs from the header's: samples were changed after it"] if wrong else []
+def _compare_samples(digital: np.ndarray, signals: tuple[Signal, ...]) -> tuple[list[str], bool]:
+    """Lines on leads whose samples are not those that the header was written for, and whether these are most leads."""
+    if not any(signal.checksum or signal.initial for signal in signals):
+        return [], False  # zeros throughout: a writer that computes neither
+    sums = digital.sum(axis=0, dtype=np.int64)
+    failing, differing = [], []
+    for signal, total, first in zip(signals, sums.tolist(), digital[0].tolist(), strict=True):
+        if signal.checksum is not None and (signal.checksum - total) & 0xFFFF:
+            failing.append(signal.lead)
+        elif signal.initial is not None and signal.initial != first:
+            differing.append(signal.lead)
+    lines = []
+    if failing:
+        lines.append(f"checksum of {', '.join(failing)} differs from the header's: samples were changed after it")
+    if differing:
+        lines.append(f"first sample of {', '.join(differing)} differs from the header's initial value")
+    unproven = len(failing) + sum(signal.checksum is None for signal in signals if signal.lead in differing)
+    return lines, 2 * unproven > len(signals)
 
 
 def _to_physical(digital: np.ndarray, signals: tuple[Signal, ...]) -> np.ndarray:
@@ -154,8 +184,13 @@ def _to_physical(digital: np.ndarray, signals: tuple[Signal, ...]) -> np.ndarray
     return values
 
 
-def _read_by_library(stem: str, header: Header, sizes: dict[str, int]) -> tuple[np.ndarray, list[str]]:
-    """Any other format, several samples to a frame, or skewed signals."""
+def _read_by_library(
+    stem: str, header: Header, sizes: dict[str, int]
+) -> tuple[np.ndarray, np.ndarray | None, list[str]]:
+    """Any other format, several samples to a frame, or skewed signals; see `_read_plain`.
+
+    Averaged frames and skewed signals have no digital samples to compare: checksums are of those that are stored.
+    """
     import wfdb
 
     needed = (header.samples or 0) * max(len(header.signals), sum(s.frame for s in header.signals))
@@ -165,13 +200,16 @@ def _read_by_library(stem: str, header: Header, sizes: dict[str, int]) -> tuple[
     if any(s.frame > held for s in header.signals):
         raise InputError(f"{stem}.hea: announces more samples to a frame than its {held} bytes of signal can hold")
     try:
-        record = wfdb.rdrecord(stem, return_res=32)
+        record = wfdb.rdrecord(stem, physical=False, return_res=32)
+        digital = record.d_signal
+        physical = None if digital is None else record.dac(return_res=32)
     except _LIBRARY_ERRORS as error:
         reason = " ".join(f"{type(error).__name__}: {error}".split())
         raise InputError(f"{stem}.hea: not a readable WFDB record ({reason})") from error
-    if record.p_signal is None or record.p_signal.shape[1] != len(header.signals):
+    if physical is None or physical.shape[1] != len(header.signals):
         raise InputError(f"{stem}.hea: the record holds no signal")
     scales = [(signal.gain, signal.baseline) for signal in header.signals]
     if scales != [*zip(record.adc_gain, record.baseline, strict=True)]:
         raise InputError(f"{stem}.hea: gain or baseline can be understood in two ways; write GAIN(BASELINE)/UNIT")
-    return record.p_signal, []
+    is_stored = all((signal.frame, signal.skew) == (1, 0) for signal in header.signals)
+    return physical, digital if is_stored else None, []

@@ -310,7 +310,7 @@ def _convert_recording(dataset: Dataset, row: int, settings: Settings) -> tuple[
         "flags": quality.pack_flags(flags),
         "hash": quality.content_hash(recording),
         "normalized": recording.normalized,
-        "notes": [*recording.notes, *(finding.message for finding in findings if settings.checks == "warn")],
+        "notes": verify.list_notes(recording, findings, settings.checks),
         **examination.measurements,
     }
     return steps, facts

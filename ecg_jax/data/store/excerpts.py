@@ -11,7 +11,13 @@ from ecg_jax.recording import Recording
 SECONDS = 10
 _LEADS = ("I", "II", "V1", "V5")
 _SWAP_LEADS = ("I", "II", "aVR", "V6")  # the first three against the last show swapped electrodes
-_OF_THE_WHOLE = ("implausible_amplitude", "too_short", "duplicate")  # no lead shows them more than another
+_OF_THE_WHOLE = (
+    "implausible_amplitude",
+    "too_short",
+    "duplicate",
+    "limb_leads_disagree",
+    "inverted",
+)  # no lead shows them more than another
 _WINDOWS = 30  # that are searched for a defect
 
 

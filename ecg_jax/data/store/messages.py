@@ -4,7 +4,7 @@ import csv
 import os
 import re
 from collections import Counter
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from typing import Any
 
 import pandas as pd
@@ -13,6 +13,7 @@ from ecg_jax.data.store import PROBLEMS, Store
 from ecg_jax.data.store.provenance import shorten_paths
 from ecg_jax.data.store.settings import EXCLUDED, NO_SIGNAL, REFUSED, UNREADABLE
 
+_MOST_KINDS = 8
 _VARYING = re.compile(r"\S*/\S*|(?<![\w.])-?\d+(?:[.,]\d+)*(?!\w)|\w*\d{3}\w*")  # paths, numbers, names with numbers
 
 
@@ -37,8 +38,19 @@ def count_notes(store: Store) -> pd.DataFrame:
     return table.assign(message=[shorten_paths(store, message) for message in table.message])
 
 
-def count_messages(messages: Iterable[str]) -> pd.DataFrame:
+def describe(messages: Iterable[str] | Mapping[str, int]) -> list[str]:
+    """Lines on the most frequent kinds of what was noticed while recordings were read; see `count_messages`."""
+    table = count_messages(messages)
+    shown = zip(table.recordings[:_MOST_KINDS], table.message[:_MOST_KINDS], strict=True)
+    lines = [f"noticed in {count} recording(s): {message}" for count, message in shown]
+    return lines + ([f"{len(table) - _MOST_KINDS} more kinds of notes"] if len(table) > _MOST_KINDS else [])
+
+
+def count_messages(messages: Iterable[str] | Mapping[str, int]) -> pd.DataFrame:
     """Counts messages of one kind, which differ in numbers, paths and names with numbers only.
+
+    Args:
+        messages: One after the other, or counted already.
 
     Returns:
         `message` (the first of its kind) and `recordings`; the most frequent first.

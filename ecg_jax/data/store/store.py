@@ -1,6 +1,7 @@
 """An open store: its manifest, its index, and its recordings by number."""
 
 import collections
+import functools
 import hashlib
 import json
 import os
@@ -98,8 +99,20 @@ def read_manifest(folder: str) -> dict[str, Any]:
         ) from error
 
 
+_whole: set[tuple[object, ...]] = set()  # files that had their checksum, by path and version
+
+
+def _has_checksum(path: str, expected: str) -> bool:
+    """Compares a file with its checksum, once in a process for each version of it."""
+    status = os.stat(path)
+    version = os.path.abspath(path), status.st_ino, status.st_size, status.st_mtime_ns, status.st_ctime_ns, expected
+    if version not in _whole and hash_file(path) == expected:
+        _whole.add(version)
+    return version in _whole
+
+
 class Store:
-    """An open store: its index, and its recordings by number.
+    """An open store: its index, and its recordings by number. What is read of it has its checksum.
 
     Attributes:
         manifest: What `store.json` says.
@@ -124,6 +137,7 @@ class Store:
         self._shards = [str(shard["name"]) for shard in self.manifest["shards"]]
         self._shard, self._start = self.column("shard"), self.column("start")
         self._maps: list[np.ndarray | None] = [None] * len(self._shards)
+        self._opening = [threading.Lock() for _ in self._shards]  # of one shard once, of several at the same time
         self._opened: collections.deque[int] = collections.deque()
         self._lock = threading.Lock()
         self._max_maps = _raise_file_limit() // 2
@@ -138,10 +152,12 @@ class Store:
         """A column of the index, `[N, ...]`.
 
         Raises:
-            InputError: when its file is missing or damaged.
+            InputError: when its file is missing, damaged, or not the one that was written.
         """
         path = os.path.join(self.folder, self.manifest["index"], f"{name}.npy")
         try:
+            if not _has_checksum(path, self.manifest["checksums"].get(name, "")):
+                raise ValueError("its checksum is wrong: it was changed since it was written")
             return np.asarray(np.load(path, mmap_mode="r", allow_pickle=False))
         except (OSError, ValueError, EOFError) as error:
             raise InputError(
@@ -173,26 +189,36 @@ class Store:
             millivolts_per_unit=1 / STEPS_PER_MILLIVOLT,
             valid=steps != INVALID,
             normalized=self.normalized,
+            notes=self._notes.get(row, ()),
         )
+
+    @functools.cached_property
+    def _notes(self) -> dict[int, list[str]]:
+        return self.notes()
 
     def _map(self, shard: int) -> np.ndarray:
         mapped = self._maps[shard]
-        if mapped is None:
-            mapped = self._maps[shard] = self._open(shard)
-            with self._lock:
-                self._opened.append(shard)
-                if len(self._opened) > self._max_maps:
-                    self._maps[self._opened.popleft()] = None
+        if mapped is not None:
+            return mapped
+        with self._opening[shard]:
+            mapped = self._maps[shard]
+            if mapped is None:
+                mapped = self._maps[shard] = self._open(shard)
+                with self._lock:
+                    self._opened.append(shard)
+                    if len(self._opened) > self._max_maps:
+                        self._maps[self._opened.popleft()] = None
         return mapped
 
     def _open(self, shard: int) -> np.ndarray:
         path = os.path.join(self.folder, SHARDS, f"{self._shards[shard]}.bin")
-        samples = self.manifest["shards"][shard]["samples"]
+        samples, checksum = (self.manifest["shards"][shard][key] for key in ("samples", "sha256"))
         try:
-            size = os.path.getsize(path)
-            if size != samples * len(self.leads) * 2:
+            size, expected = os.path.getsize(path), samples * len(self.leads) * 2
+            wrong = f"{size} bytes instead of {expected}" if size != expected else "its checksum is wrong"
+            if size != expected or not _has_checksum(path, checksum):
                 raise InputError(
-                    f"{path}: {size} bytes instead of {samples * len(self.leads) * 2}; the shard is damaged: "
+                    f"{path}: {wrong}; the shard is damaged: "
                     f"python -m ecg_jax.prepare --output={self.folder} --verify rebuilds it"
                 )
             return np.asarray(np.memmap(path, "<i2", "r", shape=(samples, len(self.leads))))

@@ -87,7 +87,7 @@ def encode(recording: Recording, facts: Mapping[str, Any], label_names: Sequence
         "sampling_rate": recording.sampling_rate,
         "gaps": recording.gaps,
         "duration": np.nan if recording.duration is None else recording.duration,
-        "notes": "\n".join([*recording.notes, *clipped]),
+        "notes": "\n".join(dict.fromkeys([*recording.notes, *recording.contradictions, *clipped])),
     }
 
 
