@@ -1,17 +1,18 @@
 """What an ECG is inside this package: millivolts with named leads."""
 
 import dataclasses
-import re
 from collections.abc import Iterable
 
 import numpy as np
 
 from ecg_jax.errors import InputError
+from ecg_jax.lead_names import LEADS, canonical_lead, canonical_leads
+
+__all__ = ["LEADS", "LIMB_LEADS", "Recording", "canonical_lead", "canonical_leads", "create_recording"]
 
 LOWEST_RATE, HIGHEST_RATE = 1, 100_000  # Hz
 UNITS = ("mV", "uV", "V", "code", "zscore")  # in which a file without any can be declared
 CHECKS = ("refuse", "repair", "warn")  # what happens to a recording that contradicts physics; see data.verify
-LEADS = ("I", "II", "III", "aVR", "aVL", "aVF", "V1", "V2", "V3", "V4", "V5", "V6")
 
 # Every limb lead as a combination of leads I and II: Einthoven's law (III = II - I)
 # and Goldberger's augmented leads (aVR = -(I + II)/2, aVL = I - II/2, aVF = II - I/2).
@@ -23,17 +24,6 @@ LIMB_LEADS = {
     "aVL": (1.0, -0.5),
     "aVF": (-0.5, 1.0),
 }
-
-_SPELLINGS = {lead.upper(): lead for lead in LEADS} | {"DI": "I", "DII": "II", "DIII": "III"}
-
-
-def canonical_lead(name: str) -> str:
-    """Returns the standard spelling of a lead's name (`avr`, `AVR`, `Lead II`, `DI`).
-
-    A name that is not one of the twelve standard leads is returned stripped, unchanged.
-    """
-    key = re.sub(r"^(MDC_ECG_LEAD_|LEAD[ _]?)", "", name.strip().upper())
-    return _SPELLINGS.get(key, name.strip())
 
 
 @dataclasses.dataclass(frozen=True)
@@ -97,7 +87,7 @@ def create_recording(
     Raises:
         InputError: on a wrong shape, an empty signal, a duplicated lead or an impossible rate.
     """
-    names = tuple(canonical_lead(lead) for lead in leads)
+    names = canonical_leads(leads)
     if signal.ndim != 2 or signal.shape[1] != len(names):
         raise InputError(f"{id}: signal has shape {signal.shape}; expected [samples, {len(names)}]")
     if signal.shape[0] == 0:

@@ -9,12 +9,11 @@ from collections.abc import Sequence
 
 import numpy as np
 
+from ecg_jax import units
 from ecg_jax.errors import InputError
 from ecg_jax.recording import LEADS, Recording, canonical_lead, create_recording
 
 LONGEST_NAME = 64
-_MILLIVOLTS = {"nv": 1e-6, "uv": 1e-3, "µv": 1e-3, "μv": 1e-3, "mv": 1.0, "v": 1e3}
-_MILLIVOLTS |= {"nanovolt": 1e-6, "microvolt": 1e-3, "millivolt": 1.0, "volt": 1e3}
 
 
 @dataclasses.dataclass(frozen=True)
@@ -44,8 +43,7 @@ def millivolts(path: str, field: str, unit: str) -> float:
     Raises:
         InputError: when the unit is not a voltage.
     """
-    key = unit.strip().lower()
-    factor = _MILLIVOLTS.get(key, _MILLIVOLTS.get(key.removesuffix("s")))
+    factor = units.find_millivolts(unit)
     if factor is None:
         raise InputError(f"{path}: unit of {field} is {unit[:40]!r}; known: nV, uV, mV, V")
     return factor
