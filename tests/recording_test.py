@@ -7,7 +7,6 @@ from ecg_jax import units
 from ecg_jax.errors import InputError
 from ecg_jax.recording import LEADS, LIMB_LEADS, canonical_lead, canonical_leads, create_recording
 
-
 SPELLINGS = {
     "I": (
         "i",

@@ -262,11 +262,73 @@ def test_quoted_names_and_a_time_column_are_understood(tmp_path):
     assert_reads(recording, digital() / 1000, notes=("column 'time' is time, not a lead",))
 
 
-def test_an_empty_cell_is_a_gap(tmp_path):
-    (tmp_path / "x.csv").write_text("I,II\n1,2\n,4\n5,nan\n")
+@pytest.mark.parametrize("missing", ["", "NA", "nan", "NULL", "-"])
+def test_a_cell_that_says_that_nothing_is_there_is_a_gap(tmp_path, missing):
+    (tmp_path / "x.csv").write_text(f"I,II\n1,2\n{missing},4\n5,{missing}\n")
     recording = readers.read(tmp_path / "x.csv", declared=Declared((), 500, "mV"))
     np.testing.assert_array_equal(recording.valid, [[True, True], [False, True], [True, False]])
     assert recording.gaps == 2
+
+
+CSV_HEADERS = {  # each before samples in microvolts
+    "a row of units": ("I,II", "uV,uV"),
+    "units behind the names": ("I (uV),II [µV]",),
+    "PhysioNet's two quoted rows": ("'I','II'", "'uV','uV'"),
+    "a remark, in Latin-1": ("# Gerät ÄÖ", "I,II", "uV,uV"),
+    "lines of other columns": ("Patient:;X", "500", "", "I,II", "uV,uV"),
+    "a commented header, as numpy.savetxt writes it": ("# I_uV,II_uV",),
+}
+
+
+@pytest.mark.parametrize("header", CSV_HEADERS.values(), ids=CSV_HEADERS)
+def test_a_header_of_several_rows_is_understood(tmp_path, header):
+    (tmp_path / "x.csv").write_text("\n".join([*header, "1000,-2000", "500,0"]), "latin-1")
+    recording = readers.read(tmp_path / "x.csv", declared=Declared((), 500, ""))
+    assert_reads(recording, [[1, -2], [0.5, 0]], leads=("I", "II"))
+    assert recording.notes == (("line(s) 1, 2 before the samples were not read",) if header[0] == "Patient:;X" else ())
+
+
+def test_every_column_has_its_own_unit(tmp_path):
+    (tmp_path / "x.csv").write_text("time,I,II\ns,uV,mV\n0,1000,2\n0.002,500,3\n")
+    assert_reads(
+        readers.read(tmp_path / "x.csv", declared=Declared((), 500, "")), [[1, 2], [0.5, 3]], leads=("I", "II")
+    )
+
+
+@pytest.mark.parametrize(
+    "name", ["Unnamed: 0", "Time(ms)", "time [s]", "'Elapsed time'", "index", "Sample number", "", "ms"]
+)
+@pytest.mark.parametrize("place", [0, 2])
+def test_times_and_row_numbers_are_no_leads(tmp_path, name, place):
+    columns = {name: ("0", "1"), "I": ("1", "2"), "II": ("3", "4")}
+    order = ["I", "II"]
+    order.insert(place, name)
+    rows = [order, *([columns[each][row] for each in order] for row in range(2))]
+    (tmp_path / "x.csv").write_text("\n".join(",".join(row) for row in rows))
+    recording = readers.read(tmp_path / "x.csv", declared=Declared((), 500, "mV"))
+    assert_reads(recording, [[1, 3], [2, 4]], leads=("I", "II"))
+    assert "is time, not a lead" in recording.notes[0]
+
+
+def test_a_clock_in_the_first_column_is_no_lead(tmp_path):
+    (tmp_path / "x.csv").write_text("'Elapsed time','I'\n'seconds','mV'\n'0:00.000',1.5\n'0:00.002',-\n")
+    recording = readers.read(tmp_path / "x.csv", declared=Declared((), 500, "mV"))
+    np.testing.assert_array_equal(recording.signal, [[1.5], [0]])
+    assert recording.gaps == 1
+    assert readers.find(str(tmp_path), Declared((), 500, "mV"))[0].name == str(tmp_path / "x.csv")
+
+
+def test_keys_of_a_sidecar_that_are_not_known_are_noted(tmp_path):
+    path = ecg_files.write_npy(tmp_path)
+    ecg_files.write_sidecar(tmp_path, "array", patient="X", device={})
+    recording = readers.read(path)
+    assert_reads(recording, digital() / 1000, notes=("array.json: key(s) device, patient not known, so not read",))
+
+
+@pytest.mark.parametrize("unit", ["microvolt", "uVolts", "µV"])
+def test_a_declared_unit_may_be_spelled_in_any_usual_way(tmp_path, unit):
+    np.save(tmp_path / "x.npy", digital())
+    assert_reads(readers.read(tmp_path / "x.npy", declared=Declared(LEADS, 500, unit)), digital() / 1000)
 
 
 @pytest.mark.parametrize(
@@ -278,8 +340,12 @@ def test_an_empty_cell_is_a_gap(tmp_path):
         ("I,II\n1,2\n3,four\n", "line 3 is not all numbers"),
         ("I;II\n1,5;2.5\n", "both decimal commas and points"),
         ("II,I\n1,2\n3,4\n5,6\n", "its first row names II, I, but I, II are declared"),
-        ("I,II\n1,2\n\udcff,4\n", "not a readable CSV"),
-        ("," * 100000 + "\n" + "1\n" * 10000, "has 1 columns, the first"),
+        ("I,II\n1,2\n\udcff,4\n", "line 3 is not all numbers"),
+        ("," * 100000 + "\n" + "1\n" * 10000, r"shape \(10000, 1\) with 2 leads"),
+        ("1\n2,3\n4,5\n", "line 2 has 2 columns, the first 1"),
+        ("I,II\nuV,uV\n1,2\n3,4\n", "declared as mV, but its header states units of 0.001 mV"),
+        ("I (uV),II (uV)\n1,2\n3,4\n", "declared as mV, but its header states units of 0.001 mV"),
+        ("I,II\n1,2\n3,n.n.\n", "line 3 is not all numbers"),
     ],
 )
 def test_a_csv_that_does_not_fit_is_refused(tmp_path, text, message):

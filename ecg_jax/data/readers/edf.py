@@ -9,7 +9,6 @@ pad the header with NUL, write on after the last data record, or fill it with th
 import io
 import os
 import warnings
-from collections.abc import Iterable
 from pathlib import Path
 from typing import TYPE_CHECKING
 
