@@ -146,10 +146,10 @@ def scp_section(number, body):
     return struct.pack("<H", binascii.crc_hqx(rest, 0xFFFF)) + rest
 
 
-def scp_bytes(values, *, compressed=False, multiplier=1000, interval=2000, starts=None):
+def scp_bytes(values, *, compressed=False, multiplier=1000, interval=2000, starts=None, places=None):
     """Leads I, II, V1-V6; `multiplier` in nanovolts per step, `interval` in microseconds."""
     starts = starts or [1] * len(SCP_CODES)
-    places = [(first, first + len(values) - 1) for first in starts]
+    places = places or [(first, first + len(values) - 1) for first in starts]
     if compressed:  # first differences, in the default Huffman table
         leads = [huffman([column[0], *np.diff(column.astype(int))]) for column in values.T]
     else:

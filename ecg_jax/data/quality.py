@@ -66,8 +66,10 @@ def unpack_flags(bits: int) -> tuple[str, ...]:
 def examine(recording: Recording) -> Examination:
     """Looks for the defects of `FLAGS`, all but `duplicate`.
 
-    Units of a normalized recording are unknown, so limits in mV do not apply to it, nor do identities.
+    Beside standard leads, other columns (an index, a silent V3R) are not looked at. Units of a
+    normalized recording are unknown, so limits in mV do not apply to it, nor do identities.
     """
+    recording = _keep_standard_leads(recording)
     ranges = np.full(len(recording.leads), np.nan)
     noise, wander = np.zeros((2, len(recording.leads)))
     heart_rates: list[float] = []
@@ -148,6 +150,21 @@ def _group_leads(recording: Recording) -> Iterable[tuple[np.ndarray, np.ndarray]
         rows = recording.valid[:, columns[0]]
         if rows.any():
             yield np.array(columns), np.ascontiguousarray(recording.signal[rows][:, columns].T)
+
+
+def _keep_standard_leads(recording: Recording) -> Recording:
+    """Without the columns that are none of `LEADS`; as it is where there is nothing else."""
+    columns = [i for i, name in enumerate(recording.leads) if name in LEADS]
+    if len(columns) in (0, len(recording.leads)):
+        return recording
+    valid = recording.valid[:, columns]
+    return dataclasses.replace(
+        recording,
+        signal=recording.signal[:, columns],
+        valid=valid,
+        leads=tuple(recording.leads[i] for i in columns),
+        gaps=min(recording.gaps, valid.size - int(np.count_nonzero(valid))),
+    )
 
 
 def _has_gap(recording: Recording) -> bool:

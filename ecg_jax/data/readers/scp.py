@@ -8,20 +8,20 @@ usually stores I, II and V1-V6; the other limb leads are derived where they are 
 
 import os
 import struct
+import tempfile
 import warnings
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 import numpy as np
 
+from ecg_jax.data.readers import scp_sections
 from ecg_jax.errors import InputError
 from ecg_jax.recording import Recording, create_recording
 
 if TYPE_CHECKING:
     from ecgdatakit.models import ECGRecord, Lead
 
-_SECTION_0 = 6  # where its header begins, behind the record's checksum and size
-_SECTION_HEADER, _POINTER = 16, 10  # bytes
 _MOST_GAPS = 16  # times what is stored: where leads begin is only a number in the file
 _DAMAGE = (
     *(OSError, ValueError, TypeError, KeyError, IndexError, AttributeError, ArithmeticError, MemoryError),
@@ -34,10 +34,10 @@ def matches(path: str, head: bytes) -> bool:
     del path
     if len(head) < 32:
         return False
-    number, length = struct.unpack_from("<HI", head, _SECTION_0 + 2)
-    itself, place = struct.unpack_from("<H4xI", head, _SECTION_0 + 16)
+    number, length = struct.unpack_from("<HI", head, scp_sections.SECTION_0 + 2)
+    itself, place = struct.unpack_from("<H4xI", head, scp_sections.SECTION_0 + 16)
     is_first = (number, itself, place) == (0, 0, 7) and length >= 26
-    return is_first or head[_SECTION_0 + 10 : _SECTION_0 + 16] == b"SCPECG"
+    return is_first or head[scp_sections.SECTION_0 + 10 : scp_sections.SECTION_0 + 16] == b"SCPECG"
 
 
 def read(path: str, id: str | None = None) -> Recording:
@@ -47,15 +47,11 @@ def read(path: str, id: str | None = None) -> Recording:
         InputError: when the file is damaged, of an unsupported compression, or states no amplitude.
     """
     from ecgdatakit.exceptions import ECGDataKitError
-    from ecgdatakit.parsing.parsers.scp_ecg import SCPECGParser
 
     path = os.fspath(path)
     try:
-        _check_counts(path)
-        with warnings.catch_warnings():
-            warnings.simplefilter("ignore")  # what it warns of is checked below
-            content = SCPECGParser().parse(Path(path))
-        signal, notes = _assemble(path, content)
+        content, notes = _parse(path)
+        signal = _assemble(path, content)
     except (*_DAMAGE, ECGDataKitError) as error:
         if isinstance(error, InputError):
             raise
@@ -70,34 +66,20 @@ def read(path: str, id: str | None = None) -> Recording:
     )
 
 
-def _check_counts(path: str) -> None:
-    """The library allocates as many samples as are announced; the shortest code of a sample is one bit."""
-    data = Path(path).read_bytes()
-    places = _find_sections(data)
-    announced = [0]
-    if 3 in places:  # the first and last sample of each lead
-        ranges = [struct.unpack_from("<II", data, places[3] + 2 + 9 * i) for i in range(data[places[3]])]
-        announced += [last - first + 1 for first, last in ranges]
-    if 4 in places and 5 in places:  # the reference beat's length in ms, and its interval in microseconds
-        (length,), (interval,) = (
-            struct.unpack_from("<H", data, places[4]),
-            struct.unpack_from("<H", data, places[5] + 2),
-        )
-        announced.append(1000 * length // max(interval, 1))
-    if max(announced) > 8 * len(data):
-        raise InputError(f"{path}: announces {max(announced)} samples of a lead, more than {len(data)} bytes can hold")
+def _parse(path: str) -> "tuple[ECGRecord, list[str]]":
+    from ecgdatakit.parsing.parsers.scp_ecg import SCPECGParser
+
+    data, is_changed = scp_sections.prepare(path, Path(path).read_bytes())
+    with warnings.catch_warnings(), tempfile.NamedTemporaryFile(suffix=".scp") if is_changed else open(path) as file:
+        warnings.simplefilter("ignore")  # what it warns of is checked here
+        if is_changed:
+            Path(file.name).write_bytes(data)
+        content = SCPECGParser().parse(Path(file.name))
+    notes = [] if content.raw_metadata["checksum_valid"] else ["checksums do not fit: bytes were changed or lost"]
+    return content, [*notes, *(["samples are counted from 0, not from 1 as the standard does"] if is_changed else [])]
 
 
-def _find_sections(data: bytes) -> dict[int, int]:
-    """Number of each section -> where its content begins."""
-    (length,) = struct.unpack_from("<I", data, _SECTION_0 + 4)
-    end = min(len(data), _SECTION_0 + length)
-    starts = range(_SECTION_0 + _SECTION_HEADER, end - _POINTER + 1, _POINTER)
-    pointers = [struct.unpack_from("<HII", data, start) for start in starts]
-    return {number: place - 1 + _SECTION_HEADER for number, size, place in pointers if size}
-
-
-def _assemble(path: str, content: "ECGRecord") -> tuple[np.ndarray, list[str]]:
+def _assemble(path: str, content: "ECGRecord") -> np.ndarray:
     """Millivolts `[samples, leads]`, NaN where a lead has not begun or has ended."""
     leads = content.leads
     starts = [_start(lead) for lead in leads]
@@ -111,8 +93,7 @@ def _assemble(path: str, content: "ECGRecord") -> tuple[np.ndarray, list[str]]:
             raise InputError(f"{path}: the amplitude multiplier is 0; the unit is unknown")
         values = np.asarray(lead.samples) * (lead.resolution / 1000)
         signal[start - first : start - first + len(values), column] = values
-    notes = [] if content.raw_metadata["checksum_valid"] else ["checksums do not fit: bytes were changed or lost"]
-    return signal, notes
+    return signal
 
 
 def _start(lead: "Lead") -> int:

@@ -111,12 +111,15 @@ def number(path: str, field: str, text: str | None) -> float:
 
 
 def decode_base64(path: str, field: str, text: str | None) -> bytes:
-    """Decodes base64 broken into lines; a stray character is an error, since skipping it would shift every sample.
+    """Decodes base64 broken into lines, with or without `=` at its end.
+
+    A stray character is an error, since skipping it would shift every sample.
 
     Raises:
         InputError: naming the file and the field.
     """
     try:
-        return base64.b64decode("".join((text or "").split()), validate=True)
+        whole = "".join((text or "").split())
+        return base64.b64decode(whole + "=" * (-len(whole) % 4), validate=True)
     except (binascii.Error, ValueError) as error:
         raise InputError(f"{path}: {field} is not base64 ({error}); the file is damaged, export it again") from error

@@ -1,0 +1,75 @@
+"""The sections of an SCP-ECG file, as far as they are looked at before the library reads them.
+
+The library allocates as many samples as a file announces, and refuses files that count samples from 0, though some
+devices do; the standard counts from 1.
+"""
+
+import binascii
+import struct
+
+from ecg_jax.errors import InputError
+
+SECTION_0 = 6  # where its header begins, behind the record's checksum and size
+_HEADER, _POINTER, _LEAD = 16, 10, 9  # bytes
+_LEAD_DEFINITIONS, _HUFFMAN, _BEAT_PLACES, _BEAT, _RHYTHM = 3, 2, 4, 5, 6
+
+
+def prepare(path: str, data: bytes) -> tuple[bytes, bool]:
+    """Returns what the library reads, with samples counted from 1, and whether that was changed.
+
+    Raises:
+        InputError: when it announces more samples than its bytes can hold.
+    """
+    places = _find_sections(data)
+    ranges = _read_ranges(data, places)
+    announced = [0, *(last - first + 1 for first, last in ranges)]
+    if _BEAT_PLACES in places and _BEAT in places:  # the beat's length in ms, and its interval in microseconds
+        (length,), (interval,) = (
+            struct.unpack_from("<H", data, places[_BEAT_PLACES]),
+            struct.unpack_from("<H", data, places[_BEAT] + 2),
+        )
+        announced.append(1000 * length // max(interval, 1))
+    if max(announced) > 8 * len(data):  # the shortest code of a sample is one bit
+        raise InputError(f"{path}: announces {max(announced)} samples of a lead, more than {len(data)} bytes can hold")
+    if all(first != 0 for first, _ in ranges):
+        return data, False
+    return _count_from_one(data, places, ranges), True
+
+
+def _find_sections(data: bytes) -> dict[int, int]:
+    """Number of each section -> where its content begins."""
+    (length,) = struct.unpack_from("<I", data, SECTION_0 + 4)
+    end = min(len(data), SECTION_0 + length)
+    starts = range(SECTION_0 + _HEADER, end - _POINTER + 1, _POINTER)
+    pointers = [struct.unpack_from("<HII", data, start) for start in starts]
+    return {number: place - 1 + _HEADER for number, size, place in pointers if size}
+
+
+def _read_ranges(data: bytes, places: dict[int, int]) -> list[tuple[int, int]]:
+    """The first and the last sample of each lead."""
+    if _LEAD_DEFINITIONS not in places:
+        return []
+    start = places[_LEAD_DEFINITIONS]
+    return [struct.unpack_from("<II", data, start + 2 + _LEAD * i) for i in range(data[start])]
+
+
+def _count_from_one(data: bytes, places: dict[int, int], ranges: list[tuple[int, int]]) -> bytes:
+    """Shifts each lead's range; where the last sample is the number of samples already, the first alone."""
+    changed = bytearray(data)
+    start = places[_LEAD_DEFINITIONS]
+    for i, (first, last) in enumerate(ranges):
+        is_number = _HUFFMAN not in places and last == _count_stored(data, places, i)
+        struct.pack_into("<II", changed, start + 2 + _LEAD * i, first + 1, last if is_number else last + 1)
+    (length,), (size,) = struct.unpack_from("<I", data, start - _HEADER + 4), struct.unpack_from("<I", data, 2)
+    for begin, end in ((start - _HEADER, start - _HEADER + length), (0, size)):
+        if struct.unpack_from("<H", data, begin)[0] == binascii.crc_hqx(data[begin + 2 : end], 0xFFFF):
+            struct.pack_into("<H", changed, begin, binascii.crc_hqx(changed[begin + 2 : end], 0xFFFF))
+    return bytes(changed)
+
+
+def _count_stored(data: bytes, places: dict[int, int], lead: int) -> int:
+    """Number of samples of a lead that is not compressed."""
+    if _RHYTHM not in places:
+        return 0
+    (size,) = struct.unpack_from("<H", data, places[_RHYTHM] + 6 + 2 * lead)
+    return size // 2
