@@ -15,6 +15,7 @@ from types import ModuleType
 from ecg_jax.data.readers import (
     aecg,
     arrays,
+    cardiosoft,
     code_hdf5,
     cpsc_mat,
     dicom,
@@ -22,9 +23,11 @@ from ecg_jax.data.readers import (
     hdf5_file,
     muse,
     philips,
+    schiller,
     scp,
     sph_hdf5,
     wfdb,
+    xml_document,
 )
 from ecg_jax.data.readers.arrays import Declared
 from ecg_jax.errors import InputError
@@ -41,8 +44,10 @@ FORMATS: dict[str, ModuleType] = {
     "HL7 aECG": aecg,
     "Philips Sierra XML": philips,
     "GE MUSE XML": muse,
+    "GE CardioSoft XML": cardiosoft,
+    "Schiller XML": schiller,
     "SCP-ECG": scp,
-    "EDF": edf,
+    "EDF and BDF": edf,
     "NumPy or CSV with a sidecar .json or declared leads, rate and unit": arrays,
 }
 HEAD_BYTES = 4096
@@ -53,6 +58,7 @@ _SUFFIXES: dict[str, ModuleType] = {
     ".dcm": dicom,
     ".scp": scp,
     ".edf": edf,
+    ".bdf": edf,
     ".npy": arrays,
 }
 
@@ -163,7 +169,7 @@ def _unknown(path: str) -> InputError:
 def _detect(path: str, declared: Declared | None, in_folder: bool = False) -> ModuleType | None:
     try:
         with open(path, "rb") as file:
-            head = file.read(HEAD_BYTES)
+            head = xml_document.read_prologue(file, file.read(HEAD_BYTES))
     except OSError as error:
         raise InputError(f"{path}: cannot be read ({error.strerror}); check its permissions") from error
     reader = next((module for module in FORMATS.values() if module.matches(path, head)), None)

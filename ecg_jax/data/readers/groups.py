@@ -63,6 +63,18 @@ def lead(path: str, text: str) -> str:
     return name
 
 
+def stack(path: str, leads: Sequence[np.ndarray]) -> np.ndarray:
+    """Joins the samples of leads, `[samples]` each, as `[samples, leads]`.
+
+    Raises:
+        InputError: when they differ in length.
+    """
+    lengths = {len(samples) for samples in leads}
+    if len(lengths) > 1:
+        raise InputError(f"{path}: leads of {min(lengths)} to {max(lengths)} samples; all must be of one length")
+    return np.stack(leads, axis=1)
+
+
 def choose(path: str, groups: Sequence[Group]) -> Group:
     """Returns the group that holds all leads of the file, or joins groups recorded at the same time.
 
