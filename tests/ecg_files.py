@@ -1,9 +1,11 @@
 """Writes one small ECG in every format, by hand or with the format's own library, never with a reader's code."""
 
 import binascii
+import functools
 import json
 import struct
 
+import device_files
 import h5py
 import numpy as np
 import scipy.io
@@ -218,4 +220,5 @@ WRITERS = {
     "scp": write_scp,
     "scp_huffman": write_scp_huffman,
     **{name: write_clinical(name) for name in ("dicom", "aecg", "philips", "muse")},
+    **{name: functools.partial(device_files.write, name=name) for name in device_files.WRITTEN},
 }

@@ -673,8 +673,9 @@ def test_a_file_of_another_format_is_refused_by_name(tmp_path, name):
 def test_a_format_is_known_by_content_whatever_the_suffix(tmp_path, name):
     path = ecg_files.WRITERS[name](tmp_path)
     expected = [source.read() for source in readers.find(str(path))]
-    # WFDB finds a header by its name alone, and text with commas is no CSV by itself.
-    moved = path.rename(path.with_suffix(path.suffix if name.startswith("wfdb") or name == "csv" else ".bin"))
+    # WFDB and Edan go by names, and text with commas is no CSV by itself.
+    is_named = name.startswith("wfdb") or name in ("csv", "edan")
+    moved = path.rename(path.with_suffix(path.suffix if is_named else ".bin"))
     for source, recording in zip(readers.find(str(moved)), expected, strict=True):
         np.testing.assert_array_equal(source.read().signal, recording.signal)
     if len(expected) == 1:

@@ -19,8 +19,12 @@ from ecg_jax.data.readers import (
     code_hdf5,
     cpsc_mat,
     dicom,
+    edan,
     edf,
     hdf5_file,
+    ishne,
+    mfer,
+    mortara,
     muse,
     philips,
     schiller,
@@ -48,6 +52,10 @@ FORMATS: dict[str, ModuleType] = {
     "Schiller XML": schiller,
     "SCP-ECG": scp,
     "EDF and BDF": edf,
+    "ISHNE": ishne,
+    "MFER": mfer,
+    "Mortara XML": mortara,
+    "Edan (patient.hea with ecgraw.dat, or .arc)": edan,
     "NumPy or CSV with a sidecar .json or declared leads, rate and unit": arrays,
 }
 HEAD_BYTES = 4096
@@ -59,6 +67,8 @@ _SUFFIXES: dict[str, ModuleType] = {
     ".scp": scp,
     ".edf": edf,
     ".bdf": edf,
+    ".mwf": mfer,
+    ".mfer": mfer,
     ".npy": arrays,
 }
 

@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from ecg_jax.data.readers import scp_sections
+from ecg_jax.data.readers import library_record, scp_sections
 from ecg_jax.errors import InputError
 from ecg_jax.recording import Recording, create_recording
 
@@ -23,10 +23,6 @@ if TYPE_CHECKING:
     from ecgdatakit.models import ECGRecord, Lead
 
 _MOST_GAPS = 16  # times what is stored: where leads begin is only a number in the file
-_DAMAGE = (
-    *(OSError, ValueError, TypeError, KeyError, IndexError, AttributeError, ArithmeticError, MemoryError),
-    *(LookupError, RuntimeError, struct.error),
-)
 
 
 def matches(path: str, head: bytes) -> bool:
@@ -46,17 +42,10 @@ def read(path: str, id: str | None = None) -> Recording:
     Raises:
         InputError: when the file is damaged, of an unsupported compression, or states no amplitude.
     """
-    from ecgdatakit.exceptions import ECGDataKitError
-
     path = os.fspath(path)
-    try:
+    with library_record.guard(path, "SCP-ECG"):
         content, notes = _parse(path)
         signal = _assemble(path, content)
-    except (*_DAMAGE, ECGDataKitError) as error:
-        if isinstance(error, InputError):
-            raise
-        reason = " ".join(f"{type(error).__name__}: {error}".split())
-        raise InputError(f"{path}: not a readable SCP-ECG file ({reason[:300]})") from error
     return create_recording(
         signal,
         leads=[lead.label for lead in content.leads],
