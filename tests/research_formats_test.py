@@ -223,6 +223,42 @@ def test_a_sidecar_that_is_wrong_is_refused_by_its_name(tmp_path, text, message)
         readers.read(path)
 
 
+# MATLAB files of the Challenges, without their header
+
+
+@pytest.mark.parametrize("version", ["4", "5"])
+@pytest.mark.parametrize("dtype", [np.int16, np.float64])
+def test_a_matrix_val_is_read_with_declared_leads(tmp_path, version, dtype):
+    scipy.io.savemat(tmp_path / "x.mat", {"val": digital().T.astype(dtype)}, format=version)
+    recording = readers.read(tmp_path / "x.mat", declared=Declared(LEADS, 500, "uV"))
+    assert_reads(recording, digital() / 1000, sampling_rate=500, notes=("stored as [leads, samples]",))
+    with pytest.raises(InputError, match=r"leads, sampling_rate, unit unknown; write x\.json beside it"):
+        readers.read(tmp_path / "x.mat")
+
+
+def test_the_signal_file_of_a_record_is_no_recording_beside_it(tmp_path):
+    ecg_files.write_challenge(tmp_path)
+    (tmp_path / "alone.mat").write_bytes((tmp_path / "rec.mat").read_bytes())
+    names = [source.name for source in readers.find(str(tmp_path), Declared(LEADS, 500, "uV"))]
+    assert names == [str(tmp_path / "alone.mat"), str(tmp_path / "rec")]
+    assert [source.name for source in readers.find(str(tmp_path))] == [str(tmp_path / "rec")]
+
+
+@pytest.mark.parametrize(
+    "header, message",
+    [
+        ((30, 12, 10**8), "no readable matrix val"),
+        ((31, 12, 5), "no readable matrix val"),
+        ((30, -1, -1), "no readable matrix val"),
+        ((30, 0, 5), "val is int16"),
+    ],
+)
+def test_a_damaged_matrix_val_is_refused(tmp_path, header, message):
+    (tmp_path / "x.mat").write_bytes(struct.pack("<5i", *header, 0, 4) + b"val\0" + bytes(120))
+    with pytest.raises(InputError, match=rf"x\.mat: {message}"):
+        readers.read(tmp_path / "x.mat", declared=Declared(LEADS, 500, "uV"))
+
+
 # CSV
 
 

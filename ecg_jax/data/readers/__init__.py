@@ -56,7 +56,7 @@ FORMATS: dict[str, ModuleType] = {
     "MFER": mfer,
     "Mortara XML": mortara,
     "Edan (patient.hea with ecgraw.dat, or .arc)": edan,
-    "NumPy or CSV with a sidecar .json or declared leads, rate and unit": arrays,
+    "NumPy, CSV or MATLAB (val) with a sidecar .json or declared leads, rate and unit": arrays,
 }
 HEAD_BYTES = 4096
 _SUFFIXES: dict[str, ModuleType] = {
@@ -93,7 +93,7 @@ def read(path: str, id: str | None = None, declared: Declared | None = None) -> 
     Args:
         path: A file, or a WFDB record's name.
         id: Name for messages and results; each format has its own if None.
-        declared: What a NumPy or CSV file without a sidecar holds.
+        declared: What a NumPy, CSV or MATLAB file without a sidecar holds.
 
     Raises:
         InputError: when it is not there, of no known format, damaged, or holds several recordings.
@@ -116,12 +116,12 @@ def find(path: str, declared: Declared | None = None) -> list[Source]:
     """Lists the recordings of a file, of a folder searched to its depths, or of what a pattern (`a/*.dcm`) matches.
 
     In a folder and behind a pattern, files of no known format are passed over, and so are the signal files and
-    segments that a WFDB header names; a NumPy or CSV file counts only with a sidecar or
+    segments that a WFDB header names; a NumPy, CSV or MATLAB file counts only with a sidecar or
     where `declared` says what it holds. A damaged file is listed; reading it says why not.
 
     Args:
         path: A file, a WFDB record's name, a folder, or a pattern.
-        declared: What NumPy and CSV files without a sidecar hold.
+        declared: What NumPy, CSV and MATLAB files without a sidecar hold.
 
     Raises:
         InputError: when nothing is there, or it is of no known format.

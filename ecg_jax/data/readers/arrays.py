@@ -1,6 +1,7 @@
-"""One recording as a NumPy (.npy) or CSV file, which say nothing of leads, rate or unit.
+"""One recording as a NumPy (.npy), CSV or MATLAB (.mat) file, which say nothing of leads, rate or unit.
 
-A sidecar of the same name says it, `NAME.json` beside `NAME.npy` or `NAME.csv`:
+The MATLAB file holds a matrix `val`, as those of the Challenges do, whose header is lost here. A sidecar of the same
+name says the rest, `NAME.json` beside `NAME.npy`, `NAME.csv` or `NAME.mat`:
 
   {"leads": ["I", "II", ...], "sampling_rate": 500, "unit": "mV"}
 
@@ -18,10 +19,11 @@ import tokenize
 import numpy as np
 
 from ecg_jax import units
-from ecg_jax.data.readers import csv_table
+from ecg_jax.data.readers import csv_table, val_mat
 from ecg_jax.errors import InputError
 from ecg_jax.recording import UNITS, Recording, canonical_leads, create_recording
 
+_HEAD_BYTES = 4096
 _OWN_UNITS = {"code": 0.5, "zscore": 1.0}  # in mV, as far as they are
 _MAGIC = b"\x93NUMPY"
 _MOST_HEADER_LINES = 12  # before which a CSV without sidecar shows its numbers
@@ -50,8 +52,8 @@ class Declared:
 
 
 def matches(path: str, head: bytes) -> bool:
-    """Tells a NumPy file, or a CSV of numbers (or of anything, beside a sidecar)."""
-    if head.startswith(_MAGIC):
+    """Tells a NumPy file, a MATLAB file of `val`, or a CSV of numbers (or of anything, beside a sidecar)."""
+    if head.startswith(_MAGIC) or val_mat.matches(head):
         return True
     if not path.lower().endswith((".csv", ".tsv")) or b"\0" in head:
         return False
@@ -64,7 +66,7 @@ def matches(path: str, head: bytes) -> bool:
 
 
 def has_sidecar(path: str) -> bool:
-    """True where `NAME.json` stands beside a NumPy or CSV file."""
+    """True where `NAME.json` stands beside a file."""
     return os.path.isfile(_sidecar_path(path))
 
 
@@ -108,11 +110,13 @@ def read(path: str, id: str | None = None, declared: Declared | None = None) -> 
 def _read_values(path: str) -> csv_table.Table:
     try:
         with open(path, "rb") as file:
-            is_numpy = file.read(len(_MAGIC)) == _MAGIC
+            head = file.read(_HEAD_BYTES)
     except OSError as error:
         raise InputError(f"{path}: cannot be read ({error.strerror})") from error
-    if is_numpy or path.lower().endswith(".npy"):
+    if head.startswith(_MAGIC) or path.lower().endswith(".npy"):
         return csv_table.Table(_read_numpy(path), (), (), ())
+    if val_mat.matches(head):
+        return csv_table.Table(val_mat.read(path), (), (), ())
     return csv_table.read(path)
 
 

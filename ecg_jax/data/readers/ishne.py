@@ -34,5 +34,8 @@ def read(path: str, id: str | None = None) -> Recording:
         record, notes = library_record.parse(path, ISHNEHolterParser())
         for lead in record.leads:
             lead.samples[lead.samples == _NO_SAMPLE] = np.nan
+        announced, found = (record.raw_metadata[key] for key in ("ecg_size", "samples_per_lead"))
+        if announced != found:  # some writers store a maximum
+            notes += (f"the header announces {announced} samples of a lead, {found} are there",)
         group = library_record.to_group(path, record.leads, [lead.sampling_rate for lead in record.leads], notes)
         return groups.to_recording(path, id or os.path.basename(path), group)
