@@ -124,7 +124,8 @@ def _describe_signals(content: "_Content", signals: "dict[str, _Signal]") -> lis
 
 def _select_leads(path: str, content: "_Content") -> "dict[str, _Signal]":
     found: dict[str, _Signal] = {}
-    for lead, signal in zip(canonical_leads(signal.label for signal in content.signals), content.signals, strict=True):
+    signals: tuple[_Signal, ...] = content.signals
+    for lead, signal in zip(canonical_leads(signal.label for signal in signals), signals, strict=True):
         if lead in found:
             raise InputError(f"{path}: duplicate lead {lead}; each lead may stand once")
         if lead in LEADS:
