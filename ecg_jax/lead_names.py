@@ -38,7 +38,11 @@ def canonical_leads(names: Iterable[str]) -> tuple[str, ...]:
 
     `C1` to `C6` are the chest leads beside two limb leads or more, where nothing else is called V1 to V6.
     """
-    names = tuple(names)
+    return _parse_all(tuple(names))
+
+
+@functools.lru_cache(maxsize=1024)
+def _parse_all(names: tuple[str, ...]) -> tuple[str, ...]:
     leads = tuple(map(canonical_lead, names))
     if sum(lead in _LIMB for lead in leads) < 2 or set(leads) & set(LEADS[6:]):
         return leads

@@ -4,6 +4,7 @@ A unit is a prefix and the volt, both as a symbol or a word, in any case, bracke
 `microvolt`, `uVolts`. What is stated per step of a converter (`uV/LSB`, `uVperLsb`) is the same voltage.
 """
 
+import functools
 import re
 
 _MILLIVOLTS = {"n": 1e-6, "nano": 1e-6, "u": 1e-3, "µ": 1e-3, "μ": 1e-3, "micro": 1e-3, "m": 1.0, "milli": 1.0, "": 1e3}
@@ -13,6 +14,7 @@ _VOLTAGE = re.compile(
 )
 
 
+@functools.lru_cache(maxsize=1024)
 def find_millivolts(text: str) -> float | None:
     """Returns what one unit is in mV; None where it is no voltage.
 

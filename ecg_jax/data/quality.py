@@ -94,7 +94,7 @@ def examine(recording: Recording) -> Examination:
         if amplitude.LOWEST <= size <= amplitude.HIGHEST:
             found |= {"high_noise"} if noise.max() >= NOISE_LIMIT else set()
             found |= {"baseline_wander"} if wander.max() >= WANDER_LIMIT else set()
-        elif not np.isnan(size):  # these are not mV
+        elif set(recording.leads) & set(LEADS):  # these are not mV
             found.add("implausible_amplitude")
     found |= {"too_short"} if duration < SHORTEST else set()
     measurements = {

@@ -153,20 +153,21 @@ def _parse_signal(path: str, line: str, notes: list[str]) -> Signal:
 
 def _require_inside(path: str, name: str) -> None:
     """A header may name folders below its own, but nothing above or beside it, not even through a link."""
-    folder = os.path.dirname(os.path.abspath(path))
-    parts = name.split("/")
-    is_inside = not set("\\:\0") & set(name) and not {"", ".", ".."} & set(parts)
-    if is_inside and len(parts) > 1:
+    is_inside = not set("\\:\0") & set(name) and name not in ("", ".", "..")
+    if is_inside and "/" in name:
+        folder = os.path.realpath(os.path.dirname(path))
         target = os.path.realpath(os.path.dirname(os.path.join(folder, name)))
-        is_inside = os.path.commonpath([os.path.realpath(folder), target]) == os.path.realpath(folder)
+        is_inside = os.path.commonpath([folder, target]) == folder and not {"", ".", ".."} & {*name.split("/")}
     if not is_inside:
         raise InputError(f"{path}: names {name!r}; a WFDB header may only name files of its own folder and below it")
 
 
 def _find_moved(path: str, name: str, notes: list[str]) -> str:
     """Where the folder that a header names is gone, as after a copy, its signal file may lie beside it."""
+    if "/" not in name:
+        return name
     folder, base = os.path.dirname(path), os.path.basename(name)
-    if base == name or os.path.isfile(os.path.join(folder, name)) or not os.path.isfile(os.path.join(folder, base)):
+    if os.path.isfile(os.path.join(folder, name)) or not os.path.isfile(os.path.join(folder, base)):
         return name
     notes.append(f"the header names {name}; {base}, which lies beside it, was read")
     return base
