@@ -110,9 +110,10 @@ def test_a_schiller_step_is_what_the_resolution_states(tmp_path, yres, step, not
     assert len(recording.notes) == notes
 
 
-def test_a_schiller_rate_has_an_exponent(tmp_path):
-    wave = device_files.schiller_wave(digital(), ("I", "II"), rate="5", more="<exponent>2</exponent>")
-    assert read(tmp_path, "x.xml", device_files.schiller_text(wave)).sampling_rate == 500
+@pytest.mark.parametrize("exponent", ["", "<exponent>1</exponent>", "<exponent>0</exponent>"])
+def test_a_schiller_rate_is_in_hertz_whatever_its_exponent(tmp_path, exponent):
+    wave = device_files.schiller_wave(digital(), ("I", "II"), rate="250", more=exponent)
+    assert read(tmp_path, "x.xml", device_files.schiller_text(wave)).sampling_rate == 250
 
 
 @pytest.mark.parametrize(
@@ -121,6 +122,7 @@ def test_a_schiller_rate_has_an_exponent(tmp_path):
         ("", "wavedata of type none; expected ECG_RHYTHMS"),
         (device_files.schiller_wave(digital(), ("I", "II"), yres=""), "resolution yres is ''; expected a number"),
         (device_files.schiller_wave(digital(), ("I", "II"), rate="-1"), "sampling rate -1.0 Hz"),
+        (device_files.schiller_wave(digital(), ("I", "II"), more="<exponent>2</exponent>"), "only 0 and 1 are known"),
         (device_files.schiller_wave(digital(), ("I", "I")), "duplicate lead"),
         (device_files.schiller_wave(digital(), ("I", "II")).replace(">3<", ">4<"), "lead I has 3 samples, not 4"),
         (

@@ -1,8 +1,8 @@
 """Schiller SEMA XML (`SchillerEDI`): the rhythm, not the averaged beats.
 
 Each `wavedata` states its rate and, in `yres`, what a step is; each channel's samples are text with commas.
-Source: the elements as public readers of such files name them
-(https://github.com/cvrgrid, classes `Wavedata` and `Channel`); Schiller publishes no description.
+Source: the elements as public readers of such files name them (`org.cvrgrid.schiller` of the CardioVascular
+Research Grid, Apache-2.0); Schiller publishes no description.
 """
 
 import os
@@ -85,19 +85,16 @@ def _read_step(path: str, wave: Element) -> tuple[float, list[str]]:
 
 
 def _read_rate(path: str, wave: Element) -> float:
-    value = xml_document.number(path, "samplerate", _find_text(wave, "samplerate", "value"))
-    element = wave.find("resolution/samplerate")
-    exponent = "" if element is None else xml_document.field(element, "exponent")
-    power = xml_document.number(path, "exponent of samplerate", exponent or "0")
-    if abs(power) > 9:
-        raise InputError(f"{path}: exponent of samplerate is {power:g}; expected a small power of ten")
-    return value * 10**power
+    exponent = _find_text(wave, "samplerate", "exponent", default="1")
+    if exponent not in ("0", "1"):  # files with 500 Hz state 1; no description says what another one means
+        raise InputError(f"{path}: exponent of samplerate is {exponent[:40]!r}; only 0 and 1 are known")
+    return xml_document.number(path, "samplerate", _find_text(wave, "samplerate", "value"))
 
 
-def _find_text(wave: Element, quantity: str, *names: str) -> str:
-    """The first of the children of a resolution's quantity that is there; its own text where it has none."""
+def _find_text(wave: Element, quantity: str, *names: str, default: str | None = None) -> str:
+    """The first of the children of a resolution's quantity that is there; else the default, or its own text."""
     element = wave.find(f"resolution/{quantity}")
     if element is None:
-        return ""
+        return default or ""
     found = [text for name in names if (text := xml_document.field(element, name))]
-    return found[0] if found else " ".join((element.text or "").split())
+    return (*found, " ".join((element.text or "").split()) if default is None else default)[0]
