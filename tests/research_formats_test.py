@@ -10,6 +10,7 @@ import ecg_files
 import edfio
 import h5py
 import numpy as np
+import pandas as pd
 import pytest
 import scipy.io
 from ecg_files import LEADS, digital
@@ -344,6 +345,14 @@ def test_times_and_row_numbers_are_no_leads(tmp_path, name, place):
     recording = readers.read(tmp_path / "x.csv", declared=Declared((), 500, "mV"))
     assert_reads(recording, [[1, 3], [2, 4]], leads=("I", "II"))
     assert "is time, not a lead" in recording.notes[0]
+
+
+@pytest.mark.parametrize("index", [True, False])
+def test_a_row_that_numbers_the_columns_is_no_sample(tmp_path, index):
+    pd.DataFrame(digital() / 1000).to_csv(tmp_path / "x.csv", index=index)
+    recording = readers.read(tmp_path / "x.csv", declared=Declared(LEADS, 500, "mV"))
+    assert_reads(recording, digital() / 1000)
+    assert recording.notes[0] == "line(s) 1 before the samples were not read"
 
 
 def test_a_clock_in_the_first_column_is_no_lead(tmp_path):

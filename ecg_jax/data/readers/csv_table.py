@@ -67,10 +67,13 @@ def read(path: str) -> Table:
     if start is None:
         raise InputError(f"{path}: not a CSV of numbers; expected one row per sample")
     delimiter = _find_delimiter(lines[start][1])
+    has_numbers = len(lines) > start + 1 and _numbers_columns(lines[start][1])
+    start += has_numbers
     columns = lines[start][1].count(delimiter) + 1
     names, stated, notes = _read_header(lines[:start], delimiter, columns)
     skipped = [i for i, name in enumerate(names) if _is_time(name)]
-    if not names and _CLOCK.fullmatch(_strip(lines[start][1].split(delimiter, 1)[0])):
+    first = _strip(lines[start - has_numbers][1].split(delimiter, 1)[0])
+    if not names and (_CLOCK.fullmatch(first) or (has_numbers and not first)):  # an empty cell above numbers of rows
         skipped = [0]
     values = _parse_numbers(path, lines[start:], delimiter, columns, skipped)
     kept = [i for i in range(columns) if i not in skipped]
@@ -106,11 +109,20 @@ def _find_start(lines: list[str]) -> int | None:
     return next((i for i in (*early, *range(first + 1, len(lines))) if is_numeric(lines[i])), None)
 
 
+def _numbers_columns(line: str) -> bool:
+    """True for a row that numbers the columns from 0, as pandas writes it, and is no sample."""
+    if not line.lstrip("\t;, \"'").startswith("0"):
+        return False
+    cells = split(line)
+    numbers = cells[not cells[0] :]
+    return len(numbers) > 2 and numbers == [*map(str, range(len(numbers)))]
+
+
 def _read_header(lines: list[_Line], delimiter: str, columns: int) -> tuple[list[str], list[float | None], list[str]]:
     """Returns names (none or one per column), what a unit of each column is in mV, and notes."""
     rows = [(number, split(line.lstrip("#% "), delimiter)) for number, line in lines]
     tables = [(number, cells) for number, cells in rows if len(cells) == columns]
-    named = [(number, cells) for number, cells in tables if not _find_units(cells)]
+    named = [(number, cells) for number, cells in tables if not _find_units(cells) and not _is_row(cells)]
     measured = [(number, _find_units(cells)) for number, cells in tables if _find_units(cells)]
     names = named[-1][1] if named else []
     stated = measured[-1][1] if measured else [_find_unit_in_name(name) for name in names] or [None] * columns
