@@ -11,6 +11,7 @@ from ecg_jax.errors import InputError
 
 SECTION_0 = 6  # where its header begins, behind the record's checksum and size
 _HEADER, _POINTER, _LEAD = 16, 10, 9  # bytes
+_WHOLE = 100_000  # microseconds
 _LEAD_DEFINITIONS, _HUFFMAN, _BEAT_PLACES, _BEAT, _RHYTHM = 3, 2, 4, 5, 6
 
 
@@ -58,8 +59,8 @@ def _count_from_one(data: bytes, places: dict[int, int], ranges: list[tuple[int,
     changed = bytearray(data)
     start = places[_LEAD_DEFINITIONS]
     for i, (first, last) in enumerate(ranges):
-        is_number = _HUFFMAN not in places and last == _count_stored(data, places, i)
-        struct.pack_into("<II", changed, start + 2 + _LEAD * i, first + 1, last if is_number else last + 1)
+        is_count = _is_count(data, places, i, last)
+        struct.pack_into("<II", changed, start + 2 + _LEAD * i, first + 1, last if is_count else last + 1)
     (length,), (size,) = struct.unpack_from("<I", data, start - _HEADER + 4), struct.unpack_from("<I", data, 2)
     for begin, end in ((start - _HEADER, start - _HEADER + length), (0, size)):
         if struct.unpack_from("<H", data, begin)[0] == binascii.crc_hqx(data[begin + 2 : end], 0xFFFF):
@@ -67,9 +68,12 @@ def _count_from_one(data: bytes, places: dict[int, int], ranges: list[tuple[int,
     return bytes(changed)
 
 
-def _count_stored(data: bytes, places: dict[int, int], lead: int) -> int:
-    """Number of samples of a lead that is not compressed."""
+def _is_count(data: bytes, places: dict[int, int], lead: int, last: int) -> bool:
+    """Whether the last sample of a lead that begins at 0 is the number of samples, one more than it should be."""
     if _RHYTHM not in places:
-        return 0
-    (size,) = struct.unpack_from("<H", data, places[_RHYTHM] + 6 + 2 * lead)
-    return size // 2
+        return False
+    if _HUFFMAN not in places:
+        (size,) = struct.unpack_from("<H", data, places[_RHYTHM] + 6 + 2 * lead)
+        return last == size // 2
+    (interval,) = struct.unpack_from("<H", data, places[_RHYTHM] + 2)
+    return last * interval % _WHOLE == 0  # how many are packed is not seen, but ECGs last for a round time
