@@ -38,7 +38,7 @@ class Recording:
         sampling_rate: Hz.
         id: What the recording is called in its data set.
         normalized: True when each lead was already z-scored by whoever made the file.
-        gaps: Number of samples that were NaN or infinite; they are invalid.
+        gaps: Number of samples in `lead_columns` that were NaN or infinite; they are invalid.
         duration: Seconds, where the file states its duration apart from its sampling rate.
         notes: What the reader assumed, derived or mended, one line each.
     """
@@ -54,9 +54,19 @@ class Recording:
     notes: tuple[str, ...] = ()
 
     @property
+    def lead_columns(self) -> slice | list[int]:
+        """Where the twelve standard leads are, or all columns where none is; an index or a V3R beside them is not."""
+        return _find_columns(self.leads)
+
+    @property
     def is_degenerate(self) -> bool:
-        """True when no valid sample differs from zero: there is no ECG in it."""
-        return not np.any(self.signal)
+        """True when no valid sample in `lead_columns` differs from zero: there is no ECG in it."""
+        return not np.any(self.signal[:, self.lead_columns])
+
+
+def _find_columns(leads: tuple[str, ...]) -> slice | list[int]:
+    columns = [i for i, name in enumerate(leads) if name in LEADS]
+    return columns if 0 < len(columns) < len(leads) else slice(None)
 
 
 def create_recording(
@@ -102,7 +112,8 @@ def create_recording(
     signal = np.asarray(signal, np.float32) * np.asarray(millivolts_per_unit, np.float32)
     finite = np.isfinite(signal)
     valid = finite if valid is None else finite & valid
-    gaps = finite.size - int(np.count_nonzero(finite))
+    looked_at = finite[:, _find_columns(names)]
+    gaps = looked_at.size - int(np.count_nonzero(looked_at))
     return Recording(
         signal=np.where(valid, signal, np.float32(0)),
         valid=valid,

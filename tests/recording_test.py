@@ -172,3 +172,14 @@ def test_an_empty_signal_is_refused():
 def test_an_impossible_sampling_rate_is_refused(rate):
     with pytest.raises(InputError, match="rec7: sampling rate"):
         create_recording(np.ones((5, 1)), leads=["I"], sampling_rate=rate, id="rec7")
+
+
+def test_beside_standard_leads_other_columns_are_neither_signal_nor_gap():
+    index = [0.0, np.nan, 2.0]
+    recording = create_recording(np.column_stack([index, np.zeros(3)]), leads=("row", "II"), sampling_rate=1, id="x")
+    assert recording.lead_columns == [1]
+    assert recording.is_degenerate
+    assert recording.gaps == 0
+    alone = create_recording(np.array(index)[:, None], leads=("ECG",), sampling_rate=1, id="x")
+    assert not alone.is_degenerate
+    assert alone.gaps == 1

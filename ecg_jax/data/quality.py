@@ -69,7 +69,7 @@ def examine(recording: Recording) -> Examination:
     Beside standard leads, other columns (an index, a silent V3R) are not looked at. Units of a
     normalized recording are unknown, so limits in mV do not apply to it, nor do identities.
     """
-    recording = _keep_standard_leads(recording)
+    recording = _keep_leads(recording)
     ranges = np.full(len(recording.leads), np.nan)
     noise, wander = np.zeros((2, len(recording.leads)))
     heart_rates: list[float] = []
@@ -152,18 +152,15 @@ def _group_leads(recording: Recording) -> Iterable[tuple[np.ndarray, np.ndarray]
             yield np.array(columns), np.ascontiguousarray(recording.signal[rows][:, columns].T)
 
 
-def _keep_standard_leads(recording: Recording) -> Recording:
-    """Without the columns that are none of `LEADS`; as it is where there is nothing else."""
-    columns = [i for i, name in enumerate(recording.leads) if name in LEADS]
-    if len(columns) in (0, len(recording.leads)):
+def _keep_leads(recording: Recording) -> Recording:
+    columns = recording.lead_columns
+    if isinstance(columns, slice):
         return recording
-    valid = recording.valid[:, columns]
     return dataclasses.replace(
         recording,
         signal=recording.signal[:, columns],
-        valid=valid,
+        valid=recording.valid[:, columns],
         leads=tuple(recording.leads[i] for i in columns),
-        gaps=min(recording.gaps, valid.size - int(np.count_nonzero(valid))),
     )
 
 
