@@ -240,9 +240,12 @@ def test_a_matrix_val_is_read_with_declared_leads(tmp_path, version, dtype):
 def test_the_signal_file_of_a_record_is_no_recording_beside_it(tmp_path):
     ecg_files.write_challenge(tmp_path)
     (tmp_path / "alone.mat").write_bytes((tmp_path / "rec.mat").read_bytes())
+    (tmp_path / "below").mkdir()
+    ecg_files.write_challenge(tmp_path, name="other", file="below/other.mat")
+    (tmp_path / "other.mat").rename(tmp_path / "below" / "other.mat")
     names = [source.name for source in readers.find(str(tmp_path), Declared(LEADS, 500, "uV"))]
-    assert names == [str(tmp_path / "alone.mat"), str(tmp_path / "rec")]
-    assert [source.name for source in readers.find(str(tmp_path))] == [str(tmp_path / "rec")]
+    assert names == [str(tmp_path / "alone.mat"), str(tmp_path / "other"), str(tmp_path / "rec")]
+    assert [source.name for source in readers.find(str(tmp_path))] == names[1:]
 
 
 @pytest.mark.parametrize(

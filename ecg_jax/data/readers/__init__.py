@@ -145,7 +145,7 @@ def _match(pattern: str, declared: Declared | None) -> list[Source]:
     """As of a folder: of what matches, files, and all that is below folders."""
     matched = sorted(glob.glob(pattern, recursive=True))
     files = dict.fromkeys(file for path in matched for file in (_walk(path) if os.path.isdir(path) else [path]))
-    owned = {part for file in files if file.endswith(".hea") for part in wfdb.list_parts(file)}
+    owned = {part for file in files if file.endswith(".hea") for part in _list_parts(file)}
     headers = [_find_header(file) for file in files if file not in owned]
     listed = [each for file in dict.fromkeys(headers) for each in _list_file(file, declared, in_folder=True)]
     if not listed:
@@ -214,9 +214,16 @@ def _list_exams(path: str) -> list[Source]:
     return [Source(name, functools.partial(code_hdf5.read, path, row, id=name)) for row, name in enumerate(names)]
 
 
+def _list_parts(header: str) -> set[str]:
+    """Paths of the files that belong to a WFDB header."""
+    return {os.path.join(os.path.dirname(header), part) for part in wfdb.list_parts(header)}
+
+
 def _walk(folder: str) -> Iterator[str]:
     """Every file below a folder, in order, but those that belong to a WFDB header."""
+    owned: set[str] = set()
     for root, folders, files in os.walk(folder):
         folders.sort()
-        owned = {part for name in files if name.endswith(".hea") for part in wfdb.list_parts(os.path.join(root, name))}
-        yield from (os.path.join(root, name) for name in sorted(files) if name not in owned)
+        paths = [os.path.join(root, name) for name in sorted(files)]
+        owned |= {part for path in paths if path.endswith(".hea") for part in _list_parts(path)}
+        yield from (path for path in paths if path not in owned)
