@@ -89,7 +89,7 @@ def run(path):
     get_context = multiprocessing.get_context
     fuzz.multiprocessing.get_context = lambda method: get_context('fork')  # so that the fault is inherited
     worker = fuzz.Worker()
-    print(*worker.judge(path, 'EDF'))
+    print(*worker.judge(path, 'EDF and BDF'))
     worker.close()
 """
 

@@ -6,6 +6,8 @@ from ecg_jax.data.readers import groups, library_record, xml_document
 from ecg_jax.errors import InputError
 from ecg_jax.recording import Recording
 
+_MOST_CHANNELS = 256
+
 
 def matches(path: str, head: bytes) -> bool:
     """Says whether a file's first element is the format's."""
@@ -24,8 +26,8 @@ def read(path: str, id: str | None = None) -> Recording:
         from ecgdatakit.parsing.parsers.mortara_el250 import MortaraEL250Parser
 
         channels = xml_document.parse(path, "ECG").findall("CHANNEL")
-        if not channels:
-            raise InputError(f"{path}: <ECG> without <CHANNEL>; only Mortara's XML with waveforms can be read")
+        if not 0 < len(channels) <= _MOST_CHANNELS:  # the library's work grows with their square
+            raise InputError(f"{path}: <ECG> has {len(channels)} <CHANNEL>; Mortara's XML has 1 to {_MOST_CHANNELS}")
         record, notes = library_record.parse(path, MortaraEL250Parser())
         # The library rounds the rate to whole Hz.
         rates = [xml_document.number(path, "SAMPLE_FREQ", channel.get("SAMPLE_FREQ")) for channel in channels]
