@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from ecg_jax.errors import InputError
-from ecg_jax.recording import LEADS, canonical_lead
+from ecg_jax.recording import LEADS, canonical_leads
 
 NORMALIZATIONS = ("none", "zscore")
 # mV, from 0.5 to 40 Hz: the medians of I, II, III, aVR, aVL, aVF, V1 to V6 in PTB-XL's folds 1 to 8.
@@ -45,7 +45,7 @@ class InputContract:
     usual_deviations: tuple[float, ...] = ()
 
     def __post_init__(self) -> None:
-        object.__setattr__(self, "leads", tuple(canonical_lead(lead) for lead in self.leads))
+        object.__setattr__(self, "leads", canonical_leads(self.leads))
         unknown = [lead for lead in self.leads if lead not in LEADS]
         if unknown or len(set(self.leads)) != len(self.leads) or not self.leads:
             raise InputError(f"contract.leads is {self.leads}; expected distinct leads of {LEADS}")

@@ -9,11 +9,12 @@ abnormal, superclasses and statements, not for clinical use. --model is a name o
 the default, or simulated, which has seen simulated ECGs only), a run folder, or a Keras file of the
 reference network (.hdf5, .h5, .keras). What is predicted is a file, a folder, which is searched to
 its depths, or a pattern; formats are told by content: WFDB (.hea with .dat or .mat), CODE and SPH
-HDF5, CPSC2018 MATLAB, DICOM, HL7 aECG, Philips Sierra XML, GE MUSE XML, SCP-ECG, EDF and EDF+, and
-NumPy (.npy) or CSV files of one recording with a sidecar NAME.json {"leads": [...],
-"sampling_rate": 500, "unit": "mV"}, or else with --file_leads, --file_rate and --file_unit. HDF5
-`tracings` are described in the same way, or by attributes; where nothing does, CODE's 400 Hz and 2
-units per mV are assumed if the file agrees with them, and that is said.
+HDF5, CPSC2018 MATLAB, DICOM, HL7 aECG, Philips Sierra, GE MUSE, GE CardioSoft, Schiller and Mortara
+XML, SCP-ECG, EDF, EDF+ and BDF, ISHNE, MFER, Edan, and NumPy (.npy), CSV or MATLAB (.mat with `val`)
+files of one recording with a sidecar NAME.json {"leads": [...], "sampling_rate": 500, "unit": "mV"},
+or else with --file_leads, --file_rate and --file_unit. HDF5 `tracings` are described in the same way,
+or by attributes; where nothing does, CODE's 400 Hz and 2 units per mV are assumed if the file agrees
+with them, and that is said.
 
 The CSV has one row per recording: its name, one probability per label, the same before calibration
 as LABEL_raw (equal where the model has none), and what was noticed about its quality and while it was
@@ -53,15 +54,21 @@ _UNITS = flags.DEFINE_float("units_per_millivolt", None, "Unit of a Keras file; 
 _RATE = flags.DEFINE_float("sampling_rate", None, "Of a Keras file, in Hz; default 400, as CODE.", lower_bound=1e-6)
 _NAMES = flags.DEFINE_list("names", None, "Labels of a Keras file's outputs, in their order.")
 _CHECKS = flags.DEFINE_enum("checks", "refuse", CHECKS, "When lead order, unit or rate contradict physics.")
-_FILE_LEADS = flags.DEFINE_list("file_leads", [], "Leads of NumPy and CSV files that have no sidecar, in their order.")
+_FILE_LEADS = flags.DEFINE_list(
+    "file_leads", [], "Leads of NumPy, CSV and .mat files without a sidecar, in their order."
+)
 _FILE_RATE = flags.DEFINE_float(
     "file_rate",
     None,
-    "Sampling rate in Hz of NumPy, CSV and HDF5 `tracings` files that have no sidecar.",
+    "Sampling rate in Hz of NumPy, CSV, .mat and HDF5 `tracings` files without a sidecar.",
     lower_bound=0.0,
 )
 _FILE_UNIT = flags.DEFINE_enum(
-    "file_unit", None, UNITS, "Unit of NumPy, CSV and HDF5 `tracings` files that have no sidecar.", case_sensitive=False
+    "file_unit",
+    None,
+    UNITS,
+    "Unit of NumPy, CSV, .mat and HDF5 `tracings` files without a sidecar.",
+    case_sensitive=False,
 )
 
 

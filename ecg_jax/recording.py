@@ -1,17 +1,18 @@
 """What an ECG is inside this package: millivolts with named leads."""
 
 import dataclasses
-import re
 from collections.abc import Iterable
 
 import numpy as np
 
 from ecg_jax.errors import InputError
+from ecg_jax.lead_names import LEADS, canonical_lead, canonical_leads
+
+__all__ = ["LEADS", "LIMB_LEADS", "Recording", "canonical_lead", "canonical_leads", "create_recording"]
 
 LOWEST_RATE, HIGHEST_RATE = 1, 100_000  # Hz
 UNITS = ("mV", "uV", "V", "code", "zscore")  # in which a file without any can be declared
 CHECKS = ("refuse", "repair", "warn")  # what happens to a recording that contradicts physics; see data.verify
-LEADS = ("I", "II", "III", "aVR", "aVL", "aVF", "V1", "V2", "V3", "V4", "V5", "V6")
 
 # Every limb lead as a combination of leads I and II: Einthoven's law (III = II - I)
 # and Goldberger's augmented leads (aVR = -(I + II)/2, aVL = I - II/2, aVF = II - I/2).
@@ -23,17 +24,6 @@ LIMB_LEADS = {
     "aVL": (1.0, -0.5),
     "aVF": (-0.5, 1.0),
 }
-
-_SPELLINGS = {lead.upper(): lead for lead in LEADS} | {"DI": "I", "DII": "II", "DIII": "III"}
-
-
-def canonical_lead(name: str) -> str:
-    """Returns the standard spelling of a lead's name (`avr`, `AVR`, `Lead II`, `DI`).
-
-    A name that is not one of the twelve standard leads is returned stripped, unchanged.
-    """
-    key = re.sub(r"^(MDC_ECG_LEAD_|LEAD[ _]?)", "", name.strip().upper())
-    return _SPELLINGS.get(key, name.strip())
 
 
 @dataclasses.dataclass(frozen=True)
@@ -48,7 +38,7 @@ class Recording:
         sampling_rate: Hz.
         id: What the recording is called in its data set.
         normalized: True when each lead was already z-scored by whoever made the file.
-        gaps: Number of samples that were NaN or infinite; they are invalid.
+        gaps: Number of samples in `lead_columns` that were NaN or infinite; they are invalid.
         duration: Seconds, where the file states its duration apart from its sampling rate.
         notes: What the reader assumed, derived or mended, one line each.
         contradictions: What the file states twice and differently, or checksums that most of its samples fail, one
@@ -70,9 +60,19 @@ class Recording:
     known_factor: float | None = None
 
     @property
+    def lead_columns(self) -> slice | list[int]:
+        """Where the twelve standard leads are, or all columns where none is; an index or a V3R beside them is not."""
+        return _find_columns(self.leads)
+
+    @property
     def is_degenerate(self) -> bool:
-        """True when no valid sample differs from zero: there is no ECG in it."""
-        return not np.any(self.signal)
+        """True when no valid sample in `lead_columns` differs from zero: there is no ECG in it."""
+        return not np.any(self.signal[:, self.lead_columns])
+
+
+def _find_columns(leads: tuple[str, ...]) -> slice | list[int]:
+    columns = [i for i, name in enumerate(leads) if name in LEADS]
+    return columns if 0 < len(columns) < len(leads) else slice(None)
 
 
 def create_recording(
@@ -107,7 +107,7 @@ def create_recording(
     Raises:
         InputError: on a wrong shape, an empty signal, a duplicated lead or an impossible rate.
     """
-    names = tuple(canonical_lead(lead) for lead in leads)
+    names = canonical_leads(leads)
     if signal.ndim != 2 or signal.shape[1] != len(names):
         raise InputError(f"{id}: signal has shape {signal.shape}; expected [samples, {len(names)}]")
     if signal.shape[0] == 0:
@@ -122,7 +122,8 @@ def create_recording(
     signal = np.asarray(signal, np.float32) * np.asarray(millivolts_per_unit, np.float32)
     finite = np.isfinite(signal)
     valid = finite if valid is None else finite & valid
-    gaps = finite.size - int(np.count_nonzero(finite))
+    looked_at = finite[:, _find_columns(names)]
+    gaps = looked_at.size - int(np.count_nonzero(looked_at))
     return Recording(
         signal=np.where(valid, signal, np.float32(0)),
         valid=valid,

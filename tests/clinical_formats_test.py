@@ -593,6 +593,14 @@ def test_dicoms_padding_value_is_a_gap(tmp_path):
     np.testing.assert_array_equal(np.argwhere(~recording.valid), [[3, 4], [19, 11]])
 
 
+def test_a_padding_value_that_is_a_voltage_is_padding_only_at_the_ends(tmp_path):
+    digital = ecg(20)
+    digital[[3, 9], [4, 4]] = digital[6] = digital[[0, 18, 19]] = 0
+    recording = dicom.read(write_dicom(tmp_path / "x.dcm", dicom_group(digital, WaveformPaddingValue=b"\0\0")))
+    np.testing.assert_array_equal(np.flatnonzero(~recording.valid.any(axis=1)), [0, 18, 19])
+    assert recording.valid[1:18].all()
+
+
 def test_a_dicom_channel_that_was_disconnected_is_invalid(tmp_path):
     channels = [dicom_channel("Lead I"), dicom_channel("Lead II", ChannelStatus=["DISCONNECTED"])]
     recording = dicom.read(write_dicom(tmp_path / "x.dcm", dicom_group(ecg(20)[:, :2], channels)))
@@ -790,7 +798,7 @@ def test_a_philips_file_that_cannot_be_read_says_why(tmp_path, changes, message)
 
 
 @pytest.mark.parametrize(
-    "content, message", [("AA@@", "not base64"), ("", "holds 0 leads of 12"), ("AAA", "not base64")]
+    "content, message", [("AA@@", "not base64"), ("", "holds 0 leads of 12"), ("AAAAA", "not base64")]
 )
 def test_damaged_philips_samples_are_refused(tmp_path, content, message):
     with pytest.raises(InputError, match=message):
@@ -812,6 +820,13 @@ def test_four_leads_of_a_muse_file_are_derived_by_hand(tmp_path):
     np.testing.assert_allclose(recording.signal[0], [1.0, 1.5, 0.5, -1.25, 0.25, 1.0, 0.005], atol=1e-6)
     np.testing.assert_allclose(recording.signal[1], [-1.0, 0.0, 1.0, 0.5, -1.0, 0.5, 1.28], atol=1e-6)
     assert recording.notes == ("derived from I and II: III, aVR, aVL, aVF",)
+
+
+def test_base64_may_end_without_its_equals_signs(tmp_path):
+    data = base64.b64encode(np.array([200, -200], "<i2").tobytes()).decode()
+    assert data.endswith("=")
+    recording = read_muse(tmp_path, muse_waveform([muse_lead("V1", [200, -200], WaveFormData=data.rstrip("="))]))
+    np.testing.assert_allclose(recording.signal[:, 0], [1.0, -1.0], atol=1e-6)
 
 
 def test_leads_of_different_steps_are_derived_in_millivolts(tmp_path):

@@ -1,9 +1,11 @@
 """Writes one small ECG in every format, by hand or with the format's own library, never with a reader's code."""
 
 import binascii
+import functools
 import json
 import struct
 
+import device_files
 import h5py
 import numpy as np
 import scipy.io
@@ -147,10 +149,10 @@ def scp_section(number, body):
     return struct.pack("<H", binascii.crc_hqx(rest, 0xFFFF)) + rest
 
 
-def scp_bytes(values, *, compressed=False, multiplier=1000, interval=2000, starts=None):
+def scp_bytes(values, *, compressed=False, multiplier=1000, interval=2000, starts=None, places=None):
     """Leads I, II, V1-V6; `multiplier` in nanovolts per step, `interval` in microseconds."""
     starts = starts or [1] * len(SCP_CODES)
-    places = [(first, first + len(values) - 1) for first in starts]
+    places = places or [(first, first + len(values) - 1) for first in starts]
     if compressed:  # first differences, in the default Huffman table
         leads = [huffman([column[0], *np.diff(column.astype(int))]) for column in values.T]
     else:
@@ -219,4 +221,5 @@ WRITERS = {
     "scp": write_scp,
     "scp_huffman": write_scp_huffman,
     **{name: write_clinical(name) for name in ("dicom", "aecg", "philips", "muse")},
+    **{name: functools.partial(device_files.write, name=name) for name in device_files.WRITTEN},
 }

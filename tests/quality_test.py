@@ -50,6 +50,24 @@ def test_flags_survive_packing(names):
     assert set(quality.unpack_flags(quality.pack_flags(names))) == names
 
 
+@pytest.mark.parametrize("column", ["an index", "milliseconds", "nothing", "missing"])
+def test_columns_that_are_no_lead_have_no_flag(column):
+    signal = simulate()
+    values = {"an index": np.arange(len(signal)), "milliseconds": 2.5 * np.arange(len(signal))}
+    other = values.get(column, np.zeros(len(signal)))
+    if column == "missing":
+        other[100:900] = np.nan
+    beside = record(np.column_stack([other, signal]), (column, *LEADS))
+    alone = quality.examine(record(signal))
+    assert quality.examine(beside) == alone
+    assert alone.flags == ()
+
+
+def test_leads_that_are_none_of_the_twelve_are_examined_where_there_are_no_others():
+    silent = simulate()[:, :2] * [1, 0]
+    assert flags(silent, ("MLII", "MV5")) == ("zeroed_lead",)
+
+
 def test_nan_inside_and_missing_samples_are_a_span_but_padding_is_none():
     signal = simulate()
     broken = signal.copy()

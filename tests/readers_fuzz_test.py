@@ -20,7 +20,7 @@ def test_damaged_files_of_every_format_are_read_or_refused(tmp_path):
         samples.append(fuzz.describe(write(tmp_path / name)))
     results = list(fuzz.run(samples, count=300, seed=1, workers=2))
     formats = {sample.format for sample in samples}
-    assert len(formats) == 11
+    assert len(formats) == 17
     assert len(results) == 300 * len(formats)
     assert [result for result in results if result.outcome in fuzz.FAILURES] == []
     for format in formats:  # both happen, or the damage is not of the right size
@@ -89,7 +89,7 @@ def run(path):
     get_context = multiprocessing.get_context
     fuzz.multiprocessing.get_context = lambda method: get_context('fork')  # so that the fault is inherited
     worker = fuzz.Worker()
-    print(*worker.judge(path, 'EDF'))
+    print(*worker.judge(path, 'EDF and BDF'))
     worker.close()
 """
 

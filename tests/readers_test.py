@@ -75,7 +75,7 @@ def test_gain_and_baseline_are_applied_lead_by_lead(tmp_path):
 
 def test_every_unit_of_voltage_becomes_millivolts(tmp_path):
     digital = np.full((5, 5), 300)
-    units, gains = ("mV", "uV", "V", "mv", "UV"), (100.0, 0.1, 1e5, 100.0, 0.1)  # 3 mV in five ways
+    units, gains = ("nV", "uV", "V", "mVolts", "microvolt"), (1e-4, 0.1, 1e5, 100.0, 0.1)  # 3 mV in five ways
     path = write_wfdb(tmp_path, digital, leads=("I", "II", "V1", "V2", "V3"), units=units, gain=gains)
     np.testing.assert_allclose(wfdb_reader.read(path).signal, 3.0, rtol=1e-6)
 
@@ -83,6 +83,11 @@ def test_every_unit_of_voltage_becomes_millivolts(tmp_path):
 def test_lower_case_leads_are_known(tmp_path):
     path = write_wfdb(tmp_path, adc(), leads=[lead.lower() for lead in LEADS])
     assert wfdb_reader.read(path).leads == LEADS
+
+
+def test_remarks_behind_leads_and_electrodes_in_place_of_leads_are_known(tmp_path):
+    path = write_wfdb(tmp_path, adc(leads=4), leads=("ECG lead I", "ECG lead II # noisy", "C1", "C4"))
+    assert wfdb_reader.read(path).leads == ("I", "II", "V1", "V4")
 
 
 @pytest.mark.parametrize("suffix", ["", ".hea", ".dat"])
@@ -247,7 +252,8 @@ def test_segments_of_a_fixed_layout_are_joined(tmp_path):
 
 def test_segments_are_not_listed_beside_their_record(tmp_path):
     ecg_files.write_segments(tmp_path)
-    assert [os.path.basename(source.name) for source in readers.find(str(tmp_path))] == ["rec"]
+    for place in (tmp_path, f"{tmp_path}/*"):
+        assert [source.name for source in readers.find(place)] == [str(tmp_path / "rec")]
 
 
 @pytest.mark.parametrize(
@@ -270,11 +276,60 @@ def test_segments_that_do_not_fit_are_refused(tmp_path, text, message):
         wfdb_reader.read(tmp_path / "rec")
 
 
-@pytest.mark.parametrize("name", ["../rec.dat", "/etc/passwd", "a/rec.dat", "..\\rec.dat", "C:rec.dat"])
+@pytest.mark.parametrize(
+    "name", ["../rec.dat", "/etc/passwd", "a/../rec.dat", "a//rec.dat", "..\\rec.dat", "C:rec.dat"]
+)
 def test_a_header_may_not_name_a_file_outside_its_folder(tmp_path, name):
     path = ecg_files.write_wfdb(tmp_path, file=name)
     with pytest.raises(InputError, match="a WFDB header may only name files of its own folder"):
         wfdb_reader.read(path)
+
+
+def test_a_header_may_name_its_signal_file_in_a_folder_below(tmp_path):
+    path = ecg_files.write_wfdb(tmp_path, file="signals/rec.dat")
+    (tmp_path / "signals").mkdir()
+    (tmp_path / "rec.dat").rename(tmp_path / "signals" / "rec.dat")
+    recording = wfdb_reader.read(path)
+    np.testing.assert_allclose(recording.signal, ecg_files.digital() / 1000, atol=1e-6)
+    assert recording.notes == ()
+    assert [source.name for source in readers.find(tmp_path)] == [str(tmp_path / "rec")]
+
+
+def test_a_signal_file_beside_its_header_is_read_where_the_named_folder_is_gone(tmp_path):
+    recording = wfdb_reader.read(ecg_files.write_wfdb(tmp_path, file="records/rec.dat"))
+    np.testing.assert_allclose(recording.signal, ecg_files.digital() / 1000, atol=1e-6)
+    assert recording.notes == ("the header names records/rec.dat; rec.dat, which lies beside it, was read",)
+
+
+def test_a_folder_that_is_a_link_to_elsewhere_is_not_followed(tmp_path):
+    (tmp_path / "elsewhere").mkdir()
+    (tmp_path / "record").mkdir()
+    ecg_files.write_wfdb(tmp_path / "elsewhere")
+    path = ecg_files.write_wfdb(tmp_path / "record", file="link/rec.dat")
+    (tmp_path / "record" / "link").symlink_to(tmp_path / "elsewhere")
+    with pytest.raises(InputError, match="a WFDB header may only name files of its own folder"):
+        wfdb_reader.read(path)
+
+
+@pytest.mark.parametrize("step", [0.00488, 1 / 3, 0.003])
+def test_a_gain_of_many_decimals_is_read_as_the_library_writes_it(tmp_path, step):
+    path = write_wfdb(tmp_path, adc(), gain=[1 / step] * 12, rate=1000 / 3)
+    recording = wfdb_reader.read(path)
+    assert recording.sampling_rate == 1000 / 3
+    np.testing.assert_allclose(recording.signal, adc() * step, rtol=1e-6)
+
+
+@pytest.mark.parametrize("form", ["16", "212"])
+def test_the_librarys_own_choice_of_gain_is_read(tmp_path, form):
+    signal = adc() / 1000 * np.linspace(0.01, 20, 12)
+    wfdb.wrsamp("rec", 500.0000000000001, ["mV"] * 12, list(LEADS), signal, fmt=[form] * 12, write_dir=str(tmp_path))
+    assert_same_as_library(wfdb_reader.read(tmp_path / "rec"), wfdb.rdrecord(str(tmp_path / "rec"), return_res=32))
+
+
+@pytest.mark.parametrize("gain", ["1e999", "-1e999"])
+def test_a_gain_that_is_infinite_is_refused(tmp_path, gain):
+    with pytest.raises(InputError, match="expected a finite number"):
+        wfdb_reader.read(ecg_files.write_wfdb(tmp_path, gain=f"{gain}/mV"))
 
 
 @pytest.mark.parametrize("form", ["16", "212", "16x1000000000", "24:900000000", "80"])
@@ -642,8 +697,9 @@ def test_a_file_of_another_format_is_refused_by_name(tmp_path, name):
 def test_a_format_is_known_by_content_whatever_the_suffix(tmp_path, name):
     path = ecg_files.WRITERS[name](tmp_path)
     expected = [source.read() for source in readers.find(str(path))]
-    # WFDB finds a header by its name alone, and text with commas is no CSV by itself.
-    moved = path.rename(path.with_suffix(path.suffix if name.startswith("wfdb") or name == "csv" else ".bin"))
+    # WFDB and Edan go by names, and text with commas is no CSV by itself.
+    is_named = name.startswith("wfdb") or name in ("csv", "edan")
+    moved = path.rename(path.with_suffix(path.suffix if is_named else ".bin"))
     for source, recording in zip(readers.find(str(moved)), expected, strict=True):
         np.testing.assert_array_equal(source.read().signal, recording.signal)
     if len(expected) == 1:

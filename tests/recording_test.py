@@ -3,31 +3,96 @@
 import numpy as np
 import pytest
 
+from ecg_jax import units
 from ecg_jax.errors import InputError
-from ecg_jax.recording import LEADS, LIMB_LEADS, canonical_lead, create_recording
+from ecg_jax.recording import LEADS, LIMB_LEADS, canonical_lead, canonical_leads, create_recording
+
+SPELLINGS = {
+    "I": (
+        "i",
+        "DI",
+        "D1",
+        "Lead I",
+        "lead_i",
+        "I lead",
+        "I (ECG)",
+        "I (uV)",
+        "I-REF",
+        "ECG I",
+        "EKG-I",
+        "I\0\0",
+        "'I'",
+    ),
+    "II": (
+        "ECG lead II",
+        "Lead-II",
+        "II [mV] # noisy",
+        "D II",
+        "Ⅱ",
+        "MDC_ECG_LEAD_II",
+        "2:2",
+        "131330",
+        "II (filtered)",
+    ),
+    "III": ("DIII", "MDC_ECG_ELEC_POTL_III", "5.6.3-9-61", "2:317"),
+    "aVR": ("avr", "AVR", "aV_R", "aVR (mV)", "aVR_mV"),
+    "V1": ("v1", " V1 ", "V1 # comment", "Chest lead V1", "V 1", "V01", "ECG C1"),
+    "V6": ("ecg_v6", "V6 lead", "2:8"),
+}
+OTHERS = (
+    "MLII",
+    "V7",
+    "V3R",
+    "-aVR",
+    "Lead -aVR",
+    "aVR (-)",
+    "aVR (inverted)",
+    "I-II",
+    "V1-V2",
+    "C3-A2",
+    "EEG (C4-A1)",
+    "Lead 1",
+    "X",
+    "",
+)
+
+
+@pytest.mark.parametrize("spelling, lead", [(each, lead) for lead, spelled in SPELLINGS.items() for each in spelled])
+def test_a_lead_is_known_in_its_usual_spellings(spelling, lead):
+    assert canonical_lead(spelling) == lead
+
+
+@pytest.mark.parametrize("name", OTHERS)
+def test_what_is_none_of_the_twelve_leads_is_left_alone(name):
+    assert canonical_lead(f" {name} ") == name
 
 
 @pytest.mark.parametrize(
-    "spelling, lead",
+    "names, leads",
     [
-        ("avr", "aVR"),
-        ("AVL", "aVL"),
-        ("aVf", "aVF"),
-        ("v1", "V1"),
-        (" V6 ", "V6"),
-        ("i", "I"),
-        ("DI", "I"),
-        ("dii", "II"),
-        ("DIII", "III"),
-        ("Lead II", "II"),
-        ("LEAD_V3", "V3"),
-        ("lead aVR", "aVR"),
-        ("MDC_ECG_LEAD_AVF", "aVF"),
-        ("MDC_ECG_LEAD_I", "I"),
+        (("I", "II", "C1", "C2"), ("I", "II", "V1", "V2")),
+        (("ECG II", "C3", "C4"), ("II", "C3", "C4")),  # electrodes of a sleep recording
+        (("I", "II", "V1", "C2"), ("I", "II", "V1", "C2")),
     ],
 )
-def test_a_lead_is_known_in_its_usual_spellings(spelling, lead):
-    assert canonical_lead(spelling) == lead
+def test_chest_leads_are_called_after_electrodes_only_where_nothing_else_is_meant(names, leads):
+    assert canonical_leads(names) == leads
+
+
+@pytest.mark.parametrize(
+    "unit, millivolts",
+    [
+        *[
+            (unit, 1e-3)
+            for unit in ("uV", "µV", "μV", "UV", "uVolt", "microvolt", "MICROVOLTS", "ÂµV", "Î¼V", "uV/LSB")
+        ],
+        *[(unit, 1.0) for unit in ("mV", "MV", "mVolts", "millivolt", "[mV]", "'mV'", "mV\0\0")],
+        *[("nV", 1e-6), ("V", 1e3), ("volts", 1e3), ("uVperLsb", 1e-3)],
+        *[(unit, None) for unit in ("", "m", "adu", "mmHg", "NU", "%", "kV")],
+    ],
+)
+def test_a_voltage_is_known_in_its_usual_spellings(unit, millivolts):
+    assert units.find_millivolts(unit) == millivolts
 
 
 @pytest.mark.parametrize("lead", LEADS)
@@ -107,3 +172,14 @@ def test_an_empty_signal_is_refused():
 def test_an_impossible_sampling_rate_is_refused(rate):
     with pytest.raises(InputError, match="rec7: sampling rate"):
         create_recording(np.ones((5, 1)), leads=["I"], sampling_rate=rate, id="rec7")
+
+
+def test_beside_standard_leads_other_columns_are_neither_signal_nor_gap():
+    index = [0.0, np.nan, 2.0]
+    recording = create_recording(np.column_stack([index, np.zeros(3)]), leads=("row", "II"), sampling_rate=1, id="x")
+    assert recording.lead_columns == [1]
+    assert recording.is_degenerate
+    assert recording.gaps == 0
+    alone = create_recording(np.array(index)[:, None], leads=("ECG",), sampling_rate=1, id="x")
+    assert not alone.is_degenerate
+    assert alone.gaps == 1

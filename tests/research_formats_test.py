@@ -10,6 +10,7 @@ import ecg_files
 import edfio
 import h5py
 import numpy as np
+import pandas as pd
 import pytest
 import scipy.io
 from ecg_files import LEADS, digital
@@ -223,6 +224,45 @@ def test_a_sidecar_that_is_wrong_is_refused_by_its_name(tmp_path, text, message)
         readers.read(path)
 
 
+# MATLAB files of the Challenges, without their header
+
+
+@pytest.mark.parametrize("version", ["4", "5"])
+@pytest.mark.parametrize("dtype", [np.int16, np.float64])
+def test_a_matrix_val_is_read_with_declared_leads(tmp_path, version, dtype):
+    scipy.io.savemat(tmp_path / "x.mat", {"val": digital().T.astype(dtype)}, format=version)
+    recording = readers.read(tmp_path / "x.mat", declared=Declared(LEADS, 500, "uV"))
+    assert_reads(recording, digital() / 1000, sampling_rate=500, notes=("stored as [leads, samples]",))
+    with pytest.raises(InputError, match=r"leads, sampling_rate, unit unknown; write x\.json beside it"):
+        readers.read(tmp_path / "x.mat")
+
+
+def test_the_signal_file_of_a_record_is_no_recording_beside_it(tmp_path):
+    ecg_files.write_challenge(tmp_path)
+    (tmp_path / "alone.mat").write_bytes((tmp_path / "rec.mat").read_bytes())
+    (tmp_path / "below").mkdir()
+    ecg_files.write_challenge(tmp_path, name="other", file="below/other.mat")
+    (tmp_path / "other.mat").rename(tmp_path / "below" / "other.mat")
+    names = [source.name for source in readers.find(str(tmp_path), Declared(LEADS, 500, "uV"))]
+    assert names == [str(tmp_path / "alone.mat"), str(tmp_path / "other"), str(tmp_path / "rec")]
+    assert [source.name for source in readers.find(str(tmp_path))] == names[1:]
+
+
+@pytest.mark.parametrize(
+    "header, message",
+    [
+        ((30, 12, 10**8), "no readable matrix val"),
+        ((31, 12, 5), "no readable matrix val"),
+        ((30, -1, -1), "no readable matrix val"),
+        ((30, 0, 5), "val is int16"),
+    ],
+)
+def test_a_damaged_matrix_val_is_refused(tmp_path, header, message):
+    (tmp_path / "x.mat").write_bytes(struct.pack("<5i", *header, 0, 4) + b"val\0" + bytes(120))
+    with pytest.raises(InputError, match=rf"x\.mat: {message}"):
+        readers.read(tmp_path / "x.mat", declared=Declared(LEADS, 500, "uV"))
+
+
 # CSV
 
 
@@ -262,11 +302,81 @@ def test_quoted_names_and_a_time_column_are_understood(tmp_path):
     assert_reads(recording, digital() / 1000, notes=("column 'time' is time, not a lead",))
 
 
-def test_an_empty_cell_is_a_gap(tmp_path):
-    (tmp_path / "x.csv").write_text("I,II\n1,2\n,4\n5,nan\n")
+@pytest.mark.parametrize("missing", ["", "NA", "nan", "NULL", "-"])
+def test_a_cell_that_says_that_nothing_is_there_is_a_gap(tmp_path, missing):
+    (tmp_path / "x.csv").write_text(f"I,II\n1,2\n{missing},4\n5,{missing}\n")
     recording = readers.read(tmp_path / "x.csv", declared=Declared((), 500, "mV"))
     np.testing.assert_array_equal(recording.valid, [[True, True], [False, True], [True, False]])
     assert recording.gaps == 2
+
+
+CSV_HEADERS = {  # each before samples in microvolts
+    "a row of units": ("I,II", "uV,uV"),
+    "units behind the names": ("I (uV),II [µV]",),
+    "PhysioNet's two quoted rows": ("'I','II'", "'uV','uV'"),
+    "a remark, in Latin-1": ("# Gerät ÄÖ", "I,II", "uV,uV"),
+    "lines of other columns": ("Patient:;X", "500", "", "I,II", "uV,uV"),
+    "a commented header, as numpy.savetxt writes it": ("# I_uV,II_uV",),
+}
+
+
+@pytest.mark.parametrize("header", CSV_HEADERS.values(), ids=CSV_HEADERS)
+def test_a_header_of_several_rows_is_understood(tmp_path, header):
+    (tmp_path / "x.csv").write_text("\n".join([*header, "1000,-2000", "500,0"]), "latin-1")
+    recording = readers.read(tmp_path / "x.csv", declared=Declared((), 500, ""))
+    assert_reads(recording, [[1, -2], [0.5, 0]], leads=("I", "II"))
+    assert recording.notes == (("line(s) 1, 2 before the samples were not read",) if header[0] == "Patient:;X" else ())
+
+
+def test_every_column_has_its_own_unit(tmp_path):
+    (tmp_path / "x.csv").write_text("time,I,II\ns,uV,mV\n0,1000,2\n0.002,500,3\n")
+    assert_reads(
+        readers.read(tmp_path / "x.csv", declared=Declared((), 500, "")), [[1, 2], [0.5, 3]], leads=("I", "II")
+    )
+
+
+@pytest.mark.parametrize(
+    "name", ["Unnamed: 0", "Time(ms)", "time [s]", "'Elapsed time'", "index", "Sample number", "", "ms"]
+)
+@pytest.mark.parametrize("place", [0, 2])
+def test_times_and_row_numbers_are_no_leads(tmp_path, name, place):
+    columns = {name: ("0", "1"), "I": ("1", "2"), "II": ("3", "4")}
+    order = ["I", "II"]
+    order.insert(place, name)
+    rows = [order, *([columns[each][row] for each in order] for row in range(2))]
+    (tmp_path / "x.csv").write_text("\n".join(",".join(row) for row in rows))
+    recording = readers.read(tmp_path / "x.csv", declared=Declared((), 500, "mV"))
+    assert_reads(recording, [[1, 3], [2, 4]], leads=("I", "II"))
+    assert "is time, not a lead" in recording.notes[0]
+
+
+@pytest.mark.parametrize("index", [True, False])
+def test_a_row_that_numbers_the_columns_is_no_sample(tmp_path, index):
+    pd.DataFrame(digital() / 1000).to_csv(tmp_path / "x.csv", index=index)
+    recording = readers.read(tmp_path / "x.csv", declared=Declared(LEADS, 500, "mV"))
+    assert_reads(recording, digital() / 1000)
+    assert recording.notes[0] == "line(s) 1 before the samples were not read"
+
+
+def test_a_clock_in_the_first_column_is_no_lead(tmp_path):
+    (tmp_path / "x.csv").write_text("'Elapsed time','I'\n'seconds','mV'\n'0:00.000',1.5\n'0:00.002',-\n")
+    recording = readers.read(tmp_path / "x.csv", declared=Declared((), 500, "mV"))
+    np.testing.assert_array_equal(recording.signal, [[1.5], [0]])
+    assert recording.gaps == 1
+    assert readers.find(str(tmp_path), Declared((), 500, "mV"))[0].name == str(tmp_path / "x.csv")
+
+
+def test_keys_of_a_sidecar_that_are_not_known_are_noted(tmp_path):
+    path = ecg_files.write_npy(tmp_path)
+    ecg_files.write_sidecar(tmp_path, "array", patient="X", device={})
+    recording = readers.read(path)
+    assert_reads(recording, digital() / 1000, notes=("array.json: key(s) device, patient not known, so not read",))
+
+
+@pytest.mark.parametrize("unit", ["microvolt", "uVolts", "µV"])
+def test_a_declared_unit_may_be_spelled_in_any_usual_way(tmp_path, unit):
+    np.save(tmp_path / "x.npy", digital())
+    assert_reads(readers.read(tmp_path / "x.npy", declared=Declared(LEADS, 500, unit)), digital() / 1000)
 
 
 @pytest.mark.parametrize(
@@ -278,8 +388,12 @@ def test_an_empty_cell_is_a_gap(tmp_path):
         ("I,II\n1,2\n3,four\n", "line 3 is not all numbers"),
         ("I;II\n1,5;2.5\n", "both decimal commas and points"),
         ("II,I\n1,2\n3,4\n5,6\n", "its first row names II, I, but I, II are declared"),
-        ("I,II\n1,2\n\udcff,4\n", "not a readable CSV"),
-        ("," * 100000 + "\n" + "1\n" * 10000, "has 1 columns, the first"),
+        ("I,II\n1,2\n\udcff,4\n", "line 3 is not all numbers"),
+        ("," * 100000 + "\n" + "1\n" * 10000, r"shape \(10000, 1\) with 2 leads"),
+        ("1\n2,3\n4,5\n", "line 2 has 2 columns, the first 1"),
+        ("I,II\nuV,uV\n1,2\n3,4\n", "declared as mV, but its header states units of 0.001 mV"),
+        ("I (uV),II (uV)\n1,2\n3,4\n", "declared as mV, but its header states units of 0.001 mV"),
+        ("I,II\n1,2\n3,n.n.\n", "line 3 is not all numbers"),
     ],
 )
 def test_a_csv_that_does_not_fit_is_refused(tmp_path, text, message):
@@ -321,7 +435,8 @@ def test_an_edf_sample_is_scaled_by_its_signals_ranges(tmp_path):
 
 
 @pytest.mark.parametrize(
-    "unit, physical", [("uV", ("-32768", "32767")), ("µV", ("-32768", "32767")), ("mV", ("-32.768", "32.767"))]
+    "unit, physical",
+    [*[(unit, ("-32768", "32767")) for unit in ("uV", "µV", "ÂµV", "uVolts")], ("mV\0\0", ("-32.768", "32.767"))],
 )
 def test_every_unit_of_edf_becomes_millivolts(tmp_path, unit, physical):
     content = ecg_files.edf_bytes(digital(), LEADS, unit=unit, physical=physical)
@@ -330,10 +445,55 @@ def test_every_unit_of_edf_becomes_millivolts(tmp_path, unit, physical):
 
 def test_an_inverted_physical_range_inverts_the_signal(tmp_path):
     content = ecg_files.edf_bytes(digital(), LEADS, physical=("32.767", "-32.768"))
-    np.testing.assert_allclose(edf.read(write_edf(tmp_path, content)).signal, -(digital() + 1) / 1000, atol=1e-6)
+    recording = edf.read(write_edf(tmp_path, content))
+    np.testing.assert_allclose(recording.signal, -(digital() + 1) / 1000, atol=1e-6)
+    assert recording.notes == (
+        f"physical maximum below the minimum in {', '.join(LEADS)}: the signal is inverted by the header",
+    )
 
 
-@pytest.mark.parametrize("spelling", ["ECG {}", "EKG {}", "{}", "ECG-{}", "ecg {}", "Lead {}", "EKG Lead {}", "ECG:{}"])
+def test_electrodes_in_place_of_chest_leads_are_known_beside_limb_leads(tmp_path):
+    labels = [f"ECG {lead.replace('V', 'C')}" if lead[0] == "V" else lead for lead in LEADS]
+    assert edf.read(write_edf(tmp_path, ecg_files.edf_bytes(digital(), labels))).leads == LEADS
+    brain = edf.read(write_edf(tmp_path, ecg_files.edf_bytes(digital(leads=3), ["C3", "C4", "ECG II"])))
+    assert brain.leads == ("II",)
+
+
+def test_bytes_after_the_last_data_record_are_left_out_and_noted(tmp_path):
+    recording = edf.read(write_edf(tmp_path, ecg_files.edf_bytes(digital(), LEADS) + b"\1" * 6001))
+    assert_reads(recording, digital() / 1000, sampling_rate=250, duration=2.0)
+    assert recording.notes == ("6001 bytes after the last data record were not read",)
+
+
+def test_a_last_data_record_that_is_filled_with_the_lowest_value_is_invalid(tmp_path):
+    values = digital()
+    values[430:] = -32768
+    recording = edf.read(write_edf(tmp_path, ecg_files.edf_bytes(values, LEADS)))
+    np.testing.assert_array_equal(recording.valid.all(axis=1), np.arange(500) < 430)
+    assert not recording.valid[430:].any()
+    np.testing.assert_allclose(recording.signal[:430], digital()[:430] / 1000, atol=1e-6)
+    assert recording.notes == ("the last 70 samples are filled with the lowest value in every lead; they are invalid",)
+
+
+def test_one_lowest_value_or_one_lead_at_it_is_no_filling(tmp_path):
+    values = digital()
+    values[499], values[400:, 3] = -32768, -32768
+    assert edf.read(write_edf(tmp_path, ecg_files.edf_bytes(values, LEADS))).valid.all()
+
+
+def test_a_bdf_file_has_24_bits(tmp_path):
+    form = {"physical_dimension": "uV", "physical_range": (-8e6, 8e6), "digital_range": (-8000000, 8000000)}
+    values = digital().astype(np.int32) * 1000
+    columns = zip(LEADS, values.T, strict=True)
+    edfio.Bdf([edfio.BdfSignal.from_digital(each.copy(), 500, label=lead, **form) for lead, each in columns]).write(
+        tmp_path / "x.bdf"
+    )
+    assert_reads(readers.read(tmp_path / "x.bdf"), values / 1000, duration=1.0, notes=(), sampling_rate=500)
+
+
+@pytest.mark.parametrize(
+    "spelling", ["ECG {}", "EKG {}", "{}", "ECG-{}", "ecg {}", "Lead {}", "EKG Lead {}", "ECG:{}", "{}-REF", "{}\0\0"]
+)
 def test_edf_leads_go_by_label(tmp_path, spelling):
     content = ecg_files.edf_bytes(digital(), [spelling.format(lead) for lead in LEADS])
     assert edf.read(write_edf(tmp_path, content)).leads == LEADS
@@ -364,7 +524,6 @@ def test_an_unknown_number_of_records_is_counted_and_noted(tmp_path):
     "content, message",
     [
         (ecg_files.edf_bytes(digital(), LEADS)[:-1], "announces 2 data records, but .* bytes hold 1; copy"),
-        (ecg_files.edf_bytes(digital(), LEADS) + b"\0\0", "announces 2 data records, but .* bytes hold 2"),
         (ecg_files.edf_bytes(digital(), LEADS, announced=3), "announces 3 data records"),
         (ecg_files.edf_bytes(digital(), LEADS, unit="mmHg"), "lead I is in 'mmHg'; known: mV, uV, nV, V"),
         (ecg_files.edf_bytes(digital(), LEADS, physical=("1", "1")), "lead I has no calibration: physical 1.0 to 1.0"),
@@ -420,6 +579,17 @@ def test_scp_leads_may_begin_later(tmp_path):
     assert not recording.valid[500:, [0, 1, 3, 4, 5, 6, 7]].any()
     np.testing.assert_allclose(recording.signal[10:, 2], digital(leads=8)[:, 2] / 1000, rtol=1e-6)
     assert recording.gaps == 10 * 8
+
+
+@pytest.mark.parametrize("compressed", [False, True])
+@pytest.mark.parametrize("last", [499, 500])
+def test_an_scp_file_that_counts_from_zero_is_read(tmp_path, compressed, last):
+    values = digital(leads=8) // 20
+    content = ecg_files.scp_bytes(values, compressed=compressed, places=[(0, last)] * 8)
+    (tmp_path / "x.scp").write_bytes(content)
+    recording = scp.read(tmp_path / "x.scp")
+    assert_reads(recording, values / 1000, leads=tuple(ecg_files.SCP_CODES), sampling_rate=500)
+    assert recording.notes == ("samples are counted from 0, not from 1 as the standard does",)
 
 
 def test_changed_bytes_of_scp_are_noted(tmp_path):

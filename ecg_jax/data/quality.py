@@ -71,8 +71,10 @@ def unpack_flags(bits: int) -> tuple[str, ...]:
 def examine(recording: Recording) -> Examination:
     """Looks for the defects of `FLAGS`, all but `duplicate`.
 
-    Units of a normalized recording are unknown, so limits in mV do not apply to it, nor do identities.
+    Beside standard leads, other columns (an index, a silent V3R) are not looked at. Units of a
+    normalized recording are unknown, so limits in mV do not apply to it, nor do identities.
     """
+    recording = _keep_leads(recording)
     ranges = np.full(len(recording.leads), np.nan)
     noise, wander = np.zeros((2, len(recording.leads)))
     skewness: dict[str, float] = {}
@@ -100,7 +102,8 @@ def examine(recording: Recording) -> Examination:
         found |= {"inverted"} if defects.suspects_inversion(skewness) else set()
         if residual > lead_order.CONTRADICTED and "lead_reversal" not in found:
             found.add("limb_leads_disagree")
-        if not amplitude.SUSPICIOUSLY_LOW <= size <= amplitude.SUSPICIOUSLY_HIGH:
+        is_doubtful = not amplitude.SUSPICIOUSLY_LOW <= size <= amplitude.SUSPICIOUSLY_HIGH
+        if is_doubtful and set(recording.leads) & set(LEADS):
             found.add("implausible_amplitude")
         if amplitude.LOWEST <= size <= amplitude.HIGHEST:  # else these are not mV
             found |= {"high_noise"} if noise.max() >= NOISE_LIMIT else set()
@@ -159,6 +162,18 @@ def _group_leads(recording: Recording) -> Iterable[tuple[np.ndarray, np.ndarray]
         rows = recording.valid[:, columns[0]]
         if rows.any():
             yield np.array(columns), np.ascontiguousarray(recording.signal[rows][:, columns].T)
+
+
+def _keep_leads(recording: Recording) -> Recording:
+    columns = recording.lead_columns
+    if isinstance(columns, slice):
+        return recording
+    return dataclasses.replace(
+        recording,
+        signal=recording.signal[:, columns],
+        valid=recording.valid[:, columns],
+        leads=tuple(recording.leads[i] for i in columns),
+    )
 
 
 def _has_gap(recording: Recording) -> bool:

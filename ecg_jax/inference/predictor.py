@@ -151,7 +151,7 @@ def _moves(recording: Recording, start: float, contract: InputContract) -> bool:
     begin, end = (
         round(s * recording.sampling_rate) for s in (start, start + contract.samples / contract.sampling_rate)
     )
-    part = recording.signal[begin:end]
+    part = recording.signal[begin:end, recording.lead_columns]
     return bool(np.any(part != part[:1]))
 
 

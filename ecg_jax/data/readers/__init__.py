@@ -15,16 +15,23 @@ from types import ModuleType
 from ecg_jax.data.readers import (
     aecg,
     arrays,
+    cardiosoft,
     code_hdf5,
     cpsc_mat,
     dicom,
+    edan,
     edf,
     hdf5_file,
+    ishne,
+    mfer,
+    mortara,
     muse,
     philips,
+    schiller,
     scp,
     sph_hdf5,
     wfdb,
+    xml_document,
 )
 from ecg_jax.data.readers.arrays import Declared
 from ecg_jax.errors import InputError
@@ -41,9 +48,15 @@ FORMATS: dict[str, ModuleType] = {
     "HL7 aECG": aecg,
     "Philips Sierra XML": philips,
     "GE MUSE XML": muse,
+    "GE CardioSoft XML": cardiosoft,
+    "Schiller XML": schiller,
     "SCP-ECG": scp,
-    "EDF": edf,
-    "NumPy or CSV with a sidecar .json or declared leads, rate and unit": arrays,
+    "EDF and BDF": edf,
+    "ISHNE": ishne,
+    "MFER": mfer,
+    "Mortara XML": mortara,
+    "Edan (patient.hea with ecgraw.dat, or .arc)": edan,
+    "NumPy, CSV or MATLAB (val) with a sidecar .json or declared leads, rate and unit": arrays,
 }
 HEAD_BYTES = 4096
 _SUFFIXES: dict[str, ModuleType] = {
@@ -53,6 +66,9 @@ _SUFFIXES: dict[str, ModuleType] = {
     ".dcm": dicom,
     ".scp": scp,
     ".edf": edf,
+    ".bdf": edf,
+    ".mwf": mfer,
+    ".mfer": mfer,
     ".npy": arrays,
 }
 
@@ -77,7 +93,7 @@ def read(path: str, id: str | None = None, declared: Declared | None = None) -> 
     Args:
         path: A file, or a WFDB record's name.
         id: Name for messages and results; each format has its own if None.
-        declared: What a NumPy, CSV or CODE HDF5 file without a sidecar holds.
+        declared: What a NumPy, CSV, MATLAB or CODE HDF5 file without a sidecar holds.
 
     Raises:
         InputError: when it is not there, of no known format, damaged, or holds several recordings.
@@ -100,12 +116,12 @@ def find(path: str, declared: Declared | None = None) -> list[Source]:
     """Lists the recordings of a file, of a folder searched to its depths, or of what a pattern (`a/*.dcm`) matches.
 
     In a folder and behind a pattern, files of no known format are passed over, and so are the signal files and
-    segments that a WFDB header names; a NumPy or CSV file counts only with a sidecar or
+    segments that a WFDB header names; a NumPy, CSV or MATLAB file counts only with a sidecar or
     where `declared` says what it holds. A damaged file is listed; reading it says why not.
 
     Args:
         path: A file, a WFDB record's name, a folder, or a pattern.
-        declared: What NumPy, CSV and CODE HDF5 files without a sidecar hold.
+        declared: What NumPy, CSV, MATLAB and CODE HDF5 files without a sidecar hold.
 
     Raises:
         InputError: when nothing is there, or it is of no known format.
@@ -129,7 +145,7 @@ def _match(pattern: str, declared: Declared | None) -> list[Source]:
     """As of a folder: of what matches, files, and all that is below folders."""
     matched = sorted(glob.glob(pattern, recursive=True))
     files = dict.fromkeys(file for path in matched for file in (_walk(path) if os.path.isdir(path) else [path]))
-    owned = {part for file in files if file.endswith(".hea") for part in wfdb.list_parts(file)}
+    owned = {part for file in files if file.endswith(".hea") for part in _list_parts(file)}
     headers = [_find_header(file) for file in files if file not in owned]
     listed = [each for file in dict.fromkeys(headers) for each in _list_file(file, declared, in_folder=True)]
     if not listed:
@@ -163,7 +179,7 @@ def _unknown(path: str) -> InputError:
 def _detect(path: str, declared: Declared | None, in_folder: bool = False) -> ModuleType | None:
     try:
         with open(path, "rb") as file:
-            head = file.read(HEAD_BYTES)
+            head = xml_document.read_prologue(file, file.read(HEAD_BYTES))
     except OSError as error:
         raise InputError(f"{path}: cannot be read ({error.strerror}); check its permissions") from error
     reader = next((module for module in FORMATS.values() if module.matches(path, head)), None)
@@ -199,9 +215,16 @@ def _list_exams(path: str, declared: Declared | None) -> list[Source]:
     return [Source(name, functools.partial(read, row=row, id=name)) for row, name in enumerate(names)]
 
 
+def _list_parts(header: str) -> set[str]:
+    """Paths of the files that belong to a WFDB header."""
+    return {os.path.join(os.path.dirname(header), part) for part in wfdb.list_parts(header)}
+
+
 def _walk(folder: str) -> Iterator[str]:
     """Every file below a folder, in order, but those that belong to a WFDB header."""
+    owned: set[str] = set()
     for root, folders, files in os.walk(folder):
         folders.sort()
-        owned = {part for name in files if name.endswith(".hea") for part in wfdb.list_parts(os.path.join(root, name))}
-        yield from (os.path.join(root, name) for name in sorted(files) if name not in owned)
+        paths = [os.path.join(root, name) for name in sorted(files)]
+        owned |= {part for path in paths if path.endswith(".hea") for part in _list_parts(path)}
+        yield from (path for path in paths if path not in owned)

@@ -74,12 +74,9 @@ def _read_set(path: str, element: Element) -> groups.Group:
         raise InputError(
             f"{path}: sequenceSet with {len(times)} time sequences and {len(leads)} leads; expected one time"
         )
-    lengths = {len(samples) for samples, _ in leads.values()}
-    if len(lengths) > 1:
-        raise InputError(f"{path}: leads of {min(lengths)} to {max(lengths)} samples; all must be of one length")
     rate, start = _read_time(path, times[0].find("value"))
     return groups.Group(
-        samples=np.stack([samples for samples, _ in leads.values()], axis=1),
+        samples=groups.stack(path, [samples for samples, _ in leads.values()]),
         leads=tuple(leads),
         millivolts_per_unit=np.array([factor for _, factor in leads.values()]),
         sampling_rate=rate,

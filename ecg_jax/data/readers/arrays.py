@@ -1,28 +1,33 @@
-"""One recording as a NumPy (.npy) or CSV file, which say nothing of leads, rate or unit.
+"""One recording as a NumPy (.npy), CSV or MATLAB (.mat) file, which say nothing of leads, rate or unit.
 
-A sidecar of the same name says it, `NAME.json` beside `NAME.npy` or `NAME.csv`:
+The MATLAB file holds a matrix `val`, as those of the Challenges do, whose header is lost here. A sidecar of the same
+name says the rest, `NAME.json` beside `NAME.npy`, `NAME.csv` or `NAME.mat`:
 
   {"leads": ["I", "II", ...], "sampling_rate": 500, "unit": "mV"}
 
 or the caller does, with `Declared`. The unit is mV, uV, V, code (2 x mV, as in the CODE
-files) or zscore (each lead already normalized). A CSV whose first row names the leads
-needs rate and unit only. Its columns are separated by comma, semicolon or tab, and where
-that is not the comma, decimals may be. NumPy pickles are not read: they run code.
+files) or zscore (each lead already normalized). A CSV whose header names the leads needs rate
+and unit only, and no unit where it states that, too. NumPy pickles are not read: they run code.
 """
 
 import dataclasses
 import json
 import os
+import re
 import tokenize
 
 import numpy as np
 
+from ecg_jax import units
+from ecg_jax.data.readers import csv_table, val_mat
 from ecg_jax.errors import InputError
-from ecg_jax.recording import UNITS, Recording, canonical_lead, create_recording
+from ecg_jax.recording import UNITS, Recording, canonical_leads, create_recording
 
-MILLIVOLTS = {"mv": 1.0, "uv": 1e-3, "µv": 1e-3, "μv": 1e-3, "v": 1e3, "code": 0.5, "zscore": 1.0}
+_HEAD_BYTES = 4096
+_OWN_UNITS = {"code": 0.5, "zscore": 1.0}  # in mV, as far as they are
 _MAGIC = b"\x93NUMPY"
-_TIME_COLUMNS = {"", "t", "time", "sample", "samples", "index", "seconds", "time_s", "time (s)", "time [s]"}
+_MOST_HEADER_LINES = 12  # before which a CSV without sidecar shows its numbers
+_LONGEST_LIST = 200  # characters
 _LARGEST_SIDECAR = 1 << 20
 # What NumPy raises on a damaged header: it is a Python literal, parsed as such.
 _DAMAGE = (
@@ -47,22 +52,21 @@ class Declared:
 
 
 def matches(path: str, head: bytes) -> bool:
-    """Tells a NumPy file, or a CSV of numbers (or of anything, beside a sidecar)."""
-    if head.startswith(_MAGIC):
+    """Tells a NumPy file, a MATLAB file of `val`, or a CSV of numbers (or of anything, beside a sidecar)."""
+    if head.startswith(_MAGIC) or val_mat.matches(head):
         return True
     if not path.lower().endswith((".csv", ".tsv")) or b"\0" in head:
         return False
     lines = [line for line in head.decode("utf-8-sig", "replace").splitlines() if line.strip()]
     if has_sidecar(path) or not lines:
         return has_sidecar(path)
-    row = lines[min(1, len(lines) - 1)]  # the second, as the first may hold names
-    cells = _split(row, _delimiter(row))
-    is_whole = len(lines) > 2 or head.endswith(b"\n")  # or else the head may end within a number
-    return _is_numeric(cells if is_whole else cells[:-1] or cells)
+    if len(lines) <= 2 and not head.endswith(b"\n"):  # the head may end within a number
+        lines[-1] = re.sub(r"[,;\t][^,;\t]*$", "", lines[-1])
+    return any(csv_table.is_numeric(line) for line in lines[1:_MOST_HEADER_LINES] or lines)
 
 
 def has_sidecar(path: str) -> bool:
-    """True where `NAME.json` stands beside a NumPy or CSV file."""
+    """True where `NAME.json` stands beside a file."""
     return os.path.isfile(_sidecar_path(path))
 
 
@@ -78,34 +82,26 @@ def read(path: str, id: str | None = None, declared: Declared | None = None) -> 
         InputError: when the file is damaged, or leads, rate or unit are missing or contradict it.
     """
     path = os.fspath(path)
-    said = read_sidecar(path) if has_sidecar(path) else declared or Declared()
-    try:
-        with open(path, "rb") as file:
-            is_numpy = file.read(len(_MAGIC)) == _MAGIC
-    except OSError as error:
-        raise InputError(f"{path}: cannot be read ({error.strerror})") from error
-    is_numpy = is_numpy or path.lower().endswith(".npy")
-    values, leads, notes = (_read_numpy(path), (), ()) if is_numpy else _read_csv(path)
-    if leads and said.leads and [*map(canonical_lead, leads)] != [*map(canonical_lead, said.leads)]:
-        raise InputError(f"{path}: its first row names {', '.join(leads)}, but {', '.join(said.leads)} are declared")
-    leads = leads or said.leads
-    missing = [
-        name for name in ("leads", "sampling_rate", "unit") if not (leads if name == "leads" else getattr(said, name))
-    ]
+    said, ignored = read_sidecar(path) if has_sidecar(path) else (declared or Declared(), [])
+    table = _read_values(path)
+    if table.leads and said.leads and canonical_leads(table.leads) != canonical_leads(said.leads):
+        names = ", ".join(table.leads)
+        raise InputError(f"{path}: its first row names {names}, but {', '.join(said.leads)} are declared")
+    leads = table.leads or said.leads
+    found = {"leads": leads, "sampling_rate": said.sampling_rate, "unit": said.unit or table.millivolts}
+    missing = [name for name, value in found.items() if not value]
     if missing or said.sampling_rate is None:
         raise InputError(f"{path}: {', '.join(missing)} unknown; {describe_remedy(path)}")
-    unit = said.unit.strip().lower()
-    if unit not in MILLIVOLTS:
-        raise InputError(f"{path}: unit {said.unit!r}; known: {', '.join(UNITS)}")
-    values, turned = _orient(path, values, len(leads))
+    millivolts = _choose_unit(path, said.unit.strip(), table.millivolts)
+    values, turned = (table.values, ()) if table.leads else _orient(path, table.values, len(leads))
     return create_recording(
         values,
         leads=leads,
         sampling_rate=said.sampling_rate,
         id=id or os.path.basename(path),
-        millivolts_per_unit=MILLIVOLTS[unit],
-        normalized=unit == "zscore",
-        notes=(*notes, *turned),
+        millivolts_per_unit=millivolts,
+        normalized=said.unit.strip().lower() == "zscore",
+        notes=(*ignored, *table.notes, *turned),
     )
 
 
@@ -114,15 +110,53 @@ def describe_remedy(path: str) -> str:
     return f"write {os.path.basename(_sidecar_path(path))} beside it or pass --file_leads, --file_rate, --file_unit"
 
 
+def _read_values(path: str) -> csv_table.Table:
+    try:
+        with open(path, "rb") as file:
+            head = file.read(_HEAD_BYTES)
+    except OSError as error:
+        raise InputError(f"{path}: cannot be read ({error.strerror})") from error
+    if head.startswith(_MAGIC) or path.lower().endswith(".npy"):
+        return csv_table.Table(_read_numpy(path), (), (), ())
+    if val_mat.matches(head):
+        return csv_table.Table(val_mat.read(path), (), (), ())
+    return csv_table.read(path)
+
+
+def find_factor(path: str, unit: str) -> float:
+    """What a declared unit is in mV; 1 for z-scores.
+
+    Raises:
+        InputError: when it is none of `UNITS`, nor another spelling of one.
+    """
+    factor = _OWN_UNITS.get(unit.strip().lower(), units.find_millivolts(unit))
+    if factor is None:
+        raise InputError(f"{path}: unit {unit[:40]!r}; known: {', '.join(UNITS)}")
+    return factor
+
+
+def _choose_unit(path: str, declared: str, stated: tuple[float, ...]) -> np.ndarray | float:
+    """What a unit is in mV, of all leads or of each; what is declared must not contradict what the file states."""
+    if not declared:
+        return np.array(stated)
+    factor = find_factor(path, declared)
+    if stated and (declared.lower() in _OWN_UNITS or {*stated} != {factor}):
+        listed = ", ".join(f"{each:g}" for each in dict.fromkeys(stated))
+        raise InputError(
+            f"{path}: declared as {declared}, but its header states units of {listed} mV; correct one of them"
+        )
+    return factor
+
+
 def _sidecar_path(path: str) -> str:
     return os.path.splitext(path)[0] + ".json"
 
 
-def read_sidecar(path: str) -> Declared:
-    """Reads what `NAME.json` says.
+def read_sidecar(path: str) -> tuple[Declared, list[str]]:
+    """What `NAME.json` declares, and a note of the keys that are not known here.
 
     Raises:
-        InputError: when it is damaged, or says other things.
+        InputError: when it is damaged.
     """
     name = _sidecar_path(path)
     try:
@@ -133,7 +167,7 @@ def read_sidecar(path: str) -> Declared:
     except (OSError, ValueError, RecursionError) as error:
         raise InputError(f"{name}: not a readable JSON sidecar ({' '.join(str(error).split())})") from error
     known = [field.name for field in dataclasses.fields(Declared)]
-    if not isinstance(said, dict) or not set(said) <= set(known):
+    if not isinstance(said, dict) or not set(said) & set(known):
         found = ", ".join(map(str, said)) if isinstance(said, dict) else type(said).__name__
         raise InputError(f"{name}: holds {found}; expected an object of {', '.join(known)}")
     leads, rate, unit = said.get("leads", []), said.get("sampling_rate"), said.get("unit", "")
@@ -143,7 +177,9 @@ def read_sidecar(path: str) -> Declared:
         raise InputError(f"{name}: sampling_rate is {str(rate)[:80]!r}; expected a number of Hz")
     if not isinstance(unit, str):
         raise InputError(f"{name}: unit is {str(unit)[:80]}; known: {', '.join(UNITS)}")
-    return Declared(tuple(leads), rate, unit)
+    others = ", ".join(sorted(map(str, set(said) - set(known))))[:_LONGEST_LIST]
+    notes = [f"{os.path.basename(name)}: key(s) {others} not known, so not read"] if others else []
+    return Declared(tuple(leads), rate, unit), notes
 
 
 def _read_numpy(path: str) -> np.ndarray:
@@ -158,58 +194,6 @@ def _read_numpy(path: str) -> np.ndarray:
         return np.array(mapped)
     except _DAMAGE as error:
         raise InputError(f"{path}: not a readable NumPy array ({' '.join(str(error).split())[:200]})") from error
-
-
-def _read_csv(path: str) -> tuple[np.ndarray, tuple[str, ...], tuple[str, ...]]:
-    """Returns values, the leads that a first row names, and notes."""
-    try:
-        with open(path, encoding="utf-8-sig") as file:
-            lines = [(number, line.rstrip("\n")) for number, line in enumerate(file, 1) if line.strip()]
-    except (OSError, ValueError) as error:
-        raise InputError(f"{path}: not a readable CSV ({' '.join(str(error).split())})") from error
-    if not lines:
-        raise InputError(f"{path}: not a CSV of numbers; expected one row per sample")
-    delimiter = _delimiter(lines[-1][1])
-    first = _split(lines[0][1], delimiter)
-    header = () if _is_numeric(first) else tuple(first)
-    values = _parse_numbers(path, lines[bool(header) :], delimiter, len(first))
-    if header and header[0].lower() in _TIME_COLUMNS:
-        return values[:, 1:], header[1:], (f"column {header[0] or '1'!r} is time, not a lead",)
-    return values, header, ()
-
-
-def _parse_numbers(path: str, lines: list[tuple[int, str]], delimiter: str, columns: int) -> np.ndarray:
-    """Rows of text as `[rows, columns]` float64; an empty cell is NaN."""
-    for number, line in lines:  # before anything of that size is allocated
-        if line.count(delimiter) + 1 != columns:
-            raise InputError(f"{path}: line {number} has {line.count(delimiter) + 1} columns, the first {columns}")
-    has_commas = delimiter != "," and any("," in line for _, line in lines)
-    if has_commas and any("." in line for _, line in lines):
-        raise InputError(f"{path}: has both decimal commas and points; write numbers with one of them")
-    values = np.empty((len(lines), columns))
-    for row, (number, line) in zip(values, lines, strict=True):
-        cells = _split(line.replace(",", ".") if has_commas else line, delimiter)
-        try:
-            row[:] = [float(cell) if cell else np.nan for cell in cells]
-        except ValueError as error:
-            raise InputError(f"{path}: line {number} is not all numbers ({str(error)[:80]})") from error
-    return values
-
-
-def _delimiter(line: str) -> str:
-    return next((character for character in "\t;" if character in line), ",")
-
-
-def _split(line: str, delimiter: str) -> list[str]:
-    return [cell.strip().strip('"') for cell in line.split(delimiter)]
-
-
-def _is_numeric(cells: list[str]) -> bool:
-    """True for numbers and empty cells, but not for empty cells alone."""
-    try:
-        return bool([float(cell.replace(",", ".")) for cell in cells if cell])
-    except ValueError:
-        return False
 
 
 def _orient(path: str, values: np.ndarray, count: int) -> tuple[np.ndarray, tuple[str, ...]]:

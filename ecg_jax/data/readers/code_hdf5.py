@@ -91,8 +91,8 @@ def read(path: str, row: int, id: str | None = None, declared: Declared | None =
 
 def _read(path: str, row: int, id: str | None, stated: Declared) -> Recording:
     unit = stated.unit.strip().lower()
-    if unit not in arrays.MILLIVOLTS or stated.sampling_rate is None:
-        raise InputError(f"{path}: unit {stated.unit[:40]!r}; known: {', '.join(arrays.UNITS)}")
+    factor = arrays.find_factor(path, unit)
+    assert stated.sampling_rate is not None  # `read` has seen to it
     tracing = hdf5_file.read_array(path, "tracings", row).astype(np.float32)
     padding = ~np.any(tracing != 0, axis=1)
     active = np.flatnonzero(~padding)
@@ -104,7 +104,7 @@ def _read(path: str, row: int, id: str | None, stated: Declared) -> Recording:
         leads=stated.leads or LEADS,
         sampling_rate=stated.sampling_rate,
         id=id or f"{os.path.basename(path)}:{row}",
-        millivolts_per_unit=arrays.MILLIVOLTS[unit],
+        millivolts_per_unit=factor,
         valid=np.broadcast_to(inside[:, None], tracing.shape),
         normalized=unit == "zscore",
     )
@@ -125,7 +125,7 @@ def _find_stated(path: str, declared: Declared | None) -> Declared:
     leads = tuple(name.strip() for name in found["leads"].split(",")) if found["leads"] else ()
     said = [declared or Declared(), Declared(leads, rate, found["unit"])]
     if arrays.has_sidecar(path):
-        said.insert(0, arrays.read_sidecar(path))
+        said.insert(0, arrays.read_sidecar(path)[0])
     return Declared(
         leads=next((each.leads for each in said if each.leads), ()),
         sampling_rate=next((each.sampling_rate for each in said if each.sampling_rate), None),

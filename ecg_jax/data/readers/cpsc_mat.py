@@ -26,7 +26,7 @@ _LARGEST = 1 << 28  # bytes, unpacked: 12 leads for over an hour
 _STRUCT = 2
 _CLASSES = {6: np.float64, 7: np.float32}
 _STORED = {1: "i1", 2: "u1", 3: "<i2", 4: "<u2", 5: "<i4", 6: "<u4", 7: "<f4", 9: "<f8", 12: "<i8", 13: "<u8"}
-_DAMAGE = (OSError, ValueError, TypeError, KeyError, IndexError, ArithmeticError, MemoryError, struct.error, zlib.error)
+DAMAGE = (OSError, ValueError, TypeError, KeyError, IndexError, ArithmeticError, MemoryError, struct.error, zlib.error)
 
 
 class _Matrix(NamedTuple):
@@ -41,6 +41,11 @@ class _Matrix(NamedTuple):
 def matches(path: str, head: bytes) -> bool:
     """Tells a MATLAB 5 file whose first variable is called `ECG`."""
     del path
+    return begins_with(head, b"ECG")
+
+
+def begins_with(head: bytes, name: bytes) -> bool:
+    """Tells a MATLAB 5 file by the name of its first variable."""
     if not head.startswith(_SIGNATURE):
         return False
     start = head[_HEADER_BYTES:]
@@ -49,7 +54,7 @@ def matches(path: str, head: bytes) -> bool:
             start = zlib.decompressobj().decompress(start[_TAG_BYTES:], 128)
         except zlib.error:
             return False
-    return b"ECG\0" in start[:128]
+    return name + b"\0" in start[:128]
 
 
 def read(path: str, id: str | None = None) -> Recording:
@@ -62,7 +67,7 @@ def read(path: str, id: str | None = None) -> Recording:
     try:
         with open(path, "rb") as file:
             data = _find_data(file.read())
-    except _DAMAGE as error:
+    except DAMAGE as error:
         reason = " ".join(f"{type(error).__name__}: {error}".split())
         raise InputError(f"{path}: no readable struct ECG with a field data ({reason})") from error
     if data.ndim != 2 or data.shape[0] != len(LEADS) or data.dtype.kind != "f":
@@ -70,16 +75,29 @@ def read(path: str, id: str | None = None) -> Recording:
     return create_recording(data.T, leads=LEADS, sampling_rate=SAMPLING_RATE, id=id or os.path.basename(path))
 
 
+def read_variable(content: bytes, name: bytes) -> np.ndarray:
+    """Reads a numeric variable of a MATLAB 5 file.
+
+    Raises:
+        ValueError, and others of a damaged file: when it is not there.
+    """
+    return _parse_array(_find_variable(content, name))
+
+
 def _find_data(content: bytes) -> np.ndarray:
     """The field `data` of the struct `ECG`."""
+    return _parse_array(_find_field(_find_variable(content, b"ECG"), b"data"))
+
+
+def _find_variable(content: bytes, name: bytes) -> _Matrix:
     if content[126:128] != b"IM":
         raise ValueError("not a little-endian MATLAB 5 file")
     for kind, payload in _elements(memoryview(content)[_HEADER_BYTES:]):
         unpacked = _unpack(payload) if kind == _COMPRESSED else [(kind, payload)]
         for inner, matrix in unpacked:
-            if inner == _MATRIX and (found := _parse_matrix(matrix)).name == b"ECG":
-                return _parse_array(_find_field(found, b"data"))
-    raise ValueError("no variable ECG")
+            if inner == _MATRIX and (found := _parse_matrix(matrix)).name == name:
+                return found
+    raise ValueError(f"no variable {name.decode()}")
 
 
 def _unpack(payload: memoryview) -> list[tuple[int, memoryview]]:

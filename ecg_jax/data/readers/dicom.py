@@ -126,7 +126,7 @@ def _read_group(path: str, item: Dataset, byte_order: str) -> groups.Group:
     digital, padding = _read_samples(path, item, len(channels), byte_order)
     samples = digital.astype(np.float64)
     if padding is not None:
-        samples[digital == padding] = np.nan
+        samples[_find_padding(digital, padding)] = np.nan
     leads = tuple(dicom_channel.lead_name(path, channel, number) for number, channel in enumerate(channels, 1))
     steps, notes = np.empty(len(leads)), []
     for column, (lead, channel) in enumerate(zip(leads, channels, strict=True)):
@@ -144,6 +144,21 @@ def _read_group(path: str, item: Dataset, byte_order: str) -> groups.Group:
         start=None if offset is None else float(offset),
         notes=tuple(notes),
     )
+
+
+def _find_padding(digital: np.ndarray, padding: int) -> np.ndarray:
+    """Where there is no sample, `[samples, channels]` bool.
+
+    A value within the range of the others is a voltage, too; it is padding only at the beginning
+    or the end, where all channels have it.
+    """
+    is_padding = digital == padding
+    others = digital[~is_padding]
+    if not others.size or not others.min() < padding < others.max():
+        return is_padding
+    recorded = np.flatnonzero(~is_padding.all(axis=1))
+    is_padding[recorded[0] : recorded[-1] + 1] = False
+    return is_padding
 
 
 def _read_samples(path: str, item: Dataset, channels: int, byte_order: str) -> tuple[np.ndarray, int | None]:

@@ -14,8 +14,6 @@ from ecg_jax.data.readers import groups
 from ecg_jax.errors import InputError
 from ecg_jax.recording import LEADS, canonical_lead
 
-_LEAD_NUMBERS = dict(zip((1, 2, 61, 62, 63, 64, 3, 4, 5, 6, 7, 8), LEADS, strict=True))
-_LEAD_CODE = re.compile(r"(?:2:|5\.6\.3-9-)(\d{1,3})")
 _NOT_A_SIGNAL = {"DISCONNECTED", "INVALID", "TEST DATA"}
 
 
@@ -23,9 +21,7 @@ def lead_name(path: str, channel: Dataset, number: int) -> str:
     """Returns the lead that the channel's source says; code and meaning must not contradict each other."""
     source = (channel.get("ChannelSourceSequence") or [Dataset()])[0]
     code, meaning = str(source.get("CodeValue") or "").strip(), str(source.get("CodeMeaning") or "").strip()
-    numbered = _LEAD_CODE.fullmatch(code)
-    by_code = _LEAD_NUMBERS.get(int(numbered[1])) if numbered else canonical_lead(code)
-    by_meaning = canonical_lead(re.sub(r"\s*[(,].*", "", meaning, flags=re.DOTALL))
+    by_code, by_meaning = canonical_lead(code), canonical_lead(re.sub(r"\s*[(,].*", "", meaning, flags=re.DOTALL))
     standard = {name for name in (by_code, by_meaning) if name in LEADS}
     if len(standard) > 1:
         raise InputError(f"{path}: channel {number} is {code[:40]!r} by code, {meaning[:40]!r} by meaning; they differ")

@@ -1,29 +1,33 @@
-"""EDF and EDF+ (https://www.edfplus.info/specs/edf.html), through the library edfio.
+"""EDF, EDF+ and BDF (https://www.edfplus.info/specs/edf.html), through the library edfio.
 
-Leads go by label (`ECG I`, `EKG V1`, `I`, `ECG aVR`); signals that are none of the twelve
+Leads go by label (`ECG I`, `EKG V1`, `I-REF`, `ECG aVR`); signals that are none of the twelve
 leads, and annotations, are left out. Traps: the library goes on where a file is truncated,
-has no calibration (it returns raw values), or is interrupted (EDF+D); here each is refused.
+has no calibration (it returns raw values), or is interrupted (EDF+D); here each is refused. Some programs
+pad the header with NUL, write on after the last data record, or fill it with the lowest value.
 """
 
+import io
 import os
-import re
 import warnings
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 import numpy as np
 
+from ecg_jax import units
 from ecg_jax.errors import InputError
-from ecg_jax.recording import LEADS, Recording, canonical_lead, create_recording
+from ecg_jax.recording import LEADS, Recording, canonical_leads, create_recording
 
 if TYPE_CHECKING:
     import edfio
 
-_MILLIVOLTS = {"mv": 1.0, "uv": 1e-3, "µv": 1e-3, "μv": 1e-3, "nv": 1e-6, "v": 1e3}
-_VERSION = b"0       "
+    _Content = edfio.Edf | edfio.Bdf
+    _Signal = edfio.EdfSignal | edfio.BdfSignal
+
+_VERSION, _BDF_VERSION = b"0       ", b"\xffBIOSEMI"
 _HEADER_BYTES = 256  # of the file, and again for each signal
 _RECORDS, _SIGNALS = slice(236, 244), slice(252, 256)
-_PREFIX = re.compile(r"^(?:(?:ECG|EKG)[ _:-]*)?(?:LEAD[ _:-]*)?", re.IGNORECASE)
+_PADDING = b" \0"
 _DAMAGE = (
     *(OSError, ValueError, TypeError, KeyError, IndexError, AttributeError, ArithmeticError, MemoryError),
     *(UnboundLocalError, RuntimeError),
@@ -33,7 +37,7 @@ _DAMAGE = (
 def matches(path: str, head: bytes) -> bool:
     """Tells the version and the number of signals, both as padded text."""
     del path
-    return head.startswith(_VERSION) and head[_SIGNALS].strip().isdigit()
+    return head.startswith((_VERSION, _BDF_VERSION)) and head[_SIGNALS].strip(_PADDING).isdigit()
 
 
 def read(path: str, id: str | None = None) -> Recording:
@@ -43,62 +47,91 @@ def read(path: str, id: str | None = None) -> Recording:
         InputError: when the file is damaged, truncated or interrupted, has none of the twelve
             leads, or its leads differ in rate or have no voltage.
     """
-    import edfio
-
     path = os.fspath(path)
     try:
-        with open(path, "rb") as file:
-            announced = int(file.read(_HEADER_BYTES)[_RECORDS])
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")  # what it warns of is checked below
-            content = edfio.read_edf(Path(path), header_encoding="latin-1")
-            _check_length(path, content, announced)
+            content, announced = _open(path)
+            records, notes = _count_records(path, content, announced)
             signals = _select_leads(path, content)
-            values = np.stack([_calibrate(path, lead, signal) for lead, signal in signals.items()], axis=1)
+            length = records * next(iter(signals.values())).samples_per_data_record
+            values = np.stack([_calibrate(path, *each)[:length] for each in signals.items()], axis=1)
+            end = _find_end([signal.digital[:length] > signal.digital_min for signal in signals.values()])
             rates = {signal.sampling_frequency for signal in signals.values()}
-            left_out = [signal.label for signal in content.signals if signal not in signals.values()]
+            notes += _describe_signals(content, signals)
     except _DAMAGE as error:
         if isinstance(error, InputError):
             raise
         reason = " ".join(f"{type(error).__name__}: {error}".split())
         raise InputError(f"{path}: not a readable EDF file ({reason[:300]})") from error
-    notes = [f"signals left out: {', '.join(left_out)}"] if left_out else []
-    if announced == -1:
-        notes.append(f"number of data records not stated; {content.num_data_records} are there")
+    if end < length:
+        notes.append(
+            f"the last {length - end} samples are filled with the lowest value in every lead; they are invalid"
+        )
     return create_recording(
         values,
         leads=signals,
         sampling_rate=rates.pop(),
         id=id or os.path.basename(path),
-        duration=content.num_data_records * content.data_record_duration,
+        valid=np.broadcast_to(np.arange(length)[:, None] < end, values.shape),
+        duration=records * content.data_record_duration,
         notes=notes,
     )
 
 
-def _check_length(path: str, content: "edfio.Edf", announced: int) -> None:
+def _open(path: str) -> "tuple[_Content, int]":
+    """The file, and the number of data records that its header announces."""
+    import edfio
+
+    with open(path, "rb") as file:
+        head = file.read(_HEADER_BYTES)
+        size = _HEADER_BYTES * (1 + int(head[_SIGNALS].strip(_PADDING)))
+        head += file.read(size - _HEADER_BYTES)
+        source = Path(path) if b"\0" not in head else io.BytesIO(head.replace(b"\0", b" ") + file.read())
+    read_file = edfio.read_bdf if head.startswith(_BDF_VERSION) else edfio.read_edf
+    return read_file(source, header_encoding="latin-1"), int(head[_RECORDS].strip(_PADDING))
+
+
+def _count_records(path: str, content: "_Content", announced: int) -> tuple[int, list[str]]:
+    """Number of data records that hold the signal, and a note where the file does not end with them."""
+    import edfio
+
+    records = content.num_data_records if announced == -1 else announced
     samples = sum(signal.samples_per_data_record for signal in content._signals)  # noqa: SLF001 - with annotations
-    expected = content.bytes_in_header_record + 2 * samples * content.num_data_records
-    if announced not in (-1, content.num_data_records) or os.path.getsize(path) != expected:
+    width = 3 if isinstance(content, edfio.Bdf) else 2  # bytes of a sample
+    left_over = os.path.getsize(path) - content.bytes_in_header_record - width * samples * records
+    if records < 0 or left_over < 0:
         raise InputError(
             f"{path}: announces {announced} data records, but {os.path.getsize(path)} bytes hold "
             f"{content.num_data_records}; copy the file again"
         )
     if content.bytes_in_header_record != _HEADER_BYTES * (1 + len(content._signals)):  # noqa: SLF001
         raise InputError(f"{path}: announces a header of {content.bytes_in_header_record} bytes, against its signals")
-    if content.reserved.startswith("EDF+D") and not content.is_continuous:
+    if content.reserved[1:].startswith("DF+D") and not content.is_continuous:
         raise InputError(f"{path}: an interrupted recording (EDF+D with gaps); split it into continuous ones")
+    notes = [f"number of data records not stated; {records} are there"] if announced == -1 else []
+    return records, [*notes, *([f"{left_over} bytes after the last data record were not read"] if left_over else [])]
 
 
-def _select_leads(path: str, content: "edfio.Edf") -> dict[str, "edfio.EdfSignal"]:
-    found: dict[str, edfio.EdfSignal] = {}
-    for signal in content.signals:
-        lead = canonical_lead(_PREFIX.sub("", signal.label.strip()))
+def _describe_signals(content: "_Content", signals: "dict[str, _Signal]") -> list[str]:
+    left_out = [signal.label.strip(_PADDING.decode()) for signal in content.signals if signal not in signals.values()]
+    turned = [lead for lead, signal in signals.items() if signal.physical_min > signal.physical_max]
+    notes = [f"signals left out: {', '.join(left_out)}"] if left_out else []
+    if turned:
+        notes.append(f"physical maximum below the minimum in {', '.join(turned)}: the signal is inverted by the header")
+    return notes
+
+
+def _select_leads(path: str, content: "_Content") -> "dict[str, _Signal]":
+    found: dict[str, _Signal] = {}
+    signals: tuple[_Signal, ...] = content.signals
+    for lead, signal in zip(canonical_leads(signal.label for signal in signals), signals, strict=True):
         if lead in found:
             raise InputError(f"{path}: duplicate lead {lead}; each lead may stand once")
         if lead in LEADS:
             found[lead] = signal
     if not found:
-        labels = ", ".join(signal.label for signal in content.signals) or "none"
+        labels = ", ".join(signal.label.strip(_PADDING.decode()) for signal in content.signals) or "none"
         raise InputError(f"{path}: no signal is labelled as one of the leads {', '.join(LEADS)}; labels: {labels}")
     rates = {lead: signal.sampling_frequency for lead, signal in found.items()}
     if len(set(rates.values())) > 1:
@@ -106,10 +139,10 @@ def _select_leads(path: str, content: "edfio.Edf") -> dict[str, "edfio.EdfSignal
     return found
 
 
-def _calibrate(path: str, lead: str, signal: "edfio.EdfSignal") -> np.ndarray:
+def _calibrate(path: str, lead: str, signal: "_Signal") -> np.ndarray:
     """Millivolts of one lead, `[samples]`; the library alone would return raw values without a valid range."""
-    unit = signal.physical_dimension.strip().lower()
-    if unit not in _MILLIVOLTS:
+    factor = units.find_millivolts(signal.physical_dimension)
+    if factor is None:
         raise InputError(f"{path}: lead {lead} is in {signal.physical_dimension!r}; known: mV, uV, nV, V")
     low, high = signal.physical_min, signal.physical_max
     if signal.digital_min >= signal.digital_max or low == high or not np.isfinite([low, high]).all():
@@ -117,4 +150,14 @@ def _calibrate(path: str, lead: str, signal: "edfio.EdfSignal") -> np.ndarray:
             f"{path}: lead {lead} has no calibration: physical {low} to {high}, "
             f"digital {signal.digital_min} to {signal.digital_max}"
         )
-    return signal.data * _MILLIVOLTS[unit]
+    return signal.data * factor
+
+
+def _find_end(signals: list[np.ndarray]) -> int:
+    """Number of samples before the filling, given where each lead, `[samples]`, is above its lowest digital value."""
+    length = len(signals[0])
+    if any(signal[-1] for signal in signals):
+        return length
+    recorded = np.flatnonzero(np.any(signals, axis=0))
+    end = int(recorded[-1]) + 1 if recorded.size else 0
+    return end if end < length - 1 else length  # a single sample may be a peak

@@ -9,12 +9,11 @@ from collections.abc import Sequence
 
 import numpy as np
 
+from ecg_jax import units
 from ecg_jax.errors import InputError
 from ecg_jax.recording import LEADS, Recording, canonical_lead, create_recording
 
 LONGEST_NAME = 64
-_MILLIVOLTS = {"nv": 1e-6, "uv": 1e-3, "µv": 1e-3, "μv": 1e-3, "mv": 1.0, "v": 1e3}
-_MILLIVOLTS |= {"nanovolt": 1e-6, "microvolt": 1e-3, "millivolt": 1.0, "volt": 1e3}
 
 
 @dataclasses.dataclass(frozen=True)
@@ -46,8 +45,7 @@ def millivolts(path: str, field: str, unit: str) -> float:
     Raises:
         InputError: when the unit is not a voltage.
     """
-    key = unit.strip().lower()
-    factor = _MILLIVOLTS.get(key, _MILLIVOLTS.get(key.removesuffix("s")))
+    factor = units.find_millivolts(unit)
     if factor is None:
         raise InputError(f"{path}: unit of {field} is {unit[:40]!r}; known: nV, uV, mV, V")
     return factor
@@ -65,6 +63,18 @@ def lead(path: str, text: str) -> str:
             f"{path}: lead named {name[:LONGEST_NAME]!r}; each lead needs a name, such as {', '.join(LEADS[:4])}"
         )
     return name
+
+
+def stack(path: str, leads: Sequence[np.ndarray]) -> np.ndarray:
+    """Joins the samples of leads, `[samples]` each, as `[samples, leads]`.
+
+    Raises:
+        InputError: when they differ in length.
+    """
+    lengths = {len(samples) for samples in leads}
+    if len(lengths) > 1:
+        raise InputError(f"{path}: leads of {min(lengths)} to {max(lengths)} samples; all must be of one length")
+    return np.stack(leads, axis=1)
 
 
 def choose(path: str, groups: Sequence[Group]) -> Group:

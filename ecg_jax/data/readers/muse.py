@@ -53,9 +53,6 @@ def _read_waveform(path: str, waveform: Element) -> groups.Group:
         raise InputError(f"{path}: the rhythm waveform has no <LeadData>, so no samples")
     leads = [groups.lead(path, xml_document.required(path, element, "LeadID")) for element in elements]
     columns = [_read_lead(path, name, element) for name, element in zip(leads, elements, strict=True)]
-    lengths = {len(samples) for samples, *_ in columns}
-    if len(lengths) > 1:
-        raise InputError(f"{path}: leads of {min(lengths)} to {max(lengths)} samples; all must be of one length")
     steps = [_read_step(path, name, element) for name, element in zip(leads, elements, strict=True)]
     notes = [note for _, notes, _ in columns for note in notes]
     failing = [name for name, (*_, fails) in zip(leads, columns, strict=True) if fails]
@@ -64,7 +61,7 @@ def _read_waveform(path: str, waveform: Element) -> groups.Group:
     if announced and announced != str(len(leads)):
         notes.append(f"NumberofLeads is {announced}, {len(leads)} leads were found")
     return groups.Group(
-        samples=np.stack([samples for samples, *_ in columns], axis=1),
+        samples=groups.stack(path, [samples for samples, *_ in columns]),
         leads=tuple(leads),
         millivolts_per_unit=np.array(steps),
         sampling_rate=_read_rate(path, waveform),

@@ -6,29 +6,23 @@ missing, and rounds the rate to whole Hz. Leads may begin at different samples. 
 usually stores I, II and V1-V6; the other limb leads are derived where they are needed.
 """
 
-import binascii
 import os
 import struct
+import tempfile
 import warnings
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 import numpy as np
 
+from ecg_jax.data.readers import library_record, scp_sections
 from ecg_jax.errors import InputError
 from ecg_jax.recording import Recording, create_recording
 
 if TYPE_CHECKING:
     from ecgdatakit.models import ECGRecord, Lead
 
-_SECTION_0 = 6  # where its header begins, behind the record's checksum and size
-_SECTION_HEADER, _POINTER = 16, 10  # bytes
-_SIGNAL_SECTIONS = (2, 3, 4, 5, 6)  # Huffman tables, leads, QRS places, reference beat, rhythm
 _MOST_GAPS = 16  # times what is stored: where leads begin is only a number in the file
-_DAMAGE = (
-    *(OSError, ValueError, TypeError, KeyError, IndexError, AttributeError, ArithmeticError, MemoryError),
-    *(LookupError, RuntimeError, struct.error),
-)
 
 
 def matches(path: str, head: bytes) -> bool:
@@ -36,10 +30,10 @@ def matches(path: str, head: bytes) -> bool:
     del path
     if len(head) < 32:
         return False
-    number, length = struct.unpack_from("<HI", head, _SECTION_0 + 2)
-    itself, place = struct.unpack_from("<H4xI", head, _SECTION_0 + 16)
+    number, length = struct.unpack_from("<HI", head, scp_sections.SECTION_0 + 2)
+    itself, place = struct.unpack_from("<H4xI", head, scp_sections.SECTION_0 + 16)
     is_first = (number, itself, place) == (0, 0, 7) and length >= 26
-    return is_first or head[_SECTION_0 + 10 : _SECTION_0 + 16] == b"SCPECG"
+    return is_first or head[scp_sections.SECTION_0 + 10 : scp_sections.SECTION_0 + 16] == b"SCPECG"
 
 
 def read(path: str, id: str | None = None) -> Recording:
@@ -48,70 +42,32 @@ def read(path: str, id: str | None = None) -> Recording:
     Raises:
         InputError: when the file is damaged, of an unsupported compression, or states no amplitude.
     """
-    from ecgdatakit.exceptions import ECGDataKitError
-    from ecgdatakit.parsing.parsers.scp_ecg import SCPECGParser
-
     path = os.fspath(path)
-    try:
-        _check_counts(path)
-        with warnings.catch_warnings():
-            warnings.simplefilter("ignore")  # what it warns of is checked below
-            content = SCPECGParser().parse(Path(path))
+    with library_record.guard(path, "SCP-ECG"):
+        content, notes = _parse(path)
         signal = _assemble(path, content)
-    except (*_DAMAGE, ECGDataKitError) as error:
-        if isinstance(error, InputError):
-            raise
-        reason = " ".join(f"{type(error).__name__}: {error}".split())
-        raise InputError(f"{path}: not a readable SCP-ECG file ({reason[:300]})") from error
-    is_whole = content.raw_metadata["checksum_valid"]
-    failing = [] if is_whole else _find_failing(path)
+        failing = [] if content.raw_metadata["checksum_valid"] else scp_sections.find_failing(Path(path).read_bytes())
     return create_recording(
         signal,
         leads=[lead.label for lead in content.leads],
         sampling_rate=1e6 / content.raw_metadata["rhythm_sample_interval_us"],
         id=id or os.path.basename(path),
-        notes=() if is_whole else ("checksums do not fit: bytes were changed or lost",),
+        notes=notes,
         contradictions=[f"checksum of section {number} differs: its bytes were changed or lost" for number in failing],
     )
 
 
-def _check_counts(path: str) -> None:
-    """The library allocates as many samples as are announced; the shortest code of a sample is one bit."""
-    data = Path(path).read_bytes()
-    places = _find_sections(data)
-    announced = [0]
-    if 3 in places:  # the first and last sample of each lead
-        ranges = [struct.unpack_from("<II", data, places[3] + 2 + 9 * i) for i in range(data[places[3]])]
-        announced += [last - first + 1 for first, last in ranges]
-    if 4 in places and 5 in places:  # the reference beat's length in ms, and its interval in microseconds
-        (length,), (interval,) = (
-            struct.unpack_from("<H", data, places[4]),
-            struct.unpack_from("<H", data, places[5] + 2),
-        )
-        announced.append(1000 * length // max(interval, 1))
-    if max(announced) > 8 * len(data):
-        raise InputError(f"{path}: announces {max(announced)} samples of a lead, more than {len(data)} bytes can hold")
+def _parse(path: str) -> "tuple[ECGRecord, list[str]]":
+    from ecgdatakit.parsing.parsers.scp_ecg import SCPECGParser
 
-
-def _find_failing(path: str) -> list[int]:
-    """Sections of the signal whose checksum differs; where only the patient's data were changed, there are none."""
-    data = Path(path).read_bytes()
-    starts = {number: place - _SECTION_HEADER for number, place in _find_sections(data).items()}
-    failing = []
-    for number in (number for number in _SIGNAL_SECTIONS if number in starts):
-        stated, _, length = struct.unpack_from("<HHI", data, starts[number])
-        if binascii.crc_hqx(data[starts[number] + 2 : starts[number] + length], 0xFFFF) != stated:
-            failing.append(number)
-    return failing
-
-
-def _find_sections(data: bytes) -> dict[int, int]:
-    """Number of each section -> where its content begins."""
-    (length,) = struct.unpack_from("<I", data, _SECTION_0 + 4)
-    end = min(len(data), _SECTION_0 + length)
-    starts = range(_SECTION_0 + _SECTION_HEADER, end - _POINTER + 1, _POINTER)
-    pointers = [struct.unpack_from("<HII", data, start) for start in starts]
-    return {number: place - 1 + _SECTION_HEADER for number, size, place in pointers if size}
+    data, is_changed = scp_sections.prepare(path, Path(path).read_bytes())
+    with warnings.catch_warnings(), tempfile.NamedTemporaryFile(suffix=".scp") if is_changed else open(path) as file:
+        warnings.simplefilter("ignore")  # what it warns of is checked here
+        if is_changed:
+            Path(file.name).write_bytes(data)
+        content = SCPECGParser().parse(Path(file.name))
+    notes = [] if content.raw_metadata["checksum_valid"] else ["checksums do not fit: bytes were changed or lost"]
+    return content, [*notes, *(["samples are counted from 0, not from 1 as the standard does"] if is_changed else [])]
 
 
 def _assemble(path: str, content: "ECGRecord") -> np.ndarray:

@@ -6,6 +6,7 @@ in any case; the library drops non-ASCII characters, so that `µV` would become 
 """
 
 import dataclasses
+import math
 import os
 import re
 
@@ -18,7 +19,8 @@ _LONGEST_LINE = 1000
 # Georgia's early headers; the Challenge later published the same signals with 1000.
 _MISTAKEN_GAIN, _PUBLISHED_GAIN = 4880.0, 1000.0
 
-_NUMBER = r"[-+]?(?:\d{1,12}(?:\.\d{0,12})?|\.\d{1,12})(?:[eE][-+]?\d{1,2})?"
+# However many digits a program writes: Python's own have up to 17, `204.91803278688525`.
+_NUMBER = r"[-+]?(?:\d+(?:\.\d*)?|\.\d+)(?:[eE][-+]?\d{1,3})?"
 _RECORD_LINE = re.compile(
     rf"(?P<name>\S+?)(?: ?/ ?(?P<segments>\d{{1,6}}))? (?P<signals>\d{{1,4}})"
     rf"(?: (?P<rate>{_NUMBER})(?:/[^ ]*)?(?:\([^ ]*\))?(?: (?P<samples>\d{{1,15}})(?: .*)?)?)?"
@@ -30,6 +32,7 @@ _SIGNAL_LINE = re.compile(
     r"(?: (?P<checksum>-?\d{1,12}))?(?: (?P<block>-?\d{1,12}))?(?: (?P<lead>.+))?)?"
 )
 _SEGMENT_LINE = re.compile(r"(?P<name>\S+) (?P<samples>\d{1,15})")
+_REMARK = re.compile(r" #.*")  # `canonical_lead` removes it behind a lead's name
 _LIBRARY_NAME = re.compile(r"[-\w]+")
 
 
@@ -71,7 +74,7 @@ def read_header(path: str) -> Header:
     """Reads `path`, a `.hea` file.
 
     Raises:
-        InputError: when it is missing, is no header, or names a file outside its folder.
+        InputError: when it is missing, is no header, or names a file outside its folder's tree.
     """
     if not os.path.isfile(path):
         raise InputError(f"{path}: no such file; a WFDB record needs its header")
@@ -88,7 +91,7 @@ def read_header(path: str) -> Header:
     lines = [line for line in lines if line and not line.startswith("#")]
     if len(content) > _LARGEST_HEADER or any(len(line) > _LONGEST_LINE for line in lines):
         raise _damaged(path, f"longer than any header, {_LARGEST_HEADER} bytes or {_LONGEST_LINE} in a line")
-    match = _RECORD_LINE.fullmatch(lines[0]) if lines else None
+    match = _RECORD_LINE.fullmatch(_REMARK.sub("", lines[0])) if lines else None
     if match is None:
         raise _damaged(path, f"record line {lines[0][:80] if lines else ''!r}; expected NAME LEADS RATE SAMPLES")
     notes = []
@@ -132,7 +135,10 @@ def _parse_signal(path: str, line: str, notes: list[str]) -> Signal:
     if match is None:
         raise _damaged(path, f"signal line {line[:80]!r}; expected FILE FORMAT GAIN/UNIT ... LEAD")
     _require_inside(path, match["file"])
+    file = _find_moved(path, match["file"], notes)
     gain = float(match["gain"] or 0)
+    if not math.isfinite(gain):
+        raise _damaged(path, f"gain {match['gain'][:40]}; expected a finite number")
     if gain == 0:
         notes.append(f"no gain stated; {DEFAULT_GAIN:g} per unit, as WFDB defines")
     if gain == _MISTAKEN_GAIN:
@@ -141,7 +147,7 @@ def _parse_signal(path: str, line: str, notes: list[str]) -> Signal:
             "--checks=repair mends it"
         )
     return Signal(
-        file=match["file"],
+        file=file,
         format=match["format"],
         frame=int(match["frame"] or 1),
         skew=int(match["skew"] or 0),
@@ -156,8 +162,25 @@ def _parse_signal(path: str, line: str, notes: list[str]) -> Signal:
 
 
 def _require_inside(path: str, name: str) -> None:
-    if name != os.path.basename(name) or set("\\:\0") & set(name) or name in ("..", "."):
-        raise InputError(f"{path}: names {name!r}; a WFDB header may only name files of its own folder")
+    """A header may name folders below its own, but nothing above or beside it, not even through a link."""
+    is_inside = not set("\\:\0") & set(name) and name not in ("", ".", "..")
+    if is_inside and "/" in name:
+        folder = os.path.realpath(os.path.dirname(path))
+        target = os.path.realpath(os.path.dirname(os.path.join(folder, name)))
+        is_inside = os.path.commonpath([folder, target]) == folder and not {"", ".", ".."} & {*name.split("/")}
+    if not is_inside:
+        raise InputError(f"{path}: names {name!r}; a WFDB header may only name files of its own folder and below it")
+
+
+def _find_moved(path: str, name: str, notes: list[str]) -> str:
+    """Where the folder that a header names is gone, as after a copy, its signal file may lie beside it."""
+    if "/" not in name:
+        return name
+    folder, base = os.path.dirname(path), os.path.basename(name)
+    if os.path.isfile(os.path.join(folder, name)) or not os.path.isfile(os.path.join(folder, base)):
+        return name
+    notes.append(f"the header names {name}; {base}, which lies beside it, was read")
+    return base
 
 
 def _damaged(path: str, reason: str) -> InputError:

@@ -13,11 +13,11 @@ import stat
 
 import numpy as np
 
+from ecg_jax import units
 from ecg_jax.data.readers.wfdb_header import Header, Signal
 from ecg_jax.errors import InputError
 from ecg_jax.recording import LEADS, canonical_lead
 
-_MILLIVOLTS = {"mv": 1.0, "uv": 1e-3, "µv": 1e-3, "μv": 1e-3, "v": 1e3}
 _NO_SAMPLE = -32768
 _MAT_BYTES = 24  # of a MATLAB 4 header for a matrix called `val`
 _MAT_INT16 = 30
@@ -59,18 +59,18 @@ def read_signals(stem: str, header: Header) -> Segment:
         raise InputError(f"{stem}.hea: the record holds no signal")
     if any(not signal.lead for signal in header.signals):
         raise InputError(f"{stem}.hea: signal without a description; each must name its lead")
-    kept, notes = _select_voltages(stem, header.signals)
+    factors, notes = _select_voltages(stem, header.signals)
+    kept = list(factors)
     files = dict.fromkeys(signal.file for signal in header.signals)
     sizes = {name: _measure(stem, name) for name in files}
     is_plain = all((s.format, s.frame, s.skew) == ("16", 1, 0) for s in header.signals)
     read_file = _read_plain if is_plain else _read_by_library
     values, digital, extra = read_file(stem, header, sizes)
     doubts, is_most = ([], False) if digital is None else _compare_samples(digital, header.signals)
-    factors = [_MILLIVOLTS[header.signals[i].unit.lower()] for i in kept]
     if kept != [*range(len(header.signals))]:
         values = values[:, kept]
-    if set(factors) != {1.0}:
-        values = values * np.array(factors, np.float32)
+    if set(factors.values()) != {1.0}:
+        values = values * np.array([*factors.values()], np.float32)
     return Segment(
         values,
         tuple(header.signals[i].lead for i in kept),
@@ -79,14 +79,15 @@ def read_signals(stem: str, header: Header) -> Segment:
     )
 
 
-def _select_voltages(stem: str, signals: tuple[Signal, ...]) -> tuple[list[int], list[str]]:
-    """Indices of the signals that are voltages; another one is left out unless it claims to be an ECG lead."""
-    other = [signal for signal in signals if signal.unit.lower() not in _MILLIVOLTS]
+def _select_voltages(stem: str, signals: tuple[Signal, ...]) -> tuple[dict[int, float], list[str]]:
+    """Which signals are voltages, and what their unit is in mV; another is left out, unless it claims to be a lead."""
+    factors = [units.find_millivolts(signal.unit) for signal in signals]
+    other = [signal for signal, factor in zip(signals, factors, strict=True) if factor is None]
     if other and (len(other) == len(signals) or any(canonical_lead(signal.lead) in LEADS for signal in other)):
-        units = ", ".join(dict.fromkeys(signal.unit for signal in other))
-        raise InputError(f"{stem}.hea: unit {units}; known: mV, uV, V")
+        listed = ", ".join(dict.fromkeys(signal.unit for signal in other))
+        raise InputError(f"{stem}.hea: unit {listed}; known: nV, uV, mV, V")
     notes = [f"{signal.lead} left out: its unit, {signal.unit}, is no voltage" for signal in other]
-    return [i for i, signal in enumerate(signals) if signal not in other], notes
+    return {i: factor for i, factor in enumerate(factors) if factor is not None}, notes
 
 
 def _measure(stem: str, name: str) -> int:
@@ -193,6 +194,8 @@ def _read_by_library(
     """
     import wfdb
 
+    if any("/" in signal.file for signal in header.signals):
+        raise InputError(f"{stem}.hea: a signal file in a folder is read in format 16 alone; move it beside the header")
     needed = (header.samples or 0) * max(len(header.signals), sum(s.frame for s in header.signals))
     held = sum(sizes.values())
     if needed > _FRAMES_PER_BYTE * held or any(s.skew > (header.samples or held) for s in header.signals):

@@ -1,4 +1,4 @@
-"""XML as ECG devices write it, read safely: what the three XML formats share.
+"""XML as ECG devices write it, read safely: what the XML formats share.
 
 The traps: Philips writes UTF-16 (and tools re-encode it while leaving the declaration as it
 was), GE declares ISO-8859-1 and a document type, HL7 puts everything in a namespace.
@@ -10,8 +10,11 @@ import codecs
 import math
 import os
 import re
+from typing import BinaryIO
 from xml.etree.ElementTree import Element, ParseError, TreeBuilder
+from xml.parsers import expat
 
+import numpy as np
 from defusedxml.ElementTree import DefusedXMLParser
 
 from ecg_jax.errors import InputError
@@ -20,12 +23,13 @@ LARGEST_FILE = 64 * 2**20  # bytes; twelve leads of half an hour as text are les
 
 LONGEST_FIELD = 80
 
-# Quantifiers are possessive and groups atomic: a hostile head must not make the search backtrack.
-_ROOT = re.compile(
-    r"(?:\s++|(?><\?.*?\?>)|(?><!--.*?-->)|(?><!DOCTYPE[^\[>]*+(?:\[[^\]]*+\]\s*+)?>))*+<(?:[\w.-]++:)?([\w.-]++)[\s/>]",
-    re.DOTALL,
-)
-_WIDE_DECLARATION = re.compile(rb"<\?xml[^>]*encoding\s*=\s*[\"'](utf-?16|ucs-?2)", re.IGNORECASE)
+_LONGEST_PROLOGUE = 4 * 2**20  # bytes before the first element: comments, a document type
+_BEGINNING = re.compile(rb"(?:\xef\xbb\xbf|\xff\xfe|\xfe\xff)?[\s\0]*<[\0]?[?!\w]")
+_DECLARATION = re.compile(rb"<\?xml[^>]*encoding\s*=\s*[\"']([\w.-]+)")
+
+
+class _RootFound(Exception):
+    """Ends parsing; its argument is the name."""
 
 
 def root_name(head: bytes) -> str | None:
@@ -34,8 +38,43 @@ def root_name(head: bytes) -> str | None:
     Args:
         head: The first bytes of a file, in UTF-8, UTF-16 or a single-byte encoding.
     """
-    found = _ROOT.match(head.decode(_encoding(head) or "latin-1", errors="replace").lstrip("\ufeffï»¿"))
-    return found.group(1) if found else None
+    if not _BEGINNING.match(head):
+        return None
+    head = _strip(head)
+    parser = expat.ParserCreate(_encoding(head))
+    parser.StartElementHandler = _stop
+    try:
+        parser.Parse(head, False)
+    except _RootFound as found:
+        return str(found).rpartition(":")[2]
+    except (expat.ExpatError, LookupError, ValueError):
+        pass
+    return None
+
+
+def read_prologue(file: BinaryIO, head: bytes) -> bytes:
+    """Returns the beginning of a file, up to its first element where that comes late in an XML file.
+
+    Args:
+        file: Open behind `head`.
+        head: Its first bytes.
+    """
+    while _BEGINNING.match(head) and root_name(head) is None and len(head) < _LONGEST_PROLOGUE:
+        more = file.read(len(head))
+        if not more:
+            break
+        head += more
+    return head
+
+
+def _stop(name: str, attributes: dict[str, str]) -> None:
+    del attributes
+    raise _RootFound(name)
+
+
+def _strip(text: bytes) -> bytes:
+    """Without the blank lines that some programs write before the declaration, which XML does not allow."""
+    return text.lstrip(b" \t\r\n") if text[:1].isspace() and text[1:2] != b"\0" else text
 
 
 def parse(path: str, root: str) -> Element:
@@ -50,7 +89,7 @@ def parse(path: str, root: str) -> Element:
         if size > LARGEST_FILE:
             raise InputError(f"{path}: {size} bytes; an XML file of one ECG has at most {LARGEST_FILE}")
         with open(path, "rb") as file:
-            text = file.read()
+            text = _strip(file.read())
     except OSError as error:
         raise InputError(f"{path}: cannot be read ({error.strerror})") from error
     try:
@@ -75,7 +114,15 @@ def _encoding(head: bytes) -> str | None:
         return "utf-16le"
     if head[:4].startswith((b"\0<", b"\0\r", b"\0\n", b"\0 ")):
         return "utf-16be"
-    return "utf-8" if _WIDE_DECLARATION.search(head[:200]) else None
+    declared = _DECLARATION.search(head[:200])
+    is_eight_bits = declared and not declared[1].lower().startswith((b"utf", b"ucs"))
+    if is_eight_bits:
+        return None
+    try:
+        codecs.getincrementaldecoder("utf-8")().decode(head)
+    except UnicodeDecodeError:
+        return "iso-8859-1"
+    return "utf-8"
 
 
 def field(element: Element, name: str) -> str:
@@ -110,13 +157,31 @@ def number(path: str, field: str, text: str | None) -> float:
     return value
 
 
+def numbers(path: str, field: str, text: str | None) -> np.ndarray:
+    """Reads numbers separated by commas or spaces, `[samples]` float64.
+
+    Raises:
+        InputError: naming the file and the field, when one is no number, or none is there.
+    """
+    try:
+        values = np.array((text or "").replace(",", " ").split(), np.float64)
+    except ValueError as error:
+        raise InputError(f"{path}: {field} is not all numbers; the file is damaged") from error
+    if not values.size:
+        raise InputError(f"{path}: {field} has no samples; export the ECG with its waveforms")
+    return values
+
+
 def decode_base64(path: str, field: str, text: str | None) -> bytes:
-    """Decodes base64 broken into lines; a stray character is an error, since skipping it would shift every sample.
+    """Decodes base64 broken into lines, with or without `=` at its end.
+
+    A stray character is an error, since skipping it would shift every sample.
 
     Raises:
         InputError: naming the file and the field.
     """
     try:
-        return base64.b64decode("".join((text or "").split()), validate=True)
+        whole = "".join((text or "").split())
+        return base64.b64decode(whole + "=" * (-len(whole) % 4), validate=True)
     except (binascii.Error, ValueError) as error:
         raise InputError(f"{path}: {field} is not base64 ({error}); the file is damaged, export it again") from error

@@ -1,0 +1,194 @@
+"""The text of a CSV file of one recording: a row per sample, or per lead.
+
+Columns are separated by comma, semicolon or tab, and where that is not the comma, decimals may be. Before the
+numbers may stand lines of any text, a row of names and a row of units, quoted or not; text is UTF-8 or Latin-1.
+Columns of times and row numbers are left out.
+"""
+
+import re
+from typing import NamedTuple
+
+import numpy as np
+
+from ecg_jax import units
+from ecg_jax.errors import InputError
+from ecg_jax.recording import LEADS, canonical_lead
+
+_LONGEST_HEADER = 100  # lines
+_COMMENT = ("#", "%")
+_MISSING = {"", "na", "n/a", "nan", "null", "none", "-", "--", "?"}
+_TIME = re.compile(
+    r"|unnamed: ?\d+|(?:elapsed|relative|absolute)?[ _]?(?:date[ _]?)?(?:time(?:stamps?)?|date)|t|samples?|index"
+    r"|idx|row|seconds?|milliseconds?|ms|sec|s|n|#|(?:sample|row)[ _]?(?:no\.?|num(?:ber)?|index|id)"
+)
+_TIME_UNIT = re.compile(r"[ _]*[(\[]?(?:s|sec|seconds?|ms|milliseconds?|us)[)\]]?$")
+_CLOCK = re.compile(r"\[?\d+:\d\d[\d:. /-]*\]?")  # 0:00.002, or the time of day with a date
+_UNIT_OF_LEAD = re.compile(r"[(\[](.*)[)\]]|[ _/]([^ _/]+)$")
+
+
+class Table(NamedTuple):
+    """What a CSV file holds.
+
+    Attributes:
+        values: `[rows, columns]` float64; NaN where a cell is empty or says that nothing is there.
+        leads: Names of the columns; empty where the file has none.
+        millivolts: `[columns]`, what one unit is in mV, where the file says so of every column; else empty.
+        notes: What was left out.
+    """
+
+    values: np.ndarray
+    leads: tuple[str, ...]
+    millivolts: tuple[float, ...]
+    notes: tuple[str, ...]
+
+
+_Line = tuple[int, str]
+
+
+def is_numeric(line: str) -> bool:
+    """True for a row of numbers, empty cells and, in front, a time; but not for empty cells alone."""
+    cells = line.split(_find_delimiter(line))
+    return _is_row(cells[1:] if _CLOCK.fullmatch(_strip(cells[0])) else cells)
+
+
+def split(line: str, delimiter: str | None = None) -> list[str]:
+    """Cells without spaces and quotes around them."""
+    return [_strip(cell) for cell in line.split(delimiter or _find_delimiter(line))]
+
+
+def read(path: str) -> Table:
+    """Reads a file.
+
+    Raises:
+        InputError: when it cannot be read, or is no table of numbers.
+    """
+    lines = _read_lines(path)
+    start = _find_start([line for _, line in lines[:_LONGEST_HEADER]])
+    if start is None:
+        raise InputError(f"{path}: not a CSV of numbers; expected one row per sample")
+    delimiter = _find_delimiter(lines[start][1])
+    has_numbers = len(lines) > start + 1 and _numbers_columns(lines[start][1])
+    start += has_numbers
+    columns = lines[start][1].count(delimiter) + 1
+    names, stated, notes = _read_header(lines[:start], delimiter, columns)
+    skipped = [i for i, name in enumerate(names) if _is_time(name)]
+    first = _strip(lines[start - has_numbers][1].split(delimiter, 1)[0])
+    if not names and (_CLOCK.fullmatch(first) or (has_numbers and not first)):  # an empty cell above numbers of rows
+        skipped = [0]
+    values = _parse_numbers(path, lines[start:], delimiter, columns, skipped)
+    kept = [i for i in range(columns) if i not in skipped]
+    notes += [f"column {(names[i] if names else '') or i + 1!r} is time, not a lead" for i in skipped]
+    millivolts = [stated[i] for i in kept]
+    return Table(
+        values,
+        tuple(names[i] for i in kept) if names else (),
+        tuple(each for each in millivolts if each is not None) if None not in millivolts else (),
+        tuple(notes),
+    )
+
+
+def _read_lines(path: str) -> list[_Line]:
+    try:
+        with open(path, "rb") as file:
+            content = file.read()
+    except OSError as error:
+        raise InputError(f"{path}: not a readable CSV ({error.strerror})") from error
+    try:
+        text = content.decode("utf-8-sig")
+    except UnicodeDecodeError:
+        text = content.decode("latin-1")
+    return [(number, line) for number, line in enumerate(re.split(r"\r\n|\n|\r", text), 1) if line.strip()]
+
+
+def _find_start(lines: list[str]) -> int | None:
+    """Place of the first row of numbers; a number alone before the names of leads is none."""
+    worded = [i for i, line in enumerate(lines) if line.lstrip("#% \"'")[:1].isalpha()]
+    named = [i for i in worded if {*map(canonical_lead, split(lines[i]))} & {*LEADS}]
+    first = named[0] if named else -1
+    early = [i for i in range(first) if len(split(lines[i])) == len(split(lines[first]))]
+    return next((i for i in (*early, *range(first + 1, len(lines))) if is_numeric(lines[i])), None)
+
+
+def _numbers_columns(line: str) -> bool:
+    """True for a row that numbers the columns from 0, as pandas writes it, and is no sample."""
+    if not line.lstrip("\t;, \"'").startswith("0"):
+        return False
+    cells = split(line)
+    numbers = cells[not cells[0] :]
+    return len(numbers) > 2 and numbers == [*map(str, range(len(numbers)))]
+
+
+def _read_header(lines: list[_Line], delimiter: str, columns: int) -> tuple[list[str], list[float | None], list[str]]:
+    """Returns names (none or one per column), what a unit of each column is in mV, and notes."""
+    rows = [(number, split(line.lstrip("#% "), delimiter)) for number, line in lines]
+    tables = [(number, cells) for number, cells in rows if len(cells) == columns]
+    named = [(number, cells) for number, cells in tables if not _find_units(cells) and not _is_row(cells)]
+    measured = [(number, _find_units(cells)) for number, cells in tables if _find_units(cells)]
+    names = named[-1][1] if named else []
+    stated = measured[-1][1] if measured else [_find_unit_in_name(name) for name in names] or [None] * columns
+    used = {number for number, _ in (*named[-1:], *measured[-1:])}
+    unused = [str(number) for number, line in lines if number not in used and not line.startswith(_COMMENT)]
+    return names, stated, [f"line(s) {', '.join(unused)} before the samples were not read"] if unused else []
+
+
+def _find_units(cells: list[str]) -> list[float | None]:
+    """What each cell of a row of units is in mV, None for a time; empty if the row is no row of units."""
+    found = [units.find_millivolts(cell) for cell in cells]
+    others = [cell for cell, each in zip(cells, found, strict=True) if each is None]
+    is_row = len(others) < len(cells) and all(not cell or _TIME_UNIT.fullmatch(cell.lower()) for cell in others)
+    return found if is_row else []
+
+
+def _find_unit_in_name(name: str) -> float | None:
+    found = _UNIT_OF_LEAD.search(name)
+    return units.find_millivolts(found[1] or found[2] or "") if found else None
+
+
+def _is_time(name: str) -> bool:
+    return bool(_TIME.fullmatch(name.lower()) or _TIME.fullmatch(_TIME_UNIT.sub("", name.lower())))
+
+
+def _parse_numbers(path: str, lines: list[_Line], delimiter: str, columns: int, skipped: list[int]) -> np.ndarray:
+    for number, line in lines:  # before anything of that size is allocated
+        if line.count(delimiter) + 1 != columns:
+            raise InputError(f"{path}: line {number} has {line.count(delimiter) + 1} columns, the first {columns}")
+    has_commas = delimiter != "," and any("," in line for _, line in lines)
+    kept = [i for i in range(columns) if i not in skipped]
+    values = np.empty((len(lines), len(kept)))
+    for row, (number, line) in zip(values, lines, strict=True):
+        cells = line.split(delimiter)
+        if skipped:
+            cells = [cells[i] for i in kept]
+        if has_commas:
+            if any("." in cell for cell in cells):
+                raise InputError(f"{path}: has both decimal commas and points; write numbers with one of them")
+            cells = [cell.replace(",", ".") for cell in cells]
+        try:
+            row[:] = _parse_cells(cells)
+        except ValueError as error:
+            raise InputError(f"{path}: line {number} is not all numbers ({str(error)[:80]})") from error
+    return values
+
+
+def _parse_cells(cells: list[str]) -> list[float]:
+    try:
+        return [*map(float, cells)]
+    except ValueError:  # empty, quoted, or one of the words for nothing
+        plain = [_strip(cell) for cell in cells]
+        return [np.nan if cell.lower() in _MISSING else float(cell) for cell in plain]
+
+
+def _strip(cell: str) -> str:
+    return cell.strip().strip("\"'").strip()
+
+
+def _find_delimiter(line: str) -> str:
+    return next((character for character in "\t;" if character in line), ",")
+
+
+def _is_row(cells: list[str]) -> bool:
+    try:
+        _parse_cells([cell.replace(",", ".") for cell in cells])
+    except ValueError:
+        return False
+    return any(_strip(cell).lower() not in _MISSING for cell in cells)
