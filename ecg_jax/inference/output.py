@@ -11,7 +11,7 @@ from rich.table import Table
 from rich.text import Text
 
 from ecg_jax import labels as label_lib
-from ecg_jax import statements
+from ecg_jax import spreadsheet, statements
 from ecg_jax.evaluation.heart_rate import measure_heart_rate
 from ecg_jax.inference.model import Model
 from ecg_jax.inference.predictor import Prediction
@@ -26,12 +26,12 @@ class CsvTable:
         """Begins it."""
         self._writer = csv.writer(file)
         raw = [f"{name}_raw" for name in model.label_names]
-        self._writer.writerow(["recording", *model.label_names, *raw, "quality"])
+        self._writer.writerow(map(spreadsheet.guard, ["recording", *model.label_names, *raw, "quality"]))
 
     def add(self, made: Prediction) -> None:
         """Writes a recording."""
         values = ["" if value != value else f"{value:.6g}" for value in (*made.probabilities, *made.raw)]
-        self._writer.writerow([made.recording, *values, made.quality])
+        self._writer.writerow([spreadsheet.guard(made.recording), *values, spreadsheet.guard(made.quality)])
 
     def close(self) -> None:
         """Nothing remains to be written."""

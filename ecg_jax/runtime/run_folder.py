@@ -16,6 +16,7 @@ from ml_collections import ConfigDict
 from rich.console import Console
 
 from ecg_jax import config as config_lib
+from ecg_jax import files
 from ecg_jax.contract import InputContract
 from ecg_jax.errors import InputError
 from ecg_jax.runtime import locks
@@ -185,7 +186,5 @@ def read_json(path: str) -> Any:
 
 def write_json(path: str, values: Any) -> None:
     """Writes a JSON file whole or not at all."""
-    temporary = f"{path}.tmp"
-    with open(temporary, "w") as file:
+    with files.replacing(path) as file:
         json.dump(values, file, indent=1)
-    os.replace(temporary, path)

@@ -16,7 +16,7 @@ import pandas as pd
 from ml_collections import ConfigDict
 from rich.console import Console
 
-from ecg_jax import models
+from ecg_jax import models, spreadsheet
 from ecg_jax.contract import InputContract
 from ecg_jax.errors import InputError
 from ecg_jax.runtime import locks, run_folder
@@ -195,7 +195,7 @@ def _run_seed(
 
 def count_parameters(config: ConfigDict, folder: str) -> int:
     """Of the network that a finished run has trained."""
-    columns = pd.read_csv(os.path.join(folder, run_folder.PREDICTIONS), nrows=0).columns
+    columns = spreadsheet.restore_table(pd.read_csv(os.path.join(folder, run_folder.PREDICTIONS), nrows=0)).columns
     labels = sum(str(name).endswith("_true") for name in columns)
     network = setup.create_network(config, labels)
     shapes = models.shapes(network, InputContract.from_dict(config.contract).shape)

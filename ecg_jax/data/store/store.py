@@ -12,6 +12,7 @@ from typing import Any
 
 import numpy as np
 
+from ecg_jax import files
 from ecg_jax.contract import InputContract
 from ecg_jax.data.store.shards import INVALID, SHARDS, STEPS_PER_MILLIVOLT, hash_file, read_sealed, write_sealed
 from ecg_jax.errors import InputError
@@ -85,7 +86,8 @@ def read_manifest(folder: str) -> dict[str, Any]:
             version = json.load(file)["version"]
         if isinstance(version, int) and version > VERSION:
             raise InputError(f"{path}: version {version}, this ecg_jax reads up to {VERSION}; update ecg_jax")
-        return read_sealed(path)
+        manifest = read_sealed(path)
+        names = [manifest["index"], *manifest["columns"], *(shard["name"] for shard in manifest["shards"])]
     except FileNotFoundError as error:
         raise InputError(
             f"{path}: no such file; {folder or '(nothing)'} is no prepared store, or its preparation was not finished; "
@@ -96,6 +98,9 @@ def read_manifest(folder: str) -> dict[str, Any]:
             f"{path}: not readable as the manifest of a store ({' '.join(str(error).split())}); delete it and prepare "
             "again: the shards stay"
         ) from error
+    if wrong := [name for name in [*names, *manifest["checksums"]] if not files.is_plain_name(name)]:
+        raise InputError(f"{path}: names {str(wrong[0])[:80]!r}; a store may name files of its own folder alone")
+    return manifest
 
 
 class Store:
@@ -142,6 +147,7 @@ class Store:
         """
         path = os.path.join(self.folder, self.manifest["index"], f"{name}.npy")
         try:
+            files.measure(path)
             return np.asarray(np.load(path, mmap_mode="r", allow_pickle=False))
         except (OSError, ValueError, EOFError) as error:
             raise InputError(
@@ -189,7 +195,7 @@ class Store:
         path = os.path.join(self.folder, SHARDS, f"{self._shards[shard]}.bin")
         samples = self.manifest["shards"][shard]["samples"]
         try:
-            size = os.path.getsize(path)
+            size = files.measure(path)
             if size != samples * len(self.leads) * 2:
                 raise InputError(
                     f"{path}: {size} bytes instead of {samples * len(self.leads) * 2}; the shard is damaged: "
