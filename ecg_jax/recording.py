@@ -6,6 +6,7 @@ from collections.abc import Iterable
 
 import numpy as np
 
+from ecg_jax import budget
 from ecg_jax.errors import InputError
 
 LOWEST_RATE, HIGHEST_RATE = 1, 100_000  # Hz
@@ -95,9 +96,13 @@ def create_recording(
         notes: See `Recording`.
 
     Raises:
-        InputError: on a wrong shape, an empty signal, a duplicated lead or an impossible rate.
+        InputError: on a wrong shape, an empty signal, a duplicated lead, an impossible rate, or more than `budget`
+            allows.
     """
-    names = tuple(canonical_lead(lead) for lead in leads)
+    names = tuple(leads)
+    if len(names) > budget.MOST_LEADS:
+        raise InputError(f"{id}: {len(names)} leads; at most {budget.MOST_LEADS} are read")
+    names = tuple(canonical_lead(lead) for lead in names)
     if signal.ndim != 2 or signal.shape[1] != len(names):
         raise InputError(f"{id}: signal has shape {signal.shape}; expected [samples, {len(names)}]")
     if signal.shape[0] == 0:
@@ -109,6 +114,7 @@ def create_recording(
         )
     if not LOWEST_RATE <= sampling_rate <= HIGHEST_RATE:
         raise InputError(f"{id}: sampling rate {sampling_rate} Hz; an ECG has {LOWEST_RATE} to {HIGHEST_RATE} Hz")
+    budget.check_stored(id, *signal.shape, sampling_rate)
     signal = np.asarray(signal, np.float32) * np.asarray(millivolts_per_unit, np.float32)
     finite = np.isfinite(signal)
     valid = finite if valid is None else finite & valid

@@ -15,6 +15,7 @@ from ecg_jax.recording import LEADS, Recording, create_recording
 
 SAMPLING_RATE = 400.0
 CODE_UNITS_PER_MILLIVOLT = 2.0
+_EXAMS, _SMALLEST_EXAM = 512, 8192  # any file may hold so many; bytes, a tenth of what an exam compresses to
 
 
 def matches(path: str, head: bytes) -> bool:
@@ -55,7 +56,10 @@ def read(path: str, row: int, id: str | None = None) -> Recording:
     count = _count(path)
     if not 0 <= row < count:
         raise InputError(f"{path}: row {row} cannot be read (it has {count} rows)")
-    tracing = hdf5_file.read_array(path, "tracings", row).astype(np.float32)
+    tracing = hdf5_file.read_array(path, "tracings", row)
+    if tracing.dtype.kind not in "fiu":
+        raise InputError(f"{path}: `tracings` holds {tracing.dtype}; expected numbers")
+    tracing = tracing.astype(np.float32)
     padding = ~np.any(tracing != 0, axis=1)
     active = np.flatnonzero(~padding)
     inside = np.zeros(len(tracing), bool)
@@ -76,5 +80,7 @@ def _count(path: str) -> int:
     names = hdf5_file.list_names(path)
     shape = hdf5_file.describe(path, "tracings") if "tracings" in names else f"keys {', '.join(names) or 'none'}"
     if isinstance(shape, str) or len(shape) != 3 or shape[2] != len(LEADS):
-        raise InputError(f"{path}: expected `tracings` of shape [N, samples, 12], found {shape}")
+        raise InputError(f"{path}: expected `tracings` of shape [N, samples, 12], found {str(shape)[:200]}")
+    if shape[0] > (most := max(_EXAMS, os.path.getsize(path) // _SMALLEST_EXAM)):
+        raise InputError(f"{path}: announces {shape[0]} exams; a file of its size holds at most {most}")
     return shape[0]

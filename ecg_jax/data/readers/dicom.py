@@ -18,13 +18,13 @@ from pydicom.filereader import read_dataset, read_preamble
 from pydicom.tag import BaseTag
 from pydicom.uid import DeflatedExplicitVRLittleEndian, ExplicitVRBigEndian
 
+from ecg_jax import budget
 from ecg_jax.data.readers import dicom_channel, groups
 from ecg_jax.errors import InputError
 from ecg_jax.recording import Recording
 
 LARGEST_FILE = 128 * 2**20  # bytes; three leads of a day are less
 LAST_FIRST_ELEMENT, LONGEST_FIRST_VALUE = 0x18, 128  # of a file without preamble
-LARGEST_DEFLATED = 64 * 2**20  # bytes after unpacking
 
 _INTEGERS = {"SB": "i1", "UB": "u1", "SS": "i2", "US": "u2", "SL": "i4", "UL": "u4"}
 _BEAT = re.compile(r"MEDIAN|AVERAGE|BEAT|REPRESENTATIVE|TEMPLATE", re.IGNORECASE)
@@ -105,9 +105,10 @@ def _parse(path: str, data: bytes) -> tuple[Dataset, str]:
         dataset = pydicom.dcmread(io.BytesIO(data), force=True, specific_tags=_TAGS)
         return dataset, ">" if syntax == ExplicitVRBigEndian else "<"
     inflate = zlib.decompressobj(-zlib.MAX_WBITS)
-    plain = inflate.decompress(data[stream.tell() :], LARGEST_DEFLATED)
+    largest = budget.limit_unpacked(len(data))
+    plain = inflate.decompress(data[stream.tell() :], largest)
     if inflate.unconsumed_tail or not inflate.eof:
-        raise InputError(f"{path}: its deflated part is cut off or exceeds {LARGEST_DEFLATED} bytes; export it plain")
+        raise InputError(f"{path}: its deflated part is cut off or exceeds {largest} bytes; export it plain")
     return read_dataset(io.BytesIO(plain), False, True, specific_tags=_TAGS), "<"
 
 

@@ -1,7 +1,7 @@
 """What the HDF5 layouts share: a file opened with suspicion, and one array of it.
 
-A few bytes of HDF5 can announce any size, and a data set can lie in another file
-(external links, external storage, virtual data sets): both are refused.
+A few bytes of HDF5 can announce any size, and a data set can lie in another file (links, external storage, virtual
+data sets): both are refused. An array stays open with its file, so that a chunk of many rows is unpacked once.
 """
 
 import functools
@@ -11,13 +11,16 @@ import threading
 import h5py
 import numpy as np
 
+from ecg_jax import budget, files
 from ecg_jax.errors import InputError
 
 SIGNATURE = b"\x89HDF\r\n\x1a\n"
 # What h5py raises on a damaged file.
 DAMAGE = (OSError, ValueError, IndexError, KeyError, TypeError, RuntimeError, NotImplementedError, MemoryError)
+_CHUNKS = 1 << 26  # bytes of unpacked chunks that are kept, of an array
 LARGEST_READ = 1 << 29  # bytes at once: a day of twelve leads at 125 Hz
-_MOST_COMPRESSED = 1032  # deflate's limit, bytes per byte
+_TIMES_COMPRESSED = 8  # exams in CODE's layout are padded with zeros to a third
+_LONGEST_NAMES = 200  # characters of the names in a message
 
 _lock = threading.Lock()
 
@@ -64,42 +67,65 @@ def list_names(path: str) -> tuple[str, ...]:
 
 
 def _get(path: str, name: str) -> h5py.Dataset:
-    file = _open(path)
+    version = _find_version(path)
     try:
-        link = file.get(name, getlink=True)
-        array = None if link is None or isinstance(link, h5py.ExternalLink) else file[name]
-        if not isinstance(array, h5py.Dataset):
-            found = ", ".join(map(str, file)) or "none"
-            raise InputError(f"{path}: expected an array `{name}`, found keys {found}")
-        if array.is_virtual or array.external:
-            raise InputError(f"{path}: `{name}` lies in other files; copy it into this one")
-        announced = int(np.prod(array.shape, dtype=float)) * array.dtype.itemsize
-        size = os.path.getsize(path)
+        return _get_version(path, name, *version)
     except DAMAGE as error:
         if isinstance(error, InputError):
             raise
         raise _damaged(path, error) from error
+
+
+@functools.lru_cache(maxsize=64)
+def _get_version(path: str, name: str, *version: int) -> h5py.Dataset:
+    file = _open_version(path, *version)
+    link = file.get(name, getlink=True)
+    if isinstance(link, h5py.SoftLink | h5py.ExternalLink):
+        raise InputError(f"{path}: expected an array `{name}`, found a link, which may lead to another file; copy it")
+    array = None if link is None else file[name]
+    if not isinstance(array, h5py.Dataset):
+        found = ", ".join(map(str, file))[:_LONGEST_NAMES] or "none"
+        raise InputError(f"{path}: expected an array `{name}`, found keys {found}")
+    if array.is_virtual or array.external:
+        raise InputError(f"{path}: `{name}` lies in other files; copy it into this one")
+    _check(path, name, array)
+    return array
+
+
+def _check(path: str, name: str, array: h5py.Dataset) -> None:
+    """Refuses what holds no numbers, or announces more than its file can hold."""
     if array.dtype.kind not in "fiuS" or not array.shape or 0 in array.shape:
         raise InputError(f"{path}: `{name}` is {array.dtype} of shape {array.shape}; expected numbers")
-    if announced > _MOST_COMPRESSED * size:
-        raise InputError(f"{path}: `{name}` announces {announced} bytes, more than {size} bytes of file can hold")
-    return array
+    size = os.path.getsize(path)
+    largest = budget.limit_unpacked(size, _TIMES_COMPRESSED)
+    for what, shape in (("", array.shape), ("a part of ", array.chunks or ())):
+        announced = int(np.prod(shape, dtype=float)) * array.dtype.itemsize
+        if announced > largest:
+            raise InputError(
+                f"{path}: {what}`{name}` announces {announced} bytes, more than {size} bytes of file can hold"
+            )
 
 
 def _open(path: str) -> h5py.File:
     """The handle is kept, until the file changes or the process forks."""
+    return _open_version(path, *_find_version(path))
+
+
+def _find_version(path: str) -> tuple[int, int, int]:
+    """What changes with a file; of a regular file alone."""
     try:
+        files.measure(path)
         status = os.stat(path)
     except OSError as error:
-        raise InputError(f"{path}: no such HDF5 file") from error
-    return _open_version(path, status.st_mtime_ns, status.st_size, status.st_ino)
+        raise InputError(f"{path}: no such HDF5 file ({error.strerror})") from error
+    return status.st_mtime_ns, status.st_size, status.st_ino
 
 
 @functools.lru_cache(maxsize=64)
 def _open_version(path: str, *version: int) -> h5py.File:
     del version
     try:
-        return h5py.File(path, "r")
+        return h5py.File(path, "r", rdcc_nbytes=_CHUNKS)
     except DAMAGE as error:
         raise _damaged(path, error) from error
 
@@ -112,6 +138,7 @@ def _start_anew() -> None:
     """A child must neither wait for a lock that its parent's thread held, nor share its parent's handles."""
     global _lock
     _lock = threading.Lock()
+    _get_version.cache_clear()
     _open_version.cache_clear()
 
 

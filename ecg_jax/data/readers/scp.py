@@ -22,6 +22,7 @@ if TYPE_CHECKING:
 
 _SECTION_0 = 6  # where its header begins, behind the record's checksum and size
 _SECTION_HEADER, _POINTER = 16, 10  # bytes
+_MOST_SAMPLES = 1 << 21  # of all leads: twelve of six minutes at 500 Hz
 _MOST_GAPS = 16  # times what is stored: where leads begin is only a number in the file
 _DAMAGE = (
     *(OSError, ValueError, TypeError, KeyError, IndexError, AttributeError, ArithmeticError, MemoryError),
@@ -84,8 +85,8 @@ def _check_counts(path: str) -> None:
             struct.unpack_from("<H", data, places[5] + 2),
         )
         announced.append(1000 * length // max(interval, 1))
-    if max(announced) > 8 * len(data):
-        raise InputError(f"{path}: announces {max(announced)} samples of a lead, more than {len(data)} bytes can hold")
+    if sum(announced) > (most := min(8 * len(data), _MOST_SAMPLES)):
+        raise InputError(f"{path}: announces {sum(announced)} samples, of which {len(data)} bytes hold at most {most}")
 
 
 def _find_sections(data: bytes) -> dict[int, int]:

@@ -12,6 +12,7 @@ import stat
 
 import numpy as np
 
+from ecg_jax import budget
 from ecg_jax.data.readers.wfdb_header import Header, Signal
 from ecg_jax.errors import InputError
 from ecg_jax.recording import LEADS, canonical_lead
@@ -20,7 +21,6 @@ _MILLIVOLTS = {"mv": 1.0, "uv": 1e-3, "µv": 1e-3, "μv": 1e-3, "v": 1e3}
 _NO_SAMPLE = -32768
 _MAT_BYTES = 24  # of a MATLAB 4 header for a matrix called `val`
 _MAT_INT16 = 30
-_FRAMES_PER_BYTE = 10  # of samples; no format packs closer, but FLAC's silence
 _LIBRARY_ERRORS = (
     *(OSError, ValueError, IndexError, KeyError, TypeError, AttributeError, ArithmeticError, MemoryError),
     *(RuntimeError, NotImplementedError, UnboundLocalError, AssertionError),
@@ -160,7 +160,7 @@ def _read_by_library(stem: str, header: Header, sizes: dict[str, int]) -> tuple[
 
     needed = (header.samples or 0) * max(len(header.signals), sum(s.frame for s in header.signals))
     held = sum(sizes.values())
-    if needed > _FRAMES_PER_BYTE * held or any(s.skew > (header.samples or held) for s in header.signals):
+    if 2 * needed > budget.limit_unpacked(held) or any(s.skew > (header.samples or held) for s in header.signals):
         raise InputError(f"{stem}.hea: announces {needed} samples, more than its {held} bytes of signal can hold")
     if any(s.frame > held for s in header.signals):
         raise InputError(f"{stem}.hea: announces more samples to a frame than its {held} bytes of signal can hold")
