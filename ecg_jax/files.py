@@ -12,7 +12,10 @@ _PARTIAL = re.compile(r"[0-9a-f]{16}\.partial")
 
 
 class Replacement:
-    """A file that is being written beside the one that it replaces, under a name that no other process has."""
+    """A file that is being written beside the one that it replaces, under a name that no other process has.
+
+    As a context it is removed at the end of the block, unless it was committed, and errors name what it replaces.
+    """
 
     def __init__(self, path: str, mode: str = "w", **options: Any) -> None:
         """Opens it.
@@ -28,6 +31,14 @@ class Replacement:
             encoding = None if "b" in mode else "utf-8"
             self.file: IO[Any] = open(self._partial, mode, encoding=encoding, **options)  # noqa: SIM115 - see commit
 
+    def __enter__(self) -> "Replacement":
+        return self
+
+    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: object) -> None:
+        self.discard()
+        if isinstance(error, OSError):
+            _name(error, self.path)
+
     def commit(self) -> None:
         """Puts it in its place."""
         with naming(self.path):
@@ -35,7 +46,7 @@ class Replacement:
             os.replace(self._partial, self.path)
 
     def discard(self) -> None:
-        """Removes it."""
+        """Removes it, unless it was committed."""
         with contextlib.suppress(OSError):  # of a full disk, which closing would write to
             self.file.close()
         with contextlib.suppress(OSError):
@@ -54,14 +65,9 @@ def replacing(path: str, mode: str = "w", **options: Any) -> Iterator[IO[Any]]:
     Raises:
         OSError: naming `path`, when it cannot be written.
     """
-    made = Replacement(path, mode, **options)
-    try:
-        with naming(path):
-            yield made.file
+    with Replacement(path, mode, **options) as made:
+        yield made.file
         made.commit()
-    except BaseException:
-        made.discard()
-        raise
 
 
 def write_text(path: str, text: str) -> str:
@@ -77,9 +83,13 @@ def naming(path: str) -> Iterator[None]:
     try:
         yield
     except OSError as error:
-        if error.filename is None or is_partial(str(error.filename)):
-            error.filename, error.filename2 = path, None
+        _name(error, path)
         raise
+
+
+def _name(error: OSError, path: str) -> None:
+    if error.filename is None or is_partial(str(error.filename)):
+        error.filename, error.filename2 = path, None
 
 
 def is_partial(path: str) -> bool:

@@ -3,6 +3,7 @@
 import csv
 import dataclasses
 import json
+import os
 from typing import Any, TextIO
 
 import numpy as np
@@ -12,6 +13,8 @@ from rich.text import Text
 
 from ecg_jax import labels as label_lib
 from ecg_jax import spreadsheet, statements
+from ecg_jax.data import verify
+from ecg_jax.data.readers import Source
 from ecg_jax.evaluation.heart_rate import measure_heart_rate
 from ecg_jax.inference.model import Model
 from ecg_jax.inference.predictor import Prediction
@@ -110,6 +113,27 @@ def print_table(console: Console, model: Model, made: Prediction) -> None:
     else:
         console.print(made.recording)
     console.print(f"  quality: {made.quality or 'nothing noticed'}")
+
+
+def draw_source(source: Source, model: Model, made: Prediction, path: str, checks: str) -> str:
+    """Reads a recording again and draws its page; returns what prevented that, or nothing.
+
+    Args:
+        source: The recording.
+        model: What predicted it.
+        made: Its prediction.
+        path: Of the page; its folder is made.
+        checks: See `verify.enforce`.
+    """
+    try:
+        recording, _ = verify.enforce(source.read(), checks)
+        os.makedirs(os.path.dirname(path), exist_ok=True)
+        draw_page(recording, model, made, path)
+    except OSError:  # of a full disk, on which nothing else will be written either
+        raise
+    except Exception as error:  # noqa: BLE001 - one page that cannot be drawn ends nothing
+        return " ".join(f"{path}: {type(error).__name__}: {error}".split())[:1000]
+    return ""
 
 
 def draw_page(recording: Recording, model: Model, made: Prediction, path: str) -> None:

@@ -21,6 +21,7 @@ from ecg_jax.errors import InputError
 from ecg_jax.recording import UNITS, Recording, canonical_lead, create_recording
 
 MILLIVOLTS = {"mv": 1.0, "uv": 1e-3, "µv": 1e-3, "μv": 1e-3, "v": 1e3, "code": 0.5, "zscore": 1.0}
+SUFFIXES = (".npy", ".csv", ".tsv")
 _MAGIC = b"\x93NUMPY"
 _TIME_COLUMNS = {"", "t", "time", "sample", "samples", "index", "seconds", "time_s", "time (s)", "time [s]"}
 _LARGEST_SIDECAR = 1 << 20
@@ -63,7 +64,7 @@ def matches(path: str, head: bytes) -> bool:
 
 def has_sidecar(path: str) -> bool:
     """True where `NAME.json` stands beside a NumPy or CSV file."""
-    return os.path.isfile(_sidecar_path(path))
+    return os.path.isfile(sidecar_path(path))
 
 
 def read(path: str, id: str | None = None, declared: Declared | None = None) -> Recording:
@@ -79,7 +80,7 @@ def read(path: str, id: str | None = None, declared: Declared | None = None) -> 
     """
     path = os.fspath(path)
     said = _read_sidecar(path) if has_sidecar(path) else declared or Declared()
-    remedy = f"write {os.path.basename(_sidecar_path(path))} beside it or pass --file_leads, --file_rate, --file_unit"
+    remedy = f"write {os.path.basename(sidecar_path(path))} beside it or pass --file_leads, --file_rate, --file_unit"
     try:
         with open(path, "rb") as file:
             is_numpy = file.read(len(_MAGIC)) == _MAGIC
@@ -110,12 +111,13 @@ def read(path: str, id: str | None = None, declared: Declared | None = None) -> 
     )
 
 
-def _sidecar_path(path: str) -> str:
+def sidecar_path(path: str) -> str:
+    """Where the sidecar of a file stands, if it has one."""
     return os.path.splitext(path)[0] + ".json"
 
 
 def _read_sidecar(path: str) -> Declared:
-    name = _sidecar_path(path)
+    name = sidecar_path(path)
     try:
         if os.path.getsize(name) > _LARGEST_SIDECAR:
             raise ValueError(f"{os.path.getsize(name)} bytes")
