@@ -96,7 +96,7 @@ def describe(overrides: Mapping[str, Any]) -> str:
 def read_seconds(folder: str) -> float:
     """How long a run has taken in all, whatever interrupted it; NaN where nobody knows."""
     path = os.path.join(folder, SECONDS)
-    return float(run_folder.read_json(path)) if os.path.exists(path) else math.nan
+    return float(run_folder.read_json(path, (int, float))) if os.path.exists(path) else math.nan
 
 
 def _run(study: Study, claim: Claim, is_lost: Callable[[], bool], console: Console, log: Console) -> None:
