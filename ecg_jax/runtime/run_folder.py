@@ -179,7 +179,11 @@ def reading(folder: str) -> Iterator[None]:
     """
     try:
         yield
-    except (InputError, OSError):
+    except InputError as error:
+        if folder in str(error):
+            raise
+        raise InputError(f"{folder}: {error}") from error
+    except OSError:
         raise
     except Exception as error:
         reason = " ".join(f"{type(error).__name__}: {error}".split())[:_LONGEST_REASON]
