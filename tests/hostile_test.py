@@ -197,7 +197,7 @@ def write_namespaces(path):
         ("a.csv", write_many_csv_leads, "100000 leads; at most 512"),
         ("a.mat", write_matlab_elements, "more than 1000 elements"),
         ("a.h5", write_chunk, "a part of `ecg` announces 48000000 bytes"),
-        ("a.h5", write_many_exams, "announces 5000 exams; a file of its size holds at most 512"),
+        ("a.h5", write_many_exams, "announces 5000 exams; a file of its size holds at most 256"),
         ("a.xml", write_namespaces, "a namespace of 1000000 characters"),
     ],
 )

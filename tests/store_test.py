@@ -699,3 +699,15 @@ def test_workers_write_the_same_store(tmp_path):
             shard_size=4,
         )
     assert files(tmp_path / "1") == files(tmp_path / "3")
+
+
+def test_an_index_that_does_not_fit_on_the_disk_leaves_nothing_and_names_its_file(tmp_path, monkeypatch):
+    def fail(path, *_, **__):
+        raise OSError(28, "No space left on device")
+
+    with monkeypatch.context() as patched:
+        patched.setattr(np, "save", fail)
+        with pytest.raises(InputError, match=r"attribute_\w+\.npy: No space left on device; what is whole stays"):
+            convert(tmp_path)
+    assert not list(tmp_path.glob("index-*"))
+    assert convert(tmp_path).added == 0

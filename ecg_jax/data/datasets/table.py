@@ -9,8 +9,8 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
+from ecg_jax import files, spreadsheet
 from ecg_jax import labels as label_lib
-from ecg_jax import spreadsheet
 from ecg_jax.data.datasets import patients
 from ecg_jax.data.datasets.dataset import SPLITS
 from ecg_jax.errors import InputError
@@ -76,6 +76,7 @@ def has_column(path: str, name: str) -> bool:
 
 
 def _detect_encoding(path: str) -> str:
+    files.measure(path)
     with open(path, "rb") as file:
         return "utf-16" if file.read(2) in (codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE) else "utf-8-sig"
 

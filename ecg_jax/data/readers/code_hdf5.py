@@ -15,7 +15,7 @@ from ecg_jax.recording import LEADS, Recording, create_recording
 
 SAMPLING_RATE = 400.0
 CODE_UNITS_PER_MILLIVOLT = 2.0
-_EXAMS, _SMALLEST_EXAM = 512, 8192  # any file may hold so many; bytes, a tenth of what an exam compresses to
+_EXAMS, _SMALLEST_EXAM = 256, 16_384  # any file may hold so many; bytes, less than half of what an exam compresses to
 
 
 def matches(path: str, head: bytes) -> bool:

@@ -40,9 +40,15 @@ def write_manifest(folder: str, manifest: Mapping[str, Any], columns: Mapping[st
     partial = os.path.join(folder, f"{_INDEX}partial")
     shutil.rmtree(partial, ignore_errors=True)
     os.makedirs(partial)
-    for name, column in columns.items():
-        np.save(os.path.join(partial, f"{name}.npy"), column, allow_pickle=False)
-    checksums = {name: hash_file(os.path.join(partial, f"{name}.npy")) for name in sorted(columns)}
+    paths = {name: os.path.join(partial, f"{name}.npy") for name in sorted(columns)}
+    try:
+        for name, path in paths.items():
+            with files.naming(path):
+                np.save(path, columns[name], allow_pickle=False)
+    except BaseException:
+        shutil.rmtree(partial, ignore_errors=True)
+        raise
+    checksums = {name: hash_file(path) for name, path in paths.items()}
     index = _INDEX + hashlib.sha256(json.dumps(checksums).encode()).hexdigest()[:12]
     path = os.path.join(folder, index)
     if find_index_damage(folder, index, checksums):
