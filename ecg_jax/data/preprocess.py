@@ -98,7 +98,21 @@ def standardize(recording: Recording, contract: InputContract) -> tuple[np.ndarr
     samples = math.ceil(len(recording.signal) * contract.sampling_rate / recording.sampling_rate)
     budget.check_resampled(recording.id, int(np.count_nonzero(recording.valid)), samples, len(contract.leads))
     signal, valid = _select_leads(recording, contract.leads)
-    signal, valid = _resample(signal, valid, recording.sampling_rate, contract.sampling_rate)
+    held = valid.any(axis=0)
+    if held.all() or not held.any():
+        return _bring(signal, valid, recording.sampling_rate, contract)
+    some, some_valid = _bring(signal[:, held], valid[:, held], recording.sampling_rate, contract)
+    signal = np.zeros((len(some), len(held)), np.float32)  # most of the time goes into leads that are there
+    valid = np.zeros(signal.shape, bool)
+    signal[:, held], valid[:, held] = some, some_valid
+    return signal, valid
+
+
+def _bring(
+    signal: np.ndarray, valid: np.ndarray, sampling_rate: float, contract: InputContract
+) -> tuple[np.ndarray, np.ndarray]:
+    """To a contract's sampling rate and filters."""
+    signal, valid = _resample(signal, valid, sampling_rate, contract.sampling_rate)
     signal = _filter(signal, valid, contract)
     return np.where(valid, signal, np.float32(0)), valid
 
