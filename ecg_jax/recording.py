@@ -114,7 +114,7 @@ def create_recording(
         )
     if not LOWEST_RATE <= sampling_rate <= HIGHEST_RATE:
         raise InputError(f"{id}: sampling rate {sampling_rate} Hz; an ECG has {LOWEST_RATE} to {HIGHEST_RATE} Hz")
-    budget.check_stored(id, *signal.shape, sampling_rate)
+    budget.check_stored(id, len(signal), len(names), sampling_rate)
     signal = np.asarray(signal, np.float32) * np.asarray(millivolts_per_unit, np.float32)
     finite = np.isfinite(signal)
     valid = finite if valid is None else finite & valid

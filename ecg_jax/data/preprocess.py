@@ -98,11 +98,11 @@ def standardize(recording: Recording, contract: InputContract) -> tuple[np.ndarr
     samples = math.ceil(len(recording.signal) * contract.sampling_rate / recording.sampling_rate)
     budget.check_resampled(recording.id, int(np.count_nonzero(recording.valid)), samples, len(contract.leads))
     signal, valid = _select_leads(recording, contract.leads)
-    held = valid.any(axis=0)
+    held = np.asarray(valid.any(axis=0))
     if held.all() or not held.any():
         return _bring(signal, valid, recording.sampling_rate, contract)
     some, some_valid = _bring(signal[:, held], valid[:, held], recording.sampling_rate, contract)
-    signal = np.zeros((len(some), len(held)), np.float32)  # most of the time goes into leads that are there
+    signal = np.zeros((len(some), valid.shape[1]), np.float32)  # most of the time goes into leads that are there
     valid = np.zeros(signal.shape, bool)
     signal[:, held], valid[:, held] = some, some_valid
     return signal, valid

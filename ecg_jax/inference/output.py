@@ -4,7 +4,7 @@ import csv
 import dataclasses
 import json
 import os
-from typing import Any, TextIO
+from typing import IO, Any
 
 import numpy as np
 from rich.console import Console
@@ -25,7 +25,7 @@ from ecg_jax.reporting import ecg_page
 class CsvTable:
     """A row per recording."""
 
-    def __init__(self, file: TextIO, model: Model) -> None:
+    def __init__(self, file: IO[str], model: Model) -> None:
         """Begins it."""
         self._writer = csv.writer(file)
         raw = [f"{name}_raw" for name in model.label_names]
@@ -43,7 +43,7 @@ class CsvTable:
 class JsonTable:
     """An object: the model's `notice` and `thresholds`, those of them not chosen, and `recordings`, one per line."""
 
-    def __init__(self, file: TextIO, model: Model) -> None:
+    def __init__(self, file: IO[str], model: Model) -> None:
         """Begins it."""
         self._file, self._names, self._separator = file, model.label_names, "\n"
         file.write(f'{{"notice": {json.dumps(model.notice)}, "thresholds": {json.dumps(model.thresholds)}, ')

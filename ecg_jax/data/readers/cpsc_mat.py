@@ -94,7 +94,8 @@ def _unpack(payload: memoryview) -> list[tuple[int, memoryview]]:
 
 def _elements(view: memoryview) -> list[tuple[int, memoryview]]:
     """Type and payload of each element: tag of 8 bytes, payload padded to 8; or both in 8 bytes, if small."""
-    place, found = 0, []
+    place = 0
+    found: list[tuple[int, memoryview]] = []
     while place < len(view):
         kind, size = struct.unpack_from("<II", view, place)
         start, padded = place + _TAG_BYTES, -(-size // 8) * 8
