@@ -8,10 +8,13 @@ Without --model, the weights that ship with the package are used: six diagnoses,
 abnormal, superclasses and statements, not for clinical use. --model is a name of such weights (real,
 the default, or simulated, which has seen simulated ECGs only), a run folder, or a Keras file of the
 reference network (.hdf5, .h5, .keras). What is predicted is a file, a folder, which is searched to
-its depths, or a pattern; formats are told by content: WFDB (.hea with .dat or .mat), CODE and SPH
-HDF5, CPSC2018 MATLAB, DICOM, HL7 aECG, Philips Sierra XML, GE MUSE XML, SCP-ECG, EDF and EDF+, and
-NumPy (.npy) or CSV files of one recording with a sidecar NAME.json {"leads": [...],
-"sampling_rate": 500, "unit": "mV"}, or else with --file_leads, --file_rate and --file_unit.
+its depths (links to folders are named, not followed), or a pattern. Of a folder's files whatever
+looks like an ECG is predicted or listed at the end, and the rest is counted.
+
+Formats are told by content: WFDB (.hea with .dat or .mat), CODE and SPH HDF5, CPSC2018 MATLAB, DICOM,
+HL7 aECG, Philips Sierra XML, GE MUSE XML, SCP-ECG, EDF and EDF+, and NumPy (.npy) or CSV files of one
+recording with a sidecar NAME.json {"leads": [...], "sampling_rate": 500, "unit": "mV"}, or else with
+--file_leads, --file_rate and --file_unit.
 
 The CSV has one row per recording: its name, one probability per label, the same before calibration
 as LABEL_raw (equal where the model has none), and what was noticed about its quality; JSON
