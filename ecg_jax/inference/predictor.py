@@ -96,7 +96,8 @@ def predict(
                 ahead.append(pool.submit(load, sources[opened]))
                 opened += 1
             loaded = ahead.popleft().result()
-            depth = max(threads, min(depth + 1, 2 * batch_size // max(1, len(loaded.signals))))
+            fitting = 2 * batch_size // max(1, len(loaded.signals))
+            depth = max(threads, min(depth + 1, fitting, 4 * threads))  # who comes next may be long
             waiting.append((source, loaded))
             signals.extend(loaded.signals)
             is_last = number == len(sources) - 1
