@@ -3,14 +3,16 @@
 import contextlib
 import functools
 import os
+import re
 import sys
 import traceback
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from typing import IO
 
 from absl import app, flags, logging
 from ml_collections import config_flags
 from rich.console import Console
+from rich.segment import Segment
 
 from ecg_jax import config as config_lib
 from ecg_jax.errors import InputError
@@ -18,6 +20,10 @@ from ecg_jax.runtime import compilation, memory, second_signal
 
 DEFAULT_CONFIG = "configs/finetune.py"
 _TRACEBACK = flags.DEFINE_bool("traceback", False, "Show the traceback of an error that is usually one line.")
+
+
+# Control characters but tab and line feed, what reverses the direction of text, and halves of a character.
+_UNPRINTABLE = re.compile("[\x00-\x08\x0b-\x1f\x7f-\x9f\u200e\u200f\u2028-\u202e\u2066-\u2069\ud800-\udfff]")
 
 
 def run(main: Callable[[Sequence[str]], int | None], *, computes: bool = True) -> None:
@@ -137,12 +143,26 @@ def _fail(error: object) -> int:
 
 
 def _describe(error: object) -> str:
-    return f"error: {' '.join(str(error).split())}\n"
+    return f"error: {make_printable(' '.join(str(error).split()))}\n"
+
+
+def make_printable(text: str) -> str:
+    """Text with `?` for what steers a terminal instead of being shown, and for what has no encoding."""
+    return _UNPRINTABLE.sub("?", text)
+
+
+class _Console(Console):
+    """Lets no text steer the terminal: names of files and leads come from anyone."""
+
+    def _render_buffer(self, buffer: Iterable[Segment]) -> str:
+        return super()._render_buffer(
+            each if each.control else each._replace(text=make_printable(each.text)) for each in buffer
+        )
 
 
 def create_console(file: IO[str] | None = None) -> Console:
     """A console as wide as its terminal, or 120 columns where the output goes to a file; it prints text as it is."""
-    create = functools.partial(Console, file=file, highlight=False, soft_wrap=True, markup=False, emoji=False)
+    create = functools.partial(_Console, file=file, highlight=False, soft_wrap=True, markup=False, emoji=False)
     console = create()
     return console if console.is_terminal else create(width=120)
 

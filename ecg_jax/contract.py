@@ -6,8 +6,9 @@ from collections.abc import Mapping
 from typing import Any
 
 from ecg_jax.errors import InputError
-from ecg_jax.recording import LEADS, canonical_leads
+from ecg_jax.recording import HIGHEST_RATE, LEADS, canonical_leads
 
+MOST_SAMPLES = 1 << 22  # three hours at 400 Hz
 NORMALIZATIONS = ("none", "zscore")
 # mV, from 0.5 to 40 Hz: the medians of I, II, III, aVR, aVL, aVF, V1 to V6 in PTB-XL's folds 1 to 8.
 USUAL_DEVIATIONS = (0.127, 0.122, 0.092, 0.118, 0.090, 0.089, 0.144, 0.233, 0.225, 0.221, 0.205, 0.169)
@@ -52,6 +53,11 @@ class InputContract:
         for field in ("sampling_rate", "samples", "units_per_millivolt"):
             if not getattr(self, field) > 0:
                 raise InputError(f"contract.{field} is {getattr(self, field)}; it must be positive")
+        if self.samples > MOST_SAMPLES or self.sampling_rate > HIGHEST_RATE:
+            raise InputError(
+                f"contract.samples is {self.samples}, contract.sampling_rate {self.sampling_rate}; at most "
+                f"{MOST_SAMPLES} and {HIGHEST_RATE} Hz are supported"
+            )
         nyquist = self.sampling_rate / 2
         for field in ("highpass", "lowpass", "notch"):
             if not 0 <= getattr(self, field) < nyquist:

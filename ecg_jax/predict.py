@@ -8,13 +8,15 @@ Without --model, the weights that ship with the package are used: six diagnoses,
 abnormal, superclasses and statements, not for clinical use. --model is a name of such weights (real,
 the default, or simulated, which has seen simulated ECGs only), a run folder, or a Keras file of the
 reference network (.hdf5, .h5, .keras). What is predicted is a file, a folder, which is searched to
-its depths, or a pattern; formats are told by content: WFDB (.hea with .dat or .mat), CODE and SPH
-HDF5, CPSC2018 MATLAB, DICOM, HL7 aECG, Philips Sierra, GE MUSE, GE CardioSoft, Schiller and Mortara
-XML, SCP-ECG, EDF, EDF+ and BDF, ISHNE, MFER, Edan, and NumPy (.npy), CSV or MATLAB (.mat with `val`)
-files of one recording with a sidecar NAME.json {"leads": [...], "sampling_rate": 500, "unit": "mV"},
-or else with --file_leads, --file_rate and --file_unit. HDF5 `tracings` are described in the same way,
-or by attributes; where nothing does, CODE's 400 Hz and 2 units per mV are assumed if the file agrees
-with them, and that is said.
+its depths (links to folders are named, not followed), or a pattern. Of a folder's files whatever
+looks like an ECG is predicted or listed at the end, and the rest is counted.
+
+Formats are told by content: WFDB (.hea with .dat or .mat), CODE and SPH HDF5, CPSC2018 MATLAB, DICOM,
+HL7 aECG, Philips Sierra, GE MUSE, GE CardioSoft, Schiller and Mortara XML, SCP-ECG, EDF, EDF+ and BDF,
+ISHNE, MFER, Edan, and NumPy (.npy), CSV or MATLAB (.mat with `val`) files of one recording with a
+sidecar NAME.json {"leads": [...], "sampling_rate": 500, "unit": "mV"}, or else with --file_leads,
+--file_rate and --file_unit. HDF5 `tracings` are described in the same way, or by attributes; where
+nothing does, CODE's 400 Hz and 2 units per mV are assumed if the file agrees with them, and that is said.
 
 The CSV has one row per recording: its name, one probability per label, the same before calibration
 as LABEL_raw (equal where the model has none), and what was noticed about its quality and while it was
@@ -28,14 +30,14 @@ says so). What is not predicted is listed at the end; the others are predicted a
 exit status is 2. Where nothing can be predicted it is 1, and no file is written.
 """
 
-import collections
 import os
+from collections import Counter
 from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
 from absl import flags
 
-from ecg_jax import cli
+from ecg_jax import cli, files
 from ecg_jax.errors import InputError
 from ecg_jax.recording import CHECKS, UNITS
 
@@ -86,7 +88,7 @@ def main(argv: Sequence[str]) -> int:
 
     from rich.progress import track
 
-    from ecg_jax.data import readers, verify
+    from ecg_jax.data import readers
     from ecg_jax.data.splits import manifest
     from ecg_jax.data.store import messages
     from ecg_jax.inference import output, predictor
@@ -106,18 +108,20 @@ def main(argv: Sequence[str]) -> int:
     declared = None
     if _FILE_LEADS.value or _FILE_RATE.value or _FILE_UNIT.value:
         declared = readers.Declared(tuple(_FILE_LEADS.value), _FILE_RATE.value, _FILE_UNIT.value or "")
-    sources, problems = _find_sources(argv[1:], declared)
+    sources, problems, passed_over = _find_sources(argv[1:], declared)
     what = model.label_names if len(model.label_names) <= output.MANY else (f"{len(model.label_names)} labels",)
     console.print(f"Predicting {', '.join(what)} for {len(sources)} recording(s)")
+    if passed_over:
+        console.print(f"  {passed_over}")
 
     predictions = predictor.predict(model, sources, batch_size=_BATCH_SIZE.value, checks=_CHECKS.value, whole=True)
     positives = dict.fromkeys(model.thresholds, 0)
-    notes: collections.Counter[str] = collections.Counter()
+    notes: Counter[str] = Counter()
     written = seen = 0
     pages: set[str] = set()
-    partial = f"{_OUTPUT.value}.partial"
-    with open(partial, "w", newline="") as file:
-        table = (output.JsonTable if suffix.lower() == ".json" else output.CsvTable)(file, model)
+    undrawn: list[str] = []
+    with files.Replacement(_OUTPUT.value, newline="", errors="backslashreplace") as replacement:
+        table = (output.JsonTable if suffix.lower() == ".json" else output.CsvTable)(replacement.file, model)
         tracked = track(predictions, "predicting", len(sources), console=console, disable=not console.is_terminal)
         for source, made in zip(sources, tracked, strict=True):
             if made.error:
@@ -132,19 +136,18 @@ def main(argv: Sequence[str]) -> int:
             if len(sources) <= _TABLES:
                 output.print_table(console, model, made)
             if _FIGURE.value:
-                recording, _ = verify.enforce(source.read(), _CHECKS.value)
-                name = f"{ecg_page.find_name(made.recording, pages)}.{_FORMAT.value}"
-                os.makedirs(f"{stem}_figures", exist_ok=True)
-                output.draw_page(recording, model, made, os.path.join(f"{stem}_figures", name))
+                page = os.path.join(f"{stem}_figures", ecg_page.find_name(made.recording, pages))
+                if problem := output.draw_source(source, model, made, f"{page}.{_FORMAT.value}", _CHECKS.value):
+                    undrawn.append(problem)
         table.close()
+        if written:
+            replacement.commit()
     problems = list(dict.fromkeys(problems))
     for problem in problems:
         console.print(f"  not predicted: {problem}")
     if not written:
-        os.remove(partial)
         console.print(f"Nothing is written to {_OUTPUT.value}: {len(problems)} could not be read")
         return 1
-    os.replace(partial, _OUTPUT.value)
     for name in model.thresholds:
         if len(model.thresholds) > output.MANY and not positives[name]:
             continue
@@ -154,27 +157,36 @@ def main(argv: Sequence[str]) -> int:
         console.print(f"  {line}")
     if seen:
         console.print(f"  {seen} of {written} {manifest.SEEN} of this model: no measure of how good it is")
+    for problem in undrawn:
+        console.print(f"  predicted, but not drawn: {problem}")
     if pages:
-        console.print(f"Drawn: {len(pages)} page(s) in {stem}_figures")
+        console.print(f"Drawn: {len(pages) - len(undrawn)} page(s) in {stem}_figures")
     console.print(f"Written: {_OUTPUT.value}, {written} recording(s); {len(problems)} could not be read")
-    return 2 if problems else 0
+    return 2 if problems or undrawn else 0
 
 
 def _find_sources(
     paths: Sequence[str], declared: "readers.Declared | None"
-) -> "tuple[list[readers.Source], list[str]]":
-    """What there is to predict, each recording once however often and by whatever path it is named; and what is not."""
+) -> "tuple[list[readers.Source], list[str], str]":
+    """What there is to predict, each recording once however often and by whatever path it is named; and what is not.
+
+    Returns:
+        Recordings; what is wrong with a path; and a line on files that are no ECG.
+    """
     from ecg_jax.data import readers
 
     sources: dict[str, readers.Source] = {}
     problems = []
+    passed_over: Counter[str] = Counter()
     for path in paths:
         try:
-            for source in readers.find(path, declared):  # a record's .hea and .dat are one
+            found = readers.search(path, declared)
+            passed_over.update(found.passed_over)
+            for source in found.sources:  # a record's .hea and .dat are one
                 sources.setdefault(os.path.abspath(source.name), source)
         except InputError as error:
             problems.append(" ".join(str(error).split()))
-    return list(sources.values()), problems
+    return list(sources.values()), problems, readers.describe_passed_over(passed_over)
 
 
 if __name__ == "__main__":

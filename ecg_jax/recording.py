@@ -5,6 +5,7 @@ from collections.abc import Iterable
 
 import numpy as np
 
+from ecg_jax import budget
 from ecg_jax.errors import InputError
 from ecg_jax.lead_names import LEADS, canonical_lead, canonical_leads
 
@@ -105,9 +106,13 @@ def create_recording(
         known_factor: See `Recording`.
 
     Raises:
-        InputError: on a wrong shape, an empty signal, a duplicated lead or an impossible rate.
+        InputError: on a wrong shape, an empty signal, a duplicated lead, an impossible rate, or more than `budget`
+            allows.
     """
-    names = canonical_leads(leads)
+    names = tuple(leads)
+    if len(names) > budget.MOST_LEADS:
+        raise InputError(f"{id}: {len(names)} leads; at most {budget.MOST_LEADS} are read")
+    names = canonical_leads(names)
     if signal.ndim != 2 or signal.shape[1] != len(names):
         raise InputError(f"{id}: signal has shape {signal.shape}; expected [samples, {len(names)}]")
     if signal.shape[0] == 0:
@@ -119,6 +124,7 @@ def create_recording(
         )
     if not LOWEST_RATE <= sampling_rate <= HIGHEST_RATE:
         raise InputError(f"{id}: sampling rate {sampling_rate} Hz; an ECG has {LOWEST_RATE} to {HIGHEST_RATE} Hz")
+    budget.check_stored(id, len(signal), len(names), sampling_rate)
     signal = np.asarray(signal, np.float32) * np.asarray(millivolts_per_unit, np.float32)
     finite = np.isfinite(signal)
     valid = finite if valid is None else finite & valid

@@ -19,6 +19,7 @@ from pydicom.uid import (
     generate_uid,
 )
 
+from ecg_jax import budget
 from ecg_jax.data.readers import aecg, dicom, groups, muse, philips, xli, xml_document
 from ecg_jax.errors import InputError
 from ecg_jax.recording import LEADS, LIMB_LEADS, create_recording
@@ -683,7 +684,7 @@ def test_a_number_of_odd_length_is_refused_in_one_line(tmp_path):
 
 
 def test_a_deflated_bomb_is_refused(tmp_path, monkeypatch):
-    monkeypatch.setattr(dicom, "LARGEST_DEFLATED", 10_000)
+    monkeypatch.setattr(budget, "limit_unpacked", lambda stored: 10_000)
     path = write_dicom(tmp_path / "x.dcm", dicom_group(ecg()), syntax=DeflatedExplicitVRLittleEndian)
     with pytest.raises(InputError, match="deflated part is cut off or exceeds 10000 bytes"):
         dicom.read(path)

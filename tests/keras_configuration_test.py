@@ -14,6 +14,7 @@ from keras_import_test import compute, create_layers, write
 from ecg_jax.errors import InputError
 from ecg_jax.inference.model import load_model
 from ecg_jax.models import keras_import
+from ecg_jax.models.keras_graph import Graph
 
 SAMPLES, FILTERS = 128, (6, 8)
 STRIDED, POOLS = (9, 20), (8, 19)  # places of the two units' last convolutions and poolings
@@ -290,3 +291,43 @@ def test_two_published_cases_give_what_keras_gives(shared):
         model = load_model(str(folder / f"{name}.keras"))
         assert model.contract.samples == samples
         np.testing.assert_allclose(model.predict(signal), np.load(folder / f"{name}_y.npy"), rtol=0, atol=1e-5)
+
+
+def link_elsewhere(path):
+    with h5py.File(path.with_name("other.h5"), "w") as file:
+        file["kernel"] = np.zeros((16, 12, 64), np.float32)
+    with h5py.File(path, "w") as file:
+        file.attrs["layer_names"] = ["conv1d"]
+        file.create_group("conv1d").attrs["weight_names"] = ["kernel"]
+        file["conv1d/kernel"] = h5py.ExternalLink("other.h5", "kernel")
+
+
+def inflate(path):
+    with h5py.File(path, "w") as file:
+        file.attrs["layer_names"] = ["conv1d"]
+        file.create_dataset("conv1d/kernel", (100_000_000,), np.float32, chunks=(1000,))
+        file["conv1d"].attrs["weight_names"] = ["kernel"]
+
+
+@pytest.mark.parametrize(
+    "write_file, message",
+    [
+        (link_elsewhere, "conv1d/kernel is a link, which may lead to another file"),
+        (inflate, "its arrays announce 381 MiB; at most 16 are read"),
+    ],
+)
+def test_a_file_holds_its_arrays_itself_and_no_more_than_it_can(write_file, message, tmp_path):
+    write_file(tmp_path / "model.h5")
+    with pytest.raises(InputError, match=message):
+        keras_import.read(str(tmp_path / "model.h5"))
+
+
+def test_layers_in_a_circle_are_refused():
+    def layer(name, kind, *inputs):
+        nodes = [[[each, 0, 0, {}] for each in inputs]]
+        return {"class_name": kind, "config": {"name": name, "activation": "relu"}, "inbound_nodes": nodes}
+
+    for kind in ("Activation", "Dropout"):
+        topology = {"layers": [layer("a", kind, "b"), layer("b", kind, "a")], "output_layers": [["a", 0, 0]]}
+        with pytest.raises(RecursionError):  # `keras_import.read` makes one line of it
+            Graph(topology, "x")

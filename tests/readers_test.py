@@ -562,6 +562,15 @@ def test_an_array_in_another_file_is_not_followed(tmp_path, name):
         code_hdf5.read_ids(path)
 
 
+def test_a_link_that_leads_to_another_file_by_a_detour_is_not_followed(tmp_path):
+    write_hdf5(tmp_path / "other.hdf5", code_tracings())
+    with h5py.File(tmp_path / "x.hdf5", "w") as file:
+        file["elsewhere"] = h5py.ExternalLink("other.hdf5", "/")
+        file["tracings"] = h5py.SoftLink("/elsewhere/tracings")
+    with pytest.raises(InputError, match=r"expected an array `tracings`, found a link"):
+        code_hdf5.read(str(tmp_path / "x.hdf5"), 0)
+
+
 def test_a_virtual_array_is_not_followed(tmp_path):
     write_hdf5(tmp_path / "other.hdf5", code_tracings())
     layout = h5py.VirtualLayout((3, 4096, 12), np.float32)

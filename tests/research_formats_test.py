@@ -618,7 +618,7 @@ def test_an_scp_file_that_does_not_fit_is_refused(tmp_path, content, message):
 def test_an_scp_file_that_announces_too_many_samples_is_refused(tmp_path):
     content = ecg_files.scp_bytes(digital(leads=8), compressed=True)
     (tmp_path / "x.scp").write_bytes(content.replace(struct.pack("<II", 1, 500), struct.pack("<II", 1, 1 << 30)))
-    with pytest.raises(InputError, match="announces 1073741824 samples of a lead"):
+    with pytest.raises(InputError, match=r"announces 8\d* samples, of which"):
         scp.read(tmp_path / "x.scp")
 
 

@@ -13,7 +13,8 @@ import pytest
 from browser import Tables, browse, probe
 from rich.console import Console
 
-from ecg_jax.reporting import cells, files, html, tables, tex
+from ecg_jax import files
+from ecg_jax.reporting import cells, html, tables, tex
 from ecg_jax.reporting.html import Figure, Page, Section
 from ecg_jax.reporting.tables import Table
 

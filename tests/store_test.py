@@ -22,6 +22,7 @@ from ecg_jax.data.examples import Examples, StoredExamples
 from ecg_jax.data.pipeline import TrainBatches, create_eval_batches
 from ecg_jax.data.preprocess import create_input
 from ecg_jax.data.store import conversion
+from ecg_jax.data.store.shards import read_sealed, write_sealed
 from ecg_jax.errors import InputError
 from ecg_jax.recording import LEADS, create_recording
 
@@ -464,6 +465,45 @@ def test_what_is_repaired_is_noted_once(tmp_path):
     assert stored.notes()[row][0].startswith("repaired: ")
 
 
+def test_a_foreign_manifest_deletes_nothing(tmp_path):
+    (tmp_path / "precious.json").write_text("{}")
+    folder = tmp_path / "store"
+    convert(folder)
+    for key, value in (
+        ("shards", [{"name": "../../precious", "samples": 1, "sha256": ""}]),
+        ("index", "../elsewhere"),
+        ("columns", ["/etc/passwd"]),
+        ("checksums", {"..": ""}),
+    ):
+        manifest = read_sealed(str(folder / "store.json"))
+        write_sealed(str(folder / "foreign.json"), manifest | {key: value})
+        foreign = shutil.copytree(folder, tmp_path / key)
+        (foreign / "foreign.json").rename(foreign / "store.json")
+        for use in (conversion.verify_store, store.Store):
+            with pytest.raises(InputError, match="a store may name files of its own folder alone"):
+                use(str(foreign))
+
+
+def test_a_damaged_shard_is_not_removed_through_a_link(tmp_path):
+    elsewhere = tmp_path / "elsewhere"
+    elsewhere.mkdir()
+    (elsewhere / "0123456789abcdef.json").write_text("{}")
+    (tmp_path / "store").mkdir()
+    (tmp_path / "store" / "shards").symlink_to(elsewhere)
+    convert(tmp_path / "store", damaged=["0123456789abcdef"])
+    assert (elsewhere / "0123456789abcdef.json").exists()
+
+
+def test_what_a_killed_preparation_left_goes_and_nothing_else_does(tmp_path):
+    (tmp_path / "shards").mkdir()
+    left = [tmp_path / "shards" / "0123456789abcdef.partial", tmp_path / "fedcba9876543210.partial"]
+    others = [tmp_path / "film.partial", tmp_path / "shards" / "film.partial"]
+    for path in (*left, *others):
+        path.touch()
+    convert(tmp_path)
+    assert [path.exists() for path in (*left, *others)] == [False, False, True, True]
+
+
 def test_a_full_disk_is_one_line_that_names_the_store(tmp_path, monkeypatch):
     def fail(*_):
         raise OSError(28, "No space left on device")
@@ -696,3 +736,15 @@ def test_workers_write_the_same_store(tmp_path):
             shard_size=4,
         )
     assert files(tmp_path / "1") == files(tmp_path / "3")
+
+
+def test_an_index_that_does_not_fit_on_the_disk_leaves_nothing_and_names_its_file(tmp_path, monkeypatch):
+    def fail(path, *_, **__):
+        raise OSError(28, "No space left on device")
+
+    with monkeypatch.context() as patched:
+        patched.setattr(np, "save", fail)
+        with pytest.raises(InputError, match=r"attribute_\w+\.npy: No space left on device; what is whole stays"):
+            convert(tmp_path)
+    assert not list(tmp_path.glob("index-*"))
+    assert convert(tmp_path).added == 0

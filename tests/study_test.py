@@ -1,6 +1,7 @@
 """Many processes work on one sweep, and any of them may be killed: every point ends exactly once."""
 
 import collections
+import pickle
 import random
 import signal
 import time
@@ -18,7 +19,7 @@ from workers import claimer
 
 from ecg_jax import config as config_lib
 from ecg_jax.errors import InputError
-from ecg_jax.sweeps import database, launcher
+from ecg_jax.sweeps import database, launcher, samplers
 from ecg_jax.sweeps import space as space_lib
 from ecg_jax.sweeps import study as study_lib
 from ecg_jax.sweeps.study import Settings, Study
@@ -376,3 +377,47 @@ def test_what_does_not_go_together_is_refused_with_the_reason(settings, text, re
     space = space_lib.read(str(write_space(tmp_path, text)), config_lib.create_default(), seeds=1)
     with pytest.raises(InputError, match=reason):
         study_lib.check_settings(Settings(**{"objectives": ("loss",)} | settings), space)
+
+
+class _Stranger:
+    def __reduce__(self):
+        return print, ("unpickled",)
+
+
+def sample(study, trials):
+    """Points that a CMA-ES search draws, each trial by a new sampler, as after a restart."""
+    drawn = []
+    for number in range(trials):
+        study.sampler = samplers.create("cmaes", number)
+        trial = study.ask()
+        drawn.append(trial.suggest_float("x", 0, 1) + trial.suggest_float("y", 0, 1))
+        study.tell(trial, drawn[-1])
+    return drawn
+
+
+def test_cmaes_goes_on_from_its_state_in_the_study():
+    study = optuna.create_study()
+    drawn = sample(study, 60)
+    assert any("cma:optimizer:0" in trial.system_attrs for trial in study.trials)
+    assert np.mean(drawn[-10:]) < np.mean(drawn[:10])
+
+
+def plant(study, state):
+    """Adds a finished trial that claims to hold the state of CMA-ES."""
+    first, attributes = study.trials[0], {"cma:optimizer:0": state}
+    made = optuna.create_trial(
+        params=first.params, distributions=first.distributions, value=1.0, system_attrs=attributes
+    )
+    study.add_trial(made)
+
+
+def test_a_study_of_somebody_else_runs_no_code(capsys):
+    study = optuna.create_study()
+    sample(study, 3)
+    plant(study, pickle.dumps(_Stranger()).hex())
+    with pytest.raises(InputError, match=r"names builtins\.print, which is no part of such a state"):
+        sample(study, 1)
+    plant(study, "80")
+    with pytest.raises(InputError, match="is damaged"):
+        sample(study, 1)
+    assert not capsys.readouterr().out

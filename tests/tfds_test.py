@@ -1,5 +1,6 @@
 """Data sets as tensorflow-datasets: built from the project's own, read without TensorFlow, here or on Beam."""
 
+import json
 import os
 import shutil
 import subprocess
@@ -455,12 +456,37 @@ def test_a_missing_index_is_refused(built):
         open_built(built, "six")
 
 
-@pytest.mark.parametrize("name", ["dataset_info.json", "features.json", "metadata.json"])
+@pytest.mark.parametrize("name", ["dataset_info.json", "metadata.json"])
 @pytest.mark.parametrize("contents", [b"", b"{", b"\xff\xfe"])
 def test_a_damaged_description_is_refused_in_one_line(built, name, contents):
     (built / name).write_bytes(contents)
     with pytest.raises(InputError, match=r"code15/1\.0\.0: [^\n]*$"):
         open_built(built, "six").read(0)
+
+
+def test_opening_imports_no_module_that_the_folder_names(built, tmp_path, monkeypatch):
+    (tmp_path / "stranger.py").write_text("raise AssertionError('imported')\n")
+    monkeypatch.syspath_prepend(tmp_path)
+    text = (built / "features.json").read_text()
+    (built / "features.json").write_text(text.replace("tensorflow_datasets.core.features.scalar", "stranger"))
+    with pytest.raises(AssertionError, match="imported"):
+        tfds.builder_from_directory(str(built))
+    assert len(read_every_signal(built)) == 30
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        {"name": "../code15"},
+        {"fileFormat": "tfrecord"},
+        {"splits": [{"name": "../train", "shardLengths": ["30"]}]},
+    ],
+)
+def test_a_description_names_no_file_elsewhere(built, change):
+    info = json.loads((built / "dataset_info.json").read_text())
+    (built / "dataset_info.json").write_text(json.dumps(info | change))
+    with pytest.raises(InputError, match="TFDS cannot read this data set"):
+        open_built(built, "six")
 
 
 @pytest.mark.parametrize("damage", ["gone", "empty", "truncated", "overwritten"])

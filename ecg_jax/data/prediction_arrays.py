@@ -2,6 +2,7 @@
 
 import dataclasses
 import zipfile
+import zlib
 from typing import Any
 
 import numpy as np
@@ -16,6 +17,7 @@ PREDICTIONS = (
     *("predictions", "prediction", "ypred", "ytestpred", "yhat", "yscore", "yscores", "scores", "preds", "pred"),
     *("logits", "outputs", "output"),
 )
+_DAMAGE = (OSError, ValueError, EOFError, MemoryError, SyntaxError, zipfile.BadZipFile, zlib.error)
 TRUTH = ("ytrue", "ytest", "labels", "label", "targets", "target", "truth", "groundtruth", "y")
 CLASSES = ("classes", "classnames", "names", "labelnames", "targetnames", "labels", "columns")
 
@@ -46,10 +48,10 @@ def read(path: str) -> Arrays:
         InputError: when it cannot be read, or holds something else.
     """
     try:
-        content = np.load(path, allow_pickle=False)
+        content = np.load(path, mmap_mode="r", allow_pickle=False)  # which compares what it announces with its size
     except FileNotFoundError as error:
         raise InputError(f"{path}: no such file") from error
-    except (OSError, ValueError, EOFError, zipfile.BadZipFile) as error:
+    except _DAMAGE as error:
         raise InputError(f"{path}: not a NumPy array of numbers, or damaged") from error
     if isinstance(content, np.ndarray):
         return Arrays(_require_matrix(content, path))
@@ -70,7 +72,7 @@ def _read_archive(archive: Any, path: str) -> Arrays:
     def load(key: str) -> np.ndarray:
         try:
             return archive[key]
-        except (OSError, ValueError, EOFError, zipfile.BadZipFile) as error:
+        except _DAMAGE as error:
             raise InputError(
                 f"{path}: array {key} holds Python objects, or is damaged; save numbers, or text by .astype(str)"
             ) from error

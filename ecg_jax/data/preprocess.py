@@ -2,11 +2,13 @@
 
 import dataclasses
 import functools
+import math
 from fractions import Fraction
 
 import numpy as np
 import scipy.signal
 
+from ecg_jax import budget
 from ecg_jax.contract import InputContract
 from ecg_jax.errors import InputError
 from ecg_jax.recording import LIMB_LEADS, Recording
@@ -86,15 +88,31 @@ def standardize(recording: Recording, contract: InputContract) -> tuple[np.ndarr
 
     Raises:
         InputError: when a lead is missing and cannot be derived, or the recording is
-            normalized while the contract wants amplitudes.
+            normalized while the contract wants amplitudes, or resampling exceeds `budget`.
     """
     if recording.normalized and not contract.takes_normalized:
         raise InputError(
             f"{recording.id}: the data is declared z-scored, so its amplitude is unknown, but the input "
             "contract keeps amplitudes; use --config.contract.normalization=zscore, or state usual_deviations"
         )
+    samples = math.ceil(len(recording.signal) * contract.sampling_rate / recording.sampling_rate)
+    budget.check_resampled(recording.id, int(np.count_nonzero(recording.valid)), samples, len(contract.leads))
     signal, valid = _select_leads(recording, contract.leads)
-    signal, valid = _resample(signal, valid, recording.sampling_rate, contract.sampling_rate)
+    held = np.asarray(valid.any(axis=0))
+    if held.all() or not held.any():
+        return _bring(signal, valid, recording.sampling_rate, contract)
+    some, some_valid = _bring(signal[:, held], valid[:, held], recording.sampling_rate, contract)
+    signal = np.zeros((len(some), valid.shape[1]), np.float32)  # most of the time goes into leads that are there
+    valid = np.zeros(signal.shape, bool)
+    signal[:, held], valid[:, held] = some, some_valid
+    return signal, valid
+
+
+def _bring(
+    signal: np.ndarray, valid: np.ndarray, sampling_rate: float, contract: InputContract
+) -> tuple[np.ndarray, np.ndarray]:
+    """To a contract's sampling rate and filters."""
+    signal, valid = _resample(signal, valid, sampling_rate, contract.sampling_rate)
     signal = _filter(signal, valid, contract)
     return np.where(valid, signal, np.float32(0)), valid
 

@@ -117,8 +117,9 @@ def predict_model(
     metrics_path = os.path.join(path, "metrics.jsonl")
     curve = None
     if os.path.isfile(metrics_path) and os.path.isfile(os.path.join(path, run_folder.RESULT)):
-        best = run_folder.read_json(os.path.join(path, run_folder.RESULT))["best_step"]
-        curve = functools.partial(figures.draw_learning_curve, read_metrics(metrics_path), best)
+        with run_folder.reading(path):
+            best = run_folder.read_json(os.path.join(path, run_folder.RESULT))["best_step"]
+            curve = functools.partial(figures.draw_learning_curve, read_metrics(metrics_path), best)
     return Evaluated(
         title=os.path.basename(os.path.abspath(path)),
         subtitle=f"data set {dataset.name}, split {split}",

@@ -2,8 +2,9 @@
 
 import dataclasses
 import functools
+import math
 import os
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from typing import Any
 
 import jax
@@ -139,7 +140,10 @@ def load_model(
     if os.path.isdir(path) or path in shipped.FILES:
         if any(stated.values()) or labels:
             raise InputError(f"{path}: it states its own leads, unit, rate and labels; they cannot be set")
-        return _load_shipped(path) if path in shipped.FILES else _load_run(path)
+        if path in shipped.FILES:
+            return _load_shipped(path)
+        with run_folder.reading(path):
+            return _load_run(path)
     if path.endswith(keras_import.SUFFIXES):
         return _load_keras(path, {key: value for key, value in stated.items() if value}, labels)
     raise InputError(f"{path}: not a run folder, and not a Keras file ({', '.join(keras_import.SUFFIXES)})")
@@ -187,9 +191,27 @@ def _load_run(path: str) -> Model:
     calibration = Calibration.from_dict(run_folder.read_json(stored)) if os.path.exists(stored) else None
     stored = os.path.join(path, run_folder.RESULT)
     unchosen = run_folder.read_json(stored).get(run_folder.UNCHOSEN, ()) if os.path.exists(stored) else ()
+    _check(path, labels, thresholds, split, calibration)
     return Model(
         network, variables, contract, labels, thresholds, tuple(notes), split, calibration, unchosen=tuple(unchosen)
     )
+
+
+def _check(
+    path: str,
+    labels: tuple[str, ...],
+    thresholds: Mapping[str, Any],
+    split: manifest.Manifest | None,
+    calibration: Calibration | None,
+) -> None:
+    """What is used only when recordings are predicted, and would end that, is tried once."""
+    for name, value in thresholds.items():
+        if name not in labels or isinstance(value, bool) or not isinstance(value, int | float) or math.isnan(value):
+            raise InputError(f"{os.path.join(path, run_folder.THRESHOLDS)}: {name} has {value!r}; expected numbers")
+    if calibration and not np.isfinite(calibration.apply(np.full((2, len(labels)), 0.5), labels)).all():
+        raise InputError(f"{os.path.join(path, run_folder.CALIBRATION)}: gives no probabilities; it is damaged")
+    if split is not None:
+        manifest.Trained(split)
 
 
 def _load_keras(path: str, stated: dict[str, Any], labels: tuple[str, ...] | None) -> Model:

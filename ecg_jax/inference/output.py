@@ -3,7 +3,8 @@
 import csv
 import dataclasses
 import json
-from typing import Any, TextIO
+import os
+from typing import IO, Any
 
 import numpy as np
 from rich.console import Console
@@ -11,7 +12,9 @@ from rich.table import Table
 from rich.text import Text
 
 from ecg_jax import labels as label_lib
-from ecg_jax import statements
+from ecg_jax import spreadsheet, statements
+from ecg_jax.data import verify
+from ecg_jax.data.readers import Source
 from ecg_jax.evaluation.heart_rate import measure_heart_rate
 from ecg_jax.inference.model import Model
 from ecg_jax.inference.predictor import Prediction
@@ -22,16 +25,16 @@ from ecg_jax.reporting import ecg_page
 class CsvTable:
     """A row per recording."""
 
-    def __init__(self, file: TextIO, model: Model) -> None:
+    def __init__(self, file: IO[str], model: Model) -> None:
         """Begins it."""
         self._writer = csv.writer(file)
         raw = [f"{name}_raw" for name in model.label_names]
-        self._writer.writerow(["recording", *model.label_names, *raw, "quality"])
+        self._writer.writerow(map(spreadsheet.guard, ["recording", *model.label_names, *raw, "quality"]))
 
     def add(self, made: Prediction) -> None:
         """Writes a recording."""
         values = ["" if value != value else f"{value:.6g}" for value in (*made.probabilities, *made.raw)]
-        self._writer.writerow([made.recording, *values, made.quality])
+        self._writer.writerow([spreadsheet.guard(made.recording), *values, spreadsheet.guard(made.quality)])
 
     def close(self) -> None:
         """Nothing remains to be written."""
@@ -40,7 +43,7 @@ class CsvTable:
 class JsonTable:
     """An object: the model's `notice` and `thresholds`, those of them not chosen, and `recordings`, one per line."""
 
-    def __init__(self, file: TextIO, model: Model) -> None:
+    def __init__(self, file: IO[str], model: Model) -> None:
         """Begins it."""
         self._file, self._names, self._separator = file, model.label_names, "\n"
         file.write(f'{{"notice": {json.dumps(model.notice)}, "thresholds": {json.dumps(model.thresholds)}, ')
@@ -111,6 +114,27 @@ def print_table(console: Console, model: Model, made: Prediction) -> None:
     else:
         console.print(made.recording)
     console.print(f"  quality: {made.quality or 'nothing noticed'}")
+
+
+def draw_source(source: Source, model: Model, made: Prediction, path: str, checks: str) -> str:
+    """Reads a recording again and draws its page; returns what prevented that, or nothing.
+
+    Args:
+        source: The recording.
+        model: What predicted it.
+        made: Its prediction.
+        path: Of the page; its folder is made.
+        checks: See `verify.enforce`.
+    """
+    try:
+        recording, _ = verify.enforce(source.read(), checks)
+        os.makedirs(os.path.dirname(path), exist_ok=True)
+        draw_page(recording, model, made, path)
+    except OSError:  # of a full disk, on which nothing else will be written either
+        raise
+    except Exception as error:  # noqa: BLE001 - one page that cannot be drawn ends nothing
+        return " ".join(f"{path}: {type(error).__name__}: {error}".split())[:1000]
+    return ""
 
 
 def draw_page(recording: Recording, model: Model, made: Prediction, path: str) -> None:

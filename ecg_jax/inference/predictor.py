@@ -5,6 +5,7 @@ import functools
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
+from typing import Any
 
 import numpy as np
 
@@ -21,6 +22,7 @@ from ecg_jax.inference.model import Model
 from ecg_jax.recording import Recording
 
 NO_SIGNAL = "no signal"
+_LONGEST_REASON = 300  # characters
 
 
 @dataclasses.dataclass(frozen=True)
@@ -84,7 +86,7 @@ def predict(
             training, the centre of the one, and the other yields an error.
     """
     trained = manifest.Trained(model.split) if model.split else None
-    load = functools.partial(_load, model=model, trained=trained, checks=checks, whole=whole)
+    load = functools.partial(_load_safely, model=model, trained=trained, checks=checks, whole=whole)
     waiting: deque[tuple[Source, _Loaded]] = deque()
     signals: list[np.ndarray] = []  # windows of those that wait, not yet predicted
     raw = np.zeros((0, len(model.label_names)), np.float32)  # and predicted
@@ -92,13 +94,14 @@ def predict(
 
     with ThreadPoolExecutor(threads) as pool:
         ahead: deque[Future[_Loaded]] = deque()
-        depth, opened = 2 * batch_size, 0  # how many are read ahead: fewer, where they are long
+        depth, opened = threads, 0  # how many are read ahead: fewer, where they are long
         for number, source in enumerate(sources):
             while opened < len(sources) and opened <= number + depth:
                 ahead.append(pool.submit(load, sources[opened]))
                 opened += 1
             loaded = ahead.popleft().result()
-            depth = max(threads, min(depth + 1, 2 * batch_size // max(1, len(loaded.signals))))
+            fitting = 2 * batch_size // max(1, len(loaded.signals))
+            depth = max(threads, min(depth + 1, fitting, 4 * threads))  # who comes next may be long
             waiting.append((source, loaded))
             signals.extend(loaded.signals)
             is_last = number == len(sources) - 1
@@ -113,6 +116,16 @@ def predict(
                 count = len(loaded.signals)
                 yield _conclude(model, source, loaded, raw[:count])
                 raw = raw[count:]
+
+
+def _load_safely(source: Source, **how: Any) -> _Loaded:
+    """One bad file ends nothing, whatever it makes a library raise."""
+    try:
+        return _load(source, **how)
+    except Exception as error:  # noqa: BLE001 - see above
+        reason = " ".join(f"{type(error).__name__}: {error}".split()).rstrip(":")[:_LONGEST_REASON]
+        told = f"{source.name}: cannot be read ({reason})"
+        return _Loaded(np.zeros((0, *how["model"].contract.shape), np.float32), np.zeros(0), error=told)
 
 
 def _load(source: Source, *, model: Model, trained: manifest.Trained | None, checks: str, whole: bool) -> _Loaded:

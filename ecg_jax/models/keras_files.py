@@ -8,6 +8,8 @@ two hold no configuration.
 import dataclasses
 import io
 import json
+import math
+import os
 import re
 import zipfile
 from collections.abc import Iterable, Mapping
@@ -16,6 +18,7 @@ from typing import Any
 import h5py
 import numpy as np
 
+from ecg_jax import budget, files
 from ecg_jax.errors import InputError
 
 Arrays = dict[str, np.ndarray]
@@ -59,34 +62,56 @@ def read_file(path: str) -> KerasFile:
 
 def _read_archive(path: str) -> KerasFile:
     with zipfile.ZipFile(path) as archive:
-        if sum(member.file_size for member in archive.infolist()) > _LARGEST:
-            raise InputError(f"its archive announces more than {_LARGEST >> 20} MiB")
+        size = os.path.getsize(path)
+        _check_size("archive", sum(member.file_size for member in archive.infolist()), size)
         config = json.loads(archive.read("config.json"))
         topology = config["config"]
         with h5py.File(io.BytesIO(archive.read("model.weights.h5")), "r") as file:
+            _refuse_links(file)
             layers = _name_variables(_list_variables(file), topology["layers"])
-            return KerasFile(_load(layers), topology, (config.get("compile_config") or {}).get("loss"))
+            return KerasFile(_load(layers, size), topology, (config.get("compile_config") or {}).get("loss"))
 
 
 def _read_hdf5(path: str) -> KerasFile:
+    size = files.measure(path)
     with h5py.File(path, "r") as file:
+        _refuse_links(file)
         if "model_config" in file.attrs:
             topology = json.loads(_text(file.attrs["model_config"]))["config"]
             compiled = json.loads(_text(file.attrs.get("training_config", "{}"))) or {}
-            return KerasFile(_load(_list_named(file["model_weights"])), topology, compiled.get("loss"))
+            return KerasFile(_load(_list_named(file["model_weights"]), size), topology, compiled.get("loss"))
         if "layer_names" in file.attrs:
-            return KerasFile(_load(_list_named(file)))
+            return KerasFile(_load(_list_named(file), size))
         if "layers" in file or "_layer_checkpoint_dependencies" in file:
-            return KerasFile(_load(_guess_variables(_list_variables(file))))
+            return KerasFile(_load(_guess_variables(_list_variables(file)), size))
         found = ", ".join([*file.attrs, *file]) or "nothing"
     raise InputError(f"an HDF5 file, but of no known Keras kind (model_config, layer_names or layers); it has {found}")
 
 
-def _load(layers: Mapping[str, Mapping[str, h5py.Dataset]]) -> dict[str, Arrays]:
+def _check_size(what: str, announced: int, size: int) -> None:
+    """Refuses bytes that no network here, or no file of a size, holds."""
+    for largest in (_LARGEST, budget.limit_unpacked(size)):
+        if announced > largest:
+            raise InputError(f"its {what} announce {announced >> 20} MiB; at most {largest >> 20} are read")
+
+
+def _refuse_links(file: h5py.File) -> None:
+    """A file's own arrays alone are read: links may lead to other files."""
+
+    def find(name: str, link: object) -> str | None:
+        return None if isinstance(link, h5py.HardLink) else name
+
+    if found := file.visititems_links(find):
+        raise InputError(f"{found[:80]} is a link, which may lead to another file; copy what it leads to")
+
+
+def _load(layers: Mapping[str, Mapping[str, h5py.Dataset]], size: int) -> dict[str, Arrays]:
     """Reads the arrays, after adding up what they announce."""
     stored = [array for arrays in layers.values() for array in arrays.values()]
-    if (announced := sum(array.nbytes for array in stored)) > _LARGEST:
-        raise InputError(f"its arrays announce {announced >> 20} MiB; at most {_LARGEST >> 20} are read")
+    chunks = (math.prod(array.chunks or ()) * array.dtype.itemsize for array in stored)
+    _check_size("arrays", max(sum(array.nbytes for array in stored), *chunks, 0), size)
+    if any(array.is_virtual or array.external for array in stored):
+        raise InputError("its arrays lie in other files; copy them into this one")
     for name, arrays in layers.items():
         if other := [f"{leaf} ({array.dtype})" for leaf, array in arrays.items() if array.dtype.kind != "f"]:
             raise InputError(f"layer {name} holds {', '.join(other)}; weights are floating-point numbers")

@@ -1,7 +1,6 @@
 """A Keras model's configuration as a graph of layer calls."""
 
 import dataclasses
-import functools
 from collections.abc import Iterator, Mapping
 from typing import Any
 
@@ -105,6 +104,7 @@ class Graph:
             for i, call in enumerate(layer["inbound_nodes"] or [[]]):
                 inputs = tuple(_find_calls(call, kinds))
                 self.nodes[name, i] = Node(path, name, kinds[name], layer["config"], inputs, _is_training(call))
+        self.depths = self._measure_depths()
         used = {call for node in self.nodes.values() for call in node.inputs}
         named = list(_find_calls(topology.get("output_layers"), kinds))
         outputs = named or [call for call in self.nodes if call not in used]
@@ -156,9 +156,8 @@ class Graph:
             call = self.before(call)
         return found, call
 
-    @functools.cached_property
-    def depths(self) -> dict[Call, int]:
-        """How many calls lie between the input and each call, on the longest way."""
+    def _measure_depths(self) -> dict[Call, int]:
+        """How many calls lie between the input and each call, on the longest way; a `RecursionError` in a circle."""
         depths: dict[Call, int] = {}
 
         def measure(call: Call) -> int:

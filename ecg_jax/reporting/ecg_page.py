@@ -12,6 +12,7 @@ import matplotlib.pyplot as plt
 import numpy as np
 from matplotlib.axes import Axes
 
+from ecg_jax import files
 from ecg_jax.recording import LEADS, Recording
 from ecg_jax.reporting import style
 from ecg_jax.reporting.ecg_paper import MM_PER_DEVIATION, MM_PER_MILLIVOLT, MM_PER_SECOND
@@ -21,6 +22,7 @@ _LEFT, _BOTTOM, _PAPER_WIDTH, _PAPER_HEIGHT = 20.0, 12.0, 260.0, 150.0
 _COLUMNS = (("I", "II", "III"), ("aVR", "aVL", "aVF"), ("V1", "V2", "V3"), ("V4", "V5", "V6"))
 _SECONDS, _PULSE = 10.0, 5.0  # of the page; mm of the calibration pulse
 _LANE = _PAPER_HEIGHT / 4
+_LONGEST_NAME = 200  # bytes of a page's name
 _REACH = 0.75 * _LANE  # mm beyond which a trace is cut off
 _FINE, _COARSE, _TRACE = "#f6d0d0", "#e79a9a", "#111111"
 
@@ -63,6 +65,23 @@ def draw(
         start: Seconds into the recording.
     """
     figure = plt.figure(figsize=(_WIDTH / 25.4, _HEIGHT / 25.4))
+    try:
+        _fill(figure, recording, findings, heart_rate, remarks, notice, start)
+        with files.replacing(path, "wb") as file:
+            figure.savefig(file, dpi=200, format=os.path.splitext(path)[1][1:])
+    finally:
+        plt.close(figure)
+
+
+def _fill(
+    figure: plt.Figure,
+    recording: Recording,
+    findings: Sequence[Finding],
+    heart_rate: float,
+    remarks: str,
+    notice: str,
+    start: float,
+) -> None:
     axes = figure.add_axes(
         (_LEFT / _WIDTH, _BOTTOM / _HEIGHT, _PAPER_WIDTH / _WIDTH, _PAPER_HEIGHT / _HEIGHT),
         xlim=(-_PULSE - 5, _PAPER_WIDTH - _PULSE - 5),
@@ -78,8 +97,6 @@ def draw(
     if present:
         _draw_lead(axes, recording, "II" if "II" in present else present[0], 3, first, 0.0, _SECONDS, scale)
     _write_heading(figure, recording, findings, heart_rate, remarks, notice, start)
-    figure.savefig(path, dpi=200)
-    plt.close(figure)
 
 
 def _draw_paper(axes: Axes) -> None:
@@ -162,9 +179,13 @@ def _write_heading(
 
 
 def find_name(recording: str, taken: set[str]) -> str:
-    """A file name without suffix for a recording's page, other than those in `taken`, to which it is added."""
+    """A file name without suffix for a recording's page, other than those in `taken`, to which it is added.
+
+    It is cut off where no room would be left for a number and a suffix in the 255 bytes that names have.
+    """
     base = os.path.basename(recording)
     stem = base.replace(":", "-") if ":" in base else os.path.splitext(base)[0]  # FILE:EXAM is one of many
+    stem = os.fsencode(stem)[:_LONGEST_NAME].decode(errors="replace")
     name, number = stem, 2
     while name in taken:
         name, number = f"{stem}-{number}", number + 1

@@ -8,13 +8,14 @@ import io
 import os
 import warnings
 from collections.abc import Mapping, Sequence
-from typing import Any
+from typing import IO, Any
 
 import numpy as np
 from matplotlib.artist import Artist
 from matplotlib.figure import Figure
 from matplotlib.ticker import MaxNLocator
 
+from ecg_jax import files
 from ecg_jax.reporting import layout, style  # first: style chooses matplotlib's backend
 
 import matplotlib.pyplot as plt  # isort: skip
@@ -34,8 +35,9 @@ def write(figure: Figure, stem: str) -> list[str]:
         The files written.
     """
     os.makedirs(os.path.dirname(stem) or ".", exist_ok=True)
-    _save(figure, f"{stem}.pdf", metadata={"CreationDate": None})
-    _save(figure, f"{stem}.png", dpi=300)
+    for options in ({"format": "pdf", "metadata": {"CreationDate": None}}, {"format": "png", "dpi": 300}):
+        with files.replacing(f"{stem}.{options['format']}", "wb") as file:
+            _save(figure, file, **options)
     close(figure)
     return [f"{stem}.pdf", f"{stem}.png"]
 
@@ -61,7 +63,7 @@ def stamp(figure: Figure, lines: Sequence[str]) -> None:
         figure.text(0.5, 1.0, style.literal("; ".join(lines)), gid=_STAMP, **place)
 
 
-def _save(figure: Figure, target: str | io.BytesIO, **options: Any) -> None:
+def _save(figure: Figure, target: IO[bytes], **options: Any) -> None:
     if any(text.get_gid() == _STAMP for text in figure.texts):  # it stands above the figure
         options["bbox_inches"] = "tight"
     with warnings.catch_warnings():

@@ -8,7 +8,8 @@ from typing import Any
 
 import jinja2
 
-from ecg_jax.reporting import cells, files
+from ecg_jax import files
+from ecg_jax.reporting import cells
 from ecg_jax.reporting.tables import Table, check_name
 
 _SVG = re.compile(r"data:image/svg\+xml[;,]")

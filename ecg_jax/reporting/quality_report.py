@@ -7,7 +7,8 @@ import markupsafe
 import numpy as np
 import pandas as pd
 
-from ecg_jax.reporting import distributions, ecg_paper, files, html
+from ecg_jax import files
+from ecg_jax.reporting import distributions, ecg_paper, html
 
 _SHOWN = {"left_out": 100, "notes": 50, "repeats": 50, "repeated_ids": 6, "labels": 40}
 _TITLES = {

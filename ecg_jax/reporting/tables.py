@@ -15,7 +15,8 @@ import pandas as pd
 import rich.table
 from rich.console import Console
 
-from ecg_jax.reporting import cells, files, tex
+from ecg_jax import files, spreadsheet
+from ecg_jax.reporting import cells, tex
 
 _NAME = re.compile(r"[A-Za-z][A-Za-z0-9_-]*")
 
@@ -111,7 +112,7 @@ def write_table(folder: str, table: Table, stamps: Sequence[str] = ()) -> list[s
         "rows": [dict(zip(records, row, strict=True)) for row in zip(*records.values(), strict=True)],
     }
     texts = {
-        "csv": (frame.assign(stamp="; ".join(stamps)) if stamps else frame).to_csv(index=False, lineterminator="\n"),
+        "csv": spreadsheet.to_csv(frame.assign(stamp="; ".join(stamps)) if stamps else frame, lineterminator="\n"),
         "json": json.dumps(content, indent=1, ensure_ascii=False, allow_nan=False) + "\n",
         "tex": tex.draw_table(
             [column.heading for column in columns],

@@ -5,6 +5,7 @@ whole, so a kill at any moment leaves the previous ones as they were.
 """
 
 import contextlib
+import math
 import os
 import shutil
 from collections.abc import Mapping
@@ -19,6 +20,7 @@ from ecg_jax.errors import InputError
 
 LAST, BEST = "last", "best"
 _KEPT = 2
+_LARGEST = 4 << 30  # bytes of a network; the published one has 26 million
 _WRITE_ERRORS = (OSError, ValueError, RuntimeError)  # what Orbax and TensorStore raise when a write fails
 
 
@@ -160,6 +162,13 @@ class Checkpoints:
                 manager.close()
 
 
+def _check_size(tree: Any) -> None:
+    """What a few bytes of a checkpoint's description announce is allocated before it is read."""
+    announced = sum(math.prod(leaf.shape) * np.dtype(leaf.dtype).itemsize for leaf in jax.tree.leaves(tree))
+    if announced > _LARGEST:
+        raise ValueError(f"it announces {announced} bytes; at most {_LARGEST} are read")
+
+
 def read_best(directory: str) -> tuple[int, dict[str, Any], dict[str, Any], list[str]]:
     """Reads the newest readable best network of a run as host arrays.
 
@@ -183,6 +192,7 @@ def read_best(directory: str) -> tuple[int, dict[str, Any], dict[str, Any], list
         for step in sorted(manager.all_steps(), reverse=True):
             try:
                 metadata = manager.item_metadata(step)["state"]
+                _check_size(metadata.tree)
                 template = jax.tree.map(lambda leaf: np.empty(leaf.shape, leaf.dtype), metadata.tree)
                 restored = manager.restore(
                     step,

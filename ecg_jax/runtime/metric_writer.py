@@ -7,6 +7,8 @@ from collections.abc import Mapping
 
 from tensorboardX import SummaryWriter
 
+from ecg_jax import files
+
 
 class MetricWriter:
     """Appends to `metrics.jsonl` and `tensorboard/` of a run folder."""
@@ -21,10 +23,8 @@ class MetricWriter:
         self._path = os.path.join(workdir, "metrics.jsonl")
         kept = [line for line in read_metrics(self._path) if line["step"] <= resume_step]
         self._written = {(line["step"], line["kind"]) for line in kept}
-        temporary = self._path + ".tmp"
-        with open(temporary, "w") as file:
+        with files.replacing(self._path) as file:
             file.writelines(json.dumps(line) + "\n" for line in kept)
-        os.replace(temporary, self._path)
         self._file = open(self._path, "a")  # noqa: SIM115 - closed in close()
         self._board = SummaryWriter(os.path.join(workdir, "tensorboard"), purge_step=resume_step + 1, flush_secs=10)
 

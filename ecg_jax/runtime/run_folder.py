@@ -7,7 +7,7 @@ import os
 import platform
 import subprocess
 import sys
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from typing import Any
 
 import jax
@@ -16,6 +16,7 @@ from ml_collections import ConfigDict
 from rich.console import Console
 
 from ecg_jax import config as config_lib
+from ecg_jax import files
 from ecg_jax.contract import InputContract
 from ecg_jax.errors import InputError
 from ecg_jax.runtime import locks
@@ -26,6 +27,7 @@ CONFIG, CONTRACT, SPLIT, ENVIRONMENT, THRESHOLDS, CALIBRATION, RESULT = (
 PREDICTIONS, EVALUATION = "predictions.csv", "evaluation"
 CHECKPOINTS = "checkpoints"
 UNCHOSEN = "thresholds_not_chosen"  # of `result.json`: labels that have the default
+_LONGEST_REASON = 200  # characters
 _PACKAGES = ("jax", "jaxlib", "flax", "optax", "orbax-checkpoint", "grain", "numpy", "scipy")
 
 
@@ -168,24 +170,50 @@ def _is_installed(name: str) -> bool:
     return True
 
 
-def read_json(path: str) -> Any:
-    """Reads a JSON file of a run folder.
+@contextlib.contextmanager
+def reading(folder: str) -> Iterator[None]:
+    """Makes one line of whatever a damaged file of a run folder makes the block raise.
 
     Raises:
-        InputError: when it is missing or not JSON.
+        InputError: naming the folder.
     """
     try:
+        yield
+    except InputError as error:
+        if folder in str(error):
+            raise
+        raise InputError(f"{folder}: {error}") from error
+    except OSError:
+        raise
+    except Exception as error:
+        reason = " ".join(f"{type(error).__name__}: {error}".split())[:_LONGEST_REASON]
+        raise InputError(f"{folder}: a file of this run folder is damaged ({reason}); copy the folder again") from error
+
+
+def read_json(path: str, kind: type | tuple[type, ...] = dict) -> Any:
+    """Reads a JSON file of a run folder.
+
+    Args:
+        path: Of the file.
+        kind: Of its value.
+
+    Raises:
+        InputError: when it is missing, not JSON, or of another kind.
+    """
+    try:
+        files.measure(path)
         with open(path) as file:
-            return json.load(file)
+            values = json.load(file)
+        if not isinstance(values, kind):
+            raise ValueError(f"it holds {type(values).__name__}, not what this file should")
+        return values
     except FileNotFoundError as error:
         raise InputError(f"{path}: no such file; is {os.path.dirname(path)} a run folder?") from error
-    except (OSError, ValueError) as error:
+    except (OSError, ValueError, RecursionError, MemoryError) as error:
         raise InputError(f"{path}: not readable ({error})") from error
 
 
 def write_json(path: str, values: Any) -> None:
     """Writes a JSON file whole or not at all."""
-    temporary = f"{path}.tmp"
-    with open(temporary, "w") as file:
+    with files.replacing(path) as file:
         json.dump(values, file, indent=1)
-    os.replace(temporary, path)

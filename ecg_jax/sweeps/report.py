@@ -14,8 +14,9 @@ from matplotlib.figure import Figure
 from rich.console import Console
 
 from ecg_jax import config as config_lib
+from ecg_jax import files, spreadsheet
 from ecg_jax.errors import InputError
-from ecg_jax.reporting import figures, files, html, sweep_figures, tables
+from ecg_jax.reporting import figures, html, sweep_figures, tables
 from ecg_jax.sweeps.results import RESAMPLES, Results, name_column, read_curves
 from ecg_jax.sweeps.space import encode
 from ecg_jax.sweeps.study import Study
@@ -28,7 +29,7 @@ _SHOWN = 20  # rows on the terminal and in Markdown
 def write_tables(found: Results, study: Study) -> list[str]:
     """Writes `runs.csv`, `results.csv` and `results.md`, each whole or not at all."""
     folder = study.workdir
-    texts = {RUNS: found.runs.to_csv(index=False), CSV: found.table.to_csv(index=False)}
+    texts = {RUNS: spreadsheet.to_csv(found.runs), CSV: spreadsheet.to_csv(found.table)}
     texts[MARKDOWN] = _write_markdown(found, study)
     return [files.write_text(os.path.join(folder, name), text) for name, text in texts.items()]
 

@@ -16,6 +16,7 @@ import numpy as np
 import pandas as pd
 import scipy.stats
 
+from ecg_jax import spreadsheet
 from ecg_jax.errors import InputError
 from ecg_jax.evaluation import metrics, tally
 from ecg_jax.evaluation.settings import Settings as EvaluationSettings
@@ -201,7 +202,8 @@ def _read_validation(folder: str) -> pd.DataFrame:
     path = os.path.join(folder, run_folder.PREDICTIONS)
     if not os.path.exists(path):
         raise InputError(f"{path}: no such file")
-    table = pd.read_csv(path, keep_default_na=True, dtype={"recording": str, "quality": str})
+    read = pd.read_csv(path, keep_default_na=True, dtype={"recording": str, "quality": str})
+    table = spreadsheet.restore_table(read)
     if "split" not in table:
         raise InputError(f"{path}: of folds")
     return table[table["split"] == "validation"].reset_index(drop=True)

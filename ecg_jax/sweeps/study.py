@@ -25,8 +25,10 @@ from rich.console import Console
 from ecg_jax import config as config_lib
 from ecg_jax.errors import InputError
 from ecg_jax.runtime import run_folder
+from ecg_jax.sweeps import samplers
 from ecg_jax.sweeps.database import ERRORS, FILE, HEARTBEATS, Database
 from ecg_jax.sweeps.owners import Owner
+from ecg_jax.sweeps.samplers import SAMPLERS
 from ecg_jax.sweeps.space import SEED, Space, encode
 
 DIRECTIONS: dict[str, Literal["minimize", "maximize"]] = {  # what a sweep can be for
@@ -36,7 +38,6 @@ DIRECTIONS: dict[str, Literal["minimize", "maximize"]] = {  # what a sweep can b
     "parameters": "minimize",
     "seconds": "minimize",
 }
-SAMPLERS = ("random", "tpe", "cmaes")
 PRUNERS = ("none", "median", "hyperband")
 FINAL = ("complete", "pruned", "failed")  # of `Point.state`
 _DEATHS = 3  # without a new checkpoint between them, after which a point is given up
@@ -229,7 +230,7 @@ class Study:
             self._console.print(f"The search draws the same {len(keys)} points again and again: it ends with them")
             return None
         # Whatever was killed on the way, the same point comes next; one sampler would repeat itself when started again.
-        self._study.sampler = _create_sampler(self.settings.sampler, self.space.base.seed + len(keys) + repeated)
+        self._study.sampler = samplers.create(self.settings.sampler, self.space.base.seed + len(keys) + repeated)
         return self._study.ask()
 
     def _own(self, trial: optuna.Trial) -> Claim | None:
@@ -445,14 +446,6 @@ def _precedes(other: FrozenTrial, number: int) -> bool:
         return True
     is_live = other.state in (TrialState.RUNNING, TrialState.WAITING)
     return is_live and (other.number < number or "owner" in other.user_attrs)
-
-
-def _create_sampler(name: str, seed: int) -> optuna.samplers.BaseSampler:
-    if name == "random":
-        return optuna.samplers.RandomSampler(seed=seed)
-    if name == "cmaes":
-        return optuna.samplers.CmaEsSampler(seed=seed, warn_independent_sampling=False)
-    return optuna.samplers.TPESampler(multivariate=True, constant_liar=True, seed=seed)
 
 
 def _create_pruner(name: str) -> optuna.pruners.BasePruner:

@@ -16,7 +16,7 @@ import pandas as pd
 from ml_collections import ConfigDict
 from rich.console import Console
 
-from ecg_jax import models
+from ecg_jax import models, spreadsheet
 from ecg_jax.contract import InputContract
 from ecg_jax.errors import InputError
 from ecg_jax.runtime import locks, run_folder
@@ -96,7 +96,7 @@ def describe(overrides: Mapping[str, Any]) -> str:
 def read_seconds(folder: str) -> float:
     """How long a run has taken in all, whatever interrupted it; NaN where nobody knows."""
     path = os.path.join(folder, SECONDS)
-    return float(run_folder.read_json(path)) if os.path.exists(path) else math.nan
+    return float(run_folder.read_json(path, (int, float))) if os.path.exists(path) else math.nan
 
 
 def _run(study: Study, claim: Claim, is_lost: Callable[[], bool], console: Console, log: Console) -> None:
@@ -195,7 +195,7 @@ def _run_seed(
 
 def count_parameters(config: ConfigDict, folder: str) -> int:
     """Of the network that a finished run has trained."""
-    columns = pd.read_csv(os.path.join(folder, run_folder.PREDICTIONS), nrows=0).columns
+    columns = spreadsheet.restore_table(pd.read_csv(os.path.join(folder, run_folder.PREDICTIONS), nrows=0)).columns
     labels = sum(str(name).endswith("_true") for name in columns)
     network = setup.create_network(config, labels)
     shapes = models.shapes(network, InputContract.from_dict(config.contract).shape)

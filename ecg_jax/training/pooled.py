@@ -17,6 +17,7 @@ import pandas as pd
 from ml_collections import ConfigDict
 from rich.console import Console
 
+from ecg_jax import files, spreadsheet
 from ecg_jax.data.datasets.dataset import Dataset, create_predictions
 from ecg_jax.errors import InputError
 from ecg_jax.evaluation import metrics
@@ -84,7 +85,7 @@ def write(
 def _read_part(folder: str, number: int, expected: np.ndarray) -> pd.DataFrame:
     path = os.path.join(folder, "predictions.csv")
     try:
-        table = pd.read_csv(path, converters={"recording": str})
+        table = spreadsheet.restore_table(pd.read_csv(path, converters={"recording": str}))
     except (OSError, ValueError) as error:
         raise InputError(f"{path}: not readable ({' '.join(str(error).split())}); remove {folder}") from error
     table = table[table["split"] == "test"].drop(columns="split")
@@ -100,7 +101,9 @@ def _read_part(folder: str, number: int, expected: np.ndarray) -> pd.DataFrame:
 def _read_scores(folders: list[str]) -> pd.DataFrame:
     """Each fold's scores, and per label their mean and standard deviation where they are defined."""
     read = [
-        pd.read_csv(os.path.join(folder, run_folder.EVALUATION, "scores.csv")).drop(columns="note")
+        spreadsheet.restore_table(pd.read_csv(os.path.join(folder, run_folder.EVALUATION, "scores.csv"))).drop(
+            columns="note"
+        )
         for folder in folders
     ]
     parts = [table.assign(fold=str(number)) for number, table in enumerate(read, start=1)]
@@ -123,7 +126,7 @@ def _write_files(
     os.makedirs(evaluation, exist_ok=True)
     paths = [os.path.join(workdir, run_folder.PREDICTIONS), os.path.join(evaluation, "folds.csv")]
     for path, table in zip(paths, (predictions, folds), strict=True):
-        table.to_csv(path, index=False)
+        files.write_text(path, spreadsheet.to_csv(table))
     paths += results.write_evaluation(
         workdir,
         analysed,

@@ -12,6 +12,7 @@ import pandas as pd
 from ml_collections import ConfigDict
 from rich.console import Console
 
+from ecg_jax import files, spreadsheet
 from ecg_jax.data.datasets import table as table_lib
 from ecg_jax.data.datasets.dataset import Dataset, create_predictions
 from ecg_jax.data.store import messages
@@ -174,8 +175,7 @@ def _write_predictions(
         columns["quality"] = np.select([is_refused, ~has_signal], ["refused", "no signal"], "")
         frames.append(pd.DataFrame(columns))
     path = os.path.join(setup.workdir, run_folder.PREDICTIONS)
-    pd.concat(frames).to_csv(path, index=False)
-    return path
+    return files.write_text(path, spreadsheet.to_csv(pd.concat(frames)))
 
 
 def describe(dataset: Dataset, rows: np.ndarray) -> dict[str, np.ndarray]:

@@ -41,7 +41,8 @@ def load(config: ConfigDict, variables: dict[str, Any], console: Console, *, lab
     elif origin.endswith(keras_import.SUFFIXES) and not os.path.isdir(origin):
         source, arrays, stored_labels = _read_keras(config, console)
     elif os.path.isdir(origin):
-        source, arrays, stored_labels = _read_run(config, console)
+        with run_folder.reading(origin):
+            source, arrays, stored_labels = _read_run(config, console)
     else:
         raise InputError(
             f"config.init.weights is {origin!r}; expected nothing, {shipped.DEFAULT!r}, a run folder, or a Keras "

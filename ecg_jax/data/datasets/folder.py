@@ -86,7 +86,8 @@ def _list_files(folder: str, labels: tuple[str, ...], tables: list[str]) -> Data
             f"{folder}: no CSV that says which recording has {', '.join(labels)}; write one with the columns path, "
             f"{', '.join(labels)}"
         )
-    found = readers.find(folder)
+    searched = readers.search(folder)
+    found = searched.sources
     ids = np.array([os.path.relpath(source.name, folder) for source in found])
     unused = sorted({os.path.basename(csv) for csv in tables} - {*ids.tolist()})
     notes = ["no CSV in the folder: nothing is known of the recordings but their signals"]
@@ -96,6 +97,8 @@ def _list_files(folder: str, labels: tuple[str, ...], tables: list[str]) -> Data
             f"not used, for want of a column `path`: {', '.join(unused[:_SHOWN])}{more}; nothing is known of the "
             "recordings but their signals"
         ]
+    if passed_over := readers.describe_passed_over(searched.passed_over):
+        notes.append(passed_over)
     return Dataset(
         name="folder",
         ids=ids,

@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
+from ecg_jax import files, spreadsheet
 from ecg_jax import labels as label_lib
 from ecg_jax.data.datasets import patients
 from ecg_jax.data.datasets.dataset import SPLITS
@@ -39,6 +40,8 @@ def read_table(path: str, required: tuple[str, ...] = ()) -> pd.DataFrame:
         encoding = _detect_encoding(path)
         with open(path, encoding=encoding, newline="") as text:
             delimiter, names = _split_header(text.readline(_LONGEST_HEADER))
+        with open(path, "rb") as content:
+            has_apostrophe = any(b"'" in block for block in iter(lambda: content.read(1 << 20), b""))
         table = pd.read_csv(path, sep=delimiter, encoding=encoding, dtype=str, skip_blank_lines=False)
     except FileNotFoundError as error:
         raise InputError(f"{path}: no such file") from error
@@ -49,6 +52,8 @@ def read_table(path: str, required: tuple[str, ...] = ()) -> pd.DataFrame:
     duplicated = sorted({name for name in names if name and names.count(name) > 1})
     if duplicated:
         raise InputError(f"{path}: line 1 names column {', '.join(duplicated)} more than once; rename or remove one")
+    if has_apostrophe:
+        table = spreadsheet.restore_table(table)
     table = table.apply(_empty_blanks).dropna(how="all")
     table.columns = _standardize_names([str(column).strip() for column in table.columns], required, path)
     missing = [column for column in required if column not in table.columns]
@@ -71,6 +76,7 @@ def has_column(path: str, name: str) -> bool:
 
 
 def _detect_encoding(path: str) -> str:
+    files.measure(path)
     with open(path, "rb") as file:
         return "utf-16" if file.read(2) in (codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE) else "utf-8-sig"
 
@@ -85,7 +91,7 @@ def _split_header(line: str) -> tuple[str, list[str]]:
     """The delimiter that makes most of the first line, and the names it separates."""
     rows = {delimiter: next(csv.reader([line], delimiter=delimiter), []) for delimiter in ",;\t"}
     delimiter = max(rows, key=lambda d: len(rows[d]))
-    return delimiter, [name.strip() for name in rows[delimiter]]
+    return delimiter, [spreadsheet.restore(name.strip()) for name in rows[delimiter]]
 
 
 def _standardize_names(names: list[str], required: tuple[str, ...], path: str) -> list[str]:

@@ -9,9 +9,11 @@ import dataclasses
 import functools
 import glob
 import os
-from collections.abc import Callable, Iterator
+from collections import Counter
+from collections.abc import Callable
 from types import ModuleType
 
+from ecg_jax import files
 from ecg_jax.data.readers import (
     aecg,
     arrays,
@@ -21,6 +23,7 @@ from ecg_jax.data.readers import (
     dicom,
     edan,
     edf,
+    folders,
     hdf5_file,
     ishne,
     mfer,
@@ -34,10 +37,11 @@ from ecg_jax.data.readers import (
     xml_document,
 )
 from ecg_jax.data.readers.arrays import Declared
+from ecg_jax.data.readers.folders import describe_passed_over
 from ecg_jax.errors import InputError
 from ecg_jax.recording import UNITS, Recording
 
-__all__ = ["FORMATS", "UNITS", "Declared", "Source", "find", "read"]
+__all__ = ["FORMATS", "UNITS", "Declared", "Search", "Source", "describe_passed_over", "find", "read", "search"]
 
 FORMATS: dict[str, ModuleType] = {
     "WFDB (.hea with .dat or .mat)": wfdb,
@@ -112,12 +116,30 @@ def read(path: str, id: str | None = None, declared: Declared | None = None) -> 
     return reader.read(path, id)
 
 
+@dataclasses.dataclass(frozen=True)
+class Search:
+    """What was found.
+
+    Attributes:
+        sources: Recordings, and whatever looks like one: reading says what is wrong with it.
+        passed_over: How many files are no ECG, by suffix.
+    """
+
+    sources: list[Source]
+    passed_over: Counter[str] = dataclasses.field(default_factory=Counter)
+
+
 def find(path: str, declared: Declared | None = None) -> list[Source]:
+    """Lists the recordings of a file, of a folder or of a pattern; see `search`."""
+    return search(path, declared).sources
+
+
+def search(path: str, declared: Declared | None = None) -> Search:
     """Lists the recordings of a file, of a folder searched to its depths, or of what a pattern (`a/*.dcm`) matches.
 
-    In a folder and behind a pattern, files of no known format are passed over, and so are the signal files and
-    segments that a WFDB header names; a NumPy, CSV or MATLAB file counts only with a sidecar or
-    where `declared` says what it holds. A damaged file is listed; reading it says why not.
+    In a folder and behind a pattern, the signal files and segments that a WFDB header names belong to it; a NumPy, CSV
+    or MATLAB file counts only with a sidecar or where `declared` says what it holds. What looks like an ECG by content
+    or suffix and is damaged or of no known format is listed; reading it says why not. The rest is counted.
 
     Args:
         path: A file, a WFDB record's name, a folder, or a pattern.
@@ -128,29 +150,58 @@ def find(path: str, declared: Declared | None = None) -> list[Source]:
     """
     path = os.fspath(path)
     if os.path.isdir(path):
-        found = [source for file in _walk(path) for source in _list_file(file, declared, in_folder=True)]
-        if not found:
-            raise InputError(f"{path}: no ECG in this folder; known formats: {'; '.join(FORMATS)}")
+        found = _list_content(folders.search(path), declared)
+        if not found.sources:
+            raise _nothing(path, "no ECG in this folder", found)
         return found
     if glob.has_magic(path) and not (os.path.lexists(path) or os.path.isfile(path + ".hea")):
         return _match(path, declared)
     path = _resolve(path)
-    found = _list_file(path, declared)
-    if not found:
+    sources = _list_file(path, declared)
+    if not sources:
         raise _unknown(path)
+    return Search(sources)
+
+
+def _nothing(path: str, what: str, found: Search) -> InputError:
+    passed_over = describe_passed_over(found.passed_over)
+    return InputError(f"{path}: {what}; known formats: {'; '.join(FORMATS)}{'; ' if passed_over else ''}{passed_over}")
+
+
+def _match(pattern: str, declared: Declared | None) -> Search:
+    """As of a folder: of what matches, files, and all that is below folders."""
+    matched = folders.Content()
+    for path in sorted(glob.glob(pattern, recursive=True)):
+        content = folders.search(path) if os.path.isdir(path) else folders.Content([path])
+        matched.files += content.files
+        matched.refused |= content.refused
+    owned = {part for file in matched.files if file.endswith(".hea") for part in folders.list_parts(file)}
+    headers = [_find_header(file) for file in matched.files if file not in owned]
+    found = _list_content(folders.Content([*dict.fromkeys(headers)], matched.refused), declared)
+    if not found.sources:
+        raise _nothing(pattern, "matches no ECG", found)
     return found
 
 
-def _match(pattern: str, declared: Declared | None) -> list[Source]:
-    """As of a folder: of what matches, files, and all that is below folders."""
-    matched = sorted(glob.glob(pattern, recursive=True))
-    files = dict.fromkeys(file for path in matched for file in (_walk(path) if os.path.isdir(path) else [path]))
-    owned = {part for file in files if file.endswith(".hea") for part in _list_parts(file)}
-    headers = [_find_header(file) for file in files if file not in owned]
-    listed = [each for file in dict.fromkeys(headers) for each in _list_file(file, declared, in_folder=True)]
-    if not listed:
-        raise InputError(f"{pattern}: matches no ECG; known formats: {'; '.join(FORMATS)}")
-    return listed
+def _list_content(content: folders.Content, declared: Declared | None) -> Search:
+    found = Search([])
+    for path in content.files:
+        sources = _list_file(path, declared, in_folder=True)
+        if not sources and folders.is_like_ecg(path):
+            sources = [_refuse(path, str(_unknown(path)))]
+        found.sources.extend(sources)
+        if not sources:
+            found.passed_over[folders.describe_kind(path)] += 1
+    found.sources.extend(_refuse(path, f"{path}: {reason}") for path, reason in content.refused.items())
+    return found
+
+
+def _refuse(path: str, reason: str) -> Source:
+    return Source(path, functools.partial(_raise, reason))
+
+
+def _raise(reason: str) -> Recording:
+    raise InputError(reason)
 
 
 def _find_header(path: str) -> str:
@@ -168,7 +219,7 @@ def _resolve(path: str) -> str:
         if os.path.isfile(header) and (not os.path.isfile(path) or path.endswith(wfdb.SIGNAL_SUFFIXES)):
             return header
     if not os.path.isfile(path):
-        raise InputError(f"{path}: no such file or folder")
+        raise InputError(f"{path}: {folders.NO_FILE if os.path.exists(path) else 'no such file or folder'}")
     return path
 
 
@@ -178,6 +229,7 @@ def _unknown(path: str) -> InputError:
 
 def _detect(path: str, declared: Declared | None, in_folder: bool = False) -> ModuleType | None:
     try:
+        files.measure(path)
         with open(path, "rb") as file:
             head = xml_document.read_prologue(file, file.read(HEAD_BYTES))
     except OSError as error:
@@ -191,14 +243,16 @@ def _detect(path: str, declared: Declared | None, in_folder: bool = False) -> Mo
 
 
 def _list_file(path: str, declared: Declared | None, in_folder: bool = False) -> list[Source]:
+    if in_folder and not os.path.isfile(path):
+        return [_refuse(path, f"{path}: {folders.NO_FILE}")] if folders.is_like_ecg(path) else []
     try:
         reader = _detect(path, declared, in_folder)
-    except InputError:  # reading will say so, in its turn
+        if reader is code_hdf5:
+            return _list_exams(path, declared)
+    except Exception:  # noqa: BLE001 - whatever a damaged file makes a library raise, reading will say so, in its turn
         return [Source(path, functools.partial(read, path))]
     if reader is None:
         return []
-    if reader is code_hdf5:
-        return _list_exams(path, declared)
     if reader is arrays:
         return [Source(path, functools.partial(arrays.read, path, path, declared))]
     name = path.removesuffix(".hea")
@@ -211,20 +265,7 @@ def _list_exams(path: str, declared: Declared | None) -> list[Source]:
     except InputError:  # reading will say so, in its turn
         return [Source(path, functools.partial(code_hdf5.read, path, 0, declared=declared))]
     names = [f"{path}:{exam}" for exam in ids]
+    repeated = {name for name, count in Counter(names).items() if count > 1}
+    names = [f"{name}:{row}" if name in repeated else name for row, name in enumerate(names)]
     read = functools.partial(code_hdf5.read, path, declared=declared)
     return [Source(name, functools.partial(read, row=row, id=name)) for row, name in enumerate(names)]
-
-
-def _list_parts(header: str) -> set[str]:
-    """Paths of the files that belong to a WFDB header."""
-    return {os.path.join(os.path.dirname(header), part) for part in wfdb.list_parts(header)}
-
-
-def _walk(folder: str) -> Iterator[str]:
-    """Every file below a folder, in order, but those that belong to a WFDB header."""
-    owned: set[str] = set()
-    for root, folders, files in os.walk(folder):
-        folders.sort()
-        paths = [os.path.join(root, name) for name in sorted(files)]
-        owned |= {part for path in paths if path.endswith(".hea") for part in _list_parts(path)}
-        yield from (path for path in paths if path not in owned)

@@ -62,11 +62,13 @@ def _code(element: Element) -> str:
 def _read_set(path: str, element: Element) -> groups.Group:
     sequences = element.findall("component/sequence")
     leads = {}
-    times = [sequence for sequence in sequences if _code(sequence).startswith("TIME_")]
+    times = []
     for sequence in sequences:
-        if sequence in times:
+        code = _code(sequence)
+        if code.startswith("TIME_"):
+            times.append(sequence)
             continue
-        name = groups.lead(path, _code(sequence).removeprefix("MDC_ECG_LEAD_"))
+        name = groups.lead(path, code.removeprefix("MDC_ECG_LEAD_"))
         if name in leads:
             raise InputError(f"{path}: lead {name} twice in a sequenceSet; each lead may stand once")
         leads[name] = _read_lead(path, name, sequence.find("value"))

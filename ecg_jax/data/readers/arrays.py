@@ -25,6 +25,7 @@ from ecg_jax.recording import UNITS, Recording, canonical_leads, create_recordin
 
 _HEAD_BYTES = 4096
 _OWN_UNITS = {"code": 0.5, "zscore": 1.0}  # in mV, as far as they are
+SUFFIXES = (".npy", ".csv", ".tsv")
 _MAGIC = b"\x93NUMPY"
 _MOST_HEADER_LINES = 12  # before which a CSV without sidecar shows its numbers
 _LONGEST_LIST = 200  # characters
@@ -67,7 +68,7 @@ def matches(path: str, head: bytes) -> bool:
 
 def has_sidecar(path: str) -> bool:
     """True where `NAME.json` stands beside a file."""
-    return os.path.isfile(_sidecar_path(path))
+    return os.path.isfile(sidecar_path(path))
 
 
 def read(path: str, id: str | None = None, declared: Declared | None = None) -> Recording:
@@ -107,7 +108,7 @@ def read(path: str, id: str | None = None, declared: Declared | None = None) -> 
 
 def describe_remedy(path: str) -> str:
     """Says how to declare what a file does not say of itself."""
-    return f"write {os.path.basename(_sidecar_path(path))} beside it or pass --file_leads, --file_rate, --file_unit"
+    return f"write {os.path.basename(sidecar_path(path))} beside it or pass --file_leads, --file_rate, --file_unit"
 
 
 def _read_values(path: str) -> csv_table.Table:
@@ -148,7 +149,8 @@ def _choose_unit(path: str, declared: str, stated: tuple[float, ...]) -> np.ndar
     return factor
 
 
-def _sidecar_path(path: str) -> str:
+def sidecar_path(path: str) -> str:
+    """Where the sidecar of a file is, if it has one."""
     return os.path.splitext(path)[0] + ".json"
 
 
@@ -158,7 +160,7 @@ def read_sidecar(path: str) -> tuple[Declared, list[str]]:
     Raises:
         InputError: when it is damaged.
     """
-    name = _sidecar_path(path)
+    name = sidecar_path(path)
     try:
         if os.path.getsize(name) > _LARGEST_SIDECAR:
             raise ValueError(f"{os.path.getsize(name)} bytes")

@@ -26,6 +26,7 @@ _ATTRIBUTES = {  # of `Declared` -> names in use
     "sampling_rate": ("sampling_rate", "sampling_frequency", "sample_rate", "fs", "frequency", "freq", "rate"),
     "unit": ("unit", "units"),
 }
+_EXAMS, _SMALLEST_EXAM = 256, 256  # any file may hold so many; bytes
 
 
 def matches(path: str, head: bytes) -> bool:
@@ -93,7 +94,10 @@ def _read(path: str, row: int, id: str | None, stated: Declared) -> Recording:
     unit = stated.unit.strip().lower()
     factor = arrays.find_factor(path, unit)
     assert stated.sampling_rate is not None  # `read` has seen to it
-    tracing = hdf5_file.read_array(path, "tracings", row).astype(np.float32)
+    tracing = hdf5_file.read_array(path, "tracings", row)
+    if tracing.dtype.kind not in "fiu":
+        raise InputError(f"{path}: `tracings` holds {tracing.dtype}; expected numbers")
+    tracing = tracing.astype(np.float32)
     padding = ~np.any(tracing != 0, axis=1)
     active = np.flatnonzero(~padding)
     inside = np.zeros(len(tracing), bool)
@@ -170,5 +174,8 @@ def _measure(path: str, version: tuple[int, ...] | None) -> tuple[int, ...]:
     names = hdf5_file.list_names(path)
     shape = hdf5_file.describe(path, "tracings") if "tracings" in names else f"keys {', '.join(names) or 'none'}"
     if isinstance(shape, str) or len(shape) != 3 or shape[2] != len(LEADS):
-        raise InputError(f"{path}: expected `tracings` of shape [N, samples, 12], found {shape}")
+        raise InputError(f"{path}: expected `tracings` of shape [N, samples, 12], found {str(shape)[:200]}")
+    smallest = max(_SMALLEST_EXAM, 2 * shape[1])  # bytes to which twelve leads are compressed
+    if shape[0] > (most := max(_EXAMS, os.path.getsize(path) // smallest)):
+        raise InputError(f"{path}: announces {shape[0]} exams; a file of its size holds at most {most}")
     return shape

@@ -15,6 +15,7 @@ from typing import NamedTuple
 
 import numpy as np
 
+from ecg_jax import budget
 from ecg_jax.errors import InputError
 from ecg_jax.recording import LEADS, Recording, create_recording
 
@@ -22,7 +23,7 @@ SAMPLING_RATE = 500.0
 _SIGNATURE = b"MATLAB 5.0 MAT-file"
 _HEADER_BYTES, _TAG_BYTES = 128, 8
 _MATRIX, _COMPRESSED = 14, 15
-_LARGEST = 1 << 28  # bytes, unpacked: 12 leads for over an hour
+_MOST_ELEMENTS = 1000  # of one level; a struct of three fields has ten
 _STRUCT = 2
 _CLASSES = {6: np.float64, 7: np.float32}
 _STORED = {1: "i1", 2: "u1", 3: "<i2", 4: "<u2", 5: "<i4", 6: "<u4", 7: "<f4", 9: "<f8", 12: "<i8", 13: "<u8"}
@@ -102,15 +103,17 @@ def _find_variable(content: bytes, name: bytes) -> _Matrix:
 
 def _unpack(payload: memoryview) -> list[tuple[int, memoryview]]:
     stream = zlib.decompressobj()
-    unpacked = stream.decompress(payload, _LARGEST + 1)
+    largest = budget.limit_unpacked(len(payload))
+    unpacked = stream.decompress(payload, largest + 1)
     if not stream.eof:
-        raise ValueError(f"its end is missing, or it unpacks to more than {_LARGEST} bytes")
+        raise ValueError(f"its end is missing, or it unpacks to more than {largest} bytes")
     return _elements(memoryview(unpacked))
 
 
 def _elements(view: memoryview) -> list[tuple[int, memoryview]]:
     """Type and payload of each element: tag of 8 bytes, payload padded to 8; or both in 8 bytes, if small."""
-    place, found = 0, []
+    place = 0
+    found: list[tuple[int, memoryview]] = []
     while place < len(view):
         kind, size = struct.unpack_from("<II", view, place)
         start, padded = place + _TAG_BYTES, -(-size // 8) * 8
@@ -118,6 +121,8 @@ def _elements(view: memoryview) -> list[tuple[int, memoryview]]:
             kind, size, start, padded = kind & 0xFFFF, kind >> 16, place + 4, 0
         if start + size > len(view) or (padded == 0 and size > 4):
             raise ValueError(f"an element announces {size} bytes, {len(view) - start} are left")
+        if len(found) == _MOST_ELEMENTS:
+            raise ValueError(f"it has more than {_MOST_ELEMENTS} elements")
         found.append((kind, view[start : start + size]))
         place += _TAG_BYTES + (size if kind == _COMPRESSED else padded)
     return found

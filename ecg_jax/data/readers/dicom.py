@@ -18,13 +18,14 @@ from pydicom.filereader import read_dataset, read_preamble
 from pydicom.tag import BaseTag
 from pydicom.uid import DeflatedExplicitVRLittleEndian, ExplicitVRBigEndian
 
+from ecg_jax import budget
 from ecg_jax.data.readers import dicom_channel, groups
 from ecg_jax.errors import InputError
 from ecg_jax.recording import Recording
 
 LARGEST_FILE = 128 * 2**20  # bytes; three leads of a day are less
+_ITEMS, _MOST_ITEMS = (b"\xfe\xff\x00\xe0", b"\xff\xfe\xe0\x00"), 10_000  # tags that begin an item
 LAST_FIRST_ELEMENT, LONGEST_FIRST_VALUE = 0x18, 128  # of a file without preamble
-LARGEST_DEFLATED = 64 * 2**20  # bytes after unpacking
 
 _INTEGERS = {"SB": "i1", "UB": "u1", "SS": "i2", "US": "u2", "SL": "i4", "UL": "u4"}
 _BEAT = re.compile(r"MEDIAN|AVERAGE|BEAT|REPRESENTATIVE|TEMPLATE", re.IGNORECASE)
@@ -97,6 +98,7 @@ def _read(path: str, id: str, data: bytes) -> Recording:
 
 def _parse(path: str, data: bytes) -> tuple[Dataset, str]:
     """Returns the data set, read as far as needed, and its byte order, `<` or `>`."""
+    _check_items(path, data)
     stream = io.BytesIO(data)
     read_preamble(stream, force=True)
     meta = read_dataset(stream, False, True, stop_when=lambda tag, vr, length: tag.group != 2)
@@ -105,10 +107,18 @@ def _parse(path: str, data: bytes) -> tuple[Dataset, str]:
         dataset = pydicom.dcmread(io.BytesIO(data), force=True, specific_tags=_TAGS)
         return dataset, ">" if syntax == ExplicitVRBigEndian else "<"
     inflate = zlib.decompressobj(-zlib.MAX_WBITS)
-    plain = inflate.decompress(data[stream.tell() :], LARGEST_DEFLATED)
+    largest = budget.limit_unpacked(len(data))
+    plain = inflate.decompress(data[stream.tell() :], largest)
     if inflate.unconsumed_tail or not inflate.eof:
-        raise InputError(f"{path}: its deflated part is cut off or exceeds {LARGEST_DEFLATED} bytes; export it plain")
+        raise InputError(f"{path}: its deflated part is cut off or exceeds {largest} bytes; export it plain")
+    _check_items(path, plain)
     return read_dataset(io.BytesIO(plain), False, True, specific_tags=_TAGS), "<"
+
+
+def _check_items(path: str, data: bytes) -> None:
+    """Refuses sequences of more items than channels could need, each of which the library makes an object of."""
+    if (found := max(map(data.count, _ITEMS))) > _MOST_ITEMS:
+        raise InputError(f"{path}: {found} items in sequences; at most {_MOST_ITEMS} are read")
 
 
 def _is_rhythm(item: Dataset) -> bool:

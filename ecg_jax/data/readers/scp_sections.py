@@ -13,6 +13,7 @@ SECTION_0 = 6  # where its header begins, behind the record's checksum and size
 _HEADER, _POINTER, _LEAD = 16, 10, 9  # bytes
 _WHOLE = 100_000  # microseconds
 _LEAD_DEFINITIONS, _HUFFMAN, _BEAT_PLACES, _BEAT, _RHYTHM = 3, 2, 4, 5, 6
+_MOST_SAMPLES = 1 << 21  # of all leads: twelve of six minutes at 500 Hz
 _SIGNAL = (_HUFFMAN, _LEAD_DEFINITIONS, _BEAT_PLACES, _BEAT, _RHYTHM)
 
 
@@ -31,8 +32,8 @@ def prepare(path: str, data: bytes) -> tuple[bytes, bool]:
             struct.unpack_from("<H", data, places[_BEAT] + 2),
         )
         announced.append(1000 * length // max(interval, 1))
-    if max(announced) > 8 * len(data):  # the shortest code of a sample is one bit
-        raise InputError(f"{path}: announces {max(announced)} samples of a lead, more than {len(data)} bytes can hold")
+    if sum(announced) > (most := min(8 * len(data), _MOST_SAMPLES)):  # the shortest code of a sample is one bit
+        raise InputError(f"{path}: announces {sum(announced)} samples, of which {len(data)} bytes hold at most {most}")
     if all(first != 0 for first, _ in ranges):
         return data, False
     return _count_from_one(data, places, ranges), True

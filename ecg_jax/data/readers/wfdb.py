@@ -4,6 +4,7 @@ Segments of a fixed layout have the same leads; those of a variable layout have 
 and the first, of no samples, lists them all. https://physionet.org/physiotools/wag/header-5.htm
 """
 
+import itertools
 import os
 
 import numpy as np
@@ -88,7 +89,7 @@ def _starts(stem: str, header: Header) -> list[int]:
     lengths = [samples for _, samples in header.segments]
     if header.samples not in (None, sum(lengths)):
         raise InputError(f"{stem}.hea: announces {header.samples} samples, its segments {sum(lengths)}")
-    return [sum(lengths[:i]) for i in range(len(lengths))]
+    return [0, *itertools.accumulate(lengths)][: len(lengths)]
 
 
 def _check_segment(stem: str, header: Header, name: str, samples: int, part: Header) -> None:

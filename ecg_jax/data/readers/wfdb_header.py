@@ -10,6 +10,7 @@ import math
 import os
 import re
 
+from ecg_jax import budget
 from ecg_jax.errors import InputError
 
 DEFAULT_RATE = 250.0  # by the format's definition, where the header states none
@@ -107,6 +108,8 @@ def read_header(path: str) -> Header:
     else:
         signals = tuple(_parse_signal(path, line, notes) for line in lines[1:])
         _check_count(path, len(signals), int(match["signals"]), "signal")
+        if len(signals) > budget.MOST_LEADS:
+            raise InputError(f"{path}: {len(signals)} signals; at most {budget.MOST_LEADS} are read")
     return Header(
         count=int(match["signals"]),
         sampling_rate=float(match["rate"] or DEFAULT_RATE),

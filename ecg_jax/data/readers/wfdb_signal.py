@@ -13,7 +13,7 @@ import stat
 
 import numpy as np
 
-from ecg_jax import units
+from ecg_jax import budget, units
 from ecg_jax.data.readers.wfdb_header import Header, Signal
 from ecg_jax.errors import InputError
 from ecg_jax.recording import LEADS, canonical_lead
@@ -21,7 +21,6 @@ from ecg_jax.recording import LEADS, canonical_lead
 _NO_SAMPLE = -32768
 _MAT_BYTES = 24  # of a MATLAB 4 header for a matrix called `val`
 _MAT_INT16 = 30
-_FRAMES_PER_BYTE = 10  # of samples; no format packs closer, but FLAC's silence
 _LIBRARY_ERRORS = (
     *(OSError, ValueError, IndexError, KeyError, TypeError, AttributeError, ArithmeticError, MemoryError),
     *(RuntimeError, NotImplementedError, UnboundLocalError, AssertionError),
@@ -198,7 +197,7 @@ def _read_by_library(
         raise InputError(f"{stem}.hea: a signal file in a folder is read in format 16 alone; move it beside the header")
     needed = (header.samples or 0) * max(len(header.signals), sum(s.frame for s in header.signals))
     held = sum(sizes.values())
-    if needed > _FRAMES_PER_BYTE * held or any(s.skew > (header.samples or held) for s in header.signals):
+    if 2 * needed > budget.limit_unpacked(held) or any(s.skew > (header.samples or held) for s in header.signals):
         raise InputError(f"{stem}.hea: announces {needed} samples, more than its {held} bytes of signal can hold")
     if any(s.frame > held for s in header.signals):
         raise InputError(f"{stem}.hea: announces more samples to a frame than its {held} bytes of signal can hold")

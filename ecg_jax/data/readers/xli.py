@@ -16,6 +16,8 @@ import struct
 
 import numpy as np
 
+from ecg_jax import budget
+
 CODE_BITS = 10
 END = (1 << CODE_BITS) - 1
 _HEADER = struct.Struct("<ihh")
@@ -35,6 +37,9 @@ def decode(data: bytes, leads: int, samples: int) -> np.ndarray:
     Raises:
         ValueError: when a chunk is cut off or does not hold `samples` samples.
     """
+    largest = budget.limit_unpacked(len(data))
+    if 2 * samples * leads > largest:
+        raise ValueError(f"{samples} samples of {leads} leads are more than the {largest} bytes it may unpack to")
     columns, offset = [], 0
     for lead in range(1, leads + 1):
         if offset + _HEADER.size > len(data):

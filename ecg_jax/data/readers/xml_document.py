@@ -7,9 +7,11 @@ was), GE declares ISO-8859-1 and a document type, HL7 puts everything in a names
 import base64
 import binascii
 import codecs
+import itertools
 import math
 import os
 import re
+from collections.abc import Callable
 from typing import BinaryIO
 from xml.etree.ElementTree import Element, ParseError, TreeBuilder
 from xml.parsers import expat
@@ -22,6 +24,7 @@ from ecg_jax.errors import InputError
 LARGEST_FILE = 64 * 2**20  # bytes; twelve leads of half an hour as text are less
 
 LONGEST_FIELD = 80
+_LONGEST_NAMESPACE, _MOST_NAMESPACES = 1000, 1000  # characters; declarations
 
 _LONGEST_PROLOGUE = 4 * 2**20  # bytes before the first element: comments, a document type
 _BEGINNING = re.compile(rb"(?:\xef\xbb\xbf|\xff\xfe|\xfe\xff)?[\s\0]*<[\0]?[?!\w]")
@@ -94,6 +97,7 @@ def parse(path: str, root: str) -> Element:
         raise InputError(f"{path}: cannot be read ({error.strerror})") from error
     try:
         parser = DefusedXMLParser(target=TreeBuilder(), encoding=_encoding(text))
+        parser.parser.StartNamespaceDeclHandler = _limit_namespaces()
         parser.feed(text)
         tree = parser.close()
     except (ParseError, ValueError, LookupError, RecursionError) as error:  # ValueError: an entity, or a bad encoding
@@ -104,6 +108,19 @@ def parse(path: str, root: str) -> Element:
     if tree.tag != root:
         raise InputError(f"{path}: first element <{tree.tag[:40]}>; this format has <{root}>")
     return tree
+
+
+def _limit_namespaces() -> Callable[[str | None, str | None], None]:
+    """What is called for each namespace: the parser writes it out in the name of every element."""
+    left = itertools.count(_MOST_NAMESPACES, -1)
+
+    def check(prefix: str | None, uri: str | None) -> None:
+        if len(uri or "") > _LONGEST_NAMESPACE:
+            raise ValueError(f"a namespace of {len(uri or '')} characters")
+        if next(left) == 0:
+            raise ValueError(f"more than {_MOST_NAMESPACES} namespaces")
+
+    return check
 
 
 def _encoding(head: bytes) -> str | None:

@@ -3,7 +3,6 @@
 import concurrent.futures
 import dataclasses
 import fcntl
-import glob
 import hashlib
 import json
 import multiprocessing
@@ -19,6 +18,7 @@ from typing import Any
 
 import numpy as np
 
+from ecg_jax import files
 from ecg_jax.data import quality, store, verify
 from ecg_jax.data.datasets.dataset import Dataset
 from ecg_jax.data.preprocess import standardize
@@ -114,9 +114,10 @@ def _claim(folder: str, settings: Settings) -> None:
     if known and (wrong := known.differences(settings)):
         raise InputError(f"{folder} was prepared in another way ({'; '.join(wrong)}); choose another --output")
     write_sealed(os.path.join(folder, SETTINGS), settings.to_dict())
-    for partial in glob.glob(os.path.join(glob.escape(folder), "**", "*.partial"), recursive=True):
-        if os.path.isfile(partial):
-            os.unlink(partial)
+    for place in (folder, os.path.join(folder, store.SHARDS)):
+        for name in os.listdir(place) if os.path.isdir(place) else ():
+            if files.is_partial(name):
+                os.unlink(os.path.join(place, name))
 
 
 def read_settings(folder: str) -> Settings | None:
@@ -159,8 +160,10 @@ def verify_store(
 
 
 def _remove(folder: str, names: Collection[str]) -> None:
+    """Removes damaged shards that are not to be made again; never what a link puts into another folder."""
+    above = os.path.join(os.path.realpath(folder), "")
     for path in (os.path.join(folder, store.SHARDS, name + suffix) for name in names for suffix in (".json", ".bin")):
-        if os.path.exists(path):
+        if os.path.isfile(path) and os.path.realpath(path).startswith(above):
             os.unlink(path)
 
 

@@ -9,6 +9,7 @@ from collections.abc import Collection, Mapping, Sequence
 
 import numpy as np
 
+from ecg_jax import files, spreadsheet
 from ecg_jax.data import quality
 from ecg_jax.data.datasets.dataset import Dataset
 from ecg_jax.data.store.settings import ERRORS, EXCLUDED, Settings
@@ -198,9 +199,8 @@ def _create_columns(
 def _write_problems(folder: str, problems: list[Mapping[str, str]]) -> str:
     """Writes the table of what was left out; returns its checksum."""
     path = os.path.join(folder, PROBLEMS)
-    with open(f"{path}.partial", "w", newline="", encoding="utf-8") as file:
+    with files.replacing(path, newline="") as file:
         table = csv.DictWriter(file, ("recording", "reason", "detail"))
         table.writeheader()
-        table.writerows(problems)
-    os.replace(f"{path}.partial", path)
+        table.writerows({key: spreadsheet.guard(text) for key, text in problem.items()} for problem in problems)
     return hash_file(path)

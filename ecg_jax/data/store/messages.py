@@ -9,6 +9,7 @@ from typing import Any
 
 import pandas as pd
 
+from ecg_jax import spreadsheet
 from ecg_jax.data.store import PROBLEMS, Store
 from ecg_jax.data.store.provenance import shorten_paths
 from ecg_jax.data.store.settings import EXCLUDED, NO_SIGNAL, REFUSED, UNREADABLE
@@ -20,7 +21,8 @@ _VARYING = re.compile(r"\S*/\S*|(?<![\w.])-?\d+(?:[.,]\d+)*(?!\w)|\w*\d{3}\w*") 
 def read_problems(store: Store) -> pd.DataFrame:
     """What was left out: `recording`, `reason`, `detail`."""
     with open(os.path.join(store.folder, PROBLEMS), encoding="utf-8", newline="") as file:
-        table = pd.DataFrame(csv.DictReader(file), columns=["recording", "reason", "detail"])
+        rows = [{key: spreadsheet.restore(text) for key, text in row.items()} for row in csv.DictReader(file)]
+    table = pd.DataFrame(rows, columns=["recording", "reason", "detail"])
     return table.assign(detail=[shorten_paths(store, detail) for detail in table.detail])
 
 

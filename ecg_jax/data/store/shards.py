@@ -1,6 +1,5 @@
 """Shards: recordings in int16, written whole or not at all, with what is known of each and a checksum."""
 
-import contextlib
 import hashlib
 import json
 import os
@@ -8,6 +7,8 @@ from collections.abc import Mapping
 from typing import Any
 
 import numpy as np
+
+from ecg_jax import files
 
 SHARDS = "shards"
 INVALID = np.int16(-32768)
@@ -37,9 +38,8 @@ class ShardWriter:
     def __init__(self, folder: str, name: str) -> None:
         """Opens a shard in a store's folder; one of that name is replaced. `problems` is what was left out."""
         self._path = os.path.join(folder, SHARDS, name)
-        self._partial = f"{self._path}.bin.{os.getpid()}.partial"
         os.makedirs(os.path.dirname(self._path), exist_ok=True)
-        self._file = open(self._partial, "wb")  # noqa: SIM115 - closed by commit and discard
+        self._made = files.Replacement(f"{self._path}.bin", "wb")
         self._digest = hashlib.sha256()
         self._recordings: list[dict[str, Any]] = []
         self.problems: list[dict[str, str]] = []
@@ -47,7 +47,8 @@ class ShardWriter:
     def add(self, steps: np.ndarray, facts: Mapping[str, Any]) -> None:
         """Appends a recording, `[n, leads]` int16, and what is known of it (JSON-ready)."""
         data = np.ascontiguousarray(steps, "<i2").tobytes()
-        self._file.write(data)
+        with files.naming(self._made.path):
+            self._made.file.write(data)
         self._digest.update(data)
         self._recordings.append({**facts, "length": len(steps)})
 
@@ -62,10 +63,10 @@ class ShardWriter:
             settings: Fingerprint of how its recordings were made.
             attempt: How often they had failed before; what a later attempt says of a problem counts.
         """
-        self._file.flush()
-        os.fsync(self._file.fileno())
-        self._file.close()
-        os.replace(self._partial, f"{self._path}.bin")
+        with files.naming(self._made.path):
+            self._made.file.flush()
+            os.fsync(self._made.file.fileno())
+        self._made.commit()
         description = {
             "settings": settings,
             "attempt": attempt,
@@ -77,10 +78,7 @@ class ShardWriter:
 
     def discard(self) -> None:
         """Removes what was written."""
-        with contextlib.suppress(OSError):  # of a full disk: the error that brought us here is the one to tell
-            self._file.close()
-        with contextlib.suppress(OSError):
-            os.unlink(self._partial)
+        self._made.discard()
 
 
 def read_shard_description(folder: str, name: str) -> dict[str, Any] | None:
@@ -106,20 +104,15 @@ def find_damage(folder: str, name: str) -> str:
 
 def hash_file(path: str) -> str:
     """SHA-256 of a file's bytes."""
+    files.measure(path)
     with open(path, "rb") as file:
         return hashlib.file_digest(file, "sha256").hexdigest()
 
 
 def write_sealed(path: str, values: dict[str, Any]) -> None:
     """Writes a JSON file whole or not at all, with a checksum of its contents."""
-    partial = f"{path}.{os.getpid()}.partial"
-    try:
-        with open(partial, "w", encoding="utf-8") as file:
-            json.dump(values | {"checksum": _seal(values)}, file)
-        os.replace(partial, path)
-    finally:
-        with contextlib.suppress(OSError):
-            os.unlink(partial)
+    with files.replacing(path) as file:
+        json.dump(values | {"checksum": _seal(values)}, file)
 
 
 def read_sealed(path: str) -> dict[str, Any]:
@@ -128,6 +121,7 @@ def read_sealed(path: str) -> dict[str, Any]:
     Raises:
         ValueError: when that has changed since.
     """
+    files.measure(path)
     with open(path, encoding="utf-8") as file:
         values = json.load(file)
     if not isinstance(values, dict) or values.pop("checksum", None) != _seal(values):

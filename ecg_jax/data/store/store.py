@@ -13,6 +13,7 @@ from typing import Any
 
 import numpy as np
 
+from ecg_jax import files
 from ecg_jax.contract import InputContract
 from ecg_jax.data.store.shards import INVALID, SHARDS, STEPS_PER_MILLIVOLT, hash_file, read_sealed, write_sealed
 from ecg_jax.errors import InputError
@@ -40,9 +41,15 @@ def write_manifest(folder: str, manifest: Mapping[str, Any], columns: Mapping[st
     partial = os.path.join(folder, f"{_INDEX}partial")
     shutil.rmtree(partial, ignore_errors=True)
     os.makedirs(partial)
-    for name, column in columns.items():
-        np.save(os.path.join(partial, f"{name}.npy"), column, allow_pickle=False)
-    checksums = {name: hash_file(os.path.join(partial, f"{name}.npy")) for name in sorted(columns)}
+    paths = {name: os.path.join(partial, f"{name}.npy") for name in sorted(columns)}
+    try:
+        for name, path in paths.items():
+            with files.naming(path):
+                np.save(path, columns[name], allow_pickle=False)
+    except BaseException:
+        shutil.rmtree(partial, ignore_errors=True)
+        raise
+    checksums = {name: hash_file(path) for name, path in paths.items()}
     index = _INDEX + hashlib.sha256(json.dumps(checksums).encode()).hexdigest()[:12]
     path = os.path.join(folder, index)
     if find_index_damage(folder, index, checksums):
@@ -86,7 +93,8 @@ def read_manifest(folder: str) -> dict[str, Any]:
             version = json.load(file)["version"]
         if isinstance(version, int) and version > VERSION:
             raise InputError(f"{path}: version {version}, this ecg_jax reads up to {VERSION}; update ecg_jax")
-        return read_sealed(path)
+        manifest = read_sealed(path)
+        names = [manifest["index"], *manifest["columns"], *(shard["name"] for shard in manifest["shards"])]
     except FileNotFoundError as error:
         raise InputError(
             f"{path}: no such file; {folder or '(nothing)'} is no prepared store, or its preparation was not finished; "
@@ -97,6 +105,9 @@ def read_manifest(folder: str) -> dict[str, Any]:
             f"{path}: not readable as the manifest of a store ({' '.join(str(error).split())}); delete it and prepare "
             "again: the shards stay"
         ) from error
+    if wrong := [name for name in [*names, *manifest["checksums"]] if not files.is_plain_name(name)]:
+        raise InputError(f"{path}: names {str(wrong[0])[:80]!r}; a store may name files of its own folder alone")
+    return manifest
 
 
 _whole: set[tuple[object, ...]] = set()  # files that had their checksum, by path and version
@@ -156,6 +167,7 @@ class Store:
         """
         path = os.path.join(self.folder, self.manifest["index"], f"{name}.npy")
         try:
+            files.measure(path)
             if not _has_checksum(path, self.manifest["checksums"].get(name, "")):
                 raise ValueError("its checksum is wrong: it was changed since it was written")
             return np.asarray(np.load(path, mmap_mode="r", allow_pickle=False))
@@ -214,7 +226,7 @@ class Store:
         path = os.path.join(self.folder, SHARDS, f"{self._shards[shard]}.bin")
         samples, checksum = (self.manifest["shards"][shard][key] for key in ("samples", "sha256"))
         try:
-            size, expected = os.path.getsize(path), samples * len(self.leads) * 2
+            size, expected = files.measure(path), samples * len(self.leads) * 2
             wrong = f"{size} bytes instead of {expected}" if size != expected else "its checksum is wrong"
             if size != expected or not _has_checksum(path, checksum):
                 raise InputError(

@@ -18,6 +18,7 @@ from etils import epath
 from tensorflow_datasets.core.dataset_builder import FileReaderBuilder
 from tensorflow_datasets.core.utils import py_utils, tqdm_utils
 
+from ecg_jax import spreadsheet
 from ecg_jax.data import datasets
 from ecg_jax.data.datasets.builders import beam, records
 from ecg_jax.data.datasets.dataset import SPLITS, Dataset
@@ -163,4 +164,4 @@ def _write_index(facts: pd.DataFrame, path: epath.Path) -> None:
     order = np.concatenate([np.flatnonzero(facts["split"] == split) for split in SPLITS])
     known = facts.iloc[order].replace({records.UNKNOWN: None, "": None})
     unknown = [name for name in FACTS if known[name].isna().all()]
-    path.write_text(known.drop(columns=unknown).to_csv(index=False))
+    path.write_text(spreadsheet.to_csv(known.drop(columns=unknown)))

@@ -1,0 +1,114 @@
+"""Files are written whole or not at all, and of a folder's own names only those of its own files are followed."""
+
+import contextlib
+import errno
+import os
+import re
+import stat
+from collections.abc import Iterator
+from typing import IO, Any
+
+_PARTIAL = re.compile(r"[0-9a-f]{16}\.partial")
+
+
+class Replacement:
+    """A file that is being written beside the one that it replaces, under a name that no other process has.
+
+    As a context it is removed at the end of the block, unless it was committed, and errors name what it replaces.
+    """
+
+    def __init__(self, path: str, mode: str = "w", **options: Any) -> None:
+        """Opens it.
+
+        Args:
+            path: Of the file that it becomes; a folder for it exists.
+            mode: `w` for UTF-8 or `wb`.
+            options: Of `open`.
+        """
+        self.path = path
+        self._partial = os.path.join(os.path.dirname(path), f"{os.urandom(8).hex()}.partial")
+        with naming(path):
+            encoding = None if "b" in mode else "utf-8"
+            self.file: IO[Any] = open(self._partial, mode, encoding=encoding, **options)  # noqa: SIM115 - see commit
+
+    def __enter__(self) -> "Replacement":
+        return self
+
+    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: object) -> None:
+        self.discard()
+        if isinstance(error, OSError):
+            _name(error, self.path)
+
+    def commit(self) -> None:
+        """Puts it in its place."""
+        with naming(self.path):
+            self.file.close()
+            os.replace(self._partial, self.path)
+
+    def discard(self) -> None:
+        """Removes it, unless it was committed."""
+        with contextlib.suppress(OSError):  # of a full disk, which closing would write to
+            self.file.close()
+        with contextlib.suppress(OSError):
+            os.unlink(self._partial)
+
+
+@contextlib.contextmanager
+def replacing(path: str, mode: str = "w", **options: Any) -> Iterator[IO[Any]]:
+    """Opens a file to write that replaces `path` at the end of the block, and is removed where the block fails.
+
+    Args:
+        path: See `Replacement`.
+        mode: Likewise.
+        options: Likewise.
+
+    Raises:
+        OSError: naming `path`, when it cannot be written.
+    """
+    with Replacement(path, mode, **options) as made:
+        yield made.file
+        made.commit()
+
+
+def write_text(path: str, text: str) -> str:
+    """Writes a file in UTF-8; returns its path."""
+    with replacing(path, newline="\n") as file:
+        file.write(text)
+    return path
+
+
+@contextlib.contextmanager
+def naming(path: str) -> Iterator[None]:
+    """An `OSError` of the block that names no file, or the partial one, names `path`: that is what is to be said."""
+    try:
+        yield
+    except OSError as error:
+        _name(error, path)
+        raise
+
+
+def _name(error: OSError, path: str) -> None:
+    if error.filename is None or is_partial(str(error.filename)):
+        error.filename, error.filename2 = path, None
+
+
+def is_partial(path: str) -> bool:
+    """Whether a path has the name of what was being written when its process was killed."""
+    return bool(_PARTIAL.fullmatch(os.path.basename(path)))
+
+
+def is_plain_name(name: object) -> bool:
+    """Whether a name that was found in a file means a file beside it: no path, no `..`."""
+    return isinstance(name, str) and name == os.path.basename(name) and name not in ("", ".", "..") and "\0" not in name
+
+
+def measure(path: str) -> int:
+    """The size in bytes of a regular file, or of one that a link leads to.
+
+    Raises:
+        OSError: when there is none, or it is a folder, a pipe or a device, which may never end.
+    """
+    status = os.stat(path)
+    if not stat.S_ISREG(status.st_mode):
+        raise OSError(errno.EINVAL, "no regular file", path)
+    return status.st_size

@@ -1,0 +1,76 @@
+"""A run folder that was damaged, or made by somebody else, is used or refused in one line."""
+
+import json
+import os
+
+import jax
+import numpy as np
+import pytest
+
+from ecg_jax import config as config_lib
+from ecg_jax import models
+from ecg_jax.contract import InputContract
+from ecg_jax.errors import InputError
+from ecg_jax.inference.model import load_model
+from ecg_jax.runtime import checkpoint, run_folder
+
+LABELS = ["AF", "ST"]
+FILES = {
+    "thresholds": dict.fromkeys(LABELS, 0.5),
+    "calibration": {"method": "logistic", "labels": {name: {"slope": 1.0, "intercept": 0.0} for name in LABELS}},
+    "split": {"recordings": {"train": []}},
+    "result": {},
+}
+
+
+@pytest.fixture
+def run(tmp_path, monkeypatch):
+    """The folder of a small network, without its checkpoint's files."""
+    config = config_lib.override(config_lib.create_default(), {"model.name": "narrow"})
+    contract = InputContract(samples=256)
+    network = models.create(**config.model, num_labels=len(LABELS))
+    shapes = models.shapes(network, contract.shape)
+    variables = jax.tree.map(lambda leaf: np.zeros(leaf.shape, leaf.dtype), shapes)
+    records = {"contract": contract.to_dict(), "labels": LABELS}
+    monkeypatch.setattr(checkpoint, "read_best", lambda folder: (1, variables, records, []))
+    for name, values in ({"config": config_lib.to_dict(config)} | FILES).items():
+        (tmp_path / f"{name}.json").write_text(json.dumps(values))
+    return tmp_path
+
+
+def test_a_whole_folder_is_loaded(run):
+    assert load_model(str(run)).label_names == ("AF", "ST")
+
+
+@pytest.mark.parametrize(
+    "name, text",
+    [
+        *((name, text) for name in ("config", *FILES) for text in ("[]", "[" * 60_000, '{"a": ')),
+        ("config", '{"model": []}'),
+        ("thresholds", '{"AF": NaN, "ST": 0.5}'),
+        ("thresholds", '{"AF": "0.5", "ST": 0.5}'),
+        ("thresholds", '{"VT": 0.5}'),
+        ("calibration", '{"method": "logistic", "labels": {"AF": {"slope": 1, "intercept": 0}}}'),
+        ("calibration", '{"method": "logistic", "labels": {"AF": 1, "ST": 2}}'),
+        ("calibration", '{"labels": {}}'),
+        ("split", '{"recordings": []}'),
+        ("result", '{"thresholds_not_chosen": 1}'),
+    ],
+)
+def test_a_damaged_file_is_one_line_that_names_the_folder(run, name, text):
+    (run / f"{name}.json").write_text(text)
+    with pytest.raises(InputError, match=os.path.basename(run)) as refused:
+        load_model(str(run))
+    assert "\n" not in str(refused.value)
+
+
+def test_a_pipe_in_a_run_folder_is_not_waited_for(tmp_path):
+    os.mkfifo(tmp_path / "config.json")
+    with pytest.raises(InputError, match="no regular file"):
+        run_folder.read_json(str(tmp_path / "config.json"))
+
+
+def test_a_contract_of_any_size_is_refused():
+    for values in ({"samples": 10**12}, {"sampling_rate": float("inf")}):
+        with pytest.raises(InputError, match="at most 4194304 and 100000 Hz are supported"):
+            InputContract(**values)
