@@ -616,7 +616,7 @@ def test_the_least_recently_used_of_many_files_is_closed(tmp_path, monkeypatch):
     paths = [write_hdf5(tmp_path / f"{i}.hdf5", code_tracings()) for i in range(4)]
     for path in (*paths, *paths):
         code_hdf5.read(path, 0)
-    assert len(hdf5_file._handles) == 2
+    assert len(hdf5_file._opened) == 2
 
 
 @pytest.mark.parametrize("method", ["fork", "spawn"])

@@ -245,7 +245,10 @@ def test_the_signal_file_of_a_record_is_no_recording_beside_it(tmp_path):
     (tmp_path / "other.mat").rename(tmp_path / "below" / "other.mat")
     names = [source.name for source in readers.find(str(tmp_path), Declared(LEADS, 500, "uV"))]
     assert names == [str(tmp_path / "alone.mat"), str(tmp_path / "other"), str(tmp_path / "rec")]
-    assert [source.name for source in readers.find(str(tmp_path))] == names[1:]
+    undeclared = readers.find(str(tmp_path))
+    assert [source.name for source in undeclared] == names
+    with pytest.raises(InputError, match="leads, sampling_rate, unit unknown"):
+        undeclared[0].read()
 
 
 @pytest.mark.parametrize(

@@ -13,7 +13,7 @@ from ecg_jax.data.readers import groups, library_record
 from ecg_jax.errors import InputError
 from ecg_jax.recording import Recording, create_recording
 
-_HEADER, _SIGNAL = "patient.hea", "ecgraw.dat"
+HEADER, SIGNAL = "patient.hea", "ecgraw.dat"
 _HOLTER = b"##NEUTRAL HOLTER RECORDING##"
 _MOST_MARKERS = 16  # names of the header in an archive; the library looks behind each
 _NOTE = "the file states no voltage; each lead was divided by its own standard deviation"
@@ -23,8 +23,8 @@ def matches(path: str, head: bytes) -> bool:
     """Tells an archive by the names in it, a header by its own name and its bytes; a WFDB header is text."""
     name = os.path.basename(path).lower()
     if name.endswith(".arc"):
-        return head[4:].startswith(_HOLTER) or _HEADER.encode() in head
-    return name == _HEADER and b"\0" in head[:64]
+        return head[4:].startswith(_HOLTER) or HEADER.encode() in head
+    return name == HEADER and b"\0" in head[:64]
 
 
 def read(path: str, id: str | None = None) -> Recording:
@@ -37,11 +37,11 @@ def read(path: str, id: str | None = None) -> Recording:
     with library_record.guard(path, "Edan"):
         from ecgdatakit.parsing.parsers.edan_arc import EDANARCHolterParser
 
-        companion = os.path.join(os.path.dirname(path), _SIGNAL)
+        companion = os.path.join(os.path.dirname(path), SIGNAL)
         if os.path.isfile(companion) and os.path.getsize(companion) > library_record.LARGEST_FILE:
             raise InputError(f"{companion}: {os.path.getsize(companion)} bytes; at most {library_record.LARGEST_FILE}")
-        if Path(path).read_bytes().count(_HEADER.encode()) > _MOST_MARKERS:
-            raise InputError(f"{path}: names {_HEADER} more than {_MOST_MARKERS} times; it is no archive of one ECG")
+        if Path(path).read_bytes().count(HEADER.encode()) > _MOST_MARKERS:
+            raise InputError(f"{path}: names {HEADER} more than {_MOST_MARKERS} times; it is no archive of one ECG")
         record, notes = library_record.parse(path, EDANARCHolterParser())
         samples = groups.stack(path, [lead.samples for lead in record.leads])
         deviation = samples.std(axis=0)

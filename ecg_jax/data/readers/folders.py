@@ -9,7 +9,7 @@ import os
 from collections import Counter
 from collections.abc import Iterable
 
-from ecg_jax.data.readers import arrays, wfdb
+from ecg_jax.data.readers import arrays, edan, wfdb
 
 NO_FILE = "no regular file"
 # What such a file is, if it is no ECG of a known format, is worth a word. HDF5 tells itself that it is something else.
@@ -25,7 +25,7 @@ class Content:
     """What was found.
 
     Attributes:
-        files: Paths, in order, but of those that belong to a WFDB header or are a sidecar.
+        files: Paths, in order, but of those that belong to a header or are a sidecar.
         refused: Path to reason, of what could not be searched.
     """
 
@@ -53,12 +53,13 @@ def search(folder: str) -> Content:
 
 
 def list_parts(header: str) -> set[str]:
-    """Paths of the files that belong to a WFDB header."""
-    return {os.path.join(os.path.dirname(header), part) for part in wfdb.list_parts(header)}
+    """Paths of the files that belong to a header of WFDB or Edan."""
+    parts = {edan.SIGNAL} if os.path.basename(header).lower() == edan.HEADER else wfdb.list_parts(header)
+    return {os.path.join(os.path.dirname(header), part) for part in parts}
 
 
 def _find_owned(paths: Iterable[str]) -> set[str]:
-    """Signal files and segments of WFDB headers, and sidecars."""
+    """Signal files and segments of headers, and sidecars."""
     owned: set[str] = set()
     for path in paths:
         if path.endswith(".hea"):
