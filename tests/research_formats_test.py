@@ -247,7 +247,7 @@ def test_the_signal_file_of_a_record_is_no_recording_beside_it(tmp_path):
     assert names == [str(tmp_path / "alone.mat"), str(tmp_path / "other"), str(tmp_path / "rec")]
     undeclared = readers.find(str(tmp_path))
     assert [source.name for source in undeclared] == names
-    with pytest.raises(InputError, match="leads, sampling_rate, unit unknown"):
+    with pytest.raises(InputError, match=r"MATLAB \(val\) with a sidecar"):
         undeclared[0].read()
 
 
