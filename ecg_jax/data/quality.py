@@ -26,8 +26,8 @@ FLAGS = {
     "too_short": "less than 5 seconds are valid",
     "duplicate": "the same content stands more than once in the data set",
     "limb_leads_disagree": (
-        "limb leads contradict Einthoven's and Goldberger's identities: not recorded at the same time, scaled one by "
-        "one, or under wrong names"
+        "limb leads contradict Einthoven's and Goldberger's identities in every order and scale: not recorded at the "
+        "same time"
     ),
     "inverted": "all leads seem to be upside down",
 }  # a store keeps them as bits in this order
@@ -100,7 +100,7 @@ def examine(recording: Recording) -> Examination:
         residual = lead_order.measure_residual(products, names)
         found |= {"lead_reversal"} if defects.finds_reversal(products, names, residual) else set()
         found |= {"inverted"} if defects.suspects_inversion(skewness) else set()
-        if residual > lead_order.CONTRADICTED and "lead_reversal" not in found:
+        if residual > lead_order.CONTRADICTED and not lead_order.are_simultaneous(products, names):
             found.add("limb_leads_disagree")
         is_doubtful = not amplitude.SUSPICIOUSLY_LOW <= size <= amplitude.SUSPICIOUSLY_HIGH
         if is_doubtful and set(recording.leads) & set(LEADS):

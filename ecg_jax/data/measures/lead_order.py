@@ -96,6 +96,23 @@ def measure_residual(products: np.ndarray, names: list[str], left_out: str | Non
     return float(np.sqrt(max(np.median(unexplained / np.maximum(total, 1e-12)), 0.0)))
 
 
+def are_simultaneous(products: np.ndarray, names: list[str]) -> bool:
+    """Whether the limb leads are combinations of two signals, of whatever factors.
+
+    Leads that were recorded together and then scaled one by one are, though they do not obey the identities; leads that
+    were recorded one after the other are not. True where there are fewer than three.
+    """
+    columns = [names.index(name) for name in names if name in LIMB_LEADS]
+    if len(columns) < 3 or not len(products):
+        return True
+    within = products[:, columns][:, :, columns]
+    _, vectors = np.linalg.eigh(within.sum(axis=0))
+    basis = vectors[:, -2:]
+    total = np.trace(within, axis1=1, axis2=2)
+    unexplained = total - (within @ basis * basis).sum(axis=(1, 2))
+    return bool(np.sqrt(max(np.median(unexplained / np.maximum(total, 1e-12)), 0.0)) <= CONTRADICTED)
+
+
 def find_order(recording: Recording) -> Order | None:
     """Searches the order of the columns that obeys the identities.
 
