@@ -23,7 +23,7 @@ def get_config() -> ConfigDict:
     """Returns the configuration."""
     config = create_default()
     config.data.labels = "abnormal"
-    config.data.simulated.update(train=2000, validation=400, test=1000, population="hospital")
+    config.data.simulated.update(train=3000, validation=400, test=1000, population="hospital")
     config.contract.update(highpass=0.5, lowpass=40.0, units_per_millivolt=2.0, usual_deviations=USUAL_DEVIATIONS)
     config.model.update(name="narrow", head="transfer")
     config.init.weights = "simulated"

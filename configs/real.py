@@ -25,6 +25,6 @@ def get_config() -> ConfigDict:
     config.optimizer.update(name="adamw", learning_rate=5e-4, weight_decay=1e-3, clip_norm=1.0)
     config.schedule.update(name="cosine", warmup_fraction=0.05)
     config.early_stopping.patience = 0
-    config.train.update(batch_size=64, epochs=6.0, ema_decay=0.99)
+    config.train.update(batch_size=64, epochs=4.0, ema_decay=0.99)
     config.checkpoint.monitor = "auroc"
     return config
