@@ -3,6 +3,7 @@
 import os
 import struct
 import time
+from xml.etree import ElementTree
 
 import ecg_files
 import h5py
@@ -124,6 +125,13 @@ def test_a_bad_file_ends_no_batch(tmp_path):
     assert len(pd.read_csv(tmp_path / "predictions.csv")) == 1
     assert len(os.listdir(tmp_path / "predictions_figures")) == 1
     assert not list(tmp_path.rglob("*.partial"))
+
+
+def test_a_page_shows_any_name_as_text(tmp_path):
+    recording = create_recording(np.ones((500, 1)), leads=["I"], sampling_rate=500, id="a\x1b]0;b\udcff")
+    ecg_page.draw(recording, [], str(tmp_path / "page.svg"), remarks="\x1b[2J")
+    ElementTree.parse(tmp_path / "page.svg")  # XML holds no control characters
+    assert "<!-- a?]0;b? -->" in (tmp_path / "page.svg").read_text()
 
 
 def test_a_page_has_a_name_that_a_file_can_have():
@@ -279,8 +287,9 @@ def test_no_text_steers_the_terminal(text, shown, capsys):
 def test_a_spreadsheet_shows_text_and_reading_gives_it_back(text, written, tmp_path):
     assert spreadsheet.guard(text) == written
     assert spreadsheet.restore(written) == text
-    table = pd.DataFrame({"id": [text or "x"], "=label": [0.5]})
+    table = pd.DataFrame({"id": [text or "x"], "=label": [0.5], "quality": [""]})
     (tmp_path / "x.csv").write_text(spreadsheet.to_csv(table))
     read = table_lib.read_table(str(tmp_path / "x.csv"))
-    assert read.columns.tolist() == ["id", "=label"]
+    assert read.columns.tolist() == ["id", "=label", "quality"]
     assert read["id"].tolist() == table["id"].tolist()
+    assert read["quality"].isna().all()
