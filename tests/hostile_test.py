@@ -114,12 +114,14 @@ def test_a_bad_file_ends_no_batch(tmp_path):
     ecg_files.write_wfdb(tmp_path, name="r" * 240)
     with h5py.File(tmp_path / "text.h5", "w") as file:
         file["tracings"] = np.full((2, 600, 12), b"1")
+        file.attrs.update(sampling_rate=400, unit="code")
     (tmp_path / os.fsdecode(b"latin-\xe9.txt")).write_text("")
     (tmp_path / os.fsdecode(b"latin-\xe9.npy")).write_bytes(b"\x93NUMPY")
     ecg_files.write_sidecar(tmp_path, os.fsdecode(b"latin-\xe9"))
     done = call("predict", "--figure", tmp_path, cwd=tmp_path)
     assert done.returncode == 2, done.stderr
-    assert "text.h5: `tracings` holds |S1; expected numbers" in done.stdout
+    assert "text.h5: `tracings` holds |S1; expected numbers (2 recordings)" in done.stdout
+    assert "1 recording(s); 3 could not be read" in done.stdout
     assert "latin-?.npy: not a readable NumPy array" in done.stdout
     assert "passed over: 1 file(s) that are no ECG (.txt 1)" in done.stdout
     assert len(pd.read_csv(tmp_path / "predictions.csv")) == 1
