@@ -534,7 +534,9 @@ def test_a_dicom_sample_is_scaled_corrected_and_offset(tmp_path):
         dicom_channel("Lead III", sensitivity="-1", unit="uV"),
     ]
     path = write_dicom(tmp_path / "x.dcm", dicom_group(np.array([[100, 100, 100], [-20, 0, 1]]), channels))
-    np.testing.assert_allclose(dicom.read(path).signal, [[0.6, 1.0, -0.1], [0.0, 0.0, -0.001]], atol=1e-7)
+    recording = dicom.read(path)
+    np.testing.assert_allclose(recording.signal, [[0.6, 1.0, -0.1], [0.0, 0.0, -0.001]], atol=1e-7)
+    assert recording.notes == ("negative step in III: the file turns the signal upside down",)
 
 
 @pytest.mark.parametrize(

@@ -450,9 +450,7 @@ def test_an_inverted_physical_range_inverts_the_signal(tmp_path):
     content = ecg_files.edf_bytes(digital(), LEADS, physical=("32.767", "-32.768"))
     recording = edf.read(write_edf(tmp_path, content))
     np.testing.assert_allclose(recording.signal, -(digital() + 1) / 1000, atol=1e-6)
-    assert recording.notes == (
-        f"physical maximum below the minimum in {', '.join(LEADS)}: the signal is inverted by the header",
-    )
+    assert recording.notes == (f"negative step in {', '.join(LEADS)}: the file turns the signal upside down",)
 
 
 def test_electrodes_in_place_of_chest_leads_are_known_beside_limb_leads(tmp_path):
