@@ -83,7 +83,8 @@ def main(argv: Sequence[str]) -> int:
         raise InputError("no recordings named; add the path of a file or a folder")
     stem, suffix = os.path.splitext(_OUTPUT.value)
     folder = os.path.dirname(os.path.abspath(_OUTPUT.value))
-    if not os.access(folder, os.W_OK) or os.path.isdir(_OUTPUT.value):
+    is_other = os.path.exists(_OUTPUT.value) and not os.path.isfile(_OUTPUT.value)
+    if not os.access(folder, os.W_OK) or is_other:
         raise InputError(f"--output={_OUTPUT.value}: not a file that can be written")
 
     from rich.progress import track

@@ -240,6 +240,13 @@ def test_a_file_is_replaced_whole_or_stays_what_it_was(tmp_path):
     assert os.listdir(tmp_path) == ["x.csv"]
 
 
+def test_a_device_or_a_pipe_is_not_replaced_by_a_file(tmp_path):
+    os.mkfifo(tmp_path / "pipe")
+    with pytest.raises(OSError, match="no regular file"):
+        files.write_text(str(tmp_path / "pipe"), "")
+    assert os.listdir(tmp_path) == ["pipe"] and not os.path.isfile(tmp_path / "pipe")
+
+
 def test_a_full_disk_names_the_file_that_was_to_be(tmp_path):
     with pytest.raises(OSError) as failed, files.replacing(str(tmp_path / "x.csv")):
         raise OSError(28, "No space left on device")

@@ -302,10 +302,10 @@ def test_quoted_names_and_a_time_column_are_understood(tmp_path):
     values = np.column_stack([np.arange(500) / 500, digital() / 1000])
     (tmp_path / "x.csv").write_text(csv_text(header=["time", *[f'"{lead}"' for lead in LEADS]], values=values))
     recording = readers.read(tmp_path / "x.csv", declared=Declared((), 500, "mV"))
-    assert_reads(recording, digital() / 1000, notes=("column 'time' is time, not a lead",))
+    assert_reads(recording, digital() / 1000, notes=("column 'time' is time or a number, not a lead",))
 
 
-@pytest.mark.parametrize("missing", ["", "NA", "nan", "NULL", "-"])
+@pytest.mark.parametrize("missing", ["", "NA", "#N/A", "nan", "NULL", "-"])
 def test_a_cell_that_says_that_nothing_is_there_is_a_gap(tmp_path, missing):
     (tmp_path / "x.csv").write_text(f"I,II\n1,2\n{missing},4\n5,{missing}\n")
     recording = readers.read(tmp_path / "x.csv", declared=Declared((), 500, "mV"))
@@ -350,7 +350,7 @@ def test_times_and_row_numbers_are_no_leads(tmp_path, name, place):
     (tmp_path / "x.csv").write_text("\n".join(",".join(row) for row in rows))
     recording = readers.read(tmp_path / "x.csv", declared=Declared((), 500, "mV"))
     assert_reads(recording, [[1, 3], [2, 4]], leads=("I", "II"))
-    assert "is time, not a lead" in recording.notes[0]
+    assert "is time or a number, not a lead" in recording.notes[0]
 
 
 @pytest.mark.parametrize("index", [True, False])
@@ -361,8 +361,18 @@ def test_a_row_that_numbers_the_columns_is_no_sample(tmp_path, index):
     assert recording.notes[0] == "line(s) 1 before the samples were not read"
 
 
-def test_a_clock_in_the_first_column_is_no_lead(tmp_path):
-    (tmp_path / "x.csv").write_text("'Elapsed time','I'\n'seconds','mV'\n'0:00.000',1.5\n'0:00.002',-\n")
+@pytest.mark.parametrize(
+    "unit, clock",
+    [
+        ("seconds", "0:00.00"),
+        ("hh:mm:ss.mmm", "'0:00.00'"),
+        ("", "[10:00:00.000 01/02/2020]"),
+        ("", "2020-01-02 10:00:00.00"),
+        ("", "2020-01-02T10:00:00.00Z"),
+    ],
+)
+def test_a_clock_in_the_first_column_is_no_lead(tmp_path, unit, clock):
+    (tmp_path / "x.csv").write_text(f"'Elapsed time','I'\n'{unit}','mV'\n{clock},1.5\n{clock},-\n")
     recording = readers.read(tmp_path / "x.csv", declared=Declared((), 500, "mV"))
     np.testing.assert_array_equal(recording.signal, [[1.5], [0]])
     assert recording.gaps == 1

@@ -16,13 +16,14 @@ from ecg_jax.recording import LEADS, canonical_lead
 
 _LONGEST_HEADER = 100  # lines
 _COMMENT = ("#", "%")
-_MISSING = {"", "na", "n/a", "nan", "null", "none", "-", "--", "?"}
+_MISSING = {"", "na", "n/a", "#n/a", "nan", "null", "none", "-", "--", "?"}
 _TIME = re.compile(
     r"|unnamed: ?\d+|(?:elapsed|relative|absolute)?[ _]?(?:date[ _]?)?(?:time(?:stamps?)?|date)|t|samples?|index"
     r"|idx|row|seconds?|milliseconds?|ms|sec|s|n|#|(?:sample|row)[ _]?(?:no\.?|num(?:ber)?|index|id)"
 )
-_TIME_UNIT = re.compile(r"[ _]*[(\[]?(?:s|sec|seconds?|ms|milliseconds?|us)[)\]]?$")
-_CLOCK = re.compile(r"\[?\d+:\d\d[\d:. /-]*\]?")  # 0:00.002, or the time of day with a date
+_TIME_UNIT = re.compile(r"[ _]*[(\[]?(?:s|sec|seconds?|ms|milliseconds?|us|h+:mm(?::ss)?(?:\.[sm]+)?)[)\]]?$")
+_DATE = r"\d{4}[-/.]\d\d?[-/.]\d\d?"
+_CLOCK = re.compile(rf"\[?(?:{_DATE}[ T])?\d+:\d\d[\d:.,+ /-]*Z?\]?")  # 0:00.002, or the time of day with a date
 _UNIT_OF_LEAD = re.compile(r"[(\[](.*)[)\]]|[ _/]([^ _/]+)$")
 
 
@@ -77,7 +78,7 @@ def read(path: str) -> Table:
         skipped = [0]
     values = _parse_numbers(path, lines[start:], delimiter, columns, skipped)
     kept = [i for i in range(columns) if i not in skipped]
-    notes += [f"column {(names[i] if names else '') or i + 1!r} is time, not a lead" for i in skipped]
+    notes += [f"column {(names[i] if names else '') or i + 1!r} is time or a number, not a lead" for i in skipped]
     millivolts = [stated[i] for i in kept]
     return Table(
         values,
