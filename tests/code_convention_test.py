@@ -56,7 +56,7 @@ def test_a_declared_rate_and_unit_win(tmp_path, way):
         write_sidecar(tmp_path, "x", leads=None)
     if way == "attributes of the file":
         with h5py.File(path, "a") as file:
-            file.attrs.update(fs="500 Hz", Units=[b"mV"] * 12)
+            file.attrs.update(fs=["500 Hz"] * 12, Units=[b"mV"] * 12)
     recording = read(path, Declared((), 500.0, "mV") if way == "flags" else None)
     assert (recording.sampling_rate, recording.notes) == (500, ())
     np.testing.assert_allclose(recording.signal, signal, rtol=1e-6)

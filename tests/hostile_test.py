@@ -244,7 +244,8 @@ def test_a_device_or_a_pipe_is_not_replaced_by_a_file(tmp_path):
     os.mkfifo(tmp_path / "pipe")
     with pytest.raises(OSError, match="no regular file"):
         files.write_text(str(tmp_path / "pipe"), "")
-    assert os.listdir(tmp_path) == ["pipe"] and not os.path.isfile(tmp_path / "pipe")
+    assert os.listdir(tmp_path) == ["pipe"]
+    assert not os.path.isfile(tmp_path / "pipe")
 
 
 def test_a_full_disk_names_the_file_that_was_to_be(tmp_path):

@@ -305,6 +305,13 @@ def test_quoted_names_and_a_time_column_are_understood(tmp_path):
     assert_reads(recording, digital() / 1000, notes=("column 'time' is time or a number, not a lead",))
 
 
+def test_the_name_of_a_column_may_be_long(tmp_path):
+    (tmp_path / "x.csv").write_text(f"I,{'I (' * 100_000}\n1,2\n")
+    ecg_files.write_sidecar(tmp_path, "x", leads=None)
+    recording = readers.read(tmp_path / "x.csv")
+    assert len(recording.leads[1]) == 299_999
+
+
 @pytest.mark.parametrize("missing", ["", "NA", "#N/A", "nan", "NULL", "-"])
 def test_a_cell_that_says_that_nothing_is_there_is_a_gap(tmp_path, missing):
     (tmp_path / "x.csv").write_text(f"I,II\n1,2\n{missing},4\n5,{missing}\n")

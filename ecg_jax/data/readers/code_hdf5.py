@@ -121,7 +121,8 @@ def _find_stated(path: str, declared: Declared | None) -> tuple[Declared, list[s
         return declared, []
     attributes = _keep(_read_attributes, path)
     found = {key: next((attributes[n] for n in names if n in attributes), "") for key, names in _ATTRIBUTES.items()}
-    rate_text = re.sub(r"(?i)\s*hz$", "", found["sampling_rate"].strip())
+    unit = _join_same(found["unit"])
+    rate_text = re.sub(r"(?i)\s*hz$", "", _join_same(found["sampling_rate"]).strip())
     try:
         rate = float(rate_text) if rate_text else None
     except ValueError as error:
@@ -129,8 +130,7 @@ def _find_stated(path: str, declared: Declared | None) -> tuple[Declared, list[s
             f"{path}: attribute for the sampling rate is {found['sampling_rate'][:40]!r}, no Hz"
         ) from error
     leads = tuple(name.strip() for name in found["leads"].split(",")) if found["leads"] else ()
-    units = dict.fromkeys(found["unit"].split(","))  # of each lead, in some files
-    said = [declared or Declared(), Declared(leads, rate, ",".join(units))]
+    said = [declared or Declared(), Declared(leads, rate, unit)]
     notes: list[str] = []
     if arrays.has_sidecar(path):
         sidecar, notes = arrays.read_sidecar(path)
@@ -141,6 +141,11 @@ def _find_stated(path: str, declared: Declared | None) -> tuple[Declared, list[s
         unit=next((each.unit for each in said if each.unit), ""),
     )
     return stated, notes
+
+
+def _join_same(listed: str) -> str:
+    """What a list says, each value once: some files state rate and unit of every lead."""
+    return ",".join(dict.fromkeys(listed.split(",")))
 
 
 def _judge(path: str, stated: Declared, shape: tuple[int, ...]) -> str:

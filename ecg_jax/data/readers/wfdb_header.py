@@ -148,8 +148,7 @@ def _parse_signal(path: str, line: str, notes: list[str]) -> Signal:
         notes.append(f"no gain stated; {DEFAULT_GAIN:g} per unit, as WFDB defines")
     if gain == _MISTAKEN_GAIN:
         notes.append(
-            "gain 4880: a known mistake of early Georgia headers, where 1000 is right; the amplitude is not mended, "
-            "--checks=repair mends it"
+            "gain 4880: a known mistake of early Georgia headers, where 1000 is right; --checks=repair mends it"
         )
     return Signal(
         file=file,
