@@ -36,6 +36,14 @@ def test_an_sph_file_is_float16_millivolts_leads_first(tmp_path):
     assert_reads(recording, digital() / 1000, rtol=1e-3, id="sph.h5", notes=())
 
 
+def test_attributes_of_an_sph_file_go_before_its_convention(tmp_path):
+    with h5py.File(ecg_files.write_sph_hdf5(tmp_path), "a") as file:
+        file.attrs.update(fs=250, unit="uV")
+    recording = readers.read(tmp_path / "sph.h5")
+    assert recording.sampling_rate == 250
+    np.testing.assert_allclose(recording.signal, digital() / 1e6, rtol=1e-3, atol=1e-9)
+
+
 @pytest.mark.parametrize(
     "contents",
     [np.zeros((12,), "f2"), np.zeros((100, 12), "f2"), np.zeros((8, 100), "f2"), np.zeros((12, 9), "i2"), "text"],

@@ -11,7 +11,7 @@ import dataclasses
 import functools
 import os
 import re
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from typing import Any
 
 import numpy as np
@@ -119,18 +119,7 @@ def _find_stated(path: str, declared: Declared | None) -> tuple[Declared, list[s
     """What a sidecar says, or else the caller, or else attributes; and notes."""
     if declared and declared.sampling_rate and declared.unit and not arrays.has_sidecar(path):
         return declared, []
-    attributes = _keep(_read_attributes, path)
-    found = {key: next((attributes[n] for n in names if n in attributes), "") for key, names in _ATTRIBUTES.items()}
-    unit = _join_same(found["unit"])
-    rate_text = re.sub(r"(?i)\s*hz$", "", _join_same(found["sampling_rate"]).strip())
-    try:
-        rate = float(rate_text) if rate_text else None
-    except ValueError as error:
-        raise InputError(
-            f"{path}: attribute for the sampling rate is {found['sampling_rate'][:40]!r}, no Hz"
-        ) from error
-    leads = tuple(name.strip() for name in found["leads"].split(",")) if found["leads"] else ()
-    said = [declared or Declared(), Declared(leads, rate, unit)]
+    said = [declared or Declared(), parse_attributes(path, _keep(_read_attributes, path))]
     notes: list[str] = []
     if arrays.has_sidecar(path):
         sidecar, notes = arrays.read_sidecar(path)
@@ -141,6 +130,25 @@ def _find_stated(path: str, declared: Declared | None) -> tuple[Declared, list[s
         unit=next((each.unit for each in said if each.unit), ""),
     )
     return stated, notes
+
+
+def parse_attributes(path: str, attributes: Mapping[str, str]) -> Declared:
+    """What attributes of an HDF5 file say of leads, rate and unit, as far as they do; see `hdf5_file.read_attributes`.
+
+    Raises:
+        InputError: when a rate is no number.
+    """
+    found = {key: next((attributes[n] for n in names if n in attributes), "") for key, names in _ATTRIBUTES.items()}
+    unit = _join_same(found["unit"])
+    rate_text = re.sub(r"(?i)\s*hz$", "", _join_same(found["sampling_rate"]).strip())
+    try:
+        rate = float(rate_text) if rate_text else None
+    except ValueError as error:
+        raise InputError(
+            f"{path}: attribute for the sampling rate is {found['sampling_rate'][:40]!r}, no Hz"
+        ) from error
+    leads = tuple(name.strip() for name in found["leads"].split(",")) if found["leads"] else ()
+    return Declared(leads, rate, unit)
 
 
 def _join_same(listed: str) -> str:
