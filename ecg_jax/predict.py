@@ -110,7 +110,7 @@ def main(argv: Sequence[str]) -> int:
     if _FILE_LEADS.value or _FILE_RATE.value or _FILE_UNIT.value:
         declared = readers.Declared(tuple(_FILE_LEADS.value), _FILE_RATE.value, _FILE_UNIT.value or "")
     sources, unknown, passed_over = _find_sources(argv[1:], declared)
-    problems = Counter(unknown)
+    problems = Counter(dict.fromkeys(unknown, 1))
     what = model.label_names if len(model.label_names) <= output.MANY else (f"{len(model.label_names)} labels",)
     console.print(f"Predicting {', '.join(what)} for {len(sources)} recording(s)")
     if passed_over:
