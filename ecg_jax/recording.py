@@ -136,8 +136,9 @@ def create_recording(
     if not LOWEST_RATE <= sampling_rate <= HIGHEST_RATE:
         raise InputError(f"{id}: sampling rate {sampling_rate} Hz; an ECG has {LOWEST_RATE} to {HIGHEST_RATE} Hz")
     budget.check_stored(id, len(signal), len(names), sampling_rate)
-    steps = np.broadcast_to(np.asarray(millivolts_per_unit, np.float32), len(names))
+    steps = np.asarray(millivolts_per_unit, np.float32)
     signal = np.asarray(signal, np.float32) * steps
+    turned = describe_negative(names, np.broadcast_to(steps, len(names))) if (steps < 0).any() else ()
     finite = np.isfinite(signal)
     valid = finite if valid is None else finite & valid
     looked_at = finite[:, _find_columns(names)]
@@ -151,7 +152,7 @@ def create_recording(
         normalized=normalized,
         gaps=gaps,
         duration=duration,
-        notes=(*notes, *describe_negative(names, steps)),
+        notes=(*notes, *turned),
         contradictions=tuple(contradictions),
         known_factor=known_factor,
     )
