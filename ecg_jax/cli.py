@@ -3,7 +3,6 @@
 import contextlib
 import functools
 import os
-import re
 import sys
 import traceback
 from collections.abc import Callable, Iterable, Sequence
@@ -16,14 +15,11 @@ from rich.segment import Segment
 
 from ecg_jax import config as config_lib
 from ecg_jax.errors import InputError
+from ecg_jax.printable import make_printable
 from ecg_jax.runtime import compilation, memory, second_signal
 
 DEFAULT_CONFIG = "configs/finetune.py"
 _TRACEBACK = flags.DEFINE_bool("traceback", False, "Show the traceback of an error that is usually one line.")
-
-
-# Control characters but tab and line feed, what reverses the direction of text, and halves of a character.
-_UNPRINTABLE = re.compile("[\x00-\x08\x0b-\x1f\x7f-\x9f\u200e\u200f\u2028-\u202e\u2066-\u2069\ud800-\udfff]")
 
 
 def run(main: Callable[[Sequence[str]], int | None], *, computes: bool = True) -> None:
@@ -144,11 +140,6 @@ def _fail(error: object) -> int:
 
 def _describe(error: object) -> str:
     return f"error: {make_printable(' '.join(str(error).split()))}\n"
-
-
-def make_printable(text: str) -> str:
-    """Text with `?` for what steers a terminal instead of being shown, and for what has no encoding."""
-    return _UNPRINTABLE.sub("?", text)
 
 
 class _Console(Console):

@@ -28,6 +28,8 @@ class Replacement:
         self.path = path
         self._partial = os.path.join(os.path.dirname(path), f"{os.urandom(8).hex()}.partial")
         with naming(path):
+            if os.path.exists(path):
+                measure(path)  # a device or a pipe would be gone
             encoding = None if "b" in mode else "utf-8"
             self.file: IO[Any] = open(self._partial, mode, encoding=encoding, **options)  # noqa: SIM115 - see commit
 

@@ -8,6 +8,7 @@ from collections.abc import Iterable
 LEADS = ("I", "II", "III", "aVR", "aVL", "aVF", "V1", "V2", "V3", "V4", "V5", "V6")
 
 _LIMB = LEADS[:6]
+_LONGEST_NAME = 200  # characters
 # ISO/IEEE 11073-10101 and SCP-ECG number the leads alike. MDC_ECG_ELEC_POTL_I is 2:257, or 2 * 65536 + 257.
 _NUMBERS = dict(zip((1, 2, 61, 62, 63, 64, 3, 4, 5, 6, 7, 8), LEADS, strict=True))
 _CODE = re.compile(r"(?:2:|5\.6\.3-9-)(?P<number>\d{1,3})|(?P<whole>1313\d\d)")
@@ -52,6 +53,8 @@ def _parse_all(names: tuple[str, ...]) -> tuple[str, ...]:
 @functools.lru_cache(maxsize=4096)
 def _parse(name: str) -> tuple[str | None, bool]:
     """The standard lead of a name, None where it is none; and whether it might be an electrode of the scalp."""
+    if len(name) > _LONGEST_NAME:
+        return None, False
     text = _REMARK.sub("", _strip(unicodedata.normalize("NFKC", name)))
     if code := _CODE.fullmatch(text):
         number = int(code["number"]) if code["number"] else int(code["whole"]) - _FIRST_WHOLE

@@ -83,7 +83,8 @@ def main(argv: Sequence[str]) -> int:
         raise InputError("no recordings named; add the path of a file or a folder")
     stem, suffix = os.path.splitext(_OUTPUT.value)
     folder = os.path.dirname(os.path.abspath(_OUTPUT.value))
-    if not os.access(folder, os.W_OK) or os.path.isdir(_OUTPUT.value):
+    is_other = os.path.exists(_OUTPUT.value) and not os.path.isfile(_OUTPUT.value)
+    if not os.access(folder, os.W_OK) or is_other:
         raise InputError(f"--output={_OUTPUT.value}: not a file that can be written")
 
     from rich.progress import track
@@ -108,7 +109,8 @@ def main(argv: Sequence[str]) -> int:
     declared = None
     if _FILE_LEADS.value or _FILE_RATE.value or _FILE_UNIT.value:
         declared = readers.Declared(tuple(_FILE_LEADS.value), _FILE_RATE.value, _FILE_UNIT.value or "")
-    sources, problems, passed_over = _find_sources(argv[1:], declared)
+    sources, unknown, passed_over = _find_sources(argv[1:], declared)
+    problems = Counter(dict.fromkeys(unknown, 1))
     what = model.label_names if len(model.label_names) <= output.MANY else (f"{len(model.label_names)} labels",)
     console.print(f"Predicting {', '.join(what)} for {len(sources)} recording(s)")
     if passed_over:
@@ -125,7 +127,7 @@ def main(argv: Sequence[str]) -> int:
         tracked = track(predictions, "predicting", len(sources), console=console, disable=not console.is_terminal)
         for source, made in zip(sources, tracked, strict=True):
             if made.error:
-                problems.append(made.error)
+                problems[made.error] += 1
                 continue
             table.add(made)
             written += 1
@@ -142,11 +144,10 @@ def main(argv: Sequence[str]) -> int:
         table.close()
         if written:
             replacement.commit()
-    problems = list(dict.fromkeys(problems))
-    for problem in problems:
-        console.print(f"  not predicted: {problem}")
+    for problem, count in problems.items():
+        console.print(f"  not predicted: {problem}{f' ({count} recordings)' if count > 1 else ''}")
     if not written:
-        console.print(f"Nothing is written to {_OUTPUT.value}: {len(problems)} could not be read")
+        console.print(f"Nothing is written to {_OUTPUT.value}: {problems.total()} could not be read")
         return 1
     for name in model.thresholds:
         if len(model.thresholds) > output.MANY and not positives[name]:
@@ -161,7 +162,7 @@ def main(argv: Sequence[str]) -> int:
         console.print(f"  predicted, but not drawn: {problem}")
     if pages:
         console.print(f"Drawn: {len(pages) - len(undrawn)} page(s) in {stem}_figures")
-    console.print(f"Written: {_OUTPUT.value}, {written} recording(s); {len(problems)} could not be read")
+    console.print(f"Written: {_OUTPUT.value}, {written} recording(s); {problems.total()} could not be read")
     return 2 if problems or undrawn else 0
 
 

@@ -76,6 +76,17 @@ def _find_columns(leads: tuple[str, ...]) -> slice | list[int]:
     return columns if 0 < len(columns) < len(leads) else slice(None)
 
 
+def describe_negative(leads: Iterable[str], steps: Iterable[float]) -> tuple[str, ...]:
+    """A note where the step of a lead is negative, as a file may state on purpose or by mistake.
+
+    Args:
+        leads: Their names.
+        steps: What one unit of each is, in any unit of voltage; or its inverse.
+    """
+    turned = ", ".join(name for name, step in zip(leads, steps, strict=True) if step < 0)
+    return (f"negative step in {turned}: the file turns the signal upside down",) if turned else ()
+
+
 def create_recording(
     signal: np.ndarray,
     *,
@@ -125,7 +136,9 @@ def create_recording(
     if not LOWEST_RATE <= sampling_rate <= HIGHEST_RATE:
         raise InputError(f"{id}: sampling rate {sampling_rate} Hz; an ECG has {LOWEST_RATE} to {HIGHEST_RATE} Hz")
     budget.check_stored(id, len(signal), len(names), sampling_rate)
-    signal = np.asarray(signal, np.float32) * np.asarray(millivolts_per_unit, np.float32)
+    steps = np.asarray(millivolts_per_unit, np.float32)
+    signal = np.asarray(signal, np.float32) * steps
+    turned = describe_negative(names, np.broadcast_to(steps, len(names))) if (steps < 0).any() else ()
     finite = np.isfinite(signal)
     valid = finite if valid is None else finite & valid
     looked_at = finite[:, _find_columns(names)]
@@ -139,7 +152,7 @@ def create_recording(
         normalized=normalized,
         gaps=gaps,
         duration=duration,
-        notes=tuple(notes),
+        notes=(*notes, *turned),
         contradictions=tuple(contradictions),
         known_factor=known_factor,
     )

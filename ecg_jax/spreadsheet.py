@@ -41,10 +41,13 @@ def _map(table: pd.DataFrame, function: Callable[[str], str]) -> pd.DataFrame:
     def convert(value: Any) -> Any:
         return function(value) if isinstance(value, str) else value
 
-    columns = [
-        column if isinstance(column.dtype, np.dtype) and column.dtype.kind != "O" else column.map(convert)
-        for _, column in table.items()
-    ]
+    def convert_column(column: pd.Series) -> pd.Series:
+        if isinstance(column.dtype, np.dtype) and column.dtype.kind != "O":
+            return column
+        dtype = column.dtype if isinstance(column.dtype, pd.StringDtype) else object
+        return column.map(convert).astype(dtype)  # an empty column of texts would become one of numbers
+
+    columns = [convert_column(column) for _, column in table.items()]
     mapped = pd.concat(columns, axis=1) if columns else table.copy()
     mapped.columns = [convert(name) for name in table.columns]
     return mapped

@@ -534,7 +534,9 @@ def test_a_dicom_sample_is_scaled_corrected_and_offset(tmp_path):
         dicom_channel("Lead III", sensitivity="-1", unit="uV"),
     ]
     path = write_dicom(tmp_path / "x.dcm", dicom_group(np.array([[100, 100, 100], [-20, 0, 1]]), channels))
-    np.testing.assert_allclose(dicom.read(path).signal, [[0.6, 1.0, -0.1], [0.0, 0.0, -0.001]], atol=1e-7)
+    recording = dicom.read(path)
+    np.testing.assert_allclose(recording.signal, [[0.6, 1.0, -0.1], [0.0, 0.0, -0.001]], atol=1e-7)
+    assert recording.notes == ("negative step in III: the file turns the signal upside down",)
 
 
 @pytest.mark.parametrize(
@@ -607,14 +609,14 @@ def test_a_dicom_channel_that_was_disconnected_is_invalid(tmp_path):
     recording = dicom.read(write_dicom(tmp_path / "x.dcm", dicom_group(ecg(20)[:, :2], channels)))
     assert recording.valid[:, 0].all()
     assert not recording.valid[:, 1].any()
-    assert recording.notes == ("lead II is 'DISCONNECTED'",)
+    assert recording.notes == ("lead II: state 'DISCONNECTED'",)
 
 
 def test_what_dicom_says_of_a_channel_is_noted(tmp_path):
     channels = [dicom_channel("Lead I", ChannelDerivationDescription="II - III", ChannelSampleSkew="2")]
     recording = dicom.read(write_dicom(tmp_path / "x.dcm", dicom_group(ecg(20)[:, :1], channels)))
     assert recording.notes == (
-        "lead I was derived by whoever made the file",
+        "lead I: derived by whoever made the file",
         "lead I: ChannelSampleSkew is 2, which was not applied",
     )
 
@@ -858,16 +860,13 @@ def test_a_muse_lead_that_was_off_is_invalid_and_so_is_what_follows_from_it(tmp_
     recording = read_muse(tmp_path, muse_waveform(leads))
     valid = dict(zip(recording.leads, recording.valid.all(axis=0), strict=True))
     assert valid == {"I": True, "II": False, "III": False, "aVR": False, "aVL": False, "aVF": False, "V1": True}
-    assert "lead II was off" in recording.notes
+    assert "lead II: off, as the device says" in recording.notes
 
 
 @pytest.mark.parametrize(
     "changes, note",
     [
-        (
-            {"LeadDataCRC32": 1},
-            "lead V1: its samples do not have the checksum that the file states; they may be damaged",
-        ),
+        ({"LeadDataCRC32": 1}, "checksum of V1 differs from the file's: samples were changed after it"),
         ({"FirstSampleBaseline": 7}, "lead V1: FirstSampleBaseline is 7, which was not applied"),
         ({"LeadDataCRC32": None, "LeadSampleCountTotal": None}, None),
     ],
@@ -876,6 +875,11 @@ def test_what_does_not_fit_in_a_muse_file_is_noted(tmp_path, changes, note):
     recording = read_muse(tmp_path, muse_waveform([muse_lead("V1", [1, 2], **changes)]))
     np.testing.assert_allclose(recording.signal[:, 0], [0.005, 0.01])
     assert recording.notes == ((note,) if note else ())
+
+
+def test_what_is_said_of_several_leads_is_one_note():
+    found = groups.describe_leads(("I", "II", "V1"), (["off"], ["late", "off"], []))
+    assert found == ["leads I, II: off", "lead II: late"]
 
 
 def test_a_number_of_leads_that_does_not_fit_is_noted(tmp_path):

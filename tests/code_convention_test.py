@@ -56,12 +56,18 @@ def test_a_declared_rate_and_unit_win(tmp_path, way):
         write_sidecar(tmp_path, "x", leads=None)
     if way == "attributes of the file":
         with h5py.File(path, "a") as file:
-            file.attrs.update(fs=np.array([500.0]), Units=b"mV")
+            file.attrs.update(fs=["500 Hz"] * 12, Units=[b"mV"] * 12)
     recording = read(path, Declared((), 500.0, "mV") if way == "flags" else None)
     assert (recording.sampling_rate, recording.notes) == (500, ())
     np.testing.assert_allclose(recording.signal, signal, rtol=1e-6)
     found = readers.find(path, Declared((), 500.0, "mV") if way == "flags" else None)
     np.testing.assert_allclose(found[0].read().signal, signal, rtol=1e-6)
+
+
+def test_keys_of_a_sidecar_that_are_not_known_are_noted(tmp_path):
+    path = write(tmp_path, simulate())
+    write_sidecar(tmp_path, "x", leads=None, patient="p")
+    assert read(path).notes == ("x.json: key(s) patient not known, so not read",)
 
 
 def test_a_declared_order_of_leads_is_kept(tmp_path):

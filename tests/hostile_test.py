@@ -3,6 +3,7 @@
 import os
 import struct
 import time
+from xml.etree import ElementTree
 
 import ecg_files
 import h5py
@@ -113,17 +114,26 @@ def test_a_bad_file_ends_no_batch(tmp_path):
     ecg_files.write_wfdb(tmp_path, name="r" * 240)
     with h5py.File(tmp_path / "text.h5", "w") as file:
         file["tracings"] = np.full((2, 600, 12), b"1")
+        file.attrs.update(sampling_rate=400, unit="code")
     (tmp_path / os.fsdecode(b"latin-\xe9.txt")).write_text("")
     (tmp_path / os.fsdecode(b"latin-\xe9.npy")).write_bytes(b"\x93NUMPY")
     ecg_files.write_sidecar(tmp_path, os.fsdecode(b"latin-\xe9"))
     done = call("predict", "--figure", tmp_path, cwd=tmp_path)
     assert done.returncode == 2, done.stderr
-    assert "text.h5: `tracings` holds |S1; expected numbers" in done.stdout
+    assert "text.h5: `tracings` holds |S1; expected numbers (2 recordings)" in done.stdout
+    assert "1 recording(s); 3 could not be read" in done.stdout
     assert "latin-?.npy: not a readable NumPy array" in done.stdout
     assert "passed over: 1 file(s) that are no ECG (.txt 1)" in done.stdout
     assert len(pd.read_csv(tmp_path / "predictions.csv")) == 1
     assert len(os.listdir(tmp_path / "predictions_figures")) == 1
     assert not list(tmp_path.rglob("*.partial"))
+
+
+def test_a_page_shows_any_name_as_text(tmp_path):
+    recording = create_recording(np.ones((500, 1)), leads=["I"], sampling_rate=500, id="a\x1b]0;b\udcff")
+    ecg_page.draw(recording, [], str(tmp_path / "page.svg"), remarks="\x1b[2J")
+    ElementTree.parse(tmp_path / "page.svg")  # XML holds no control characters
+    assert "<!-- a?]0;b? -->" in (tmp_path / "page.svg").read_text()
 
 
 def test_a_page_has_a_name_that_a_file_can_have():
@@ -230,6 +240,14 @@ def test_a_file_is_replaced_whole_or_stays_what_it_was(tmp_path):
     assert os.listdir(tmp_path) == ["x.csv"]
 
 
+def test_a_device_or_a_pipe_is_not_replaced_by_a_file(tmp_path):
+    os.mkfifo(tmp_path / "pipe")
+    with pytest.raises(OSError, match="no regular file"):
+        files.write_text(str(tmp_path / "pipe"), "")
+    assert os.listdir(tmp_path) == ["pipe"]
+    assert not os.path.isfile(tmp_path / "pipe")
+
+
 def test_a_full_disk_names_the_file_that_was_to_be(tmp_path):
     with pytest.raises(OSError) as failed, files.replacing(str(tmp_path / "x.csv")):
         raise OSError(28, "No space left on device")
@@ -279,8 +297,9 @@ def test_no_text_steers_the_terminal(text, shown, capsys):
 def test_a_spreadsheet_shows_text_and_reading_gives_it_back(text, written, tmp_path):
     assert spreadsheet.guard(text) == written
     assert spreadsheet.restore(written) == text
-    table = pd.DataFrame({"id": [text or "x"], "=label": [0.5]})
+    table = pd.DataFrame({"id": [text or "x"], "=label": [0.5], "quality": [""]})
     (tmp_path / "x.csv").write_text(spreadsheet.to_csv(table))
     read = table_lib.read_table(str(tmp_path / "x.csv"))
-    assert read.columns.tolist() == ["id", "=label"]
+    assert read.columns.tolist() == ["id", "=label", "quality"]
     assert read["id"].tolist() == table["id"].tolist()
+    assert read["quality"].isna().all()

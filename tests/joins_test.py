@@ -28,6 +28,7 @@ def match(first, second):
         ("f/1.hea f/2.hea", "f/2 f/1", [1, 0], spelling.SUFFIX),
         ("f/1.hea f/2.hea", "f/2.dat f/1.dat", [1, 0], spelling.SUFFIX),
         (r"f\1.hea f\2.hea", "./f/2 f//1", [1, 0], spelling.SUFFIX),
+        ("'=1 =2", "'=2 =1", [1, 0], spelling.SUFFIX),
         ("1.2.840.1 1.2.840.2", "1.2.840.2.dcm 1.2.840.1.dcm", [1, 0], spelling.SUFFIX),
         ("0001 0002 1000", "1000 2 1", [2, 1, 0], spelling.ZEROS),
         ("1.0 2.0", "2 1", [1, 0], spelling.ZEROS),

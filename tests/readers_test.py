@@ -382,6 +382,14 @@ def test_a_rate_or_gain_that_is_not_stated_is_wfdbs_default_and_noted(tmp_path):
     )
 
 
+def test_a_negative_gain_turns_the_signal_and_is_noted(tmp_path):
+    path = ecg_files.write_wfdb(tmp_path)
+    edit_header(str(tmp_path / "rec"), lambda text: text.replace("1000(0)/mV", "-1000(0)/mV", 1))
+    recording = wfdb_reader.read(path)
+    np.testing.assert_allclose(recording.signal[:, :2] * [-1, 1], ecg_files.digital()[:, :2] / 1000, rtol=1e-6)
+    assert recording.notes == ("negative step in I: the file turns the signal upside down",)
+
+
 @pytest.mark.parametrize("change", [(0, 40), (4, 11), (8, 499)])
 def test_a_mat_that_contradicts_its_header_is_refused(tmp_path, change):
     path = ecg_files.write_challenge(tmp_path)

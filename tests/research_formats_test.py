@@ -36,6 +36,14 @@ def test_an_sph_file_is_float16_millivolts_leads_first(tmp_path):
     assert_reads(recording, digital() / 1000, rtol=1e-3, id="sph.h5", notes=())
 
 
+def test_attributes_of_an_sph_file_go_before_its_convention(tmp_path):
+    with h5py.File(ecg_files.write_sph_hdf5(tmp_path), "a") as file:
+        file.attrs.update(fs=250, unit="uV")
+    recording = readers.read(tmp_path / "sph.h5")
+    assert recording.sampling_rate == 250
+    np.testing.assert_allclose(recording.signal, digital() / 1e6, rtol=1e-3, atol=1e-9)
+
+
 @pytest.mark.parametrize(
     "contents",
     [np.zeros((12,), "f2"), np.zeros((100, 12), "f2"), np.zeros((8, 100), "f2"), np.zeros((12, 9), "i2"), "text"],
@@ -302,10 +310,17 @@ def test_quoted_names_and_a_time_column_are_understood(tmp_path):
     values = np.column_stack([np.arange(500) / 500, digital() / 1000])
     (tmp_path / "x.csv").write_text(csv_text(header=["time", *[f'"{lead}"' for lead in LEADS]], values=values))
     recording = readers.read(tmp_path / "x.csv", declared=Declared((), 500, "mV"))
-    assert_reads(recording, digital() / 1000, notes=("column 'time' is time, not a lead",))
+    assert_reads(recording, digital() / 1000, notes=("column 'time' is time or a number, not a lead",))
 
 
-@pytest.mark.parametrize("missing", ["", "NA", "nan", "NULL", "-"])
+def test_the_name_of_a_column_may_be_long(tmp_path):
+    (tmp_path / "x.csv").write_text(f"I,{'I (' * 100_000}\n1,2\n")
+    ecg_files.write_sidecar(tmp_path, "x", leads=None)
+    recording = readers.read(tmp_path / "x.csv")
+    assert len(recording.leads[1]) == 300_000
+
+
+@pytest.mark.parametrize("missing", ["", "NA", "#N/A", "nan", "NULL", "-"])
 def test_a_cell_that_says_that_nothing_is_there_is_a_gap(tmp_path, missing):
     (tmp_path / "x.csv").write_text(f"I,II\n1,2\n{missing},4\n5,{missing}\n")
     recording = readers.read(tmp_path / "x.csv", declared=Declared((), 500, "mV"))
@@ -350,7 +365,7 @@ def test_times_and_row_numbers_are_no_leads(tmp_path, name, place):
     (tmp_path / "x.csv").write_text("\n".join(",".join(row) for row in rows))
     recording = readers.read(tmp_path / "x.csv", declared=Declared((), 500, "mV"))
     assert_reads(recording, [[1, 3], [2, 4]], leads=("I", "II"))
-    assert "is time, not a lead" in recording.notes[0]
+    assert "is time or a number, not a lead" in recording.notes[0]
 
 
 @pytest.mark.parametrize("index", [True, False])
@@ -361,8 +376,18 @@ def test_a_row_that_numbers_the_columns_is_no_sample(tmp_path, index):
     assert recording.notes[0] == "line(s) 1 before the samples were not read"
 
 
-def test_a_clock_in_the_first_column_is_no_lead(tmp_path):
-    (tmp_path / "x.csv").write_text("'Elapsed time','I'\n'seconds','mV'\n'0:00.000',1.5\n'0:00.002',-\n")
+@pytest.mark.parametrize(
+    "unit, clock",
+    [
+        ("seconds", "0:00.00"),
+        ("hh:mm:ss.mmm", "'0:00.00'"),
+        ("", "[10:00:00.000 01/02/2020]"),
+        ("", "2020-01-02 10:00:00.00"),
+        ("", "2020-01-02T10:00:00.00Z"),
+    ],
+)
+def test_a_clock_in_the_first_column_is_no_lead(tmp_path, unit, clock):
+    (tmp_path / "x.csv").write_text(f"'Elapsed time','I'\n'{unit}','mV'\n{clock},1.5\n{clock},-\n")
     recording = readers.read(tmp_path / "x.csv", declared=Declared((), 500, "mV"))
     np.testing.assert_array_equal(recording.signal, [[1.5], [0]])
     assert recording.gaps == 1
@@ -450,9 +475,7 @@ def test_an_inverted_physical_range_inverts_the_signal(tmp_path):
     content = ecg_files.edf_bytes(digital(), LEADS, physical=("32.767", "-32.768"))
     recording = edf.read(write_edf(tmp_path, content))
     np.testing.assert_allclose(recording.signal, -(digital() + 1) / 1000, atol=1e-6)
-    assert recording.notes == (
-        f"physical maximum below the minimum in {', '.join(LEADS)}: the signal is inverted by the header",
-    )
+    assert recording.notes == (f"negative step in {', '.join(LEADS)}: the file turns the signal upside down",)
 
 
 def test_electrodes_in_place_of_chest_leads_are_known_beside_limb_leads(tmp_path):

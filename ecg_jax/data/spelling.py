@@ -104,7 +104,8 @@ def _spell(first: pd.Index, second: pd.Index) -> Iterator[_Way]:
 
 
 def _strip(name: str) -> str:
-    """A path with plain separators, without the suffix: `1.2.840` has none."""
+    """A path with plain separators, without the suffix (`1.2.840` has none) and apostrophes of a spreadsheet."""
+    name = name.lstrip("'")
     if "\\" in name or ":" in name or "./" in name or "//" in name:
         name = _SEPARATOR.sub(lambda found: "" if found[0] == "./" else "/", name)
     stem, _, suffix = name.rpartition(".")

@@ -11,6 +11,8 @@ matplotlib.use("Agg")
 
 import matplotlib.pyplot as plt
 
+from ecg_jax.printable import make_printable
+
 # Okabe & Ito's colours, told apart by colour-blind readers.
 BLUE, ORANGE, GREEN, PURPLE, SKY, AMBER = "#0072B2", "#D55E00", "#009E73", "#CC79A7", "#56B4E9", "#E69F00"
 BLACK, GREY, LIGHT_GREY = "#000000", "#666666", "#C8C8C8"
@@ -67,4 +69,4 @@ def choose_look(k: int) -> tuple[str, Any, str]:
 
 def literal(text: str, width: int = 1000) -> str:
     """Text that matplotlib shows as it is, a dollar sign too, in lines of at most `width` characters."""
-    return textwrap.fill(text, width).replace("$", r"\$")
+    return textwrap.fill(make_printable(text), width).replace("$", r"\$")

@@ -25,7 +25,7 @@ OPPOSED = -0.88  # correlation with V6; a swap brings half of all recordings bel
 
 def average(leads: np.ndarray, sampling_rate: float) -> tuple[np.ndarray, float]:
     """Averages neighbours down to no less than `CORNER_RATE`; returns the leads and their new rate."""
-    factor = max(int(sampling_rate / CORNER_RATE), 1)
+    factor = max(min(int(sampling_rate / CORNER_RATE), leads.shape[1]), 1)
     kept = leads.shape[1] // factor * factor
     parts = [leads[:, start:kept:factor] for start in range(factor)]
     return sum(parts[1:], parts[0]) / np.float32(factor), sampling_rate / factor

@@ -10,6 +10,8 @@ was run with a scale of 2, and the median range of lead II is 1.8 times PTB-XL's
 import dataclasses
 import functools
 import os
+import re
+from collections.abc import Iterable, Mapping
 from typing import Any
 
 import numpy as np
@@ -74,23 +76,21 @@ def read(path: str, row: int, id: str | None = None, declared: Declared | None =
     shape = _keep(_measure, path)
     if not 0 <= row < shape[0]:
         raise InputError(f"{path}: row {row} cannot be read (it has {shape[0]} rows)")
-    stated = _find_stated(path, declared)
+    stated, notes = _find_stated(path, declared)
     assumed = [name for name in ("sampling_rate", "unit") if not getattr(stated, name)]
     if not assumed:
-        return _read(path, row, id, stated)
+        return _read(path, row, id, stated, notes)
     silent = f"{' and '.join(name.replace('_', ' ') for name in assumed)} not stated"
     if wrong := _judge(path, stated, shape):
         raise InputError(f"{path}: {silent}, and not CODE's: {wrong}; {arrays.describe_remedy(path)}")
-    recording = _read(path, row, id, dataclasses.replace(CODE, leads=stated.leads))
+    notes.append(f"{silent}, CODE's 400 Hz and 2 units per mV assumed")
+    recording = _read(path, row, id, dataclasses.replace(CODE, leads=stated.leads), notes)
     doubt = code_convention.contradict_exam(recording) if shape[0] < code_convention.MANY else ""
-    return dataclasses.replace(
-        recording,
-        notes=(*recording.notes, f"{silent}, CODE's 400 Hz and 2 units per mV assumed"),
-        contradictions=(f"{silent}, and not CODE's: {doubt}; {arrays.describe_remedy(path)}",) if doubt else (),
-    )
+    contradiction = f"{silent}, and not CODE's: {doubt}; {arrays.describe_remedy(path)}"
+    return dataclasses.replace(recording, contradictions=(contradiction,) if doubt else ())
 
 
-def _read(path: str, row: int, id: str | None, stated: Declared) -> Recording:
+def _read(path: str, row: int, id: str | None, stated: Declared, notes: Iterable[str] = ()) -> Recording:
     unit = stated.unit.strip().lower()
     factor = arrays.find_factor(path, unit)
     assert stated.sampling_rate is not None  # `read` has seen to it
@@ -111,30 +111,49 @@ def _read(path: str, row: int, id: str | None, stated: Declared) -> Recording:
         millivolts_per_unit=factor,
         valid=np.broadcast_to(inside[:, None], tracing.shape),
         normalized=unit == "zscore",
+        notes=notes,
     )
 
 
-def _find_stated(path: str, declared: Declared | None) -> Declared:
-    """What a sidecar says, or else the caller, or else attributes."""
+def _find_stated(path: str, declared: Declared | None) -> tuple[Declared, list[str]]:
+    """What a sidecar says, or else the caller, or else attributes; and notes."""
     if declared and declared.sampling_rate and declared.unit and not arrays.has_sidecar(path):
-        return declared
-    attributes = _keep(_read_attributes, path)
+        return declared, []
+    said = [declared or Declared(), parse_attributes(path, _keep(_read_attributes, path))]
+    notes: list[str] = []
+    if arrays.has_sidecar(path):
+        sidecar, notes = arrays.read_sidecar(path)
+        said.insert(0, sidecar)
+    stated = Declared(
+        leads=next((each.leads for each in said if each.leads), ()),
+        sampling_rate=next((each.sampling_rate for each in said if each.sampling_rate), None),
+        unit=next((each.unit for each in said if each.unit), ""),
+    )
+    return stated, notes
+
+
+def parse_attributes(path: str, attributes: Mapping[str, str]) -> Declared:
+    """What attributes of an HDF5 file say of leads, rate and unit, as far as they do; see `hdf5_file.read_attributes`.
+
+    Raises:
+        InputError: when a rate is no number.
+    """
     found = {key: next((attributes[n] for n in names if n in attributes), "") for key, names in _ATTRIBUTES.items()}
+    unit = _join_same(found["unit"])
+    rate_text = re.sub(r"(?i)\s*hz$", "", _join_same(found["sampling_rate"]).strip())
     try:
-        rate = float(found["sampling_rate"]) if found["sampling_rate"] else None
+        rate = float(rate_text) if rate_text else None
     except ValueError as error:
         raise InputError(
             f"{path}: attribute for the sampling rate is {found['sampling_rate'][:40]!r}, no Hz"
         ) from error
     leads = tuple(name.strip() for name in found["leads"].split(",")) if found["leads"] else ()
-    said = [declared or Declared(), Declared(leads, rate, found["unit"])]
-    if arrays.has_sidecar(path):
-        said.insert(0, arrays.read_sidecar(path)[0])
-    return Declared(
-        leads=next((each.leads for each in said if each.leads), ()),
-        sampling_rate=next((each.sampling_rate for each in said if each.sampling_rate), None),
-        unit=next((each.unit for each in said if each.unit), ""),
-    )
+    return Declared(leads, rate, unit)
+
+
+def _join_same(listed: str) -> str:
+    """What a list says, each value once: some files state rate and unit of every lead."""
+    return ",".join(dict.fromkeys(listed.split(",")))
 
 
 def _judge(path: str, stated: Declared, shape: tuple[int, ...]) -> str:

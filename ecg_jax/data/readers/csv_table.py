@@ -5,6 +5,7 @@ numbers may stand lines of any text, a row of names and a row of units, quoted o
 Columns of times and row numbers are left out.
 """
 
+import contextlib
 import re
 from typing import NamedTuple
 
@@ -14,15 +15,16 @@ from ecg_jax import units
 from ecg_jax.errors import InputError
 from ecg_jax.recording import LEADS, canonical_lead
 
-_LONGEST_HEADER = 100  # lines
+_LONGEST_HEADER, _LONGEST_NAME = 100, 200  # lines; characters of a column's name
 _COMMENT = ("#", "%")
-_MISSING = {"", "na", "n/a", "nan", "null", "none", "-", "--", "?"}
+_MISSING = {"", "na", "n/a", "#n/a", "nan", "null", "none", "-", "--", "?"}
 _TIME = re.compile(
     r"|unnamed: ?\d+|(?:elapsed|relative|absolute)?[ _]?(?:date[ _]?)?(?:time(?:stamps?)?|date)|t|samples?|index"
     r"|idx|row|seconds?|milliseconds?|ms|sec|s|n|#|(?:sample|row)[ _]?(?:no\.?|num(?:ber)?|index|id)"
 )
-_TIME_UNIT = re.compile(r"[ _]*[(\[]?(?:s|sec|seconds?|ms|milliseconds?|us)[)\]]?$")
-_CLOCK = re.compile(r"\[?\d+:\d\d[\d:. /-]*\]?")  # 0:00.002, or the time of day with a date
+_TIME_UNIT = re.compile(r"[ _]*[(\[]?(?:s|sec|seconds?|ms|milliseconds?|us|h+:mm(?::ss)?(?:\.[sm]+)?)[)\]]?$")
+_DATE = r"\d{4}[-/.]\d\d?[-/.]\d\d?"
+_CLOCK = re.compile(rf"\[?(?:{_DATE}[ T])?\d+:\d\d[\d:.,+ /-]*Z?\]?")  # 0:00.002, or the time of day with a date
 _UNIT_OF_LEAD = re.compile(r"[(\[](.*)[)\]]|[ _/]([^ _/]+)$")
 
 
@@ -77,7 +79,7 @@ def read(path: str) -> Table:
         skipped = [0]
     values = _parse_numbers(path, lines[start:], delimiter, columns, skipped)
     kept = [i for i in range(columns) if i not in skipped]
-    notes += [f"column {(names[i] if names else '') or i + 1!r} is time, not a lead" for i in skipped]
+    notes += [f"column {(names[i] if names else '') or i + 1!r} is time or a number, not a lead" for i in skipped]
     millivolts = [stated[i] for i in kept]
     return Table(
         values,
@@ -140,7 +142,7 @@ def _find_units(cells: list[str]) -> list[float | None]:
 
 
 def _find_unit_in_name(name: str) -> float | None:
-    found = _UNIT_OF_LEAD.search(name)
+    found = _UNIT_OF_LEAD.search(name[-_LONGEST_NAME:])
     return units.find_millivolts(found[1] or found[2] or "") if found else None
 
 
@@ -154,6 +156,10 @@ def _parse_numbers(path: str, lines: list[_Line], delimiter: str, columns: int, 
             raise InputError(f"{path}: line {number} has {line.count(delimiter) + 1} columns, the first {columns}")
     has_commas = delimiter != "," and any("," in line for _, line in lines)
     kept = [i for i in range(columns) if i not in skipped]
+    if kept and not has_commas:
+        with contextlib.suppress(ValueError):  # of what is no number alone, which is looked at below
+            plain = (line for _, line in lines)
+            return np.loadtxt(plain, delimiter=delimiter, comments=None, usecols=kept, ndmin=2)
     values = np.empty((len(lines), len(kept)))
     for row, (number, line) in zip(values, lines, strict=True):
         cells = line.split(delimiter)

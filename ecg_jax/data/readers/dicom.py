@@ -138,11 +138,10 @@ def _read_group(path: str, item: Dataset, byte_order: str) -> groups.Group:
     if padding is not None:
         samples[_find_padding(digital, padding)] = np.nan
     leads = tuple(dicom_channel.lead_name(path, channel, number) for number, channel in enumerate(channels, 1))
-    steps, notes = np.empty(len(leads)), []
+    steps = np.empty(len(leads))
     for column, (lead, channel) in enumerate(zip(leads, channels, strict=True)):
         steps[column], baseline = dicom_channel.read_scale(path, lead, channel)
         samples[:, column] += baseline / steps[column]
-        notes += dicom_channel.describe(lead, channel)
         if not dicom_channel.is_signal(channel):
             samples[:, column] = np.nan
     offset = item.get("MultiplexGroupTimeOffset")
@@ -152,7 +151,7 @@ def _read_group(path: str, item: Dataset, byte_order: str) -> groups.Group:
         millivolts_per_unit=steps,
         sampling_rate=float(item.SamplingFrequency),
         start=None if offset is None else float(offset),
-        notes=tuple(notes),
+        notes=tuple(groups.describe_leads(leads, [dicom_channel.describe(channel) for channel in channels])),
     )
 
 

@@ -45,14 +45,14 @@ def read_scale(path: str, lead: str, channel: Dataset) -> tuple[float, float]:
     return step, baseline
 
 
-def describe(lead: str, channel: Dataset) -> list[str]:
+def describe(channel: Dataset) -> list[str]:
     """What the file says of a channel beside its samples."""
-    notes = [f"lead {lead} is {state[:40]!r}" for state in _states(channel) if state != "OK"]
+    notes = [f"state {state[:40]!r}" for state in _states(channel) if state != "OK"]
     if channel.get("ChannelDerivationDescription"):
-        notes.append(f"lead {lead} was derived by whoever made the file")
+        notes.append("derived by whoever made the file")
     for field in ("ChannelTimeSkew", "ChannelSampleSkew", "ChannelOffset"):
         if float(channel.get(field) or 0):
-            notes.append(f"lead {lead}: {field} is {channel.get(field)}, which was not applied")
+            notes.append(f"{field} is {channel.get(field)}, which was not applied")
     return notes
 
 

@@ -16,7 +16,7 @@ import numpy as np
 
 from ecg_jax import units
 from ecg_jax.errors import InputError
-from ecg_jax.recording import LEADS, Recording, canonical_leads, create_recording
+from ecg_jax.recording import LEADS, Recording, canonical_leads, create_recording, describe_negative
 
 if TYPE_CHECKING:
     import edfio
@@ -115,11 +115,9 @@ def _count_records(path: str, content: "_Content", announced: int) -> tuple[int,
 
 def _describe_signals(content: "_Content", signals: "dict[str, _Signal]") -> list[str]:
     left_out = [signal.label.strip(_PADDING.decode()) for signal in content.signals if signal not in signals.values()]
-    turned = [lead for lead, signal in signals.items() if signal.physical_min > signal.physical_max]
     notes = [f"signals left out: {', '.join(left_out)}"] if left_out else []
-    if turned:
-        notes.append(f"physical maximum below the minimum in {', '.join(turned)}: the signal is inverted by the header")
-    return notes
+    steps = [signal.physical_max - signal.physical_min for signal in signals.values()]
+    return [*notes, *describe_negative(signals, steps)]
 
 
 def _select_leads(path: str, content: "_Content") -> "dict[str, _Signal]":

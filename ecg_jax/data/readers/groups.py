@@ -65,6 +65,20 @@ def lead(path: str, text: str) -> str:
     return name
 
 
+def describe_leads(leads: Sequence[str], notes: Sequence[Sequence[str]]) -> list[str]:
+    """Lines on leads, each with all leads of which it says the same.
+
+    Args:
+        leads: Their names.
+        notes: Of each lead.
+    """
+    said: dict[str, list[str]] = {}
+    for name, lines in zip(leads, notes, strict=True):
+        for line in lines:
+            said.setdefault(line, []).append(name)
+    return [f"lead{'s' if len(names) > 1 else ''} {', '.join(names)}: {line}" for line, names in said.items()]
+
+
 def stack(path: str, leads: Sequence[np.ndarray]) -> np.ndarray:
     """Joins the samples of leads, `[samples]` each, as `[samples, leads]`.
 

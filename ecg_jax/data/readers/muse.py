@@ -54,9 +54,10 @@ def _read_waveform(path: str, waveform: Element) -> groups.Group:
     leads = [groups.lead(path, xml_document.required(path, element, "LeadID")) for element in elements]
     columns = [_read_lead(path, name, element) for name, element in zip(leads, elements, strict=True)]
     steps = [_read_step(path, name, element) for name, element in zip(leads, elements, strict=True)]
-    notes = [note for _, notes, _ in columns for note in notes]
     failing = [name for name, (*_, fails) in zip(leads, columns, strict=True) if fails]
     doubt = f"checksum of {', '.join(failing)} differs from the file's: samples were changed after it"
+    notes = [doubt] if failing else []
+    notes += groups.describe_leads(leads, [notes for _, notes, _ in columns])
     announced = xml_document.field(waveform, "NumberofLeads")
     if announced and announced != str(len(leads)):
         notes.append(f"NumberofLeads is {announced}, {len(leads)} leads were found")
@@ -96,15 +97,12 @@ def _read_lead(path: str, name: str, lead: Element) -> tuple[np.ndarray, list[st
     for field in ("LeadTimeOffset", "LeadOffsetFirstSample", "FirstSampleBaseline"):
         value = xml_document.field(lead, field) or "0"
         if value != "0":
-            notes.append(f"lead {name}: {field} is {value}, which was not applied")
+            notes.append(f"{field} is {value}, which was not applied")
     if xml_document.field(lead, "LeadOff").upper() == "TRUE":
         samples[:] = np.nan
-        notes.append(f"lead {name} was off")
+        notes.append("off, as the device says")
     stated = xml_document.field(lead, "LeadDataCRC32") or "0"  # 0 is of a writer that computes none
-    fails = stated not in ("0", str(zlib.crc32(data)))
-    if fails:
-        notes.insert(0, f"lead {name}: its samples do not have the checksum that the file states; they may be damaged")
-    return samples, notes, fails
+    return samples, notes, stated not in ("0", str(zlib.crc32(data)))
 
 
 def _read_step(path: str, name: str, lead: Element) -> float:

@@ -1,14 +1,14 @@
 """Shandong Provincial Hospital's HDF5 layout: one recording a file, `ecg` float16 [12, N] in mV at 500 Hz.
 
 Leads I, II, III, aVR, aVL, aVF, V1-V6. Source: Liu et al., Sci Data 9, 272 (2022),
-doi 10.1038/s41597-022-01403-5. The file names neither leads nor rate nor unit.
+doi 10.1038/s41597-022-01403-5. SPH's files name neither leads nor rate nor unit; what attributes say goes before that.
 """
 
 import os
 
 import numpy as np
 
-from ecg_jax.data.readers import hdf5_file
+from ecg_jax.data.readers import arrays, code_hdf5, hdf5_file
 from ecg_jax.errors import InputError
 from ecg_jax.recording import LEADS, Recording, create_recording
 
@@ -38,9 +38,12 @@ def read(path: str, id: str | None = None) -> Recording:
     signal = hdf5_file.read_array(path, "ecg")
     if signal.dtype.kind != "f":
         raise InputError(f"{path}: `ecg` holds {signal.dtype}; expected floating-point millivolts")
+    stated = code_hdf5.parse_attributes(path, hdf5_file.read_attributes(path, "ecg"))
     return create_recording(
         np.ascontiguousarray(signal.T),
-        leads=LEADS,
-        sampling_rate=SAMPLING_RATE,
+        leads=stated.leads or LEADS,
+        sampling_rate=stated.sampling_rate or SAMPLING_RATE,
         id=id or os.path.basename(path),
+        millivolts_per_unit=arrays.find_factor(path, stated.unit or "mV"),
+        normalized=stated.unit.strip().lower() == "zscore",
     )

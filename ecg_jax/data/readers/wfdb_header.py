@@ -12,6 +12,7 @@ import re
 
 from ecg_jax import budget
 from ecg_jax.errors import InputError
+from ecg_jax.recording import describe_negative
 
 DEFAULT_RATE = 250.0  # by the format's definition, where the header states none
 DEFAULT_GAIN = 200.0
@@ -110,6 +111,7 @@ def read_header(path: str) -> Header:
         _check_count(path, len(signals), int(match["signals"]), "signal")
         if len(signals) > budget.MOST_LEADS:
             raise InputError(f"{path}: {len(signals)} signals; at most {budget.MOST_LEADS} are read")
+    notes += describe_negative([signal.lead for signal in signals], [signal.gain for signal in signals])
     return Header(
         count=int(match["signals"]),
         sampling_rate=float(match["rate"] or DEFAULT_RATE),
@@ -146,8 +148,7 @@ def _parse_signal(path: str, line: str, notes: list[str]) -> Signal:
         notes.append(f"no gain stated; {DEFAULT_GAIN:g} per unit, as WFDB defines")
     if gain == _MISTAKEN_GAIN:
         notes.append(
-            "gain 4880: a known mistake of early Georgia headers, where 1000 is right; the amplitude is not mended, "
-            "--checks=repair mends it"
+            "gain 4880: a known mistake of early Georgia headers, where 1000 is right; --checks=repair mends it"
         )
     return Signal(
         file=file,
