@@ -1,7 +1,13 @@
-"""Damages files and judges what the readers make of them, each in a process that may die."""
+"""Damages files and judges what is made of them, each in a process that may die.
+
+A third of the files have bits, bytes or stretches changed anywhere; the others have one part edited as their format defines
+it (see `edits`), and then the ECG in them is known: what is read is it, or differs only in what the edited part
+alone states, or something is said.
+"""
 
 import collections
 import dataclasses
+import functools
 import multiprocessing
 import os
 import re
@@ -13,16 +19,21 @@ import threading
 import time
 import warnings
 import zlib
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Collection, Iterator, Sequence
 from multiprocessing.connection import Connection
 from pathlib import Path
+from typing import TYPE_CHECKING, NamedTuple
 
+import edits
 import numpy as np
 
-OUTCOMES = ("ok", "refused", "crash", "hang", "memory", "wrong")
-FAILURES = OUTCOMES[2:]
-SECONDS = 20.0  # for one file; the slowest whole ones take a tenth of a second
-MEMORY = 512 << 20  # bytes for one file of some kilobytes
+if TYPE_CHECKING:
+    from ecg_jax.recording import Recording
+
+OUTCOMES = ("ok", "said", "refused", "crash", "hang", "memory", "wrong")
+FAILURES = OUTCOMES[3:]
+SECONDS = 10.0  # for one file; the slowest whole ones take a tenth of a second
+MEMORY = 1 << 30  # bytes for one file of some kilobytes
 _EXTREMES = (b"0", b"-1", b"1e308", b"-1e-308", b"nan", b"inf", b"", b"99999999", b"4294967295", b"9" * 30, b"0x7f")
 _PATTERNS = (b"\0", b"\xff", b"\x80", b"\x7f\xff\xff\xff", b"\xff\xff\xff\x7f", b"\x01")
 
@@ -45,6 +56,7 @@ class Result:
     number: int
     outcome: str
     message: str
+    part: str = ""
 
 
 def mutate(data: bytes, rng: np.random.Generator) -> bytes:
@@ -103,60 +115,163 @@ _CHANGES = np.array(
 )
 
 
-def damage(sample: Sample, folder: Path, seed: int, number: int) -> Path:
-    """Writes a copy of a sample with one of its files mutated; returns the path to read."""
+def damage(sample: Sample, folder: Path, seed: int, number: int) -> tuple[Path, str]:
+    """Writes a copy of a sample with one of its files changed.
+
+    Returns:
+        The path to read, and which part was edited; empty where bytes were changed.
+    """
     rng = np.random.default_rng([seed, zlib.crc32(sample.format.encode()), number])
-    chosen = int(rng.integers(len(sample.files)))
+    chosen, part = int(rng.integers(len(sample.files))), ""
     for i, file in enumerate(sample.files):
         data = file.read_bytes()
-        (folder / file.name).write_bytes(mutate(data, rng) if i == chosen else data)
-    return folder / sample.path.name
+        if i == chosen and number % 3 == 0:
+            data = mutate(data, rng)
+        elif i == chosen:
+            data, part = edits.edit(data, rng)
+        (folder / file.name).write_bytes(data)
+    return folder / sample.path.name, part
 
 
-def judge(path: str, format: str) -> tuple[str, str]:
-    """Lists and reads a file; returns one of `OUTCOMES` (but not `hang`) and a message."""
+def judge(path: str, sample: Sample, part: str = "") -> tuple[str, str]:
+    """Reads a file as far as a network's input; returns one of `OUTCOMES` (but not `hang`) and a message.
+
+    Args:
+        path: A changed copy of the sample.
+        sample: What was changed.
+        part: See `damage`; where it is empty, only a recording that cannot be is `wrong`.
+    """
     from ecg_jax.data import readers
+
+    whole = _read_whole(sample) if part else None
+    found = _judge_attempt(lambda: [source.read() for source in readers.find(path)], path, whole, part)
+    if found[0] != "refused":
+        return found
+    reader = readers.FORMATS[sample.format]  # which may be less careful with what is not taken for its format
+    rows = {"row": 0} if sample.format.startswith("CODE") else {}
+    return max(found, _judge_attempt(lambda: [reader.read(path, **rows)], path, whole, part), key=_rank)
+
+
+def _rank(outcome: tuple[str, str]) -> int:
+    return OUTCOMES.index(outcome[0])
+
+
+def _judge_attempt(read: Callable[[], list], path: str, whole: "Whole | None", part: str) -> tuple[str, str]:
     from ecg_jax.errors import InputError
 
-    reader = readers.FORMATS[format]
-    read = [lambda: [source.read() for source in readers.find(path)], lambda: [reader.read(path)]]
-    if format.startswith("CODE"):
-        read[1] = lambda: [reader.read(path, row) for row in range(min(len(reader.read_ids(path)), 3))]
-    outcomes = []
-    for attempt in read:
-        _forget_peak()
-        before = _read_peak()
-        try:
-            outcomes.append(_judge_recordings(attempt()))
-        except InputError as error:
-            outcomes.append(_judge_refusal(error, path))
-        except MemoryError as error:
-            outcomes.append(("memory", repr(error)))
-        except Exception as error:  # noqa: BLE001 - that is what is looked for
-            outcomes.append(("crash", f"{type(error).__name__}: {error}"))
-        if _read_peak() - before > MEMORY:
-            outcomes.append(("memory", f"{(_read_peak() - before) >> 20} MiB"))
-    return max(outcomes, key=lambda outcome: OUTCOMES.index(outcome[0]))
+    _forget_peak()
+    before = _read_peak()
+    try:
+        outcome = max((_judge_recording(recording, whole, part) for recording in read()), key=_rank)
+    except InputError as error:
+        outcome = _judge_refusal(error, path)
+    except MemoryError as error:
+        outcome = "memory", repr(error)
+    except Exception as error:  # noqa: BLE001 - that is what is looked for
+        outcome = "crash", f"{type(error).__name__}: {error}"
+    if _read_peak() - before > MEMORY:
+        outcome = "memory", f"{(_read_peak() - before) >> 20} MiB"
+    return outcome
 
 
-def _judge_recordings(recordings: Sequence) -> tuple[str, str]:
+def _judge_recording(recording: "Recording", whole: "Whole | None", part: str) -> tuple[str, str]:
+    if faults := _find_faults(recording):
+        return "wrong", faults
+    noticed = _use(recording)
+    if whole is None:
+        return "ok", ""
+    if said := noticed - whole.noticed:
+        return "said", "; ".join(sorted(said))
+    fault = compare(recording, whole.recording, edits.find_stated(part))
+    return ("wrong", fault) if fault else ("ok", "")
+
+
+def _find_faults(recording: "Recording") -> str:
+    """What no recording may be, whatever is in the file."""
     from ecg_jax.recording import HIGHEST_RATE, LOWEST_RATE
 
-    for recording in recordings:
-        signal, valid = recording.signal, recording.valid
-        faults = {
-            "dtype": signal.dtype != np.float32 or valid.dtype != bool,
-            "shape": signal.shape != valid.shape or signal.shape[1:] != (len(recording.leads),) or not signal.size,
-            "not finite": not np.isfinite(signal).all(),
-            "invalid but not 0": bool(signal[~valid].any()),
-            "rate": not LOWEST_RATE <= recording.sampling_rate <= HIGHEST_RATE,
-            "leads": len(set(recording.leads)) != len(recording.leads) or not all(recording.leads),
-            "gaps": not 0 <= recording.gaps <= np.count_nonzero(~valid),
-            "duration": recording.duration is not None and not 0 <= recording.duration < np.inf,
-        }
-        if any(faults.values()):
-            return "wrong", ", ".join(fault for fault, found in faults.items() if found)
-    return "ok", ""
+    signal, valid = recording.signal, recording.valid
+    faults = {
+        "dtype": signal.dtype != np.float32 or valid.dtype != bool,
+        "shape": signal.shape != valid.shape or signal.shape[1:] != (len(recording.leads),) or not signal.size,
+        "not finite": not np.isfinite(signal).all(),
+        "invalid but not 0": bool(signal[~valid].any()),
+        "rate": not LOWEST_RATE <= recording.sampling_rate <= HIGHEST_RATE,
+        "leads": len(set(recording.leads)) != len(recording.leads) or not all(recording.leads),
+        "gaps": not 0 <= recording.gaps <= np.count_nonzero(~valid),
+        "duration": recording.duration is not None and not 0 <= recording.duration < np.inf,
+    }
+    return ", ".join(fault for fault, found in faults.items() if found)
+
+
+def _use(recording: "Recording") -> set[str]:
+    """Takes it through what `predict` and `prepare` do; returns what they would say of it.
+
+    Raises:
+        InputError: where they refuse it.
+    """
+    from ecg_jax.contract import InputContract
+    from ecg_jax.data import preprocess, quality, store, verify
+
+    contract = InputContract(usual_deviations=(0.2,) * 12)
+    recording, findings = verify.enforce(recording, "refuse")
+    extended, missing = preprocess.mask_missing(recording, contract.leads)
+    windows, _ = preprocess.create_windows(extended, contract)
+    store.quantize(*preprocess.standardize(extended, contract))
+    quality.content_hash(recording)
+    assert np.isfinite(windows).all()
+    said = {*verify.list_notes(recording, findings, "refuse"), *quality.examine(recording).flags}
+    return said | {f"{len(missing)} leads missing"} | {f"{recording.gaps} samples masked"}
+
+
+def compare(recording: "Recording", whole: "Recording", stated: Collection[str]) -> str:
+    """What of a recording is not the whole file's, where both have a sample; empty where it is.
+
+    Args:
+        recording: Read from an edited file; it may end earlier, and lack leads.
+        whole: Read from the file before.
+        stated: In what they may differ; see `edits.find_stated`.
+    """
+    if recording.sampling_rate != whole.sampling_rate and "rate" not in stated:
+        return f"{recording.sampling_rate:g} Hz instead of {whole.sampling_rate:g}"
+    if {"leads", "samples"} & {*stated}:
+        return ""
+    length = min(len(recording.signal), len(whole.signal))
+    if recording.valid[length:].any():
+        return f"{len(recording.signal)} samples instead of {length}"
+    is_free = "scale" in stated or whole.normalized
+    common = [lead for lead in recording.leads if lead in whole.leads]
+    return next((f"lead {lead} is another" for lead in common if _differs(recording, whole, lead, is_free)), "")
+
+
+def _differs(recording: "Recording", whole: "Recording", lead: str, is_free: bool) -> bool:
+    """Whether a lead differs by a thousandth of its range, in each of its stretches by more than offset and factor."""
+    one, other = recording.leads.index(lead), whole.leads.index(lead)
+    length = min(len(recording.signal), len(whole.signal))
+    known = np.flatnonzero(recording.valid[:length, one] & whole.valid[:length, other])
+    for rows in np.split(known, np.flatnonzero(np.diff(known) > 1) + 1):
+        found, true = recording.signal[rows, one], whole.signal[rows, other]
+        if is_free and len(rows) > 1 and np.ptp(found):
+            centred = (found - found.mean()) / np.ptp(found)
+            found = np.polyval(np.polyfit(centred, true, 1), centred)
+        if len(rows) > 1 and np.abs(found - true).max() > 1e-3 * np.ptp(true):
+            return True
+    return False
+
+
+class Whole(NamedTuple):
+    """What is read of an undamaged file, and said of it."""
+
+    recording: "Recording"
+    noticed: set[str]
+
+
+@functools.lru_cache(maxsize=256)
+def _read_whole(sample: Sample) -> Whole:
+    from ecg_jax.data import readers
+
+    recording = readers.find(str(sample.path))[0].read()
+    return Whole(recording, _use(recording))
 
 
 def _judge_refusal(error: Exception, path: str) -> tuple[str, str]:
@@ -200,11 +315,11 @@ class Worker:
     def __init__(self) -> None:
         self._process: multiprocessing.Process | None = None
 
-    def judge(self, path: Path, format: str) -> tuple[str, str]:
+    def judge(self, path: Path, sample: Sample, part: str = "") -> tuple[str, str]:
         """See `judge`; adds `hang`, and `crash` where the process died."""
         if self._process is None:
             self._start()
-        self._pipe.send((str(path), format))
+        self._pipe.send((str(path), sample, part))
         try:
             if self._pipe.poll(SECONDS):
                 return self._pipe.recv()
@@ -261,8 +376,9 @@ def _serve(tasks: collections.deque, results: collections.deque, seed: int, keep
             break
         folder = Path(tempfile.mkdtemp(prefix="fuzz-"))
         try:
-            outcome, message = worker.judge(damage(sample, folder, seed, number), sample.format)
-            results.append(Result(sample, seed, number, outcome, message))
+            path, part = damage(sample, folder, seed, number)
+            results.append(Result(sample, seed, number, *worker.judge(path, sample, part), part))
+            outcome = results[-1].outcome
             if keep and outcome in FAILURES:
                 kept = keep / f"{outcome}-{re.sub(r'[^A-Za-z0-9]+', '-', sample.format)}-{sample.path.stem}-{number}"
                 shutil.copytree(folder, kept, dirs_exist_ok=True)
