@@ -106,8 +106,8 @@ def create_recording(
         known_factor: See `Recording`.
 
     Raises:
-        InputError: on a wrong shape, an empty signal, a lead twice or without a name, an impossible rate, or more than `budget`
-            allows.
+        InputError: on a wrong shape, an empty signal, a lead twice or without a name, an impossible rate, or more than
+            `budget` allows.
     """
     names = tuple(leads)
     if len(names) > budget.MOST_LEADS:

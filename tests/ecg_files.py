@@ -38,11 +38,19 @@ def heartbeats(samples=3000):
         sum(size * np.exp(-(((time - peak - at) / width) ** 2) / 2) for peak in peaks)
         for at, (size, width) in waves.items()
     ]
-    sizes = np.array(  # of P, Q, R, S and T in I, II and V1 to V6
-        [[0.5, 0.6, 0.6, 0.3, 0.7], [1, 1, 1, 1, 1], [0.4, 0, 0.3, 3, -0.3], [0.5, 0, 0.5, 4, 1.5]]
-        + [[0.5, 0.2, 0.9, 2.5, 1.6], [0.6, 0.7, 1.4, 1.5, 1.4], [0.6, 1, 1.3, 0.7, 1.1], [0.6, 1, 1.1, 0.3, 0.9]]
+    sizes = {  # of P, Q, R, S and T
+        "I": (0.5, 0.6, 0.6, 0.3, 0.7),
+        "II": (1, 1, 1, 1, 1),
+        "V1": (0.4, 0, 0.3, 3, -0.3),
+        "V2": (0.5, 0, 0.5, 4, 1.5),
+        "V3": (0.5, 0.2, 0.9, 2.5, 1.6),
+        "V4": (0.6, 0.7, 1.4, 1.5, 1.4),
+        "V5": (0.6, 1, 1.3, 0.7, 1.1),
+        "V6": (0.6, 1, 1.1, 0.3, 0.9),
+    }
+    steps = np.rint(200 * np.array(shapes).T @ np.array([*sizes.values()]).T + rng.normal(0, 1.2, (samples, 8))).astype(
+        int
     )
-    steps = np.rint(200 * np.array(shapes).T @ sizes.T + rng.normal(0, 1.2, (samples, 8))).astype(int)
     one, two = steps[:, 0] // 2 * 2, steps[:, 1] // 2 * 2
     derived = [two - one, -(one + two) // 2, one - two // 2, two - one // 2]
     return (5 * np.column_stack([one, two, *derived, steps[:, 2:]])).astype("<i2")
@@ -98,7 +106,9 @@ def write_code_hdf5(folder, values=None):
 
 def write_sph_hdf5(folder, values=None):
     with h5py.File(folder / "sph.h5", "w") as file:
-        file.create_dataset("ecg", data=(choose(values) / 1000).T.astype(np.float16), compression="gzip", chunks=(12, 250))
+        file.create_dataset(
+            "ecg", data=(choose(values) / 1000).T.astype(np.float16), compression="gzip", chunks=(12, 250)
+        )
     return folder / "sph.h5"
 
 

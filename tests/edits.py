@@ -1,7 +1,7 @@
 """Edits one part of an ECG file as its format defines it: a header's field, an element, a tag, a key, an attribute.
 
-Pure functions of bytes. `edit` also names the part, and `find_stated` what a part is the only statement of: a file whose
-gain was edited states another amplitude, consistently; one whose checksum was edited contradicts itself.
+Pure functions of bytes. `edit` also names the part, and `find_stated` what a part is the only statement of: a file
+whose gain was edited states another amplitude, consistently; one whose checksum was edited contradicts itself.
 """
 
 import binascii
@@ -20,6 +20,7 @@ import numpy as np
 import pydicom
 
 EXTREMES = ("0", "-1", "1e308", "-1e-308", "nan", "inf", "", "99999999", "4294967295", "9" * 30, "0x7f")
+_ALIKE = 0.3  # of the edits change all parts of a kind, as of all leads
 UNITS = ("mV", "uV", "V", "nV", "mmHg", "")
 LEADS = ("I", "II", "III", "aVR", "V1", "V9", "")
 # Parts that state something of the recording which nothing else in the file does.
@@ -81,7 +82,7 @@ def change_integer(value: int, bits: int, rng: np.random.Generator) -> int:
 
 
 def _edit_spans(data: bytes, spans: Sequence[Span], rng: np.random.Generator, is_fixed: bool = False) -> Edited:
-    """Changes one of the spans, each kind of part as often as another; fixed ones keep their width."""
+    """Changes a span, or all of its kind alike; each kind as often as another; fixed ones keep their width."""
     part = _choose(sorted({span.part for span in spans}), rng)
     alike = [span for span in spans if span.part == part]
     span = _choose(alike, rng)
@@ -95,8 +96,10 @@ def _edit_spans(data: bytes, spans: Sequence[Span], rng: np.random.Generator, is
     else:
         others = [data[other.start : other.end].decode("latin-1").strip() for other in alike]
         new = change_text(old.decode("latin-1").strip() if is_fixed else old.decode("latin-1"), others, rng).encode()
-        new = new.ljust(len(old))[: len(old)] if is_fixed else new
-    return Edited(data[: span.start] + new + data[span.end :], part)
+    for each in reversed(alike) if rng.random() < _ALIKE else [span]:
+        width = each.end - each.start
+        data = data[: each.start] + (new.ljust(width)[:width] if is_fixed and not each.form else new) + data[each.end :]
+    return Edited(data, part)
 
 
 def _choose(items: Sequence[Any], rng: np.random.Generator) -> Any:
@@ -115,8 +118,8 @@ def _edit_lines(data: bytes, rng: np.random.Generator) -> Edited:
     return Edited(b"".join(_choose(changed, rng)), "line of segments" if len(lines[-1].split()) == 2 else "line")
 
 
-_RECORD = ("name", "count of signals", "rate", "samples")
-_SIGNAL = ("file", "format", "gain", "bits", "zero", "initial value", "checksum", "block", "lead")
+RECORD = ("name", "count of signals", "rate", "samples")
+SIGNAL = ("file", "format", "gain", "bits", "zero", "initial value", "checksum", "block", "lead")
 
 
 def _edit_wfdb(data: bytes, rng: np.random.Generator) -> Edited:
@@ -125,7 +128,7 @@ def _edit_wfdb(data: bytes, rng: np.random.Generator) -> Edited:
     spans = []
     for number, line in enumerate(re.finditer(rb"[^\n]+", data)):
         tokens = [*re.finditer(rb"\S+", line[0])]
-        names = _RECORD if number == 0 else ("segment", "samples of a segment") if len(tokens) == 2 else _SIGNAL
+        names = RECORD if number == 0 else ("segment", "samples of a segment") if len(tokens) == 2 else SIGNAL
         for name, token in zip(names, tokens, strict=False):
             spans.append(Span(name, line.start() + token.start(), line.start() + token.end()))
     return _edit_spans(data, spans, rng)
@@ -137,17 +140,19 @@ def _edit_csv(data: bytes, rng: np.random.Generator) -> Edited:
     place = int(rng.integers(len(rows) - 1))
     cells = rows[place].split(b",")
     changes = {
-        "lead": lambda: _edit_spans(head, [Span("lead", *m.span()) for m in re.finditer(rb"[^,]+", head)], rng).data
-        + b"\n"
-        + rest,
+        "lead": lambda: (
+            _edit_spans(head, [Span("lead", *m.span()) for m in re.finditer(rb"[^,]+", head)], rng).data + b"\n" + rest
+        ),
         "delimiter": lambda: data.replace(b",", _choose([b";", b"\t", b" ", b", ", b"|", b",,"], rng)),
         "decimals": lambda: data.replace(b",", b";").replace(b".", b","),
         "header": lambda: _choose([rest, head + b"\n" + data, b"a line\n" + data, data.upper(), b"\xff" + data], rng),
         "ends": lambda: _choose([data.replace(b"\n", b"\r\n"), data[: -len(rows[-2]) // 2], data + b"\n\n"], rng),
         "cell": lambda: b"\n".join([head, *rows[:place], b",".join(cells[1:]), *rows[place + 1 :]]),
-        "row": lambda: b"\n".join([head, *rows[:place], _choose([b"", b",", b"x", b",".join([b""] * len(cells))], rng)])
-        + b"\n"
-        + b"\n".join(rows[place + 1 :]),
+        "row": lambda: (
+            b"\n".join([head, *rows[:place], _choose([b"", b",", b"x", b",".join([b""] * len(cells))], rng)])
+            + b"\n"
+            + b"\n".join(rows[place + 1 :])
+        ),
     }
     part = _choose([*changes], rng)
     return Edited(changes[part](), part)
@@ -236,7 +241,9 @@ def _edit_scp(data: bytes, rng: np.random.Generator) -> Edited:
         fields.append(("bytes of samples", rhythm + 6 + 2 * i, "<H"))
     fields += [("multiplier", rhythm, "<H"), ("interval", rhythm + 2, "<H"), ("differences", rhythm + 4, "<B")]
     fields += [("bimodal", rhythm + 5, "<B")]
-    fields += [(f"{part} of a section", 22 + 10 * i + j, "<I") for i in starts for j, part in ((2, "size"), (6, "place"))]
+    fields += [
+        (f"{part} of a section", 22 + 10 * i + j, "<I") for i in starts for j, part in ((2, "size"), (6, "place"))
+    ]
     fields += [(part, starts[2] + 16, "<H") for part in ["tables"] if 2 in starts]
     edited = _edit_spans(data, _place(fields), rng)
     if rng.random() < 0.5:
@@ -316,7 +323,9 @@ def edit_json(data: bytes, rng: np.random.Generator) -> Edited:
     if rng.random() < 0.2:
         del container[key]
     else:
-        container[key] = edit_value(container[key], [str(container[other]) for box, other in found if other == key], rng)
+        container[key] = edit_value(
+            container[key], [str(container[other]) for box, other in found if other == key], rng
+        )
     part = next(str(k) for box, k in found if isinstance(k, str) and (box is container or box[k] is container))
     return Edited(json.dumps(content).encode(), part)
 
@@ -338,13 +347,17 @@ def _edit_xml(data: bytes, rng: np.random.Generator) -> Edited:
         part = f"{part} samples" if len(element.get(name)) > 500 else part
         element.set(name, _cut(element.get(name), rng)) if len(element.get(name)) > 500 else element.attrib.pop(name)
     elif name:
-        element.set(name, change_text(element.get(name), [each.get(name) for each, _ in alike], rng))
+        changed = change_text(element.get(name), [each.get(name) for each, _ in alike], rng)
+        for each, _ in alike if rng.random() < _ALIKE else [(element, name)]:
+            each.set(name, changed)
     elif rng.random() < 0.3 or len(element):
         _edit_element(element, parents.get(element), rng)
     elif len(element.text or "") > 500:
         part, element.text = f"{part} samples", _cut(element.text, rng)
     else:
-        element.text = change_text(element.text or "", [each.text or "" for each, _ in alike], rng)
+        changed = change_text(element.text or "", [each.text or "" for each, _ in alike], rng)
+        for each, _ in alike if rng.random() < _ALIKE else [(element, name)]:
+            each.text = changed
     declaration = f'<?xml version="1.0" encoding="{encoding}"?>'
     return Edited((declaration + ElementTree.tostring(root, "unicode")).encode(encoding), part)
 
@@ -372,7 +385,12 @@ def _cut(text: str, rng: np.random.Generator) -> str:
     mark = "," if "," in text else " " if " " in text.strip() else ""
     parts = text.split(mark) if mark else re.findall(r"\S{1,4}", text)
     place = int(rng.integers(1, len(parts) - 1))
-    changed = [parts[:place], parts[place:], [*parts[:place], *parts[place + 1 :]], [*parts[:place], *parts[place - 1 :]]]
+    changed = [
+        parts[:place],
+        parts[place:],
+        [*parts[:place], *parts[place + 1 :]],
+        [*parts[:place], *parts[place - 1 :]],
+    ]
     return mark.join(_choose(changed, rng))
 
 

@@ -1,13 +1,14 @@
 """Damages files and judges what is made of them, each in a process that may die.
 
-A third of the files have bits, bytes or stretches changed anywhere; the others have one part edited as their format defines
-it (see `edits`), and then the ECG in them is known: what is read is it, or differs only in what the edited part
+A third of the files have bits, bytes or stretches changed anywhere; the others have one part edited as their format
+defines it (see `edits`), and then the ECG in them is known: what is read is it, or differs only in what the edited part
 alone states, or something is said.
 """
 
 import collections
 import dataclasses
 import functools
+import importlib
 import multiprocessing
 import os
 import re
@@ -115,6 +116,30 @@ _CHANGES = np.array(
 )
 
 
+# Files that once failed, each made of a whole one of `ecg_files.WRITERS`: its name, the file, what is replaced once, by
+# what, and how it failed. They are judged with every run.
+FAILED = (
+    ("wfdb", "rec.hea", rb"500 3000", b"500 4", "crash: a recording too short to be averaged"),
+    ("mfer", "ecg.mwf", rb"\x04\x04\xb8\x0b\x00\x00", b"\x04\x04\x01\0\0\0", "crash: likewise"),
+    ("npy", "array.json", rb'"aVR"', b'""', "wrong: a lead without a name"),
+    ("csv", "table.csv", rb"(?<=\n)[-.\d,]+\n(?=.*\n.*\n$)", b"\n", "wrong: a sample was missing"),
+)
+
+
+def write_failed(samples: Sequence[Sample], folder: Path) -> list[tuple[Path, Sample]]:
+    """Writes the files of `FAILED`; returns what to read, and the whole sample of each."""
+    written = []
+    for number, (name, changed, old, new, _) in enumerate(FAILED):
+        sample = next(each for each in samples if each.path.parent.name == name)
+        (folder / str(number)).mkdir()
+        for file in sample.files:
+            data = file.read_bytes()
+            data = re.sub(old, lambda _, new=new: new, data, count=1) if file.name == changed else data
+            (folder / str(number) / file.name).write_bytes(data)
+        written.append((folder / str(number) / sample.path.name, sample))
+    return written
+
+
 def damage(sample: Sample, folder: Path, seed: int, number: int) -> tuple[Path, str]:
     """Writes a copy of a sample with one of its files changed.
 
@@ -129,7 +154,9 @@ def damage(sample: Sample, folder: Path, seed: int, number: int) -> tuple[Path, 
             data = mutate(data, rng)
         elif i == chosen:
             data, part = edits.edit(data, rng)
-        (folder / file.name).write_bytes(data)
+        copy = folder / file.relative_to(sample.path.parent)
+        copy.parent.mkdir(parents=True, exist_ok=True)
+        copy.write_bytes(data)
     return folder / sample.path.name, part
 
 
@@ -143,7 +170,9 @@ def judge(path: str, sample: Sample, part: str = "") -> tuple[str, str]:
     """
     from ecg_jax.data import readers
 
-    whole = _read_whole(sample) if part else None
+    if sample.format in LOADERS:
+        return _judge_attempt(lambda: LOADERS[sample.format](path), path, None, part)
+    whole = read_whole(sample) if part else None
     found = _judge_attempt(lambda: [source.read() for source in readers.find(path)], path, whole, part)
     if found[0] != "refused":
         return found
@@ -162,7 +191,7 @@ def _judge_attempt(read: Callable[[], list], path: str, whole: "Whole | None", p
     _forget_peak()
     before = _read_peak()
     try:
-        outcome = max((_judge_recording(recording, whole, part) for recording in read()), key=_rank)
+        outcome = max((_judge_recording(recording, whole, part) for recording in read()), key=_rank, default=("ok", ""))
     except InputError as error:
         outcome = _judge_refusal(error, path)
     except MemoryError as error:
@@ -267,7 +296,7 @@ class Whole(NamedTuple):
 
 
 @functools.lru_cache(maxsize=256)
-def _read_whole(sample: Sample) -> Whole:
+def read_whole(sample: Sample) -> Whole:
     from ecg_jax.data import readers
 
     recording = readers.find(str(sample.path))[0].read()
@@ -280,10 +309,84 @@ def _judge_refusal(error: Exception, path: str) -> tuple[str, str]:
         if isinstance(cause, MemoryError):
             return "memory", message
         cause = cause.__cause__
-    named = os.path.dirname(path), os.path.splitext(os.path.basename(path))[0]
-    if "\n" in message or not message.startswith(named):
+    stem = os.path.splitext(os.path.basename(path))[0]
+    if "\n" in message or not (os.path.dirname(path) in message or message.startswith(stem)):
         return "crash", f"a refusal must be one line that names the file: {message!r}"
     return "refused", message
+
+
+def _load_model(path: str) -> list:
+    from ecg_jax.inference.model import load_model
+
+    load_model(path)
+    return []
+
+
+def _read_built(path: str) -> "list[Recording]":
+    from ecg_jax.data import datasets
+
+    dataset = datasets.create("tfds", source=os.path.dirname(path), labels="all", seed=0, options={})
+    return [dataset.read(row) for row in range(len(dataset.ids))]
+
+
+# What is read of a file that is no ECG: nothing, or recordings.
+LOADERS: dict[str, Callable[[str], list]] = {
+    "Keras": _load_model,
+    "run folder": lambda path: _load_model(os.path.dirname(path)),
+    "TFDS": _read_built,
+}
+_LIBRARIES = {  # imported before memory is limited
+    "Keras": ("ecg_jax.inference.model",),
+    "run folder": ("ecg_jax.inference.model",),
+    "TFDS": ("ecg_jax.data.datasets.builders.files",),
+}
+
+
+def write_samples(folder: Path) -> list[Sample]:
+    """Writes one small ECG in each format, two where a format has two shapes."""
+    import ecg_files
+
+    values, samples = ecg_files.heartbeats(), []
+    for name, write in ecg_files.WRITERS.items():
+        (folder / name).mkdir()
+        samples.append(describe(write(folder / name, values=values)))
+    return samples
+
+
+def write_models(folder: Path) -> list[Sample]:
+    """Writes small Keras files and the folder of a run."""
+    import keras_import_test as keras
+    import run_folder_test
+
+    from ecg_jax.runtime import checkpoint, run_folder
+
+    samples = []
+    for kind in ("keras3", "archive", "weights_h5"):
+        layers = keras.create_layers(2, filters=(6, 8), steps=8)
+        path = Path(keras.write(folder / kind, layers, kind))
+        samples.append(Sample("Keras", path, (path,)))
+    run = folder / "run"
+    run.mkdir()
+    with checkpoint.Checkpoints(str(run / run_folder.CHECKPOINTS)) as checkpoints:
+        checkpoints.save(checkpoint.BEST, 1, *run_folder_test.write(run))
+    return [*samples, Sample("run folder", run / "config.json", _list_files(run))]
+
+
+def write_built(folder: Path) -> list[Sample]:
+    """Builds a data set of TFDS of five recordings."""
+    import ecg_files
+    import tfds_test
+
+    (folder / "ptbxl").mkdir(parents=True)
+    (folder / "ptbxl/ptbxl_database.csv").write_text(tfds_test.PTBXL)
+    for number in range(21, 26):
+        tfds_test.write_record(folder / f"ptbxl/records500/000{number}_hr", ecg_files.heartbeats(), 500)
+    built = tfds_test.build("ptbxl/500hz", folder / "ptbxl", folder / "built")
+    return [Sample("TFDS", built / "dataset_info.json", _list_files(built))]
+
+
+def _list_files(folder: Path) -> tuple[Path, ...]:
+    return tuple(sorted(path for path in folder.rglob("*") if path.is_file()))
 
 
 def _forget_peak() -> None:
@@ -295,13 +398,11 @@ def _read_peak() -> int:
     return int(re.search(r"VmHWM:\s+(\d+)", Path("/proc/self/status").read_text())[1]) << 10
 
 
-def _work(pipe: Connection) -> None:
+def _work(pipe: Connection, libraries: Sequence[str]) -> None:
     """A worker: judges what it is sent, under a limit of memory."""
     warnings.simplefilter("ignore")
-    from ecg_jax.data import readers  # noqa: F401 - before the limit
-
-    for module in ("wfdb", "pandas", "scipy.io", "edfio", "ecgdatakit.parsing.parsers.scp_ecg"):
-        __import__(module)
+    for module in ("ecg_jax.data.readers", "pandas", "scipy.signal", *libraries):
+        importlib.import_module(module)
     size = int(Path("/proc/self/statm").read_text().split()[0]) * resource.getpagesize()
     resource.setrlimit(resource.RLIMIT_AS, (size + 2 * MEMORY, size + 2 * MEMORY))
     pipe.send(None)
@@ -312,7 +413,14 @@ def _work(pipe: Connection) -> None:
 class Worker:
     """A process that is started again where it died or had to be stopped."""
 
-    def __init__(self) -> None:
+    def __init__(self, formats: Collection[str] = ()) -> None:
+        """Starts none yet.
+
+        Args:
+            formats: Of what it will judge.
+        """
+        readers = {"wfdb", "scipy.io", "edfio", "ecgdatakit.parsing.parsers.scp_ecg"}
+        self._libraries = sorted({*readers, *(name for each in formats for name in _LIBRARIES.get(each, ()))})
         self._process: multiprocessing.Process | None = None
 
     def judge(self, path: Path, sample: Sample, part: str = "") -> tuple[str, str]:
@@ -337,7 +445,7 @@ class Worker:
     def _start(self) -> None:
         context = multiprocessing.get_context("spawn")
         self._pipe, theirs = context.Pipe()
-        self._process = context.Process(target=_work, args=(theirs,), daemon=True)
+        self._process = context.Process(target=_work, args=(theirs, self._libraries), daemon=True)
         self._process.start()
         theirs.close()
         self._pipe.recv()
@@ -368,7 +476,7 @@ def run(samples: Sequence[Sample], count: int, seed: int, workers: int, keep: Pa
 
 
 def _serve(tasks: collections.deque, results: collections.deque, seed: int, keep: Path | None) -> None:
-    worker = Worker()
+    worker = Worker({sample.format for sample, _ in tasks})
     while tasks:
         try:
             sample, number = tasks.popleft()

@@ -248,6 +248,11 @@ def test_less_than_five_valid_seconds_are_too_short():
     assert "too_short" in flags(signal[:4000], valid=valid)
 
 
+@pytest.mark.parametrize("samples", [1, 4])
+def test_a_recording_shorter_than_what_is_averaged_is_examined_all_the_same(samples):
+    assert "too_short" in flags(simulate()[1000 : 1000 + samples])
+
+
 def test_measurements_are_floats_with_the_same_names_for_every_recording():
     expected = quality.examine(record(simulate())).measurements
     odd = [
