@@ -25,7 +25,7 @@ UNITS = ("mV", "uV", "V", "nV", "mmHg", "")
 LEADS = ("I", "II", "III", "aVR", "V1", "V9", "")
 # Parts that state something of the recording which nothing else in the file does.
 STATED = {
-    "scale": r"gain|(physical|digital) (min|max)imum|dimension|resolution|multiplier|step|(scale|origin)@(value|unit)"
+    "scale": r"gain|zero|(physical|digital) (min|max)imum|dimension|resolution|multiplier|step|(scale|origin)@(value|unit)"
     r"|LeadAmplitudeUnits(PerBit)?|Resolution(@units)?|yres/units?(perbit)?|CHANNEL@UNITS_PER_MV|(tracings@)?unit"
     r"|ChannelSensitivity|ChannelBaseline|CodeValue",
     "rate": r"rate|interval|duration of a record|count in a record|increment@(value|unit)|Sample(Base|Exponent)"
