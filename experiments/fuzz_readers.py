@@ -86,9 +86,19 @@ def find_samples(paths: list[Path]) -> list[fuzz.Sample]:
             continue
         if sum(part.stat().st_size for part in sample.files) <= _LARGEST.value:
             found[sample.format].append(sample)
-    return [
+    chosen = [
         each[i * len(each) // n] for each in found.values() for n in [min(len(each), _SAMPLES.value)] for i in range(n)
     ]
+    return [sample for sample in chosen if _is_read(sample)]
+
+
+def _is_read(sample: fuzz.Sample) -> bool:
+    """False for one that is refused: there is no ECG to compare with."""
+    try:
+        fuzz.read_whole(sample)
+    except ValueError:
+        return False
+    return True
 
 
 if __name__ == "__main__":

@@ -25,8 +25,8 @@ UNITS = ("mV", "uV", "V", "nV", "mmHg", "")
 LEADS = ("I", "II", "III", "aVR", "V1", "V9", "")
 # Parts that state something of the recording which nothing else in the file does.
 STATED = {
-    "scale": r"gain|zero|(physical|digital) (min|max)imum|dimension|resolution|multiplier|step|(scale|origin)@(value|unit)"
-    r"|LeadAmplitudeUnits(PerBit)?|Resolution(@units)?|yres/units?(perbit)?|CHANNEL@UNITS_PER_MV|(tracings@)?unit"
+    "scale": r"gain|zero|(physical|digital) (min|max)imum|dimension|resolution|multiplier|step|(scale|origin)@value"
+    r"|(scale|origin)@unit|LeadAmplitudeUnits(PerBit)?|Resolution(@units)?|yres/units?(perbit)?|CHANNEL@UNITS_PER_MV|(tracings@)?unit"
     r"|ChannelSensitivity|ChannelBaseline|CodeValue",
     "rate": r"rate|interval|duration of a record|count in a record|increment@(value|unit)|Sample(Base|Exponent)"
     r"|samplerate/value|SampleRate|CHANNEL@SAMPLE_FREQ|(tracings@)?sampling_rate|SamplingFrequency|samplingrate",
@@ -34,6 +34,10 @@ STATED = {
     r"|CodeValue|CodeMeaning|channel|leads",
     "samples": r"start|last|segment|line of segments|differences|frame",
 }
+
+
+# What editing raises on a file, of some real writer, that is not built as those here.
+UNKNOWN = (ValueError, LookupError, TypeError, struct.error, zlib.error, ElementTree.ParseError)
 
 
 class Edited(NamedTuple):

@@ -9,6 +9,7 @@ import collections
 import dataclasses
 import functools
 import importlib
+import itertools
 import multiprocessing
 import os
 import re
@@ -35,6 +36,7 @@ OUTCOMES = ("ok", "said", "refused", "crash", "hang", "memory", "wrong")
 FAILURES = OUTCOMES[3:]
 SECONDS = 10.0  # for one file; the slowest whole ones take a tenth of a second
 MEMORY = 1 << 30  # bytes for one file of some kilobytes
+_MOST = 3  # recordings of a file
 _EXTREMES = (b"0", b"-1", b"1e308", b"-1e-308", b"nan", b"inf", b"", b"99999999", b"4294967295", b"9" * 30, b"0x7f")
 _PATTERNS = (b"\0", b"\xff", b"\x80", b"\x7f\xff\xff\xff", b"\xff\xff\xff\x7f", b"\x01")
 
@@ -150,14 +152,21 @@ def damage(sample: Sample, folder: Path, seed: int, number: int) -> tuple[Path, 
     chosen, part = int(rng.integers(len(sample.files))), ""
     for i, file in enumerate(sample.files):
         data = file.read_bytes()
-        if i == chosen and number % 3 == 0:
-            data = mutate(data, rng)
-        elif i == chosen:
-            data, part = edits.edit(data, rng)
+        if i == chosen:
+            data, part = _change(data, number, rng)
         copy = folder / file.relative_to(sample.path.parent)
         copy.parent.mkdir(parents=True, exist_ok=True)
         copy.write_bytes(data)
     return folder / sample.path.name, part
+
+
+def _change(data: bytes, number: int, rng: np.random.Generator) -> tuple[bytes, str]:
+    if number % 3 == 0:
+        return mutate(data, rng), ""
+    try:
+        return edits.edit(data, rng)
+    except edits.UNKNOWN:
+        return mutate(data, rng), ""
 
 
 def judge(path: str, sample: Sample, part: str = "") -> tuple[str, str]:
@@ -171,9 +180,9 @@ def judge(path: str, sample: Sample, part: str = "") -> tuple[str, str]:
     from ecg_jax.data import readers
 
     if sample.format in LOADERS:
-        return _judge_attempt(lambda: LOADERS[sample.format](path), path, None, part)
-    whole = read_whole(sample) if part else None
-    found = _judge_attempt(lambda: [source.read() for source in readers.find(path)], path, whole, part)
+        return _judge_attempt(lambda: LOADERS[sample.format](path), path, (), part)
+    whole = read_whole(sample) if part else ()
+    found = _judge_attempt(lambda: [source.read() for source in readers.find(path)[:_MOST]], path, whole, part)
     if found[0] != "refused":
         return found
     reader = readers.FORMATS[sample.format]  # which may be less careful with what is not taken for its format
@@ -185,13 +194,17 @@ def _rank(outcome: tuple[str, str]) -> int:
     return OUTCOMES.index(outcome[0])
 
 
-def _judge_attempt(read: Callable[[], list], path: str, whole: "Whole | None", part: str) -> tuple[str, str]:
+def _judge_attempt(read: Callable[[], list], path: str, whole: "Sequence[Whole]", part: str) -> tuple[str, str]:
     from ecg_jax.errors import InputError
 
     _forget_peak()
     before = _read_peak()
     try:
-        outcome = max((_judge_recording(recording, whole, part) for recording in read()), key=_rank, default=("ok", ""))
+        outcome = max(
+            (_judge_recording(each, of, part) for each, of in itertools.zip_longest(read(), whole) if each),
+            key=_rank,
+            default=("ok", ""),
+        )
     except InputError as error:
         outcome = _judge_refusal(error, path)
     except MemoryError as error:
@@ -289,18 +302,19 @@ def _differs(recording: "Recording", whole: "Recording", lead: str, is_free: boo
 
 
 class Whole(NamedTuple):
-    """What is read of an undamaged file, and said of it."""
+    """A recording of an undamaged file, and what is said of it."""
 
     recording: "Recording"
     noticed: set[str]
 
 
 @functools.lru_cache(maxsize=256)
-def read_whole(sample: Sample) -> Whole:
+def read_whole(sample: Sample) -> tuple[Whole, ...]:
+    """Reads a sample's first recordings."""
     from ecg_jax.data import readers
 
-    recording = readers.find(str(sample.path))[0].read()
-    return Whole(recording, _use(recording))
+    recordings = [source.read() for source in readers.find(str(sample.path))[:_MOST]]
+    return tuple(Whole(recording, _use(recording)) for recording in recordings)
 
 
 def _judge_refusal(error: Exception, path: str) -> tuple[str, str]:

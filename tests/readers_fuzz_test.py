@@ -56,7 +56,7 @@ def change(recording, **changes):
 
 
 def test_what_is_read_is_compared_with_what_was_written(samples):
-    whole = fuzz.read_whole(next(sample for sample in samples if sample.path.name == "rec.hea")).recording
+    whole = fuzz.read_whole(next(sample for sample in samples if sample.path.name == "rec.hea"))[0].recording
     signal, valid, doubled = whole.signal, whole.valid, 2 * whole.signal
     one_lead = np.where(np.arange(12) == 3, -signal, signal)
     shifted = np.roll(signal, 1, axis=0)
@@ -171,7 +171,7 @@ def test_whole_files_are_all_read_as_the_ecg_that_was_written(samples):
     microvolts = ecg_files.heartbeats()
     for sample in samples:
         assert fuzz.judge(str(sample.path), sample, "nothing") == ("ok", ""), sample.path
-        recording = fuzz.read_whole(sample).recording
+        recording = fuzz.read_whole(sample)[0].recording
         for column, lead in zip(microvolts.T, ecg_files.LEADS, strict=True):
             if lead in recording.leads and not recording.normalized:
                 known = recording.valid[:, recording.leads.index(lead)]
