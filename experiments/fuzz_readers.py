@@ -18,7 +18,7 @@ import time
 from collections.abc import Sequence
 from pathlib import Path
 
-from absl import app, flags
+from absl import app, flags, logging
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1] / "tests"))
 
@@ -37,6 +37,7 @@ _KEEP = flags.DEFINE_string("keep", None, "A folder for the files that failed.")
 
 def main(argv: Sequence[str]) -> int:
     """Runs; see the module's docstring."""
+    logging.set_verbosity(logging.ERROR)
     with tempfile.TemporaryDirectory() as folder:
         written = [
             made for write in (fuzz.write_samples, fuzz.write_models, fuzz.write_built) for made in write(Path(folder))

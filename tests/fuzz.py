@@ -419,6 +419,7 @@ def _work(pipe: Connection, libraries: Sequence[str]) -> None:
         importlib.import_module(module)
     size = int(Path("/proc/self/statm").read_text().split()[0]) * resource.getpagesize()
     resource.setrlimit(resource.RLIMIT_AS, (size + 2 * MEMORY, size + 2 * MEMORY))
+    os.dup2(os.open(os.devnull, os.O_WRONLY), 2)  # what libraries log of each file
     pipe.send(None)
     while (task := pipe.recv()) is not None:
         pipe.send(judge(*task))

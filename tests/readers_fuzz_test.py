@@ -116,9 +116,9 @@ FAULTS = {
     "memory (said to be damage)": "refuse_memory(path)",
     "wrong (another ECG)": "return dataclasses.replace(whole(path), signal=1.1 * whole(path).signal)",
     "said": "return dataclasses.replace(whole(path), signal=1.1 * whole(path).signal, notes=('larger',))",
-    "wrong": "return create_recording(np.ones((9, 1)), leads=[''], sampling_rate=500, id='x')",
+    "wrong": "return dataclasses.replace(whole(path), gaps=-1)",
     "refused": "raise InputError(path + ': is damaged')",
-    "ok": "return create_recording(np.ones((9, 1)), leads=['I'], sampling_rate=500, id='x')",
+    "ok": "return whole(path)",
 }
 
 
@@ -141,7 +141,6 @@ import numpy as np
 import fuzz
 from ecg_jax.data.readers import edf
 from ecg_jax.errors import InputError
-from ecg_jax.recording import create_recording
 
 def refuse_memory(path):
     try:
