@@ -324,13 +324,13 @@ def edit_json(data: bytes, rng: np.random.Generator) -> Edited:
     if not found or rng.random() < 0.05:
         return Edited(data[: int(rng.integers(len(data)))], "end")
     container, key = _choose(found, rng)
+    part = key if isinstance(key, str) else next((str(name) for box, name in found if box[name] is container), "list")
     if rng.random() < 0.2:
         del container[key]
     else:
         container[key] = edit_value(
             container[key], [str(container[other]) for box, other in found if other == key], rng
         )
-    part = next(str(k) for box, k in found if isinstance(k, str) and (box is container or box[k] is container))
     return Edited(json.dumps(content).encode(), part)
 
 

@@ -1,6 +1,7 @@
 """Damaged files: each is read or refused in one line; nothing crashes, hangs, fills the memory or is silently wrong."""
 
 import dataclasses
+import json
 import subprocess
 import sys
 from pathlib import Path
@@ -90,6 +91,11 @@ def test_an_edit_names_the_one_part_that_it_changes(samples):
             assert edited.data.startswith(before)
             assert edited.data.endswith(after)
     assert parts == {"line", *edits.RECORD, *edits.SIGNAL}
+    sidecar = b'{"leads": ["I", "II"], "sampling_rate": 500, "unit": "mV"}'
+    for edited in [edits.edit_json(sidecar, rng) for _ in range(50)]:
+        if edited.part in ("leads", "sampling_rate", "unit"):
+            whole, changed = json.loads(sidecar), json.loads(edited.data)
+            assert {key for key in whole if changed.get(key) != whole[key]} <= {edited.part}
     assert edits.find_stated("gain") == {"scale"}
     assert edits.find_stated("sequence/code@code") == {"leads"}
     assert edits.find_stated("checksum") == edits.find_stated("LeadData/LeadSampleCountTotal") == set()
