@@ -117,8 +117,8 @@ def create_recording(
         known_factor: See `Recording`.
 
     Raises:
-        InputError: on a wrong shape, an empty signal, a duplicated lead, an impossible rate, or more than `budget`
-            allows.
+        InputError: on a wrong shape, an empty signal, a lead twice or without a name, an impossible rate, or more than
+            `budget` allows.
     """
     names = tuple(leads)
     if len(names) > budget.MOST_LEADS:
@@ -128,6 +128,8 @@ def create_recording(
         raise InputError(f"{id}: signal has shape {signal.shape}; expected [samples, {len(names)}]")
     if signal.shape[0] == 0:
         raise InputError(f"{id}: the recording has no samples")
+    if not all(names):
+        raise InputError(f"{id}: lead {names.index('') + 1} of {len(names)} has no name; each lead needs one")
     duplicated = sorted({lead for lead in names if names.count(lead) > 1})
     if duplicated:
         raise InputError(

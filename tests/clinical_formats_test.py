@@ -839,6 +839,7 @@ def test_leads_of_different_steps_are_derived_in_millivolts(tmp_path):
     ]
     recording = read_muse(tmp_path, muse_waveform(leads))
     np.testing.assert_allclose(recording.signal[0], [1.0, 3.0, 2.0, -2.0, -0.5, 2.5], atol=1e-6)
+    assert recording.notes[0] == "leads differ in microvolts per step: I 5, II 10"
 
 
 def test_a_muse_file_with_all_leads_is_taken_as_it_is(tmp_path):

@@ -125,7 +125,8 @@ WRITTEN = {
 }
 
 
-def write(folder, name):
+def write(folder, name, values=None):
+    """Writes an ECG in microvolts, multiples of 5, or else noise."""
     file, encode = WRITTEN[name]
-    (folder / file).write_bytes(encode(digital()))
+    (folder / file).write_bytes(encode(digital() if values is None else values // 5))
     return folder / file

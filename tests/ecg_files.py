@@ -19,6 +19,43 @@ def digital(samples=500, leads=12):
     return np.random.default_rng(0).integers(-2000, 2000, (samples, leads)).astype("<i2")
 
 
+def choose(values):
+    """An ECG of twelve leads in microvolts, or else noise."""
+    return digital() if values is None else values
+
+
+def choose_eight(values):
+    """Of an ECG of twelve leads I, II and V1 to V6, or else noise."""
+    return digital(leads=8) if values is None else values[:, [0, 1, *range(6, 12)]]
+
+
+def heartbeats(samples=3000):
+    """`[samples, 12]` int16 in microvolts, multiples of 5, at `RATE`: 70 beats a minute that obey Einthoven exactly."""
+    rng, time = np.random.default_rng(0), np.arange(samples) / RATE
+    peaks = np.cumsum(60 / 70 + rng.normal(0, 0.01, 2 + int(time[-1] * 70 / 60))) - 0.4
+    waves = {-0.16: (0.15, 0.025), -0.03: (-0.1, 0.01), 0: (1.0, 0.012), 0.03: (-0.3, 0.012), 0.28: (0.3, 0.05)}
+    shapes = [
+        sum(size * np.exp(-(((time - peak - at) / width) ** 2) / 2) for peak in peaks)
+        for at, (size, width) in waves.items()
+    ]
+    sizes = {  # of P, Q, R, S and T
+        "I": (0.5, 0.6, 0.6, 0.3, 0.7),
+        "II": (1, 1, 1, 1, 1),
+        "V1": (0.4, 0, 0.3, 3, -0.3),
+        "V2": (0.5, 0, 0.5, 4, 1.5),
+        "V3": (0.5, 0.2, 0.9, 2.5, 1.6),
+        "V4": (0.6, 0.7, 1.4, 1.5, 1.4),
+        "V5": (0.6, 1, 1.3, 0.7, 1.1),
+        "V6": (0.6, 1, 1.1, 0.3, 0.9),
+    }
+    steps = np.rint(200 * np.array(shapes).T @ np.array([*sizes.values()]).T + rng.normal(0, 1.2, (samples, 8))).astype(
+        int
+    )
+    one, two = steps[:, 0] // 2 * 2, steps[:, 1] // 2 * 2
+    derived = [two - one, -(one + two) // 2, one - two // 2, two - one // 2]
+    return (5 * np.column_stack([one, two, *derived, steps[:, 2:]])).astype("<i2")
+
+
 def wfdb_header(name, values, *, file=None, leads=LEADS, form="16", gain="1000(0)/mV", rate=RATE, first=None):
     lines = [f"{first or name} {len(leads)} {rate} {len(values)}"]
     for column, lead in zip(values.T, leads, strict=True):
@@ -44,40 +81,46 @@ def write_challenge(folder, values=None, name="rec", **header):
     return folder / f"{name}.hea"
 
 
-def write_segments(folder):
-    """WFDB of variable layout: 200 samples of all leads, a gap of 100, 200 samples of the first six."""
-    values = digital()
+def write_segments(folder, values=None):
+    """WFDB of variable layout: two fifths of all leads, a gap of a fifth, two fifths of the first six."""
+    values = digital() if values is None else values
+    part = len(values) // 5
     lines = [f"~ 0 1000(0)/mV 16 0 0 0 0 {lead}" for lead in LEADS]
     (folder / "layout.hea").write_text("\n".join([f"layout 12 {RATE} 0", *lines]) + "\n")
-    write_wfdb(folder, values[:200], "one")
-    write_wfdb(folder, values[300:, :6], "two", leads=LEADS[:6])
-    (folder / "rec.hea").write_text(f"rec/4 12 {RATE} 500\nlayout 0\none 200\n~ 100\ntwo 200\n")
+    write_wfdb(folder, values[: 2 * part], "one")
+    write_wfdb(folder, values[3 * part :, :6], "two", leads=LEADS[:6])
+    segments = f"layout 0\none {2 * part}\n~ {part}\ntwo {2 * part}\n"
+    (folder / "rec.hea").write_text(f"rec/4 12 {RATE} {5 * part}\n{segments}")
     return folder / "rec.hea"
 
 
-def write_code_hdf5(folder):
-    tracings = np.zeros((2, 600, 12), np.float32)
-    tracings[:, 50:550] = digital() / 500
+def write_code_hdf5(folder, values=None):
+    values, rate = (digital(), 400) if values is None else (values, RATE)
+    tracings = np.zeros((2, len(values) + 100, 12), np.float32)
+    tracings[:, 50:-50] = values / 500
     with h5py.File(folder / "code.hdf5", "w") as file:
         file["tracings"], file["exam_id"] = tracings, [7, 5]
-        file["tracings"].attrs.update(sampling_rate=400, unit="code")
+        file["tracings"].attrs.update(sampling_rate=rate, unit="code")
     return folder / "code.hdf5"
 
 
-def write_sph_hdf5(folder):
+def write_sph_hdf5(folder, values=None):
     with h5py.File(folder / "sph.h5", "w") as file:
-        file.create_dataset("ecg", data=(digital() / 1000).T.astype(np.float16), compression="gzip", chunks=(12, 250))
+        file.create_dataset(
+            "ecg", data=(choose(values) / 1000).T.astype(np.float16), compression="gzip", chunks=(12, 250)
+        )
     return folder / "sph.h5"
 
 
-def write_cpsc_mat(folder):
-    content = {"sex": "Female", "age": 50, "data": digital().T / 1000}
+def write_cpsc_mat(folder, values=None):
+    content = {"sex": "Female", "age": 50, "data": choose(values).T / 1000}
     scipy.io.savemat(folder / "cpsc.mat", {"ECG": content}, do_compression=True)
     return folder / "cpsc.mat"
 
 
-def write_cpsc_mat_plain(folder):
-    scipy.io.savemat(folder / "cpsc.mat", {"ECG": {"sex": "Female", "age": 50, "data": digital().T / 1000}})
+def write_cpsc_mat_plain(folder, values=None):
+    content = {"sex": "Female", "age": 50, "data": choose(values).T / 1000}
+    scipy.io.savemat(folder / "cpsc.mat", {"ECG": content})
     return folder / "cpsc.mat"
 
 
@@ -86,14 +129,14 @@ def write_sidecar(folder, name, **changes):
     (folder / f"{name}.json").write_text(json.dumps({key: value for key, value in said.items() if value is not None}))
 
 
-def write_npy(folder):
-    np.save(folder / "array.npy", digital() / 1000)
+def write_npy(folder, values=None):
+    np.save(folder / "array.npy", choose(values) / 1000)
     write_sidecar(folder, "array")
     return folder / "array.npy"
 
 
-def write_csv(folder):
-    np.savetxt(folder / "table.csv", digital() / 1000, "%.3f", ",", header=",".join(LEADS), comments="")
+def write_csv(folder, values=None):
+    np.savetxt(folder / "table.csv", choose(values) / 1000, "%.3f", ",", header=",".join(LEADS), comments="")
     write_sidecar(folder, "table", leads=None)
     return folder / "table.csv"
 
@@ -121,8 +164,9 @@ def edf_bytes(values, labels, *, records=2, announced=None, unit="mV", physical=
     return head + values.reshape(seconds, per_record, count).transpose(0, 2, 1).astype("<i2").tobytes()
 
 
-def write_edf(folder):
-    (folder / "ecg.edf").write_bytes(edf_bytes(digital(), [f"ECG {lead}" for lead in LEADS]))
+def write_edf(folder, values=None):
+    records = 2 if values is None else len(values) // RATE
+    (folder / "ecg.edf").write_bytes(edf_bytes(choose(values), [f"ECG {lead}" for lead in LEADS], records=records))
     return folder / "ecg.edf"
 
 
@@ -176,23 +220,26 @@ def scp_bytes(values, *, compressed=False, multiplier=1000, interval=2000, start
     return struct.pack("<H", binascii.crc_hqx(rest, 0xFFFF)) + rest
 
 
-def write_scp(folder):
-    (folder / "ecg.scp").write_bytes(scp_bytes(digital(leads=8)))
+def write_scp(folder, values=None):
+    (folder / "ecg.scp").write_bytes(scp_bytes(choose_eight(values)))
     return folder / "ecg.scp"
 
 
-def write_scp_huffman(folder):
-    (folder / "ecg.scp").write_bytes(scp_bytes(digital(leads=8) // 20, compressed=True))
+def write_scp_huffman(folder, values=None):
+    multiplier = 1000 if values is None else 20_000
+    data = scp_bytes(choose_eight(values) // 20, compressed=True, multiplier=multiplier)
+    (folder / "ecg.scp").write_bytes(data)
     return folder / "ecg.scp"
 
 
 def write_clinical(name):
     """Those four are written in `clinical_formats_test`."""
 
-    def write(folder):
+    def write(folder, values=None):
         import clinical_formats_test as clinical
 
-        values, path = clinical.ecg(), folder / f"{name}.{'dcm' if name == 'dicom' else 'xml'}"
+        values = clinical.ecg() if values is None else values.astype(int) // 5
+        path = folder / f"{name}.{'dcm' if name == 'dicom' else 'xml'}"
         if name == "dicom":
             clinical.write_dicom(path, clinical.dicom_group(values))
         elif name == "aecg":
@@ -201,7 +248,8 @@ def write_clinical(name):
         elif name == "muse":
             path.write_text(clinical.muse_eight(values), "latin-1")
         else:
-            path.write_text(clinical.philips_text(clinical.philips_content(values)), "utf-16")
+            stated = {"durationperchannel": str(1000 * len(values) // RATE)}
+            path.write_text(clinical.philips_text(clinical.philips_content(values), attributes=stated), "utf-16")
         return path
 
     return write

@@ -248,7 +248,7 @@ def test_less_than_five_valid_seconds_are_too_short():
     assert "too_short" in flags(signal[:4000], valid=valid)
 
 
-@pytest.mark.parametrize("samples", [1, 3])
+@pytest.mark.parametrize("samples", [1, 3, 4])
 def test_a_few_samples_are_examined_too(samples):
     assert "too_short" in flags(simulate()[:samples], rate=500.0)
 

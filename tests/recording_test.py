@@ -157,6 +157,11 @@ def test_the_same_lead_in_two_spellings_is_refused_by_name():
         create_recording(np.zeros((5, 5)), leads=("I", "DI", "avr", "aVR", "V1"), sampling_rate=100, id="rec7")
 
 
+def test_a_lead_without_a_name_is_refused_by_its_place():
+    with pytest.raises(InputError, match="rec7: lead 2 of 3 has no name"):
+        create_recording(np.zeros((5, 3)), leads=("I", "  ", "V1"), sampling_rate=100, id="rec7")
+
+
 @pytest.mark.parametrize("shape", [(5, 3), (5,), (5, 2, 1), (2, 5)])
 def test_a_shape_that_does_not_fit_the_leads_is_refused(shape):
     with pytest.raises(InputError, match="rec7: signal has shape"):

@@ -294,6 +294,13 @@ def test_a_csv_in_any_dialect_is_the_same_recording(tmp_path, delimiter, decimal
     assert_reads(recording, digital() / 1000, id="x.csv", notes=())
 
 
+def test_an_empty_line_between_samples_may_be_one_that_was_lost_and_is_said(tmp_path):
+    (tmp_path / "x.csv").write_text("I,II\n\n1,2\n\n3,4\n\n\n5,6\n\n")
+    recording = readers.read(tmp_path / "x.csv", declared=Declared((), 500, "mV"))
+    notes = ("3 empty line(s) between the samples were skipped",)
+    assert_reads(recording, [[1, 2], [3, 4], [5, 6]], leads=("I", "II"), notes=notes)
+
+
 def test_a_csv_without_names_needs_them_declared(tmp_path):
     (tmp_path / "x.csv").write_text(csv_text(header=None))
     assert_reads(readers.read(tmp_path / "x.csv", declared=Declared(LEADS, 500, "mV")), digital() / 1000)

@@ -23,18 +23,23 @@ FILES = {
 }
 
 
-@pytest.fixture
-def run(tmp_path, monkeypatch):
-    """The folder of a small network, without its checkpoint's files."""
+def write(folder):
+    """Writes the folder of a small network but its checkpoint; returns the network's arrays and records."""
     config = config_lib.override(config_lib.create_default(), {"model.name": "narrow"})
     contract = InputContract(samples=256)
     network = models.create(**config.model, num_labels=len(LABELS))
     shapes = models.shapes(network, contract.shape)
-    variables = jax.tree.map(lambda leaf: np.zeros(leaf.shape, leaf.dtype), shapes)
-    records = {"contract": contract.to_dict(), "labels": LABELS}
-    monkeypatch.setattr(checkpoint, "read_best", lambda folder: (1, variables, records, []))
     for name, values in ({"config": config_lib.to_dict(config)} | FILES).items():
-        (tmp_path / f"{name}.json").write_text(json.dumps(values))
+        (folder / f"{name}.json").write_text(json.dumps(values))
+    variables = jax.tree.map(lambda leaf: np.zeros(leaf.shape, leaf.dtype), shapes)
+    return variables, {"contract": contract.to_dict(), "labels": LABELS}
+
+
+@pytest.fixture
+def run(tmp_path, monkeypatch):
+    """The folder of a small network, without its checkpoint's files."""
+    variables, records = write(tmp_path)
+    monkeypatch.setattr(checkpoint, "read_best", lambda folder: (1, variables, records, []))
     return tmp_path
 
 

@@ -137,11 +137,11 @@ def measure_skewness(slow: np.ndarray, names: Sequence[str]) -> dict[str, float]
         names: Of the leads.
 
     Returns:
-        By lead, of those that `suspects_inversion` looks at.
+        By lead, of those that `suspects_inversion` looks at; nothing of a recording too short to be averaged.
     """
     found = {}
     for name, lead in zip(names, slow, strict=True):
-        if name in _POINTING_UP:
+        if name in _POINTING_UP and lead.size:
             centred = lead - lead.mean()
             square = centred * centred
             found[name] = float(square @ centred) / len(lead) / max(float(square.mean()) ** 1.5, 1e-12)

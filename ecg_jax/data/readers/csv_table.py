@@ -79,6 +79,8 @@ def read(path: str) -> Table:
         skipped = [0]
     values = _parse_numbers(path, lines[start:], delimiter, columns, skipped)
     kept = [i for i in range(columns) if i not in skipped]
+    if lost := lines[-1][0] - lines[start][0] + 1 - len(lines[start:]):
+        notes.append(f"{lost} empty line(s) between the samples were skipped")
     notes += [f"column {(names[i] if names else '') or i + 1!r} is time or a number, not a lead" for i in skipped]
     millivolts = [stated[i] for i in kept]
     return Table(

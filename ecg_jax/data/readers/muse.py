@@ -61,6 +61,7 @@ def _read_waveform(path: str, waveform: Element) -> groups.Group:
     announced = xml_document.field(waveform, "NumberofLeads")
     if announced and announced != str(len(leads)):
         notes.append(f"NumberofLeads is {announced}, {len(leads)} leads were found")
+    notes += _compare_steps(leads, steps)
     return groups.Group(
         samples=groups.stack(path, [samples for samples, *_ in columns]),
         leads=tuple(leads),
@@ -70,6 +71,13 @@ def _read_waveform(path: str, waveform: Element) -> groups.Group:
         notes=tuple(notes),
         contradictions=(*((doubt,) if 2 * len(failing) > len(leads) else ()), *_compare_offsets(leads, elements)),
     )
+
+
+def _compare_steps(leads: list[str], steps: list[float]) -> list[str]:
+    """A note where leads differ in what a step is: a cart digitizes all alike, and limb leads are derived from two."""
+    stated = [f"{1000 * step:g}" for step in steps]
+    listed = ", ".join(f"{name} {step}" for name, step in zip(leads, stated, strict=True))
+    return [f"leads differ in microvolts per step: {listed}"] if len({*stated}) > 1 else []
 
 
 def _compare_offsets(leads: list[str], elements: list[Element]) -> tuple[str, ...]:
