@@ -9,7 +9,7 @@ the folder of a run and a data set of TFDS. What is damaged are small files writ
 given or ECG_JAX_SHARED is set, real ones below them (at most --largest bytes, --samples of each format). --keep=DIR
 keeps the files that failed. The exit status is 1 if any did. Linux only.
 
-A thousand files take 15 to 20 s on 2 cores (16 s ECGs alone), of Keras, runs and TFDS about 30.
+On 2 cores 1,000 files take 23 s. With seed 400 and no real files: 3,000 files in 69 s, none failed.
 """
 
 import collections
