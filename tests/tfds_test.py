@@ -480,6 +480,8 @@ def test_opening_imports_no_module_that_the_folder_names(built, tmp_path, monkey
         {"name": "../code15"},
         {"fileFormat": "tfrecord"},
         {"splits": [{"name": "../train", "shardLengths": ["30"]}]},
+        {"splits": [{"name": "train", "shardLengths": ["9" * 30]}]},
+        {"splits": [{"name": "train", "shardLengths": ["-1", "31"]}]},
     ],
 )
 def test_a_description_names_no_file_elsewhere(built, change):

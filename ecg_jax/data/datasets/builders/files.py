@@ -8,6 +8,7 @@ names code or a path.
 import json
 import os
 import re
+import sys
 from collections.abc import Sequence
 from typing import Any
 
@@ -89,6 +90,8 @@ def _open_split(folder: str, dataset: str, split: dict[str, Any]) -> Sequence[by
     if split["name"] not in SPLITS:
         raise ValueError(f"split {split['name']!r}; known: {', '.join(SPLITS)}")
     lengths = [int(length) for length in split["shardLengths"]]
+    if min(lengths, default=0) < 0 or sum(lengths) > sys.maxsize:
+        raise ValueError(f"shards of {', '.join(map(str, lengths))[:80]} records")
     template = naming.ShardedFileTemplate(
         folder, dataset_name=dataset, split=split["name"], filetype_suffix="array_record"
     )
