@@ -2,6 +2,8 @@
 
 import json
 import os
+import sys
+import types
 
 import jax
 import numpy as np
@@ -41,6 +43,16 @@ def run(tmp_path, monkeypatch):
     variables, records = write(tmp_path)
     monkeypatch.setattr(checkpoint, "read_best", lambda folder: (1, variables, records, []))
     return tmp_path
+
+
+def test_reads_that_a_failed_restore_abandons_print_nothing(monkeypatch):
+    printed = []
+    monkeypatch.setattr(sys, "unraisablehook", printed.append)
+    checkpoint._ignore_abandoned_reads.__wrapped__()
+    abandoned, other = (types.SimpleNamespace(exc_value=RuntimeError(text)) for text in ("Event loop is closed", "x"))
+    for found in (abandoned, other):
+        sys.unraisablehook(found)
+    assert printed == [other]
 
 
 def test_a_whole_folder_is_loaded(run):

@@ -5,9 +5,11 @@ whole, so a kill at any moment leaves the previous ones as they were.
 """
 
 import contextlib
+import functools
 import math
 import os
 import shutil
+import sys
 from collections.abc import Mapping
 from typing import Any
 
@@ -134,6 +136,7 @@ class Checkpoints:
                 )
             except Exception as error:  # noqa: BLE001 - Orbax raises many kinds for a damaged checkpoint
                 passed_over.append(f"checkpoint of step {step} is unreadable ({' '.join(str(error).split())[:160]})")
+                _ignore_abandoned_reads()
                 continue
             return step, restored["state"], restored["records"], passed_over
         if passed_over:
@@ -160,6 +163,18 @@ class Checkpoints:
         for manager in self._managers.values():
             with contextlib.suppress(*_WRITE_ERRORS if kind else ()):
                 manager.close()
+
+
+@functools.cache
+def _ignore_abandoned_reads() -> None:
+    """Reads that a failed restore abandons report to its event loop when that is closed; each would print a traceback."""
+    previous = sys.unraisablehook
+
+    def report(found: Any) -> None:
+        if not (isinstance(found.exc_value, RuntimeError) and str(found.exc_value) == "Event loop is closed"):
+            previous(found)
+
+    sys.unraisablehook = report
 
 
 def _check_size(tree: Any) -> None:
@@ -201,4 +216,5 @@ def read_best(directory: str) -> tuple[int, dict[str, Any], dict[str, Any], list
                 return step, restored["state"], restored["records"], problems
             except Exception as error:  # noqa: BLE001 - Orbax raises many kinds for a damaged checkpoint
                 problems.append(f"best checkpoint of step {step} is unreadable ({' '.join(str(error).split())[:160]})")
+                _ignore_abandoned_reads()
     raise InputError(f"{folder}: no readable checkpoint ({'; '.join(problems) or 'it is empty'})")
