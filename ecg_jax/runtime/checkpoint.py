@@ -167,7 +167,7 @@ class Checkpoints:
 
 @functools.cache
 def _ignore_abandoned_reads() -> None:
-    """Reads that a failed restore abandons report to its event loop when that is closed; each would print a traceback."""
+    """Reads that a failed restore abandons report to a closed event loop, and each would print a traceback."""
     previous = sys.unraisablehook
 
     def report(found: Any) -> None:
