@@ -9,7 +9,8 @@ the folder of a run and a data set of TFDS. What is damaged are small files writ
 given or ECG_JAX_SHARED is set, real ones below them (at most --largest bytes, --samples of each format). --keep=DIR
 keeps the files that failed. The exit status is 1 if any did. Linux only.
 
-On 2 cores 1,000 files take 23 s. With seed 400 and no real files: 3,000 files in 69 s, none failed.
+On 2 cores, with seed 7 and no real files: 10,000 files in 100 s, one failed, an SCP-ECG file whose checksums were made
+to fit and in which a lead has a byte less while the section ends in a zero, as if it were padded: nothing in it tells.
 """
 
 import collections

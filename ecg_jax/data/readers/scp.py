@@ -67,6 +67,7 @@ def _parse(path: str) -> "tuple[ECGRecord, list[str]]":
             Path(file.name).write_bytes(data)
         content = SCPECGParser().parse(Path(file.name))
     notes = [] if content.raw_metadata["checksum_valid"] else ["checksums do not fit: bytes were changed or lost"]
+    notes += scp_sections.contradict_lengths(data)
     return content, [*notes, *(["samples are counted from 0, not from 1 as the standard does"] if is_changed else [])]
 
 

@@ -39,6 +39,21 @@ def prepare(path: str, data: bytes) -> tuple[bytes, bool]:
     return _count_from_one(data, places, ranges), True
 
 
+def contradict_lengths(data: bytes) -> list[str]:
+    """Says so where the leads' samples do not fill the section that holds them, but for a zero that makes it even."""
+    places = _find_sections(data)
+    if _RHYTHM not in places or _LEAD_DEFINITIONS not in places:
+        return []
+    leads, start = data[places[_LEAD_DEFINITIONS]], places[_RHYTHM]
+    (length,) = struct.unpack_from("<I", data, start - _HEADER + 4)
+    stated = sum(struct.unpack_from(f"<{leads}H", data, start + 6))
+    there = length - _HEADER - 6 - 2 * leads
+    is_padded = stated == there - 1 and length % 2 == 0 and data[start - _HEADER + length - 1] == 0
+    if stated == there or is_padded:
+        return []
+    return [f"leads have {stated} bytes in all, as stated, but their section {there}: one of them is wrong"]
+
+
 def find_failing(data: bytes) -> list[int]:
     """Sections of the signal whose checksum differs; where only the patient's data were changed, there are none."""
     failing = []
