@@ -101,7 +101,7 @@ def predict(
                 opened += 1
             loaded = ahead.popleft().result()
             fitting = 2 * batch_size // max(1, len(loaded.signals))
-            depth = max(threads, min(depth + 1, fitting, 4 * threads))  # who comes next may be long
+            depth = max(threads, min(depth + 1, fitting, 4 * threads))  # the next ones may be long
             waiting.append((source, loaded))
             signals.extend(loaded.signals)
             is_last = number == len(sources) - 1
@@ -124,8 +124,8 @@ def _load_safely(source: Source, **how: Any) -> _Loaded:
         return _load(source, **how)
     except Exception as error:  # noqa: BLE001 - see above
         reason = " ".join(f"{type(error).__name__}: {error}".split()).rstrip(":")[:_LONGEST_REASON]
-        told = f"{source.name}: cannot be read ({reason})"
-        return _Loaded(np.zeros((0, *how["model"].contract.shape), np.float32), np.zeros(0), error=told)
+        message = f"{source.name}: cannot be read ({reason})"
+        return _Loaded(np.zeros((0, *how["model"].contract.shape), np.float32), np.zeros(0), error=message)
 
 
 def _load(source: Source, *, model: Model, trained: manifest.Trained | None, checks: str, whole: bool) -> _Loaded:

@@ -61,7 +61,8 @@ CRITERIA: dict[str, str] = {
     "INVT": "T inverted by 0.1 mV in two of I, II, aVL, V3 to V6 [AHA-IV]",
     "LOWT": "T below a tenth of R in two of I, II, V4 to V6 [AHA-IV]",
     "NDT": "LOWT, or T inverted by less than 0.1 mV there, without more [AHA-IV]",
-    "ISC_": "ST depression of 0.08 mV or T inverted by 0.15 mV in two leads of more than one wall [AHA-IV]",
+    "ISC_": "ST depression of 0.08 mV or T inverted by 0.15 mV in two leads of more than one wall (after [AHA-IV]; "
+    "limits as PTB-XL's readers seem to use)",
     "ISCAL": "the same, of I, aVL, V4 to V6",
     "ISCAS": "the same, of V2 to V4",
     "ISCIN": "the same, of II, III, aVF",
@@ -73,7 +74,7 @@ CRITERIA: dict[str, str] = {
     "VCLVH": "S V1 + R V5 or V6 of 3.5 mV, or S V3 + R aVL of 2.8 mV in men, 2.0 mV in women [AHA-V]",
     "RVH": "R V1 above 0.6 mV and above S V1, axis right of 90 degrees [AHA-V]",
     "LAO/LAE": "terminal force of P in V1 of 0.04 mm s, or P of 120 ms [AHA-V]",
-    "RAO/RAE": "P of 0.25 mV in II [AHA-V]",
+    "RAO/RAE": "P of 0.25 mV in II [AHA-V]; most let it pass in whom nothing else points to it",
     "LVOLT": "QRS below 0.5 mV in all limb leads and below 1 mV in all chest leads [AHA-II]",
     "ABQRS": "a splintered QRS",
     "NORM": "no diagnostic statement, and no rhythm but that of the sinus node",

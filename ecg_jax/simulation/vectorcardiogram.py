@@ -21,7 +21,7 @@ from ecg_jax.simulation.shapes import QRS_BELLS, T_BELLS, Shape
 # QRS: (time, width) in parts of its duration, dipole, origin. Sequence of activation: septum, apex, free wall, base.
 _Bell = tuple[float, float, tuple[float, float, float], tuple[float, float, float]]
 _QRS: dict[str, tuple[_Bell, ...]] = {
-    "normal": (  # its origins alone are used; else the beats of a normal heart are those of `shapes`
+    "normal": (  # where the fit of `shapes` begins; of it the simulator takes the origins alone
         (0.17, 0.07, (-0.15, -0.06, -0.20), (-0.5, 0.0, -1.0)),
         (0.33, 0.068, (0.34, 0.32, -0.30), (0.5, 1.0, -1.5)),
         (0.45, 0.074, (1.20, 0.68, -0.05), (1.5, 0.5, 0.0)),
@@ -103,6 +103,7 @@ APEX = np.array([0.85, 0.45, -0.15], np.float32)
 APEX /= np.linalg.norm(APEX)
 _T_LOST_EVERYWHERE = 0.35
 _T_ORIGIN = (0.8, 0.0, -0.3)
+_P_IN_CHEST = 1.2  # times what V1 to V6 see of P beside its dipole
 _P_SIZE = 1.3  # median beats, of which shapes were estimated, are aligned to QRS: P waves are smeared
 
 NORMAL_QRS = _QRS["normal"]
@@ -294,7 +295,7 @@ def draw_beat(
     t = create_t(shape, fall, jnp.maximum(t_peak - intervals.qrs, 0.05))
 
     atria = _P_SIZE * jnp.stack([changes.p_right, changes.p_left])[:, None]
-    p = create_p(own._replace(p_dipole=own.p_dipole * atria, p_chest=1.2 * own.p_chest * atria), intervals.p)
+    p = create_p(own._replace(p_dipole=own.p_dipole * atria, p_chest=_P_IN_CHEST * own.p_chest * atria), intervals.p)
     turn = jnp.where(is_retrograde, -jnp.eye(3), draws.rotation(1.4) * draws.lognormal(0.9, 0.3))
     p_premature = p._replace(dipole=p.dipole @ turn.T, chest=jnp.where(is_retrograde, -p.chest, 0.3 * p.chest))
     qrs_ectopic, t_ectopic, t_peak_ectopic = _draw_ectopic(
