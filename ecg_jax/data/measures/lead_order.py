@@ -90,9 +90,13 @@ def measure_residual(products: np.ndarray, names: list[str], left_out: str | Non
         return np.nan
     columns = [names.index(name) for name in limb]
     basis, _ = np.linalg.qr(np.array([LIMB_LEADS[name] for name in limb]))
-    within = products[:, columns][:, :, columns]
-    total = np.trace(within, axis1=1, axis2=2)
-    unexplained = total - (within @ basis * basis).sum(axis=(1, 2))
+    return _measure_unexplained(products[:, columns][:, :, columns], basis)
+
+
+def _measure_unexplained(products: np.ndarray, basis: np.ndarray) -> float:
+    """Root mean square of the part of the columns outside a subspace, `[k, 2]` orthonormal, relative to their own."""
+    total = np.trace(products, axis1=1, axis2=2)
+    unexplained = total - (products @ basis * basis).sum(axis=(1, 2))
     return float(np.sqrt(max(np.median(unexplained / np.maximum(total, 1e-12)), 0.0)))
 
 
@@ -107,10 +111,7 @@ def are_simultaneous(products: np.ndarray, names: list[str]) -> bool:
         return True
     within = products[:, columns][:, :, columns]
     _, vectors = np.linalg.eigh(within.sum(axis=0))
-    basis = vectors[:, -2:]
-    total = np.trace(within, axis1=1, axis2=2)
-    unexplained = total - (within @ basis * basis).sum(axis=(1, 2))
-    return bool(np.sqrt(max(np.median(unexplained / np.maximum(total, 1e-12)), 0.0)) <= CONTRADICTED)
+    return _measure_unexplained(within, vectors[:, -2:]) <= CONTRADICTED
 
 
 def find_order(recording: Recording) -> Order | None:

@@ -86,9 +86,10 @@ def _compare_offsets(leads: list[str], elements: list[Element]) -> tuple[str, ..
         name: xml_document.field(element, "LeadTimeOffset") or "0"
         for name, element in zip(leads, elements, strict=True)
     }
-    if len({offsets.get(name, "0") for name in ("I", "II")}) == 1 or set(LIMB_LEADS) <= set(leads):
+    first, second = (offsets.get(name, "0") for name in ("I", "II"))
+    if first == second or set(LIMB_LEADS) <= set(leads):
         return ()
-    return (f"leads I and II begin at {offsets['I']} and {offsets['II']}: what is derived from both is no lead",)
+    return (f"leads I and II begin at {first} and {second}: what is derived from both is no lead",)
 
 
 def _read_lead(path: str, name: str, lead: Element) -> tuple[np.ndarray, list[str], bool]:
