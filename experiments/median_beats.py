@@ -12,7 +12,7 @@ from ecg_jax.recording import LEADS
 from ecg_jax.statements import SIX, STATEMENTS
 
 RATE = 400  # Hz
-LOW_PASS = scipy.signal.butter(2, 40, "low", fs=RATE, output="sos")  # forth and back, as `CONTRACT` does
+LOW_PASS = scipy.signal.butter(2, 40, "low", fs=RATE, output="sos")  # forward and backward, as `CONTRACT` does
 CONTRACT = InputContract(highpass=0.5, lowpass=40.0, units_per_millivolt=1.0)
 _BEFORE, _AFTER = 160, 240  # samples around the middle of QRS
 _CLEAR = 0.03  # mV above which a deflection is one

@@ -39,7 +39,7 @@ The `{name}` network of ecg_jax ({parameters:,} parameters, float16), with {outp
 RBBB, LBBB, SB, AF and ST; `abnormal`; the superclasses NORM, MI, STTC, CD and HYP; and other SCP statements ([all,
 with the criteria of the simulated reader](../data/datasets/LABELS.md)).
 Input: {samples} samples of {leads} leads at {rate:g} Hz, {highpass:g} to {lowpass:g} Hz, {units:g} units per millivolt,
-zeros around it. A recording whose leads somebody has z-scored is given usual amplitudes; {loss:.0%} of the training
+zeros around it. A recording whose leads are already z-scored is given usual amplitudes; {loss:.0%} of the training
 examples were, too.
 
 {training}
@@ -57,7 +57,7 @@ Each set is small, and was labelled by other rules than the next.
 
 TRAINING = {
     shipped.SIMULATED: """
-Trained on simulated ECGs (`ecg_jax/simulation/`, population `hospital`), drawn anew for every step:
+Trained on simulated ECGs (`ecg_jax/simulation/`, population `hospital`), new ones for every step:
 
     {command}
 

@@ -3,7 +3,7 @@ r"""What a sweep costs beside its runs: wall time of a sweep against the same ru
   python experiments/sweep_overhead.py [--points=4] [--steps=60] [--repeats=3]
 
 In turn, in one call, each first in every other repeat: a sweep of as many learning rates, with one seed; and as many
-calls of `ecg_jax.main`, each of which starts Python anew. Compiled programs are on disk before. A run's own time is
+calls of `ecg_jax.main`, each of which starts Python again. Compiled programs are on disk before. A run's own time is
 also taken, from the first line of its configuration to its result, which leaves out the start of Python: a sweep starts
 it once.
 """

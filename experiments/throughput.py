@@ -41,7 +41,7 @@ of the direct network, more than the cores can multiply. What was tried on this 
   in all once freed memory is kept. Dropped.
 - One or a few ECGs at a time through each convolution, to stay in the cache: up to 1.4 times slower, once freed memory
   is kept. Dropped.
-- The gradient written by hand, with the transposed kernel transformed anew: no faster than what JAX derives. Dropped.
+- The gradient written by hand, transforming the transposed kernel again: no faster than what JAX derives. Dropped.
 - Toom-Cook with 2 outputs (5 products instead of 8): 1.2 to 1.4 times slower than with 4 in three of four layers.
   Dropped; so fast FIR by halves (3 products instead of 4 per level) was not tried on its own.
 - BatchNorm folded into the convolutions for prediction: 0.99 times the speed; XLA had merged it into the pass that
@@ -200,7 +200,7 @@ def work(contender: str, mode: str) -> None:
 
 
 class Contender:
-    """A process that measures when it is told to."""
+    """A process that measures on request."""
 
     def __init__(self, name: str, mode: str) -> None:
         """Starts it and waits until it is warm.
