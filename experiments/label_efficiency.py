@@ -1,4 +1,4 @@
-"""What the weights that ship save in labelled ECGs: real PTB-XL, fine-tuned, from random weights, linear probe.
+"""What the weights `simulated` save in labelled ECGs: real PTB-XL, fine-tuned, from random weights, linear probe.
 
   python experiments/label_efficiency.py --data=DIR [--fractions=1,3,10,30,100] [--seeds=3] [--output=label_efficiency]
 
@@ -42,7 +42,7 @@ from ecg_jax.recording import LEADS  # noqa: E402
 from ecg_jax.reporting import style  # noqa: E402
 from ecg_jax.runtime import compilation, memory  # noqa: E402
 from ecg_jax.training import loop  # noqa: E402
-from ecg_jax.weights import DEFAULT, FOLDER  # noqa: E402
+from ecg_jax.weights import FOLDER, SIMULATED  # noqa: E402
 
 LEARNING_RATES = {"fine-tuned": 5e-4, "linear probe": 5e-3, "from random": 2e-3}
 SETS = ("ptbxl", "ludb", "challenge2021")
@@ -73,7 +73,7 @@ def train(way: str, seed: int, subset: str, count: int, folder: str) -> None:
     config.split.check_content = False
     config.model.name = "narrow"
     config.augment.update(amplitude_loss=0.0, lead_dropout=0.0, lead_sets=0.0, time_mask=0.0)
-    config.init.update(weights="" if way == "from random" else DEFAULT, exclude=())
+    config.init.update(weights="" if way == "from random" else SIMULATED, exclude=())
     config.freeze.patterns = ("trunk",) if way == "linear probe" else ()
     config.optimizer.learning_rate = LEARNING_RATES[way]
     steps = max(100, round(10 * count / 32))
@@ -119,7 +119,7 @@ def plot(table: pd.DataFrame, output: str) -> None:
                 axis.fill_between(found.min().index, found.min(), found.max(), color=colour, alpha=0.15, linewidth=0)
                 axis.plot(found.mean().index, found.mean(), color=colour, linestyle=line, marker=marker, label=way)
             for zero in there[there["way"] == "not trained"]["auroc"]:
-                axis.axhline(zero, color=style.GREY, linewidth=0.8, linestyle=":", label="weights that ship")
+                axis.axhline(zero, color=style.GREY, linewidth=0.8, linestyle=":", label="weights `simulated`")
             axis.set(xscale="log")
         row[0].set_ylabel(group)
     for axis, name in zip(axes[0], SETS, strict=True):
@@ -145,7 +145,7 @@ def main() -> None:
     compilation.keep_programs()
     os.makedirs(options.output, exist_ok=True)
     rows: list[dict[str, Any]] = []
-    with open(os.path.join(FOLDER, f"{DEFAULT}.npz"), "rb") as file:
+    with open(os.path.join(FOLDER, f"{SIMULATED}.npz"), "rb") as file:
         weights = hashlib.sha256(file.read()).hexdigest()[:8]
     made: dict[tuple[str, float], dict[str, list[Predictions]]] = {}
     with tempfile.TemporaryDirectory() as scratch:
@@ -171,7 +171,7 @@ def main() -> None:
                 scores = ", ".join(f"{group} {auroc[group]:.3f}" for group in GROUPS if group in auroc)
                 print(f"{way}, {percent:g} %, seed {seed}, {name}: {scores}")
 
-        score("not trained", 0, 0, DEFAULT)
+        score("not trained", 0, 0, SIMULATED)
         for percent in map(float, options.fractions.split(",")):
             for seed in range(options.seeds):
                 subset = os.path.join(options.output, f"subset-{percent:g}-{seed}")
