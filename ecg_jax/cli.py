@@ -14,6 +14,7 @@ from rich.console import Console
 from rich.segment import Segment
 
 from ecg_jax import config as config_lib
+from ecg_jax.config.reference import create_help
 from ecg_jax.errors import InputError
 from ecg_jax.printable import make_printable
 from ecg_jax.runtime import compilation, memory, second_signal
@@ -104,10 +105,18 @@ def _leave_with(error: Exception) -> int:
 
 
 def _parse(argv: Sequence[str]) -> list[str]:
+    _extend_help({argument.lstrip("-") for argument in argv[1:]})
     try:
         return flags.FLAGS(_complete(list(argv)))
     except (flags.Error, AttributeError, KeyError, TypeError, ValueError, OSError) as error:
         sys.exit(_fail(error))
+
+
+def _extend_help(arguments: set[str]) -> None:
+    """Adds the keys of the configuration to what `--help` prints, which begins with the entry point's docstring."""
+    if "config" in flags.FLAGS and not arguments.isdisjoint(("help", "helpshort", "helpfull", "?")):
+        main = sys.modules["__main__"]
+        main.__doc__ = f"{main.__doc__}\n{create_help(full='helpfull' in arguments)}"
 
 
 def _complete(argv: list[str]) -> list[str]:

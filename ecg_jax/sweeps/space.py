@@ -27,7 +27,6 @@ from optuna.distributions import BaseDistribution, CategoricalDistribution, Floa
 
 from ecg_jax import config as config_lib
 from ecg_jax.errors import InputError
-from ecg_jax.training import choices
 
 SEED = "seed"
 
@@ -222,7 +221,7 @@ def _check(path: str, space: Space, keys: list[str]) -> None:
         tried += [(key, value) for value in _list_ends(drawn)]
     for key, value in {(key, repr(value)): (key, value) for key, value in tried}.values():
         try:
-            choices.check(config_lib.check(config_lib.override(space.base, {key: value})))
+            config_lib.check(config_lib.override(space.base, {key: value}))
         except InputError as error:
             raise InputError(f"--space={path}: {error}") from error
 

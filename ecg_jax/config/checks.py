@@ -1,0 +1,90 @@
+"""What is refused: unknown keys, and values that a key does not take."""
+
+import difflib
+from collections.abc import Mapping
+from typing import Any
+
+from ml_collections import ConfigDict
+
+from ecg_jax.config.keys import KEYS, create_default
+from ecg_jax.config.values import flatten, override
+from ecg_jax.contract import InputContract
+from ecg_jax.errors import InputError
+from ecg_jax.evaluation import thresholds
+
+_REMOVED = ("pretrain",)  # sections of earlier versions
+
+
+def check(config: ConfigDict, name: str = "config") -> ConfigDict:
+    """Compares a configuration with the table of keys.
+
+    Returns:
+        The configuration.
+
+    Raises:
+        InputError: on an unknown key (naming the known ones), a missing one, a wrong type, an unknown choice or
+            a number out of range.
+    """
+    _check_section(config, create_default(), name)
+    for key, value in flatten(config):
+        KEYS[key].check(f"{name}.{key}", value)
+    InputContract(leads=tuple(config.contract.leads))
+    thresholds.parse_rule(config.evaluation.threshold_rule)
+    return config
+
+
+def check_key(dotted: str) -> None:
+    """Refuses a key such as `config.optimizer.learning_rte` that no configuration has, naming those there are."""
+    name, *keys = dotted.split(".")
+    section: Any = create_default()
+    for key in keys:
+        if not isinstance(section, ConfigDict):
+            raise InputError(f"{name} is a value; it has no key {key}")
+        _require_known(key, section, name)
+        name, section = f"{name}.{key}", section[key]
+
+
+def spell(dotted: str, text: str) -> str:
+    """A flag's value in the form that `config_flags` reads: a tuple given as `I,II,V2` becomes `('I', 'II', 'V2')`.
+
+    Args:
+        dotted: The key, with the configuration's name in front; a known one.
+        text: The value as it was given.
+    """
+    key = KEYS.get(dotted.partition(".")[2])
+    if key is None or not isinstance(key.default, tuple) or text.strip()[:1] in ("(", "["):
+        return text
+    items = tuple(item.strip().strip("'\"") for item in text.split(",") if item.strip())
+    return str(items) if not items or key.items is str else text
+
+
+def from_dict(values: Mapping[str, Any]) -> ConfigDict:
+    """The reverse of `to_dict`; new keys take their defaults, and removed sections are left out.
+
+    Raises:
+        InputError: see `check`.
+    """
+    values = {key: value for key, value in values.items() if key not in _REMOVED}
+    stored = {key: tuple(value) if isinstance(value, list) else value for key, value in flatten(values)}
+    if unknown := sorted(set(stored) - set(KEYS)):
+        check_key(f"config.{unknown[0]}")
+    return check(override(create_default(), stored))
+
+
+def _check_section(section: Any, default: ConfigDict, name: str) -> None:
+    if not isinstance(section, ConfigDict):
+        raise InputError(f"{name} is {section!r}; expected a section with {', '.join(default)}")
+    for key in section:
+        _require_known(key, default, name)
+    for key, standard in default.items():
+        if key not in section:
+            raise InputError(f"{name}.{key} is missing; start from ecg_jax.config.create_default()")
+        if isinstance(standard, ConfigDict):
+            _check_section(section[key], standard, f"{name}.{key}")
+
+
+def _require_known(key: str, section: ConfigDict, name: str) -> None:
+    if key not in section:
+        close = difflib.get_close_matches(key, section, 1)
+        hint = f" (did you mean {close[0]}?)" if close else ""
+        raise InputError(f"{name}.{key} is unknown{hint}; {name} has: {', '.join(section)}")
