@@ -14,7 +14,6 @@ from rich.console import Console
 from ecg_jax.errors import InputError
 
 FILE = "study.db"
-HEARTBEATS = 4  # that may be missed
 ERRORS = (sqlalchemy.exc.SQLAlchemyError, optuna.exceptions.StorageInternalError)
 _PATIENCE = (1, 2, 5, 10, 30, *[60] * 10)  # seconds between attempts to reach a database that went away
 _LOCK = 0x4543475F4A4158  # of PostgreSQL; one for all sweeps in a database, which hold it for a moment
@@ -31,13 +30,12 @@ class Unreachable(InputError):
 class Database:
     """The database of a study, as one process sees it."""
 
-    def __init__(self, workdir: str, address: str, heartbeat: int, console: Console) -> None:
+    def __init__(self, workdir: str, address: str, console: Console) -> None:
         """Connects, and makes Optuna's tables where there are none.
 
         Args:
             workdir: The sweep's folder.
             address: See `find_url`; nothing for a file in the folder.
-            heartbeat: Seconds between signs of life.
             console: Where it is said that the database does not answer.
 
         Raises:
@@ -51,10 +49,7 @@ class Database:
             self._server = sqlalchemy.create_engine(self._url, **_POSTGRESQL) if address else None
             with self.lock():
                 self.storage = optuna.storages.RDBStorage(
-                    self._url,
-                    engine_kwargs=dict(_POSTGRESQL if address else _SQLITE),
-                    heartbeat_interval=heartbeat,
-                    grace_period=HEARTBEATS * heartbeat,
+                    self._url, engine_kwargs=dict(_POSTGRESQL if address else _SQLITE)
                 )
         except (*ERRORS, ImportError) as error:
             raise self._explain(error) from error

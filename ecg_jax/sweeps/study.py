@@ -19,6 +19,7 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Any, Literal
 
 import optuna
+from optuna.distributions import BaseDistribution, CategoricalDistribution, FloatDistribution, IntDistribution
 from optuna.trial import FrozenTrial, TrialState
 from rich.console import Console
 
@@ -26,8 +27,8 @@ from ecg_jax import config as config_lib
 from ecg_jax.errors import InputError
 from ecg_jax.runtime import run_folder
 from ecg_jax.sweeps import samplers
-from ecg_jax.sweeps.database import ERRORS, FILE, HEARTBEATS, Database
-from ecg_jax.sweeps.owners import Owner
+from ecg_jax.sweeps.database import ERRORS, FILE, Database
+from ecg_jax.sweeps.owners import Owners
 from ecg_jax.sweeps.samplers import SAMPLERS
 from ecg_jax.sweeps.space import SEED, Space, encode
 
@@ -139,19 +140,17 @@ class Study:
         """
         optuna.logging.set_verbosity(optuna.logging.ERROR)
         warnings.filterwarnings("ignore", category=optuna.exceptions.ExperimentalWarning)
-        warnings.filterwarnings("ignore", "Heartbeat of storage", UserWarning)  # it is recorded all the same
         self.workdir, self.space, self.settings = workdir, space, settings
         self._console = console
         self._name = os.path.basename(os.path.abspath(workdir))
         self._is_over = False
-        self._silent_since: dict[int, float] = {}
         if not creates and not storage and not os.path.exists(os.path.join(workdir, FILE)):
             raise InputError(f"{workdir}: holds no sweep yet; start one without --best")
         try:
-            self._owner = Owner(workdir)
+            self._owners = Owners(workdir, settings.heartbeat)
         except OSError as error:
             raise InputError(f"{workdir}: cannot be written ({error.strerror}); pass another --workdir") from error
-        self._database = Database(workdir, storage, settings.heartbeat, console)
+        self._database = Database(workdir, storage, console)
         self._study = self._database.persist(lambda: self._open(creates))
         self._study.pruner = _create_pruner(settings.pruner)
 
@@ -236,7 +235,7 @@ class Study:
     def _own(self, trial: optuna.Trial) -> Claim | None:
         """Puts this process' name on a trial; None if another one has the same point."""
         params = {
-            key: trial._suggest(key, distribution)  # noqa: SLF001 - the public ones want each kind by its name
+            key: _suggest(trial, key, distribution)
             for key, distribution in self.space.distributions.items()
             if self.space.is_search or key in trial.user_attrs["params"]
         }
@@ -261,10 +260,9 @@ class Study:
             reason = f"{len(stuck)} processes that ran it died, without a new checkpoint between them"
             self._end(trial, TrialState.FAIL, reason=reason, ended="failed")
             return None
-        self._database.storage.record_heartbeat(trial._trial_id)  # noqa: SLF001 - its only name
         trial.set_user_attr("progress", progress)
         self._database.check_lock()
-        trial.set_user_attr("owner", self._owner.live())
+        trial.set_user_attr("owner", self._owners.live())
         return Claim(trial, key, overrides, (overrides[SEED],) if SEED in overrides else self.space.seeds)
 
     def _enqueue(self, study: optuna.Study, *states: str) -> None:
@@ -278,24 +276,9 @@ class Study:
             study.enqueue_trial(params, user_attrs={"key": point.key, "params": params})
 
     def _bury(self) -> None:
-        """Trials whose owner is dead are lost.
-
-        Of an owner on this machine its lock tells. Another one must give no sign of life for as long as it
-        may, and then once more while this process looks on: after an outage of the database nobody has.
-        """
-        storage = self._database.storage
-        silent = set(storage._get_stale_trial_ids(self._study._study_id))  # noqa: SLF001 - by the server's clock
-        grace = HEARTBEATS * self.settings.heartbeat
+        """Trials whose owner is dead are lost."""
         for trial in self._study.get_trials(deepcopy=False, states=(TrialState.RUNNING,)):
-            number = trial._trial_id  # noqa: SLF001 - what heartbeats are known by
-            owner = trial.user_attrs.get("owner")
-            is_alive = self._owner.is_alive(owner) if owner else False  # who dies while it claims has no name yet
-            if is_alive is None:
-                since = self._silent_since.setdefault(number, time.monotonic())
-                is_alive = number not in silent or time.monotonic() - since < grace
-            if number not in silent:
-                self._silent_since.pop(number, None)
-            if not is_alive:
+            if self._owners.is_gone(trial):
                 with contextlib.suppress(ValueError, optuna.exceptions.UpdateFinishedTrialError):
                     self._study.tell(trial.number, state=TrialState.FAIL)
 
@@ -321,24 +304,25 @@ class Study:
 
     @contextlib.contextmanager
     def give_signs_of_life(self, claim: Claim, check: Callable[[], None]) -> Iterator[Callable[[], bool]]:
-        """Records heartbeats of a claimed trial, and calls `check` every second, until the end of the block.
+        """Counts up the `beat` of a claimed trial, and calls `check` every second, until the end of the block.
 
         What it yields tells whether the trial has been given to another process.
         """
         over, lost = threading.Event(), threading.Event()
-        number = claim.trial._trial_id  # noqa: SLF001 - what heartbeats are known by
 
         def beat() -> None:
-            last = time.monotonic()
+            last, count = time.monotonic(), 0
             while not over.wait(1.0):
                 check()
                 if time.monotonic() - last < self.settings.heartbeat:
                     continue
-                last = time.monotonic()
-                with contextlib.suppress(*ERRORS):  # the next one may get through
-                    self._database.storage.record_heartbeat(number)
-                    if self._database.storage.get_trial(number).state != TrialState.RUNNING:
-                        lost.set()
+                last, count = time.monotonic(), count + 1
+                try:
+                    claim.trial.set_user_attr("beat", count)
+                except optuna.exceptions.UpdateFinishedTrialError:
+                    lost.set()
+                except ERRORS:  # the next one may get through
+                    pass
 
         thread = threading.Thread(target=beat, daemon=True)
         thread.start()
@@ -438,6 +422,15 @@ def check_settings(settings: Settings, space: Space) -> None:
             raise InputError("--pruner: with folds (config.split.folds) a trial is several networks; leave it out")
     if settings.heartbeat < 1 or settings.trials < 1:
         raise InputError("--heartbeat and --trials are at least 1")
+
+
+def _suggest(trial: optuna.Trial, key: str, drawn: BaseDistribution) -> Any:
+    if isinstance(drawn, FloatDistribution):
+        return trial.suggest_float(key, drawn.low, drawn.high, step=drawn.step, log=drawn.log)
+    if isinstance(drawn, IntDistribution):
+        return trial.suggest_int(key, drawn.low, drawn.high, step=drawn.step, log=drawn.log)
+    assert isinstance(drawn, CategoricalDistribution)
+    return trial.suggest_categorical(key, drawn.choices)
 
 
 def _precedes(other: FrozenTrial, number: int) -> bool:
