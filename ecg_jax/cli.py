@@ -10,7 +10,7 @@ from typing import IO
 
 from absl import app, flags, logging
 from ml_collections import config_flags
-from rich.console import Console
+from rich.console import Console, ConsoleOptions, RenderableType
 from rich.segment import Segment
 
 from ecg_jax import config as config_lib
@@ -154,10 +154,9 @@ def _describe(error: object) -> str:
 class _Console(Console):
     """Lets no text steer the terminal: names of files and leads come from anyone."""
 
-    def _render_buffer(self, buffer: Iterable[Segment]) -> str:
-        return super()._render_buffer(
-            each if each.control else each._replace(text=make_printable(each.text)) for each in buffer
-        )
+    def render(self, renderable: RenderableType, options: ConsoleOptions | None = None) -> Iterable[Segment]:
+        for each in super().render(renderable, options):
+            yield each if each.control else each._replace(text=make_printable(each.text))
 
 
 def create_console(file: IO[str] | None = None) -> Console:
