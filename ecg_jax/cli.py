@@ -17,7 +17,7 @@ from ecg_jax import config as config_lib
 from ecg_jax.config.reference import create_help
 from ecg_jax.errors import InputError
 from ecg_jax.printable import make_printable
-from ecg_jax.runtime import compilation, memory, second_signal
+from ecg_jax.runtime import second_signal, startup
 
 DEFAULT_CONFIG = "configs/finetune.py"
 _TRACEBACK = flags.DEFINE_bool("traceback", False, "Show the traceback of an error that is usually one line.")
@@ -39,8 +39,8 @@ def run(main: Callable[[Sequence[str]], int | None], *, computes: bool = True) -
             if "config" in flags.FLAGS:
                 config_lib.check(flags.FLAGS["config"].value)
             if computes:
-                memory.keep_freed_memory()
-                compilation.keep_programs()
+                startup.configure_allocator()
+                startup.keep_programs()
             status = main(argv) or 0
             if status == 130 and not _is_one_of_several():  # stopped by a signal, as after Ctrl-C
                 _flush()
