@@ -1,18 +1,22 @@
-"""Who runs a trial, and whether they live.
+"""Which process runs a trial, and whether it is alive.
 
-On this machine a lock on a file tells, which dies with its process. Of a process on another machine it shows in
-the trial: its `beat` goes on as long as it lives.
+A process on this machine holds a lock on a file, which ends with it. A process on another machine counts up the
+attribute `beat` of its trial.
 """
 
+import contextlib
 import os
 import socket
 import threading
 import time
 import uuid
+from collections.abc import Callable, Iterator
 
+import optuna
 from optuna.trial import FrozenTrial
 
 from ecg_jax.runtime import locks
+from ecg_jax.sweeps.database import ERRORS
 
 FOLDER = "owners"
 MISSED = 4  # beats that may be missed
@@ -37,12 +41,42 @@ class Owners:
         self._seen: dict[int, tuple[int | None, float, float]] = {}  # by trial: beat, when, seconds of silence
 
     def live(self) -> str:
-        """Holds the lock from now on, as long as this process lives; returns this process' name."""
+        """Holds the lock from now on, as long as this process lives; returns the name of this process."""
         with self._guard:
             if self._file < 0:
                 self._file = os.open(os.path.join(self._folder, self._name), os.O_RDWR | os.O_CREAT)
                 locks.take(self._file)
         return self._name
+
+    @contextlib.contextmanager
+    def beat(self, trial: optuna.Trial, check: Callable[[], None]) -> Iterator[Callable[[], bool]]:
+        """Counts up the beat of a trial of this process, and calls `check` every second, until the end of the block.
+
+        Yields a function that tells whether another process has taken over the trial.
+        """
+        over, lost = threading.Event(), threading.Event()
+
+        def run() -> None:
+            last, count = time.monotonic(), 0
+            while not over.wait(1.0):
+                check()
+                if time.monotonic() - last < self._heartbeat:
+                    continue
+                last, count = time.monotonic(), count + 1
+                try:
+                    trial.set_user_attr("beat", count)
+                except optuna.exceptions.UpdateFinishedTrialError:
+                    lost.set()
+                except ERRORS:  # the next one may get through
+                    pass
+
+        thread = threading.Thread(target=run, daemon=True)
+        thread.start()
+        try:
+            yield lost.is_set
+        finally:
+            over.set()
+            thread.join()
 
     def is_gone(self, trial: FrozenTrial) -> bool:
         """Whether the process that runs a trial is dead, or silent for too long."""

@@ -1,5 +1,6 @@
-"""What a sweep leaves for readers: tables, a page with pictures, and the winner's command line."""
+"""Reports of a sweep: tables, a page with figures, and the winner's command line."""
 
+import contextlib
 import datetime
 import os
 import shlex
@@ -17,13 +18,55 @@ from ecg_jax import config as config_lib
 from ecg_jax import files, spreadsheet
 from ecg_jax.errors import InputError
 from ecg_jax.reporting import figures, html, sweep_figures, tables
+from ecg_jax.sweeps import launcher, results
 from ecg_jax.sweeps.results import RESAMPLES, Results, name_column, read_curves
 from ecg_jax.sweeps.space import encode
-from ecg_jax.sweeps.study import Study
+from ecg_jax.sweeps.study import FINAL, Study
 from ecg_jax.sweeps.worker import SCORES, describe
 
 CSV, RUNS, MARKDOWN, PAGE = "results.csv", "runs.csv", "results.md", "report.html"
 _SHOWN = 20  # rows on the terminal and in Markdown
+
+
+def update(study: Study, console: Console) -> None:
+    """Writes the tables while a sweep runs, and prints its progress."""
+    with contextlib.suppress(OSError):  # tables can be written later
+        write_tables(results.collect(study, judges=False), study)
+    console.print(launcher.look(study)[2])
+
+
+def finish(study: Study, arguments: Sequence[str], stopped: str | None, console: Console) -> int:
+    """Reports what a sweep has found.
+
+    Args:
+        study: The sweep.
+        arguments: Of its command.
+        stopped: The signal that has stopped it, if any.
+        console: For the summary.
+
+    Returns:
+        The exit status.
+
+    Raises:
+        InputError: when runs are left although the sweep was not stopped.
+    """
+    points = study.points()
+    due = len(points) if study.space.is_search else study.size  # a search may end early, without new points
+    left = due - sum(point.state in FINAL for point in points)
+    found = results.collect(study, judges=not stopped and not left)
+    if found.ranked:
+        show(found, study, arguments, console)
+    else:
+        write_tables(found, study)
+    failed = found.failed
+    for run, reason in zip(failed["run"], failed["reason"], strict=True) if len(failed) else ():
+        console.print(f"failed: {run}: {reason}")
+    if stopped:
+        console.print(f"Stopped by {stopped}. The same command continues the sweep.")
+        return 130
+    if left:
+        raise InputError(f"{left} runs are left, whose processes have ended; the same command continues the sweep")
+    return 2 if len(failed) else 0
 
 
 def write_tables(found: Results, study: Study) -> list[str]:
@@ -35,7 +78,7 @@ def write_tables(found: Results, study: Study) -> list[str]:
 
 
 def show(found: Results, study: Study, arguments: Sequence[str], console: Console) -> None:
-    """Prints the ranked table and what the winner is worth, and writes everything."""
+    """Prints the ranked table and the winner's scores, and writes all files."""
     written = write_tables(found, study)
     page = os.path.join(study.workdir, PAGE)
     html.write_page(page, _create_page(found, study, arguments))
@@ -47,7 +90,7 @@ def show(found: Results, study: Study, arguments: Sequence[str], console: Consol
     console.print(f"The best: {describe_command(found, arguments)}")
     first = next(iter(found.ranked[0].runs.values()))
     if not found.test:
-        console.print("The test split is looked at when the sweep has ended, for the winner alone")
+        console.print("Test scores are shown when the sweep has ended, for the winner alone")
     console.print(f"Its run: python -m ecg_jax.evaluate --model={first} --output=evaluation")
 
 
@@ -71,7 +114,7 @@ def describe_command(found: Results, arguments: Sequence[str]) -> str:
 
 
 def describe_winner(found: Results) -> list[str]:
-    """What the winner reaches on the test split, and how far its validation score can be trusted."""
+    """The winner's test scores, and the optimism of its validation score."""
     winner, objective = found.ranked[0], found.objective
     lines = [f"Winner: {winner.name}"]
     tried = len(found.ranked)
@@ -98,7 +141,7 @@ def _as_flag(value: Any) -> str:
 
 
 def _shorten(found: Results, study: Study) -> pd.DataFrame:
-    """The columns that one looks at first."""
+    """The main columns."""
     column = name_column(found.objective)
     names = ["rank", *study.space.keys, "runs", "missing", column, f"{column}_low", f"{column}_high"]
     others = map(name_column, (*study.settings.objectives[1:], "auroc", "average_precision", "seconds"))
@@ -111,7 +154,7 @@ def _shorten(found: Results, study: Study) -> pd.DataFrame:
 
 
 def _shorten_keys(study: Study) -> dict[str, str]:
-    """Keys without their sections, as far as that leaves them different."""
+    """Keys without their sections, unless two would be equal."""
     last = [key.rpartition(".")[2] for key in study.space.keys]
     return {key: short for key, short in zip(study.space.keys, last, strict=True) if last.count(short) == 1}
 
@@ -142,7 +185,7 @@ def _write_markdown(found: Results, study: Study) -> str:
         rows = [[_cell(value) for value in row] for row in shown.itertuples(index=False)]
         lines += [_row(shown.columns), _row(["---"] * len(shown.columns)), *map(_row, rows), ""]
         lines += [*(f"{line}." for line in describe_winner(found)), ""]
-    failed = found.runs[found.runs["state"] == "failed"] if len(found.runs) else found.runs
+    failed = found.failed
     lines += [f"- failed: {run['run']}: {run['reason']}" for _, run in failed.iterrows()]
     return "\n".join(lines) + "\n"
 
@@ -174,7 +217,7 @@ def _create_page(found: Results, study: Study, arguments: Sequence[str]) -> html
     if np.isfinite(found.optimism):
         key.append((f"{found.optimism:.4f}", "optimism of the choice"))
     key += [(str(len(found.ranked)), "configurations"), (str(int(states.get("complete", 0))), "finished runs")]
-    failed = found.runs[found.runs["state"] == "failed"]
+    failed = found.failed
     ranking = tables.Table(
         "results",
         f"Configurations, best first; {objective}: mean over seeds, with the 95 % interval of that mean (Student's t).",
@@ -245,7 +288,7 @@ def _draw(found: Results, study: Study) -> list[html.Figure]:
 
 
 def _name(rank: int, overrides: Mapping[str, Any]) -> str:
-    """A configuration in a legend: its rank, and what it is, as long as that can be read there."""
+    """A configuration in a legend: its rank, and its values if they fit."""
     rounded = {key: float(f"{value:.3g}") if isinstance(value, float) else value for key, value in overrides.items()}
     text = describe(rounded) or "base"
     return f"{rank}: {text}" if len(text) < 90 else f"rank {rank}"

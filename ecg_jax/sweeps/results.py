@@ -1,9 +1,8 @@
-"""What a sweep found: every run, every configuration over its seeds, the winner and what it is worth.
+"""The results of a sweep: every run, every configuration over its seeds, the winner and its test scores.
 
-Configurations are ranked by validation. The test split is looked at for the winner alone:
-whoever ranks by it has used it up. That the best of many is partly lucky is estimated by
-drawing the validation recordings again: on each draw the best configuration is chosen anew,
-and what it seems to be on the draw is held against what it is on all of them.
+Configurations are ranked by validation. Test scores are read for the winner alone: ranking by
+them would bias them. The optimism of having chosen the best of many is estimated by
+a bootstrap of the validation recordings, see `estimate_optimism`.
 """
 
 import dataclasses
@@ -30,7 +29,7 @@ RESAMPLES = 500
 
 
 def name_column(score: str) -> str:
-    """Of a score in the tables."""
+    """Column of a score in the tables."""
     return f"validation {score}" if score in SCORES else score
 
 
@@ -50,20 +49,20 @@ class Configuration:
 
     @property
     def name(self) -> str:
-        """As flags have it."""
+        """Its keys and values, as in flags."""
         return describe(self.overrides) or "base"
 
 
 @dataclasses.dataclass(frozen=True)
 class Results:
-    """What a sweep found.
+    """The results of a sweep.
 
     Attributes:
         runs: A row per run: trial, state, run folder, what differs, validation scores, reason of a failure.
         ranked: Configurations with a finished run, best first.
-        objective: That ranks; its column is `name_column(objective)`.
-        optimism: See `estimate_optimism`; NaN where it cannot be told.
-        test: Of the winner: score -> values by seed.
+        objective: The one that ranks; its column is `name_column(objective)`.
+        optimism: See `estimate_optimism`; NaN where it is unknown.
+        test: Test scores of the winner: score -> values by seed.
     """
 
     runs: pd.DataFrame
@@ -71,6 +70,11 @@ class Results:
     objective: str
     optimism: float
     test: Mapping[str, Sequence[float]]
+
+    @property
+    def failed(self) -> pd.DataFrame:
+        """The rows of `runs` that failed."""
+        return self.runs[self.runs["state"] == "failed"] if len(self.runs) else self.runs
 
     @property
     def table(self) -> pd.DataFrame:
@@ -81,11 +85,11 @@ class Results:
 
 
 def collect(study: Study, *, judges: bool = True) -> Results:
-    """Reads all that a sweep has finished.
+    """Reads the finished runs of a sweep.
 
     Args:
         study: The sweep.
-        judges: Whether the winner is judged: its test scores, and the optimism of having chosen it.
+        judges: Whether the winner's test scores and optimism are computed.
     """
     points = study.points()
     runs: list[dict[str, Any]] = []
@@ -99,7 +103,7 @@ def collect(study: Study, *, judges: bool = True) -> Results:
     column = name_column(objective)
     aggregated = [_aggregate(overrides, rows, study) for overrides, rows in found.values()]
     configurations = [each for each in aggregated if each is not None]
-    # What lacks a seed may have been lucky in the others: it comes after what is whole.
+    # A mean without some seeds may be too good: such configurations come last.
     ranked = sorted(configurations, key=lambda each: (each.row["missing"] > 0, study.sign * each.row[column]))
     table = pd.DataFrame(runs)
     if not ranked or not judges:
@@ -127,10 +131,7 @@ def _list_runs(study: Study, point: Point) -> list[dict[str, Any]]:
 
 
 def _aggregate(overrides: Mapping[str, Any], rows: Sequence[Mapping[str, Any]], study: Study) -> Configuration | None:
-    """Means over seeds, and the interval of the mean of the objective: Student's, as seeds are few.
-
-    Of a score that is a share, no more of it than lies within 0 and 1.
-    """
+    """Means over seeds, and Student's interval of the mean of the objective, within 0 and 1 if it is a share."""
     column = name_column(study.settings.objectives[0])
     known = [each for each in rows if each["state"] == "complete" and np.isfinite(each[column])]
     if not known:
@@ -158,21 +159,20 @@ def read_curves(configuration: Configuration) -> list[list[dict[str, Any]]]:
 
 
 def estimate_optimism(ranked: Sequence[Configuration], objective: str, *, seed: int) -> float:
-    """By how much the winner's validation score is better than it will be, for having been chosen by it.
+    """Bias of the winner's validation score, as it was chosen by this score.
 
-    Over draws of the validation recordings with replacement, the mean of the difference between
-    the score of the configuration that is best on the draw, on the draw, and its score on all
-    recordings (as in Efron's bootstrap of optimism: Efron & Tibshirani 1993, An Introduction
-    to the Bootstrap, chapter 17).
+    Over bootstrap samples of the validation recordings, the mean difference between the score of
+    the best configuration of a sample on the sample, and its score on all recordings (Efron's
+    bootstrap of optimism: Efron & Tibshirani 1993, An Introduction to the Bootstrap, chapter 17).
 
     Args:
         ranked: Configurations; scores are means over their runs.
         objective: `auroc`, `average_precision` or `loss`; NaN for others.
-        seed: Of the draws.
+        seed: Of the samples.
 
     Returns:
-        Positive where the winner seems better than it is; NaN where configurations were not
-        validated on the same recordings, or there is only one.
+        Positive where the score is too good; NaN where configurations were not validated on
+        the same recordings, or there is only one.
     """
     if objective not in SCORES or len(ranked) < 2:
         return np.nan
