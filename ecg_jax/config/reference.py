@@ -88,9 +88,11 @@ def _show_default(key: Key) -> str:
 def _describe_values(key: Key) -> str:
     if key.choices:
         return ", ".join(f"`{choice}`" for choice in key.choices) + (f" {key.unit}" if key.unit else "")
-    kinds = {str: "text", bool: "true or false", int: "whole number", float: "number"}
-    kind = {str: "texts", int: "whole numbers"}.get(key.items, "numbers") if isinstance(key.default, tuple) else None
-    return ", ".join(filter(None, [kind or kinds[type(key.default)], str(key.range), key.unit]))
+    if isinstance(key.default, tuple):
+        kind = "texts" if key.items is str else "whole numbers" if key.items is int else "numbers"
+    else:
+        kind = {str: "text", bool: "true or false", int: "whole number", float: "number"}[type(key.default)]
+    return ", ".join(filter(None, [kind, str(key.range), key.unit]))
 
 
 if __name__ == "__main__":

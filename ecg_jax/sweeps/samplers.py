@@ -36,7 +36,7 @@ class _CmaEs(optuna.samplers.BaseSampler):
     def infer_relative_search_space(self, study: optuna.Study, trial: FrozenTrial) -> dict[str, BaseDistribution]:
         """The numbers that all finished trials have; the other keys are drawn at random."""
         common = optuna.search_space.intersection_search_space(study.get_trials(deepcopy=False))
-        numbers = {
+        numbers: dict[str, BaseDistribution] = {
             key: drawn
             for key, drawn in common.items()
             if isinstance(drawn, FloatDistribution | IntDistribution) and not drawn.single()

@@ -16,7 +16,6 @@ from collections.abc import Callable, Mapping, Sequence
 from typing import Any, Literal
 
 import optuna
-from optuna.distributions import BaseDistribution, CategoricalDistribution, FloatDistribution, IntDistribution
 from optuna.trial import FrozenTrial, TrialState
 from rich.console import Console
 
@@ -36,7 +35,11 @@ DIRECTIONS: dict[str, Literal["minimize", "maximize"]] = {  # of objectives
     "parameters": "minimize",
     "seconds": "minimize",
 }
-PRUNERS = ("none", "median", "hyperband")
+PRUNERS: dict[str, type[optuna.pruners.BasePruner]] = {
+    "none": optuna.pruners.NopPruner,
+    "median": optuna.pruners.MedianPruner,
+    "hyperband": optuna.pruners.HyperbandPruner,
+}
 FINAL = ("complete", "pruned", "failed")  # of `Point.state`
 _DEATHS = 3  # of processes without a new checkpoint between them, after which a point fails
 _NAMES = {
@@ -148,25 +151,24 @@ class Study:
         except OSError as error:
             raise InputError(f"{workdir}: cannot be written ({error.strerror}); pass another --workdir") from error
         self._database = Database(workdir, storage, console)
-        self._study = self._database.persist(lambda: self._open(creates))
-        self._study.pruner = _create_pruner(settings.pruner)
+        self._study: optuna.Study
+        self._database.persist(lambda: self._open(creates))
 
-    def _open(self, creates: bool) -> optuna.Study:
+    def _open(self, creates: bool) -> None:
+        where: dict[str, Any] = {"study_name": self._name, "storage": self._database.storage}
         with self._database.lock():
-            if not creates:
+            if creates:
+                directions = [DIRECTIONS[name] for name in self.settings.objectives]
+                self._study = optuna.create_study(**where, directions=directions, load_if_exists=True)
+            else:
                 try:
-                    study = optuna.load_study(study_name=self._name, storage=self._database.storage)
+                    self._study = optuna.load_study(**where)
                 except KeyError as error:
                     raise InputError(f"{self.workdir}: the database has no sweep of this name yet") from error
-            else:
-                directions = [DIRECTIONS[name] for name in self.settings.objectives]
-                study = optuna.create_study(
-                    study_name=self._name, storage=self._database.storage, directions=directions, load_if_exists=True
-                )
-            self._identify(study)
+            self._study.pruner = PRUNERS[self.settings.pruner]()
+            self._identify(self._study)
             if self.settings.retries_failed:
-                self._enqueue(study, "lost", "failed")
-            return study
+                self._enqueue("lost", "failed")
 
     def _identify(self, study: optuna.Study) -> None:
         """A study belongs to one base configuration, space and choice of objectives."""
@@ -209,10 +211,12 @@ class Study:
 
     def _take(self) -> optuna.Trial | None:
         """A waiting trial; in a search with too few points, a new one."""
-        self._enqueue(self._study, "lost")
+        self._enqueue("lost")
         trials = self._study.get_trials(deepcopy=False)
-        if any(trial.state == TrialState.WAITING for trial in trials):
-            return self._study.ask()
+        space = self.space.distributions
+        waiting = next((trial for trial in trials if trial.state == TrialState.WAITING), None)
+        if waiting:
+            return self._study.ask({key: drawn for key, drawn in space.items() if key in waiting.user_attrs["params"]})
         keys = {trial.user_attrs["key"] for trial in trials if "key" in trial.user_attrs}
         if not self.space.is_search or len(keys) >= self.settings.trials:
             return None
@@ -222,15 +226,11 @@ class Study:
             return None
         # The next point depends on the points so far, not on restarts: a restarted sampler would repeat itself.
         self._study.sampler = samplers.create(self.settings.sampler, self.space.base.seed + len(keys) + repeated)
-        return self._study.ask()
+        return self._study.ask(space)
 
     def _own(self, trial: optuna.Trial) -> Claim | None:
         """Makes this process the owner of a trial; None if another trial has the same point."""
-        params = {
-            key: _suggest(trial, key, distribution)
-            for key, distribution in self.space.distributions.items()
-            if self.space.is_search or key in trial.user_attrs["params"]
-        }
+        params = trial.params
         overrides = self.space.decode(params)
         key = self.space.name(overrides)
         others = [
@@ -257,15 +257,15 @@ class Study:
         trial.set_user_attr("owner", self._owners.live())
         return Claim(trial, key, overrides, (overrides[SEED],) if SEED in overrides else self.space.seeds)
 
-    def _enqueue(self, study: optuna.Study, *states: str) -> None:
+    def _enqueue(self, *states: str) -> None:
         """Enqueues a trial for each point in these states, or, if none waits, for the next point of a grid."""
-        points = self._list_points(study)
+        points = self._list_points()
         due = [point for point in points if point.state in states]
         if not due and not any(point.state == "waiting" and point.trial is not _NO_TRIAL for point in points):
             due = [point for point in points if point.trial is _NO_TRIAL][:1]
         for point in due:
             params = {name: encode(value) for name, value in point.overrides.items()}
-            study.enqueue_trial(params, user_attrs={"key": point.key, "params": params})
+            self._study.enqueue_trial(params, user_attrs={"key": point.key, "params": params})
 
     def _bury(self) -> None:
         """Trials whose owner is dead are lost."""
@@ -338,11 +338,11 @@ class Study:
 
     def points(self) -> list[Point]:
         """All points, in the order of their first trial; those of a grid that have none yet are waiting."""
-        return self._database.persist(lambda: self._list_points(self._study))
+        return self._database.persist(self._list_points)
 
-    def _list_points(self, study: optuna.Study) -> list[Point]:
+    def _list_points(self) -> list[Point]:
         by_key: dict[str, list[FrozenTrial]] = {}
-        for trial in study.get_trials(deepcopy=False):
+        for trial in self._study.get_trials(deepcopy=False):
             if "key" in trial.user_attrs:
                 by_key.setdefault(trial.user_attrs["key"], []).append(trial)
         begun = [self._judge(key, trials) for key, trials in by_key.items()]
@@ -366,7 +366,7 @@ def check_settings(settings: Settings, space: Space) -> None:
     """Raises `InputError` on settings that cannot be combined, with the reason."""
     for name, value, known in (
         ("--sampler", settings.sampler, SAMPLERS),
-        ("--pruner", settings.pruner, PRUNERS),
+        ("--pruner", settings.pruner, tuple(PRUNERS)),
         *(("--objectives", each, tuple(DIRECTIONS)) for each in settings.objectives),
     ):
         if value not in known:
@@ -385,26 +385,9 @@ def check_settings(settings: Settings, space: Space) -> None:
         raise InputError("--heartbeat and --trials are at least 1")
 
 
-def _suggest(trial: optuna.Trial, key: str, drawn: BaseDistribution) -> Any:
-    if isinstance(drawn, FloatDistribution):
-        return trial.suggest_float(key, drawn.low, drawn.high, step=drawn.step, log=drawn.log)
-    if isinstance(drawn, IntDistribution):
-        return trial.suggest_int(key, drawn.low, drawn.high, step=drawn.step, log=drawn.log)
-    assert isinstance(drawn, CategoricalDistribution)
-    return trial.suggest_categorical(key, drawn.choices)
-
-
 def _precedes(other: FrozenTrial, number: int) -> bool:
     """Whether another trial of the same point makes trial `number` unnecessary."""
     if other.state in (TrialState.COMPLETE, TrialState.PRUNED):
         return True
     is_live = other.state in (TrialState.RUNNING, TrialState.WAITING)
     return is_live and (other.number < number or "owner" in other.user_attrs)
-
-
-def _create_pruner(name: str) -> optuna.pruners.BasePruner:
-    return {
-        "none": optuna.pruners.NopPruner,
-        "median": optuna.pruners.MedianPruner,
-        "hyperband": optuna.pruners.HyperbandPruner,
-    }[name]()
