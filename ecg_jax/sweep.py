@@ -62,7 +62,7 @@ def main(argv: Sequence[str]) -> int:
     number, count, parent = map(int, _WORKER.value.split("/")) if _WORKER.value else (0, 0, 0)
     if count:
         launcher.pin_cores(number, count)
-    from ecg_jax.sweeps import database, estimate, report, results, worker
+    from ecg_jax.sweeps import database, estimate, report, results, summary, worker
     from ecg_jax.sweeps import space as space_lib
     from ecg_jax.sweeps import study as study_lib
     from ecg_jax.training.loop import Interrupted
@@ -86,7 +86,7 @@ def main(argv: Sequence[str]) -> int:
     storage = database.find_url(_STORAGE.value)
     study = study_lib.Study(workdir, space, settings, console, storage=storage, creates=not _BEST.value)
     if _BEST.value:
-        print(report.describe_command(results.collect(study, judges=False), sys.argv[1:]))
+        print(summary.describe_command(results.collect(study, judges=False), sys.argv[1:]))
         return 0
     workers = _WORKERS.value or max(1, len(launcher.list_gpus()))
     stopped = None

@@ -15,7 +15,7 @@ from ecg_jax.evaluation import thresholds
 _REMOVED = ("pretrain",)  # sections of earlier versions
 
 
-def check(config: ConfigDict, name: str = "config") -> ConfigDict:
+def check(config: ConfigDict) -> ConfigDict:
     """Compares a configuration with the table of keys.
 
     Returns:
@@ -25,22 +25,32 @@ def check(config: ConfigDict, name: str = "config") -> ConfigDict:
         InputError: on an unknown key (naming the known ones), a missing one, a wrong type, an unknown choice or
             a number out of range.
     """
-    _check_section(config, create_default(), name)
-    for key, value in flatten(config):
-        KEYS[key].check(f"{name}.{key}", value)
+    values = dict(flatten(config))
+    for key, value in values.items():
+        if key not in KEYS:
+            check_key(f"config.{key}")
+            inside = {name.removeprefix(f"{key}.").partition(".")[0] for name in KEYS if name.startswith(f"{key}.")}
+            raise InputError(f"config.{key} is {value!r}; expected a section with {', '.join(sorted(inside))}")
+    if missing := [key for key in KEYS if key not in values]:
+        raise InputError(f"config.{missing[0]} is missing; start from ecg_jax.config.create_default()")
+    for name, key in KEYS.items():
+        key.check(f"config.{name}", values[name])
     InputContract(leads=tuple(config.contract.leads))
     thresholds.parse_rule(config.evaluation.threshold_rule)
     return config
 
 
 def check_key(dotted: str) -> None:
-    """Refuses a key such as `config.optimizer.learning_rte` that no configuration has, naming those there are."""
+    """Refuses a key such as `config.optimizer.learning_rte` that no configuration has, naming the known ones."""
     name, *keys = dotted.split(".")
     section: Any = create_default()
     for key in keys:
         if not isinstance(section, ConfigDict):
             raise InputError(f"{name} is a value; it has no key {key}")
-        _require_known(key, section, name)
+        if key not in section:
+            close = difflib.get_close_matches(key, section, 1)
+            hint = f" (did you mean {close[0]}?)" if close else ""
+            raise InputError(f"{name}.{key} is unknown{hint}; {name} has: {', '.join(section)}")
         name, section = f"{name}.{key}", section[key]
 
 
@@ -69,22 +79,3 @@ def from_dict(values: Mapping[str, Any]) -> ConfigDict:
     if unknown := sorted(set(stored) - set(KEYS)):
         check_key(f"config.{unknown[0]}")
     return check(override(create_default(), stored))
-
-
-def _check_section(section: Any, default: ConfigDict, name: str) -> None:
-    if not isinstance(section, ConfigDict):
-        raise InputError(f"{name} is {section!r}; expected a section with {', '.join(default)}")
-    for key in section:
-        _require_known(key, default, name)
-    for key, standard in default.items():
-        if key not in section:
-            raise InputError(f"{name}.{key} is missing; start from ecg_jax.config.create_default()")
-        if isinstance(standard, ConfigDict):
-            _check_section(section[key], standard, f"{name}.{key}")
-
-
-def _require_known(key: str, section: ConfigDict, name: str) -> None:
-    if key not in section:
-        close = difflib.get_close_matches(key, section, 1)
-        hint = f" (did you mean {close[0]}?)" if close else ""
-        raise InputError(f"{name}.{key} is unknown{hint}; {name} has: {', '.join(section)}")
