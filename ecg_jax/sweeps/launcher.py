@@ -1,5 +1,6 @@
 """The workers of a sweep on one machine, each with its own GPU or share of the cores."""
 
+import datetime
 import glob
 import math
 import os
@@ -155,5 +156,5 @@ def look(study: Study, workers: int = 1) -> tuple[int, int, str]:
         known = [value for value in seconds if math.isfinite(value)]
         if known and done < total:
             left = (total - done) * sum(known) / len(known) / workers
-            line += f", about {int(left // 3600)}:{int(left // 60 % 60):02d}:{int(left % 60):02d} left"
+            line += f", about {datetime.timedelta(seconds=int(left))} left"
     return done, total, line

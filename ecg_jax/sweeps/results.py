@@ -184,18 +184,14 @@ def estimate_optimism(ranked: Sequence[Configuration], objective: str, *, seed: 
     if any(not frame["recording"].equals(first["recording"]) for runs in frames for frame in runs):
         return np.nan
     count = len(first)
-    draws = (
-        np.random.default_rng(seed).multinomial(count, np.full(count, 1 / count), size=RESAMPLES).T.astype(np.float64)
-    )
-    weights = np.concatenate([np.ones((count, 1)), draws], axis=1)
+    samples = np.random.default_rng(seed).multinomial(count, np.full(count, 1 / count), size=RESAMPLES)
+    weights = np.column_stack([np.ones(count), samples.T])
     scores = np.array([np.mean([_score(frame, weights, objective) for frame in runs], axis=0) for runs in frames])
-    sign = -1.0 if objective == "loss" else 1.0
-    scores = sign * scores
-    drawn = scores[:, 1:]
-    known = np.isfinite(drawn).all(axis=0)
-    best = drawn[:, known].argmax(axis=0)
-    gained = drawn[:, known][best, np.arange(known.sum())] - scores[best, 0]
-    return float(gained.mean()) if known.any() else np.nan
+    scores *= -1.0 if objective == "loss" else 1.0
+    on_all, on_samples = scores[:, 0], scores[:, 1:]
+    on_samples = on_samples[:, np.isfinite(on_samples).all(axis=0)]
+    gained = on_samples.max(axis=0) - on_all[on_samples.argmax(axis=0)]
+    return float(gained.mean()) if on_samples.size else np.nan
 
 
 def _read_validation(folder: str) -> pd.DataFrame:
@@ -212,17 +208,14 @@ def _read_validation(folder: str) -> pd.DataFrame:
 def _score(frame: pd.DataFrame, weights: np.ndarray, objective: str) -> np.ndarray:
     """`[draws]`: the macro score, or the mean loss, of one run on every draw."""
     labels = [str(name).removesuffix("_true") for name in frame.columns if str(name).endswith("_true")]
-    columns = []
-    for name in labels:
-        truth, raw = frame[f"{name}_true"].to_numpy(np.float64), frame[f"{name}_raw"].to_numpy(np.float64)
-        known = np.isfinite(truth) & np.isfinite(raw)
-        if objective == "loss":
-            chance = np.clip(raw, 1e-7, 1 - 1e-7)
-            each = np.where(known, -truth * np.log(chance) - (1 - truth) * np.log1p(-chance), 0.0)
-            columns.append((np.nan_to_num(each) @ weights, known @ weights))
-            continue
-        made = tally.create(np.where(known, truth, np.nan), np.nan_to_num(raw), np.nan_to_num(raw) >= 0.5)
-        columns.append((tally.compute_scores(made, weights, EvaluationSettings())[objective], None))
+    truth, raw = (frame[[f"{name}_{kind}" for name in labels]].to_numpy(np.float64) for kind in ("true", "raw"))
+    known = np.isfinite(truth) & np.isfinite(raw)
+    raw = np.where(known, raw, 0.5)
     if objective == "loss":
-        return sum(total for total, _ in columns) / np.maximum(sum(number for _, number in columns), 1)
-    return metrics.average(np.stack([values for values, _ in columns]))
+        chance = np.clip(raw, 1e-7, 1 - 1e-7)
+        each = np.where(known, -truth * np.log(chance) - (1 - truth) * np.log1p(-chance), 0.0)
+        return each.sum(axis=1) @ weights / np.maximum(known.sum(axis=1) @ weights, 1)
+    tallies = map(tally.create, np.where(known, truth, np.nan).T, raw.T, raw.T >= 0.5)
+    return metrics.average(
+        np.stack([tally.compute_scores(each, weights, EvaluationSettings())[objective] for each in tallies])
+    )

@@ -37,7 +37,7 @@ class Space:
 
     Attributes:
         base: Configuration that every point starts from.
-        axes: Dotted key -> values of a grid, or choices of a search.
+        axes: Dotted key -> values of a grid, choices of a search, or values in the listed points.
         drawn: Dotted key -> distribution; a search if there are any.
         listed: Points that are listed one by one.
         seeds: Those of every point, unless the space varies `seed`.
@@ -62,17 +62,12 @@ class Space:
     @functools.cached_property
     def keys(self) -> tuple[str, ...]:
         """The keys that vary, without the seed."""
-        listed = dict.fromkeys(key for point in self.listed for key in point)
-        return tuple(key for key in listed or (*self.axes, *self.drawn) if key != SEED)
+        return tuple(key for key in (*self.axes, *self.drawn) if key != SEED)
 
     @functools.cached_property
     def distributions(self) -> dict[str, BaseDistribution]:
         """Optuna's distribution of each key; lists are choices."""
-        if self.listed:
-            keys = dict.fromkeys(key for point in self.listed for key in point)
-            axes = {key: [point[key] for point in self.listed if key in point] for key in keys}
-        else:
-            axes = dict(self.axes)
+        axes = dict(self.axes)
         if not self.is_search and SEED not in axes:
             axes[SEED] = list(self.seeds)
         choices = {key: list(dict.fromkeys(map(encode, values))) for key, values in axes.items()}
@@ -114,11 +109,10 @@ class Space:
 
     def decode(self, params: Mapping[str, Any]) -> dict[str, Any]:
         """Optuna's values as values of the configuration."""
-        return {key: json.loads(value) if key in self._tuples else value for key, value in params.items()}
-
-    @functools.cached_property
-    def _tuples(self) -> set[str]:
-        return {key for key, value in config_lib.flatten(self.base) if isinstance(value, list | tuple)}
+        return {
+            key: json.loads(value) if isinstance(config_lib.KEYS[key].default, tuple) else value
+            for key, value in params.items()
+        }
 
     def describe(self) -> dict[str, Any]:
         """What identifies a sweep, JSON-ready."""
@@ -156,18 +150,19 @@ def read(path: str, base: ConfigDict, *, seeds: int, most: float = math.inf) -> 
             f"--space={path}: space() must return a dict from a dotted key to a list of values (not empty) or an "
             f"Optuna distribution, or a list of dicts from dotted keys to values; it returned {str(found)[:200]}"
         )
-    named = {key for point in listed for key in point} | set(axes) | set(drawn)
+    if listed:
+        keys = dict.fromkeys(key for point in listed for key in point)
+        axes = {key: [point[key] for point in listed if key in point] for key in keys}
     if SEED in drawn:
         raise InputError(f"--space={path}: a seed is not drawn; list the seeds, or leave them to --seeds")
-    first = base.seed
-    given = any(SEED in point for point in listed) or SEED in axes
-    chosen = Space(base, axes, drawn, listed, (first,) if given else tuple(range(first, first + seeds)))
+    last = base.seed + (1 if SEED in axes else seeds)
+    chosen = Space(base, axes, drawn, listed, tuple(range(base.seed, last)))
     if not drawn and chosen.size > most:
         raise InputError(
             f"--space={path}: {chosen.size:,} runs ({chosen.size // len(chosen.seeds):,} points x {len(chosen.seeds)} "
             "seeds); if you mean it, add --yes, or draw from it: Optuna distributions and --trials"
         )
-    _check(path, chosen, sorted(named))
+    _check(path, chosen)
     return chosen
 
 
@@ -209,17 +204,13 @@ def _to_plain(found: Any) -> Any:
     return found
 
 
-def _check(path: str, space: Space, keys: list[str]) -> None:
+def _check(path: str, space: Space) -> None:
     """Refuses a value that does not fit the configuration before anything runs."""
-    known = dict(config_lib.flatten(space.base))
-    unknown = [key for key in keys if key not in known]
-    if unknown:
-        raise InputError(f"--space={path}: unknown key(s) {', '.join(unknown)}; known: {', '.join(known)}")
-    tried = [(key, value) for key, values in space.axes.items() for value in values]
-    tried += [(key, value) for point in space.listed for key, value in point.items()]
-    for key, drawn in space.drawn.items():
-        tried += [(key, value) for value in _list_ends(drawn)]
-    for key, value in {(key, repr(value)): (key, value) for key, value in tried}.values():
+    values = {**space.axes, **{key: _list_ends(drawn) for key, drawn in space.drawn.items()}}
+    if unknown := sorted(set(values) - set(config_lib.KEYS)):
+        raise InputError(f"--space={path}: unknown key(s) {', '.join(unknown)}; known: {', '.join(config_lib.KEYS)}")
+    tried = {(key, repr(value)): value for key, listed in values.items() for value in listed}
+    for (key, _), value in tried.items():
         try:
             config_lib.check(config_lib.override(space.base, {key: value}))
         except InputError as error:
