@@ -256,6 +256,21 @@ def test_a_silent_process_of_another_machine_is_given_up_after_it_was_looked_at_
     assert study.claim().key == claim.key
 
 
+def test_a_process_beats_and_notices_that_its_trial_was_taken_over(tmp_path):
+    study = open_study(tmp_path / "sweep", write_space(tmp_path), heartbeat=1)
+    claim = study.claim()
+    until = time.monotonic() + 60
+    with study.give_signs_of_life(claim, lambda: None) as is_lost:
+        while study._study.get_trials()[claim.trial.number].user_attrs.get("beat") != 1:
+            assert time.monotonic() < until
+            time.sleep(0.05)
+        assert not is_lost()
+        study._study.tell(claim.trial.number, state=optuna.trial.TrialState.FAIL)
+        while not is_lost():
+            assert time.monotonic() < until
+            time.sleep(0.05)
+
+
 def test_a_search_runs_the_seed_that_its_space_lists(tmp_path):
     text = SEARCH.replace("{'optimizer", "{'seed': [5, 6], 'optimizer")
     study = open_study(tmp_path / "sweep", write_space(tmp_path, text), trials=3)

@@ -115,9 +115,8 @@ def collect(study: Study, *, judges: bool = True) -> Results:
 
 def _list_runs(study: Study, point: Point) -> list[dict[str, Any]]:
     """The runs of a point: one in a grid, one per seed in a search."""
-    seeds = [point.overrides[SEED]] if SEED in point.overrides else list(study.space.seeds)
     rows = []
-    for seed, folder in zip(seeds, study.folders(point.overrides), strict=True):
+    for seed, folder in zip(study.space.list_seeds(point.overrides), study.folders(point.overrides), strict=True):
         row: dict[str, Any] = {"trial": point.trial.number, "state": point.state, "run": folder, SEED: seed}
         row |= {key: encode(point.overrides[key]) for key in study.space.keys if key in point.overrides}
         path = os.path.join(folder, run_folder.RESULT)

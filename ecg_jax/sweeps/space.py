@@ -91,6 +91,10 @@ class Space:
             points.setdefault(self.name(point), point)
         return points
 
+    def list_seeds(self, overrides: Mapping[str, Any]) -> tuple[int, ...]:
+        """The seeds that a point is run with: its own, or those of all points."""
+        return (overrides[SEED],) if SEED in overrides else self.seeds
+
     def name(self, overrides: Mapping[str, Any]) -> str:
         """The fingerprint of a point's configuration, which names its run folder."""
         values = json.loads(self._text)  # creating a configuration takes far longer

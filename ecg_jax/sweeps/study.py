@@ -255,7 +255,7 @@ class Study:
         trial.set_user_attr("progress", progress)
         self._database.check_lock()
         trial.set_user_attr("owner", self._owners.live())
-        return Claim(trial, key, overrides, (overrides[SEED],) if SEED in overrides else self.space.seeds)
+        return Claim(trial, key, overrides, self.space.list_seeds(overrides))
 
     def _enqueue(self, *states: str) -> None:
         """Enqueues a trial for each point in these states, or, if none waits, for the next point of a grid."""
@@ -284,7 +284,7 @@ class Study:
 
     def folders(self, overrides: Mapping[str, Any]) -> list[str]:
         """The run folders of a point, one for each seed that it runs."""
-        seeds = [overrides[SEED]] if SEED in overrides else list(self.space.seeds)
+        seeds = self.space.list_seeds(overrides)
         folders = [os.path.join(self.workdir, self.space.name({**overrides, SEED: seed})) for seed in seeds]
         folds, fold = (overrides.get(f"split.{name}", self.space.base.split[name]) for name in ("folds", "fold"))
         return [os.path.join(folder, f"fold{fold}") for folder in folders] if folds and fold else folders
