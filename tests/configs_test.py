@@ -175,6 +175,12 @@ def test_a_wrong_type_is_refused(key, value):
         ("freeze.patterns", (1,)),
         ("loss.positive_weight", ("a",)),
         ("model.transfer.conv_filters", (1.5,)),
+        ("augment.noise", float("inf")),
+        ("split.validation", float("nan")),
+        ("optimizer.learning_rate", 0.0),
+        ("loss.positive_weight", (1.0, 0.0)),
+        ("model.variant.units", 7),
+        ("schedule.final_fraction", 1.5),
     ],
 )
 def test_a_value_out_of_range_is_refused(key, value):

@@ -33,8 +33,8 @@ def check(config: ConfigDict) -> ConfigDict:
             raise InputError(f"config.{key} is {value!r}; expected a section with {', '.join(sorted(inside))}")
     if missing := [key for key in KEYS if key not in values]:
         raise InputError(f"config.{missing[0]} is missing; start from ecg_jax.config.create_default()")
-    for name, key in KEYS.items():
-        key.check(f"config.{name}", values[name])
+    for key, value in values.items():
+        KEYS[key].check(f"config.{key}", value)
     InputContract(leads=tuple(config.contract.leads))
     thresholds.parse_rule(config.evaluation.threshold_rule)
     return config

@@ -42,17 +42,17 @@ KEYS: Mapping[str, Key] = {
     "data.checks": Key("refuse", "what happens when physics contradicts a file", choices=CHECKS),
     "data.sampling": Key("shuffle", "how training examples are drawn", choices=("shuffle", "balanced", "weighted")),
     "data.crop": Key(
-        "center", "the part of a longer recording; `random` in training alone", choices=("center", "random")
+        "center", "which part of a longer recording is used; `random` in training only", choices=("center", "random")
     ),
     "data.mode": Key(
         "host",
-        "where batches are made: on the host, from recordings in the device's memory, or by its simulator",
+        "where batches are made: on the host, from recordings in the device's memory, or simulated on the device",
         choices=("host", "device", "endless"),
     ),
     "data.simulated.train": Key(4000, "training recordings", _NOT_NEGATIVE),
     "data.simulated.validation": Key(500, "validation recordings", _NOT_NEGATIVE),
     "data.simulated.test": Key(1000, "test recordings", _NOT_NEGATIVE),
-    "data.simulated.population": Key("textbook", "who is recorded", choices=("textbook", "hospital")),
+    "data.simulated.population": Key("textbook", "kind of population", choices=("textbook", "hospital")),
     "data.ptbxl.sampling_rate": Key(500, "of the files that are read", unit="Hz", choices=(100, 500)),
     "data.challenge2021.ptbxl_csv": Key(
         "", "PTB-XL's `ptbxl_database.csv`, for its patients and folds", may_change=SAME_RECORDINGS
@@ -80,7 +80,7 @@ KEYS: Mapping[str, Key] = {
     "split.validation": Key(0.1, "part of a drawn split that validates", _FRACTION),
     "split.test": Key(0.1, "part of a drawn split that tests", _FRACTION),
     "split.folds": Key(0, "number of networks, each tested on another fold; 0 for one network", _NOT_NEGATIVE),
-    "split.fold": Key(0, "the only fold to train; 0 for all", _NOT_NEGATIVE),
+    "split.fold": Key(0, "the only fold to train, from 1; 0 for all", _NOT_NEGATIVE),
     "split.leaks": Key(
         "refuse",
         "what happens when the data set's own split has a patient or signal on two sides",
@@ -117,7 +117,7 @@ KEYS: Mapping[str, Key] = {
     "model.dropout_rate": Key(
         0.2, "of the trunk of `reference` and `narrow`; others have the published one", _FRACTION
     ),
-    "model.dtype": Key("float32", "of activations", choices=("float32", "bfloat16")),
+    "model.dtype": Key("float32", "type of activations", choices=("float32", "bfloat16")),
     "model.checkpoint_activations": Key(False, "compute them again in the backward pass, to save memory"),
     "model.convolution": Key("auto", "how convolutions are computed", choices=("auto", "direct", "fast")),
     "model.variant.kernel_size": Key(16, "taps of the trunk's convolutions", _AT_LEAST_ONE),
@@ -133,7 +133,7 @@ KEYS: Mapping[str, Key] = {
         "batch", "after each layer of the transfer head but the last", choices=("batch", "none")
     ),
     "init.weights": Key("", "a run folder, the name of weights that ship, or a Keras file; empty for random ones"),
-    "init.exclude": Key(("head",), "modules that start from random weights all the same"),
+    "init.exclude": Key(("head",), "modules that start from random weights nevertheless"),
     "freeze.first_keras_layers": Key(0, "number of Keras layers, from the input on"),
     "freeze.patterns": Key((), "patterns of parameter names, such as `trunk/unit1/*`"),
     "loss.positive_weight": Key(
@@ -158,7 +158,7 @@ KEYS: Mapping[str, Key] = {
     ),
     "augment.amplitude_loss": Key(0.0, "probability that every lead has its contract.usual_deviations", _SHARE),
     "augment.mixup": Key(0.0, "alpha of mixup's Beta(alpha, alpha)", _NOT_NEGATIVE),
-    "optimizer.name": Key("adam", "the optimizer", choices=("adam", "adamw", "sgd", "lion")),
+    "optimizer.name": Key("adam", "algorithm", choices=("adam", "adamw", "sgd", "lion")),
     "optimizer.learning_rate": Key(1e-3, "highest learning rate of the schedule", _POSITIVE),
     "optimizer.weight_decay": Key(0.0, "decoupled; spares biases and BatchNorm; not for `adam`", _NOT_NEGATIVE),
     "optimizer.momentum": Key(0.9, "of `sgd`", _FRACTION),
@@ -195,8 +195,8 @@ KEYS: Mapping[str, Key] = {
     "train.steps_per_call": Key(
         1, "steps that the device makes in one call; not where data.mode is `host`", _AT_LEAST_ONE
     ),
-    "train.epochs": Key(70.0, "length of the run where train.steps is 0", _NOT_NEGATIVE, may_change=_LENGTH),
-    "train.steps": Key(0, "length of the run", _NOT_NEGATIVE, may_change=_LENGTH),
+    "train.epochs": Key(70.0, "length of the run in epochs, where train.steps is 0", _NOT_NEGATIVE, may_change=_LENGTH),
+    "train.steps": Key(0, "length of the run in steps; 0 for train.epochs", _NOT_NEGATIVE, may_change=_LENGTH),
     "train.eval_every": Key(0, "steps between evaluations; 0 for once per epoch", _NOT_NEGATIVE),
     "train.log_every": Key(20, "steps between log lines", _AT_LEAST_ONE, may_change=_LESS_OFTEN),
     "train.ema_decay": Key(0.0, "decay of the averaged weights that are evaluated; 0 for none", _FRACTION),
@@ -224,7 +224,7 @@ KEYS: Mapping[str, Key] = {
     ),
     "evaluation.report": Key(True, "write report.html, with its figures, beside the tables", may_change=_AFTERWARDS),
     "parallel.mode": Key("auto", "`auto` is jit on one device, pmap on several", choices=("auto", "jit", "pmap")),
-    "parallel.sync_batchnorm": Key(True, "average BatchNorm's statistics over devices; False under pmap alone"),
+    "parallel.sync_batchnorm": Key(True, "average BatchNorm's statistics over devices; False only under pmap"),
     "runtime.stall_warning": Key(
         60.0, "wait for input after which a line says so; 0 for never", _NOT_NEGATIVE, unit="s", may_change=_SHOWN
     ),
@@ -233,23 +233,23 @@ KEYS: Mapping[str, Key] = {
     ),
 }
 SECTIONS = {  # what their keys are about
-    "data": "Which recordings, and how examples are made of them.",
-    "split": "Who trains, validates and tests (`data.splits.assign`).",
+    "data": "Which recordings are used, and how they become examples.",
+    "split": "Which recordings train, validate and test (`data.splits.assign`).",
     "contract": "The input that the network expects (`contract.InputContract`).",
     "model": "The network (`models.create`).",
     "init": "Weights to start from.",
-    "freeze": "Weights that stay as they are (`training.transfer.create_trainable_mask`).",
+    "freeze": "Weights that are not trained (`training.transfer.create_trainable_mask`).",
     "loss": "The loss, a binary cross-entropy (`training.losses.create`).",
     "augment": "Augmentation (`training.augment.create`): of each example with a strength from 0 to the value.",
     "optimizer": "The optimizer (`training.optimizers.create`).",
     "schedule": "The learning rate over the run (`training.optimizers.create_schedule`).",
     "plateau": "When the schedule `plateau` lowers the learning rate.",
-    "early_stopping": "When a run ends early.",
-    "train": "Steps.",
-    "checkpoint": "What is kept.",
-    "evaluation": "What follows training.",
+    "early_stopping": "When a run stops early.",
+    "train": "Steps of training.",
+    "checkpoint": "Which states are saved.",
+    "evaluation": "The evaluation after training.",
     "parallel": "Several devices (`runtime.parallel.create`).",
-    "runtime": "What a run reports.",
+    "runtime": "Reports of a running process.",
 }
 MAY_CHANGE = {name: key.may_change for name, key in KEYS.items() if key.may_change}
 
