@@ -1,7 +1,7 @@
-r"""autoECG's transfer model, normal against abnormal: runs as it is, on simulated ECGs.
+r"""autoECG's transfer model, normal against abnormal; by default on simulated ECGs.
 
 A pretrained trunk cut after Keras' layer 45 (of 50), its first 5 layers frozen, then
-three convolutions and three dense layers. The trunk is that of the weights that ship
+three convolutions and three dense layers. The trunk is that of the shipped weights
 (`ecg_jax/weights/`), whose input contract is in millivolts. On your own data:
 
   python -m ecg_jax.main --config=configs/finetune.py --config.data.dataset=ptbxl --config.data.source=DIR

@@ -1,8 +1,8 @@
-"""Every statement that the simulator makes, from simulated ECGs drawn anew for every step: weights to start from.
+"""Weights to start from: every statement of the simulator, trained on simulated ECGs.
 
-Every example is drawn on the device inside the training step, so that none comes twice and nothing is read. The input
-contract is in millivolts (0.5 to 40 Hz); recordings that someone has z-scored are given usual amplitudes, which three
-in ten training examples have met. On an accelerator, the published network:
+Every example is drawn on the device inside the training step, so that none is repeated and nothing is read. The input
+contract is in millivolts (0.5 to 40 Hz). Recordings that were z-scored are given usual amplitudes, as are three in ten
+training examples. On an accelerator, the published network:
 
   python -m ecg_jax.main --config=configs/pretrain.py --config.model.dtype=bfloat16 --config.train.steps_per_call=10 \
       --config.train.batch_size=1024 --config.train.steps=20000

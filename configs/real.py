@@ -1,7 +1,7 @@
 """The weights `simulated`, trained further on a mixture of simulated ECGs and PTB-XL's folds 1 to 8.
 
-PTB-XL goes in in millivolts and, where you have them, as arrays that someone has z-scored; labels that a part does not
-know are masked. Fold 9 chooses the checkpoint, the calibration and the thresholds; fold 10 is the test.
+PTB-XL is used in millivolts and, if available, as z-scored arrays; labels that a part does not have are masked. Fold 9
+chooses the checkpoint, the calibration and the thresholds; fold 10 is the test.
 
   python -m ecg_jax.main --config=configs/real.py --config.data.source=simulated:,ptbxl:DIR
 """

@@ -1,4 +1,4 @@
-"""Everything once, in seconds: does it run on this machine?"""
+"""A run of seconds, to see whether everything works on this machine."""
 
 from ml_collections import ConfigDict
 

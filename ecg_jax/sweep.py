@@ -1,4 +1,4 @@
-"""Trains one configuration over a search space, as many times as it takes, and ranks what came out by validation.
+"""Trains one configuration over a search space, and ranks the results by validation.
 
   python -m ecg_jax.sweep --config=configs/finetune.py --space=experiments/learning_rate.py --workdir=sweeps/lr
 
@@ -6,19 +6,18 @@ The space file defines space(): a dict from a dotted key of the configuration to
 grid), or to an Optuna distribution (a search of --trials points), or a list of such dicts with one value
 each. Every point is run with --seeds seeds. Every run is an ordinary run folder in --workdir.
 
-The same command continues a sweep, whatever was killed, and runs nothing twice. Started several times,
-on one machine or (with --storage=postgresql://... and a --workdir that all see) on many, it works with
-the others. --workers=8 starts as many processes, each on its own GPU or share of the cores.
+The same command continues a sweep, even after a kill, and runs nothing twice. Started several times,
+on one machine or (with --storage=postgresql://... and a --workdir that all see) on many, its processes
+share the work. --workers=8 starts as many processes, each on its own GPU or share of the cores.
 
   --dry_run    lists the points, and estimates the time from a few measured steps
   --best       prints the command line of the best configuration so far
 
 Written to --workdir: results.csv (a row per configuration: mean and 95 % interval over seeds), runs.csv,
-results.md and report.html. Exit status: 2 if a run failed (results say why), 130 if it was stopped, 1 if runs
-are left that could not be finished.
+results.md and report.html. Exit status: 2 if a run failed (the results say why), 130 after a signal, 1 if some runs
+could not be finished.
 """
 
-import contextlib
 import math
 import os
 import socket
@@ -37,7 +36,7 @@ _SPACE = flags.DEFINE_string("space", None, "A Python file that defines space().
 _WORKDIR = flags.DEFINE_string("workdir", None, "The sweep's folder; default sweeps/ and the name of the space file.")
 _SEEDS = flags.DEFINE_integer("seeds", 3, "Seeds per point, from config.seed on, unless the space varies `seed`.", 1)
 _OBJECTIVES = flags.DEFINE_list(
-    "objectives", None, "What to be best in, on validation: loss, auroc, average_precision, parameters or seconds; "
+    "objectives", None, "What is optimized, on validation: loss, auroc, average_precision, parameters or seconds; "
     "default config.checkpoint.monitor. Several, with commas between: a search looks for compromises; the first ranks."
 )  # fmt: skip
 _SAMPLER = flags.DEFINE_string("sampler", "tpe", "How a search draws its points: random, tpe or cmaes.")
@@ -63,15 +62,13 @@ def main(argv: Sequence[str]) -> int:
     number, count, parent = map(int, _WORKER.value.split("/")) if _WORKER.value else (0, 0, 0)
     if count:
         launcher.pin_cores(number, count)
-    from ecg_jax import config as config_lib
-    from ecg_jax.errors import InputError
-    from ecg_jax.sweeps import database, estimate, report, results, worker
+    from ecg_jax.sweeps import database, estimate, report, results, summary, worker
     from ecg_jax.sweeps import space as space_lib
     from ecg_jax.sweeps import study as study_lib
-    from ecg_jax.training import loop
+    from ecg_jax.training.loop import Interrupted
 
     console = cli.create_console()
-    base = config_lib.check(_CONFIG.value)
+    base = _CONFIG.value
     space = space_lib.read(_SPACE.value, base, seeds=_SEEDS.value, most=math.inf if _YES.value else _LARGE)
     settings = study_lib.Settings(
         objectives=tuple(_OBJECTIVES.value or [base.checkpoint.monitor]),
@@ -89,48 +86,26 @@ def main(argv: Sequence[str]) -> int:
     storage = database.find_url(_STORAGE.value)
     study = study_lib.Study(workdir, space, settings, console, storage=storage, creates=not _BEST.value)
     if _BEST.value:
-        print(report.describe_command(results.collect(study, judges=False), sys.argv[1:]))
+        print(summary.describe_command(results.collect(study, judges=False), sys.argv[1:]))
         return 0
-    if count:
-        try:
-            worker.work(study, console, console, launcher=parent)
-        except loop.Interrupted as stop:
-            console.print(f"Stopped by {stop}")
-            return 130
-        return 0
-    workers = _WORKERS.value or max(1, launcher.count_gpus())
+    workers = _WORKERS.value or max(1, len(launcher.list_gpus()))
     stopped = None
-    console.print(f"Sweep in {workdir}: {launcher.look(study)[2]}")
-    if workers > 1:
-        stopped = launcher.launch(study, sys.argv[1:], workers, console)
-    else:
-
-        def tell() -> None:
-            with contextlib.suppress(OSError):  # tables can be written later
-                report.write_tables(results.collect(study, judges=False), study)
-            console.print(launcher.look(study)[2])
-
-        try:
+    try:
+        if count:
+            worker.work(study, console, console, launcher=parent)
+            return 0
+        console.print(f"Sweep in {workdir}: {launcher.look(study)[2]}")
+        if workers > 1:
+            stopped = launcher.launch(study, sys.argv[1:], workers, console)
+        else:
             with launcher.open_log(workdir, f"{socket.gethostname()}-{os.getpid()}") as log:
-                worker.work(study, console, cli.create_console(log), ended=tell)
-        except loop.Interrupted as stop:
-            stopped = str(stop)
-    points = study.points()
-    due = len(points) if space.is_search else study.size  # a search may end for want of other points
-    left = due - sum(point.state in study_lib.FINAL for point in points)
-    found = results.collect(study, judges=not stopped and not left)
-    if found.ranked:
-        report.show(found, study, sys.argv[1:], console)
-    else:
-        report.write_tables(found, study)
-    for _, run in found.runs[found.runs["state"] == "failed"].iterrows() if len(found.runs) else ():
-        console.print(f"failed: {run['run']}: {run['reason']}")
-    if stopped:
-        console.print(f"Stopped by {stopped}. The same command continues the sweep.")
-        return 130
-    if left:
-        raise InputError(f"{left} runs are not finished, whose processes ended; the same command continues the sweep")
-    return 2 if len(found.runs) and (found.runs["state"] == "failed").any() else 0
+                worker.work(study, console, cli.create_console(log), ended=lambda: report.update(study, console))
+    except Interrupted as stop:
+        stopped = str(stop)
+        if count:
+            console.print(f"Stopped by {stopped}")
+            return 130
+    return report.finish(study, sys.argv[1:], stopped, console)
 
 
 if __name__ == "__main__":

@@ -31,9 +31,9 @@ from typing import Any
 
 from absl import app, flags
 
-from ecg_jax.runtime import memory
+from ecg_jax.runtime import startup
 
-memory.keep_freed_memory()
+startup.configure_allocator()
 
 import jax  # noqa: E402
 import jax.numpy as jnp  # noqa: E402

@@ -40,7 +40,7 @@ from ecg_jax.evaluation.settings import Settings  # noqa: E402
 from ecg_jax.inference.model import load_model  # noqa: E402
 from ecg_jax.recording import LEADS  # noqa: E402
 from ecg_jax.reporting import style  # noqa: E402
-from ecg_jax.runtime import compilation, memory  # noqa: E402
+from ecg_jax.runtime import startup  # noqa: E402
 from ecg_jax.training import loop  # noqa: E402
 from ecg_jax.weights import FOLDER, SIMULATED  # noqa: E402
 
@@ -141,8 +141,8 @@ def main() -> None:
     parser.add_argument("--output", default="label_efficiency", help="folder for runs and results")
     options = parser.parse_args()
     logging.set_verbosity(logging.FATAL)  # Orbax logs every file it touches
-    memory.keep_freed_memory()
-    compilation.keep_programs()
+    startup.configure_allocator()
+    startup.keep_programs()
     os.makedirs(options.output, exist_ok=True)
     rows: list[dict[str, Any]] = []
     with open(os.path.join(FOLDER, f"{SIMULATED}.npz"), "rb") as file:

@@ -29,7 +29,7 @@ from absl import app, flags, logging
 HERE = os.path.dirname(os.path.abspath(__file__))
 sys.path.insert(0, os.path.dirname(HERE))
 
-from ecg_jax.runtime import compilation, memory  # noqa: E402
+from ecg_jax.runtime import startup  # noqa: E402
 
 _SEEDS = flags.DEFINE_integer("seeds", 5, "Runs of each variant.", lower_bound=2)
 _STEPS = flags.DEFINE_integer("steps", 200, "Of each run.", lower_bound=1)
@@ -46,8 +46,8 @@ VARIANTS = {  # keys of the configuration
 def main(_: object) -> None:
     """Trains, compares, writes."""
     logging.set_verbosity(logging.FATAL)  # Orbax logs every file it touches
-    memory.keep_freed_memory()
-    compilation.keep_programs()
+    startup.configure_allocator()
+    startup.keep_programs()
     from rich.console import Console
 
     from ecg_jax import config as config_lib

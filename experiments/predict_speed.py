@@ -28,7 +28,7 @@ from ecg_jax.data import readers  # noqa: E402
 from ecg_jax.inference import predictor  # noqa: E402
 from ecg_jax.inference.model import Model, load_model  # noqa: E402
 from ecg_jax.recording import LEADS  # noqa: E402
-from ecg_jax.runtime import compilation, memory  # noqa: E402
+from ecg_jax.runtime import startup  # noqa: E402
 from ecg_jax.simulation import dipole  # noqa: E402
 
 BATCH = 32
@@ -65,8 +65,8 @@ def main() -> None:
     parser.add_argument("--recordings", type=int, default=256)
     parser.add_argument("--repeats", type=int, default=5)
     options = parser.parse_args()
-    memory.keep_freed_memory()
-    compilation.keep_programs()
+    startup.configure_allocator()
+    startup.keep_programs()
     narrow = load_model()
     network = models.create("reference", head="dense", num_labels=6)
     variables = models.init(network, jax.random.key(0), narrow.contract.shape)

@@ -22,9 +22,9 @@ from pathlib import Path
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
-from ecg_jax.runtime import memory
+from ecg_jax.runtime import startup
 
-memory.keep_freed_memory()
+startup.configure_allocator()
 
 import jax  # noqa: E402
 import numpy as np  # noqa: E402

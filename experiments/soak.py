@@ -23,9 +23,9 @@ from rich.console import Console
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
-from ecg_jax.runtime import memory
+from ecg_jax.runtime import startup
 
-memory.keep_freed_memory()
+startup.configure_allocator()
 
 from configs import smoke  # noqa: E402
 from ecg_jax.runtime.metric_writer import read_metrics  # noqa: E402

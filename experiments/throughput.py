@@ -77,7 +77,7 @@ _CONVOLUTION = flags.DEFINE_enum("convolution", "auto", ["auto", "direct", "fast
 _ACCUMULATE = flags.DEFINE_integer("accumulate", 1, "Ours: micro-batches of a training step.", lower_bound=1)
 _CHECKPOINT = flags.DEFINE_bool("checkpoint_activations", False, "Ours: models.create.")
 _STEPS_PER_CALL = flags.DEFINE_integer("steps_per_call", 1, "Ours: training steps fused by lax.scan.", lower_bound=1)
-_KEEP_MEMORY = flags.DEFINE_bool("keep_memory", True, "Ours: runtime.memory.keep_freed_memory.")
+_KEEP_MEMORY = flags.DEFINE_bool("keep_memory", True, "Ours: runtime.startup.configure_allocator.")
 _PEERS = flags.DEFINE_list("peers", ["keras", "torch", "onnxruntime"], "Also torch_compiled; empty for none.")
 _PEER_PYTHON = flags.DEFINE_string("peer_python", sys.executable, "Interpreter that has the peers installed.")
 _ROUNDS = flags.DEFINE_integer("rounds", 5, "Of measurements in turns.", lower_bound=1)
@@ -92,9 +92,9 @@ Run = Callable[[int], Any]
 def create_ours(mode: str) -> tuple[Run, dict[str, Any]]:
     """Our step as a run compiles it, on data that lies on the device, and facts about it."""
     if _KEEP_MEMORY.value:
-        from ecg_jax.runtime import memory
+        from ecg_jax.runtime import startup
 
-        memory.keep_freed_memory()
+        startup.configure_allocator()
     os.environ.setdefault("XLA_PYTHON_CLIENT_PREALLOCATE", "false")  # a peer is on the same device
     import jax
     import numpy as np

@@ -417,6 +417,44 @@ def test_help_teaches(module):
     assert "Traceback" not in done.stderr
 
 
+def call_verb(*arguments: object):
+    return processes.run("-m", "ecg_jax", *arguments)
+
+
+@pytest.mark.parametrize("arguments", [[], ["--help"], ["help"]])
+def test_the_verbs_are_listed(arguments):
+    done = call_verb(*arguments)
+    assert done.returncode == 0, done.stderr
+    assert [line.split()[0] for line in done.stdout.splitlines()[2:]] == [
+        "train",
+        *COMMANDS[3:4],
+        *COMMANDS[1:3],
+        *COMMANDS[4:],
+    ]
+    assert "Trains or fine-tunes what a configuration describes" in done.stdout
+
+
+@pytest.mark.parametrize(
+    "verb, module", [("train", "main"), ("main", "main"), *((name, name) for name in COMMANDS[1:])]
+)
+def test_a_verb_is_the_entry_point_of_its_name(verb, module):
+    done, same = call_verb(verb, "--help"), call(module, "--help")
+    assert f"python -m ecg_jax.{module} --" in done.stdout
+    assert done.stdout == same.stdout
+
+
+def test_a_verb_gets_its_flags_and_gives_its_status(tmp_path):
+    done = call_verb("train", *TINY, "--config.seed=abc", f"--workdir={tmp_path}")
+    assert_one_line(done, "config.seed", "abc")
+    assert_one_line(call_verb("trian"), "'trian' is no verb of ecg-jax", "did you mean train?")
+
+
+def test_help_teaches_the_keys_of_a_configuration():
+    brief, full = call("main", "--help").stdout, call("main", "--helpfull").stdout
+    assert "optimizer.learning_rate" in brief
+    assert "optimizer.learning_rate (0.001; number, above 0): highest learning rate" in full
+
+
 CHEAP = """
 import importlib, os, sys
 heavy = ("h5py", "jax", "matplotlib", "pandas", "pydicom", "scipy", "sklearn", "tensorflow", "torch", "wfdb")
@@ -572,7 +610,7 @@ def test_a_wheel_runs_in_another_environment_outside_the_checkout(tmp_path):
     venv.create(environment, with_pip=True)
     python = str(environment / "bin" / "python")
     (wheel,) = (tmp_path / "dist").glob("*.whl")
-    assert "ecg_jax/reporting/quality_report.html" in zipfile.ZipFile(wheel).namelist()
+    assert {"ecg_jax/reporting/quality_report.html", "ecg_jax/py.typed"} < {*zipfile.ZipFile(wheel).namelist()}
     subprocess.run([python, "-m", "pip", "install", "--no-deps", "-q", wheel], check=True, capture_output=True)
     site = subprocess.run(
         [python, "-c", "import sysconfig; print(sysconfig.get_path('purelib'))"], capture_output=True, text=True
@@ -583,6 +621,8 @@ def test_a_wheel_runs_in_another_environment_outside_the_checkout(tmp_path):
         [python, "-c", "import ecg_jax; print(ecg_jax.__file__)"], capture_output=True, text=True, cwd=tmp_path
     )
     assert where.stdout.startswith(str(environment))
+    verbs = subprocess.run([environment / "bin" / "ecg-jax"], capture_output=True, text=True, cwd=tmp_path)
+    assert "train" in verbs.stdout
     elsewhere = tmp_path / "elsewhere"
     elsewhere.mkdir()
     done = call_alone("main", "--config=configs/smoke.py", *TINY[1:], cwd=elsewhere, python=python)

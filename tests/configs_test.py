@@ -3,6 +3,7 @@
 import ast
 import importlib.util
 import os
+import re
 from collections.abc import Mapping
 from pathlib import Path
 
@@ -13,12 +14,15 @@ from ml_collections import ConfigDict
 from rich.console import Console
 
 from ecg_jax import config as config_lib
-from ecg_jax import labels, load_model, models
+from ecg_jax import contract, labels, load_model, models
+from ecg_jax.config import reference
 from ecg_jax.contract import InputContract
-from ecg_jax.data import datasets
+from ecg_jax.data import datasets, sampling, splits
+from ecg_jax.data.datasets import simulated
 from ecg_jax.errors import InputError
+from ecg_jax.models import convolution, heads, network
 from ecg_jax.runtime import run_folder
-from ecg_jax.training import choices, loop, optimizers, setup, source, starting_weights, state, transfer
+from ecg_jax.training import loop, optimizers, setup, source, starting_weights, state, stream, transfer
 
 CONFIGS = sorted((Path(__file__).parents[1] / "configs").glob("*.py"))
 
@@ -138,6 +142,7 @@ def test_every_key_is_read_by_a_run(tmp_path, monkeypatch):
         ),
         (lambda c: c.train.__delattr__("epochs"), r"config.train.epochs is missing"),
         (lambda c: c.__setattr__("loss", 3), r"config.loss is 3; expected a section with focal_gamma"),
+        (lambda c: c.model.__setattr__("variant", 3), r"config.model.variant is 3; expected a section with kernel_size, pre"),
     ],
 )
 def test_an_unknown_or_missing_key_is_refused_naming_the_known_ones(change, message):
@@ -170,6 +175,12 @@ def test_a_wrong_type_is_refused(key, value):
         ("freeze.patterns", (1,)),
         ("loss.positive_weight", ("a",)),
         ("model.transfer.conv_filters", (1.5,)),
+        ("augment.noise", float("inf")),
+        ("split.validation", float("nan")),
+        ("optimizer.learning_rate", 0.0),
+        ("loss.positive_weight", (1.0, 0.0)),
+        ("model.variant.units", 7),
+        ("schedule.final_fraction", 1.5),
     ],
 )
 def test_a_value_out_of_range_is_refused(key, value):
@@ -222,12 +233,50 @@ def test_what_is_no_tuple_stays_as_it_was_given():
 
 
 def test_every_key_with_choices_has_a_default_among_them():
-    choices.check(config_lib.create_default())
-    values = dict(config_lib.flatten(config_lib.create_default()))
-    for key in choices.CHOICES:
-        with pytest.raises(InputError, match=rf"{key} is 'nothing'; known: "):
-            choices.check(config_lib.override(config_lib.create_default(), {key: "nothing"}))
-        assert isinstance(values[key], str)
+    config_lib.check(config_lib.create_default())
+    for name, key in config_lib.KEYS.items():
+        if key.choices:
+            wrong = "nothing" if isinstance(key.default, str) else -1
+            with pytest.raises(InputError, match=rf"{name} is {wrong!r}; known: "):
+                config_lib.check(config_lib.override(config_lib.create_default(), {name: wrong}))
+            assert key.default in key.choices
+
+
+@pytest.mark.parametrize(
+    "key, known",
+    [
+        ("data.dataset", datasets.DATASETS),
+        ("data.sampling", sampling.SAMPLINGS),
+        ("data.crop", stream.CROPS),
+        ("data.mode", stream.DATA_MODES),
+        ("data.simulated.population", simulated.POPULATIONS),
+        ("split.by", splits.WAYS),
+        ("split.leaks", (splits.REFUSE, splits.DROP)),
+        ("contract.normalization", contract.NORMALIZATIONS),
+        ("model.name", (*models.TRUNKS, *models.COMPARISONS)),
+        ("model.head", models.HEADS),
+        ("model.dtype", network.DTYPES),
+        ("model.convolution", convolution.METHODS),
+        ("model.transfer.normalization", heads.NORMALIZATIONS),
+        ("optimizer.name", optimizers.OPTIMIZERS),
+        ("schedule.name", optimizers.SCHEDULES),
+        ("schedule.batch_scaling", optimizers.BATCH_SCALINGS),
+    ],
+)
+def test_choices_are_the_names_that_there_are(key, known):
+    assert config_lib.KEYS[key].choices == tuple(known)
+
+
+def test_the_reference_page_is_up_to_date():
+    assert (Path(__file__).parents[1] / "docs" / "configuration.md").read_text() == reference.create_page()
+
+
+def test_help_names_every_key_and_full_help_explains_it():
+    names, explained = reference.create_help(full=False), reference.create_help(full=True)
+    for name, key in config_lib.KEYS.items():
+        assert re.search(rf"\b{re.escape(name)}\b", names)
+        assert " ".join(key.doc.split()) in " ".join(explained.split())
+        assert key.doc
 
 
 @pytest.mark.parametrize("path", ["runs/typo", "runs/typo.h5", "weights.keras"])

@@ -65,7 +65,7 @@ PLAIN = {"JAX_COORDINATOR_ADDRESS": "node01:1234", "JAX_NUM_PROCESSES": "4", "JA
 POD = {"KUBERNETES_SERVICE_HOST": "10.0.0.1", "JOB_COMPLETION_INDEX": "3"}
 MPI = {"OMPI_COMM_WORLD_SIZE": "4", "OMPI_COMM_WORLD_RANK": "3", "OMPI_COMM_WORLD_LOCAL_RANK": "1"}
 ORTE = {"OMPI_MCA_orte_hnp_uri": "1531576320.0;tcp://10.96.0.1:34911"}
-TPU = {"TPU_WORKER_HOSTNAMES": "host-0,host-1", "TPU_WORKER_ID": "1"}
+TPU = {"TPU_ML_PLATFORM": "JAX", "TPU_WORKER_HOSTNAMES": "host-0,host-1", "TPU_WORKER_ID": "1"}
 
 
 def without(environ: dict[str, str], *names: str) -> dict[str, str]:
@@ -76,11 +76,11 @@ def without(environ: dict[str, str], *names: str) -> dict[str, str]:
     "environ, expected",
     [
         ({}, None),
-        (PLAIN, Group("JAX_COORDINATOR_ADDRESS", 4, 3, "node01:1234", method="deactivate")),
+        (PLAIN, Group("JAX_COORDINATOR_ADDRESS", 4, 3, "node01:1234")),
         (PLAIN | {"JAX_NUM_PROCESSES": "1", "JAX_PROCESS_ID": "0"}, None),
-        (SLURM, Group("SLURM", 4, 3, method="slurm")),
-        (SLURM | {"JAX_COORDINATOR_ADDRESS": "n:1"}, Group("SLURM", 4, 3, "n:1", method="slurm")),
-        (SLURM | {"JAX_PROCESS_ID": "3"}, Group("SLURM", 4, 3, method="slurm")),
+        (SLURM, Group("SLURM", 4, 3)),
+        (SLURM | {"JAX_COORDINATOR_ADDRESS": "n:1"}, Group("SLURM", 4, 3, "n:1")),
+        (SLURM | {"JAX_PROCESS_ID": "3"}, Group("SLURM", 4, 3)),
         # a step of one task, or the interactive step of salloc, in a job of four
         (SLURM | {"SLURM_STEP_NUM_TASKS": "1", "SLURM_PROCID": "0"}, None),
         # the shell of salloc, and a batch script
@@ -88,28 +88,30 @@ def without(environ: dict[str, str], *names: str) -> dict[str, str]:
         ({"SLURM_JOB_ID": "4711", "SLURM_NTASKS": "4", "SLURM_PROCID": "0", "SLURM_LOCALID": "0"}, None),
         (
             PLAIN | {"SLURM_JOB_ID": "4711", "SLURM_NTASKS": "8", "SLURM_PROCID": "0"},
-            Group("JAX_COORDINATOR_ADDRESS", 4, 3, "node01:1234", method="deactivate"),
+            Group("JAX_COORDINATOR_ADDRESS", 4, 3, "node01:1234"),
         ),
         (POD, None),  # any pod of an indexed Job: nothing says that it is not alone
         (
             POD | without(PLAIN, "JAX_PROCESS_ID"),
-            Group("JAX_COORDINATOR_ADDRESS", 4, 3, "node01:1234", method="deactivate"),
+            Group("JAX_COORDINATOR_ADDRESS", 4, 3, "node01:1234"),
         ),
         (
             POD | PLAIN | {"JAX_PROCESS_ID": "2"},
-            Group("JAX_COORDINATOR_ADDRESS", 4, 2, "node01:1234", method="deactivate"),
+            Group("JAX_COORDINATOR_ADDRESS", 4, 2, "node01:1234"),
         ),
-        (MPI | ORTE, Group("Open MPI", 4, 3, method="ompi")),
+        (POD | without(PLAIN, "JAX_COORDINATOR_ADDRESS", "JAX_PROCESS_ID"), Group("Kubernetes", 4, 3)),
+        (MPI | ORTE, Group("Open MPI", 4, 3, local_device=1)),
         (MPI | ORTE | {"OMPI_COMM_WORLD_SIZE": "1", "OMPI_COMM_WORLD_RANK": "0"}, None),
-        (MPI | ORTE | SLURM | {"SLURM_STEP_NUM_TASKS": "2"}, Group("Open MPI", 4, 3, method="ompi")),
+        (MPI | ORTE | SLURM | {"SLURM_STEP_NUM_TASKS": "2"}, Group("Open MPI", 4, 3, local_device=1)),
         (
             MPI | {"JAX_COORDINATOR_ADDRESS": "n:1"},
-            Group("Open MPI", 4, 3, "n:1", local_device=1, method="deactivate"),
+            Group("Open MPI", 4, 3, "n:1", local_device=1),
         ),
-        (TPU, Group("Cloud TPU", 2)),
-        (TPU | {"MEGASCALE_NUM_SLICES": "2"}, Group("Cloud TPU", 4)),
-        ({"TPU_WORKER_HOSTNAMES": "localhost", "TPU_WORKER_ID": "0"}, None),
-        ({"TPU_SKIP_MDS_QUERY": "1"}, None),
+        (TPU, Group("Cloud TPU")),
+        (TPU | {"TPU_SKIP_MDS_QUERY": "1"}, Group("Cloud TPU")),
+        (without(TPU, "TPU_ML_PLATFORM"), None),  # no TPU here
+        ({"TPU_ML_PLATFORM": "JAX"}, Group("Cloud TPU")),
+        ({"TPU_ML_PLATFORM": "JAX", "TPU_SKIP_MDS_QUERY": "1"}, None),
     ],
 )
 def test_the_environment_says_which_processes_there_are(environ, expected):
@@ -119,18 +121,16 @@ def test_the_environment_says_which_processes_there_are(environ, expected):
 @pytest.mark.parametrize(
     "environ, said",
     [
-        (without(PLAIN, "JAX_PROCESS_ID"), "set without JAX_PROCESS_ID"),
+        (without(PLAIN, "JAX_PROCESS_ID"), "JAX_PROCESS_ID not set"),
         (without(PLAIN, "JAX_COORDINATOR_ADDRESS"), "set without JAX_COORDINATOR_ADDRESS"),
-        (POD | without(PLAIN, "JAX_NUM_PROCESSES", "JAX_PROCESS_ID"), "set without JAX_NUM_PROCESSES"),
+        (POD | without(PLAIN, "JAX_NUM_PROCESSES", "JAX_PROCESS_ID"), "JAX_NUM_PROCESSES not set"),
         (PLAIN | {"JAX_PROCESS_ID": "4"}, "JAX_PROCESS_ID is '4' of JAX_NUM_PROCESSES '4'; count from 0"),
         (PLAIN | {"JAX_NUM_PROCESSES": "many"}, "JAX_NUM_PROCESSES 'many'"),
         (PLAIN | {"JAX_COORDINATOR_ADDRESS": "node01"}, "JAX_COORDINATOR_ADDRESS is 'node01'; it is HOST:PORT"),
         (PLAIN | {"JAX_COORDINATOR_ADDRESS": "node01:99999"}, "it is HOST:PORT"),
-        (without(SLURM, "SLURM_STEP_NODELIST"), "set without SLURM_STEP_NODELIST; start all processes with one srun"),
+        (without(SLURM, "SLURM_PROCID"), "SLURM needs SLURM_STEP_NUM_TASKS and SLURM_PROCID; SLURM_PROCID not set"),
         (SLURM | {"JAX_NUM_PROCESSES": "8"}, "JAX_NUM_PROCESSES is '8', and by SLURM it is 4"),
         (SLURM | PLAIN | {"JAX_PROCESS_ID": "0"}, "JAX_PROCESS_ID is '0', and by SLURM it is 3"),
-        (MPI, "set JAX_COORDINATOR_ADDRESS=HOST:PORT of rank 0"),
-        (without(TPU, "TPU_WORKER_ID"), "2 TPU hosts without TPU_WORKER_ID"),
     ],
 )
 def test_incomplete_and_contradicting_variables_are_an_error_with_a_remedy(environ, said):
@@ -138,6 +138,30 @@ def test_incomplete_and_contradicting_variables_are_an_error_with_a_remedy(envir
         distributed.detect(environ)
     assert said in str(caught.value)
     assert "\n" not in str(caught.value)
+
+
+START = """
+from rich.console import Console
+from ecg_jax import cli
+from ecg_jax.runtime import distributed
+cli.run(lambda argv: distributed.start(Console()) and 0)
+"""
+
+
+@pytest.mark.parametrize(
+    "environ, source",
+    [
+        (without(SLURM, "SLURM_STEP_NODELIST"), "SLURM"),
+        (MPI, "Open MPI"),  # version 5, which names no host
+        (POD | without(PLAIN, "JAX_COORDINATOR_ADDRESS", "JAX_PROCESS_ID"), "Kubernetes"),
+        (without(TPU, "TPU_WORKER_HOSTNAMES") | {"TPU_PROCESS_ADDRESSES": "host-0,host-1"}, "Cloud TPU"),
+    ],
+)
+def test_what_jax_cannot_find_is_an_error_with_a_remedy(environ, source):
+    done = processes.run("-c", START, env=os.environ | environ)
+    assert done.returncode == 1, done.stdout
+    assert f"error: environment (by {source}): " in done.stderr.splitlines()[-1]
+    assert "set JAX_COORDINATOR_ADDRESS to HOST:PORT of process 0" in done.stderr
 
 
 def free_port() -> int:

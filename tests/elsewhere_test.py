@@ -8,6 +8,7 @@ import numpy as np
 import pandas as pd
 import pytest
 from cli_test import noise, write_wfdb
+from ml_collections import ConfigDict
 from rich.console import Console
 
 from ecg_jax import config as config_lib
@@ -27,7 +28,7 @@ def write_array(folder: Path, count: int = RECORDINGS, seed: int = 0) -> Path:
     return folder / "ecg.npy"
 
 
-def create_config(**changes: object) -> config_lib.ConfigDict:
+def create_config(**changes: object) -> ConfigDict:
     return config_lib.override(
         config_lib.create_default(), {key.replace("__", "."): value for key, value in changes.items()}
     )

@@ -7,6 +7,7 @@ from types import SimpleNamespace
 import jax
 import jax.numpy as jnp
 import pytest
+from ml_collections import ConfigDict
 from rich.console import Console
 
 from configs import smoke
@@ -70,7 +71,7 @@ def test_another_error_stays_what_it_is():
     assert hardware.explain_out_of_memory(RuntimeError("INTERNAL: out of luck"), batch_size=8) is None
 
 
-def tiny(**train) -> config_lib.ConfigDict:
+def tiny(**train) -> ConfigDict:
     config = smoke.get_config()
     config.contract.samples = 64
     config.model.variant.units = 1

@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from ecg_jax.errors import InputError
-from ecg_jax.runtime import compilation, memory
+from ecg_jax.runtime import startup
 
 VARIABLE = "JAX_COMPILATION_CACHE_DIR"
 
@@ -23,7 +23,7 @@ def home(tmp_path, monkeypatch):
 
 
 def test_programs_are_kept_under_the_users_cache_by_processor(home):
-    compilation.keep_programs()
+    startup.keep_programs()
     folder = Path(os.environ[VARIABLE])
     assert folder.parent == home / "ecg_jax"
     assert folder.name.startswith("compiled-")
@@ -32,23 +32,23 @@ def test_programs_are_kept_under_the_users_cache_by_processor(home):
 
 def test_a_folder_that_was_named_is_used(home, tmp_path, monkeypatch):
     monkeypatch.setenv(VARIABLE, str(tmp_path / "mine"))
-    compilation.keep_programs()
+    startup.keep_programs()
     assert os.environ[VARIABLE] == str(tmp_path / "mine")
     assert not home.exists()
     monkeypatch.setenv(VARIABLE, "gs://bucket/programs")  # JAX's own matter
-    compilation.keep_programs()
+    startup.keep_programs()
 
 
 def test_a_named_folder_that_cannot_be_written_is_an_error_with_a_remedy(home, tmp_path, monkeypatch):
     (tmp_path / "file").touch()
     monkeypatch.setenv(VARIABLE, str(tmp_path / "file" / "programs"))
     with pytest.raises(InputError, match=r"cannot be kept there \(Not a directory\); set JAX_COMPILATION_CACHE_DIR to"):
-        compilation.keep_programs()
+        startup.keep_programs()
 
 
 def test_a_default_folder_that_cannot_be_written_is_a_warning(home, capsys):
     home.touch()
-    compilation.keep_programs()
+    startup.keep_programs()
     assert VARIABLE not in os.environ
     warning = capsys.readouterr().err
     assert warning.startswith(f"warning: {home}/ecg_jax/compiled-")
@@ -57,15 +57,15 @@ def test_a_default_folder_that_cannot_be_written_is_a_warning(home, capsys):
 
 def test_it_can_be_turned_off(home, monkeypatch):
     monkeypatch.setenv("JAX_ENABLE_COMPILATION_CACHE", "false")
-    compilation.keep_programs()
+    startup.keep_programs()
     assert VARIABLE not in os.environ
 
 
 FAULTS = """
 import resource, threading, numpy as np
-from ecg_jax.runtime import memory
+from ecg_jax.runtime import startup
 
-is_kept = KEEP and memory.keep_freed_memory()
+is_kept = KEEP and startup.configure_allocator()
 
 def touch():
     for _ in range(5):
@@ -82,7 +82,7 @@ print(is_kept, count() - first)
 """
 
 
-@pytest.mark.skipif(memory.platform.libc_ver()[0] != "glibc", reason="another C library")
+@pytest.mark.skipif(startup.platform.libc_ver()[0] != "glibc", reason="another C library")
 def test_kept_memory_is_not_cleared_again():
     def run(keep):
         command = [sys.executable, "-c", FAULTS.replace("KEEP", str(keep))]

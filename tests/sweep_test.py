@@ -17,7 +17,7 @@ from rich.console import Console
 
 from ecg_jax import config as config_lib
 from ecg_jax.errors import InputError
-from ecg_jax.sweeps import report, results
+from ecg_jax.sweeps import page, results, summary
 from ecg_jax.sweeps import space as space_lib
 from ecg_jax.sweeps.results import Configuration
 from ecg_jax.sweeps.study import Settings, Study
@@ -217,15 +217,15 @@ def test_the_best_of_many_coins_is_too_good_by_what_it_is_above_a_coin(objective
 
 
 def test_a_legend_names_a_configuration_as_long_as_it_can_be_read():
-    assert report._name(1, {"learning_rate": 0.00123456, "name": "sgd"}) == "1: learning_rate=0.00123, name=sgd"
-    assert report._name(2, {}) == "2: base"
-    assert report._name(3, {f"key{k}": "something" for k in range(6)}) == "rank 3"
+    assert page._name(1, {"learning_rate": 0.00123456, "name": "sgd"}) == "1: learning_rate=0.00123, name=sgd"
+    assert page._name(2, {}) == "2: base"
+    assert page._name(3, {f"key{k}": "something" for k in range(6)}) == "rank 3"
 
 
 def test_the_command_of_the_winner_has_the_flags_of_the_sweep_and_its_own():
     winner = Configuration({"optimizer.learning_rate": 0.01, "freeze.patterns": ("a", "b c")}, {0: "x"}, {})
     found = results.Results(pd.DataFrame(), [winner], "auroc", np.nan, {})
-    line = report.describe_command(
+    line = summary.describe_command(
         found, ["--space=s.py", "--config", "configs/smoke.py", "--config.seed=3", "--workers=2"]
     )
     assert shlex.split(line) == [
@@ -292,10 +292,10 @@ def test_the_same_command_runs_nothing_twice_and_best_prints_the_winner(sweep):
 
 @pytest.mark.slow
 def test_the_page_of_a_sweep_needs_nothing_else(sweep):
-    page = (sweep / "rates" / "report.html").read_text()
-    assert not re.search(r"(src|href)=\"https?:", page)
+    text = (sweep / "rates" / "report.html").read_text()
+    assert not re.search(r"(src|href)=\"https?:", text)
     for words in ("Ranking", "figure_curves", "figure_slices", "figure_parallel", "is not finite", "optimism"):
-        assert words in page, words
+        assert words in text, words
 
 
 @pytest.mark.slow

@@ -10,7 +10,7 @@ import math
 import os
 import shutil
 import sys
-from collections.abc import Mapping
+from collections.abc import Callable, Iterator, Mapping
 from typing import Any
 
 import jax
@@ -44,7 +44,7 @@ class Checkpoints:
         self._managers = {kind: self._create_manager(kind) for kind in (LAST, BEST)}
 
     def _create_manager(self, kind: str) -> ocp.CheckpointManager:
-        # Orbax names what processes meet at by the step alone, which `last` and `best` share.
+        # Orbax names barriers between processes by the step alone, which `last` and `best` share.
         apart = ocp.options.MultiprocessingOptions(barrier_sync_key_prefix=kind)
         options = ocp.CheckpointManagerOptions(
             max_to_keep=_KEPT, cleanup_tmp_directories=True, multiprocessing_options=apart
@@ -56,36 +56,35 @@ class Checkpoints:
         return sorted(self._managers[kind].all_steps(read=True))
 
     def save(self, kind: str, step: int, tree: Any, records: Mapping[str, Any], *, replaces: bool = False) -> None:
-        """Starts writing a checkpoint; a step that is there already is left alone.
+        """Starts writing a checkpoint, unless there is one of this step.
 
         Args:
             kind: `LAST` or `BEST`.
             step: Its number.
-            tree: Arrays that nobody donates or changes from now on (`Parallel.snapshot`).
+            tree: Arrays that are neither donated nor changed from now on (`Parallel.snapshot`).
             records: What is not an array, JSON-ready.
-            replaces: That a step that is there already gives way.
+            replaces: Whether an existing checkpoint of this step is replaced.
 
         Raises:
             InputError: when this or the previous one cannot be written (a full disk, say).
         """
         manager = self._managers[kind]
-        self.wait()  # one at a time; and a state speaks of the best network so far, which must be there before it
-        if step in manager.all_steps() and not replaces:
+        self.wait()  # a state names the best network so far, which must be on disk before it
+        exists = step in manager.all_steps()
+        if exists and not replaces:
             return
         needed = sum(leaf.nbytes for leaf in jax.tree.leaves(tree))
         free = shutil.disk_usage(self._directory).free
         if free < needed:
             reason = f"it needs {needed / 1e6:.0f} MB, the disk has {free / 1e6:.0f} MB left"
             raise self._failure(kind, OSError(reason))
-        try:
-            if step in manager.all_steps():
+        with self._explaining(kind):
+            if exists:
                 manager.delete(step)
             manager.save(
                 step,
                 args=ocp.args.Composite(state=ocp.args.StandardSave(tree), records=ocp.args.JsonSave(dict(records))),
             )
-        except _WRITE_ERRORS as error:
-            raise self._failure(kind, error) from error
 
     def wait(self) -> None:
         """Returns when everything is on disk.
@@ -93,23 +92,24 @@ class Checkpoints:
         Raises:
             InputError: when something could not be written.
         """
-        for kind in self._managers:
-            self._wait(kind)
+        for kind, manager in self._managers.items():
+            with self._explaining(kind):
+                manager.wait_until_finished()
+                manager.check_for_errors()
 
-    def _wait(self, kind: str) -> None:
+    @contextlib.contextmanager
+    def _explaining(self, kind: str) -> Iterator[None]:
         try:
-            self._managers[kind].wait_until_finished()
-            self._managers[kind].check_for_errors()
+            yield
         except _WRITE_ERRORS as error:
             raise self._failure(kind, error) from error
 
     def _failure(self, kind: str, error: Exception) -> InputError:
-        reason = " ".join(str(error).split())[:300]
         kept = self.steps(LAST)
         remains = f"the state of step {kept[-1]} is whole" if kept else "there is none yet"
         return InputError(
-            f"{os.path.join(self._directory, kind)}: a checkpoint could not be written ({reason}); {remains}. "
-            "Make room and start the same command again"
+            f"{os.path.join(self._directory, kind)}: a checkpoint could not be written ({_shorten(error, 300)}); "
+            f"{remains}. Make room and start the same command again"
         )
 
     def restore_last(self, tree: Any) -> tuple[int, Any, dict[str, Any], list[str]] | None:
@@ -125,20 +125,10 @@ class Checkpoints:
         Raises:
             InputError: when there are checkpoints and none can be read.
         """
-        manager = self._managers[LAST]
         template = jax.tree.map(ocp.utils.to_shape_dtype_struct, tree)
-        passed_over = []
-        for step in reversed(self.steps(LAST)):
-            try:
-                restored = manager.restore(
-                    step,
-                    args=ocp.args.Composite(state=ocp.args.StandardRestore(template), records=ocp.args.JsonRestore()),
-                )
-            except Exception as error:  # noqa: BLE001 - Orbax raises many kinds for a damaged checkpoint
-                passed_over.append(f"checkpoint of step {step} is unreadable ({' '.join(str(error).split())[:160]})")
-                _ignore_abandoned_reads()
-                continue
-            return step, restored["state"], restored["records"], passed_over
+        found, passed_over = _restore_newest(self._managers[LAST], self.steps(LAST), lambda _: template, "checkpoint")
+        if found:
+            return *found, passed_over
         if passed_over:
             raise InputError(
                 f"{os.path.join(self._directory, LAST)}: no checkpoint can be read: {'; '.join(passed_over)}. "
@@ -149,7 +139,7 @@ class Checkpoints:
     def delete_after(self, step: int) -> None:
         """Removes checkpoints newer than `step`: what follows them will be computed again."""
         newer = {kind: [s for s in self.steps(kind) if s > step] for kind in self._managers}
-        if jax.process_count() > 1:  # all have listed them, before the first is gone
+        if jax.process_count() > 1:  # all have listed them before the first is gone
             multihost_utils.sync_global_devices("checkpoints listed")
         for kind, manager in self._managers.items():
             for each in newer[kind]:
@@ -159,10 +149,64 @@ class Checkpoints:
         return self
 
     def __exit__(self, kind: type[BaseException] | None, *rest: object) -> None:
-        """Finishes what is being written; if an error brought it here, that one is told and no other."""
+        """Finishes what is being written; an error that ended the block is the only one that is reported."""
         for manager in self._managers.values():
             with contextlib.suppress(*_WRITE_ERRORS if kind else ()):
                 manager.close()
+
+
+def read_best(directory: str) -> tuple[int, dict[str, Any], dict[str, Any], list[str]]:
+    """Reads the newest readable best network of a run as host arrays.
+
+    Args:
+        directory: The run's `checkpoints/` folder.
+
+    Returns:
+        Step, `{"params", "batch_stats"}` of NumPy arrays, the records, and one line for
+        every newer checkpoint that was unreadable and passed over.
+
+    Raises:
+        InputError: when there is none that can be read.
+    """
+    folder = os.path.abspath(os.path.join(directory, BEST))
+    if not os.path.isdir(folder):
+        raise InputError(f"{folder}: no such folder; has the run made its first evaluation?")
+    handlers = {"state": ocp.StandardCheckpointHandler(), "records": ocp.JsonCheckpointHandler()}
+    options = ocp.CheckpointManagerOptions(read_only=True)
+    with ocp.CheckpointManager(folder, options=options, item_handlers=handlers) as manager:
+
+        def create_template(step: int) -> Any:
+            tree = manager.item_metadata(step)["state"].tree
+            _check_size(tree)
+            return jax.tree.map(lambda leaf: np.empty(leaf.shape, leaf.dtype), tree)
+
+        found, problems = _restore_newest(manager, sorted(manager.all_steps()), create_template, "best checkpoint")
+    if not found:
+        raise InputError(f"{folder}: no readable checkpoint ({'; '.join(problems) or 'it is empty'})")
+    return *found, problems
+
+
+def _restore_newest(
+    manager: ocp.CheckpointManager, steps: list[int], create_template: Callable[[int], Any], name: str
+) -> tuple[tuple[int, Any, dict[str, Any]] | None, list[str]]:
+    """Step, state and records of the newest checkpoint that can be read, and a line for each newer one."""
+    problems = []
+    for step in reversed(steps):
+        try:
+            args = ocp.args.Composite(
+                state=ocp.args.StandardRestore(create_template(step)), records=ocp.args.JsonRestore()
+            )
+            restored = manager.restore(step, args=args)
+        except Exception as error:  # noqa: BLE001 - Orbax raises many kinds for a damaged checkpoint
+            problems.append(f"{name} of step {step} is unreadable ({_shorten(error, 160)})")
+            _ignore_abandoned_reads()
+        else:
+            return (step, restored["state"], restored["records"]), problems
+    return None, problems
+
+
+def _shorten(error: Exception, length: int) -> str:
+    return " ".join(str(error).split())[:length]
 
 
 @functools.cache
@@ -182,39 +226,3 @@ def _check_size(tree: Any) -> None:
     announced = sum(math.prod(leaf.shape) * np.dtype(leaf.dtype).itemsize for leaf in jax.tree.leaves(tree))
     if announced > _LARGEST:
         raise ValueError(f"it announces {announced} bytes; at most {_LARGEST} are read")
-
-
-def read_best(directory: str) -> tuple[int, dict[str, Any], dict[str, Any], list[str]]:
-    """Reads the newest readable best network of a run as host arrays.
-
-    Args:
-        directory: The run's `checkpoints/` folder.
-
-    Returns:
-        Step, `{"params", "batch_stats"}` of NumPy arrays, the records, and one line for
-        every newer checkpoint that was unreadable and passed over.
-
-    Raises:
-        InputError: when there is none that can be read.
-    """
-    folder = os.path.abspath(os.path.join(directory, BEST))
-    if not os.path.isdir(folder):
-        raise InputError(f"{folder}: no such folder; has the run made its first evaluation?")
-    problems: list[str] = []
-    handlers = {"state": ocp.StandardCheckpointHandler(), "records": ocp.JsonCheckpointHandler()}
-    options = ocp.CheckpointManagerOptions(read_only=True)
-    with ocp.CheckpointManager(folder, options=options, item_handlers=handlers) as manager:
-        for step in sorted(manager.all_steps(), reverse=True):
-            try:
-                metadata = manager.item_metadata(step)["state"]
-                _check_size(metadata.tree)
-                template = jax.tree.map(lambda leaf: np.empty(leaf.shape, leaf.dtype), metadata.tree)
-                restored = manager.restore(
-                    step,
-                    args=ocp.args.Composite(state=ocp.args.StandardRestore(template), records=ocp.args.JsonRestore()),
-                )
-                return step, restored["state"], restored["records"], problems
-            except Exception as error:  # noqa: BLE001 - Orbax raises many kinds for a damaged checkpoint
-                problems.append(f"best checkpoint of step {step} is unreadable ({' '.join(str(error).split())[:160]})")
-                _ignore_abandoned_reads()
-    raise InputError(f"{folder}: no readable checkpoint ({'; '.join(problems) or 'it is empty'})")

@@ -1,4 +1,4 @@
-"""What a device can do and hold, and how much of that a network uses."""
+"""The speed and memory of a device, and how much of them a network uses."""
 
 import os
 import re
@@ -47,7 +47,7 @@ _HEADROOM = 0.9  # of the memory, as not all of it can be used in one piece
 
 
 def find_peak_flops(device_kind: str) -> float | None:
-    """Published dense bfloat16 FLOP/s of a device; None where this table does not know it, as for CPUs."""
+    """Published dense bfloat16 FLOP/s of a device; None where the table has none, as for CPUs."""
     words = set(re.split(r"[\s-]+", device_kind))
     if "MIG" in words:  # a part of a GPU
         return None
@@ -55,9 +55,9 @@ def find_peak_flops(device_kind: str) -> float | None:
 
 
 def count_flops(network: nn.Module, variables: Mapping[str, Any], shape: tuple[int, int]) -> int:
-    """Floating point operations of one example's way through a network.
+    """Floating-point operations of the forward pass of one example.
 
-    Two per multiplication of a convolution or dense layer done directly, whatever algorithm
+    Two per multiplication of a direct convolution or dense layer, whatever algorithm
     computes it; the rest is small. Training takes three times as many.
 
     Args:
@@ -86,14 +86,14 @@ def count_flops(network: nn.Module, variables: Mapping[str, Any], shape: tuple[i
 
 
 def read_memory() -> dict[str, float]:
-    """Peak of the first device's memory and resident memory of this process, in GB; what is unknown is missing."""
+    """Peak of the first device's memory, if known, and resident memory of this process, in GB."""
     stats = jax.local_devices()[0].memory_stats() or {}
     values = {"device_memory_gb": stats["peak_bytes_in_use"] / 1e9} if "peak_bytes_in_use" in stats else {}
-    return values | {"host_memory_gb": read_resident_bytes() / 1e9}
+    return values | {"host_memory_gb": _read_resident_bytes() / 1e9}
 
 
-def read_resident_bytes() -> int:
-    """Resident memory of this process; where there is no /proc, the most that it has been."""
+def _read_resident_bytes() -> int:
+    """Resident memory of this process; where there is no /proc, its peak."""
     try:
         with open("/proc/self/statm") as file:
             return int(file.read().split()[1]) * os.sysconf("SC_PAGE_SIZE")
@@ -112,31 +112,30 @@ def explain_out_of_memory(
     devices: int = 1,
     device_kind: str = "device",
 ) -> InputError | None:
-    """Puts a device's lack of memory into words, with a batch size that fits.
+    """Explains a device's lack of memory, with a batch size that fits.
 
-    Memory is taken to be the state and what is proportional to the batch, as activations are.
-    How much was needed comes from the error's own numbers and the device's counters.
+    The need is modelled as the state plus a part proportional to the batch (activations), from the error's own
+    numbers and the device's counters.
 
     Args:
         error: What JAX raised.
         batch_size: Global.
-        accumulate: Parts in which a step goes through its batch.
-        state_bytes: Of the state, which every device holds.
-        stats: `Device.memory_stats()`, where there are any.
+        accumulate: Micro-batches of a step.
+        state_bytes: Size of the state, which every device holds.
+        stats: `Device.memory_stats()`, if any.
         devices: Number of devices; batch sizes are multiples of it.
-        device_kind: Its name.
+        device_kind: Name of the device.
 
     Returns:
-        The error to raise; None if it was something else.
+        The error to raise; None if memory is not the cause.
     """
     message = str(error)
     if "RESOURCE_EXHAUSTED" not in message:
         return None
     needed, limit = _measure_need(message, stats or {})
     batch = f"a batch of {batch_size}" + (f" in {accumulate} parts" if accumulate > 1 else "")
-    told = (
-        f"the memory of a device ({device_kind}{f', {limit / 1e9:.1f} GB' if limit else ''}) is too small for {batch}"
-    )
+    size = f", {limit / 1e9:.1f} GB" if limit else ""
+    told = f"the memory of a device ({device_kind}{size}) is too small for {batch}"
     if needed and limit and needed > limit > state_bytes:
         told += f", which needs about {needed / 1e9:.1f} GB"
         fits = int(_HEADROOM * batch_size * (limit - state_bytes) / (needed - state_bytes))
@@ -157,12 +156,12 @@ def explain_out_of_memory(
 
 
 def _measure_need(message: str, stats: Mapping[str, int]) -> tuple[float | None, float | None]:
-    """Bytes that were needed, and that there are, as far as a message and a device's counters tell."""
+    """Bytes needed and bytes available, as far as a message and a device's counters tell."""
 
     def size(number: str, unit: str) -> float:
         return float(number.rstrip(".")) * _UNITS[unit]
 
-    if found := _USED_OF.search(message):  # a compiler that knows beforehand, as the TPU's
+    if found := _USED_OF.search(message):  # the TPU's compiler knows before it runs
         return size(*found.groups()[:2]), size(*found.groups()[2:])
     limit = stats.get("bytes_limit")
     if limit is None or not (found := _REQUESTED.search(message)):

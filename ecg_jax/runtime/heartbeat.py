@@ -15,12 +15,12 @@ ENDED = "ended"
 
 
 class Heartbeat:
-    """A thread that tells what a `StepClock` shows; a context manager.
+    """A thread that writes what a `StepClock` shows; a context manager.
 
     `heartbeat.json` (`heartbeat-K.json` in process K of several) holds `time` (seconds since
     1970), `process`, `step`, `phase` and `phase_s`, the seconds since that phase began. The thread
-    writes it whatever the run does: a `step` that stands and a `phase_s` that grows are a stall,
-    a `time` that stands is a process that is gone.
+    writes it whatever the run does: the same `step` with a growing `phase_s` is a stall,
+    the same `time` is a process that has ended.
     """
 
     def __init__(self, workdir: str, clock: StepClock, *, stall_warning: float, interval: float = 10.0) -> None:
@@ -28,7 +28,7 @@ class Heartbeat:
 
         Args:
             workdir: The run folder.
-            clock: What is told.
+            clock: The run's.
             stall_warning: Seconds of waiting for input after which a line on stderr says so, again
                 after twice as long, and so on; 0 for never. The run goes on waiting.
             interval: Seconds between two writes.
@@ -75,7 +75,7 @@ class Heartbeat:
             "phase": activity.phase,
             "phase_s": round(time.monotonic() - activity.since, 3),
         }
-        with contextlib.suppress(OSError):  # a full disk is for the run to notice
+        with contextlib.suppress(OSError):  # the run itself notices a full disk
             run_folder.write_json(self._path, values)
 
 

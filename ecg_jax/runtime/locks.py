@@ -1,4 +1,4 @@
-"""Locks on files that a process holds while it lives: whatever kills it, the system gives them back."""
+"""Locks on files that a process holds while it lives; the system releases them when it dies."""
 
 import contextlib
 import errno
@@ -16,7 +16,7 @@ NAME = "lock.json"  # in a folder that one process at a time may write
 
 
 class InUse(InputError):
-    """Another process that lives writes to the folder."""
+    """Another running process writes to the folder."""
 
 
 def take(file: int) -> bool | None:
@@ -37,11 +37,11 @@ def take(file: int) -> bool | None:
 
 @contextlib.contextmanager
 def hold(folder: str, console: Console) -> Iterator[None]:
-    """Keeps a folder for this process until the end of the block; one that it makes goes again if it stays empty.
+    """Keeps a folder for this process until the end of the block; a new folder that stays empty is removed.
 
     Args:
-        folder: Whose `lock.json` is locked, and names host and process.
-        console: Where it is said that the file system has no locks.
+        folder: Its `lock.json` is locked, and names host and process.
+        console: For a warning that the file system has no locks.
 
     Raises:
         InUse: at once, when another process has it, naming its host and process.
@@ -68,7 +68,7 @@ def hold(folder: str, console: Console) -> Iterator[None]:
         try:
             yield
         finally:
-            with contextlib.suppress(OSError):  # while it is locked: who waits for it looks whether it is still there
+            with contextlib.suppress(OSError):  # while it is locked: `_open` notices that it is gone
                 os.remove(path)
                 if is_new:
                     os.rmdir(folder)

@@ -18,7 +18,7 @@ class MetricWriter:
 
         Args:
             workdir: The run folder.
-            resume_step: Lines of later steps belong to a run that was cut off; they go.
+            resume_step: Lines of later steps belong to an interrupted run and are removed.
         """
         self._path = os.path.join(workdir, "metrics.jsonl")
         kept = [line for line in read_metrics(self._path) if line["step"] <= resume_step]
@@ -29,7 +29,7 @@ class MetricWriter:
         self._board = SummaryWriter(os.path.join(workdir, "tensorboard"), purge_step=resume_step + 1, flush_secs=10)
 
     def write(self, step: int, kind: str, values: Mapping[str, float]) -> None:
-        """Writes one line, unless there is one; values that are not finite stand as null."""
+        """Writes one line, unless there is one; values that are not finite become null."""
         if (step, kind) in self._written:
             return
         self._written.add((step, kind))

@@ -1,6 +1,6 @@
 """SIGTERM and Ctrl-C become a request that the training loop answers between two steps.
 
-Of several processes, SIGTERM is JAX's to catch: it tells all of them within about a second, and names
+With several processes, JAX catches SIGTERM: it informs all of them within about a second, and chooses
 a step that none has reached, at which they stop together. No step waits for this.
 """
 
@@ -17,24 +17,24 @@ import jax
 import numpy as np
 from jax.experimental import multihost_utils
 
-_asked = itertools.count(1)  # over all trainings of a process (folds), as what JAX compares may not fall back
+_asked = itertools.count(1)  # over all trainings of a process (folds): JAX needs a number that never decreases
 
 
 class StopRequest:
-    """What the machine asks of the run.
+    """Whether the run should stop.
 
     Attributes:
-        reason: Name of the signal that came; None while none has.
+        reason: Name of the signal that was received; None before.
     """
 
     reason: str | None = None
 
     def agree(self, is_meeting: bool) -> bool:
-        """Whether to stop now; to be asked once after every step. Several processes decide together.
+        """Whether to stop now; to be called once after every step. Several processes decide together.
 
         Args:
-            is_meeting: True at steps where every process can wait for the others; they only do
-                where JAX's preemption service is off.
+            is_meeting: True at steps where every process can wait for the others, which
+                happens only where JAX's preemption service is off.
         """
         if jax.process_count() == 1:
             return self.reason is not None
@@ -46,7 +46,7 @@ class StopRequest:
 
 
 def _is_spread() -> bool:
-    """Whether JAX catches SIGTERM and tells the other processes."""
+    """Whether JAX catches SIGTERM and informs the other processes."""
     return jax.process_count() > 1 and jax.config.values["jax_enable_preemption_service"]
 
 

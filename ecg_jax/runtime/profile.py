@@ -1,5 +1,6 @@
-"""Where the time of a run goes: a clock for its log lines, a trace of some steps for a viewer."""
+"""How a run spends its time: a clock for its log lines, a trace of some steps for a viewer."""
 
+import glob
 import os
 import time
 from collections import defaultdict
@@ -12,7 +13,7 @@ from rich.console import Console
 
 STARTING, COMPILING, INPUT, TRAINING = "starting", "compiling", "waiting for input", "training"
 VALIDATING, CHECKPOINTING, EVALUATING, PROFILING = "validating", "checkpointing", "evaluating", "writing a profile"
-MEASURED = (  # what a log line tells of time and memory, which no two runs share
+MEASURED = (  # of a log line: time and memory, which differ from run to run
     *("ecg_per_s", "step_s", "input_s", "compute_s", "checkpoint_s", "evaluation_s"),
     *("mfu", "device_memory_gb", "host_memory_gb"),
 )
@@ -29,7 +30,7 @@ class Activity(NamedTuple):
     Attributes:
         phase: One of the names above.
         since: When that began, on the monotonic clock.
-        describe: What it waits for, in words; asked only if that takes long.
+        describe: What it waits for, in words; called only if that takes long.
     """
 
     phase: str
@@ -38,11 +39,11 @@ class Activity(NamedTuple):
 
 
 class StepClock:
-    """Splits a run's time into phases, and asks nothing of the devices.
+    """Splits a run's time into phases, without waiting for the devices.
 
-    JAX dispatches steps without waiting for them. So what a step computes is what is left of the
-    time between two log lines, at which the devices are waited for, once the other phases are
-    taken off; and a wait for input counts only if the devices had run out of work when it ended.
+    JAX dispatches steps without waiting for them. So the time to compute is that between two log lines, where
+    the loop waits for the devices, less the other phases; and a wait for input counts only if the devices had
+    run out of work when it ended.
 
     Attributes:
         step: Steps made so far.
@@ -66,12 +67,12 @@ class StepClock:
         describe: Callable[[], str] = _say_nothing,
         counts: Callable[[], bool] = lambda: True,
     ) -> Iterator[None]:
-        """A phase inside another one, which goes on afterwards; a trace bears its name.
+        """A phase inside another one, which continues afterwards; it is named in a trace.
 
         Args:
             phase: Its name.
             describe: See `Activity`.
-            counts: Asked at its end: whether its time is taken off the steps'.
+            counts: Called at its end: whether its time is subtracted from the steps'.
         """
         outer, begin = self.activity, time.monotonic()
         self.activity = Activity(phase, begin, describe)
@@ -126,65 +127,62 @@ class Trace:
 
         Args:
             folder: Where it is written.
-            calls: That this process will make; 0 for no trace.
-            clock: Told how long writing takes.
-            console: Told where the trace is, and how it is opened.
+            calls: Number of steps of this process; 0 for no trace.
+            clock: Receives the time that writing takes.
+            console: For the place of the trace, and how to open it.
         """
-        self._folder = folder
-        self._clock = clock
-        self._console = console
-        self._first = min(_FIRST_TRACED, calls // 2 + 1)
-        self._done = 0
+        self._folder, self._clock, self._console = folder, clock, console
+        first = min(_FIRST_TRACED, calls // 2 + 1)
+        self._traced = range(first, first + _TRACED) if calls else range(0)  # calls, counted from 1
+        self._call = 0
         self._steps: list[int] = []
-        self._state = "waiting" if calls else "off"
+        self._is_tracing = False
 
     @contextmanager
     def step(self, step: int) -> Iterator[None]:
-        """Surrounds a step, which bears its number in the trace."""
-        if self._state == "waiting" and self._done + 1 == self._first:
-            self._attempt("tracing", self._start)
+        """Surrounds a step, and numbers it in the trace."""
+        self._call += 1
+        if self._traced and self._call == self._traced.start:
+            self._start()
         with jax.profiler.StepTraceAnnotation("train", step_num=step):
             yield
-        self._done += 1
-        if self._state == "tracing":
+        if self._is_tracing:
             self._steps.append(step)
 
     def _start(self) -> None:
         options = jax.profiler.ProfileOptions()
-        options.python_tracer_level = 0  # every call of Python would drown what is looked for
-        jax.profiler.start_trace(self._folder, create_perfetto_trace=True, profiler_options=options)
+        options.python_tracer_level = 0  # calls of Python would hide the rest
+        with self._warning():
+            jax.profiler.start_trace(self._folder, create_perfetto_trace=True, profiler_options=options)
+            self._is_tracing = True
 
     def finish(self, result: Any) -> None:
-        """Ends the trace if that step was its last, waiting for its result."""
-        if self._state == "tracing" and self._done + 1 == self._first + _TRACED:
+        """Ends the trace after its last step, once its result is computed."""
+        if self._is_tracing and self._call + 1 == self._traced.stop:
             jax.block_until_ready(result)
             self.close()
 
     def close(self) -> None:
-        """Writes what there is."""
-        if self._state != "tracing":
+        """Writes the trace so far."""
+        if not self._is_tracing:
             return
-        with self._clock.during(PROFILING):
-            if not self._attempt("written", jax.profiler.stop_trace):
-                return
-        if not self._steps:  # the first one failed
-            return
-        found = [os.path.join(root, name) for root, _, names in os.walk(self._folder) for name in names]
-        newest = max(
-            (path for path in found if path.endswith("perfetto_trace.json.gz")), key=os.path.getmtime, default=""
-        )
-        self._console.print(
-            f"Profile of steps {self._steps[0]} to {self._steps[-1]}: open {newest} in "
-            f"https://ui.perfetto.dev, or pip install xprof and run xprof --logdir={self._folder}"
-        )
+        self._is_tracing = False
+        with self._warning(), self._clock.during(PROFILING):
+            jax.profiler.stop_trace()
+            if self._steps:  # the first one may have failed
+                self._console.print(
+                    f"Profile of steps {self._steps[0]} to {self._steps[-1]}: open {self._find_newest()} in "
+                    f"https://ui.perfetto.dev, or pip install xprof and run xprof --logdir={self._folder}"
+                )
 
-    def _attempt(self, state: str, act: Callable[[], None]) -> bool:
-        """Does what must not end a run."""
+    def _find_newest(self) -> str:
+        found = glob.glob(os.path.join(glob.escape(self._folder), "**", "*perfetto_trace.json.gz"), recursive=True)
+        return max(found, key=os.path.getmtime, default="")
+
+    @contextmanager
+    def _warning(self) -> Iterator[None]:
+        """A profiler that fails does not end the run."""
         try:
-            act()
-        except Exception as error:  # noqa: BLE001 - whatever a profiler raises, training goes on
+            yield
+        except Exception as error:  # noqa: BLE001 - profilers raise many kinds
             self._console.print(f"warning: no profile: {' '.join(str(error).split())[:200]}", style="yellow")
-            self._state = "failed"
-        else:
-            self._state = state
-        return self._state == state

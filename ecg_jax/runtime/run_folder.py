@@ -32,7 +32,7 @@ _PACKAGES = ("jax", "jaxlib", "flax", "optax", "orbax-checkpoint", "grain", "num
 
 
 def hold(workdir: str, console: Console) -> contextlib.AbstractContextManager[None]:
-    """Keeps a run folder for this process, or for the processes of one run, of which the first holds it.
+    """Keeps a run folder for this process; of the processes of one run, the first holds it.
 
     Raises:
         locks.InUse: see `locks.hold`.
@@ -47,7 +47,7 @@ def claim(workdir: str, config: ConfigDict, manifest: Mapping[str, Any], *, has_
         workdir: The folder.
         config: The run's configuration.
         manifest: Of its data; see `data.manifest.create`.
-        has_begun: Whether there is something in the folder that belongs to a configuration.
+        has_begun: Whether the folder holds a state of an earlier run.
 
     Raises:
         InputError: when the folder belongs to another configuration (with the differences),
@@ -57,7 +57,7 @@ def claim(workdir: str, config: ConfigDict, manifest: Mapping[str, Any], *, has_
     if has_begun:
         check_config(workdir, config)
         before = read_json(os.path.join(workdir, SPLIT))["summary"]
-        if before["fingerprint"] != manifest["summary"]["fingerprint"]:  # facts may be told in more detail now
+        if before["fingerprint"] != manifest["summary"]["fingerprint"]:  # descriptions may have changed
             found = "; ".join(config_lib.differences(before, manifest["summary"]))
             raise InputError(f"{workdir}: the data is not the run's ({found}); pass another --workdir")
     if jax.process_index() == 0:
@@ -81,10 +81,10 @@ def check_config(workdir: str, config: ConfigDict) -> list[str]:
     """Compares a configuration with the one that a folder belongs to.
 
     Returns:
-        What has changed of `config.MAY_CHANGE`, a line per key.
+        A line for each key of `config.MAY_CHANGE` that has changed.
 
     Raises:
-        InputError: with the differences, when anything else has.
+        InputError: with the differences, when other keys have changed.
     """
     changes = _compare(workdir, config)
     if changes.refused:
@@ -98,7 +98,7 @@ def _compare(workdir: str, config: ConfigDict) -> config_lib.Changes:
 
 
 def read_manifest(workdir: str, config: ConfigDict) -> dict[str, Any] | None:
-    """The manifest in a folder; None where there is none, or it is of another configuration or other files."""
+    """The manifest in a folder; None without one of the same configuration and files."""
     if not all(os.path.exists(os.path.join(workdir, name)) for name in (SPLIT, CONFIG)):
         return None
     changes = _compare(workdir, config)
@@ -106,7 +106,7 @@ def read_manifest(workdir: str, config: ConfigDict) -> dict[str, Any] | None:
 
 
 def is_finished(workdir: str, config: ConfigDict) -> bool:
-    """Whether a folder holds the result of this configuration, but for keys that no result depends on."""
+    """Whether a folder holds the result of this configuration, apart from keys that no result depends on."""
     return os.path.exists(os.path.join(workdir, RESULT)) and _has_result_of(workdir, config)
 
 
@@ -115,14 +115,14 @@ def _has_result_of(workdir: str, config: ConfigDict) -> bool:
 
 
 def _remove_results(workdir: str) -> None:
-    """Removes what a run of another length or evaluation has left and a reader would take for this one's."""
+    """Removes results of a run of another length or evaluation."""
     for name in (RESULT, THRESHOLDS, CALIBRATION):
         with contextlib.suppress(FileNotFoundError):
             os.remove(os.path.join(workdir, name))
 
 
 def has_state(workdir: str) -> bool:
-    """Whether a run has saved anything in a folder that it could continue from."""
+    """Whether a folder holds a state to continue from."""
     return last_step(workdir) is not None
 
 
@@ -134,7 +134,7 @@ def last_step(workdir: str) -> int | None:
 
 
 def describe_checkpoint(workdir: str) -> str:
-    """What a run that cannot go on has left to continue from, in words."""
+    """What a failed run can continue from, in words."""
     step = last_step(workdir)
     if step is None:
         return "there is no checkpoint yet"
@@ -151,9 +151,9 @@ def describe_environment() -> dict[str, Any]:
         check=False,
     )
     return {
-        "ecg_jax": importlib.metadata.version("ecg_jax") if _is_installed("ecg_jax") else "not installed",
+        "ecg_jax": _find_version("ecg_jax") or "not installed",
         "python": platform.python_version(),
-        "packages": {name: importlib.metadata.version(name) for name in _PACKAGES if _is_installed(name)},
+        "packages": {name: version for name in _PACKAGES if (version := _find_version(name))},
         "devices": [device.device_kind for device in jax.devices()],
         "processes": jax.process_count(),
         "platform": platform.platform(),
@@ -162,17 +162,15 @@ def describe_environment() -> dict[str, Any]:
     }
 
 
-def _is_installed(name: str) -> bool:
-    try:
-        importlib.metadata.version(name)
-    except importlib.metadata.PackageNotFoundError:
-        return False
-    return True
+def _find_version(name: str) -> str | None:
+    with contextlib.suppress(importlib.metadata.PackageNotFoundError):
+        return importlib.metadata.version(name)
+    return None
 
 
 @contextlib.contextmanager
 def reading(folder: str) -> Iterator[None]:
-    """Makes one line of whatever a damaged file of a run folder makes the block raise.
+    """Turns what a damaged file of a run folder raises into one line.
 
     Raises:
         InputError: naming the folder.

@@ -1,8 +1,8 @@
 """A second Ctrl-C (or SIGTERM) ends the process at once, whatever it is doing.
 
 Python runs its signal handlers between two instructions of the main thread, which may spend minutes inside a
-compilation, and a process that is taken apart while JAX and Orbax still have threads may crash. So another
-thread counts the signals, which the interpreter writes to a pipe as they arrive, and leaves without cleaning up.
+compilation, and an interpreter that shuts down while JAX and Orbax still have threads may crash. So another
+thread counts the signals, which the interpreter writes to a pipe as they arrive, and exits without cleaning up.
 """
 
 import os
@@ -15,7 +15,7 @@ _COUNTED = (signal.SIGINT, signal.SIGTERM)
 
 
 def leave(status: int) -> NoReturn:
-    """Ends this process and those that it started, without running anything else."""
+    """Ends this process and its children at once."""
     if multiprocessing := sys.modules.get("multiprocessing"):
         for child in multiprocessing.active_children():
             child.kill()

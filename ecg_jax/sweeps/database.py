@@ -1,4 +1,4 @@
-"""Where a study lies: a SQLite file in the sweep's folder, or a PostgreSQL server for many machines."""
+"""The storage of a study: a SQLite file in the sweep's folder, or a PostgreSQL server for many machines."""
 
 import contextlib
 import fcntl
@@ -14,11 +14,10 @@ from rich.console import Console
 from ecg_jax.errors import InputError
 
 FILE = "study.db"
-HEARTBEATS = 4  # that may be missed
 ERRORS = (sqlalchemy.exc.SQLAlchemyError, optuna.exceptions.StorageInternalError)
-_PATIENCE = (1, 2, 5, 10, 30, *[60] * 10)  # seconds between attempts to reach a database that went away
+_PATIENCE = (1, 2, 5, 10, 30, *[60] * 10)  # seconds between attempts to reach the database
 _LOCK = 0x4543475F4A4158  # of PostgreSQL; one for all sweeps in a database, which hold it for a moment
-# Whoever writes to SQLite waits for its turn from the beginning of a transaction, not in the midst of it.
+# A writer of SQLite waits for its turn at the beginning of a transaction, not in the middle of it.
 _SQLITE: dict[str, Any] = {"connect_args": {"timeout": 120, "isolation_level": "IMMEDIATE"}}
 _POSTGRESQL: dict[str, Any] = {"pool_pre_ping": True, "connect_args": {"connect_timeout": 10}}
 _T = TypeVar("_T")
@@ -31,14 +30,13 @@ class Unreachable(InputError):
 class Database:
     """The database of a study, as one process sees it."""
 
-    def __init__(self, workdir: str, address: str, heartbeat: int, console: Console) -> None:
-        """Connects, and makes Optuna's tables where there are none.
+    def __init__(self, workdir: str, address: str, console: Console) -> None:
+        """Connects, and creates Optuna's tables if necessary.
 
         Args:
             workdir: The sweep's folder.
-            address: See `find_url`; nothing for a file in the folder.
-            heartbeat: Seconds between signs of life.
-            console: Where it is said that the database does not answer.
+            address: See `find_url`; empty for a file in the folder.
+            console: For the message that the database does not answer.
 
         Raises:
             Unreachable: when it does not answer.
@@ -51,17 +49,14 @@ class Database:
             self._server = sqlalchemy.create_engine(self._url, **_POSTGRESQL) if address else None
             with self.lock():
                 self.storage = optuna.storages.RDBStorage(
-                    self._url,
-                    engine_kwargs=dict(_POSTGRESQL if address else _SQLITE),
-                    heartbeat_interval=heartbeat,
-                    grace_period=HEARTBEATS * heartbeat,
+                    self._url, engine_kwargs=dict(_POSTGRESQL if address else _SQLITE)
                 )
         except (*ERRORS, ImportError) as error:
             raise self._explain(error) from error
 
     @contextlib.contextmanager
     def lock(self) -> Iterator[None]:
-        """One process at a time, of all that work on the study; a process that dies gives it back."""
+        """Admits one of the processes of the study at a time; released when the process dies."""
         if self._server is None:
             with open(self._lock_file, "w") as file:
                 fcntl.flock(file, fcntl.LOCK_EX)
@@ -78,15 +73,15 @@ class Database:
                     connection.execute(sqlalchemy.text("SELECT pg_advisory_unlock(:number)"), {"number": _LOCK})
 
     def check_lock(self) -> None:
-        """Raises one of `ERRORS` when the lock was lost with its connection, which nothing else would notice."""
+        """Raises one of `ERRORS` when the lock was lost with its connection, which would otherwise be unnoticed."""
         if self._connection is not None:
             self._connection.execute(sqlalchemy.text("SELECT 1"))
 
     def persist(self, action: Callable[[], _T]) -> _T:
-        """Does something that can be done again; a database that goes away for a while comes back.
+        """Repeats an action until the database answers.
 
         Raises:
-            Unreachable: when it does not for a long time.
+            Unreachable: when it does not answer for a long time.
         """
         for wait in (*_PATIENCE, None):
             try:
@@ -104,13 +99,13 @@ class Database:
             return Unreachable("--storage: the driver of PostgreSQL is missing; pip install 'ecg_jax[postgresql]'")
         shown = sqlalchemy.engine.make_url(self._url).render_as_string(hide_password=True)
         return Unreachable(
-            f"--storage={shown} does not answer ({_name(error)}); start the server, or correct the address; nothing "
-            "that ran is lost"
+            f"--storage={shown} does not answer ({_name(error)}); start the server, or correct the address; finished "
+            "runs are kept"
         )
 
 
 def find_url(storage: str) -> str:
-    """Completes the address of a database by the driver that is used here.
+    """Adds the driver to the address of a database.
 
     Raises:
         InputError: when it is no PostgreSQL address.

@@ -1,4 +1,4 @@
-"""What a sweep would run, and how long that would take, from a few steps of each kind of run."""
+"""The runs of a sweep, and an estimate of their duration from a few steps of each kind of run."""
 
 import os
 import tempfile
@@ -17,7 +17,7 @@ from ecg_jax.sweeps.study import Settings
 from ecg_jax.sweeps.worker import describe as describe_point
 from ecg_jax.training import loop, setup
 
-_MEASURED = 4  # kinds of runs; the others are taken to last as long as these on average
+_MEASURED = 4  # kinds of runs; the others are assumed to last as long on average
 _STEPS = 8
 _LISTED = 200
 _SECTIONS = ("model", "freeze", "contract", "train", "data", "augment")  # decide how long a run takes
@@ -54,7 +54,7 @@ def describe(space: Space, settings: Settings, console: Console) -> None:
 
 
 def _list_kinds(space: Space) -> list[Mapping[str, Any]]:
-    """What the points change of what decides how long a run takes, each once."""
+    """The distinct changes of keys that decide how long a run takes."""
     base = dict(config_lib.flatten(space.base))
     kinds = (
         {key: value for key, value in point.items() if key.partition(".")[0] in _SECTIONS and value != base[key]}
@@ -64,7 +64,7 @@ def _list_kinds(space: Space) -> list[Mapping[str, Any]]:
 
 
 def measure(config: ConfigDict) -> float:
-    """Seconds that a run lasts, from a short one: what happens once, its steps, its evaluations."""
+    """Seconds that a run lasts, from a short one: its start and end, its steps, its evaluations."""
     per_call = config.train.steps_per_call
     steps = -(-_STEPS // per_call) * per_call
     short = {"train.steps": steps, "train.eval_every": steps, "train.log_every": steps, "checkpoint.every": steps}
@@ -84,7 +84,7 @@ def measure(config: ConfigDict) -> float:
 
 
 def format_time(seconds: float) -> str:
-    """Hours, minutes and seconds, as far as they count."""
+    """Hours and minutes, or minutes and seconds."""
     whole = round(seconds)
     hours, minutes = whole // 3600, whole // 60 % 60
     return f"{hours} h {minutes:02d} min" if hours else f"{minutes} min {whole % 60:02d} s" if minutes else f"{whole} s"

@@ -1,5 +1,6 @@
-"""Several processes on one machine that work on one sweep, each with its own device or share of the cores."""
+"""The workers of a sweep on one machine, each with its own GPU or share of the cores."""
 
+import datetime
 import glob
 import math
 import os
@@ -11,24 +12,20 @@ from collections.abc import Sequence
 from typing import IO
 
 from rich.console import Console
-from rich.progress import BarColumn, MofNCompleteColumn, Progress, TaskProgressColumn, TextColumn
 
 from ecg_jax.errors import InputError
+from ecg_jax.runtime.progress import show_progress
 from ecg_jax.sweeps.study import FINAL, Study
 
 LOGS = "logs"
 _PERIOD = 2.0  # seconds between looks
-_RESTARTS = 20  # of a worker that was killed; its trials are given up long before
+_RESTARTS = 20  # of killed workers; a point fails long before
 
 
-def count_gpus() -> int:
-    """GPUs that this process may use, without waking them; 0 where JAX is told to use the CPU."""
+def list_gpus() -> list[str]:
+    """GPUs that this process may use, without initializing them; none where JAX is set to use the CPU."""
     if os.environ.get("JAX_PLATFORMS", "").lower() == "cpu":
-        return 0
-    return len(_list_gpus())
-
-
-def _list_gpus() -> list[str]:
+        return []
     named = os.environ.get("CUDA_VISIBLE_DEVICES")
     if named is not None:
         return [name for name in named.split(",") if name.strip()]
@@ -36,7 +33,7 @@ def _list_gpus() -> list[str]:
 
 
 def list_cores(number: int, count: int) -> set[int]:
-    """The share of the cores that worker `number` of `count` has, from those of this process."""
+    """The share of worker `number` of `count` in the cores of this process."""
     cores = sorted(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else []
     if count > len(cores):
         return {cores[number % len(cores)]} if cores else set()
@@ -44,7 +41,7 @@ def list_cores(number: int, count: int) -> set[int]:
 
 
 def pin_cores(number: int, count: int) -> None:
-    """Keeps this process to its share; before JAX starts, whose threads are as many."""
+    """Keeps this process to its share; to be called before JAX starts as many threads."""
     if hasattr(os, "sched_setaffinity") and (cores := list_cores(number, count)):
         os.sched_setaffinity(0, cores)
 
@@ -54,12 +51,12 @@ def launch(study: Study, arguments: Sequence[str], count: int, console: Console)
 
     Args:
         study: The sweep.
-        arguments: Of this command, which the workers are given too.
-        count: How many.
+        arguments: Of this command, and of the workers.
+        count: Number of workers.
         console: Where progress is shown.
 
     Returns:
-        None at the end of the sweep; the name of a signal that came before.
+        None at the end of the sweep; the name of a signal that was received before.
 
     Raises:
         InputError: when all workers ended with an error.
@@ -76,8 +73,7 @@ def launch(study: Study, arguments: Sequence[str], count: int, console: Console)
     workers = [_start(arguments, number, count, study.workdir) for number in range(count)]
     restarts = 0
     try:
-        with _show(console) as bar:
-            task = bar.add_task("runs", total=None)
+        with show_progress(console, "runs") as update:
             said = ""
             while any(worker.poll() is None for worker in workers) and not asked:
                 for number, worker in enumerate(workers):
@@ -88,9 +84,8 @@ def launch(study: Study, arguments: Sequence[str], count: int, console: Console)
                 done, total, line = look(study, count)
                 if line != said:
                     said = line
-                    bar.update(task, completed=done, total=total, description=line)
-                    if not console.is_terminal:
-                        console.print(line)
+                    update(done, total)
+                    console.print(line)
                 time.sleep(_PERIOD)
     finally:
         for worker in workers:
@@ -113,7 +108,7 @@ def _read_end(logs: str) -> str:
 
 
 def open_log(workdir: str, name: str) -> IO[str]:
-    """The file in which the runs of a process tell of themselves."""
+    """The file for the output of a process' runs."""
     path = os.path.join(workdir, LOGS, f"worker-{name}.log")
     os.makedirs(os.path.dirname(path), exist_ok=True)
     return open(path, "a", buffering=1)
@@ -121,8 +116,7 @@ def open_log(workdir: str, name: str) -> IO[str]:
 
 def _start(arguments: Sequence[str], number: int, count: int, workdir: str) -> subprocess.Popen:
     environment = dict(os.environ)
-    gpus = _list_gpus() if count_gpus() else []
-    if gpus:
+    if gpus := list_gpus():
         environment["CUDA_VISIBLE_DEVICES"] = gpus[number % len(gpus)]
         together = -(-count // len(gpus))
         if together > 1:  # JAX takes three quarters of a GPU's memory for itself
@@ -139,17 +133,12 @@ def _start(arguments: Sequence[str], number: int, count: int, workdir: str) -> s
         )
 
 
-def _show(console: Console) -> Progress:
-    columns = (TextColumn("{task.description}", markup=False), BarColumn(), MofNCompleteColumn(), TaskProgressColumn())
-    return Progress(*columns, console=console, transient=True, disable=not console.is_terminal)
-
-
 def look(study: Study, workers: int = 1) -> tuple[int, int, str]:
-    """How many points are done, of how many, and a line that says it, with the best so far and the time left.
+    """Number of finished points, of all points, and a line with both, the best so far and the time left.
 
     Args:
         study: The sweep.
-        workers: Processes that share what is left.
+        workers: Processes that share the remaining points.
     """
     points = study.points()
     states = [point.state for point in points]
@@ -167,5 +156,5 @@ def look(study: Study, workers: int = 1) -> tuple[int, int, str]:
         known = [value for value in seconds if math.isfinite(value)]
         if known and done < total:
             left = (total - done) * sum(known) / len(known) / workers
-            line += f", about {int(left // 3600)}:{int(left // 60 % 60):02d}:{int(left % 60):02d} left"
+            line += f", about {datetime.timedelta(seconds=int(left))} left"
     return done, total, line

@@ -1,9 +1,8 @@
-"""What a sweep found: every run, every configuration over its seeds, the winner and what it is worth.
+"""The results of a sweep: every run, every configuration over its seeds, the winner and its test scores.
 
-Configurations are ranked by validation. The test split is looked at for the winner alone:
-whoever ranks by it has used it up. That the best of many is partly lucky is estimated by
-drawing the validation recordings again: on each draw the best configuration is chosen anew,
-and what it seems to be on the draw is held against what it is on all of them.
+Configurations are ranked by validation. Test scores are read for the winner alone: ranking by
+them would bias them. The optimism of having chosen the best of many is estimated by
+a bootstrap of the validation recordings, see `estimate_optimism`.
 """
 
 import dataclasses
@@ -30,7 +29,7 @@ RESAMPLES = 500
 
 
 def name_column(score: str) -> str:
-    """Of a score in the tables."""
+    """Column of a score in the tables."""
     return f"validation {score}" if score in SCORES else score
 
 
@@ -50,20 +49,20 @@ class Configuration:
 
     @property
     def name(self) -> str:
-        """As flags have it."""
+        """Its keys and values, as in flags."""
         return describe(self.overrides) or "base"
 
 
 @dataclasses.dataclass(frozen=True)
 class Results:
-    """What a sweep found.
+    """The results of a sweep.
 
     Attributes:
         runs: A row per run: trial, state, run folder, what differs, validation scores, reason of a failure.
         ranked: Configurations with a finished run, best first.
-        objective: That ranks; its column is `name_column(objective)`.
-        optimism: See `estimate_optimism`; NaN where it cannot be told.
-        test: Of the winner: score -> values by seed.
+        objective: The one that ranks; its column is `name_column(objective)`.
+        optimism: See `estimate_optimism`; NaN where it is unknown.
+        test: Test scores of the winner: score -> values by seed.
     """
 
     runs: pd.DataFrame
@@ -71,6 +70,11 @@ class Results:
     objective: str
     optimism: float
     test: Mapping[str, Sequence[float]]
+
+    @property
+    def failed(self) -> pd.DataFrame:
+        """The rows of `runs` that failed."""
+        return self.runs[self.runs["state"] == "failed"] if len(self.runs) else self.runs
 
     @property
     def table(self) -> pd.DataFrame:
@@ -81,11 +85,11 @@ class Results:
 
 
 def collect(study: Study, *, judges: bool = True) -> Results:
-    """Reads all that a sweep has finished.
+    """Reads the finished runs of a sweep.
 
     Args:
         study: The sweep.
-        judges: Whether the winner is judged: its test scores, and the optimism of having chosen it.
+        judges: Whether the winner's test scores and optimism are computed.
     """
     points = study.points()
     runs: list[dict[str, Any]] = []
@@ -99,7 +103,7 @@ def collect(study: Study, *, judges: bool = True) -> Results:
     column = name_column(objective)
     aggregated = [_aggregate(overrides, rows, study) for overrides, rows in found.values()]
     configurations = [each for each in aggregated if each is not None]
-    # What lacks a seed may have been lucky in the others: it comes after what is whole.
+    # A mean without some seeds may be too good: such configurations come last.
     ranked = sorted(configurations, key=lambda each: (each.row["missing"] > 0, study.sign * each.row[column]))
     table = pd.DataFrame(runs)
     if not ranked or not judges:
@@ -111,9 +115,8 @@ def collect(study: Study, *, judges: bool = True) -> Results:
 
 def _list_runs(study: Study, point: Point) -> list[dict[str, Any]]:
     """The runs of a point: one in a grid, one per seed in a search."""
-    seeds = [point.overrides[SEED]] if SEED in point.overrides else list(study.space.seeds)
     rows = []
-    for seed, folder in zip(seeds, study.folders(point.overrides), strict=True):
+    for seed, folder in zip(study.space.list_seeds(point.overrides), study.folders(point.overrides), strict=True):
         row: dict[str, Any] = {"trial": point.trial.number, "state": point.state, "run": folder, SEED: seed}
         row |= {key: encode(point.overrides[key]) for key in study.space.keys if key in point.overrides}
         path = os.path.join(folder, run_folder.RESULT)
@@ -127,10 +130,7 @@ def _list_runs(study: Study, point: Point) -> list[dict[str, Any]]:
 
 
 def _aggregate(overrides: Mapping[str, Any], rows: Sequence[Mapping[str, Any]], study: Study) -> Configuration | None:
-    """Means over seeds, and the interval of the mean of the objective: Student's, as seeds are few.
-
-    Of a score that is a share, no more of it than lies within 0 and 1.
-    """
+    """Means over seeds, and Student's interval of the mean of the objective, within 0 and 1 if it is a share."""
     column = name_column(study.settings.objectives[0])
     known = [each for each in rows if each["state"] == "complete" and np.isfinite(each[column])]
     if not known:
@@ -158,21 +158,20 @@ def read_curves(configuration: Configuration) -> list[list[dict[str, Any]]]:
 
 
 def estimate_optimism(ranked: Sequence[Configuration], objective: str, *, seed: int) -> float:
-    """By how much the winner's validation score is better than it will be, for having been chosen by it.
+    """Bias of the winner's validation score, as it was chosen by this score.
 
-    Over draws of the validation recordings with replacement, the mean of the difference between
-    the score of the configuration that is best on the draw, on the draw, and its score on all
-    recordings (as in Efron's bootstrap of optimism: Efron & Tibshirani 1993, An Introduction
-    to the Bootstrap, chapter 17).
+    Over bootstrap samples of the validation recordings, the mean difference between the score of
+    the best configuration of a sample on the sample, and its score on all recordings (Efron's
+    bootstrap of optimism: Efron & Tibshirani 1993, An Introduction to the Bootstrap, chapter 17).
 
     Args:
         ranked: Configurations; scores are means over their runs.
         objective: `auroc`, `average_precision` or `loss`; NaN for others.
-        seed: Of the draws.
+        seed: Of the samples.
 
     Returns:
-        Positive where the winner seems better than it is; NaN where configurations were not
-        validated on the same recordings, or there is only one.
+        Positive where the score is too good; NaN where configurations were not validated on
+        the same recordings, or there is only one.
     """
     if objective not in SCORES or len(ranked) < 2:
         return np.nan
@@ -184,18 +183,14 @@ def estimate_optimism(ranked: Sequence[Configuration], objective: str, *, seed: 
     if any(not frame["recording"].equals(first["recording"]) for runs in frames for frame in runs):
         return np.nan
     count = len(first)
-    draws = (
-        np.random.default_rng(seed).multinomial(count, np.full(count, 1 / count), size=RESAMPLES).T.astype(np.float64)
-    )
-    weights = np.concatenate([np.ones((count, 1)), draws], axis=1)
+    samples = np.random.default_rng(seed).multinomial(count, np.full(count, 1 / count), size=RESAMPLES)
+    weights = np.column_stack([np.ones(count), samples.T])
     scores = np.array([np.mean([_score(frame, weights, objective) for frame in runs], axis=0) for runs in frames])
-    sign = -1.0 if objective == "loss" else 1.0
-    scores = sign * scores
-    drawn = scores[:, 1:]
-    known = np.isfinite(drawn).all(axis=0)
-    best = drawn[:, known].argmax(axis=0)
-    gained = drawn[:, known][best, np.arange(known.sum())] - scores[best, 0]
-    return float(gained.mean()) if known.any() else np.nan
+    scores *= -1.0 if objective == "loss" else 1.0
+    on_all, on_samples = scores[:, 0], scores[:, 1:]
+    on_samples = on_samples[:, np.isfinite(on_samples).all(axis=0)]
+    gained = on_samples.max(axis=0) - on_all[on_samples.argmax(axis=0)]
+    return float(gained.mean()) if on_samples.size else np.nan
 
 
 def _read_validation(folder: str) -> pd.DataFrame:
@@ -212,17 +207,14 @@ def _read_validation(folder: str) -> pd.DataFrame:
 def _score(frame: pd.DataFrame, weights: np.ndarray, objective: str) -> np.ndarray:
     """`[draws]`: the macro score, or the mean loss, of one run on every draw."""
     labels = [str(name).removesuffix("_true") for name in frame.columns if str(name).endswith("_true")]
-    columns = []
-    for name in labels:
-        truth, raw = frame[f"{name}_true"].to_numpy(np.float64), frame[f"{name}_raw"].to_numpy(np.float64)
-        known = np.isfinite(truth) & np.isfinite(raw)
-        if objective == "loss":
-            chance = np.clip(raw, 1e-7, 1 - 1e-7)
-            each = np.where(known, -truth * np.log(chance) - (1 - truth) * np.log1p(-chance), 0.0)
-            columns.append((np.nan_to_num(each) @ weights, known @ weights))
-            continue
-        made = tally.create(np.where(known, truth, np.nan), np.nan_to_num(raw), np.nan_to_num(raw) >= 0.5)
-        columns.append((tally.compute_scores(made, weights, EvaluationSettings())[objective], None))
+    truth, raw = (frame[[f"{name}_{kind}" for name in labels]].to_numpy(np.float64) for kind in ("true", "raw"))
+    known = np.isfinite(truth) & np.isfinite(raw)
+    raw = np.where(known, raw, 0.5)
     if objective == "loss":
-        return sum(total for total, _ in columns) / np.maximum(sum(number for _, number in columns), 1)
-    return metrics.average(np.stack([values for values, _ in columns]))
+        chance = np.clip(raw, 1e-7, 1 - 1e-7)
+        each = np.where(known, -truth * np.log(chance) - (1 - truth) * np.log1p(-chance), 0.0)
+        return each.sum(axis=1) @ weights / np.maximum(known.sum(axis=1) @ weights, 1)
+    tallies = map(tally.create, np.where(known, truth, np.nan).T, raw.T, raw.T >= 0.5)
+    return metrics.average(
+        np.stack([tally.compute_scores(each, weights, EvaluationSettings())[objective] for each in tallies])
+    )

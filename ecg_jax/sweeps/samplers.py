@@ -1,23 +1,16 @@
-"""How a search draws its next point: Optuna's samplers.
+"""How a search draws its next point."""
 
-CMA-ES keeps its state in the study as a pickle, and a study may come from anyone: unpickling would run whatever code
-its bytes name. Here they can name the numbers of that state alone.
-"""
-
-import io
-import pickle
-from collections.abc import Sequence
+import math
+from collections.abc import Mapping
 from typing import Any
 
+import cmaes
+import numpy as np
 import optuna
-from optuna.trial import FrozenTrial
-
-from ecg_jax.errors import InputError
+from optuna.distributions import BaseDistribution, FloatDistribution, IntDistribution
+from optuna.trial import FrozenTrial, TrialState
 
 SAMPLERS = ("random", "tpe", "cmaes")
-
-_NUMBERS = {("cmaes._cma", "CMA"), ("numpy", "dtype"), ("numpy", "ndarray")}
-_NUMBERS |= {(f"numpy.{core}.multiarray", name) for core in ("core", "_core") for name in ("_reconstruct", "scalar")}
 
 
 def create(name: str, seed: int) -> optuna.samplers.BaseSampler:
@@ -25,37 +18,81 @@ def create(name: str, seed: int) -> optuna.samplers.BaseSampler:
     if name == "random":
         return optuna.samplers.RandomSampler(seed=seed)
     if name == "cmaes":
-        return _CmaEs(seed=seed, warn_independent_sampling=False)
+        return _CmaEs(seed)
     return optuna.samplers.TPESampler(multivariate=True, constant_liar=True, seed=seed)
 
 
-class _CmaEs(optuna.samplers.CmaEsSampler):
-    """Restores its state as numbers alone."""
+class _CmaEs(optuna.samplers.BaseSampler):
+    """CMA-ES on the unit cube, from all finished trials again for every draw.
 
-    def _restore_optimizer(self, completed_trials: Sequence[FrozenTrial]) -> Any:
-        for trial in reversed(completed_trials):
-            parts = [key for key in trial.system_attrs if key.startswith(self._attr_key_optimizer)]
-            if parts:
-                return _load(self._concat_optimizer_attrs({key: trial.system_attrs[key] for key in parts}))
-        return None
+    Optuna's own keeps its state in the study as a pickle, and a study may come from anyone: unpickling would run
+    whatever code its bytes name.
+    """
 
+    def __init__(self, seed: int) -> None:
+        self._seed = seed
+        self._independent = optuna.samplers.RandomSampler(seed)
 
-def _load(text: str) -> Any:
-    try:
-        return _Unpickler(io.BytesIO(bytes.fromhex(text))).load()
-    except InputError:
-        raise
-    except Exception as error:  # a damaged pickle raises anything
-        raise InputError(f"the study's state of CMA-ES is damaged ({type(error).__name__}); take tpe") from error
+    def infer_relative_search_space(self, study: optuna.Study, trial: FrozenTrial) -> dict[str, BaseDistribution]:
+        """The numbers that all finished trials have; the other keys are drawn at random."""
+        common = optuna.search_space.intersection_search_space(study.get_trials(deepcopy=False))
+        numbers: dict[str, BaseDistribution] = {
+            key: drawn
+            for key, drawn in common.items()
+            if isinstance(drawn, FloatDistribution | IntDistribution) and not drawn.single()
+        }
+        return numbers if len(numbers) > 1 else {}  # CMA-ES needs two dimensions
 
-
-class _Unpickler(pickle.Unpickler):
-    """See "Restricting Globals" in the documentation of `pickle`."""
-
-    def find_class(self, module: str, name: str) -> Any:
-        if (module, name) not in _NUMBERS:
-            raise InputError(
-                f"the study's state of CMA-ES names {module}.{name}, which is no part of such a state: somebody else "
-                "put it there; do not trust this study"
+    def sample_relative(
+        self, study: optuna.Study, trial: FrozenTrial, search_space: Mapping[str, BaseDistribution]
+    ) -> dict[str, Any]:
+        """The next point."""
+        if not search_space:
+            return {}
+        count = len(search_space)
+        optimizer = cmaes.CMA(
+            mean=np.full(count, 0.5), sigma=1 / 6, bounds=np.tile((0.0, 1.0), (count, 1)), seed=self._seed
+        )
+        sign = -1.0 if study.direction == optuna.study.StudyDirection.MAXIMIZE else 1.0
+        finished = study.get_trials(deepcopy=False, states=(TrialState.COMPLETE,))
+        told = [
+            (
+                np.array([_to_unit(drawn, each.params[key]) for key, drawn in search_space.items()]),
+                sign * each.values[0],
             )
-        return super().find_class(module, name)
+            for each in finished
+        ]
+        size = optimizer.population_size
+        for begin in range(0, len(told) - size + 1, size):
+            optimizer.tell(told[begin : begin + size])
+        return {
+            key: _from_unit(drawn, u) for (key, drawn), u in zip(search_space.items(), optimizer.ask(), strict=True)
+        }
+
+    def sample_independent(
+        self, study: optuna.Study, trial: FrozenTrial, param_name: str, param_distribution: BaseDistribution
+    ) -> Any:
+        """The value of a key that is not part of the point."""
+        return self._independent.sample_independent(study, trial, param_name, param_distribution)
+
+
+def _find_ends(drawn: Any) -> tuple[float, float]:
+    """What 0 and 1 stand for; steps have equal shares of the interval."""
+    half = (drawn.step or 0) / 2
+    low, high = drawn.low - half, drawn.high + half
+    return (math.log(low), math.log(high)) if drawn.log else (low, high)
+
+
+def _to_unit(drawn: Any, value: float) -> float:
+    low, high = _find_ends(drawn)
+    return ((math.log(value) if drawn.log else value) - low) / (high - low)
+
+
+def _from_unit(drawn: Any, unit: float) -> float:
+    low, high = _find_ends(drawn)
+    value = low + unit * (high - low)
+    value = math.exp(value) if drawn.log else value
+    if drawn.step:
+        value = drawn.low + drawn.step * round((value - drawn.low) / drawn.step)
+    value = min(max(value, drawn.low), drawn.high)
+    return int(value) if isinstance(drawn, IntDistribution) else float(value)

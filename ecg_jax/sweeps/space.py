@@ -1,6 +1,6 @@
-"""A search space: which keys of a configuration vary, and over what.
+"""A search space: the keys of a configuration that vary, and their values.
 
-A space file defines `space()`. What it returns is one of
+A space file defines `space()`, which returns one of
 
 - a dict from a dotted key of the configuration to a list of values: a grid, every combination once;
 - such a dict in which some keys have an Optuna distribution instead of a list: a search, whose
@@ -27,7 +27,6 @@ from optuna.distributions import BaseDistribution, CategoricalDistribution, Floa
 
 from ecg_jax import config as config_lib
 from ecg_jax.errors import InputError
-from ecg_jax.training import choices
 
 SEED = "seed"
 
@@ -37,11 +36,11 @@ class Space:
     """What `space()` returned, checked against a configuration.
 
     Attributes:
-        base: What every point starts from.
-        axes: Dotted key -> values of a grid, or choices of a search.
+        base: Configuration that every point starts from.
+        axes: Dotted key -> values of a grid, choices of a search, or values in the listed points.
         drawn: Dotted key -> distribution; a search if there are any.
-        listed: Points, where they are listed one by one.
-        seeds: That every point is run with, where the space itself does not vary `seed`.
+        listed: Points that are listed one by one.
+        seeds: Those of every point, unless the space varies `seed`.
     """
 
     base: ConfigDict
@@ -52,28 +51,23 @@ class Space:
 
     @property
     def is_search(self) -> bool:
-        """Whether points are drawn, not enumerated."""
+        """Whether points are drawn."""
         return bool(self.drawn)
 
     @property
     def size(self) -> int:
-        """How many runs a grid has, before repetitions are dropped."""
+        """Number of runs of a grid, with repetitions."""
         return len(self.seeds) * (len(self.listed) or math.prod(map(len, self.axes.values())))
 
     @functools.cached_property
     def keys(self) -> tuple[str, ...]:
-        """What varies, but for the seed."""
-        listed = dict.fromkeys(key for point in self.listed for key in point)
-        return tuple(key for key in listed or (*self.axes, *self.drawn) if key != SEED)
+        """The keys that vary, without the seed."""
+        return tuple(key for key in (*self.axes, *self.drawn) if key != SEED)
 
     @functools.cached_property
     def distributions(self) -> dict[str, BaseDistribution]:
-        """Of each key, as Optuna wants them; lists are choices."""
-        if self.listed:
-            keys = dict.fromkeys(key for point in self.listed for key in point)
-            axes = {key: [point[key] for point in self.listed if key in point] for key in keys}
-        else:
-            axes = dict(self.axes)
+        """Optuna's distribution of each key; lists are choices."""
+        axes = dict(self.axes)
         if not self.is_search and SEED not in axes:
             axes[SEED] = list(self.seeds)
         choices = {key: list(dict.fromkeys(map(encode, values))) for key, values in axes.items()}
@@ -86,7 +80,7 @@ class Space:
 
     @functools.cached_property
     def points(self) -> dict[str, dict[str, Any]]:
-        """Every point of a grid, seeds included, by the fingerprint of its configuration: equal ones once."""
+        """Every distinct point of a grid, with its seed, by the fingerprint of its configuration."""
         if self.listed:
             chosen: Iterator[dict[str, Any]] = map(dict, self.listed)
         else:
@@ -97,9 +91,13 @@ class Space:
             points.setdefault(self.name(point), point)
         return points
 
+    def list_seeds(self, overrides: Mapping[str, Any]) -> tuple[int, ...]:
+        """The seeds that a point is run with: its own, or those of all points."""
+        return (overrides[SEED],) if SEED in overrides else self.seeds
+
     def name(self, overrides: Mapping[str, Any]) -> str:
         """The fingerprint of a point's configuration, which names its run folder."""
-        values = json.loads(self._text)  # a configuration itself takes far longer to make
+        values = json.loads(self._text)  # creating a configuration takes far longer
         for key, value in overrides.items():
             *sections, last = key.split(".")
             functools.reduce(operator.getitem, sections, values)[last] = value
@@ -114,15 +112,14 @@ class Space:
         return config_lib.from_dict(config_lib.to_dict(config_lib.override(self.base, overrides)))
 
     def decode(self, params: Mapping[str, Any]) -> dict[str, Any]:
-        """What Optuna was told or has drawn, as values of the configuration."""
-        return {key: json.loads(value) if key in self._tuples else value for key, value in params.items()}
-
-    @functools.cached_property
-    def _tuples(self) -> set[str]:
-        return {key for key, value in config_lib.flatten(self.base) if isinstance(value, list | tuple)}
+        """Optuna's values as values of the configuration."""
+        return {
+            key: json.loads(value) if isinstance(config_lib.KEYS[key].default, tuple) else value
+            for key, value in params.items()
+        }
 
     def describe(self) -> dict[str, Any]:
-        """What makes this sweep another one than others, JSON-ready."""
+        """What identifies a sweep, JSON-ready."""
         return {
             "config": config_lib.to_dict(self.base),
             "space": {
@@ -137,10 +134,10 @@ def read(path: str, base: ConfigDict, *, seeds: int, most: float = math.inf) -> 
     """Runs a space file's `space()`, and checks what it returns.
 
     Args:
-        path: Of the Python file.
+        path: The Python file.
         base: A checked configuration.
-        seeds: How many every point is run with, from the configuration's on.
-        most: Runs that a grid may have.
+        seeds: Number of seeds per point, from the configuration's on.
+        most: Largest number of runs of a grid.
 
     Raises:
         InputError: when the file cannot be run, `space()` returns something else, there are too many points, a key
@@ -157,23 +154,24 @@ def read(path: str, base: ConfigDict, *, seeds: int, most: float = math.inf) -> 
             f"--space={path}: space() must return a dict from a dotted key to a list of values (not empty) or an "
             f"Optuna distribution, or a list of dicts from dotted keys to values; it returned {str(found)[:200]}"
         )
-    named = {key for point in listed for key in point} | set(axes) | set(drawn)
+    if listed:
+        keys = dict.fromkeys(key for point in listed for key in point)
+        axes = {key: [point[key] for point in listed if key in point] for key in keys}
     if SEED in drawn:
         raise InputError(f"--space={path}: a seed is not drawn; list the seeds, or leave them to --seeds")
-    first = base.seed
-    given = any(SEED in point for point in listed) or SEED in axes
-    chosen = Space(base, axes, drawn, listed, (first,) if given else tuple(range(first, first + seeds)))
+    last = base.seed + (1 if SEED in axes else seeds)
+    chosen = Space(base, axes, drawn, listed, tuple(range(base.seed, last)))
     if not drawn and chosen.size > most:
         raise InputError(
             f"--space={path}: {chosen.size:,} runs ({chosen.size // len(chosen.seeds):,} points x {len(chosen.seeds)} "
             "seeds); if you mean it, add --yes, or draw from it: Optuna distributions and --trials"
         )
-    _check(path, chosen, sorted(named))
+    _check(path, chosen)
     return chosen
 
 
 def encode(value: Any) -> Any:
-    """A value that Optuna can store: a tuple becomes its JSON text."""
+    """A value that Optuna can store: a tuple as JSON."""
     return json.dumps(value) if isinstance(value, list | tuple) else value
 
 
@@ -184,7 +182,7 @@ def _run(path: str) -> Any:
     if spec is None or spec.loader is None:
         raise InputError(f"--space={path}: not a Python file")
     module = importlib.util.module_from_spec(spec)
-    sys.path.insert(0, os.path.dirname(os.path.abspath(path)))  # as if it were run: it may import what lies beside it
+    sys.path.insert(0, os.path.dirname(os.path.abspath(path)))  # it may import modules beside it
     try:
         spec.loader.exec_module(module)
         return module.space()
@@ -195,7 +193,7 @@ def _run(path: str) -> Any:
 
 
 def _to_plain(found: Any) -> Any:
-    """NumPy's numbers and arrays, at any depth, as Python's, which a configuration holds and JSON can store."""
+    """Replaces NumPy's numbers and arrays, at any depth, by Python's, which JSON can store."""
     if isinstance(found, np.generic | np.ndarray):
         return found.tolist()
     if isinstance(found, dict):
@@ -210,19 +208,15 @@ def _to_plain(found: Any) -> Any:
     return found
 
 
-def _check(path: str, space: Space, keys: list[str]) -> None:
-    """Every value alone must fit the configuration; a wrong one is refused before anything runs."""
-    known = dict(config_lib.flatten(space.base))
-    unknown = [key for key in keys if key not in known]
-    if unknown:
-        raise InputError(f"--space={path}: unknown key(s) {', '.join(unknown)}; known: {', '.join(known)}")
-    tried = [(key, value) for key, values in space.axes.items() for value in values]
-    tried += [(key, value) for point in space.listed for key, value in point.items()]
-    for key, drawn in space.drawn.items():
-        tried += [(key, value) for value in _list_ends(drawn)]
-    for key, value in {(key, repr(value)): (key, value) for key, value in tried}.values():
+def _check(path: str, space: Space) -> None:
+    """Refuses a value that does not fit the configuration before anything runs."""
+    values = {**space.axes, **{key: _list_ends(drawn) for key, drawn in space.drawn.items()}}
+    if unknown := sorted(set(values) - set(config_lib.KEYS)):
+        raise InputError(f"--space={path}: unknown key(s) {', '.join(unknown)}; known: {', '.join(config_lib.KEYS)}")
+    tried = {(key, repr(value)): value for key, listed in values.items() for value in listed}
+    for (key, _), value in tried.items():
         try:
-            choices.check(config_lib.check(config_lib.override(space.base, {key: value})))
+            config_lib.check(config_lib.override(space.base, {key: value}))
         except InputError as error:
             raise InputError(f"--space={path}: {error}") from error
 

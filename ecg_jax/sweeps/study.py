@@ -1,21 +1,18 @@
-"""The memory of a sweep: an Optuna study that any number of processes work on, and any of them may be killed.
+"""The record of a sweep: an Optuna study that any number of processes work on, and any of them may be killed.
 
-A trial is claimed, run, and finished. What makes that safe: claiming is one critical section
-(a lock of the system for SQLite, of the server for PostgreSQL; both are given back when their
-holder dies); every point has a key, the fingerprint of its configuration; the owner of a trial
-holds a lock while it lives and records a heartbeat, so that a trial whose owner is dead is given
-to another one, which goes on from its last checkpoint. Optuna's states are kept as they are
-meant: a trial that was lost stays, as failed, and another one with the same key takes its place.
+A trial is claimed, run, and finished. Claiming is one critical section (a lock of the system for SQLite, of the
+server for PostgreSQL; both are released when their holder dies). Every point has a key, the fingerprint of its
+configuration. The owner of a trial holds a lock and counts up a beat while it lives, so that a trial whose owner is
+dead can be lost: it stays as failed, and another one with the same key continues from its last checkpoint.
 """
 
 import contextlib
 import dataclasses
+import glob
 import json
 import os
-import threading
-import time
 import warnings
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any, Literal
 
 import optuna
@@ -26,28 +23,32 @@ from ecg_jax import config as config_lib
 from ecg_jax.errors import InputError
 from ecg_jax.runtime import run_folder
 from ecg_jax.sweeps import samplers
-from ecg_jax.sweeps.database import ERRORS, FILE, HEARTBEATS, Database
-from ecg_jax.sweeps.owners import Owner
+from ecg_jax.sweeps.database import FILE, Database
+from ecg_jax.sweeps.owners import Owners
 from ecg_jax.sweeps.samplers import SAMPLERS
 from ecg_jax.sweeps.space import SEED, Space, encode
 
-DIRECTIONS: dict[str, Literal["minimize", "maximize"]] = {  # what a sweep can be for
+DIRECTIONS: dict[str, Literal["minimize", "maximize"]] = {  # of objectives
     "loss": "minimize",
     "auroc": "maximize",
     "average_precision": "maximize",
     "parameters": "minimize",
     "seconds": "minimize",
 }
-PRUNERS = ("none", "median", "hyperband")
+PRUNERS: dict[str, type[optuna.pruners.BasePruner]] = {
+    "none": optuna.pruners.NopPruner,
+    "median": optuna.pruners.MedianPruner,
+    "hyperband": optuna.pruners.HyperbandPruner,
+}
 FINAL = ("complete", "pruned", "failed")  # of `Point.state`
-_DEATHS = 3  # without a new checkpoint between them, after which a point is given up
+_DEATHS = 3  # of processes without a new checkpoint between them, after which a point fails
 _NAMES = {
     TrialState.COMPLETE: "complete",
     TrialState.PRUNED: "pruned",
     TrialState.RUNNING: "running",
     TrialState.WAITING: "waiting",
 }
-_NO_TRIAL = optuna.trial.create_trial(state=TrialState.WAITING)  # of a point whose turn has not come
+_NO_TRIAL = optuna.trial.create_trial(state=TrialState.WAITING)  # of a point that has none yet
 
 
 @dataclasses.dataclass(frozen=True)
@@ -90,13 +91,13 @@ class Claim:
 
 @dataclasses.dataclass(frozen=True)
 class Point:
-    """What became of a point.
+    """The state of a point.
 
     Attributes:
         key: Of its configuration.
         overrides: Dotted keys that differ from the base.
-        state: One of `FINAL`, `running`, `waiting` or `lost`: to be taken up again.
-        trial: Of its trials the one that tells; number -1 stands for none.
+        state: One of `FINAL`, `running`, `waiting` or `lost` (it will be run again).
+        trial: The one of its trials that decides; its number is -1 if there is none.
         reason: Why it failed.
     """
 
@@ -108,7 +109,7 @@ class Point:
 
 
 class Lost(Exception):
-    """A trial that this process runs was taken for dead and given to another one."""
+    """Another process has taken over a trial of this one, which it took for dead."""
 
 
 class Study:
@@ -128,57 +129,54 @@ class Study:
 
         Args:
             workdir: The sweep's folder; its name is the study's.
-            space: What is tried.
-            settings: How.
-            console: Where it is said that the database does not answer.
-            storage: See `database.find_url`; nothing for a file in the folder.
-            creates: Whether it may be new.
+            space: The points.
+            settings: How they are run.
+            console: For the message that the database does not answer.
+            storage: See `database.find_url`; empty for a file in the folder.
+            creates: Whether the study may be new.
 
         Raises:
             InputError: when the database does not answer, or the study is another sweep's.
         """
         optuna.logging.set_verbosity(optuna.logging.ERROR)
         warnings.filterwarnings("ignore", category=optuna.exceptions.ExperimentalWarning)
-        warnings.filterwarnings("ignore", "Heartbeat of storage", UserWarning)  # it is recorded all the same
         self.workdir, self.space, self.settings = workdir, space, settings
         self._console = console
         self._name = os.path.basename(os.path.abspath(workdir))
-        self._is_over = False
-        self._silent_since: dict[int, float] = {}
+        self.is_over = False  # whether the last `claim` found neither a trial nor another process that may lose one
         if not creates and not storage and not os.path.exists(os.path.join(workdir, FILE)):
             raise InputError(f"{workdir}: holds no sweep yet; start one without --best")
         try:
-            self._owner = Owner(workdir)
+            self._owners = Owners(workdir, settings.heartbeat)
         except OSError as error:
             raise InputError(f"{workdir}: cannot be written ({error.strerror}); pass another --workdir") from error
-        self._database = Database(workdir, storage, settings.heartbeat, console)
-        self._study = self._database.persist(lambda: self._open(creates))
-        self._study.pruner = _create_pruner(settings.pruner)
+        self._database = Database(workdir, storage, console)
+        self._study: optuna.Study
+        self._database.persist(lambda: self._open(creates))
 
-    def _open(self, creates: bool) -> optuna.Study:
+    def _open(self, creates: bool) -> None:
+        where: dict[str, Any] = {"study_name": self._name, "storage": self._database.storage}
         with self._database.lock():
-            if not creates:
+            if creates:
+                directions = [DIRECTIONS[name] for name in self.settings.objectives]
+                self._study = optuna.create_study(**where, directions=directions, load_if_exists=True)
+            else:
                 try:
-                    study = optuna.load_study(study_name=self._name, storage=self._database.storage)
+                    self._study = optuna.load_study(**where)
                 except KeyError as error:
                     raise InputError(f"{self.workdir}: the database has no sweep of this name yet") from error
-            else:
-                directions = [DIRECTIONS[name] for name in self.settings.objectives]
-                study = optuna.create_study(
-                    study_name=self._name, storage=self._database.storage, directions=directions, load_if_exists=True
-                )
-            self._identify(study)
+            self._study.pruner = PRUNERS[self.settings.pruner]()
+            self._identify(self._study)
             if self.settings.retries_failed:
-                self._enqueue(study, "lost", "failed")
-            return study
+                self._enqueue("lost", "failed")
 
     def _identify(self, study: optuna.Study) -> None:
-        """A study belongs to one base configuration, space and purpose."""
+        """A study belongs to one base configuration, space and choice of objectives."""
         wanted = json.loads(json.dumps(self.space.describe() | {"objectives": list(self.settings.objectives)}))
         found = study.user_attrs.get("sweep")
         if found is None:
             if study.get_trials(deepcopy=False):
-                raise InputError(f"{self._name}: the database has a study of this name that is no sweep of ours")
+                raise InputError(f"{self._name}: the database has a study of this name that is no sweep of ecg_jax")
             study.set_user_attr("sweep", wanted)
             return
         if found == wanted:
@@ -190,16 +188,11 @@ class Study:
 
     @property
     def sign(self) -> float:
-        """Times the first objective: lower is better."""
+        """Factor of the first objective that makes lower values better."""
         return 1.0 if DIRECTIONS[self.settings.objectives[0]] == "minimize" else -1.0
 
-    @property
-    def is_over(self) -> bool:
-        """Whether, when `claim` last found nothing, no trial of another process was left that may still be lost."""
-        return self._is_over
-
     def claim(self) -> Claim | None:
-        """Takes the next trial that is to be run; None while there is none, see `is_over`.
+        """Takes the next trial; None while there is none, see `is_over`.
 
         Raises:
             Unreachable: when the database does not answer for a long time.
@@ -213,15 +206,17 @@ class Study:
                 with contextlib.suppress(optuna.exceptions.UpdateFinishedTrialError):
                     if claim := self._own(trial):
                         return claim
-            self._is_over = not self._study.get_trials(deepcopy=False, states=(TrialState.RUNNING,))
+            self.is_over = not self._study.get_trials(deepcopy=False, states=(TrialState.RUNNING,))
             return None
 
     def _take(self) -> optuna.Trial | None:
-        """A trial that waits; in a search, as long as there are too few, a new one."""
-        self._enqueue(self._study, "lost")
+        """A waiting trial; in a search with too few points, a new one."""
+        self._enqueue("lost")
         trials = self._study.get_trials(deepcopy=False)
-        if any(trial.state == TrialState.WAITING for trial in trials):
-            return self._study.ask()
+        space = self.space.distributions
+        waiting = next((trial for trial in trials if trial.state == TrialState.WAITING), None)
+        if waiting:
+            return self._study.ask({key: drawn for key, drawn in space.items() if key in waiting.user_attrs["params"]})
         keys = {trial.user_attrs["key"] for trial in trials if "key" in trial.user_attrs}
         if not self.space.is_search or len(keys) >= self.settings.trials:
             return None
@@ -229,17 +224,13 @@ class Study:
         if repeated > 20 + self.settings.trials:
             self._console.print(f"The search draws the same {len(keys)} points again and again: it ends with them")
             return None
-        # Whatever was killed on the way, the same point comes next; one sampler would repeat itself when started again.
+        # The next point depends on the points so far, not on restarts: a restarted sampler would repeat itself.
         self._study.sampler = samplers.create(self.settings.sampler, self.space.base.seed + len(keys) + repeated)
-        return self._study.ask()
+        return self._study.ask(space)
 
     def _own(self, trial: optuna.Trial) -> Claim | None:
-        """Puts this process' name on a trial; None if another one has the same point."""
-        params = {
-            key: trial._suggest(key, distribution)  # noqa: SLF001 - the public ones want each kind by its name
-            for key, distribution in self.space.distributions.items()
-            if self.space.is_search or key in trial.user_attrs["params"]
-        }
+        """Makes this process the owner of a trial; None if another trial has the same point."""
+        params = trial.params
         overrides = self.space.decode(params)
         key = self.space.name(overrides)
         others = [
@@ -248,7 +239,7 @@ class Study:
             if each.user_attrs.get("key") == key and each.number != trial.number
         ]
         failed = max((each.number for each in others if each.user_attrs.get("ended") == "failed"), default=-1)
-        is_drawn = "key" not in trial.user_attrs  # not put there on purpose
+        is_drawn = "key" not in trial.user_attrs  # not enqueued
         trial.set_user_attr("params", params)
         trial.set_user_attr("key", key)
         if any(_precedes(each, trial.number) for each in others) or (is_drawn and failed >= 0):
@@ -261,98 +252,54 @@ class Study:
             reason = f"{len(stuck)} processes that ran it died, without a new checkpoint between them"
             self._end(trial, TrialState.FAIL, reason=reason, ended="failed")
             return None
-        self._database.storage.record_heartbeat(trial._trial_id)  # noqa: SLF001 - its only name
         trial.set_user_attr("progress", progress)
         self._database.check_lock()
-        trial.set_user_attr("owner", self._owner.live())
-        return Claim(trial, key, overrides, (overrides[SEED],) if SEED in overrides else self.space.seeds)
+        trial.set_user_attr("owner", self._owners.live())
+        return Claim(trial, key, overrides, self.space.list_seeds(overrides))
 
-    def _enqueue(self, study: optuna.Study, *states: str) -> None:
-        """Gives points in these states another trial, or, where none waits, the next point of a grid its first."""
-        points = self._list_points(study)
+    def _enqueue(self, *states: str) -> None:
+        """Enqueues a trial for each point in these states, or, if none waits, for the next point of a grid."""
+        points = self._list_points()
         due = [point for point in points if point.state in states]
         if not due and not any(point.state == "waiting" and point.trial is not _NO_TRIAL for point in points):
             due = [point for point in points if point.trial is _NO_TRIAL][:1]
         for point in due:
             params = {name: encode(value) for name, value in point.overrides.items()}
-            study.enqueue_trial(params, user_attrs={"key": point.key, "params": params})
+            self._study.enqueue_trial(params, user_attrs={"key": point.key, "params": params})
 
     def _bury(self) -> None:
-        """Trials whose owner is dead are lost.
-
-        Of an owner on this machine its lock tells. Another one must give no sign of life for as long as it
-        may, and then once more while this process looks on: after an outage of the database nobody has.
-        """
-        storage = self._database.storage
-        silent = set(storage._get_stale_trial_ids(self._study._study_id))  # noqa: SLF001 - by the server's clock
-        grace = HEARTBEATS * self.settings.heartbeat
+        """Trials whose owner is dead are lost."""
         for trial in self._study.get_trials(deepcopy=False, states=(TrialState.RUNNING,)):
-            number = trial._trial_id  # noqa: SLF001 - what heartbeats are known by
-            owner = trial.user_attrs.get("owner")
-            is_alive = self._owner.is_alive(owner) if owner else False  # who dies while it claims has no name yet
-            if is_alive is None:
-                since = self._silent_since.setdefault(number, time.monotonic())
-                is_alive = number not in silent or time.monotonic() - since < grace
-            if number not in silent:
-                self._silent_since.pop(number, None)
-            if not is_alive:
+            if self._owners.is_gone(trial):
                 with contextlib.suppress(ValueError, optuna.exceptions.UpdateFinishedTrialError):
                     self._study.tell(trial.number, state=TrialState.FAIL)
 
     def count_progress(self, overrides: Mapping[str, Any]) -> str:
-        """Which checkpoints the runs of a point have: it changes when one gets further."""
-        found = []
-        for folder in self.folders(overrides):
-            for above, names, _ in os.walk(folder):
-                if (
-                    os.path.basename(above) == "last"
-                    and os.path.basename(os.path.dirname(above)) == run_folder.CHECKPOINTS
-                ):
-                    found.append([os.path.relpath(above, folder), sorted(names)])
-                    names.clear()
-        return json.dumps(sorted(found))
+        """Names of the checkpoints that the runs of a point have."""
+        above = [(folder, fold) for folder in self.folders(overrides) for fold in ("", "fold*")]
+        found = [
+            glob.glob(os.path.join(fold, run_folder.CHECKPOINTS, "last", "*"), root_dir=top) for top, fold in above
+        ]
+        return json.dumps([sorted(names) for names in found])
 
     def folders(self, overrides: Mapping[str, Any]) -> list[str]:
         """The run folders of a point, one for each seed that it runs."""
-        seeds = [overrides[SEED]] if SEED in overrides else list(self.space.seeds)
+        seeds = self.space.list_seeds(overrides)
         folders = [os.path.join(self.workdir, self.space.name({**overrides, SEED: seed})) for seed in seeds]
         folds, fold = (overrides.get(f"split.{name}", self.space.base.split[name]) for name in ("folds", "fold"))
         return [os.path.join(folder, f"fold{fold}") for folder in folders] if folds and fold else folders
 
-    @contextlib.contextmanager
-    def give_signs_of_life(self, claim: Claim, check: Callable[[], None]) -> Iterator[Callable[[], bool]]:
-        """Records heartbeats of a claimed trial, and calls `check` every second, until the end of the block.
-
-        What it yields tells whether the trial has been given to another process.
-        """
-        over, lost = threading.Event(), threading.Event()
-        number = claim.trial._trial_id  # noqa: SLF001 - what heartbeats are known by
-
-        def beat() -> None:
-            last = time.monotonic()
-            while not over.wait(1.0):
-                check()
-                if time.monotonic() - last < self.settings.heartbeat:
-                    continue
-                last = time.monotonic()
-                with contextlib.suppress(*ERRORS):  # the next one may get through
-                    self._database.storage.record_heartbeat(number)
-                    if self._database.storage.get_trial(number).state != TrialState.RUNNING:
-                        lost.set()
-
-        thread = threading.Thread(target=beat, daemon=True)
-        thread.start()
-        try:
-            yield lost.is_set
-        finally:
-            over.set()
-            thread.join()
+    def give_signs_of_life(
+        self, claim: Claim, check: Callable[[], None]
+    ) -> contextlib.AbstractContextManager[Callable[[], bool]]:
+        """See `Owners.beat`."""
+        return self._owners.beat(claim.trial, check)
 
     def report(self, claim: Claim, value: float, step: int) -> bool:
-        """Tells the pruner a value; returns whether the trial should end here.
+        """Reports a value to the pruner; returns whether the trial should end here.
 
         Raises:
-            Lost: when the trial was given to another process meanwhile.
+            Lost: when another process has taken over the trial.
         """
 
         def tell() -> bool:
@@ -365,35 +312,37 @@ class Study:
         return self._database.persist(tell)
 
     def complete(self, claim: Claim, values: Mapping[str, float], **told: Any) -> None:
-        """Finishes a trial with the values of the objectives and what else is to be remembered."""
+        """Finishes a trial with the values of the objectives, and other values to keep."""
         wanted = [values[name] for name in self.settings.objectives]
         self._database.persist(lambda: self._end(claim.trial, TrialState.COMPLETE, wanted, **told))
 
     def prune(self, claim: Claim) -> None:
-        """Finishes a trial that is not worth going on with."""
+        """Finishes a trial that the pruner has ended."""
         self._database.persist(lambda: self._end(claim.trial, TrialState.PRUNED))
 
     def fail(self, claim: Claim, reason: str) -> None:
-        """Finishes a trial that cannot be run, for good."""
+        """Finishes a trial whose point cannot be run."""
         self._database.persist(lambda: self._end(claim.trial, TrialState.FAIL, reason=reason[:1000], ended="failed"))
 
     def give_back(self, claim: Claim) -> None:
-        """Ends a trial that was interrupted; its point will be taken up again."""
+        """Ends a trial that was interrupted; its point will be run again."""
         self._database.persist(lambda: self._end(claim.trial, TrialState.FAIL, ended="interrupted"))
 
     def _end(self, trial: optuna.Trial, state: TrialState, values: Sequence[float] | None = None, **told: Any) -> None:
-        with contextlib.suppress(optuna.exceptions.UpdateFinishedTrialError, ValueError):  # taken for dead meanwhile
+        with contextlib.suppress(
+            optuna.exceptions.UpdateFinishedTrialError, ValueError
+        ):  # taken over by another process
             for key, value in told.items():
                 trial.set_user_attr(key, value)
             self._study.tell(trial, values, state=state)
 
     def points(self) -> list[Point]:
-        """All points, in the order of their first trial; of a grid also those that have none yet, as waiting."""
-        return self._database.persist(lambda: self._list_points(self._study))
+        """All points, in the order of their first trial; those of a grid that have none yet are waiting."""
+        return self._database.persist(self._list_points)
 
-    def _list_points(self, study: optuna.Study) -> list[Point]:
+    def _list_points(self) -> list[Point]:
         by_key: dict[str, list[FrozenTrial]] = {}
-        for trial in study.get_trials(deepcopy=False):
+        for trial in self._study.get_trials(deepcopy=False):
             if "key" in trial.user_attrs:
                 by_key.setdefault(trial.user_attrs["key"], []).append(trial)
         begun = [self._judge(key, trials) for key, trials in by_key.items()]
@@ -409,19 +358,15 @@ class Study:
 
     @property
     def size(self) -> int:
-        """How many points there are to be."""
+        """Number of points when the sweep has ended."""
         return self.settings.trials if self.space.is_search else len(self.space.points)
 
 
 def check_settings(settings: Settings, space: Space) -> None:
-    """Refuses what does not go together.
-
-    Raises:
-        InputError: with the reason.
-    """
+    """Raises `InputError` on settings that cannot be combined, with the reason."""
     for name, value, known in (
         ("--sampler", settings.sampler, SAMPLERS),
-        ("--pruner", settings.pruner, PRUNERS),
+        ("--pruner", settings.pruner, tuple(PRUNERS)),
         *(("--objectives", each, tuple(DIRECTIONS)) for each in settings.objectives),
     ):
         if value not in known:
@@ -441,16 +386,8 @@ def check_settings(settings: Settings, space: Space) -> None:
 
 
 def _precedes(other: FrozenTrial, number: int) -> bool:
-    """Whether a trial of the same point leaves nothing to do for trial `number`; of two that live, one does."""
+    """Whether another trial of the same point makes trial `number` unnecessary."""
     if other.state in (TrialState.COMPLETE, TrialState.PRUNED):
         return True
     is_live = other.state in (TrialState.RUNNING, TrialState.WAITING)
     return is_live and (other.number < number or "owner" in other.user_attrs)
-
-
-def _create_pruner(name: str) -> optuna.pruners.BasePruner:
-    return {
-        "none": optuna.pruners.NopPruner,
-        "median": optuna.pruners.MedianPruner,
-        "hyperband": optuna.pruners.HyperbandPruner,
-    }[name]()

@@ -1,4 +1,4 @@
-"""One process that works on a sweep: it claims a trial, runs it in its run folders, finishes it, until none is left."""
+"""One worker of a sweep: claims a trial, runs it in its run folders, finishes it, until none is left."""
 
 import contextlib
 import gc
@@ -32,42 +32,34 @@ _NAP = 3.0  # seconds between looks at what others do
 
 
 class _Pruned(Exception):
-    """The pruner has no hope for a trial."""
-
-
-class Launcher:
-    """The process that started this one, without which it saves its run and stops: another one may be started."""
-
-    def __init__(self, process: int = 0) -> None:
-        """Args: process: Its number; 0 for none."""
-        self._process = process
-        self._has_asked = False
-
-    def check(self) -> None:
-        """Asks this process to stop, once: a second signal would not wait until the run is saved."""
-        if self._process and os.getppid() != self._process and not self._has_asked:
-            self._has_asked = True
-            os.kill(os.getpid(), signal.SIGTERM)
+    """The pruner ends a trial."""
 
 
 def work(
     study: Study, console: Console, log: Console, *, launcher: int = 0, ended: Callable[[], None] = lambda: None
 ) -> None:
-    """Runs trials until none is left, and waits for those of others, which may die.
+    """Runs trials until none is left, and waits for those of other processes, which may die.
 
     Args:
         study: The sweep.
-        console: Where it is told what becomes of them; their own lines, test scores among them, go to `log`.
-        log: Likewise.
-        launcher: Process number of the parent, without which this one stops.
+        console: For the outcome of each trial.
+        log: For the lines of its runs, which include test scores.
+        launcher: Process number of the parent. When it ends, this process saves its run and stops.
         ended: Called after every trial.
 
     Raises:
-        Interrupted: after a signal; the trial is given back.
+        Interrupted: after a signal; the trial will be run again.
         Unreachable: when the database does not answer.
     """
-    parent = Launcher(launcher)
-    told = False
+    has_stopped = told = False
+
+    def check_parent() -> None:
+        """Stops once: a second signal would not wait until the run is saved."""
+        nonlocal has_stopped
+        if launcher and os.getppid() != launcher and not has_stopped:
+            has_stopped = True
+            os.kill(os.getpid(), signal.SIGTERM)
+
     while True:
         claim = study.claim()
         if claim is None:
@@ -76,12 +68,12 @@ def work(
             if not told:
                 console.print("Nothing left to start; waiting for the trials of other processes")
             told = True
-            parent.check()
+            check_parent()
             time.sleep(_NAP)
             continue
         told = False
         console.rule(f"Trial {claim.trial.number}  {describe(claim.overrides)}")
-        with study.give_signs_of_life(claim, parent.check) as is_lost:
+        with study.give_signs_of_life(claim, check_parent) as is_lost:
             _run(study, claim, is_lost, console, log)
         jax.clear_caches()  # of this trial's functions: the next one has its own
         gc.collect()
@@ -89,18 +81,18 @@ def work(
 
 
 def describe(overrides: Mapping[str, Any]) -> str:
-    """Keys and values, as flags have them."""
+    """Keys and values, as in flags."""
     return ", ".join(f"{key}={value}" for key, value in overrides.items())
 
 
 def read_seconds(folder: str) -> float:
-    """How long a run has taken in all, whatever interrupted it; NaN where nobody knows."""
+    """Duration of a run over all its parts; NaN where it is unknown."""
     path = os.path.join(folder, SECONDS)
     return float(run_folder.read_json(path, (int, float))) if os.path.exists(path) else math.nan
 
 
 def _run(study: Study, claim: Claim, is_lost: Callable[[], bool], console: Console, log: Console) -> None:
-    """Runs a trial, and says in the study what became of it."""
+    """Runs a trial, and records its outcome in the study."""
     try:
         results = [_run_seed(study, claim, i, is_lost, console, log) for i in range(len(claim.seeds))]
         folders = study.folders(claim.overrides)
@@ -118,11 +110,11 @@ def _run(study: Study, claim: Claim, is_lost: Callable[[], bool], console: Conso
         console.print("Pruned: other trials were better at this point")
         study.prune(claim)
     except Lost:
-        console.print("This trial was taken for dead, and another process has it now; going on with the next one")
+        console.print("Another process has taken over this trial; continuing with the next one")
     except (loop.Interrupted, KeyboardInterrupt):
         study.give_back(claim)
         raise
-    except Unreachable:  # which says nothing of the trial
+    except Unreachable:  # which is no failure of the trial
         raise
     except InputError as error:
         _fail(study, claim, str(error), console)
@@ -147,7 +139,7 @@ def _list(values: Mapping[str, float]) -> str:
 def _run_seed(
     study: Study, claim: Claim, number: int, is_lost: Callable[[], bool], console: Console, log: Console
 ) -> dict[str, Any]:
-    """Runs, or continues, one of a trial's configurations, unless it has been run before."""
+    """Runs, or continues, one of a trial's configurations, unless it is finished."""
     overrides = {**claim.overrides, SEED: claim.seeds[number]}
     config, folder = study.space.create_config(overrides), study.folders(overrides)[0]
     if run_folder.is_finished(folder, config):
@@ -178,13 +170,13 @@ def _run_seed(
 
     console.print(f"Run folder: {folder}")
     lines = [line for line in read_metrics(os.path.join(folder, "metrics.jsonl")) if line["kind"] == "validation"]
-    for k, line in enumerate(lines, start=1):  # of before it was cut off
+    for k, line in enumerate(lines, start=1):  # of an earlier part of the run
         judge(k, line)
     try:
         while True:
             try:
                 return kfold.run(config, os.path.join(study.workdir, study.space.name(overrides)), log, report=report)
-            except locks.InUse as error:  # who was taken for dead, and has not noticed yet
+            except locks.InUse as error:  # its earlier owner has not noticed yet
                 console.print(f"Waiting: {error}")
                 time.sleep(_NAP)
                 if is_lost():
@@ -194,7 +186,7 @@ def _run_seed(
 
 
 def count_parameters(config: ConfigDict, folder: str) -> int:
-    """Of the network that a finished run has trained."""
+    """Number of parameters of the network of a finished run."""
     columns = spreadsheet.restore_table(pd.read_csv(os.path.join(folder, run_folder.PREDICTIONS), nrows=0)).columns
     labels = sum(str(name).endswith("_true") for name in columns)
     network = setup.create_network(config, labels)

@@ -25,7 +25,6 @@ from ecg_jax.runtime.profile import CHECKPOINTING, COMPILING, EVALUATING, INPUT,
 from ecg_jax.runtime.progress import show_progress
 from ecg_jax.training import results, stream
 from ecg_jax.training import setup as setup_lib
-from ecg_jax.training.choices import MONITORS
 from ecg_jax.training.prediction import Stopped, name_recordings, predict
 from ecg_jax.training.progression import Progression, end_early, tell_schedule
 from ecg_jax.training.setup import Setup
@@ -299,7 +298,7 @@ def _evaluate(
     if run.writer:
         run.writer.write(step, "validation", values)
     value = values[setup.monitor]
-    sign = MONITORS[setup.monitor]
+    sign = 1.0 if setup.monitor == "loss" else -1.0
     is_best = progression.best_step < 0 or sign * value < sign * progression.best_value
     is_best = is_best or (math.isnan(progression.best_value) and not math.isnan(value))
     console.print(

@@ -23,7 +23,6 @@ from ecg_jax.runtime import parallel as parallel_lib
 from ecg_jax.runtime import run_folder
 from ecg_jax.training import (
     augment,
-    choices,
     losses,
     optimizers,
     source,
@@ -48,7 +47,7 @@ class Setup:
         train_step: Compiled `(state, batch) -> state`; where `train.steps_per_call` is not 1, that many
             steps on as many batches.
         eval_step: Compiled `(variables, batch) -> (logits, index, mask)`.
-        monitor: Metric on validation that chooses the best network, one of `choices.MONITORS`.
+        monitor: Metric on validation that chooses the best network, see `checkpoint.monitor`.
         total_steps: Length at most.
         eval_every: Steps between evaluations.
         checkpoint_every: Steps between checkpoints.
@@ -88,7 +87,6 @@ def create(
     Raises:
         InputError: on anything in the configuration or the data that cannot work.
     """
-    choices.check(config)
     stream.check_settings(config.data)
     train = config.train
     parallel = parallel_lib.create(

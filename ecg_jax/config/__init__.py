@@ -1,0 +1,29 @@
+"""Configurations: every key with its default, what is refused, and how two of them differ.
+
+A file under `configs/` starts from `create_default()` and changes what it needs. Each section is the keyword
+arguments of one function, which documents them; `keys.KEYS` documents each key in a line.
+"""
+
+from ecg_jax.config.changes import Changes, compare, differences, make_absolute, make_source_absolute
+from ecg_jax.config.checks import check, check_key, from_dict, spell
+from ecg_jax.config.keys import KEYS, MAY_CHANGE, create_default
+from ecg_jax.config.values import fingerprint, flatten, override, to_dict
+
+__all__ = [
+    "KEYS",
+    "MAY_CHANGE",
+    "Changes",
+    "check",
+    "check_key",
+    "compare",
+    "create_default",
+    "differences",
+    "fingerprint",
+    "flatten",
+    "from_dict",
+    "make_absolute",
+    "make_source_absolute",
+    "override",
+    "spell",
+    "to_dict",
+]
