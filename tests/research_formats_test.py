@@ -122,7 +122,7 @@ BOMBS = {
 @pytest.mark.parametrize("content", BOMBS.values(), ids=list(BOMBS))
 def test_a_matlab_bomb_is_refused(tmp_path, content):
     (tmp_path / "x.mat").write_bytes(content)
-    with pytest.raises(InputError, match=r"x\.mat: no readable struct ECG"):
+    with pytest.raises(InputError, match=r"x\.mat: not a readable CPSC2018 MATLAB file"):
         cpsc_mat.read(tmp_path / "x.mat")
 
 
@@ -262,9 +262,9 @@ def test_the_signal_file_of_a_record_is_no_recording_beside_it(tmp_path):
 @pytest.mark.parametrize(
     "header, message",
     [
-        ((30, 12, 10**8), "no readable matrix val"),
-        ((31, 12, 5), "no readable matrix val"),
-        ((30, -1, -1), "no readable matrix val"),
+        ((30, 12, 10**8), "not a readable matrix val"),
+        ((31, 12, 5), "not a readable matrix val"),
+        ((30, -1, -1), "not a readable matrix val"),
         ((30, 0, 5), "val is int16"),
     ],
 )

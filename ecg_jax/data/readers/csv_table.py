@@ -1,7 +1,7 @@
 """The text of a CSV file of one recording: a row per sample, or per lead.
 
-Columns are separated by comma, semicolon or tab, and where that is not the comma, decimals may be. Before the
-numbers may stand lines of any text, a row of names and a row of units, quoted or not; text is UTF-8 or Latin-1.
+Columns are separated by comma, semicolon or tab; unless it separates columns, the comma may be the decimal mark. The
+numbers may follow lines of any text, a row of names and a row of units, quoted or not; text is UTF-8 or Latin-1.
 Columns of times and row numbers are left out.
 """
 
@@ -12,6 +12,7 @@ from typing import NamedTuple
 import numpy as np
 
 from ecg_jax import units
+from ecg_jax.data.readers import reading
 from ecg_jax.errors import InputError
 from ecg_jax.recording import LEADS, canonical_lead
 
@@ -64,7 +65,8 @@ def read(path: str) -> Table:
     Raises:
         InputError: when it cannot be read, or is no table of numbers.
     """
-    lines = _read_lines(path)
+    text = reading.decode(reading.read_bytes(path))
+    lines = [(number, line) for number, line in enumerate(re.split(r"\r\n|\n|\r", text), 1) if line.strip()]
     start = _find_start([line for _, line in lines[:_LONGEST_HEADER]])
     if start is None:
         raise InputError(f"{path}: not a CSV of numbers; expected one row per sample")
@@ -89,19 +91,6 @@ def read(path: str) -> Table:
         tuple(each for each in millivolts if each is not None) if None not in millivolts else (),
         tuple(notes),
     )
-
-
-def _read_lines(path: str) -> list[_Line]:
-    try:
-        with open(path, "rb") as file:
-            content = file.read()
-    except OSError as error:
-        raise InputError(f"{path}: not a readable CSV ({error.strerror})") from error
-    try:
-        text = content.decode("utf-8-sig")
-    except UnicodeDecodeError:
-        text = content.decode("latin-1")
-    return [(number, line) for number, line in enumerate(re.split(r"\r\n|\n|\r", text), 1) if line.strip()]
 
 
 def _find_start(lines: list[str]) -> int | None:

@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from ecg_jax import units
+from ecg_jax.data.readers.reading import reader
 from ecg_jax.errors import InputError
 from ecg_jax.recording import LEADS, Recording, canonical_leads, create_recording, describe_negative
 
@@ -28,42 +29,31 @@ _VERSION, _BDF_VERSION = b"0       ", b"\xffBIOSEMI"
 _HEADER_BYTES = 256  # of the file, and again for each signal
 _RECORDS, _SIGNALS = slice(236, 244), slice(252, 256)
 _PADDING = b" \0"
-_DAMAGE = (
-    *(OSError, ValueError, TypeError, KeyError, IndexError, AttributeError, ArithmeticError, MemoryError),
-    *(UnboundLocalError, RuntimeError),
-)
 
 
 def matches(path: str, head: bytes) -> bool:
     """Tells the version and the number of signals, both as padded text."""
-    del path
     return head.startswith((_VERSION, _BDF_VERSION)) and head[_SIGNALS].strip(_PADDING).isdigit()
 
 
-def read(path: str, id: str | None = None) -> Recording:
+@reader("EDF")
+def read(path: str, id: str) -> Recording:
     """Reads the ECG leads of a file.
 
     Raises:
         InputError: when the file is damaged, truncated or interrupted, has none of the twelve
             leads, or its leads differ in rate or have no voltage.
     """
-    path = os.fspath(path)
-    try:
-        with warnings.catch_warnings():
-            warnings.simplefilter("ignore")  # what it warns of is checked below
-            content, announced = _open(path)
-            records, notes = _count_records(path, content, announced)
-            signals = _select_leads(path, content)
-            length = records * next(iter(signals.values())).samples_per_data_record
-            values = np.stack([_calibrate(path, *each)[:length] for each in signals.items()], axis=1)
-            end = _find_end([signal.digital[:length] > signal.digital_min for signal in signals.values()])
-            rates = {signal.sampling_frequency for signal in signals.values()}
-            notes += _describe_signals(content, signals)
-    except _DAMAGE as error:
-        if isinstance(error, InputError):
-            raise
-        reason = " ".join(f"{type(error).__name__}: {error}".split())
-        raise InputError(f"{path}: not a readable EDF file ({reason[:300]})") from error
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # what it warns of is checked below
+        content, announced = _open(path)
+        records, notes = _count_records(path, content, announced)
+        signals = _select_leads(path, content)
+        first = next(iter(signals.values()))
+        length = records * first.samples_per_data_record
+        values = np.stack([_calibrate(path, *each)[:length] for each in signals.items()], axis=1)
+        end = _find_end([signal.digital[:length] > signal.digital_min for signal in signals.values()])
+    notes += _describe_signals(content, signals)
     if end < length:
         notes.append(
             f"the last {length - end} samples are filled with the lowest value in every lead; they are invalid"
@@ -71,8 +61,8 @@ def read(path: str, id: str | None = None) -> Recording:
     return create_recording(
         values,
         leads=signals,
-        sampling_rate=rates.pop(),
-        id=id or os.path.basename(path),
+        sampling_rate=first.sampling_frequency,
+        id=id,
         valid=np.broadcast_to(np.arange(length)[:, None] < end, values.shape),
         duration=records * content.data_record_duration,
         notes=notes,
@@ -110,7 +100,9 @@ def _count_records(path: str, content: "_Content", announced: int) -> tuple[int,
     if content.reserved[1:].startswith("DF+D") and not content.is_continuous:
         raise InputError(f"{path}: an interrupted recording (EDF+D with gaps); split it into continuous ones")
     notes = [f"number of data records not stated; {records} are there"] if announced == -1 else []
-    return records, [*notes, *([f"{left_over} bytes after the last data record were not read"] if left_over else [])]
+    if left_over:
+        notes.append(f"{left_over} bytes after the last data record were not read")
+    return records, notes
 
 
 def _describe_signals(content: "_Content", signals: "dict[str, _Signal]") -> list[str]:
