@@ -12,8 +12,9 @@ import wfdb
 
 from ecg_jax.contract import InputContract
 from ecg_jax.data import datasets
+from ecg_jax.data.datasets import attributes
 from ecg_jax.data.datasets.dataset import SPLITS
-from ecg_jax.data.datasets.table import parse_attributes, parse_split
+from ecg_jax.data.datasets.table import parse_split
 from ecg_jax.data.preprocess import create_input
 from ecg_jax.data.sampling import Order
 from ecg_jax.data.splits import content
@@ -809,7 +810,7 @@ def test_columns_of_the_table_go_before_its_statements(arrays):
 
 def test_folds_that_ptbxl_does_not_have_are_refused_with_their_line(arrays):
     SCP_TABLE.assign(strat_fold=["1", "11", "2", "3"]).to_csv(arrays.parent / "x.csv", index=False)
-    with pytest.raises(InputError, match=r"x\.csv: line 3, column 'strat_fold' holds 11; folds are 1 to 10"):
+    with pytest.raises(InputError, match=r"x\.csv: line 3, column 'strat_fold' holds '11'; folds are 1 to 10"):
         create("arrays", arrays, "AF", unit="zscore", sampling_rate=250.0, leads="II,V1")
 
 
@@ -1003,6 +1004,6 @@ def test_both_rates_of_a_real_ptbxl_recording_give_the_same_example(shared):
 
 def test_dates_are_years_whatever_their_column_is_called():
     table = pd.DataFrame({"recording_date": ["1984-11-14 12:00:00", "2001-01-01", "soon", None]})
-    found = parse_attributes(table, "t.csv")["date"]
+    found = attributes.parse(table, "t.csv")["date"]
     day = (31 + 29 + 31 + 30 + 31 + 30 + 31 + 31 + 30 + 31 + 13.5) / 366  # of the leap year 1984 before that noon
     np.testing.assert_allclose(found, [1984 + day, 2001.0, np.nan, np.nan], atol=1e-4)

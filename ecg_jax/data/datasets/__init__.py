@@ -42,7 +42,7 @@ DATASETS: dict[str, Callable[..., Dataset]] = {
     "store": prepared.create,
     "tfds": tfds.create,
 }
-_WITHOUT_PATH = ("combined", "simulated")  # whose source is not a single path
+_WITHOUT_PATH = ("combined", "simulated")  # whose source is not a single path; only these draw something
 
 
 def open_source(
@@ -72,10 +72,12 @@ def _open(
         raise InputError(
             f"data set {dataset}: {source}: no such file or folder; pass --config.data.source=PLACE where its files lie"
         )
-    keywords = options.get(dataset, {})
+    keywords = dict(options.get(dataset, {}))
     if dataset == "combined":
         keywords = {"open_part": functools.partial(_open, options=options)}
-    return DATASETS[dataset](source=source, labels=labels, seed=seed, **keywords)
+    if dataset in _WITHOUT_PATH:
+        keywords["seed"] = seed
+    return DATASETS[dataset](source=source, labels=labels, **keywords)
 
 
 def create(dataset: str, *, source: str, labels: str, seed: int, options: Mapping[str, Mapping[str, Any]]) -> Dataset:

@@ -27,11 +27,10 @@ import pandas as pd
 
 from ecg_jax import labels as label_lib
 from ecg_jax import statements
-from ecg_jax.data.datasets import scp_codes, snomed
+from ecg_jax.data.datasets import attributes, scp_codes, snomed
 from ecg_jax.data.datasets.dataset import Dataset
 from ecg_jax.data.datasets.table import (
     FOLD,
-    parse_attributes,
     parse_folds,
     parse_integers,
     parse_text,
@@ -77,21 +76,19 @@ class Header:
         return os.path.basename(self.path)
 
 
-def create(*, source: str, labels: tuple[str, ...], seed: int, ptbxl_csv: str = "") -> Dataset:
+def create(*, source: str, labels: tuple[str, ...], ptbxl_csv: str = "") -> Dataset:
     """Opens a folder of Challenge records, searched to its depths, with all of its sources or some.
 
     Args:
         source: The folder.
         labels: Of the vocabulary (`snomed.KNOWN` has the statements), and the Challenge's abbreviations, scored
             and unscored; of equivalent ones RBBB, LBBB, PAC and PVC.
-        seed: Unused: nothing is drawn.
         ptbxl_csv: PTB-XL's `ptbxl_database.csv`: tells which HR records are of one patient, and by its folds who of
             them trains, validates and tests.
 
     Raises:
         InputError: when no record of the Challenge is there, or one lies there twice.
     """
-    del seed
     folder = require_folder("challenge2021", source)
     stems = sorted(
         os.path.join(root, name[:-4]) for root, _, files in os.walk(folder) for name in files if name.endswith(".hea")
@@ -127,7 +124,7 @@ def create(*, source: str, labels: tuple[str, ...], seed: int, ptbxl_csv: str = 
         split=split,
         patients=patients,
         origins=_find_origins(ids),
-        attributes=parse_attributes(table, folder) | {"source": np.array([header.source for header in headers])},
+        attributes=attributes.parse(table, folder) | {"source": np.array([header.source for header in headers])},
         read=lambda i: _read(headers[i]),
         notes=tuple(notes),
     )

@@ -5,10 +5,9 @@ import os
 
 import numpy as np
 
-from ecg_jax import labels as label_lib
-from ecg_jax.data.datasets import attributes, scp_codes
+from ecg_jax.data.datasets import attributes
 from ecg_jax.data.datasets.dataset import Dataset
-from ecg_jax.data.datasets.table import parse_known_columns, read_table
+from ecg_jax.data.datasets.table import read_table
 from ecg_jax.data.readers import code_hdf5
 from ecg_jax.errors import InputError
 
@@ -17,7 +16,6 @@ def create(
     *,
     source: str,
     labels: tuple[str, ...],
-    seed: int,
     labels_csv: str = "",
     patient_column: str = "",
     validation_fraction: float = 0.02,
@@ -32,7 +30,6 @@ def create(
     Args:
         source: The HDF5 file.
         labels: Columns of the CSV, and what its `scp_codes` say.
-        seed: Unused: the order of the file decides.
         labels_csv: The CSV; if empty, the only CSV in the HDF5 file's folder.
         patient_column: The CSV's column that names patients; see `patients.parse`.
         validation_fraction: Part of the file, at its end, that validates.
@@ -41,7 +38,6 @@ def create(
     Raises:
         InputError: when a file is missing or the two do not have equally many rows.
     """
-    del seed
     csv = labels_csv or _find_csv(source)
     table = read_table(csv)
     ids = code_hdf5.read_ids(source).astype(str)
@@ -53,21 +49,12 @@ def create(
         raise InputError(
             f"data.code: fractions {validation_fraction} and {test_fraction}; each at least 0, together below 1"
         )
-    known = parse_known_columns(table, csv, patient_column)
-    columns = label_lib.select(labels, scp_codes.read_labels(table, csv), table, csv)
-    known["attributes"] |= attributes.read_others(table, columns)
+    known = attributes.read_recordings(table, csv, labels, id_column=None, patient_column=patient_column)
     if known["split"] is None:
         validation, test = (round(fraction * len(ids)) for fraction in (validation_fraction, test_fraction))
         known["split"] = np.repeat(["train", "test", "validation"], [len(ids) - validation - test, test, validation])
-    return Dataset(
-        name="code",
-        ids=ids,
-        columns=columns,
-        origins=scp_codes.read_origins(table, csv),
-        **known,
-        read=lambda i: code_hdf5.read(source, i, id=str(ids[i])),
-        notes=tuple(label_lib.describe_choice(labels, table)),
-    )
+    known["ids"] = ids  # those of the HDF5 file
+    return Dataset(name="code", read=lambda i: code_hdf5.read(source, i, id=str(ids[i])), **known)
 
 
 def _find_csv(source: str) -> str:

@@ -13,10 +13,9 @@ import pandas as pd
 
 from ecg_jax import labels as label_lib
 from ecg_jax import statements
-from ecg_jax.data.datasets import patients
+from ecg_jax.data.datasets import attributes, patients
 from ecg_jax.data.datasets.dataset import Dataset
 from ecg_jax.data.datasets.table import (
-    parse_attributes,
     parse_integers,
     parse_text,
     read_table,
@@ -30,19 +29,17 @@ from ecg_jax.recording import Recording
 NORMAL = "normal_ecg"
 
 
-def create(*, source: str, labels: tuple[str, ...], seed: int) -> Dataset:
+def create(*, source: str, labels: tuple[str, ...]) -> Dataset:
     """Opens a CODE-15% folder, with all of its parts or some of them.
 
     Args:
         source: The folder that holds `exams.csv` and at least one `exams_part*.hdf5`.
         labels: Of the six diagnoses, `abnormal`, NORM, CD, and any other 0/1 column of `exams.csv`.
-        seed: Unused: nothing is drawn.
 
     Raises:
         InputError: on a missing table, when no exam is in both, or no part can be read; an exam
             of one damaged part among others is refused when it is read.
     """
-    del seed
     folder = require_folder("code15", source)
     csv = os.path.join(folder, "exams.csv")
     table = read_table(csv, ("exam_id", "patient_id", "trace_file"))
@@ -88,7 +85,7 @@ def create(*, source: str, labels: tuple[str, ...], seed: int) -> Dataset:
         ids=ids,
         columns=label_lib.select(labels, derived, table, csv),
         patients=patients.parse(table, csv, "patient_id"),
-        attributes=parse_attributes(table, csv),
+        attributes=attributes.parse(table, csv),
         read=read,
         notes=tuple(notes),
     )

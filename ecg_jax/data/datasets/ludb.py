@@ -20,8 +20,9 @@ import pandas as pd
 
 from ecg_jax import labels as label_lib
 from ecg_jax import statements
+from ecg_jax.data.datasets import attributes
 from ecg_jax.data.datasets.dataset import Dataset
-from ecg_jax.data.datasets.table import keep_present, parse_attributes, parse_ids, read_table, require_folder
+from ecg_jax.data.datasets.table import keep_present, parse_ids, read_table, require_folder
 from ecg_jax.data.readers import wfdb
 
 STATEMENTS = {  # code: how the findings begin that say it, in lower case
@@ -69,29 +70,27 @@ _NEITHER = {"sinus arrhythmia", "irregular sinus rhythm", "early repolarization 
 _NO_FINDINGS = ("ID", "Sex", "Age")  # the columns that hold something else
 
 
-def create(*, source: str, labels: tuple[str, ...], seed: int) -> Dataset:
+def create(*, source: str, labels: tuple[str, ...]) -> Dataset:
     """Opens an LUDB folder.
 
     Args:
         source: The folder that holds `ludb.csv` and `data/`.
         labels: Of `abnormal`, the superclasses, `STATEMENTS` and own abbreviations.
-        seed: Unused: nothing is drawn.
 
     Raises:
         InputError: on missing files or columns.
     """
-    del seed
     folder = require_folder("ludb", source)
     csv = os.path.join(folder, "ludb.csv")
     table = read_table(csv, ("ID", "Rhythms"))
     paths = [os.path.join(folder, "data", id) for id in parse_ids(table["ID"], csv)]
-    table, paths, notes = keep_present(table, paths, [os.path.isfile(path + ".hea") for path in paths], csv)
+    table, paths, notes = keep_present(table, paths, csv, ".hea")
     ids = parse_ids(table["ID"], csv)
     return Dataset(
         name="ludb",
         ids=ids,
         columns=label_lib.select(labels, derive_labels(table), None, csv),
-        attributes=parse_attributes(table, csv),
+        attributes=attributes.parse(table, csv),
         read=lambda i: wfdb.read(paths[i], id=str(ids[i])),
         notes=tuple(notes),
     )

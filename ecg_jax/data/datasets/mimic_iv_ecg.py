@@ -14,11 +14,11 @@ import numpy as np
 import pandas as pd
 
 from ecg_jax import labels as label_lib
+from ecg_jax.data.datasets import attributes
 from ecg_jax.data.datasets.dataset import Dataset
 from ecg_jax.data.datasets.table import (
     keep_present,
     parse_integers,
-    parse_known_columns,
     parse_text,
     read_table,
     require_folder,
@@ -28,13 +28,12 @@ from ecg_jax.data.readers import wfdb
 from ecg_jax.errors import InputError
 
 
-def create(*, source: str, labels: tuple[str, ...], seed: int, labels_csv: str = "") -> Dataset:
+def create(*, source: str, labels: tuple[str, ...], labels_csv: str = "") -> Dataset:
     """Opens a MIMIC-IV-ECG folder, with all of its records or some.
 
     Args:
         source: The folder that holds `record_list.csv` and `files/`.
         labels: Columns of `labels_csv`.
-        seed: Unused: nothing is drawn.
         labels_csv: A table with `study_id` and labels, and if you have them `split`, `age`
             and `sex`. Studies that are not in it are left out. Without it there are no
             labels, which only a conversion can do with.
@@ -42,7 +41,6 @@ def create(*, source: str, labels: tuple[str, ...], seed: int, labels_csv: str =
     Raises:
         InputError: on missing files or columns, or when no study has both a record and labels.
     """
-    del seed
     folder = require_folder("mimic_iv_ecg", source)
     csv = os.path.join(folder, "record_list.csv")
     table = read_table(csv, ("subject_id", "study_id", "path"))
@@ -56,7 +54,7 @@ def create(*, source: str, labels: tuple[str, ...], seed: int, labels_csv: str =
             "with a column study_id and label columns"
         )
     paths = [os.path.join(folder, path) for path in parse_text(table["path"], csv)]
-    table, paths, absent = keep_present(table, paths, [os.path.isfile(path + ".hea") for path in paths], csv)
+    table, paths, absent = keep_present(table, paths, csv, ".hea")
     ids = parse_integers(table["study_id"], csv).astype(str)
     require_unique(ids, table["study_id"], csv)
     known: dict[str, Any] = {"columns": {}}
@@ -91,7 +89,7 @@ def _align_labels(
     """Columns, split and attributes, one row per study of `ids`, and lines on the choice of labels."""
     place = pd.Index(parse_integers(labeled["study_id"], labels_csv).astype(str))
     rows = labeled.iloc[place.get_indexer(ids)].drop(columns="study_id")
-    known = parse_known_columns(rows.drop(columns="patient_id", errors="ignore"), labels_csv)
+    known = attributes.read_known_columns(rows.drop(columns="patient_id", errors="ignore"), labels_csv)
     del known["patients"]  # `subject_id` is
     known["columns"] = label_lib.select(names, {}, rows, labels_csv)
     return known, label_lib.describe_choice(names, rows)

@@ -7,18 +7,16 @@ from ecg_jax.data.datasets.dataset import Dataset
 from ecg_jax.data.store import MANIFEST, Store
 
 
-def create(*, source: str, labels: tuple[str, ...], seed: int) -> Dataset:
+def create(*, source: str, labels: tuple[str, ...]) -> Dataset:
     """Opens a store that `python -m ecg_jax.prepare` wrote.
 
     Args:
         source: Its folder.
         labels: Any labels of the data set that it was made from.
-        seed: Unused: nothing is drawn.
 
     Raises:
         InputError: when it is not whole, of a newer version, or lacks a label.
     """
-    del seed
     store = Store(source)
     names = store.manifest["labels"]
     states = store.column("labels")

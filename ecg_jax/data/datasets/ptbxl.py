@@ -10,12 +10,10 @@ means unknown likelihood, not absence; some records carry no diagnostic statemen
 import os
 
 from ecg_jax import labels as label_lib
-from ecg_jax.data.datasets import patients, scp_codes
+from ecg_jax.data.datasets import attributes, patients, scp_codes
 from ecg_jax.data.datasets.dataset import Dataset
 from ecg_jax.data.datasets.table import (
-    PTBXL_SEXES,
     describe_absent,
-    parse_attributes,
     parse_folds,
     parse_integers,
     parse_text,
@@ -30,20 +28,18 @@ from ecg_jax.errors import InputError
 _FILE_COLUMN = {100: "filename_lr", 500: "filename_hr"}
 
 
-def create(*, source: str, labels: tuple[str, ...], seed: int, sampling_rate: int = 500) -> Dataset:
+def create(*, source: str, labels: tuple[str, ...], sampling_rate: int = 500) -> Dataset:
     """Opens a PTB-XL folder; `strat_fold` 1-8 trains, 9 validates, 10 tests.
 
     Args:
         source: The folder that holds `ptbxl_database.csv`.
         labels: Of `statements.LABELS`.
-        seed: Unused: the folds are the data set's own.
         sampling_rate: 100 or 500 (Hz): which of the two sets of files is read.
 
     Raises:
         InputError: on missing tables or columns, or when none of the records is there; one
             that is not is refused when it is read.
     """
-    del seed
     if sampling_rate not in _FILE_COLUMN:
         raise InputError(f"data.ptbxl.sampling_rate is {sampling_rate}; PTB-XL has files at 100 and 500 Hz")
     folder = require_folder("ptbxl", source)
@@ -65,7 +61,7 @@ def create(*, source: str, labels: tuple[str, ...], seed: int, sampling_rate: in
         folds=folds,
         origins=scp_codes.read_origins(table, csv),
         patients=patients.parse(table, csv),
-        attributes=parse_attributes(table, csv, sexes=PTBXL_SEXES),
+        attributes=attributes.parse(table, csv, attributes.PTBXL_SEXES),
         read=lambda i: wfdb.read(paths[i], id=str(ids[i])),
         notes=(*notes, *scp_codes.describe_strange(stated, csv)),
     )

@@ -11,24 +11,23 @@ import numpy as np
 
 from ecg_jax import labels as label_lib
 from ecg_jax import statements
+from ecg_jax.data.datasets import attributes
 from ecg_jax.data.datasets.dataset import Dataset
-from ecg_jax.data.datasets.table import parse_attributes, parse_integers, read_table, require_folder, require_unique
+from ecg_jax.data.datasets.table import parse_integers, read_table, require_folder, require_unique
 from ecg_jax.data.readers import code_hdf5
 from ecg_jax.errors import InputError
 
 
-def create(*, source: str, labels: tuple[str, ...], seed: int) -> Dataset:
+def create(*, source: str, labels: tuple[str, ...]) -> Dataset:
     """Opens a SaMi-Trop folder.
 
     Args:
         source: The folder that holds `exams.csv` and `exams.hdf5` (unpacked from `exams.zip`).
         labels: Of `abnormal`, NORM, `death`, and any other 0/1 column of `exams.csv`.
-        seed: Unused: nothing is drawn.
 
     Raises:
         InputError: on missing files, or when the two do not have equally many rows.
     """
-    del seed
     folder = require_folder("samitrop", source)
     csv, file = os.path.join(folder, "exams.csv"), os.path.join(folder, "exams.hdf5")
     table = read_table(csv, ("exam_id", "normal_ecg"))
@@ -47,6 +46,6 @@ def create(*, source: str, labels: tuple[str, ...], seed: int) -> Dataset:
         name="samitrop",
         ids=ids,
         columns=label_lib.select(labels, derived, table, csv),
-        attributes=parse_attributes(table, csv),
+        attributes=attributes.parse(table, csv),
         read=lambda i: code_hdf5.read(file, i, id=str(ids[i]), declared=code_hdf5.CODE),
     )

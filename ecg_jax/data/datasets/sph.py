@@ -19,11 +19,10 @@ import pandas as pd
 
 from ecg_jax import labels as label_lib
 from ecg_jax import statements
-from ecg_jax.data.datasets import patients
+from ecg_jax.data.datasets import attributes, patients
 from ecg_jax.data.datasets.dataset import Dataset
 from ecg_jax.data.datasets.table import (
     keep_present,
-    parse_attributes,
     parse_text,
     read_table,
     require_folder,
@@ -73,18 +72,16 @@ _NO_FINDINGS = {1, 2, 3, 4, *range(10, 17), 20}  # overall, technical, sinus rhy
 _FIRST_SECONDARY = 200  # statements that suggest a cause, and modifiers, have higher numbers
 
 
-def create(*, source: str, labels: tuple[str, ...], seed: int) -> Dataset:
+def create(*, source: str, labels: tuple[str, ...]) -> Dataset:
     """Opens an SPH folder, with all of its records or some.
 
     Args:
         source: The folder that holds `metadata.csv`.
         labels: Of `abnormal`, the superclasses, `STATEMENTS`, and any statement by its number (`AHA105`).
-        seed: Unused: nothing is drawn.
 
     Raises:
         InputError: on missing files or columns, or a statement that is no number.
     """
-    del seed
     folder = require_folder("sph", source)
     csv = os.path.join(folder, "metadata.csv")
     table = read_table(csv, ("ECG_ID", "AHA_Code", "Patient_ID"))
@@ -92,14 +89,14 @@ def create(*, source: str, labels: tuple[str, ...], seed: int) -> Dataset:
     require_unique(np.array(names), table["ECG_ID"], csv)
     inside = "records" if os.path.isdir(os.path.join(folder, "records")) else ""
     paths = [os.path.join(folder, inside, name + ".h5") for name in names]
-    table, paths, notes = keep_present(table, paths, [os.path.isfile(path) for path in paths], csv)
+    table, paths, notes = keep_present(table, paths, csv)
     ids = np.array([os.path.basename(path).removesuffix(".h5") for path in paths])
     return Dataset(
         name="sph",
         ids=ids,
         columns=label_lib.select(labels, derive_labels(table["AHA_Code"], csv), None, csv),
         patients=patients.parse(table, csv, "Patient_ID"),
-        attributes=parse_attributes(table, csv),
+        attributes=attributes.parse(table, csv),
         read=lambda i: sph_hdf5.read(paths[i], str(ids[i])),
         notes=tuple(notes),
     )
