@@ -38,14 +38,15 @@ from ecg_jax.data.datasets.table import (
     require_folder,
     split_by_fold,
 )
-from ecg_jax.data.readers import wfdb
+from ecg_jax.data.readers import reading, wfdb
+from ecg_jax.data.readers.wfdb_header import MISTAKEN_GAIN, PUBLISHED_GAIN
 from ecg_jax.errors import InputError
 from ecg_jax.recording import Recording
 
 LAST_CHAPMAN = 10646  # of JS; Ningbo follows
 _LETTERS = {"A": "A", "Q": "Q", "I": "I", "S": "S", "HR": "H", "E": "E", "JS": "C"}
 _LONGEST_HEADER = 1 << 16  # bytes; the longest one has about 1,200
-_WRONG_GAIN, _RIGHT_GAIN, _GEORGIA_STEP = 4880, 1000, 4.88  # per mV, per mV, microvolts
+_GEORGIA_STEP = 4.88  # microvolts
 
 
 @dataclasses.dataclass(frozen=True)
@@ -59,7 +60,6 @@ class Header:
         strange: Words among the codes that are no numbers.
         age: As it stands there.
         sex: As it stands there.
-        has_wrong_gain: Every lead has the gain that is wrong in early Georgia headers.
     """
 
     path: str
@@ -68,7 +68,6 @@ class Header:
     strange: frozenset[str]
     age: str
     sex: str
-    has_wrong_gain: bool
 
     @property
     def id(self) -> str:
@@ -140,25 +139,15 @@ def find_source(id: str) -> str:
 
 
 def read_header(stem: str) -> Header:
-    """Reads what a header says of the patient; the signals are another reader's.
-
-    Raises:
-        InputError: when it cannot be read.
-    """
-    try:
-        with open(stem + ".hea", "rb") as file:
-            lines = file.read(_LONGEST_HEADER).decode("utf-8", errors="replace").splitlines()
-    except OSError as error:
-        raise InputError(f"{stem}.hea: cannot be read ({error.strerror})") from error
+    """Reads a header's comments on the patient; raises `InputError` when it cannot be read."""
     fields: dict[str, str] = {}
-    for line in lines:
+    for line in reading.read_bytes(stem + ".hea", _LONGEST_HEADER).decode("utf-8", errors="replace").splitlines():
         if line.startswith("#") and ":" in line:
             key, value = line.strip("# ").split(":", 1)
             fields.setdefault(key.strip().lower(), value.strip())
     words = {word for word in re.split(r"[,;\s]+", fields.get("dx", "")) if word}
     codes = frozenset(word for word in words if word.isdigit())
     unknown = {word for word in words if word.lower() in ("unknown", "nan", "none")}
-    gains = [line.split()[2] for line in lines[1:] if not line.startswith("#") and len(line.split()) > 2]
     return Header(
         path=stem,
         source=find_source(os.path.basename(stem)),
@@ -166,8 +155,6 @@ def read_header(stem: str) -> Header:
         strange=frozenset(words - codes - unknown),
         age=fields.get("age", ""),
         sex=fields.get("sex", ""),
-        has_wrong_gain=bool(gains)
-        and all(re.match(rf"{_WRONG_GAIN}(\.0*)?(\(0\))?/mv$", gain, re.I) for gain in gains),
     )
 
 
@@ -262,23 +249,22 @@ def _describe(headers: list[Header], foreign: int, incomplete: int) -> list[str]
 
 def _read(header: Header) -> Recording:
     recording = wfdb.read(header.path, id=header.id)
-    return mend_gain(recording) if header.has_wrong_gain and header.source == "georgia" else recording
+    return mend_gain(recording) if recording.known_factor and header.source == "georgia" else recording
 
 
 def mend_gain(recording: Recording) -> Recording:
     """Puts a Georgia recording that was read at 4880/mV right, where its samples prove that they are microvolts.
 
-    Georgia's recorder has steps of 4.88 microvolts, cut to whole microvolts: every sample of
-    a measured lead is a whole multiple of 4.88 without its fraction, which other numbers are
-    one time in five.
+    Georgia's recorder has steps of 4.88 microvolts, truncated to whole microvolts: every sample of a measured lead is a
+    truncated multiple of 4.88, as one number in five is by chance.
     """
-    samples = np.rint(recording.signal * np.float64(_WRONG_GAIN))
+    samples = np.rint(recording.signal * np.float64(MISTAKEN_GAIN))
     measured = [i for i, lead in enumerate(recording.leads) if not lead.startswith("aV")]
     size = np.abs(samples[:, measured])
     steps = np.ceil(size / _GEORGIA_STEP - 1e-9)
     if not measured or np.ptp(size) < 100 or (np.trunc(steps * _GEORGIA_STEP + 1e-6) != size).any():
         return recording
-    notes = [note for note in recording.notes if str(_WRONG_GAIN) not in note]  # the reader's own doubt is settled
-    notes.append(f"gain {_WRONG_GAIN}/mV mended to {_RIGHT_GAIN}/mV: the samples are in steps of 4.88 microvolts")
-    signal = (samples / _RIGHT_GAIN).astype(np.float32)
+    notes = [note for note in recording.notes if str(MISTAKEN_GAIN) not in note]  # the reader's own doubt is settled
+    notes.append(f"gain {MISTAKEN_GAIN}/mV mended to {PUBLISHED_GAIN}/mV: the samples are in steps of 4.88 microvolts")
+    signal = (samples / PUBLISHED_GAIN).astype(np.float32)
     return dataclasses.replace(recording, signal=signal, known_factor=None, notes=tuple(notes))

@@ -56,7 +56,6 @@ _DOUBTS = {  # where one of these begins a finding, the statements are unknown u
     "stemi": statements.MEMBERS["MI"],
     "scar formation": statements.MEMBERS["MI"],
 }
-_COMPLETE = ("MI", "CD", "HYP")  # superclasses of which all findings are stated
 OWN = {  # own labels, by the abbreviations of the Challenges
     "AFL": "AFLT",
     "CHB": "3AVB",
@@ -105,18 +104,15 @@ def derive_labels(table: pd.DataFrame) -> dict[str, np.ndarray]:
     def has(*beginnings: str) -> np.ndarray:
         return np.array([any(finding.startswith(beginnings) for finding in row) for row in found], np.float32)
 
-    offered = {code: has(*beginnings) for code, beginnings in STATEMENTS.items()}
-    absent = np.zeros(len(found), np.float32)
-    columns = {code: absent for name in _COMPLETE for code in statements.MEMBERS[name]} | offered
+    may_be: dict[str, np.ndarray] = {}
     for beginning, codes in _DOUBTS.items():
-        is_open = has(beginning) == 1
-        for code in codes:
-            columns[code] = np.where(is_open & (columns[code] == 0), np.nan, columns[code]).astype(np.float32)
-    abnormal = np.array([_judge(row) for row in found], np.float32)
-    columns[statements.NORMAL] = 1 - abnormal
-    classes = {name: np.where(has(*beginnings), 1, np.nan) for name, beginnings in _CLASSES.items()}
-    derived = statements.derive(columns, np.full(len(found), np.nan), classes=classes, abnormal=abnormal)
-    vocabulary = statements.name_columns({code: columns[code] for code in offered}, derived)
+        may_be |= {code: may_be.get(code, False) | (has(beginning) == 1) for code in codes}
+    vocabulary, columns = statements.derive_complete(
+        {code: has(*beginnings) for code, beginnings in STATEMENTS.items()},
+        may_be=may_be,
+        classes={name: has(*beginnings) == 1 for name, beginnings in _CLASSES.items()},
+        abnormal=np.array([_judge(row) for row in found], np.float32),
+    )
     own = {name: columns[code] for name, code in OWN.items()}
     return vocabulary | own | {name: has(finding) for name, finding in _OWN_FINDINGS.items()}
 

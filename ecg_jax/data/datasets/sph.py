@@ -25,11 +25,11 @@ from ecg_jax.data.datasets.table import (
     keep_present,
     parse_text,
     read_table,
+    require,
     require_folder,
     require_unique,
 )
 from ecg_jax.data.readers import sph_hdf5
-from ecg_jax.errors import InputError
 
 STATEMENTS = {  # PTB-XL's code: statements of the standard that say it
     "AMI": (160,),
@@ -66,9 +66,9 @@ STATEMENTS = {  # PTB-XL's code: statements of the standard that say it
     "PACE": (180, 181, 182, 183, 184, 185, 186, 187),
 }
 _CLASSES = {"MI": (166, 173, 174), "STTC": (153,)}  # without a statement of PTB-XL's
-_COMPLETE = ("MI", "CD", "HYP")  # superclasses of which all findings are stated
 NORMAL = 1
 _NO_FINDINGS = {1, 2, 3, 4, *range(10, 17), 20}  # overall, technical, sinus rhythm
+_LIST = re.compile(r"[\d;+\s]*\d[\d;+\s]*")
 _FIRST_SECONDARY = 200  # statements that suggest a cause, and modifiers, have higher numbers
 
 
@@ -109,27 +109,21 @@ def derive_labels(column: pd.Series, csv: str) -> dict[str, np.ndarray]:
         InputError: naming the line, when a cell is no list of numbers.
     """
     texts = parse_text(column, csv)
-    for text, row in zip(texts, column.index, strict=True):
-        if not re.fullmatch(r"[\d;+\s]*\d[\d;+\s]*", text):
-            raise InputError(
-                f"{csv}: line {row + 2}, column 'AHA_Code' holds {text!r}; expected statements such as 22;60+310"
-            )
+    is_list = [bool(_LIST.fullmatch(text)) for text in texts]
+    require(np.array(is_list, bool), column, csv, "expected statements such as 22;60+310")
     found = [{code for code in map(int, re.findall(r"\d+", text)) if code < _FIRST_SECONDARY} for text in texts]
 
     def has(*numbers: int) -> np.ndarray:
         return np.array([not codes.isdisjoint(numbers) for codes in found], np.float32)
 
-    offered = {code: has(*numbers) for code, numbers in STATEMENTS.items()}
-    absent = np.zeros(len(found), np.float32)
-    columns = {code: absent for name in _COMPLETE for code in statements.MEMBERS[name]} | offered
-    for code in statements.MEMBERS["MI"]:  # extensive, beside LBBB, of the right ventricle: the wall is open
-        is_open = (has(*_CLASSES["MI"]) == 1) & (columns[code] == 0)
-        columns[code] = np.where(is_open, np.nan, columns[code]).astype(np.float32)
-    abnormal = np.array([_judge(codes) for codes in found], np.float32)
-    columns[statements.NORMAL] = 1 - abnormal
-    classes = {name: np.where(has(*numbers), 1, np.nan) for name, numbers in _CLASSES.items()}
-    derived = statements.derive(columns, np.full(len(found), np.nan), classes=classes, abnormal=abnormal)
-    vocabulary = statements.name_columns({code: columns[code] for code in offered}, derived)
+    # Extensive, beside LBBB, of the right ventricle: the wall of the infarction is open.
+    may_be = dict.fromkeys(statements.MEMBERS["MI"], has(*_CLASSES["MI"]) == 1)
+    vocabulary, _ = statements.derive_complete(
+        {code: has(*numbers) for code, numbers in STATEMENTS.items()},
+        may_be=may_be,
+        classes={name: has(*numbers) == 1 for name, numbers in _CLASSES.items()},
+        abnormal=np.array([_judge(codes) for codes in found], np.float32),
+    )
     return vocabulary | {f"AHA{code}": has(code) for code in sorted(set().union(*found))}
 
 
