@@ -46,7 +46,7 @@ from ecg_jax.recording import Recording
 LAST_CHAPMAN = 10646  # of JS; Ningbo follows
 _LETTERS = {"A": "A", "Q": "Q", "I": "I", "S": "S", "HR": "H", "E": "E", "JS": "C"}
 _LONGEST_HEADER = 1 << 16  # bytes; the longest one has about 1,200
-_GEORGIA_STEP = 4.88  # microvolts
+_GEORGIA_STEP = MISTAKEN_GAIN / PUBLISHED_GAIN  # microvolts
 
 
 @dataclasses.dataclass(frozen=True)

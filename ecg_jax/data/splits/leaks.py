@@ -1,4 +1,4 @@
-"""Who belongs together, and recordings that stand on both sides of a split: leaks.
+"""Which recordings belong together, and those of them on both sides of a split: leaks.
 
 Recordings of equal content under different patients make these one: public data sets repeat
 recordings, and contain each other.
@@ -16,7 +16,7 @@ _SHOWN = 3
 
 
 def find_groups(dataset: Dataset) -> np.ndarray:
-    """Who must stay together, `[N]` str: a patient, with every patient who shares a signal with them.
+    """Groups that must stay together, `[N]` str: a patient, with every patient who shares a signal with them.
 
     The name of a group is that of its first patient in the order of names, so that it does
     not depend on the order of the recordings.
@@ -38,7 +38,7 @@ def find_groups(dataset: Dataset) -> np.ndarray:
 
 
 def find_patients(dataset: Dataset) -> np.ndarray:
-    """Patients, `[N]` str; a recording whose patient nobody knows is a patient of its own."""
+    """Patients, `[N]` str; a recording of an unknown patient is a patient of its own."""
     if dataset.patients is None:
         return dataset.ids
     patients = np.asarray(dataset.patients).astype(str)
@@ -53,7 +53,7 @@ def _codes(names: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
 
 
 def refuse(dataset: Dataset, groups: np.ndarray, sides: np.ndarray) -> None:
-    """Raises `InputError`, naming recordings, where a patient or a signal stands on two sides.
+    """Raises `InputError`, naming recordings, where a patient or a signal is on two sides.
 
     Args:
         dataset: Whose recordings they are.
@@ -76,19 +76,16 @@ def refuse(dataset: Dataset, groups: np.ndarray, sides: np.ndarray) -> None:
 
 
 def _find_spanning(code: np.ndarray, sides: np.ndarray) -> np.ndarray:
-    """`[N]` bool: in a split, and of someone who stands in several."""
-    side = pd.factorize(sides)[0]
+    """`[N]` bool: in a split, and of a group that is in several."""
     inside = np.flatnonzero((sides != LEFT_OUT) & (code >= 0))
-    lowest, highest = np.full(code.max(initial=0) + 1, len(code)), np.full(code.max(initial=0) + 1, -1)
-    np.minimum.at(lowest, code[inside], side[inside])
-    np.maximum.at(highest, code[inside], side[inside])
+    side = pd.Series(pd.factorize(sides)[0][inside]).groupby(code[inside])
     spanning = np.zeros(len(code), bool)
-    spanning[inside] = (lowest < highest)[code[inside]]
+    spanning[inside] = side.transform("min") < side.transform("max")
     return spanning
 
 
 def _name_pairs(ids: np.ndarray, names: np.ndarray, sides: np.ndarray) -> list[str]:
-    """For everyone who stands in several splits: one recording there, one elsewhere."""
+    """Two recordings on different sides, for each name that is on several."""
     code, known = _codes(names)
     rows = np.flatnonzero(_find_spanning(np.where(known, code, -1), sides))
     table = pd.DataFrame({"code": code[rows], "id": ids[rows], "side": sides[rows]}).drop_duplicates(["code", "side"])
@@ -97,7 +94,7 @@ def _name_pairs(ids: np.ndarray, names: np.ndarray, sides: np.ndarray) -> list[s
 
 
 def drop(split: np.ndarray, groups: np.ndarray) -> tuple[np.ndarray, int, list[str]]:
-    """Leaves out, of whoever stands in several splits, all but the last of train, validation, test.
+    """Leaves out the recordings of a group that is in several splits, except in the last of train, validation, test.
 
     Args:
         split: `[N]` str.
@@ -107,10 +104,7 @@ def drop(split: np.ndarray, groups: np.ndarray) -> tuple[np.ndarray, int, list[s
         The split with `LEFT_OUT` where something was, how many were, and lines worth telling.
     """
     rank = np.select([split == name for name in SPLITS], [0, 1, 2], -1)
-    code = pd.factorize(groups)[0]
-    highest = np.full(code.max(initial=0) + 1, -1)
-    np.maximum.at(highest, code, rank)
-    dropped = (rank >= 0) & (rank < highest[code])
+    dropped = (rank >= 0) & (rank < pd.Series(rank).groupby(groups).transform("max").to_numpy())
     if not dropped.any():
         return split, 0, []
     counts = " and ".join(

@@ -1,4 +1,4 @@
-"""The record of a run's data, `split.json`: who was where, and how that came about."""
+"""The record of a run's data, `split.json`: which recordings were in which split, and why."""
 
 import dataclasses
 import hashlib
@@ -63,23 +63,31 @@ def _compute_fingerprint(dataset: Dataset, sides: np.ndarray) -> str:
 
 def find_hashes(manifest: Manifest, ids: np.ndarray) -> np.ndarray | None:
     """The hashes of exactly these recordings, `[N]` str, where the manifest has them; else None."""
-    if "hashes" not in manifest:
-        return None
-    known: dict[str, str] = {}
-    for name, recordings in manifest["recordings"].items():
-        known |= zip(recordings, manifest["hashes"][name], strict=True)
+    known = _list_hashes(manifest)
     return np.array([known[id] for id in ids.tolist()], str) if known.keys() == {*ids.tolist()} else None
+
+
+def _list_hashes(manifest: Manifest) -> dict[str, str]:
+    """Hash of each recording by id; empty without hashes."""
+    hashes = manifest.get("hashes", {})
+    pairs = (zip(manifest["recordings"][side], hashes[side], strict=True) for side in hashes)
+    return {id: hash for side in pairs for id, hash in side}
+
+
+def _list_sides(manifest: Manifest) -> dict[str, str]:
+    """Side of each recording by id: a split, a fold, or `left_out`."""
+    return {id: side for side, recordings in manifest["recordings"].items() for id in recordings}
 
 
 def find_split(manifest: Manifest, ids: np.ndarray) -> np.ndarray | None:
     """The split of exactly these recordings, `[N]` str, where the manifest has one; else None."""
-    sides = {id: name for name in SPLITS for id in manifest["recordings"].get(name, ())}
+    sides = {id: side for id, side in _list_sides(manifest).items() if side in SPLITS}
     return np.array([sides[id] for id in ids.tolist()], str) if sides.keys() == {*ids.tolist()} else None
 
 
 def names_all(manifest: Manifest, ids: np.ndarray) -> bool:
     """Whether the manifest has all of these recordings, by their names."""
-    return {*ids.tolist()} <= {id for recordings in manifest["recordings"].values() for id in recordings}
+    return {*ids.tolist()} <= _list_sides(manifest).keys()
 
 
 def recognize(manifest: Manifest, dataset: Dataset) -> np.ndarray | None:
@@ -89,13 +97,12 @@ def recognize(manifest: Manifest, dataset: Dataset) -> np.ndarray | None:
     """
     if not names_all(manifest, dataset.ids):
         return None
-    sides = {id: side for side, recordings in manifest["recordings"].items() for id in recordings}
+    sides = _list_sides(manifest)
     split = np.array([sides[id] for id in dataset.ids.tolist()], str)
     split = np.where(split == "left_out", LEFT_OUT, split)
     if "hashes" in manifest and dataset.hashes is not None:
-        pairs = ((manifest["recordings"][side], manifest["hashes"][side]) for side in manifest["recordings"])
-        known = {id: hash for ids, hashes in pairs for id, hash in zip(ids, hashes, strict=True)}
-        is_same = all(known[id] == hash for id, hash in zip(dataset.ids.tolist(), dataset.hashes.tolist(), strict=True))
+        known = _list_hashes(manifest)
+        is_same = [known[id] for id in dataset.ids.tolist()] == dataset.hashes.tolist()
     else:
         found = create(dataclasses.replace(dataset, split=split))
         is_same = found["summary"]["fingerprint"] == manifest["summary"]["fingerprint"]
