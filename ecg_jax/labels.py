@@ -131,8 +131,8 @@ def select(
     """Collects the wanted labels: from `derived` where it has them, else from the table.
 
     Args:
-        names: See `choose`; `ALL` for every one in `derived` and every other column of
-            the table that holds nothing but labels and is none of `NO_LABELS`.
+        names: See `choose`; `ALL` for every one in `derived` and every other column of the table that holds nothing but
+            labels and is none of `NO_LABELS`.
         derived: `[records]` arrays in {1, 0, NaN} that a data set computes itself.
         table: A table whose other columns may be labels (see `parse_column`).
         source: File name for messages.
@@ -204,8 +204,7 @@ def parse_column(column: pd.Series, source: str) -> np.ndarray:
     """Reads a CSV column of labels.
 
     Args:
-        column: Values 0, 1, true, false (any case), or empty for unknown; its index counts
-            the file's rows from 0.
+        column: Values 0, 1, true, false (any case), or empty for unknown; its index counts the file's rows from 0.
         source: File name for messages.
 
     Returns:

@@ -27,8 +27,8 @@ _SPELLINGS |= {f"D{lead}": lead for lead in LEADS[:3]}
 def canonical_lead(name: str) -> str:
     """Returns the standard spelling of a lead's name (`avr`, `Lead II`, `DI`, `ECG V1`, `I (uV)`, `MDC_ECG_LEAD_I`).
 
-    A name that is not one of the twelve standard leads is returned stripped, unchanged. So is `C1`, which is
-    an electrode of electroencephalograms, too: see `canonical_leads`.
+    A name that is not one of the twelve standard leads is returned stripped, unchanged. So is `C1`, which is an
+    electrode of electroencephalograms, too: see `canonical_leads`.
     """
     lead, is_electrode = _parse(name)
     return _strip(name) if is_electrode or not lead else lead

@@ -1,8 +1,8 @@
 """The names of findings: PTB-XL's SCP-ECG statements, and what follows from them.
 
-The codes, their kinds and superclasses are those of PTB-XL's `scp_statements.csv` (Wagner et al. 2020, Sci Data
-7:154). The six diagnoses of Ribeiro et al. 2020 are names for six of them. Superclasses and `abnormal` follow from
-statements by the rules of this module alone, in files and in the simulator.
+The codes, their kinds and superclasses are those of PTB-XL's `scp_statements.csv` (Wagner et al. 2020, Sci Data 7:154).
+The six diagnoses of Ribeiro et al. 2020 are names for six of them. Superclasses and `abnormal` follow from statements
+by the rules of this module alone, in files and in the simulator.
 """
 
 from collections.abc import Mapping, Sequence
@@ -175,8 +175,8 @@ def derive(
         columns: Statements by code, each `[N]` in {1, 0, NaN}; a code that is not there is annotated nowhere.
         unknown: What a code that is not there is, `[N]`: NaN where it may be present, 0 where it would have been
             stated.
-        classes: What a source states of superclasses or `abnormal` without naming a statement, each `[N]` in
-            {1, 0, NaN}: 1 holds; 0 holds where the statements leave it open.
+        classes: What a source states of superclasses or `abnormal` without naming a statement, each `[N]` in {1, 0,
+            NaN}: 1 holds; 0 holds where the statements leave it open.
         abnormal: `[N]` in {1, 0, NaN}, where a source states normality itself; it is taken as it is.
 
     Returns:

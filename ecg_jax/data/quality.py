@@ -45,13 +45,13 @@ _ROUNDING = 0.5 + 0.01
 
 @dataclasses.dataclass(frozen=True)
 class Examination:
-    """What `examine` noticed.
+    """What `examine` found.
 
     Attributes:
         flags: Names of `FLAGS`, in their order.
-        measurements: `duration` (seconds that are valid), `sampling_rate` (Hz), `amplitude` and
-            `lead_II_range` (see `amplitude`; mV), `heart_rate` (per minute, over the first
-            minute), `noise` and `wander` (mV, of the worst lead); NaN where not to be told.
+        measurements: `duration` (seconds that are valid), `sampling_rate` (Hz), `amplitude` and `lead_II_range` (see
+            `amplitude`; mV), `heart_rate` (per minute, over the first minute), `noise` and `wander` (mV, of the worst
+            lead); NaN where undetermined.
     """
 
     flags: tuple[str, ...]
@@ -71,8 +71,8 @@ def unpack_flags(bits: int) -> tuple[str, ...]:
 def examine(recording: Recording) -> Examination:
     """Looks for the defects of `FLAGS`, all but `duplicate`.
 
-    Beside standard leads, other columns (an index, a silent V3R) are not looked at. Units of a
-    normalized recording are unknown, so limits in mV do not apply to it, nor do identities.
+    Beside standard leads, other columns (an index, a silent V3R) are not looked at. Units of a normalized recording are
+    unknown, so limits in mV do not apply to it, nor do identities.
     """
     recording = _keep_leads(recording)
     ranges = np.full(len(recording.leads), np.nan)
@@ -122,13 +122,10 @@ def examine(recording: Recording) -> Examination:
 
 
 def content_hash(recording: Recording) -> str:
-    """Names the ECG in a recording: equal for equal leads, rate and samples in whole microvolts.
+    """Names the ECG in a recording by 32 hexadecimal digits: equal leads, rate and samples in whole microvolts.
 
-    Only standard leads count, in standard order; so a copy in another format, order or unit is
-    found, whether padded or not; one that was resampled, cropped or filtered is not.
-
-    Returns:
-        32 hexadecimal digits.
+    Only standard leads count, in standard order; so a copy in another format, order or unit is found, whether padded or
+    not; one that was resampled, cropped or filtered is not.
     """
     names = [name for name in LEADS if name in recording.leads]
     columns = [recording.leads.index(name) for name in names]

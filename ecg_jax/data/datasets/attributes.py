@@ -51,8 +51,8 @@ def read_recordings(
 def read_known_columns(table: pd.DataFrame, source: str, patient_column: str = "") -> dict[str, Any]:
     """Reads the columns that any table of recordings may have, as fields of `Dataset`.
 
-    Those are `split` (`train`, `validation` or `val`, `test`), `strat_fold` (1 to 10, as in PTB-XL; without a
-    column `split`, 9 validates and 10 tests), patients (keep a patient's recordings on one side), `age`, `sex` and
+    Those are `split` (`train`, `validation` or `val`, `test`), `strat_fold` (1 to 10, as in PTB-XL; without a column
+    `split`, 9 validates and 10 tests), patients (keep a patient's recordings on one side), `age`, `sex` and
     `sampling_weight`. See `read_recordings`.
     """
     folds = table_lib.parse_folds(table[table_lib.FOLD], source) if table_lib.FOLD in table else None
@@ -74,10 +74,9 @@ def parse(table: pd.DataFrame, source: str, sexes: Mapping[str, str] = _SEXES) -
         sexes: What means `F` and `M`, in lower case.
 
     Returns:
-        `age` `[N]` float32 in years, NaN where unknown or not from 0 to 120 (PTB-XL writes 300
-        for 90 and older, the Challenges -1 for unknown), `sex` `[N]` str, `F`, `M` or empty, `date`
-        `[N]` float64 in years (1984.87), NaN where unknown (PTB-XL calls it `recording_date`), and
-        `sampling_weight` `[N]` float32, at least 0.
+        `age` `[N]` float32 in years, NaN where unknown or not from 0 to 120 (PTB-XL writes 300 for 90 and older, the
+        Challenges -1 for unknown), `sex` `[N]` str, `F`, `M` or empty, `date` `[N]` float64 in years (1984.87), NaN
+        where unknown (PTB-XL calls it `recording_date`), and `sampling_weight` `[N]` float32, at least 0.
 
     Raises:
         InputError: on a weight that is none, naming the line and the value found.

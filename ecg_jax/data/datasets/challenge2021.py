@@ -1,21 +1,19 @@
 """The training data of the PhysioNet/CinC Challenges 2020 and 2021 (doi 10.13026/34va-7q14), all eight sources.
 
-A record's name tells its source: A (CPSC 2018), Q (CPSC 2018 extra), I (INCART), S (PTB),
-HR (PTB-XL), E (Georgia), JS (Chapman/Shaoxing up to JS10646, Ningbo after it). Diagnoses
-stand in the header, as SNOMED CT codes after `#Dx:`.
+A record's name tells its source: A (CPSC 2018), Q (CPSC 2018 extra), I (INCART), S (PTB), HR (PTB-XL), E (Georgia), JS
+(Chapman/Shaoxing up to JS10646, Ningbo after it). Diagnoses stand in the header, as SNOMED CT codes after `#Dx:`.
 
-What labels mean: a statement that a record does not carry is absent (0) only where its source
-uses a code for it at all (see `snomed`), else unknown: CPSC 2018 knows nine classes, neither SB
-nor ST among them; Ningbo has no AF (and 7,615 AFL, which may be either). A general code (bundle
-branch block of no side) leaves the statements open that it may mean. Sinus rhythm is
-not a statement of normality, so that `abnormal` is 1 or unknown. A record without any
-diagnosis is unknown throughout. The Challenge's own abbreviations are labels as well.
+What labels mean: a statement that a record does not carry is absent (0) only where its source uses a code for it at all
+(see `snomed`), else unknown: CPSC 2018 knows nine classes, neither SB nor ST among them; Ningbo has no AF (and 7,615
+AFL, which may be either). A general code (bundle branch block of no side) leaves the statements open that it may mean.
+Sinus rhythm is not a statement of normality, so that `abnormal` is 1 or unknown. A record without any diagnosis is
+unknown throughout. The Challenge's own abbreviations are labels as well.
 
-Traps: stray commas, repeated codes and `Unknown` in `#Dx:`; ages -1 and 300; headers that
-name the `.mat` where the record's name should stand; early Georgia headers with a gain of
-4880/mV where the samples are microvolts (mended in `read`); 257 to 1000 Hz, 5 s to 30 min;
-PTB-XL is inside (HR00001 is its `ecg_id` 1; its table tells patients and folds), and so is the whole of CPSC 2018.
-No header names its patient: INCART's 74 records are of 32 people, and PTB has several of many a person.
+Traps: stray commas, repeated codes and `Unknown` in `#Dx:`; ages -1 and 300; headers that name the `.mat` where the
+record's name should stand; early Georgia headers with a gain of 4880/mV where the samples are microvolts (mended in
+`read`); 257 to 1000 Hz, 5 s to 30 min; PTB-XL is inside (HR00001 is its `ecg_id` 1; its table tells patients and
+folds), and so is the whole of CPSC 2018. No header names its patient: INCART's 74 records are of 32 people, and PTB has
+several of many a person.
 """
 
 import dataclasses
@@ -80,8 +78,8 @@ def create(*, source: str, labels: tuple[str, ...], ptbxl_csv: str = "") -> Data
 
     Args:
         source: The folder.
-        labels: Of the vocabulary (`snomed.KNOWN` has the statements), and the Challenge's abbreviations, scored
-            and unscored; of equivalent ones RBBB, LBBB, PAC and PVC.
+        labels: Of the vocabulary (`snomed.KNOWN` has the statements), and the Challenge's abbreviations, scored and
+            unscored; of equivalent ones RBBB, LBBB, PAC and PVC.
         ptbxl_csv: PTB-XL's `ptbxl_database.csv`: tells which HR records are of one patient, and by its folds who of
             them trains, validates and tests.
 

@@ -23,9 +23,8 @@ def create(
 ) -> Dataset:
     """Opens an HDF5 of tracings and its row-aligned CSV.
 
-    The reference validates on the last 2 % of the file and tests on another file; here
-    the stretch before the validation stretch is the test split. A `split` or
-    `strat_fold` column in the CSV overrides both.
+    The reference validates on the last 2 % of the file and tests on another file; here the stretch before the
+    validation stretch is the test split. A `split` or `strat_fold` column in the CSV overrides both.
 
     Args:
         source: The HDF5 file.

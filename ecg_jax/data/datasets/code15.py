@@ -1,9 +1,9 @@
 """CODE-15% (Ribeiro et al. 2021, Zenodo 4916206): `exams.csv` and `exams_part*.hdf5`.
 
-Traps: `exams.csv` is not in file order (exams are joined by `exam_id` within their
-`trace_file`); every part ends with an all-zero exam 0 that is no exam; patients repeat.
-No flag is not normal: `abnormal` is the opposite of `normal_ecg`, which is also NORM. The six flags are of the
-superclass CD, or rhythms; nothing else is known, so that CD is 1 or, where the ECG is normal, 0.
+Traps: `exams.csv` is not in file order (exams are joined by `exam_id` within their `trace_file`); every part ends with
+an all-zero exam 0 that is no exam; patients repeat. No flag is not normal: `abnormal` is the opposite of `normal_ecg`,
+which is also NORM. The six flags are of the superclass CD, or rhythms; nothing else is known, so that CD is 1 or, where
+the ECG is normal, 0.
 """
 
 import os
@@ -37,8 +37,8 @@ def create(*, source: str, labels: tuple[str, ...]) -> Dataset:
         labels: Of the six diagnoses, `abnormal`, NORM, CD, and any other 0/1 column of `exams.csv`.
 
     Raises:
-        InputError: on a missing table, when no exam is in both, or no part can be read; an exam
-            of one damaged part among others is refused when it is read.
+        InputError: on a missing table, when no exam is in both, or no part can be read; an exam of one damaged part
+            among others is refused when it is read.
     """
     folder = require_folder("code15", source)
     csv = os.path.join(folder, "exams.csv")

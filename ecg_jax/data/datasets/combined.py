@@ -1,12 +1,12 @@
 """Several data sets as one, with one label space: unknown where a part does not offer a label.
 
-A label of the same name is taken to mean the same everywhere. Ids and patients get their
-part's name in front, so that equal numbers in two parts are two recordings and two people.
-Where any part has a split of its own, it keeps it, and `splits.assign` draws one for the others.
+A label of the same name is taken to mean the same everywhere. Ids and patients get their part's name in front, so that
+equal numbers in two parts are two recordings and two people. Where any part has a split of its own, it keeps it, and
+`splits.assign` draws one for the others.
 
-Recordings of one data base keep together in all parts (see `Dataset.origins`): PTB-XL's patients have one name
-in all parts, and its folds hold in parts that do not name them. The Challenge's copy of a recording that another part
-has is left out, and so is one of unknown side beside other recordings of PTB-XL: its patient may be among them.
+Recordings of one data base keep together in all parts (see `Dataset.origins`): PTB-XL's patients have one name in all
+parts, and its folds hold in parts that do not name them. The Challenge's copy of a recording that another part has is
+left out, and so is one of unknown side beside other recordings of PTB-XL: its patient may be among them.
 """
 
 import dataclasses
@@ -35,8 +35,7 @@ def create(*, source: str, labels: tuple[str, ...], seed: int, open_part: Callab
         open_part: `(dataset, source=, labels=, seed=) -> Dataset`.
 
     Raises:
-        InputError: on a source of another form, a label that no part offers, and whatever is
-            wrong with a part.
+        InputError: on a source of another form, a label that no part offers, and whatever is wrong with a part.
     """
     wanted = labels if labels == label_lib.ALL else label_lib.Offered(labels)
     parts: Parts = {}

@@ -26,21 +26,21 @@ class Dataset:
         ids: `[N]` str, unique names of the recordings.
         columns: The C labels: name to `[N]` float32 in {1, 0, NaN = unknown}.
         read: Reads recording number i.
-        split: `[N]` str, `train`, `validation` or `test`, where the data set has a split of
-            its own; else None until `splits.assign` draws one. Empty for a recording without
-            one while others have one, until then; afterwards for one that is left out.
+        split: `[N]` str, `train`, `validation` or `test`, where the data set has a split of its own; else None until
+            `splits.assign` draws one. Empty for a recording without one while others have one, until then; afterwards
+            for one that is left out.
         split_facts: How the split came about, JSON-ready; see `splits.assign`.
-        patients: `[N]` str, empty where unknown; None where no patient is known. Each recording of an
-            unknown patient counts as one.
+        patients: `[N]` str, empty where unknown; None where no patient is known. Each recording of an unknown patient
+            counts as one.
         folds: `[N]` int64, the data set's own folds; None where it has none.
-        origins: `[N]` str, which recording of a public data base each is, where data sets share one: `ptbxl/21` is
-            the same in all of them. Empty where it is none of these; None where all are.
-        attributes: What else is known and worth a subgroup: name to `[N]`; `age` is
-            float32 years (NaN = unknown), `sex` is str (`F`, `M` or empty).
-        hashes: `[N]` str of the signals' content (see `quality.content_hash`), where it is known
-            without reading them; empty for a recording of which it is not.
-        draw: Where recordings can be drawn without end, `(key, samples, sampling rate) -> signal
-            [T, 12] mV, valid [T], label [C]`, jittable.
+        origins: `[N]` str, which recording of a public data base each is, where data sets share one: `ptbxl/21` is the
+            same in all of them. Empty where it is none of these; None where all are.
+        attributes: What else is known and worth a subgroup: name to `[N]`; `age` is float32 years (NaN = unknown),
+            `sex` is str (`F`, `M` or empty).
+        hashes: `[N]` str of the signals' content (see `quality.content_hash`), where it is known without reading them;
+            empty for a recording of which it is not.
+        draw: Where recordings can be drawn without end, `(key, samples, sampling rate) -> signal [T, 12] mV, valid [T],
+            label [C]`, jittable.
         reads_files: False where recordings are made, not read: they cannot be broken or repeated.
         store: The prepared store whose row i is recording i, where there is one.
         notes: Lines worth telling before a run starts (what was left out, and why).

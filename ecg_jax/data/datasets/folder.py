@@ -18,11 +18,11 @@ _SHOWN = 3
 def create(*, source: str, labels: tuple[str, ...], patient_column: str = "") -> Dataset:
     """Opens a CSV of files of any known format, each with one recording.
 
-    Columns: `path` (relative to the CSV; a WFDB record with or without a suffix), the labels
-    (1, 0 or empty for unknown), and if you have them those of `attributes.read_recordings`.
+    Columns: `path` (relative to the CSV; a WFDB record with or without a suffix), the labels (1, 0 or empty for
+    unknown), and if you have them those of `attributes.read_recordings`.
 
-    A folder without a CSV, or with none that has a column `path`, holds recordings of which
-    nothing is said: it can be prepared, not trained on.
+    A folder without a CSV, or with none that has a column `path`, holds recordings of which nothing is said: it can be
+    prepared, not trained on.
 
     Args:
         source: The CSV, or a folder with one, or with ECG files alone, searched to its depths.
@@ -30,8 +30,8 @@ def create(*, source: str, labels: tuple[str, ...], patient_column: str = "") ->
         patient_column: The CSV's column that names patients; see `patients.parse`.
 
     Raises:
-        InputError: on missing columns, values that are no labels, or when none of the files is
-            there; one that is not is refused when it is read.
+        InputError: on missing columns, values that are no labels, or when none of the files is there; one that is not
+            is refused when it is read.
     """
     if os.path.isfile(source):
         return _open_table(source, labels, patient_column)

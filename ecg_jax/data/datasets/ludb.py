@@ -1,16 +1,15 @@
 """LUDB 1.0.1 (Kalyakulina et al. 2020, IEEE Access 8:186181; PhysioNet doi 10.13026/eegm-h675).
 
-200 records of 200 people in `data/`, findings as text in `ludb.csv`, which describes every
-record in every column, so that a finding that is not there is absent: of rhythms, blocks, hypertrophies and
-infarctions all are stated. Sinus rhythm, an axis that does not deviate and nothing else is normal (NORM); irregular
-sinus rhythm or early repolarization alone is neither; any other finding is abnormal.
+200 records of 200 people in `data/`, findings as text in `ludb.csv`, which describes every record in every column, so
+that a finding that is not there is absent: of rhythms, blocks, hypertrophies and infarctions all are stated. Sinus
+rhythm, an axis that does not deviate and nothing else is normal (NORM); irregular sinus rhythm or early repolarization
+alone is neither; any other finding is abnormal.
 
-Ischaemia, STEMI and scars are stated by wall, several at once, where PTB-XL has one statement (inferolateral): only
-the superclass is known, and neither infarction nor ischaemia where the column leaves it open which it is.
+Ischaemia, STEMI and scars are stated by wall, several at once, where PTB-XL has one statement (inferolateral): only the
+superclass is known, and neither infarction nor ischaemia where the column leaves it open which it is.
 
-Traps: a cell holds several findings, one a line; ages end with a line break, the oldest is
-`>89` (unknown here); leads are in lower case, with another gain and baseline each;
-Einthoven's law holds only roughly.
+Traps: a cell holds several findings, one a line; ages end with a line break, the oldest is `>89` (unknown here); leads
+are in lower case, with another gain and baseline each; Einthoven's law holds only roughly.
 """
 
 import os

@@ -1,8 +1,8 @@
 """MIMIC-IV-ECG 1.0 (Gow et al. 2023, PhysioNet doi 10.13026/4nqg-sb35), in its own layout.
 
 `record_list.csv` names about 800,000 studies of 160,000 patients, one WFDB record each
-(`files/p1000/p10000032/s40689238/40689238`). It has no diagnoses of its own: bring a CSV
-with a column `study_id` and label columns, made from MIMIC-IV's or from reports.
+(`files/p1000/p10000032/s40689238/40689238`). It has no diagnoses of its own: bring a CSV with a column `study_id` and
+label columns, made from MIMIC-IV's or from reports.
 
 Trap: aVF is stored before aVL. The headers name their leads, and leads are matched by name.
 """
@@ -34,9 +34,8 @@ def create(*, source: str, labels: tuple[str, ...], labels_csv: str = "") -> Dat
     Args:
         source: The folder that holds `record_list.csv` and `files/`.
         labels: Columns of `labels_csv`.
-        labels_csv: A table with `study_id` and labels, and if you have them `split`, `age`
-            and `sex`. Studies that are not in it are left out. Without it there are no
-            labels, which only a conversion can do with.
+        labels_csv: A table with `study_id` and labels, and if you have them `split`, `age` and `sex`. Studies that are
+            not in it are left out. Without it there are no labels, which only a conversion can do with.
 
     Raises:
         InputError: on missing files or columns, or when no study has both a record and labels.

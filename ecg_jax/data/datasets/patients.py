@@ -20,9 +20,9 @@ _NEGATIVE, _NUMBER, _ZERO = (re.compile(text) for text in (r"-\d+(\.0*)?", r"\d{
 def parse(table: pd.DataFrame, source: str, column: str = "") -> np.ndarray | None:
     """Reads who the patients are.
 
-    A placeholder (`unknown`, `nan`, `n/a`, `-1`, nothing, in any case) is no patient. Neither is
-    0, unless patients are numbered from 0: the others are whole numbers of which at least half of those up to the
-    largest occur, and 0 stands no more often than the most frequent of them.
+    A placeholder (`unknown`, `nan`, `n/a`, `-1`, nothing, in any case) is no patient. Neither is 0, unless patients are
+    numbered from 0: the others are whole numbers of which at least half of those up to the largest occur, and 0 stands
+    no more often than the most frequent of them.
 
     Args:
         table: Of text.

@@ -3,8 +3,8 @@
 Labels are those of the vocabulary (`ecg_jax.statements`); how they follow from a record's statements stands in
 `scp_codes`. The folder's `scp_statements.csv` is not needed: it says what the vocabulary says.
 
-Traps: files at 100 Hz and 500 Hz stand side by side; a likelihood of 0 in `scp_codes`
-means unknown likelihood, not absence; some records carry no diagnostic statement.
+Traps: files at 100 Hz and 500 Hz stand side by side; a likelihood of 0 in `scp_codes` means unknown likelihood, not
+absence; some records carry no diagnostic statement.
 """
 
 import os
@@ -37,8 +37,8 @@ def create(*, source: str, labels: tuple[str, ...], sampling_rate: int = 500) ->
         sampling_rate: 100 or 500 (Hz): which of the two sets of files is read.
 
     Raises:
-        InputError: on missing tables or columns, or when none of the records is there; one
-            that is not is refused when it is read.
+        InputError: on missing tables or columns, or when none of the records is there; one that is not is refused when
+            it is read.
     """
     if sampling_rate not in _FILE_COLUMN:
         raise InputError(f"data.ptbxl.sampling_rate is {sampling_rate}; PTB-XL has files at 100 and 500 Hz")

@@ -1,8 +1,8 @@
 """SaMi-Trop (Ribeiro et al. 2021, Zenodo 4905618): 1,631 patients with Chagas cardiomyopathy, one ECG each.
 
-`exams.hdf5` holds `tracings` [1631, 4096, 12] at 400 Hz in CODE's units, and row i of
-`exams.csv` describes tracing i. It annotates none of the six diagnoses. No flag is not
-normal: `abnormal` is the opposite of `normal_ecg`, which is also NORM; `death` is another label.
+`exams.hdf5` holds `tracings` [1631, 4096, 12] at 400 Hz in CODE's units, and row i of `exams.csv` describes tracing i.
+It annotates none of the six diagnoses. No flag is not normal: `abnormal` is the opposite of `normal_ecg`, which is also
+NORM; `death` is another label.
 """
 
 import os

@@ -1,9 +1,9 @@
 """PTB-XL's column `scp_codes`, wherever it stands: what a recording's statements say, and which recording it is.
 
 A cell is a dict of codes and likelihoods; a likelihood of 0 means unknown likelihood, not absence. Annotators wrote
-down all they found: a statement that a recording does not carry is absent. A recording without any statement is
-unknown throughout, one without a diagnostic statement says nothing of the superclasses, and what LPR leaves open
-(see `statements.doubt`) is unknown.
+down all they found: a statement that a recording does not carry is absent. A recording without any statement is unknown
+throughout, one without a diagnostic statement says nothing of the superclasses, and what LPR leaves open (see
+`statements.doubt`) is unknown.
 
 Every table of PTB-XL's recordings names the same ones: `ecg_id` 21 is one recording and `patient_id` 7 one patient,
 whatever file they lie in, and the Challenges' HR00021 is that recording too.

@@ -1,14 +1,13 @@
 """SPH, Shandong Provincial Hospital (Liu et al. 2022, Sci Data 9:272; figshare).
 
-`metadata.csv` and one HDF5 file per ECG, in `records/` or beside the table. Diagnoses are
-the primary statements of the AHA/ACC/HRS standard (Mason et al. 2007, Circulation
-115:1325) by number, separated by `;`, each followed by modifiers after a `+`. Modifiers do
-not change whether a statement counts. The standard has no first degree AV block; its
+`metadata.csv` and one HDF5 file per ECG, in `records/` or beside the table. Diagnoses are the primary statements of the
+AHA/ACC/HRS standard (Mason et al. 2007, Circulation 115:1325) by number, separated by `;`, each followed by modifiers
+after a `+`. Modifiers do not change whether a statement counts. The standard has no first degree AV block; its
 statement for it is 82, prolonged PR interval.
 
-Readers state every infarction, block and hypertrophy, so that one that is not stated is absent; what the standard
-has no statement for is unknown. Normal (NORM) is statement 1 without any finding; any finding is abnormal. Statements
-on quality, electrodes or plain sinus rhythm are no findings; a record with nothing else is neither.
+Readers state every infarction, block and hypertrophy, so that one that is not stated is absent; what the standard has
+no statement for is unknown. Normal (NORM) is statement 1 without any finding; any finding is abnormal. Statements on
+quality, electrodes or plain sinus rhythm are no findings; a record with nothing else is neither.
 """
 
 import os

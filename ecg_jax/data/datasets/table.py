@@ -21,16 +21,15 @@ _LONGEST_HEADER = 1 << 20  # characters
 def read_table(path: str, required: tuple[str, ...] = ()) -> pd.DataFrame:
     """Reads a CSV as text, so that `007` stays what it is.
 
-    Its delimiter is a comma, a semicolon or a tab; a byte-order mark is skipped; names of
-    columns are compared in any case where they are required or `KNOWN_COLUMNS`.
+    Its delimiter is a comma, a semicolon or a tab; a byte-order mark is skipped; names of columns are compared in any
+    case where they are required or `KNOWN_COLUMNS`.
 
     Returns:
-        Every column as str, NaN where empty or blank. The index counts the file's rows from 0,
-        past blank lines, which are left out: a row's line is its index + 2.
+        Every column as str, NaN where empty or blank. The index counts the file's rows from 0, past blank lines, which
+        are left out: a row's line is its index + 2.
 
     Raises:
-        InputError: when it is missing, empty, not a CSV, names a column twice or lacks a
-            required one.
+        InputError: when it is missing, empty, not a CSV, names a column twice or lacks a required one.
     """
     try:
         encoding = _detect_encoding(path)

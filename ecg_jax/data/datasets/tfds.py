@@ -1,7 +1,6 @@
 """A data set that the builders wrote with tensorflow-datasets; see `ecg_jax.data.datasets.builders`.
 
-Beside its files lies an index of what is known of the records, so that opening reads none
-of them.
+Beside its files lies an index of what is known of the records, so that opening reads none of them.
 """
 
 import glob
@@ -22,8 +21,8 @@ def create(*, source: str, labels: tuple[str, ...]) -> Dataset:
     """Opens a built data set.
 
     Args:
-        source: Its folder, as `DATA_DIR/ptbxl/500hz/1.0.0`, or one above it if that holds no
-            other; of several versions the newest is opened.
+        source: Its folder, as `DATA_DIR/ptbxl/500hz/1.0.0`, or one above it if that holds no other; of several versions
+            the newest is opened.
         labels: Any labels of its records.
 
     Raises:

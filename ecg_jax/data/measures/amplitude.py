@@ -1,9 +1,9 @@
 """How large an ECG is, and what that says of its unit.
 
-Amplitude is measured as the range within a second, median over seconds and leads: wander,
-artefacts, pauses and silent leads hardly move it. Where that is no ECG's, it is measured again in the
-seconds that hold a beat, as ventricles may beat less often than every other second, or without a
-pacemaker's spikes, which are no part of the heart's voltage.
+Amplitude is measured as the range within a second, median over seconds and leads: wander, artefacts, pauses and silent
+leads hardly change it. Where the result is too small for an ECG, it is measured again in the seconds that hold a beat,
+as ventricles may beat less often than every other second; where it is too large, without a pacemaker's spikes, which
+are not part of the heart's voltage.
 """
 
 import dataclasses
@@ -68,11 +68,7 @@ class ScaleEstimate:
 
 
 def measure_ranges(recording: Recording, in_beats: bool = False) -> np.ndarray:
-    """Measures each lead's range within a second, the median over seconds.
-
-    Args:
-        recording: Any.
-        in_beats: Of the seconds that hold a beat; see `find_beats`.
+    """Each lead's range within a second, the median over seconds (those with a beat, see `find_beats`, if `in_beats`).
 
     Returns:
         `[leads]` float64 in the recording's unit; 0 for a flat lead, NaN for one with no valid sample.
@@ -85,7 +81,7 @@ def measure_ranges(recording: Recording, in_beats: bool = False) -> np.ndarray:
 
 
 def find_beats(ranges: np.ndarray) -> np.ndarray:
-    """Finds the seconds that hold a beat: those that move at least half as much as any within `LONGEST_INTERVAL`.
+    """The seconds that hold a beat: those that move at least half as much as any within `LONGEST_INTERVAL`.
 
     Args:
         ranges: `[leads, seconds]`, of each lead in each second.
@@ -115,7 +111,7 @@ def summarize_ranges(ranges: np.ndarray, leads: Sequence[str]) -> float:
     """The amplitude of a recording: the median over its standard leads, silent ones left out; NaN if none is left.
 
     Args:
-        ranges: See `measure_ranges`.
+        ranges: `[leads]`, see `measure_ranges`.
         leads: Their names.
     """
     known = ranges[[name in LEADS for name in leads]]
@@ -126,23 +122,15 @@ def summarize_ranges(ranges: np.ndarray, leads: Sequence[str]) -> float:
 
 
 def measure_size(recording: Recording) -> float:
-    """Measures how large the beats of a recording are.
-
-    Returns:
-        The median over leads, see `summarize_ranges`.
-    """
+    """The size of a recording's beats: the median over leads, see `summarize_ranges`, in its unit."""
     return remeasure_size(recording, summarize_ranges(measure_ranges(recording), recording.leads))
 
 
 def remeasure_size(recording: Recording, size: float) -> float:
-    """Measures a size again that is no ECG's: in the seconds that hold a beat, or without a pacemaker's spikes.
-
-    Args:
-        recording: Any.
-        size: By `measure_ranges` and `summarize_ranges`.
+    """Measures a size again that is not an ECG's: in the seconds that hold a beat, or without a pacemaker's spikes.
 
     Returns:
-        What was measured again, where that is an ECG's size, or else the size itself.
+        The second result where that is an ECG's size, else `size`, which is by `measure_ranges` and `summarize_ranges`.
     """
     if size < SUSPICIOUSLY_LOW:
         again = summarize_ranges(measure_ranges(recording, in_beats=True), recording.leads)
@@ -169,15 +157,14 @@ def measure_lead_two(recording: Recording) -> float:
 
 
 def find_units(amplitude: float) -> tuple[float, ...]:
-    """Lists the keys of `UNITS` that bring an amplitude into the usual range."""
+    """The keys of `UNITS` that bring an amplitude into the usual range."""
     return tuple(unit for unit in UNITS if USUAL[0] <= amplitude * unit <= USUAL[1])
 
 
 def find_common_deviation(recording: Recording) -> float:
-    """Finds the deviation that every moving lead of z-scores has, at any scale, and their mean of 0; voltages do not.
+    """The standard deviation, over valid samples, that all moving leads share, with a mean of 0, as z-scores do.
 
-    Returns:
-        In the recording's unit, over valid samples; NaN where leads differ, or fewer than three move.
+    NaN where leads differ, as voltages do, or fewer than three move.
     """
     deviations: list[float] = []
     for column in (i for i, name in enumerate(recording.leads) if name in LEADS):
@@ -195,8 +182,7 @@ def estimate_scale(ranges: np.ndarray) -> ScaleEstimate:
     """Estimates a data set's unit from the size of lead II.
 
     Args:
-        ranges: `[recordings]`, the 0.5-99.5 percentile range of lead II in the data set's
-            unit; NaN and 0 are left out.
+        ranges: `[recordings]`, by `measure_lead_two`, in the data set's unit; NaN and 0 are left out.
     """
     known = np.asarray(ranges, np.float64)
     known = known[np.isfinite(known) & (known > 0)]

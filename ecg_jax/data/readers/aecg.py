@@ -1,9 +1,9 @@
 """HL7 annotated ECG (aECG, FDA XML): the rhythm series, not the representative beat derived from it.
 
-Structure: HL7 v3 `AnnotatedECG`; `component/series/component/sequenceSet/component/sequence`.
-A lead's value is SLIST_PQ: origin + scale * digits, each of origin and scale with its own unit.
-The time is a sequence of its own with an increment. The file states the period separately
-(`effectiveTime`), to whole seconds in many files, so that it is only a check.
+Structure: HL7 v3 `AnnotatedECG`; `component/series/component/sequenceSet/component/sequence`. A lead's value is
+SLIST_PQ: origin + scale * digits, each of origin and scale with its own unit. The time is a sequence of its own with an
+increment. The file states the period separately (`effectiveTime`), to whole seconds in many files, so that it is only a
+check.
 """
 
 import contextlib

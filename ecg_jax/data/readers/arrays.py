@@ -5,9 +5,9 @@ name states the rest, `NAME.json` beside `NAME.npy`, `NAME.csv` or `NAME.mat`:
 
   {"leads": ["I", "II", ...], "sampling_rate": 500, "unit": "mV"}
 
-or the caller does, with `Declared`. The unit is mV, uV, V, code (2 x mV, as in the CODE
-files) or zscore (each lead already normalized). A CSV whose header names the leads needs rate
-and unit only, and no unit where it states that, too. NumPy pickles are not read: they run code.
+or the caller does, with `Declared`. The unit is mV, uV, V, code (2 x mV, as in the CODE files) or zscore (each lead
+already normalized). A CSV whose header names the leads needs rate and unit only, and no unit where it states that, too.
+NumPy pickles are not read: they run code.
 """
 
 import dataclasses

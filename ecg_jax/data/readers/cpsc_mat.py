@@ -1,7 +1,7 @@
 """CPSC2018's own MATLAB files: a struct `ECG` {sex, age, data}, data [12, N] double in mV at 500 Hz.
 
-Leads I, II, III, aVR, aVL, aVF, V1-V6. Source: Liu et al., J. Med. Imaging Health Inform. 8
-(2018) 1368, http://2018.icbeb.org/Challenge.html. The file names neither leads nor rate nor unit.
+Leads I, II, III, aVR, aVL, aVF, V1-V6. Source: Liu et al., J. Med. Imaging Health Inform. 8 (2018) 1368,
+http://2018.icbeb.org/Challenge.html. The file names neither leads nor rate nor unit.
 """
 
 from ecg_jax.data.readers import matlab, reading

@@ -1,9 +1,9 @@
 """DICOM waveforms (12-lead, general, ambulatory ECG): the rhythm, not the median beat.
 
-Source: DICOM PS3.3 C.10.9 (waveform module) and PS3.16 CID 3001. A value is sample x sensitivity x correction factor
-+ baseline, the baseline in the sensitivity's unit. Leads are coded in two schemes that share their numbers, 2:n (MDC)
-and 5.6.3-9-n (SCP-ECG), or by name. Traps: median beats are marked as derived, or by their label alone; files without
-the 128-byte preamble; a deflated data set, which is unpacked only up to a bound.
+Source: DICOM PS3.3 C.10.9 (waveform module) and PS3.16 CID 3001. A value is sample x sensitivity x correction factor +
+baseline, the baseline in the sensitivity's unit. Leads are coded in two schemes that share their numbers, 2:n (MDC) and
+5.6.3-9-n (SCP-ECG), or by name. Traps: median beats are marked as derived, or by their label alone; files without the
+128-byte preamble; a deflated data set, which is unpacked only up to a bound.
 """
 
 import io
@@ -122,8 +122,8 @@ def _read_group(path: str, item: Dataset, byte_order: str) -> groups.Group:
 def _find_padding(digital: np.ndarray, padding: int) -> np.ndarray:
     """Where there is no sample, `[samples, channels]` bool.
 
-    A value within the range of the others is a voltage, too; it is padding only at the beginning
-    or the end, where all channels have it.
+    A value within the range of the others is a voltage, too; it is padding only at the beginning or the end, where all
+    channels have it.
     """
     is_padding = digital == padding
     others = digital[~is_padding]

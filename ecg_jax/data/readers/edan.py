@@ -1,7 +1,7 @@
 """Edan Holter recordings: `patient.hea` with `ecgraw.dat`, or both in an `.arc`, through the library ecgdatakit.
 
-Source: https://paulbourke.net/dataformats/edan/, which the library follows; there is no description by the vendor.
-What a step is in volts is not known, so each lead is divided by its own standard deviation.
+Source: https://paulbourke.net/dataformats/edan/, which the library follows; there is no description by the vendor. What
+a step is in volts is not known, so each lead is divided by its own standard deviation.
 """
 
 import os

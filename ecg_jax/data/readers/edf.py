@@ -1,9 +1,9 @@
 """EDF, EDF+ and BDF (https://www.edfplus.info/specs/edf.html), through the library edfio.
 
-Leads go by label (`ECG I`, `EKG V1`, `I-REF`, `ECG aVR`); signals that are none of the twelve
-leads, and annotations, are left out. Traps: the library goes on where a file is truncated,
-has no calibration (it returns raw values), or is interrupted (EDF+D); here each is refused. Some programs
-pad the header with NUL, write on after the last data record, or fill it with the lowest value.
+Leads go by label (`ECG I`, `EKG V1`, `I-REF`, `ECG aVR`); signals that are none of the twelve leads, and annotations,
+are left out. Traps: the library goes on where a file is truncated, has no calibration (it returns raw values), or is
+interrupted (EDF+D); here each is refused. Some programs pad the header with NUL, write on after the last data record,
+or fill it with the lowest value.
 """
 
 import io
@@ -41,8 +41,8 @@ def read(path: str, id: str) -> Recording:
     """Reads the ECG leads of a file.
 
     Raises:
-        InputError: when the file is damaged, truncated or interrupted, has none of the twelve
-            leads, or its leads differ in rate or have no voltage.
+        InputError: when the file is damaged, truncated or interrupted, has none of the twelve leads, or its leads
+            differ in rate or have no voltage.
     """
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")  # what it warns of is checked below

@@ -1,7 +1,7 @@
 """Leads recorded together: what DICOM (multiplex group), HL7 (sequence set) and MUSE (waveform) files are made of.
 
-A file may hold several: twelve leads and a rhythm strip, or the four columns of a paper ECG,
-recorded one after the other. Only simultaneous leads make a `Recording`.
+A file may hold several: twelve leads and a rhythm strip, or the four columns of a paper ECG, recorded one after the
+other. Only simultaneous leads make a `Recording`.
 """
 
 import dataclasses

@@ -1,7 +1,7 @@
 """What the HDF5 layouts share: a file opened with suspicion, and one array of it.
 
-A few bytes of HDF5 can announce any size, and a data set can lie in another file (links, external storage, virtual
-data sets): both are refused. An array stays open with its file, so that a chunk of many rows is unpacked once.
+A few bytes of HDF5 can announce any size, and a data set can lie in another file (links, external storage, virtual data
+sets): both are refused. An array stays open with its file, so that a chunk of many rows is unpacked once.
 """
 
 import contextlib

@@ -1,7 +1,7 @@
 """ISHNE Holter files (`.ecg`), through the library ecgdatakit.
 
-Source: Badilini, Ann. Noninvasive Electrocardiol. 3 (1998) 263. A lead without a code that names it is called
-`Lead 1` and so on; -32768 is no sample.
+Source: Badilini, Ann. Noninvasive Electrocardiol. 3 (1998) 263. A lead without a code that names it is called `Lead 1`
+and so on; -32768 is no sample.
 """
 
 import numpy as np

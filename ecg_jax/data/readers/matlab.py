@@ -1,8 +1,8 @@
 """Numeric variables of MATLAB files, versions 4 and 5, as `cpsc_mat` and `arrays` need them.
 
-They are parsed here, not by SciPy, which trusts the sizes that a file announces: damaged files make it allocate
-without bound or end the process. Layout: MathWorks, "MAT-File Format", chapters 1 and 2. Version 4 has five int32
-(kind, rows, columns, whether imaginary, length of the name), the name, the values column by column.
+They are parsed here, not by SciPy, which trusts the sizes that a file announces: damaged files make it allocate without
+bound or end the process. Layout: MathWorks, "MAT-File Format", chapters 1 and 2. Version 4 has five int32 (kind, rows,
+columns, whether imaginary, length of the name), the name, the values column by column.
 """
 
 import math

@@ -1,10 +1,9 @@
 """GE MUSE XML (`RestingECG`): the rhythm waveform, not the median beat.
 
-Eight leads are stored (I, II, V1-V6); III, aVR, aVL and aVF follow from Einthoven and
-Goldberger and are derived here, where the file does not store them. Samples are base64 of
-little-endian 16-bit integers; a step is `LeadAmplitudeUnitsPerBit` of `LeadAmplitudeUnits`
-(4.88 MICROVOLTS as a rule, 5 from some carts); the rate is SampleBase x 10^SampleExponent Hz.
-`LeadDataCRC32` is the CRC-32 of the decoded bytes.
+Eight leads are stored (I, II, V1-V6); III, aVR, aVL and aVF follow from Einthoven and Goldberger and are derived here,
+where the file does not store them. Samples are base64 of little-endian 16-bit integers; a step is
+`LeadAmplitudeUnitsPerBit` of `LeadAmplitudeUnits` (4.88 MICROVOLTS as a rule, 5 from some carts); the rate is
+SampleBase x 10^SampleExponent Hz. `LeadDataCRC32` is the CRC-32 of the decoded bytes.
 
 Source: the elements as GE's MUSE XML developer's guide names them.
 """

@@ -1,9 +1,9 @@
 """Philips Sierra ECG XML, versions 1.03 to 1.04.02: the parsed waveforms, not the representative beats.
 
-Traps: leads III, aVR, aVL and aVF are stored as what is left of them after prediction from I
-and II, where they are compressed (XLI); the unit, microvolts per step, goes by several names;
-version 1.03 does not name its leads; and a recording ends with a calibration pulse of 1 mV in
-every lead, which is no ECG and contradicts Einthoven's law: its samples are marked invalid.
+Traps: leads III, aVR, aVL and aVF are stored as what is left of them after prediction from I and II, where they are
+compressed (XLI); the unit, microvolts per step, goes by several names; version 1.03 does not name its leads; and a
+recording ends with a calibration pulse of 1 mV in every lead, which is no ECG and contradicts Einthoven's law: its
+samples are marked invalid.
 """
 
 import dataclasses

@@ -1,8 +1,8 @@
 """Schiller SEMA XML (`SchillerEDI`): the rhythm, not the averaged beats.
 
-Each `wavedata` states its rate and, in `yres`, what a step is; each channel's samples are text with commas.
-Source: the elements as public readers of such files name them (`org.cvrgrid.schiller` of the CardioVascular
-Research Grid, Apache-2.0); Schiller publishes no description.
+Each `wavedata` states its rate and, in `yres`, what a step is; each channel's samples are text with commas. Source: the
+elements as public readers of such files name them (`org.cvrgrid.schiller` of the CardioVascular Research Grid,
+Apache-2.0); Schiller publishes no description.
 """
 
 from xml.etree.ElementTree import Element

@@ -1,10 +1,10 @@
 """SCP-ECG (EN 1064, ISO 11073-91064), through the library ecgdatakit.
 
-It undoes Huffman coding, differences and reference beats, and refuses decimated (bimodal)
-and long-term data. Traps: it goes on where checksums fail or the amplitude's multiplier is
-missing, rounds the rate to whole Hz, allocates as many samples as a file announces, and refuses files that count
-samples from 0, as some devices do; the standard counts from 1. Leads may begin at different samples. A resting ECG
-usually stores I, II and V1-V6; the other limb leads are derived where they are needed.
+It undoes Huffman coding, differences and reference beats, and refuses decimated (bimodal) and long-term data. Traps: it
+goes on where checksums fail or the amplitude's multiplier is missing, rounds the rate to whole Hz, allocates as many
+samples as a file announces, and refuses files that count samples from 0, as some devices do; the standard counts from
+1. Leads may begin at different samples. A resting ECG usually stores I, II and V1-V6; the other limb leads are derived
+where they are needed.
 """
 
 import binascii

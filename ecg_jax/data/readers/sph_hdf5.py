@@ -1,8 +1,7 @@
 """Shandong Provincial Hospital's HDF5 layout: one recording a file, `ecg` float16 [12, N] in mV at 500 Hz.
 
-Leads I, II, III, aVR, aVL, aVF, V1-V6. Source: Liu et al., Sci Data 9, 272 (2022),
-doi 10.1038/s41597-022-01403-5. SPH's files name neither leads nor rate nor unit; what attributes state takes
-precedence.
+Leads I, II, III, aVR, aVL, aVF, V1-V6. Source: Liu et al., Sci Data 9, 272 (2022), doi 10.1038/s41597-022-01403-5.
+SPH's files name neither leads nor rate nor unit; what attributes state takes precedence.
 """
 
 import os

@@ -1,7 +1,7 @@
 """WFDB records: a `.hea` header with its `.dat` or `.mat` signal files, in one or several segments.
 
-Segments of a fixed layout have the same leads; those of a variable layout have their own,
-and the first, of no samples, lists them all. https://physionet.org/physiotools/wag/header-5.htm
+Segments of a fixed layout have the same leads; those of a variable layout have their own, and the first, of no samples,
+lists them all. https://physionet.org/physiotools/wag/header-5.htm
 """
 
 import itertools

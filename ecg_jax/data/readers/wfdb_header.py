@@ -1,8 +1,8 @@
 """The text of a WFDB header, checked, and read more leniently than the library reads it.
 
-Layout: https://physionet.org/physiotools/wag/header-5.htm. Traps: early Challenge headers
-name the `.mat` where the record's name should be, which the library refuses; units come
-in any case; the library drops non-ASCII characters, so that `µV` would become `V`.
+Layout: https://physionet.org/physiotools/wag/header-5.htm. Traps: early Challenge headers name the `.mat` where the
+record's name should be, which the library refuses; units come in any case; the library drops non-ASCII characters, so
+that `µV` would become `V`.
 """
 
 import dataclasses

@@ -35,24 +35,23 @@ def assign(
 ) -> Dataset:
     """Returns the data set with a split: its own, or one that is drawn; or one fold tests and the next validates.
 
-    Where its own leaves recordings undecided (empty), these go where their patient or signal
-    is, and the rest is drawn. What is drawn is stratified by label (see `stratify`), whole
-    patients at a time.
+    Where its own leaves recordings undecided (empty), these go where their patient or signal is, and the rest is drawn.
+    What is drawn is stratified by label (see `stratify`), whole patients at a time.
 
     Args:
         dataset: Any data set.
         seed: Chooses what is drawn.
-        by: `own`: its own split, or if it has none, drawn by patient. `patient`: drawn by patient in any
-            case. `recording`: drawn recording by recording, patients on several sides, as many papers
-            do. `date`: the latest recordings test, those before them validate, the earliest train,
-            whosever they are (Ribeiro et al. 2020 compare such splits, Nat Commun 11:1760).
+        by: `own`: its own split, or if it has none, drawn by patient. `patient`: drawn by patient in any case.
+            `recording`: drawn recording by recording, patients on several sides, as many papers do. `date`: the latest
+            recordings test, those before them validate, the earliest train, whosever they are (Ribeiro et al. 2020
+            compare such splits, Nat Commun 11:1760).
         validation: Part of the recordings that validates, where the split is drawn.
         test: Part that tests, likewise.
         folds: 0, or the number of parts that take turns as the test split.
         fold: The one whose turn it is, from 1.
-        leaks: What happens where the data set's own split has a patient, or a signal, on two
-            sides: `refuse`, or `drop`, which leaves those recordings out of training (and of
-            validation, where the test split has them too).
+        leaks: What happens where the data set's own split has a patient, or a signal, on two sides: `refuse`, or
+            `drop`, which leaves those recordings out of training (and of validation, where the test split has them
+            too).
 
     Returns:
         The data set with `split`, and with `split_facts`, which say how it came about.

@@ -30,12 +30,12 @@ def check(
         progress: `(items, total) -> items`, which shows how far it is.
 
     Returns:
-        The data set with `hashes`; that of a recording without a signal is empty. Recordings
-        that physics contradicts are still in it, and named in a note: `Examples` leaves them out.
+        The data set with `hashes`; that of a recording without a signal is empty. Recordings that physics contradicts
+        are still in it, and named in a note: `Examples` leaves them out.
 
     Raises:
-        InputError: naming the first recordings that cannot be read, and how many there are; or
-            when physics contradicts more than half: then something is wrong with all of them.
+        InputError: naming the first recordings that cannot be read, and how many there are; or when physics contradicts
+            more than half: then something is wrong with all of them.
     """
     problems: list[str] = []
     refused: list[str] = []

@@ -1,7 +1,7 @@
 """Which recordings belong together, and those of them on both sides of a split: leaks.
 
-Recordings of equal content under different patients make these one: public data sets repeat
-recordings, and contain each other.
+Recordings of equal content under different patients make these one: public data sets repeat recordings, and contain
+each other.
 """
 
 import numpy as np
@@ -18,8 +18,8 @@ _SHOWN = 3
 def find_groups(dataset: Dataset) -> np.ndarray:
     """Groups that must stay together, `[N]` str: a patient, with every patient who shares a signal with them.
 
-    The name of a group is that of its first patient in the order of names, so that it does
-    not depend on the order of the recordings.
+    The name of a group is that of its first patient in the order of names, so that it does not depend on the order of
+    the recordings.
     """
     patients = find_patients(dataset)
     if dataset.hashes is None:

@@ -29,10 +29,9 @@ def create(dataset: Dataset, folds: np.ndarray | None = None, facts: Mapping[str
         facts: How they came about; the split's own (`Dataset.split_facts`) where no folds are given.
 
     Returns:
-        `summary` (recordings per split, facts of the split, and a fingerprint of ids, splits,
-        labels and hashes in their order), `labels` (their names), `recordings` (ids by split,
-        and what is `left_out` of all) and, where they are known, `hashes` (in the same order;
-        empty for a recording without a signal).
+        `summary` (recordings per split, facts of the split, and a fingerprint of ids, splits, labels and hashes in
+        their order), `labels` (their names), `recordings` (ids by split, and what is `left_out` of all) and, where they
+        are known, `hashes` (in the same order; empty for a recording without a signal).
     """
     if folds is None:
         assert dataset.split is not None
