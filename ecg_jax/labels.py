@@ -1,6 +1,6 @@
-"""What is said of an ECG: label names, and their three states (1, 0, NaN for unknown).
+"""Labels of an ECG: their names, and their three states (1, 0, NaN for unknown).
 
-What the names mean stands in `ecg_jax.statements`.
+The meaning of the names is in `ecg_jax.statements`.
 """
 
 from collections.abc import Callable, Mapping, Sequence
@@ -47,7 +47,7 @@ _SHOWN = 5  # columns that are no labels
 
 
 class Offered(tuple[str, ...]):
-    """Names of which `select` takes those that a data set offers, and passes over the others."""
+    """Names of which `select` takes those that a data set offers, and ignores the others."""
 
 
 _STATES = {"0": 0.0, "1": 1.0, "false": 0.0, "true": 1.0, "0.0": 0.0, "1.0": 1.0, "": np.nan, "nan": np.nan}
@@ -86,11 +86,11 @@ def find_alias(name: str) -> str:
 def choose(
     names: Sequence[str], offered: Sequence[str], source: str, is_stated: Callable[[str], bool] = lambda name: True
 ) -> dict[str, str]:
-    """Finds the wanted labels among those that are offered, where the six diagnoses go by either of their names.
+    """Finds the wanted labels among those that are offered, by either of their names for the six diagnoses.
 
     Args:
-        names: The wanted labels; `STATEMENTS` stands for each of the vocabulary that is offered and not named;
-            `Offered` for those of them that are there.
+        names: The wanted labels; `STATEMENTS` means each of the vocabulary that is offered and not named; `Offered`,
+            those of them that are there.
         offered: Names.
         source: File name for messages.
         is_stated: Whether an offered name may be one of `STATEMENTS`.
@@ -131,8 +131,7 @@ def select(
     """Collects the wanted labels: from `derived` where it has them, else from the table.
 
     Args:
-        names: See `choose`; `ALL` for every one in `derived` and every other column of the table that holds nothing but
-            labels and is none of `NO_LABELS`.
+        names: See `choose`; `ALL` for every one in `derived` and every other column of the table that `is_label`.
         derived: `[records]` arrays in {1, 0, NaN} that a data set computes itself.
         table: A table whose other columns may be labels (see `parse_column`).
         source: File name for messages.
@@ -141,7 +140,7 @@ def select(
         `[records]` float32 in {1, 0, NaN} by name, in the order of `names`.
 
     Raises:
-        InputError: when there is no such label, naming those there are.
+        InputError: see `choose`, `parse_column`.
     """
     table = pd.DataFrame() if table is None else table
     if tuple(names) == ALL:
@@ -159,12 +158,7 @@ def select(
 
 
 def describe_choice(names: Sequence[str], table: pd.DataFrame) -> list[str]:
-    """What `ALL` makes of a user's table: lines that name its labels, and why other columns are none.
-
-    Args:
-        names: The wanted labels; anything but `ALL` needs no words.
-        table: See `select`.
-    """
+    """For `ALL` labels of a user's table: lines that name them, and say why other columns are none."""
     if tuple(names) != ALL:
         return []
     chosen = [str(name) for name in table if is_label(table[name])]
@@ -175,7 +169,7 @@ def describe_choice(names: Sequence[str], table: pd.DataFrame) -> list[str]:
 
 
 def is_fact(name: str) -> bool:
-    """Whether a column says who, where and when, as its name tells."""
+    """Whether a column is named as one that states who, where or when."""
     return name.lower() in NO_LABELS or columns.canonical(name) in (*columns.RECORDING, *columns.PATIENT)
 
 
@@ -201,17 +195,10 @@ def _normalize(column: pd.Series) -> pd.Series:
 
 
 def parse_column(column: pd.Series, source: str) -> np.ndarray:
-    """Reads a CSV column of labels.
-
-    Args:
-        column: Values 0, 1, true, false (any case), or empty for unknown; its index counts the file's rows from 0.
-        source: File name for messages.
-
-    Returns:
-        `[records]` float32 in {1, 0, NaN}.
+    """Reads a CSV column of labels: 0, 1, true, false (any case), or empty for unknown, as float32 in {1, 0, NaN}.
 
     Raises:
-        InputError: naming the line (the header is line 1) and the value found.
+        InputError: naming the line (the header is line 1; the column's index counts rows from 0) and the value found.
     """
     lower = _normalize(column)
     bad = np.flatnonzero(~lower.isin(list(_STATES)))

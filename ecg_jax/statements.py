@@ -130,7 +130,7 @@ MEMBERS[ABNORMAL] = tuple(
 
 
 def column_name(code: str) -> str:
-    """What a statement's column is called: the six diagnoses by their own names, the others by their code."""
+    """The name of a statement's column: the six diagnoses have their own, the others their code."""
     return _NAMES.get(code, code)
 
 
@@ -172,9 +172,9 @@ def derive(
     otherwise it is unknown. A normal ECG has none of the other superclasses.
 
     Args:
-        columns: Statements by code, each `[N]` in {1, 0, NaN}; a code that is not there is annotated nowhere.
-        unknown: What a code that is not there is, `[N]`: NaN where it may be present, 0 where it would have been
-            stated.
+        columns: Statements by code, each `[N]` in {1, 0, NaN}.
+        unknown: The state of a code that is not among them, `[N]`: NaN where it may be present, 0 where it would have
+            been stated.
         classes: What a source states of superclasses or `abnormal` without naming a statement, each `[N]` in {1, 0,
             NaN}: 1 holds; 0 holds where the statements leave it open.
         abnormal: `[N]` in {1, 0, NaN}, where a source states normality itself; it is taken as it is.

@@ -23,18 +23,16 @@ def create(
     unit: str = "",
     patient_column: str = "",
 ) -> Dataset:
-    """Opens an array and its labels.
-
-    The CSV's row i labels `array[i]`; see `attributes.read_recordings` for its columns.
+    """Opens an array and its labels; the CSV's row i labels `array[i]`, see `attributes.read_recordings`.
 
     Args:
         source: A `.npy` file; it is memory-mapped.
-        labels: Columns of the CSV, and what its `scp_codes` say.
+        labels: Columns of the CSV, and what its `scp_codes` state.
         labels_csv: The CSV; if empty, the `.npy` file's name with `.csv`.
         leads: Names of the array's columns, separated by commas.
         sampling_rate: Hz; must be given.
-        unit: `mV`, `uV`, `V`, `code` (2 x mV) or `zscore` (already normalized per lead); must be given.
-        patient_column: The CSV's column that names patients; see `patients.parse`.
+        unit: One of `units.DECLARED`; must be given.
+        patient_column: See `patients.parse`.
 
     Raises:
         InputError: on missing files, wrong shapes, or a rate or unit that was not declared.

@@ -56,8 +56,8 @@ class Header:
         source: One of `snomed.SOURCES`' values.
         codes: SNOMED CT codes.
         strange: Words among the codes that are no numbers.
-        age: As it stands there.
-        sex: As it stands there.
+        age: As written there.
+        sex: As written there.
     """
 
     path: str
@@ -80,11 +80,10 @@ def create(*, source: str, labels: tuple[str, ...], ptbxl_csv: str = "") -> Data
         source: The folder.
         labels: Of the vocabulary (`snomed.KNOWN` has the statements), and the Challenge's abbreviations, scored and
             unscored; of equivalent ones RBBB, LBBB, PAC and PVC.
-        ptbxl_csv: PTB-XL's `ptbxl_database.csv`: tells which HR records are of one patient, and by its folds who of
-            them trains, validates and tests.
+        ptbxl_csv: PTB-XL's `ptbxl_database.csv`: names the patients of HR records, and by its folds their split.
 
     Raises:
-        InputError: when no record of the Challenge is there, or one lies there twice.
+        InputError: when no record of the Challenge is there, or one is there twice.
     """
     folder = require_folder("challenge2021", source)
     stems = sorted(
@@ -186,7 +185,7 @@ def derive_labels(headers: list[Header]) -> dict[str, np.ndarray]:
 def _state(
     source: str, names: list[str], row: int, columns: dict[str, np.ndarray], classes: dict[str, np.ndarray]
 ) -> None:
-    """Writes down what a record's abbreviations say: statements, superclasses, and what they leave open."""
+    """Records the meaning of a record's abbreviations: statements, superclasses, and what they leave open."""
     meanings = [snomed.find_meaning(source, name) for name in names]
     stated = {codes[0] for codes in meanings if len(codes) == 1 and codes[0] in columns}
     for code in stated:

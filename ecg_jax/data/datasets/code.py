@@ -21,16 +21,16 @@ def create(
     validation_fraction: float = 0.02,
     test_fraction: float = 0.02,
 ) -> Dataset:
-    """Opens an HDF5 of tracings and its row-aligned CSV.
+    """Opens an HDF5 file of tracings and its row-aligned CSV; see `attributes.read_recordings`.
 
     The reference validates on the last 2 % of the file and tests on another file; here the stretch before the
     validation stretch is the test split. A `split` or `strat_fold` column in the CSV overrides both.
 
     Args:
         source: The HDF5 file.
-        labels: Columns of the CSV, and what its `scp_codes` say.
+        labels: Columns of the CSV, and what its `scp_codes` state.
         labels_csv: The CSV; if empty, the only CSV in the HDF5 file's folder.
-        patient_column: The CSV's column that names patients; see `patients.parse`.
+        patient_column: See `patients.parse`.
         validation_fraction: Part of the file, at its end, that validates.
         test_fraction: Part before it that tests.
 

@@ -92,11 +92,7 @@ def create(*, source: str, labels: tuple[str, ...]) -> Dataset:
 
 
 def derive_labels(table: pd.DataFrame, csv: str) -> dict[str, np.ndarray]:
-    """`abnormal`, NORM and CD, `[N]` float32 in {1, 0, NaN}; nothing without the column `normal_ecg`.
-
-    Raises:
-        InputError: naming the line and the value that is no label.
-    """
+    """`abnormal`, NORM and CD, `[N]` float32 in {1, 0, NaN}; empty without the column `normal_ecg`."""
     if NORMAL not in table:
         return {}
     normal = label_lib.parse_column(table[NORMAL], csv)
@@ -107,7 +103,7 @@ def derive_labels(table: pd.DataFrame, csv: str) -> dict[str, np.ndarray]:
 
 
 def _find_rows(folder: str, names: list[str]) -> tuple[dict[tuple[str, int], int], dict[str, str], int]:
-    """Where each exam lies, by file and exam; what is wrong with each damaged file; how many exams 0 there are.
+    """Where each exam is, by file and exam; what is wrong with each damaged file; how many exams 0 there are.
 
     Raises:
         InputError: when every file is damaged.

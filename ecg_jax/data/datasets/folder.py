@@ -1,4 +1,4 @@
-"""Your own recordings: a CSV with a `path` column and one column per label, or a folder of files and no table."""
+"""Users' own recordings: a CSV with a `path` column and one per label, or a folder of files without a table."""
 
 import glob
 import os
@@ -19,15 +19,13 @@ def create(*, source: str, labels: tuple[str, ...], patient_column: str = "") ->
     """Opens a CSV of files of any known format, each with one recording.
 
     Columns: `path` (relative to the CSV; a WFDB record with or without a suffix), the labels (1, 0 or empty for
-    unknown), and if you have them those of `attributes.read_recordings`.
-
-    A folder without a CSV, or with none that has a column `path`, holds recordings of which nothing is said: it can be
-    prepared, not trained on.
+    unknown), and optionally those of `attributes.read_recordings`. A folder without such a CSV holds recordings of
+    which nothing else is known: it can be prepared, not trained on.
 
     Args:
         source: The CSV, or a folder with one, or with ECG files alone, searched to its depths.
-        labels: Label columns, and what `scp_codes` say.
-        patient_column: The CSV's column that names patients; see `patients.parse`.
+        labels: Label columns, and what `scp_codes` state.
+        patient_column: See `patients.parse`.
 
     Raises:
         InputError: on missing columns, values that are no labels, or when none of the files is there; one that is not

@@ -69,11 +69,9 @@ _NO_FINDINGS = ("ID", "Sex", "Age")  # the columns that hold something else
 
 
 def create(*, source: str, labels: tuple[str, ...]) -> Dataset:
-    """Opens an LUDB folder.
+    """Opens an LUDB folder, with `ludb.csv` and `data/`.
 
-    Args:
-        source: The folder that holds `ludb.csv` and `data/`.
-        labels: Of `abnormal`, the superclasses, `STATEMENTS` and own abbreviations.
+    Its labels are `abnormal`, the superclasses, `STATEMENTS` and own abbreviations.
 
     Raises:
         InputError: on missing files or columns.

@@ -34,8 +34,8 @@ def create(*, source: str, labels: tuple[str, ...], labels_csv: str = "") -> Dat
     Args:
         source: The folder that holds `record_list.csv` and `files/`.
         labels: Columns of `labels_csv`.
-        labels_csv: A table with `study_id` and labels, and if you have them `split`, `age` and `sex`. Studies that are
-            not in it are left out. Without it there are no labels, which only a conversion can do with.
+        labels_csv: A table with `study_id` and labels, and optionally `split`, `age` and `sex`. Studies that are not in
+            it are left out. Without it there are no labels, which is enough for a conversion alone.
 
     Raises:
         InputError: on missing files or columns, or when no study has both a record and labels.
@@ -71,7 +71,7 @@ def create(*, source: str, labels: tuple[str, ...], labels_csv: str = "") -> Dat
 
 
 def _keep_labeled(table: pd.DataFrame, csv: str, labeled: pd.Series, labels_csv: str) -> tuple[pd.DataFrame, list[str]]:
-    """Keeps the studies that stand in the table of labels, and says how many do not."""
+    """Keeps the studies that are in the table of labels, with notes on how many are not."""
     wanted = parse_integers(labeled, labels_csv)
     require_unique(wanted, labeled, labels_csv)
     keep = np.isin(parse_integers(table["study_id"], csv), wanted)

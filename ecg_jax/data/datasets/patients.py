@@ -18,16 +18,11 @@ _NEGATIVE, _NUMBER, _ZERO = (re.compile(text) for text in (r"-\d+(\.0*)?", r"\d{
 
 
 def parse(table: pd.DataFrame, source: str, column: str = "") -> np.ndarray | None:
-    """Reads who the patients are.
+    """Reads the names of patients from `column`, or else the first that is named as in `columns.PATIENT`.
 
     A placeholder (`unknown`, `nan`, `n/a`, `-1`, nothing, in any case) is no patient. Neither is 0, unless patients are
-    numbered from 0: the others are whole numbers of which at least half of those up to the largest occur, and 0 stands
-    no more often than the most frequent of them.
-
-    Args:
-        table: Of text.
-        source: File name for messages.
-        column: The column; if empty, the first that is called as in `columns.PATIENT`.
+    numbered from 0: the others are whole numbers of which at least half of those up to the largest occur, and 0 is no
+    more frequent than the most frequent of them.
 
     Returns:
         `[N]` str, empty where unknown; None where no patient is named.

@@ -19,11 +19,9 @@ from ecg_jax.errors import InputError
 
 
 def create(*, source: str, labels: tuple[str, ...]) -> Dataset:
-    """Opens a SaMi-Trop folder.
+    """Opens a SaMi-Trop folder with `exams.csv` and `exams.hdf5` (unpacked from `exams.zip`).
 
-    Args:
-        source: The folder that holds `exams.csv` and `exams.hdf5` (unpacked from `exams.zip`).
-        labels: Of `abnormal`, NORM, `death`, and any other 0/1 column of `exams.csv`.
+    Its labels are `abnormal`, NORM, `death`, and any other 0/1 column of `exams.csv`.
 
     Raises:
         InputError: on missing files, or when the two do not have equally many rows.

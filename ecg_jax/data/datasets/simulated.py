@@ -1,6 +1,6 @@
 """ECGs from the simulators: the data that is always there. Nothing is stored, each is drawn when read.
 
-JAX is imported where it draws, not before: who reads files has no use for it.
+JAX is imported where it draws, not before: reading files does not need it.
 """
 
 import functools
@@ -47,7 +47,8 @@ def create(
         validation: Number of validation recordings.
         test: Number of test recordings.
         population: `textbook`, whose patients have plain cases of the six diagnoses or nothing (`simulation.dipole`),
-            or `hospital`, whose patients have whatever patients have, and borderline cases (`simulation.simulator`).
+            or `hospital`, whose patients have what patients in hospitals have, also borderline cases
+            (`simulation.simulator`).
 
     Raises:
         InputError: when a source is given, a size is negative or a label or the population is unknown.
@@ -108,7 +109,7 @@ def _open_textbook(seed: int, sizes: dict[str, int]) -> tuple[dict[str, np.ndarr
 
 
 def _open_hospital(seed: int, sizes: dict[str, int]) -> tuple[dict[str, np.ndarray], ReadFn]:
-    """The same; recordings are drawn on the host, one by one, as an accelerator has other things to do."""
+    """The same; recordings are drawn on the host, one by one, as an accelerator is busy training."""
     import jax
 
     from ecg_jax.simulation import reader, simulator

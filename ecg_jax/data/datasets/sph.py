@@ -72,11 +72,9 @@ _FIRST_SECONDARY = 200  # statements that suggest a cause, and modifiers, have h
 
 
 def create(*, source: str, labels: tuple[str, ...]) -> Dataset:
-    """Opens an SPH folder, with all of its records or some.
+    """Opens an SPH folder (with `metadata.csv`), with all of its records or some.
 
-    Args:
-        source: The folder that holds `metadata.csv`.
-        labels: Of `abnormal`, the superclasses, `STATEMENTS`, and any statement by its number (`AHA105`).
+    Its labels are `abnormal`, the superclasses, `STATEMENTS`, and any statement by its number (`AHA105`).
 
     Raises:
         InputError: on missing files or columns, or a statement that is no number.

@@ -1,6 +1,6 @@
 """A data set that the builders wrote with tensorflow-datasets; see `ecg_jax.data.datasets.builders`.
 
-Beside its files lies an index of what is known of the records, so that opening reads none of them.
+An index beside its files holds what is known of the records, so that opening reads none of them.
 """
 
 import glob
@@ -18,12 +18,12 @@ FACTS = ("id", "split", "patient_id", "sex", "age", "source", "fold")  # the oth
 
 
 def create(*, source: str, labels: tuple[str, ...]) -> Dataset:
-    """Opens a built data set.
+    """Opens a built data set, with the split of its files and any labels of its records.
 
     Args:
         source: Its folder, as `DATA_DIR/ptbxl/500hz/1.0.0`, or one above it if that holds no other; of several versions
             the newest is opened.
-        labels: Any labels of its records.
+        labels: See above.
 
     Raises:
         InputError: when there is none or more than one, or it is damaged, or lacks a label.
@@ -51,11 +51,7 @@ def create(*, source: str, labels: tuple[str, ...]) -> Dataset:
 
 
 def find(source: str) -> str:
-    """The folder of the one built data set at or below `source`, in its newest version.
-
-    Raises:
-        InputError: when there is none, or there are several.
-    """
+    """The folder of the one built data set at or below `source`, in its newest version; else raises `InputError`."""
     below = [path for depth in range(4) for path in glob.glob(os.path.join(source, *"*" * depth, INFO))]
     folders = [os.path.dirname(path) for path in below if "incomplete." not in path]
     if not source or not folders:

@@ -8,6 +8,7 @@ that a `Recording` is in millivolts; the default input contract doubles them aga
 """
 
 import dataclasses
+import functools
 import os
 import re
 from collections.abc import Iterable, Mapping
@@ -39,7 +40,7 @@ def read_ids(path: str) -> np.ndarray:
     Raises:
         InputError: when the file is missing, damaged or of another layout.
     """
-    count = _measure(path)[0]
+    count = _measure(path, hdf5_file.find_version(path))[0]
     if "exam_id" not in hdf5_file.list_names(path):
         return np.arange(count)
     shape = hdf5_file.describe(path, "exam_id")
@@ -65,7 +66,8 @@ def read(path: str, row: int, id: str | None = None, declared: Declared | None =
         InputError: when the file is missing, truncated or of another layout, has no such row, or states neither rate
             nor unit while it does not agree with CODE's.
     """
-    shape = _measure(path)
+    version = hdf5_file.find_version(path)
+    shape = _measure(path, version)
     if not 0 <= row < shape[0]:
         raise InputError(f"{path}: row {row} cannot be read (it has {shape[0]} rows)")
     stated, notes = _find_stated(path, declared)
@@ -73,7 +75,7 @@ def read(path: str, row: int, id: str | None = None, declared: Declared | None =
     if not assumed:
         return _read(path, row, id, stated, notes)
     silent = f"{' and '.join(name.replace('_', ' ') for name in assumed)} not stated"
-    if wrong := _judge(path, stated, shape):
+    if wrong := _judge(path, stated, shape, version):
         raise InputError(f"{path}: {_describe_refusal(path, silent, wrong)}")
     notes.append(f"{silent}, CODE's 400 Hz and 2 units per mV assumed")
     recording = _read(path, row, id, dataclasses.replace(CODE, leads=stated.leads), notes)
@@ -113,7 +115,7 @@ def _find_stated(path: str, declared: Declared | None) -> tuple[Declared, list[s
     if declared and declared.sampling_rate and declared.unit and not has_sidecar:
         return declared, []
     sidecar, notes = arrays.read_sidecar(path) if has_sidecar else (Declared(), [])
-    said = [sidecar, declared or Declared(), parse_attributes(path, _read_attributes(path))]
+    said = [sidecar, declared or Declared(), parse_attributes(path, hdf5_file.read_attributes(path, "tracings"))]
     stated = Declared(
         leads=next((each.leads for each in said if each.leads), ()),
         sampling_rate=next((each.sampling_rate for each in said if each.sampling_rate), None),
@@ -141,7 +143,7 @@ def parse_attributes(path: str, attributes: Mapping[str, str]) -> Declared:
         ) from error
 
 
-def _judge(path: str, stated: Declared, shape: tuple[int, ...]) -> str:
+def _judge(path: str, stated: Declared, shape: tuple[int, ...], version: tuple[int, ...]) -> str:
     """Why a file of unstated rate or unit is not CODE's; empty where it agrees."""
     if stated.sampling_rate not in (None, code_convention.SAMPLING_RATE):
         return f"its {stated.sampling_rate:g} Hz are not CODE's"
@@ -149,22 +151,19 @@ def _judge(path: str, stated: Declared, shape: tuple[int, ...]) -> str:
         return f"its unit {stated.unit[:40]} is not CODE's"
     if shape[1] != code_convention.SAMPLES:
         return f"exams of {shape[1]} samples, CODE's have {code_convention.SAMPLES}"
-    return _judge_exams(path, shape[0])
+    return _judge_exams(path, shape[0], version)
 
 
-@hdf5_file.keep
-def _read_attributes(path: str) -> dict[str, str]:
-    return hdf5_file.read_attributes(path, "tracings")
-
-
-@hdf5_file.keep
-def _judge_exams(path: str, count: int) -> str:
+@functools.lru_cache(maxsize=64)
+def _judge_exams(path: str, count: int, version: tuple[int, ...]) -> str:
+    del version  # of the file: another one is judged again
     return code_convention.contradict_exams(_read(path, row, None, CODE) for row in code_convention.choose_rows(count))
 
 
-@hdf5_file.keep
-def _measure(path: str) -> tuple[int, ...]:
-    """Shape of the tracings, after a look at the layout."""
+@functools.lru_cache(maxsize=64)
+def _measure(path: str, version: tuple[int, ...]) -> tuple[int, ...]:
+    """Shape of the tracings; raises `InputError` for another layout."""
+    del version
     names = hdf5_file.list_names(path)
     shape = hdf5_file.describe(path, "tracings") if "tracings" in names else f"keys {', '.join(names) or 'none'}"
     if isinstance(shape, str) or len(shape) != 3 or shape[2] != len(LEADS):

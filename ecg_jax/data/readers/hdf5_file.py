@@ -5,12 +5,11 @@ sets): both are refused. An array stays open with its file, so that a chunk of m
 """
 
 import contextlib
-import functools
 import os
 import threading
 import time
-from collections.abc import Callable, Iterator
-from typing import Concatenate, NamedTuple, ParamSpec, TypeVar
+from collections.abc import Iterator
+from typing import NamedTuple
 
 import h5py
 import numpy as np
@@ -26,11 +25,7 @@ _TIMES_COMPRESSED = 8  # exams in CODE's layout are padded with zeros to a third
 _LONGEST_NAMES = 200  # characters of the names in a message
 
 _MOST_HANDLES = 64
-_MOST_KEPT = 64  # results of a function, see `keep`
 _SETTLED = 10**9  # nanoseconds since a file's last change, far above what its time is rounded to
-
-_Parameters = ParamSpec("_Parameters")
-_Result = TypeVar("_Result")
 
 
 class _Opened(NamedTuple):
@@ -105,22 +100,10 @@ def list_names(path: str) -> tuple[str, ...]:
         return tuple(map(str, opened.file))  # h5py gives bytes where a name is no text
 
 
-def keep(
-    function: Callable[Concatenate[str, _Parameters], _Result],
-) -> Callable[Concatenate[str, _Parameters], _Result]:
-    """Makes a function of a file's path keep its results until the file changes; nothing of one that just did."""
-
-    @functools.lru_cache(maxsize=_MOST_KEPT)
-    def call(version: tuple[int, ...], path: str, *args: _Parameters.args, **kwargs: _Parameters.kwargs) -> _Result:
-        del version
-        return function(path, *args, **kwargs)
-
-    @functools.wraps(function)
-    def wrapper(path: str, *args: _Parameters.args, **kwargs: _Parameters.kwargs) -> _Result:
-        version = _read_version(path)
-        return call(version, path, *args, **kwargs) if _is_settled(version) else function(path, *args, **kwargs)
-
-    return wrapper
+def find_version(path: str) -> tuple[int, ...]:
+    """Names the version of a file, for caches of its content; of one that has just changed, another at every call."""
+    version = _read_version(path)
+    return version if _is_settled(version) else (*version, time.time_ns())
 
 
 def _get(path: str, name: str, opened: _Opened) -> h5py.Dataset:

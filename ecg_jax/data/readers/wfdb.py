@@ -37,11 +37,7 @@ def list_parts(path: str) -> set[str]:
 
 
 def read(path: str, id: str | None = None) -> Recording:
-    """Reads one record.
-
-    Args:
-        path: The record's path, with or without `.hea`, `.dat` or `.mat`.
-        id: Name for messages and results; the path's last part if None.
+    """Reads one record, named with or without `.hea`, `.dat` or `.mat`; the default id is the path's last part.
 
     Raises:
         InputError: when a file is missing, truncated or not WFDB, or a unit is not a voltage.

@@ -41,11 +41,7 @@ class Segment:
 
 
 def read_signals(stem: str, header: Header) -> Segment:
-    """Reads one segment.
-
-    Args:
-        stem: The segment's path without suffix.
-        header: Its header, with signals.
+    """Reads one segment, whose path without suffix is `stem`.
 
     Raises:
         InputError: when a signal file is missing or truncated, or a unit is no voltage.

@@ -7,7 +7,7 @@ samples; each later sample continues the slope of the two before it, minus a cor
 header's start, the others are the values, less 64 and one place late.
 
 Source: the format as the sierra-ecg-tools project describes it. Its PyPI package `sierraecg` gives the same samples for
-whole files; it is not used because a damaged chunk can make it unpack without bound or raise anything, and because it
+whole files; it is not used because a damaged chunk can make it unpack without bound or raise any error, and because it
 changes the leads of files that are not compressed.
 """
 
@@ -23,12 +23,7 @@ _HEADER = struct.Struct("<ihh")
 
 
 def decode(data: bytes, leads: int, samples: int) -> np.ndarray:
-    """Unpacks the first `leads` chunks.
-
-    Args:
-        data: All chunks, one after the other; more than `leads` are allowed (devices write 16).
-        leads: How many chunks to unpack.
-        samples: How many samples each must hold.
+    """Unpacks the first `leads` of all chunks, one after the other in `data` (devices write 16), of `samples` each.
 
     Returns:
         `[samples, leads]` int16.

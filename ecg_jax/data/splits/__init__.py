@@ -1,4 +1,4 @@
-"""Who trains, who validates, who tests: splits and folds that keep a patient on one side."""
+"""Splits and folds that keep a patient on one side."""
 
 import dataclasses
 from collections.abc import Mapping
@@ -43,8 +43,8 @@ def assign(
         seed: Chooses what is drawn.
         by: `own`: its own split, or if it has none, drawn by patient. `patient`: drawn by patient in any case.
             `recording`: drawn recording by recording, patients on several sides, as many papers do. `date`: the latest
-            recordings test, those before them validate, the earliest train, whosever they are (Ribeiro et al. 2020
-            compare such splits, Nat Commun 11:1760).
+            recordings test, those before them validate, the earliest train, of any patient (Ribeiro et al. 2020 compare
+            such splits, Nat Commun 11:1760).
         validation: Part of the recordings that validates, where the split is drawn.
         test: Part that tests, likewise.
         folds: 0, or the number of parts that take turns as the test split.
@@ -107,10 +107,10 @@ def assign_folds(
         dataset: Any data set.
         seed: Chooses what is drawn.
         folds: How many; at least 3, as one tests, one validates and the others train.
-        groups: See `leaks.find_groups`, where they are known.
+        groups: See `leaks.find_groups`; computed if None.
 
     Returns:
-        `[N]` int64 from 1, where they come from, and lines worth telling.
+        `[N]` int64 from 1, where they come from, and notes.
 
     Raises:
         InputError: on fewer than 3 folds, or more folds than patients.
@@ -134,7 +134,7 @@ def assign_folds(
 
 
 def _split_by_date(dataset: Dataset, validation: float, test: float) -> np.ndarray:
-    """The latest test; who has no date is left out."""
+    """The latest test; recordings without a date are left out."""
     _check_shares(validation, test)
     if DATE not in dataset.attributes:
         raise InputError(f"data set {dataset.name}: split.by is 'date', but nobody knows its recordings' dates")
@@ -175,11 +175,7 @@ def _check_shares(validation: float, test: float) -> None:
 
 
 def count_patients(dataset: Dataset, groups: np.ndarray) -> dict[str, Any]:
-    """Describes who was kept together, JSON-ready.
-
-    Args:
-        dataset: Any data set.
-        groups: See `leaks.find_groups`.
+    """Describes which patients were kept together (see `leaks.find_groups`), JSON-ready.
 
     Returns:
         `patients`, None where none is known, and `patients_merged`: how many were counted as another because a

@@ -25,9 +25,9 @@ def check(
 
     Args:
         dataset: A data set without `hashes`.
-        threads: That read at once.
+        threads: Number of threads that read.
         checks: See `verify.enforce`.
-        progress: `(items, total) -> items`, which shows how far it is.
+        progress: `(items, total) -> items`, which shows the progress.
 
     Returns:
         The data set with `hashes`; that of a recording without a signal is empty. Recordings that physics contradicts

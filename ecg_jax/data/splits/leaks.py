@@ -53,13 +53,7 @@ def _codes(names: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
 
 
 def refuse(dataset: Dataset, groups: np.ndarray, sides: np.ndarray) -> None:
-    """Raises `InputError`, naming recordings, where a patient or a signal is on two sides.
-
-    Args:
-        dataset: Whose recordings they are.
-        groups: See `find_groups`.
-        sides: `[N]` str, a split or a fold; `LEFT_OUT` for neither.
-    """
+    """Raises `InputError`, naming recordings, where a patient or a signal is on two `sides` (`[N]`, or `LEFT_OUT`)."""
     spanning = _find_spanning(pd.factorize(groups)[0], sides)
     if not spanning.any():
         return
@@ -101,7 +95,7 @@ def drop(split: np.ndarray, groups: np.ndarray) -> tuple[np.ndarray, int, list[s
         groups: See `find_groups`.
 
     Returns:
-        The split with `LEFT_OUT` where something was, how many were, and lines worth telling.
+        The split with `LEFT_OUT` where something was, how many were, and notes.
     """
     rank = np.select([split == name for name in SPLITS], [0, 1, 2], -1)
     dropped = (rank >= 0) & (rank < pd.Series(rank).groupby(groups).transform("max").to_numpy())

@@ -153,7 +153,7 @@ class Trained:
         return np.isin(hashes, list(self._hashes))
 
     def find(self, recording: Recording) -> str:
-        """What to say of a recording: `SEEN`, or `SEEN_NAME` where contents are not known, or nothing.
+        """What to report on a recording: `SEEN`, or `SEEN_NAME` where contents are unknown, or nothing.
 
         A name is a path or an id; the last part, without suffix, of either is compared.
         """

@@ -1,7 +1,7 @@
-"""Deals groups out to parts, so that every label is as frequent in each part as in the whole.
+"""Assigns groups to parts so that every label is as frequent in each part as in the whole.
 
-After iterative stratification (Sechidis, Tsoumakas & Vlahavas 2011, ECML PKDD, doi 10.1007/978-3-642-23808-6_10):
-whoever has the rarest label comes first, and goes where it is wanted most. Groups that count alike are dealt out
+After iterative stratification (Sechidis, Tsoumakas & Vlahavas 2011, ECML PKDD, doi 10.1007/978-3-642-23808-6_10): the
+group with the rarest label comes first, and goes where it is wanted most. Groups with equal counts are assigned
 together, so that millions take seconds.
 """
 
