@@ -13,34 +13,15 @@ from ecg_jax.errors import InputError
 
 SIX = tuple(statements.SIX)
 ABNORMAL = statements.ABNORMAL
-ALL = ("all",)  # stands for every label that a data set offers
-STATEMENTS = "statements"  # stands for every statement that a data set offers
+ALL = ("all",)  # every label that a data set offers
+STATEMENTS = "statements"  # every statement that a data set offers
 _GROUPS = {"six": SIX, "superclasses": statements.SUPERCLASSES}
 CHOICES = "`six`, `abnormal`, `superclasses`, `statements`, and label names, separated by commas; or `all`"
-# Columns, in lower case, that say who, where and when, even where they hold nothing but 0 and 1.
-NO_LABELS = frozenset(
+# Columns, in lower case, that state who, where and when, even where they hold nothing but 0 and 1; see also `columns`.
+_FACTS = frozenset(
     [
-        "id",
-        "path",
-        "split",
-        "patient_id",
-        "subject_id",
-        "study_id",
-        "exam_id",
-        "ecg_id",
-        "trace_file",
-        "file_name",
-        "ecg_time",
-        "fold",
-        "strat_fold",
-        "source",
-        "age",
-        "sex",
-        "gender",
-        "is_male",
-        "sampling_rate",
-        "sampling_weight",
-        "scp_codes",
+        *("split", "trace_file", "ecg_time", "fold", "strat_fold", "source", "age", "sex", "gender", "is_male"),
+        *("sampling_rate", "sampling_weight", "scp_codes"),
     ]
 )
 _SHOWN = 5  # columns that are no labels
@@ -70,7 +51,7 @@ def resolve(labels: str) -> tuple[str, ...]:
     if not words or len(set(words)) != len(words):
         raise InputError(f"data.labels is {labels!r}; expected {CHOICES}, each once")
     if ALL[0] in words and len(words) > 1:
-        raise InputError(f"data.labels is {labels!r}; 'all' stands alone, as it takes every label that there is")
+        raise InputError(f"data.labels is {labels!r}; 'all' excludes others, as it takes every label that there is")
     names = tuple(dict.fromkeys(name for word in words for name in _GROUPS.get(word, (word,))))
     if twice := [name for name in names if find_alias(name) in names]:
         raise InputError(f"data.labels is {labels!r}, but {' and '.join(twice)} are names of one label; remove one")
@@ -170,7 +151,7 @@ def describe_choice(names: Sequence[str], table: pd.DataFrame) -> list[str]:
 
 def is_fact(name: str) -> bool:
     """Whether a column is named as one that states who, where or when."""
-    return name.lower() in NO_LABELS or columns.canonical(name) in (*columns.RECORDING, *columns.PATIENT)
+    return name.lower() in _FACTS or columns.canonical(name) in (*columns.RECORDING, *columns.PATIENT)
 
 
 def is_label(column: pd.Series) -> bool:

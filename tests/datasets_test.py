@@ -415,7 +415,7 @@ def test_code15_with_an_empty_exam_id_is_refused_by_file(code15):
 
 def test_code15_that_lists_an_exam_twice_is_refused(code15):
     lines = EXAMS.strip().splitlines()
-    with pytest.raises(InputError, match="recording 33 stands 2 times"):
+    with pytest.raises(InputError, match="recording 33 occurs 2 times"):
         create("code15", _with_table(code15, "\n".join([*lines, lines[1]])))
 
 
@@ -464,7 +464,7 @@ def test_code_needs_as_many_labels_as_tracings(code):
 
 def test_code_with_two_tables_must_be_told_which(code):
     write_csv(code.parent / "other.csv", "AF\n" + "0\n" * 100)
-    with pytest.raises(InputError, match="2 CSV files lie beside it; name one"):
+    with pytest.raises(InputError, match="2 CSV files are beside it; name one"):
         create("code", code, "AF")
     assert create("code", code, "AF", labels_csv=str(code.parent / "other.csv")).labels.sum() == 0
 
@@ -637,7 +637,7 @@ def test_a_line_without_an_id_is_refused(folder):
 
 def test_a_record_that_stands_twice_is_refused(folder):
     write_csv(folder / "labels.csv", "path,AF\nrecords/r0,1\nrecords/r0,0")
-    with pytest.raises(InputError, match="recording records/r0 stands 2 times"):
+    with pytest.raises(InputError, match="recording records/r0 occurs 2 times"):
         create("folder", folder, "AF")
 
 
@@ -658,7 +658,7 @@ def test_tables_without_a_path_are_not_used_where_no_label_is_asked_for(folder, 
         write_csv(folder / name, "file,AF\nrecords/r0,1")
     dataset = datasets.open_source("folder", source=str(folder), labels="all", seed=0, options={})
     assert len(dataset.ids) == 4
-    assert dataset.notes[0].startswith(f"not used, for want of a column `path`: {', '.join(names)}; ")
+    assert dataset.notes[0].startswith(f"not used, without a column `path`: {', '.join(names)}; ")
     with pytest.raises(InputError, match=r"no column path.* pass the right CSV|2 CSV files .*source=FILE\.csv"):
         create("folder", folder, "AF")
 

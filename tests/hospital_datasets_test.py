@@ -266,7 +266,7 @@ def test_mimic_tells_which_records_are_missing(mimic):
     [
         (None, r"no labels of its own; pass --config\.data\.mimic_iv_ecg\.labels_csv=FILE\.csv"),
         ([[1, 0]], r"mine\.csv: none of its 1 study_id is in .*record_list\.csv"),
-        ([[40689238, 0], [40689238, 1]], r"mine\.csv: lines 2 and 3, column 'study_id': recording 40689238 stands 2"),
+        ([[40689238, 0], [40689238, 1]], r"mine\.csv: lines 2 and 3, column 'study_id': recording 40689238 occurs 2"),
         ([[44458630, 0], [40689238, 2]], r"mine\.csv: line 3, column 'AF' holds 2"),
     ],
 )

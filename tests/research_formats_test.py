@@ -187,7 +187,7 @@ def test_a_sidecar_goes_before_what_is_declared(tmp_path):
         (digital(), Declared(LEADS, 0.1, "mV"), "sampling rate 0.1 Hz"),
         (digital(), Declared(LEADS, float("nan"), "mV"), "sampling rate nan Hz"),
         (digital(), Declared(LEADS[:8], 500, "mV"), r"shape \(500, 12\) with 8 leads"),
-        (digital(12), Declared(LEADS, 500, "mV"), "cannot be told"),
+        (digital(12), Declared(LEADS, 500, "mV"), "is ambiguous"),
         (digital()[None], Declared(LEADS, 500, "mV"), r"shape \(1, 500, 12\)"),
         (digital()[:0], Declared(LEADS, 500, "mV"), "x.npy"),
         (digital().astype(complex), Declared(LEADS, 500, "mV"), "not real numbers"),

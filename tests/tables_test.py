@@ -85,7 +85,7 @@ def test_a_file_in_another_encoding_is_refused(tmp_path):
 
 def test_an_id_that_stands_twice_is_refused_with_both_lines(tmp_path):
     path = write(tmp_path / "x.csv", [["id", "n"], ["a", "1"], ["b", "2"], ["", ""], ["a", "3"]])
-    with pytest.raises(InputError, match=r"lines 2 and 5, column 'id': recording a stands 2 times; ids are unique"):
+    with pytest.raises(InputError, match=r"lines 2 and 5, column 'id': recording a occurs 2 times; ids are unique"):
         parse_ids(read_table(path)["id"], path)
 
 

@@ -71,7 +71,7 @@ def unpack_flags(bits: int) -> tuple[str, ...]:
 def examine(recording: Recording) -> Examination:
     """Looks for the defects of `FLAGS`, all but `duplicate`.
 
-    Beside standard leads, other columns (an index, a silent V3R) are not looked at. Units of a normalized recording are
+    Beside standard leads, other columns (an index, a silent V3R) do not count. Units of a normalized recording are
     unknown, so limits in mV do not apply to it, nor do identities.
     """
     recording = _keep_leads(recording)
@@ -174,7 +174,7 @@ def _keep_leads(recording: Recording) -> Recording:
 
 
 def _has_gap(recording: Recording) -> bool:
-    """True for NaN, and for samples that are missing between a lead's first and last; padding is no gap."""
+    """True for NaN, and for samples that are missing between a lead's first and last; padding is not a gap."""
     if recording.gaps or recording.valid.all():
         return bool(recording.gaps)
     edges = np.diff(recording.valid, axis=0, prepend=False)

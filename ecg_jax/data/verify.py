@@ -81,8 +81,8 @@ def enforce(recording: Recording, policy: str) -> tuple[Recording, tuple[Finding
 
     Args:
         recording: As it was read.
-        policy: `refuse` raises; `repair` applies `Recording.known_factor`, mends what has exactly one remedy and raises
-            otherwise, or where something contradicts physics even then; `warn` leaves the recording as it is.
+        policy: `refuse` raises; `repair` applies `Recording.known_factor`, corrects what has exactly one remedy and
+            raises otherwise, or where something contradicts physics even then; `warn` leaves the recording as it is.
 
     Returns:
         The recording, with a line in its `notes` for each repair, and the findings.

@@ -70,7 +70,7 @@ def _open(
         raise InputError(f"data.dataset is {dataset!r}; known: {', '.join(DATASETS)}")
     if source and dataset not in _WITHOUT_PATH and not os.path.exists(source):
         raise InputError(
-            f"data set {dataset}: {source}: no such file or folder; pass --config.data.source=PLACE where its files lie"
+            f"data set {dataset}: {source}: no such file or folder; pass --config.data.source=PLACE where its files are"
         )
     keywords = dict(options.get(dataset, {}))
     if dataset == "combined":

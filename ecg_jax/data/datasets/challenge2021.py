@@ -1,7 +1,7 @@
 """The training data of the PhysioNet/CinC Challenges 2020 and 2021 (doi 10.13026/34va-7q14), all eight sources.
 
-A record's name tells its source: A (CPSC 2018), Q (CPSC 2018 extra), I (INCART), S (PTB), HR (PTB-XL), E (Georgia), JS
-(Chapman/Shaoxing up to JS10646, Ningbo after it). Diagnoses stand in the header, as SNOMED CT codes after `#Dx:`.
+A record's name contains its source: A (CPSC 2018), Q (CPSC 2018 extra), I (INCART), S (PTB), HR (PTB-XL), E (Georgia),
+JS (Chapman/Shaoxing up to JS10646, Ningbo after it). Diagnoses are in the header, as SNOMED CT codes after `#Dx:`.
 
 What labels mean: a statement that a record does not carry is absent (0) only where its source uses a code for it at all
 (see `snomed`), else unknown: CPSC 2018 knows nine classes, neither SB nor ST among them; Ningbo has no AF (and 7,615
@@ -10,8 +10,8 @@ Sinus rhythm is not a statement of normality, so that `abnormal` is 1 or unknown
 unknown throughout. The Challenge's own abbreviations are labels as well.
 
 Traps: stray commas, repeated codes and `Unknown` in `#Dx:`; ages -1 and 300; headers that name the `.mat` where the
-record's name should stand; early Georgia headers with a gain of 4880/mV where the samples are microvolts (mended in
-`read`); 257 to 1000 Hz, 5 s to 30 min; PTB-XL is inside (HR00001 is its `ecg_id` 1; its table tells patients and
+record's name should be; early Georgia headers with a gain of 4880/mV where the samples are microvolts (mended in
+`read`); 257 to 1000 Hz, 5 s to 30 min; PTB-XL is inside (HR00001 is its `ecg_id` 1; its table states patients and
 folds), and so is the whole of CPSC 2018. No header names its patient: INCART's 74 records are of 32 people, and PTB has
 several of many a person.
 """

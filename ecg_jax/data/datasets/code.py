@@ -60,6 +60,6 @@ def _find_csv(source: str) -> str:
     beside = glob.glob(os.path.join(os.path.dirname(os.path.abspath(source)), "*.csv"))
     if len(beside) != 1:
         raise InputError(
-            f"{source}: {len(beside)} CSV files lie beside it; name one with --config.data.code.labels_csv=FILE"
+            f"{source}: {len(beside)} CSV files are beside it; name one with --config.data.code.labels_csv=FILE"
         )
     return beside[0]

@@ -1,9 +1,9 @@
 """CODE-15% (Ribeiro et al. 2021, Zenodo 4916206): `exams.csv` and `exams_part*.hdf5`.
 
 Traps: `exams.csv` is not in file order (exams are joined by `exam_id` within their `trace_file`); every part ends with
-an all-zero exam 0 that is no exam; patients repeat. No flag is not normal: `abnormal` is the opposite of `normal_ecg`,
-which is also NORM. The six flags are of the superclass CD, or rhythms; nothing else is known, so that CD is 1 or, where
-the ECG is normal, 0.
+an all-zero exam 0 that is not an exam; patients repeat. No flag is not normal: `abnormal` is the opposite of
+`normal_ecg`, which is also NORM. The six flags are of the superclass CD, or rhythms; nothing else is known, so that CD
+is 1 or, where the ECG is normal, 0.
 """
 
 import os

@@ -62,7 +62,7 @@ def _parse_source(source: str) -> list[tuple[str, str]]:
     if wrong or not entries:
         raise InputError(
             f"data set combined: source {source!r}; pass --config.data.source=NAME:PATH,NAME:PATH, "
-            "each a data set's name and where its files lie"
+            "each a data set's name and where its files are"
         )
     return [(name.strip(), path.strip()) for name, _, path in entries]
 

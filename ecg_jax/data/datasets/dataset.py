@@ -64,7 +64,7 @@ class Dataset:
         values, counts = np.unique(self.ids, return_counts=True)
         if len(values) < len(self.ids):
             raise InputError(
-                f"{self.name}: recording {values[counts > 1][0]} stands {counts.max()} times; ids are unique"
+                f"{self.name}: recording {values[counts > 1][0]} occurs {counts.max()} times; ids are unique"
             )
 
     @property

@@ -70,7 +70,7 @@ def _list_files(folder: str, labels: tuple[str, ...], tables: list[str]) -> Data
     if unused:
         more = f" and {len(unused) - _SHOWN} more" if len(unused) > _SHOWN else ""
         notes = [
-            f"not used, for want of a column `path`: {', '.join(unused[:_SHOWN])}{more}; nothing is known of the "
+            f"not used, without a column `path`: {', '.join(unused[:_SHOWN])}{more}; nothing is known of the "
             "recordings but their signals"
         ]
     if passed_over := readers.describe_passed_over(searched.passed_over):

@@ -89,7 +89,7 @@ def read_origins(table: pd.DataFrame, source: str) -> np.ndarray | None:
     """Which recordings of PTB-XL these are (see `name_origin`), `[N]` str; None for a table of others.
 
     Raises:
-        InputError: when the table has statements, and an `ecg_id` is no number.
+        InputError: when the table has statements, and an `ecg_id` is not a number.
     """
     if COLUMN not in table or ID not in table:
         return None

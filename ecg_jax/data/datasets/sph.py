@@ -77,7 +77,7 @@ def create(*, source: str, labels: tuple[str, ...]) -> Dataset:
     Its labels are `abnormal`, the superclasses, `STATEMENTS`, and any statement by its number (`AHA105`).
 
     Raises:
-        InputError: on missing files or columns, or a statement that is no number.
+        InputError: on missing files or columns, or a statement that is not a number.
     """
     folder = require_folder("sph", source)
     csv = os.path.join(folder, "metadata.csv")
@@ -103,7 +103,7 @@ def derive_labels(column: pd.Series, csv: str) -> dict[str, np.ndarray]:
     """Computes `abnormal`, superclasses and every statement there is, `[N]` float32 in {1, 0, NaN}.
 
     Raises:
-        InputError: naming the line, when a cell is no list of numbers.
+        InputError: naming the line, when a cell is not a list of numbers.
     """
     texts = parse_text(column, csv)
     is_list = [bool(_LIST.fullmatch(text)) for text in texts]

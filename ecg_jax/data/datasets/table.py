@@ -118,7 +118,7 @@ def require_unique(ids: np.ndarray, column: pd.Series, source: str) -> None:
         rows = np.flatnonzero(ids == values[repeated[0]])
         lines = " and ".join(str(column.index[row] + 2) for row in rows[:2])
         raise InputError(
-            f"{source}: lines {lines}, column {column.name!r}: recording {values[repeated[0]]} stands "
+            f"{source}: lines {lines}, column {column.name!r}: recording {values[repeated[0]]} occurs "
             f"{len(rows)} times; ids are unique"
         )
 
@@ -166,7 +166,7 @@ def parse_split(column: pd.Series, source: str) -> np.ndarray:
 
 
 def parse_dates(column: pd.Series) -> np.ndarray:
-    """A column of dates in ISO 8601 as `[N]` float64 in years (1984.87), NaN where it is no date."""
+    """A column of dates in ISO 8601 as `[N]` float64 in years (1984.87), NaN where it is not a date."""
     moments = pd.to_datetime(column, errors="coerce", format="ISO8601")
     seconds = 3600 * moments.dt.hour + 60 * moments.dt.minute + moments.dt.second
     days = moments.dt.day_of_year - 1 + seconds / 86_400
@@ -187,7 +187,7 @@ def require_folder(name: str, source: str) -> str:
     """Returns `source` if it is a folder, else raises `InputError` saying how to give one."""
     if not source or not os.path.isdir(source):
         raise InputError(
-            f"data set {name}: source {source!r} is not a folder; pass --config.data.source=DIR where its files lie"
+            f"data set {name}: source {source!r} is not a folder; pass --config.data.source=DIR where its files are"
         )
     return source
 

@@ -19,15 +19,15 @@ WINDOW = 1.0  # seconds; a beat at 60 per minute
 LONGEST_INTERVAL = 4.0  # seconds between beats: 15 per minute, of the slowest escape rhythms
 LONGEST_SPIKE = 0.006  # seconds; a pacemaker's pulse lasts 0.4 to 2 ms, and a device's filter widens it
 
-# mV. 1,053 recordings of eight sources lie from 0.32 (LUDB) to 4.9 (CODE's exams, headed as
+# mV. 1,053 recordings of eight sources range from 0.32 (LUDB) to 4.9 (CODE's exams, headed as
 # mV, and one of PTB-XL). Ten times too large is then 7.1 or more for 95 % of PTB-XL, ten
 # times too small 0.17 or less. Between 6 and 9 mV one recording can be either: hypertrophy of storage
 # diseases and of children reaches such voltages.
 LOWEST, HIGHEST = 0.2, 9.0
 SUSPICIOUSLY_LOW, SUSPICIOUSLY_HIGH = 0.25, 6.0
-USUAL = (0.4, 3.5)  # mV; a factor that leads into it fits. 98 % of the same recordings lie here
+USUAL = (0.4, 3.5)  # mV; a factor that leads into it fits. 98 % of the same recordings are within
 
-# mV per unit, and what such a unit is. A factor of 2 between neighbours cannot be told apart.
+# mV per unit, and what such a unit is. A factor of 2 between neighbours cannot be distinguished.
 UNITS = {
     1000.0: "volts",
     100.0: "100 mV",

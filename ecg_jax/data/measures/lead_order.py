@@ -12,7 +12,7 @@ import numpy as np
 
 from ecg_jax.recording import LEADS, LIMB_LEADS, Recording
 
-INVERTED = "-"  # stands before the name of a column that holds its lead upside down
+INVERTED = "-"  # precedes the name of a column that holds its lead upside down
 BLOCKS = 10  # residuals are medians over this many stretches, so that one artefact decides nothing
 LEAST_SAMPLES = 100
 ENOUGH_RATE = 125.0  # Hz

@@ -19,7 +19,7 @@ LOWEST_HEART_RATE, HIGHEST_HEART_RATE = 30.0, 250.0  # per minute
 USUAL_RISE = (8.0, 30.0)
 COMMON_RATES = (100, 125, 128, 200, 240, 250, 256, 257, 300, 360, 400, 500, 512, 600, 800, 1000, 2000)
 _LEAST_REGULAR = 0.5  # autocorrelation one beat later
-_LONGEST = 60.0  # seconds that are looked at
+_LONGEST = 60.0  # seconds that are measured
 
 
 def measure_rise_time(recording: Recording, over: float, in_beats: bool = False) -> float:

@@ -205,7 +205,5 @@ def _orient(path: str, values: np.ndarray, count: int) -> tuple[np.ndarray, list
     if values.ndim != 2 or count not in values.shape:
         raise InputError(f"{path}: shape {values.shape} with {count} leads; expected [samples, leads] or the reverse")
     if values.shape == (count, count):
-        raise InputError(
-            f"{path}: shape {values.shape}: which axis is the leads' cannot be told; it needs more samples"
-        )
+        raise InputError(f"{path}: shape {values.shape}: which axis is the leads' is ambiguous; it needs more samples")
     return (values, []) if values.shape[1] == count else (values.T, ["stored as [leads, samples]"])

@@ -15,7 +15,7 @@ from ecg_jax.recording import Recording
 from ecg_jax.units import CODE_UNITS_PER_MILLIVOLT as UNITS_PER_MILLIVOLT
 
 SAMPLING_RATE = 400.0
-SAMPLES = 4096  # 10.24 s, in the middle of which shorter exams lie between zeros
+SAMPLES = 4096  # 10.24 s, in the middle of which shorter exams are padded with zeros
 LENGTHS = (2800, 2934, 4000, SAMPLES)  # of most exams
 LOWEST, HIGHEST = 0.25, 3.0  # mV; 242 exams have 0.37 to 2.45
 MANY = 8  # exams that are enough for statistics

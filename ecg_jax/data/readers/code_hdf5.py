@@ -128,7 +128,7 @@ def parse_attributes(path: str, attributes: Mapping[str, str]) -> Declared:
     """What attributes of an HDF5 file state of leads, rate and unit; see `hdf5_file.read_attributes`.
 
     Raises:
-        InputError: when a rate is no number.
+        InputError: when a rate is not a number.
     """
     found = {key: next((attributes[n] for n in names if n in attributes), "") for key, names in _ATTRIBUTES.items()}
     leads = tuple(name.strip() for name in found["leads"].split(",")) if found["leads"] else ()

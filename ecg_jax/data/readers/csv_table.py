@@ -63,7 +63,7 @@ def read(path: str) -> Table:
     """Reads a file.
 
     Raises:
-        InputError: when it cannot be read, or is no table of numbers.
+        InputError: when it cannot be read, or is not a table of numbers.
     """
     text = reading.decode(reading.read_bytes(path))
     lines = [(number, line) for number, line in enumerate(re.split(r"\r\n|\n|\r", text), 1) if line.strip()]
@@ -103,7 +103,7 @@ def _find_start(lines: list[str]) -> int | None:
 
 
 def _numbers_columns(line: str) -> bool:
-    """True for a row that numbers the columns from 0, as pandas writes it, and is no sample."""
+    """True for a row that numbers the columns from 0, as pandas writes it, and is not a sample."""
     if not line.lstrip("\t;, \"'").startswith("0"):
         return False
     cells = split(line)
@@ -125,7 +125,7 @@ def _read_header(lines: list[_Line], delimiter: str, columns: int) -> tuple[list
 
 
 def _find_units(cells: list[str]) -> list[float | None]:
-    """What each cell of a row of units is in mV, None for a time; empty if the row is no row of units."""
+    """What each cell of a row of units is in mV, None for a time; empty if the row is not one of units."""
     found = [units.find_millivolts(cell) for cell in cells]
     others = [cell for cell, each in zip(cells, found, strict=True) if each is None]
     is_row = len(others) < len(cells) and all(not cell or _TIME_UNIT.fullmatch(cell.lower()) for cell in others)
@@ -148,7 +148,7 @@ def _parse_numbers(path: str, lines: list[_Line], delimiter: str, columns: int, 
     has_commas = delimiter != "," and any("," in line for _, line in lines)
     kept = [i for i in range(columns) if i not in skipped]
     if kept and not has_commas:
-        with contextlib.suppress(ValueError):  # of what is no number alone, which is looked at below
+        with contextlib.suppress(ValueError):  # of cells that are not plain numbers, which are parsed below
             plain = (line for _, line in lines)
             return np.loadtxt(plain, delimiter=delimiter, comments=None, usecols=kept, ndmin=2)
     values = np.empty((len(lines), len(kept)))

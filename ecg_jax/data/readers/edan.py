@@ -35,7 +35,7 @@ def read(path: str, id: str) -> Recording:
     if os.path.isfile(companion) and (size := os.path.getsize(companion)) > library_record.LARGEST_FILE:
         raise InputError(f"{companion}: {size} bytes; at most {library_record.LARGEST_FILE}")
     if reading.read_bytes(path).count(HEADER.encode()) > _MOST_MARKERS:
-        raise InputError(f"{path}: names {HEADER} more than {_MOST_MARKERS} times; it is no archive of one ECG")
+        raise InputError(f"{path}: names {HEADER} more than {_MOST_MARKERS} times; it is not an archive of one ECG")
     record, notes = library_record.parse(path, EDANARCHolterParser())
     samples = groups.stack(path, [lead.samples for lead in record.leads])
     deviation = samples.std(axis=0)

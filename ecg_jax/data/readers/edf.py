@@ -117,7 +117,7 @@ def _select_leads(path: str, content: "_Content") -> "dict[str, _Signal]":
     signals: tuple[_Signal, ...] = content.signals
     for lead, signal in zip(canonical_leads(signal.label for signal in signals), signals, strict=True):
         if lead in found:
-            raise InputError(f"{path}: duplicate lead {lead}; each lead may stand once")
+            raise InputError(f"{path}: duplicate lead {lead}; each lead may occur once")
         if lead in LEADS:
             found[lead] = signal
     if not found:

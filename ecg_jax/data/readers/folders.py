@@ -17,7 +17,7 @@ from ecg_jax.errors import InputError
 from ecg_jax.recording import Recording
 
 # A file with such a name that is no ECG of a known format is listed, so that reading says why. HDF5 is not among them:
-# it tells itself that it is something else.
+# its content says that it is something else.
 _ECG_SUFFIXES = (
     *(".hea", ".dat", ".mat", ".dcm", ".dicom", ".xml", ".scp", ".edf", ".bdf", ".gdf"),
     *(".ecg", ".mwf", ".mfr", ".aecg", ".hl7", ".ishne"),

@@ -97,7 +97,7 @@ def _decode(value: object) -> str:
 def list_names(path: str) -> tuple[str, ...]:
     """Names at the top of a file; raises `InputError` when it is missing or damaged."""
     with _use(path) as opened:
-        return tuple(map(str, opened.file))  # h5py gives bytes where a name is no text
+        return tuple(map(str, opened.file))  # h5py gives bytes where a name is not text
 
 
 def find_version(path: str) -> tuple[int, ...]:
@@ -122,7 +122,7 @@ def _find(path: str, name: str, file: h5py.File) -> h5py.Dataset:
         found = ", ".join(map(str, file))[:_LONGEST_NAMES] or "none"
         raise InputError(f"{path}: expected an array `{name}`, found keys {found}")
     if array.is_virtual or array.external:
-        raise InputError(f"{path}: `{name}` lies in other files; copy it into this one")
+        raise InputError(f"{path}: `{name}` is stored in other files; copy it into this one")
     if array.dtype.kind not in "fiuS" or not array.shape or 0 in array.shape:
         raise InputError(f"{path}: `{name}` is {array.dtype} of shape {array.shape}; expected numbers")
     size = os.path.getsize(path)

@@ -32,7 +32,7 @@ def parse(path: str, parser: "Parser") -> "tuple[ECGRecord, list[str]]":
 
 
 def to_group(path: str, leads: "list[Lead]", rates: Sequence[float], notes: Sequence[str]) -> groups.Group:
-    """Joins leads; a channel that is no voltage is left out, unless it claims to be an ECG lead.
+    """Joins leads; a channel that is not a voltage is left out, unless it claims to be an ECG lead.
 
     Args:
         path: Named in messages.

@@ -114,7 +114,7 @@ def _find_field(matrix: _Matrix, name: bytes) -> _Matrix:
     found = [bytes(names[i : i + width]).rstrip(b"\0") for i in range(0, len(names), width)]
     kind, field = fields[found.index(name)]
     if kind != _MATRIX:
-        raise ValueError(f"its field {name.decode()} is no matrix")
+        raise ValueError(f"its field {name.decode()} is not a matrix")
     return _parse_matrix(field)
 
 

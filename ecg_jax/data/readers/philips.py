@@ -72,7 +72,7 @@ def read(path: str, id: str) -> Recording:
     leads = _read_leads(document)
     samples = _read_samples(document, leads, round(duration * rate))
     pulse = _find_pulse(samples)
-    length = len(samples) - pulse  # a damaged XLI chunk drifts until its end: a missing pulse is worth a note
+    length = len(samples) - pulse  # a damaged XLI chunk drifts until its end: a missing pulse is noted
     group = groups.Group(
         samples=samples,
         leads=leads,

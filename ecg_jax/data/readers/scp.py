@@ -90,7 +90,7 @@ def _assemble(path: str, content: "ECGRecord") -> np.ndarray:
     first = min(starts)
     length = max(start - first + len(lead.samples) for start, lead in zip(starts, leads, strict=True))
     if length * len(leads) > _MOST_GAPS * sum(len(lead.samples) for lead in leads):
-        raise InputError(f"{path}: leads lie in {length} samples, most of which no lead has")
+        raise InputError(f"{path}: leads span {length} samples, most of which no lead has")
     signal = np.full((length, len(leads)), np.nan, np.float32)
     for column, (start, lead) in enumerate(zip(starts, leads, strict=True)):
         if lead.resolution_unit != "uV":
@@ -134,7 +134,7 @@ class File:
             )
 
     def count_from_one(self) -> bool:
-        """Shifts each lead's range where samples are counted from 0, and mends checksums; False where nothing is.
+        """Shifts each lead's range where samples are counted from 0, and corrects checksums; False if none is.
 
         Where a lead's last sample is the number of samples already, only its first is shifted.
         """

@@ -76,7 +76,7 @@ def read_header(path: str) -> Header:
     """Reads a `.hea` file.
 
     Raises:
-        InputError: when it is missing, is no header, or names a file outside its folder's tree.
+        InputError: when it is missing, is not a header, or names a file outside its folder's tree.
     """
     lines = _read_lines(path)
     match = _RECORD_LINE.fullmatch(_REMARK.sub("", lines[0])) if lines else None

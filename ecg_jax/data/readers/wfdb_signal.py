@@ -44,7 +44,7 @@ def read_signals(stem: str, header: Header) -> Segment:
     """Reads one segment, whose path without suffix is `stem`.
 
     Raises:
-        InputError: when a signal file is missing or truncated, or a unit is no voltage.
+        InputError: when a signal file is missing or truncated, or a unit is not a voltage.
     """
     if not header.signals:
         raise InputError(f"{stem}.hea: the record holds no signal")
@@ -87,7 +87,7 @@ def _measure(stem: str, name: str) -> int:
     except OSError as error:
         own = os.path.basename(stem) + os.path.splitext(name)[1]
         renamed = own != name and os.path.isfile(os.path.join(os.path.dirname(stem), own))
-        remedy = f"; {own} lies there: if the record was renamed, rename it back or correct the header"
+        remedy = f"; {own} is there: if the record was renamed, rename it back or correct the header"
         reason = f"its signal file {name} cannot be read ({error.strerror}{remedy if renamed else ''})"
         raise InputError(f"{stem}.hea: {reason}") from error
     if not stat.S_ISREG(status.st_mode):

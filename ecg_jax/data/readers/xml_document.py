@@ -167,7 +167,7 @@ def numbers(path: str, field: str, text: str | None) -> np.ndarray:
     """Parses numbers separated by commas or spaces, `[samples]` float64; they may be none.
 
     Raises:
-        InputError: naming the file and the field, when one is no number.
+        InputError: naming the file and the field, when one is not a number.
     """
     try:
         return np.array((text or "").replace(",", " ").split(), np.float64)

@@ -137,7 +137,7 @@ def _split_by_date(dataset: Dataset, validation: float, test: float) -> np.ndarr
     """The latest test; recordings without a date are left out."""
     _check_shares(validation, test)
     if DATE not in dataset.attributes:
-        raise InputError(f"data set {dataset.name}: split.by is 'date', but nobody knows its recordings' dates")
+        raise InputError(f"data set {dataset.name}: split.by is 'date', but its recordings' dates are unknown")
     dates = np.asarray(dataset.attributes[DATE], np.float64)
     order = np.lexsort((dataset.ids, dates))[: int(np.isfinite(dates).sum())]  # unknown ones sort last
     ends = np.round(len(order) * np.array([1 - test - validation, 1 - test])).astype(int)

@@ -57,7 +57,7 @@ def check(
     if problems:
         raise InputError(
             f"data set {dataset.name}: {len(problems)} of {total} recordings cannot be used: {_some(problems)}. "
-            "Mend them or take them out of the data set, or prepare a store, which leaves them out"
+            "Correct them or take them out of the data set, or prepare a store, which leaves them out"
         )
     if not refused:
         return dataclasses.replace(dataset, hashes=hashes)

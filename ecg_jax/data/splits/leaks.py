@@ -62,7 +62,7 @@ def refuse(dataset: Dataset, groups: np.ndarray, sides: np.ndarray) -> None:
     for relation, names in keys.items():
         if names is not None:
             pairs += [f"{pair} {relation}" for pair in _name_pairs(dataset.ids, names, sides)]
-    remedy = "leave them out of training with --config.split.leaks=drop, or mend the data set's split"
+    remedy = "leave them out of training with --config.split.leaks=drop, or correct the data set's split"
     raise InputError(
         f"data set {dataset.name}: {spanning.sum()} recordings leak between splits: {', '.join(pairs[:_SHOWN])}"
         f"{f' and {len(pairs) - _SHOWN} more' if len(pairs) > _SHOWN else ''}; {remedy}"

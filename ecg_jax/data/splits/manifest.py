@@ -92,7 +92,7 @@ def names_all(manifest: Manifest, ids: np.ndarray) -> bool:
 def recognize(manifest: Manifest, dataset: Dataset) -> np.ndarray | None:
     """The split `[N]` str of a data set whose recordings are the manifest's, all or some; None where they are others.
 
-    Names and content tell; without hashes, all recordings must be there, in their order, with the same labels.
+    Names and content decide; without hashes, all recordings must be there, in their order, with the same labels.
     """
     if not names_all(manifest, dataset.ids):
         return None
