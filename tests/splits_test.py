@@ -270,7 +270,7 @@ def test_what_cannot_be_read_is_listed_before_anything_starts(quality):
         return signal(i)
 
     message = (
-        r"6 of 10 recordings cannot be used: r1\.hea: it is torn; r2\.hea: .*; r4\.hea: it is torn and 3 more\. Mend"
+        r"6 of 10 recordings cannot be used: r1\.hea: it is torn; r2\.hea: .*; r4\.hea: it is torn and 3 more\. Correct"
     )
     with pytest.raises(InputError, match=message) as caught:
         content.check(dataset(10, read=read), threads=3)

@@ -26,16 +26,8 @@ import pandas as pd
 from ecg_jax import labels as label_lib
 from ecg_jax import statements
 from ecg_jax.data.datasets import attributes, scp_codes, snomed
+from ecg_jax.data.datasets import table as table_lib
 from ecg_jax.data.datasets.dataset import Dataset
-from ecg_jax.data.datasets.table import (
-    FOLD,
-    parse_folds,
-    parse_integers,
-    parse_text,
-    read_table,
-    require_folder,
-    split_by_fold,
-)
 from ecg_jax.data.readers import reading, wfdb
 from ecg_jax.data.readers.wfdb_header import MISTAKEN_GAIN, PUBLISHED_GAIN
 from ecg_jax.errors import InputError
@@ -85,7 +77,7 @@ def create(*, source: str, labels: tuple[str, ...], ptbxl_csv: str = "") -> Data
     Raises:
         InputError: when no record of the Challenge is there, or one is there twice.
     """
-    folder = require_folder("challenge2021", source)
+    folder = table_lib.require_folder("challenge2021", source)
     stems = sorted(
         os.path.join(root, name[:-4]) for root, _, files in os.walk(folder) for name in files if name.endswith(".hea")
     )
@@ -215,12 +207,14 @@ def _find_origins(ids: np.ndarray) -> np.ndarray | None:
 
 def _find_in_ptbxl(ids: np.ndarray, ptbxl_csv: str) -> tuple[np.ndarray | None, np.ndarray | None]:
     """PTB-XL's patient and split where a record is PTB-XL's, else empty: unknown; None where none is."""
-    table = read_table(ptbxl_csv, ("ecg_id", "patient_id"))
-    names = [f"HR{number:05d}" for number in parse_integers(table["ecg_id"], ptbxl_csv)]
-    patients = [f"ptbxl-{patient}" for patient in parse_text(table["patient_id"], ptbxl_csv)]
-    splits = split_by_fold(parse_folds(table[FOLD], ptbxl_csv)).tolist() if FOLD in table else [""] * len(names)
+    table = table_lib.read_table(ptbxl_csv, ("ecg_id", "patient_id"))
+    names = [f"HR{number:05d}" for number in table_lib.parse_integers(table["ecg_id"], ptbxl_csv)]
+    patients = [f"ptbxl-{patient}" for patient in table_lib.parse_text(table["patient_id"], ptbxl_csv)]
+    splits = np.full(len(names), "")
+    if table_lib.FOLD in table:
+        splits = table_lib.split_by_fold(table_lib.parse_folds(table[table_lib.FOLD], ptbxl_csv))
     found = []
-    for values in (patients, splits):
+    for values in (patients, splits.tolist()):
         known = dict(zip(names, values, strict=True))
         column = np.array([known.get(id, "") for id in ids.tolist()], str)
         found.append(column if (column != "").any() else None)

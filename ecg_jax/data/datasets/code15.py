@@ -14,14 +14,8 @@ import pandas as pd
 from ecg_jax import labels as label_lib
 from ecg_jax import statements
 from ecg_jax.data.datasets import attributes, patients
+from ecg_jax.data.datasets import table as table_lib
 from ecg_jax.data.datasets.dataset import Dataset
-from ecg_jax.data.datasets.table import (
-    parse_integers,
-    parse_text,
-    read_table,
-    require_folder,
-    require_unique,
-)
 from ecg_jax.data.readers import code_hdf5
 from ecg_jax.errors import InputError
 from ecg_jax.recording import Recording
@@ -40,10 +34,8 @@ def create(*, source: str, labels: tuple[str, ...]) -> Dataset:
         InputError: on a missing table, when no exam is in both, or no part can be read; an exam of one damaged part
             among others is refused when it is read.
     """
-    folder = require_folder("code15", source)
-    csv = os.path.join(folder, "exams.csv")
-    table = read_table(csv, ("exam_id", "patient_id", "trace_file"))
-    files = np.unique(parse_text(table["trace_file"], csv))
+    folder, csv, table = table_lib.open_folder("code15", source, "exams.csv", ("exam_id", "patient_id", "trace_file"))
+    files = np.unique(table_lib.parse_text(table["trace_file"], csv))
     here = {str(name): os.path.isfile(os.path.join(folder, name)) for name in files}
     if not any(here.values()):
         raise InputError(
@@ -51,7 +43,7 @@ def create(*, source: str, labels: tuple[str, ...]) -> Dataset:
         )
     listed = table[table["trace_file"].str.strip().map(here)]
     rows, damaged, degenerate = _find_rows(folder, [name for name, present in here.items() if present])
-    keys = list(zip(listed["trace_file"].str.strip(), parse_integers(listed["exam_id"], csv), strict=True))
+    keys = list(zip(listed["trace_file"].str.strip(), table_lib.parse_integers(listed["exam_id"], csv), strict=True))
     found = np.array([key in rows or key[0] in damaged for key in keys])
     if not found.any():
         raise InputError(
@@ -60,8 +52,7 @@ def create(*, source: str, labels: tuple[str, ...]) -> Dataset:
     table = listed[found]
     places = [(key[0], rows.get(key, -1)) for key in keys if key in rows or key[0] in damaged]
     derived = derive_labels(table, csv)
-    ids = parse_integers(table["exam_id"], csv).astype(str)
-    require_unique(ids, table["exam_id"], csv)
+    ids = table_lib.parse_integer_ids(table["exam_id"], csv)
     notes = []
     if not all(here.values()):
         notes.append(

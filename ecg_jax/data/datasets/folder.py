@@ -8,8 +8,8 @@ import numpy as np
 from ecg_jax import labels as label_lib
 from ecg_jax.data import readers
 from ecg_jax.data.datasets import attributes
+from ecg_jax.data.datasets import table as table_lib
 from ecg_jax.data.datasets.dataset import Dataset
-from ecg_jax.data.datasets.table import describe_absent, has_column, parse_text, read_table
 from ecg_jax.errors import InputError
 
 _SHOWN = 3
@@ -34,7 +34,7 @@ def create(*, source: str, labels: tuple[str, ...], patient_column: str = "") ->
     if os.path.isfile(source):
         return _open_table(source, labels, patient_column)
     tables = sorted(glob.glob(os.path.join(glob.escape(source), "*.csv"))) if source else []
-    is_named = labels != label_lib.ALL or any(has_column(csv, "path") for csv in tables)
+    is_named = labels != label_lib.ALL or any(table_lib.has_column(csv, "path") for csv in tables)
     if os.path.isdir(source) and not (tables and is_named):
         return _list_files(source, labels, tables)
     if len(tables) != 1:
@@ -45,11 +45,11 @@ def create(*, source: str, labels: tuple[str, ...], patient_column: str = "") ->
 
 
 def _open_table(csv: str, labels: tuple[str, ...], patient_column: str) -> Dataset:
-    table = read_table(csv, ("path",))
+    table = table_lib.read_table(csv, ("path",))
     base = os.path.dirname(os.path.abspath(csv))
-    names = parse_text(table["path"], csv)
-    paths = [os.path.join(base, name) for name in names]
-    absent = describe_absent(table, paths, [_is_there(path) for path in paths], csv, f"paths are relative to {base}")
+    paths = [os.path.join(base, name) for name in table_lib.parse_text(table["path"], csv)]
+    remedy = f"paths are relative to {base}"
+    absent = table_lib.describe_absent(table, paths, [_is_there(path) for path in paths], csv, remedy)
     known = attributes.read_recordings(table, csv, labels, id_column="path", patient_column=patient_column)
     known["notes"] = (*absent, *known["notes"])
     ids = known["ids"]

@@ -20,8 +20,8 @@ import pandas as pd
 from ecg_jax import labels as label_lib
 from ecg_jax import statements
 from ecg_jax.data.datasets import attributes
+from ecg_jax.data.datasets import table as table_lib
 from ecg_jax.data.datasets.dataset import Dataset
-from ecg_jax.data.datasets.table import keep_present, parse_ids, read_table, require_folder
 from ecg_jax.data.readers import wfdb
 
 STATEMENTS = {  # code: how the findings begin that say it, in lower case
@@ -76,12 +76,10 @@ def create(*, source: str, labels: tuple[str, ...]) -> Dataset:
     Raises:
         InputError: on missing files or columns.
     """
-    folder = require_folder("ludb", source)
-    csv = os.path.join(folder, "ludb.csv")
-    table = read_table(csv, ("ID", "Rhythms"))
-    paths = [os.path.join(folder, "data", id) for id in parse_ids(table["ID"], csv)]
-    table, paths, notes = keep_present(table, paths, csv, ".hea")
-    ids = parse_ids(table["ID"], csv)
+    folder, csv, table = table_lib.open_folder("ludb", source, "ludb.csv", ("ID", "Rhythms"))
+    paths = [os.path.join(folder, "data", id) for id in table_lib.parse_ids(table["ID"], csv)]
+    table, paths, notes = table_lib.keep_present(table, paths, csv, ".hea")
+    ids = table_lib.parse_ids(table["ID"], csv)
     return Dataset(
         name="ludb",
         ids=ids,

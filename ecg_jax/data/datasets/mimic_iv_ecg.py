@@ -15,15 +15,8 @@ import pandas as pd
 
 from ecg_jax import labels as label_lib
 from ecg_jax.data.datasets import attributes
+from ecg_jax.data.datasets import table as table_lib
 from ecg_jax.data.datasets.dataset import Dataset
-from ecg_jax.data.datasets.table import (
-    keep_present,
-    parse_integers,
-    parse_text,
-    read_table,
-    require_folder,
-    require_unique,
-)
 from ecg_jax.data.readers import wfdb
 from ecg_jax.errors import InputError
 
@@ -40,11 +33,11 @@ def create(*, source: str, labels: tuple[str, ...], labels_csv: str = "") -> Dat
     Raises:
         InputError: on missing files or columns, or when no study has both a record and labels.
     """
-    folder = require_folder("mimic_iv_ecg", source)
-    csv = os.path.join(folder, "record_list.csv")
-    table = read_table(csv, ("subject_id", "study_id", "path"))
+    folder, csv, table = table_lib.open_folder(
+        "mimic_iv_ecg", source, "record_list.csv", ("subject_id", "study_id", "path")
+    )
     notes: list[str] = []
-    labeled = read_table(labels_csv, ("study_id",)) if labels_csv else None
+    labeled = table_lib.read_table(labels_csv, ("study_id",)) if labels_csv else None
     if labeled is not None:
         table, notes = _keep_labeled(table, csv, labeled["study_id"], labels_csv)
     elif labels != label_lib.ALL and not isinstance(labels, label_lib.Offered):
@@ -52,19 +45,18 @@ def create(*, source: str, labels: tuple[str, ...], labels_csv: str = "") -> Dat
             f"{folder}: MIMIC-IV-ECG has no labels of its own; pass --config.data.mimic_iv_ecg.labels_csv=FILE.csv "
             "with a column study_id and label columns"
         )
-    paths = [os.path.join(folder, path) for path in parse_text(table["path"], csv)]
-    table, paths, absent = keep_present(table, paths, csv, ".hea")
-    ids = parse_integers(table["study_id"], csv).astype(str)
-    require_unique(ids, table["study_id"], csv)
+    paths = [os.path.join(folder, path) for path in table_lib.parse_text(table["path"], csv)]
+    table, paths, absent = table_lib.keep_present(table, paths, csv, ".hea")
+    ids = table_lib.parse_integer_ids(table["study_id"], csv)
     known: dict[str, Any] = {"columns": {}}
     if labeled is not None:
-        known, choice = _align_labels(labeled, ids, labels, labels_csv)
-        notes += choice
+        known = _align_labels(labeled, ids, labels, labels_csv)
+        notes += label_lib.describe_choice(labels, labeled)
     return Dataset(
         name="mimic_iv_ecg",
         ids=ids,
         **known,
-        patients=parse_integers(table["subject_id"], csv).astype(str),
+        patients=table_lib.parse_integers(table["subject_id"], csv).astype(str),
         read=lambda i: wfdb.read(paths[i], id=str(ids[i])),
         notes=(*notes, *absent),
     )
@@ -72,9 +64,9 @@ def create(*, source: str, labels: tuple[str, ...], labels_csv: str = "") -> Dat
 
 def _keep_labeled(table: pd.DataFrame, csv: str, labeled: pd.Series, labels_csv: str) -> tuple[pd.DataFrame, list[str]]:
     """Keeps the studies that are in the table of labels, with notes on how many are not."""
-    wanted = parse_integers(labeled, labels_csv)
-    require_unique(wanted, labeled, labels_csv)
-    keep = np.isin(parse_integers(table["study_id"], csv), wanted)
+    wanted = table_lib.parse_integers(labeled, labels_csv)
+    table_lib.require_unique(wanted, labeled, labels_csv)
+    keep = np.isin(table_lib.parse_integers(table["study_id"], csv), wanted)
     if not keep.any():
         raise InputError(f"{labels_csv}: none of its {len(wanted)} study_id is in {csv}")
     notes = [] if keep.all() else [f"{(~keep).sum()} studies have no row in {labels_csv}; left out"]
@@ -82,13 +74,11 @@ def _keep_labeled(table: pd.DataFrame, csv: str, labeled: pd.Series, labels_csv:
     return table[keep], notes + ([f"{unlisted} rows of {labels_csv} are of no study in {csv}"] if unlisted else [])
 
 
-def _align_labels(
-    labeled: pd.DataFrame, ids: np.ndarray, names: tuple[str, ...], labels_csv: str
-) -> tuple[dict[str, Any], list[str]]:
-    """Columns, split and attributes, one row per study of `ids`, and lines on the choice of labels."""
-    place = pd.Index(parse_integers(labeled["study_id"], labels_csv).astype(str))
+def _align_labels(labeled: pd.DataFrame, ids: np.ndarray, names: tuple[str, ...], labels_csv: str) -> dict[str, Any]:
+    """Columns, split and attributes, one row per study of `ids`."""
+    place = pd.Index(table_lib.parse_integers(labeled["study_id"], labels_csv).astype(str))
     rows = labeled.iloc[place.get_indexer(ids)].drop(columns="study_id")
     known = attributes.read_known_columns(rows.drop(columns="patient_id", errors="ignore"), labels_csv)
     del known["patients"]  # `subject_id` is
     known["columns"] = label_lib.select(names, {}, rows, labels_csv)
-    return known, label_lib.describe_choice(names, rows)
+    return known

@@ -11,17 +11,8 @@ import os
 
 from ecg_jax import labels as label_lib
 from ecg_jax.data.datasets import attributes, patients, scp_codes
+from ecg_jax.data.datasets import table as table_lib
 from ecg_jax.data.datasets.dataset import Dataset
-from ecg_jax.data.datasets.table import (
-    describe_absent,
-    parse_folds,
-    parse_integers,
-    parse_text,
-    read_table,
-    require_folder,
-    require_unique,
-    split_by_fold,
-)
 from ecg_jax.data.readers import wfdb
 from ecg_jax.errors import InputError
 
@@ -42,22 +33,20 @@ def create(*, source: str, labels: tuple[str, ...], sampling_rate: int = 500) ->
     """
     if sampling_rate not in _FILE_COLUMN:
         raise InputError(f"data.ptbxl.sampling_rate is {sampling_rate}; PTB-XL has files at 100 and 500 Hz")
-    folder = require_folder("ptbxl", source)
-    csv = os.path.join(folder, "ptbxl_database.csv")
     column = _FILE_COLUMN[sampling_rate]
-    table = read_table(csv, ("ecg_id", "scp_codes", "strat_fold", column))
-    paths = [os.path.join(folder, name) for name in parse_text(table[column], csv)]
+    required = ("ecg_id", "scp_codes", "strat_fold", column)
+    folder, csv, table = table_lib.open_folder("ptbxl", source, "ptbxl_database.csv", required)
+    paths = [os.path.join(folder, name) for name in table_lib.parse_text(table[column], csv)]
     remedy = "download them, or try --config.data.ptbxl.sampling_rate=100 (or 500)"
-    notes = describe_absent(table, paths, [os.path.isfile(path + ".hea") for path in paths], csv, remedy)
+    notes = table_lib.describe_absent(table, paths, [os.path.isfile(path + ".hea") for path in paths], csv, remedy)
     stated = scp_codes.parse(table[scp_codes.COLUMN], csv)
-    ids = parse_integers(table["ecg_id"], csv).astype(str)
-    require_unique(ids, table["ecg_id"], csv)
-    folds = parse_folds(table["strat_fold"], csv)
+    ids = table_lib.parse_integer_ids(table["ecg_id"], csv)
+    folds = table_lib.parse_folds(table["strat_fold"], csv)
     return Dataset(
         name="ptbxl",
         ids=ids,
         columns=label_lib.select(labels, scp_codes.derive(stated), None, csv),
-        split=split_by_fold(folds),
+        split=table_lib.split_by_fold(folds),
         folds=folds,
         origins=scp_codes.read_origins(table, csv),
         patients=patients.parse(table, csv),

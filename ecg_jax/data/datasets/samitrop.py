@@ -12,8 +12,8 @@ import numpy as np
 from ecg_jax import labels as label_lib
 from ecg_jax import statements
 from ecg_jax.data.datasets import attributes
+from ecg_jax.data.datasets import table as table_lib
 from ecg_jax.data.datasets.dataset import Dataset
-from ecg_jax.data.datasets.table import parse_integers, read_table, require_folder, require_unique
 from ecg_jax.data.readers import code_hdf5
 from ecg_jax.errors import InputError
 
@@ -26,18 +26,16 @@ def create(*, source: str, labels: tuple[str, ...]) -> Dataset:
     Raises:
         InputError: on missing files, or when the two do not have equally many rows.
     """
-    folder = require_folder("samitrop", source)
-    csv, file = os.path.join(folder, "exams.csv"), os.path.join(folder, "exams.hdf5")
-    table = read_table(csv, ("exam_id", "normal_ecg"))
+    folder, csv, table = table_lib.open_folder("samitrop", source, "exams.csv", ("exam_id", "normal_ecg"))
+    file = os.path.join(folder, "exams.hdf5")
     if not os.path.isfile(file):
         raise InputError(f"{file}: no such file; unpack exams.zip there")
-    exams, numbers = parse_integers(table["exam_id"], csv), code_hdf5.read_ids(file)
+    exams, numbers = table_lib.parse_integers(table["exam_id"], csv), code_hdf5.read_ids(file)
     if len(exams) != len(numbers):
         raise InputError(f"{csv}: {len(exams)} rows against {len(numbers)} tracings in {file}; row i must be tracing i")
     if not np.array_equal(numbers, np.arange(len(numbers))) and not np.array_equal(numbers, exams):
         raise InputError(f"{csv}: its exam_id are not those of {file}, row by row; is it the CSV that belongs to it?")
-    ids = exams.astype(str)
-    require_unique(ids, table["exam_id"], csv)
+    ids = table_lib.parse_integer_ids(table["exam_id"], csv)
     normal = label_lib.parse_column(table["normal_ecg"], csv)
     derived = {label_lib.ABNORMAL: 1 - normal, statements.NORMAL: normal}
     return Dataset(

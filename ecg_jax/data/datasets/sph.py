@@ -19,15 +19,8 @@ import pandas as pd
 from ecg_jax import labels as label_lib
 from ecg_jax import statements
 from ecg_jax.data.datasets import attributes, patients
+from ecg_jax.data.datasets import table as table_lib
 from ecg_jax.data.datasets.dataset import Dataset
-from ecg_jax.data.datasets.table import (
-    keep_present,
-    parse_text,
-    read_table,
-    require,
-    require_folder,
-    require_unique,
-)
 from ecg_jax.data.readers import sph_hdf5
 
 STATEMENTS = {  # PTB-XL's code: statements of the standard that say it
@@ -79,14 +72,12 @@ def create(*, source: str, labels: tuple[str, ...]) -> Dataset:
     Raises:
         InputError: on missing files or columns, or a statement that is not a number.
     """
-    folder = require_folder("sph", source)
-    csv = os.path.join(folder, "metadata.csv")
-    table = read_table(csv, ("ECG_ID", "AHA_Code", "Patient_ID"))
-    names = [name.removesuffix(".h5") for name in parse_text(table["ECG_ID"], csv)]
-    require_unique(np.array(names), table["ECG_ID"], csv)
+    folder, csv, table = table_lib.open_folder("sph", source, "metadata.csv", ("ECG_ID", "AHA_Code", "Patient_ID"))
+    names = [name.removesuffix(".h5") for name in table_lib.parse_text(table["ECG_ID"], csv)]
+    table_lib.require_unique(np.array(names), table["ECG_ID"], csv)
     inside = "records" if os.path.isdir(os.path.join(folder, "records")) else ""
     paths = [os.path.join(folder, inside, name + ".h5") for name in names]
-    table, paths, notes = keep_present(table, paths, csv)
+    table, paths, notes = table_lib.keep_present(table, paths, csv)
     ids = np.array([os.path.basename(path).removesuffix(".h5") for path in paths])
     return Dataset(
         name="sph",
@@ -105,9 +96,9 @@ def derive_labels(column: pd.Series, csv: str) -> dict[str, np.ndarray]:
     Raises:
         InputError: naming the line, when a cell is not a list of numbers.
     """
-    texts = parse_text(column, csv)
+    texts = table_lib.parse_text(column, csv)
     is_list = [bool(_LIST.fullmatch(text)) for text in texts]
-    require(np.array(is_list, bool), column, csv, "expected statements such as 22;60+310")
+    table_lib.require(np.array(is_list, bool), column, csv, "expected statements such as 22;60+310")
     found = [{code for code in map(int, re.findall(r"\d+", text)) if code < _FIRST_SECONDARY} for text in texts]
 
     def has(*numbers: int) -> np.ndarray:

@@ -111,6 +111,13 @@ def parse_ids(column: pd.Series, source: str) -> np.ndarray:
     return ids
 
 
+def parse_integer_ids(column: pd.Series, source: str) -> np.ndarray:
+    """A column of unique whole numbers as `[N]` str; others raise `InputError`, see `parse_ids`."""
+    ids = parse_integers(column, source).astype(str)
+    require_unique(ids, column, source)
+    return ids
+
+
 def require_unique(ids: np.ndarray, column: pd.Series, source: str) -> None:
     """Raises `InputError`, with two lines, when an id that was read from `column` is there more than once."""
     values, counts = np.unique(ids, return_counts=True)
@@ -181,6 +188,13 @@ def format_dates(years: np.ndarray) -> np.ndarray:
     seconds = ((start + 1).astype("datetime64[s]") - start.astype("datetime64[s]")).astype(np.float64)
     hours = np.rint(np.where(known, years % 1, 0) * seconds / 3600).astype("timedelta64[h]")
     return np.where(known, (start.astype("datetime64[h]") + hours).astype("datetime64[m]").astype(str), "")
+
+
+def open_folder(name: str, source: str, csv: str, required: tuple[str, ...]) -> tuple[str, str, pd.DataFrame]:
+    """A data set's folder, the path of a CSV in it and its table; see `require_folder`, `read_table`."""
+    folder = require_folder(name, source)
+    path = os.path.join(folder, csv)
+    return folder, path, read_table(path, required)
 
 
 def require_folder(name: str, source: str) -> str:

@@ -60,11 +60,7 @@ def split(line: str, delimiter: str | None = None) -> list[str]:
 
 
 def read(path: str) -> Table:
-    """Reads a file.
-
-    Raises:
-        InputError: when it cannot be read, or is not a table of numbers.
-    """
+    """Reads a file; raises `InputError` when it cannot be read, or is not a table of numbers."""
     text = reading.decode(reading.read_bytes(path))
     lines = [(number, line) for number, line in enumerate(re.split(r"\r\n|\n|\r", text), 1) if line.strip()]
     start = _find_start([line for _, line in lines[:_LONGEST_HEADER]])
