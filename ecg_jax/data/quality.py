@@ -83,7 +83,7 @@ def examine(recording: Recording) -> Examination:
     found = {"nan_span"} if _has_gap(recording) else set()
     for columns, leads in _group_leads(recording):
         duration = max(duration, leads.shape[1] / recording.sampling_rate)
-        seconds = defects.split(leads, round(recording.sampling_rate))
+        seconds = amplitude.split(leads, round(recording.sampling_rate))
         second_ranges = (seconds.max(axis=2) - seconds.min(axis=2)).astype(np.float64)
         ranges[columns] = np.median(second_ranges, axis=1)
         noise[columns] = defects.measure_noise(leads, recording.sampling_rate)

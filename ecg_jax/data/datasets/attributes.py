@@ -129,16 +129,13 @@ def read_others(table: pd.DataFrame, labels: Collection[str]) -> dict[str, np.nd
 
 def _find_others(table: pd.DataFrame, others: Collection[str]) -> list[str]:
     names = [name for name in table if name not in others and name not in label_lib.SIX and not is_fact(name)]
-    return [name for name in names if _is_number(table[name]) or _has_groups(table[name])]
+    # Where values are nearly all different, they are names or remarks.
+    has_groups = {name: table[name].fillna("").nunique() < max(len(table) // 2, 2) for name in names}
+    return [name for name in names if has_groups[name] or _is_number(table[name])]
 
 
 def _is_number(column: pd.Series) -> bool:
     return bool(pd.to_numeric(column, errors="coerce").notna().sum() == column.notna().sum())
-
-
-def _has_groups(column: pd.Series) -> bool:
-    """Whether values are not all different, as names and remarks are."""
-    return column.fillna("").nunique() < max(len(column) // 2, 2)
 
 
 def _read(column: pd.Series) -> np.ndarray:

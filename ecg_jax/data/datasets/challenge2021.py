@@ -89,6 +89,7 @@ def create(*, source: str, labels: tuple[str, ...], ptbxl_csv: str = "") -> Data
         )
     headers = [read_header(stem) for stem in whole]
     ids = np.array([header.id for header in headers])
+    origins = np.array([scp_codes.name_origin(int(id[2:])) if id.startswith("HR") else "" for id in ids.tolist()], str)
     _require_unique(ids, whole)
     notes = _describe(headers, len(stems) - len(ours), len(ours) - len(whole))
     patients = split = None
@@ -111,7 +112,7 @@ def create(*, source: str, labels: tuple[str, ...], ptbxl_csv: str = "") -> Data
         columns=label_lib.select(labels, derive_labels(headers), None, folder),
         split=split,
         patients=patients,
-        origins=_find_origins(ids),
+        origins=origins if (origins != "").any() else None,
         attributes=attributes.parse(table, folder) | {"source": np.array([header.source for header in headers])},
         read=lambda i: _read(headers[i]),
         notes=tuple(notes),
@@ -197,12 +198,6 @@ def _require_unique(ids: np.ndarray, stems: list[str]) -> None:
     if (repeated := np.flatnonzero(counts > 1)).size:
         first, second = (stems[row] for row in np.flatnonzero(ids == values[repeated[0]])[:2])
         raise InputError(f"{first}.hea and {second}.hea are one record by name; keep one of the two")
-
-
-def _find_origins(ids: np.ndarray) -> np.ndarray | None:
-    """Which recordings are PTB-XL's, see `Dataset.origins`; None where none is."""
-    found = np.array([scp_codes.name_origin(int(id[2:])) if id.startswith("HR") else "" for id in ids.tolist()], str)
-    return found if (found != "").any() else None
 
 
 def _find_in_ptbxl(ids: np.ndarray, ptbxl_csv: str) -> tuple[np.ndarray | None, np.ndarray | None]:

@@ -74,6 +74,10 @@ _RULES = """
 
 """
 
+_IN_SPH = sph.STATEMENTS | {statements.NORMAL: (sph.NORMAL,)}
+_IN_LUDB = ludb.STATEMENTS | {statements.NORMAL: ("normal, as above",)}
+_IN_CODE = {code: f"`{name}`" for name, code in statements.SIX.items()} | {statements.NORMAL: f"`{code15.NORMAL}`"}
+
 
 def describe(criteria: Mapping[str, str]) -> str:
     """The text of `LABELS.md`.
@@ -96,13 +100,14 @@ def _list_findings(criteria: Mapping[str, str]) -> Iterator[list[str]]:
         for code, statement in statements.STATEMENTS.items():
             kind = "rhythm" if statement.is_rhythm else "form"
             if statement.superclass == diagnostic and (diagnostic or kind == name):
-                row = [_name(code), f"{statement.meaning} ({name})", f"`{code}`", _in_challenge(code)]
-                row += [", ".join(map(str, _in_sph(code))), "; ".join(_in_ludb(code)), _in_code(code)]
-                yield [*row, "yes" if code in criteria else "", criteria.get(code, "")]
-
-
-def _name(code: str) -> str:
-    return f"**{statements.column_name(code)}**" if statements.column_name(code) != code else code
+                column = statements.column_name(code)
+                row = [code if column == code else f"**{column}**", f"{statement.meaning} ({name})", f"`{code}`"]
+                row += [
+                    _in_challenge(code),
+                    ", ".join(map(str, _IN_SPH.get(code, ()))),
+                    "; ".join(_IN_LUDB.get(code, ())),
+                ]
+                yield [*row, _IN_CODE.get(code, ""), "yes" if code in criteria else "", criteria.get(code, "")]
 
 
 def _in_challenge(code: str) -> str:
@@ -114,20 +119,6 @@ def _in_challenge(code: str) -> str:
     of = [name for name, codes in special.items() if code in codes and snomed.STATEMENTS.get(name) != code]
     found += [f"H: {name}" for name in of if ptbxl in known and snomed.is_used(ptbxl, name)]
     return "; ".join([*found, *filter(None, [letters])])
-
-
-def _in_sph(code: str) -> Sequence[int]:
-    return (sph.NORMAL,) if code == statements.NORMAL else sph.STATEMENTS.get(code, ())
-
-
-def _in_ludb(code: str) -> Sequence[str]:
-    return ("normal, as above",) if code == statements.NORMAL else ludb.STATEMENTS.get(code, ())
-
-
-def _in_code(code: str) -> str:
-    if code == statements.NORMAL:
-        return f"`{code15.NORMAL}`"
-    return f"`{statements.column_name(code)}`" if code in statements.SIX.values() else ""
 
 
 def _row(cells: Sequence[str]) -> str:

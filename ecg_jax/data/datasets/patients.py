@@ -40,14 +40,10 @@ def clean(names: pd.Series) -> np.ndarray | None:
     """Names of patients as `[N]` str, empty for placeholders; None where all are. See `parse`."""
     code, values = pd.factorize(names.fillna("").astype(str).str.strip())
     counts = np.bincount(code, minlength=len(values))
-    texts = [_clean(str(value)) for value in values]
+    texts = ["" if text.lower() in _NOBODY or _NEGATIVE.fullmatch(text) else text for text in map(str, values)]
     if not _is_numbered_from_zero(texts, counts):
         texts = ["" if _ZERO.fullmatch(text) else text for text in texts]
     return np.array(texts, str)[code] if any(texts) else None
-
-
-def _clean(text: str) -> str:
-    return "" if text.lower() in _NOBODY or _NEGATIVE.fullmatch(text) else text
 
 
 def _is_numbered_from_zero(names: list[str], counts: np.ndarray) -> bool:

@@ -15,7 +15,8 @@ def create(*, source: str, labels: tuple[str, ...]) -> Dataset:
     """
     store = Store(source)
     names = store.manifest["labels"]
-    states = store.column("labels")
+    stored = store.column("labels")
+    states = np.where(stored < 0, np.float32(np.nan), stored.astype(np.float32))
 
     def known(name: str) -> np.ndarray | None:
         return store.column(name) if store.has_column(name) else None
@@ -26,7 +27,7 @@ def create(*, source: str, labels: tuple[str, ...]) -> Dataset:
     return Dataset(
         name="store",
         ids=ids,
-        columns={name: _to_states(states[:, names.index(place)]) for name, place in places.items()},
+        columns={name: states[:, names.index(place)] for name, place in places.items()},
         read=lambda i: store.read(i, str(ids[i])),
         split=known("split"),
         patients=known("patients"),
@@ -41,7 +42,3 @@ def create(*, source: str, labels: tuple[str, ...]) -> Dataset:
         store=store,
         notes=tuple(store.manifest["notes"]),
     )
-
-
-def _to_states(column: np.ndarray) -> np.ndarray:
-    return np.where(column < 0, np.float32(np.nan), column.astype(np.float32))

@@ -94,13 +94,17 @@ def find_beats(ranges: np.ndarray) -> np.ndarray:
     return np.concatenate([stretch >= 0.5 * stretch.max() for stretch in stretches])
 
 
+def split(leads: np.ndarray, window: int) -> np.ndarray:
+    """`[leads, samples]` to `[leads, windows, window]`; the rest is dropped, a short signal is one window."""
+    window = max(min(window, leads.shape[1]), 1)
+    return leads[:, : leads.shape[1] // window * window].reshape(len(leads), -1, window)
+
+
 def _window_ranges(leads: np.ndarray, window: int, in_beats: bool) -> np.ndarray:
-    """`[k, samples]` to `[k]`; fewer samples than a window are one."""
-    count, samples = leads.shape
-    if not samples:
-        return np.full(count, np.nan)
-    window = min(window, samples)
-    windows = leads[:, : samples // window * window].reshape(count, -1, window)
+    """`[k, samples]` to `[k]`."""
+    if not leads.shape[1]:
+        return np.full(len(leads), np.nan)
+    windows = split(leads, window)
     ranges = windows.max(axis=2) - windows.min(axis=2)
     if in_beats:
         ranges = ranges[:, find_beats(ranges)]

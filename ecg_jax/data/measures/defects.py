@@ -8,7 +8,7 @@ from collections.abc import Mapping, Sequence
 
 import numpy as np
 
-from ecg_jax.data.measures import lead_order
+from ecg_jax.data.measures import amplitude, lead_order
 from ecg_jax.evaluation import heart_rate
 
 CORNER_RATE = 125.0  # Hz at least, to which signals are averaged where detail does not matter
@@ -55,14 +55,8 @@ def measure_wander(slow: np.ndarray, window: int) -> np.ndarray:
     """Range of the medians of successive windows by lead: the baseline's, as beats are short."""
     if slow.shape[1] < 2 * window:
         return np.zeros(len(slow))
-    levels = np.median(split(slow, window)[..., ::3], axis=2)
+    levels = np.median(amplitude.split(slow, window)[..., ::3], axis=2)
     return levels.max(axis=1) - levels.min(axis=1)
-
-
-def split(leads: np.ndarray, window: int) -> np.ndarray:
-    """`[leads, samples]` to `[leads, windows, window]`; what is left over at the end is dropped."""
-    window = max(min(window, leads.shape[1]), 1)
-    return leads[:, : leads.shape[1] // window * window].reshape(len(leads), -1, window)
 
 
 def find_saturation(leads: np.ndarray, sampling_rate: float) -> bool:

@@ -34,7 +34,7 @@ def measure_rise_time(recording: Recording, over: float, in_beats: bool = False)
     window, step = max(round(rate), 4), max(round(over / 1000 * rate), 1)
     if len(signal) < window or step >= window:
         return np.nan
-    windows = np.ascontiguousarray(signal[: len(signal) // window * window].T).reshape(signal.shape[1], -1, window)
+    windows = amplitude.split(np.ascontiguousarray(signal.T), window)
     ranges = windows.max(axis=2) - windows.min(axis=2)
     if in_beats:
         here = amplitude.find_beats(ranges)

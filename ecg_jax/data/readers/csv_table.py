@@ -114,7 +114,9 @@ def _read_header(lines: list[_Line], delimiter: str, columns: int) -> tuple[list
     named = [(number, cells) for number, cells in tables if not _find_units(cells) and not _is_row(cells)]
     measured = [(number, _find_units(cells)) for number, cells in tables if _find_units(cells)]
     names = named[-1][1] if named else []
-    stated = measured[-1][1] if measured else [_find_unit_in_name(name) for name in names] or [None] * columns
+    in_names = [_UNIT_OF_LEAD.search(name[-_LONGEST_NAME:]) for name in names] or [None] * columns
+    stated = [units.find_millivolts(found[1] or found[2] or "") if found else None for found in in_names]
+    stated = measured[-1][1] if measured else stated
     used = {number for number, _ in (*named[-1:], *measured[-1:])}
     unused = [str(number) for number, line in lines if number not in used and not line.startswith(_COMMENT)]
     return names, stated, [f"line(s) {', '.join(unused)} before the samples were not read"] if unused else []
@@ -126,11 +128,6 @@ def _find_units(cells: list[str]) -> list[float | None]:
     others = [cell for cell, each in zip(cells, found, strict=True) if each is None]
     is_row = len(others) < len(cells) and all(not cell or _TIME_UNIT.fullmatch(cell.lower()) for cell in others)
     return found if is_row else []
-
-
-def _find_unit_in_name(name: str) -> float | None:
-    found = _UNIT_OF_LEAD.search(name[-_LONGEST_NAME:])
-    return units.find_millivolts(found[1] or found[2] or "") if found else None
 
 
 def _is_time(name: str) -> bool:

@@ -137,14 +137,12 @@ def _match(pattern: str) -> _Content:
         matched.files += content.files
         matched.refused |= content.refused
     owned = {part for file in matched.files if file.endswith(".hea") for part in _list_parts(file)}
-    headers = (_find_header(file) for file in matched.files if file not in owned)
-    return _Content([*dict.fromkeys(headers)], matched.refused)
-
-
-def _find_header(path: str) -> str:
-    """A WFDB record's header where a path is its signal file; else the path."""
-    header = os.path.splitext(path)[0] + ".hea"
-    return header if path.endswith(wfdb.SIGNAL_SUFFIXES) and os.path.isfile(header) else path
+    kept: dict[str, None] = {}
+    for file in matched.files:  # a WFDB record's signal file means its header
+        header = os.path.splitext(file)[0] + ".hea"
+        is_signal = file.endswith(wfdb.SIGNAL_SUFFIXES) and os.path.isfile(header)
+        kept |= {header if is_signal else file: None} if file not in owned else {}
+    return _Content([*kept], matched.refused)
 
 
 def _list_parts(header: str) -> set[str]:

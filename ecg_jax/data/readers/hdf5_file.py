@@ -87,11 +87,12 @@ def read_attributes(path: str, name: str) -> dict[str, str]:
     with _use(path) as opened:
         array = _get(path, name, opened)
         found = {key.lower(): value for owner in (array.file, array) for key, value in owner.attrs.items()}
-        return {key: ",".join(_decode(each) for each in np.ravel(value)) for key, value in found.items()}
-
-
-def _decode(value: object) -> str:
-    return value.decode("utf-8", "replace") if isinstance(value, bytes) else str(value)
+        return {
+            key: ",".join(
+                each.decode("utf-8", "replace") if isinstance(each, bytes) else str(each) for each in np.ravel(value)
+            )
+            for key, value in found.items()
+        }
 
 
 def list_names(path: str) -> tuple[str, ...]:

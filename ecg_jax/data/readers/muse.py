@@ -21,6 +21,7 @@ from ecg_jax.errors import InputError
 from ecg_jax.recording import LIMB_LEADS, Recording
 
 _ROOT = "RestingECG"
+_STEP, _STEP_UNIT = "LeadAmplitudeUnitsPerBit", "LeadAmplitudeUnits"
 matches = xml_document.match_root(_ROOT)
 
 
@@ -46,7 +47,10 @@ def _read_waveform(path: str, waveform: Element) -> groups.Group:
         raise InputError(f"{path}: the rhythm waveform has no <LeadData>, so no samples")
     leads = [groups.lead(path, required(path, element, "LeadID")) for element in elements]
     columns = [_read_lead(path, name, element) for name, element in zip(leads, elements, strict=True)]
-    steps = [_read_step(path, name, element) for name, element in zip(leads, elements, strict=True)]
+    stated = [(required(path, element, _STEP), required(path, element, _STEP_UNIT)) for element in elements]
+    steps = [
+        xml_document.step(path, f"{_STEP} of lead {name}", *each) for name, each in zip(leads, stated, strict=True)
+    ]
     failing = [name for name, (*_, fails) in zip(leads, columns, strict=True) if fails]
     doubt = f"checksum of {', '.join(failing)} differs from the file's: samples were changed after it"
     return groups.Group(
@@ -99,13 +103,6 @@ def _read_lead(path: str, name: str, lead: Element) -> tuple[np.ndarray, list[st
         notes.append("off, as the device says")
     stated = field(lead, "LeadDataCRC32") or "0"  # 0 is of a writer that computes none
     return samples, notes, stated not in ("0", str(zlib.crc32(data)))
-
-
-def _read_step(path: str, name: str, lead: Element) -> float:
-    """The voltage of one step in mV."""
-    quantity = "LeadAmplitudeUnitsPerBit"
-    value, unit = required(path, lead, quantity), required(path, lead, "LeadAmplitudeUnits")
-    return xml_document.step(path, f"{quantity} of lead {name}", value, unit)
 
 
 def _read_rate(path: str, waveform: Element) -> float:
