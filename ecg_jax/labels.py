@@ -35,14 +35,9 @@ _STATES = {"0": 0.0, "1": 1.0, "false": 0.0, "true": 1.0, "0.0": 0.0, "1.0": 1.0
 
 
 def resolve(labels: str) -> tuple[str, ...]:
-    """Turns the setting `labels` into label names.
+    """Turns the setting `labels`, as `CHOICES` says, into distinct label names, in their order.
 
-    Args:
-        labels: Separated by commas: `six` (the six diagnoses), `abnormal` (normal against abnormal), `superclasses`
-            (NORM, MI, STTC, CD, HYP), `statements` (each that a data set offers), and label names; or `all`.
-
-    Returns:
-        Distinct names in their order; `STATEMENTS` stays as it is, for `choose` to expand.
+    `STATEMENTS` stays as it is, for `choose` to expand.
 
     Raises:
         InputError: when it names no label, one twice, or `all` beside others.
@@ -109,19 +104,16 @@ def _place(name: str, offered: set[str]) -> str:
 def select(
     names: Sequence[str], derived: Mapping[str, np.ndarray], table: pd.DataFrame | None, source: str
 ) -> dict[str, np.ndarray]:
-    """Collects the wanted labels: from `derived` where it has them, else from the table.
+    """Collects the wanted labels: from `derived` (`[records]`) where it has them, else from the table's columns.
 
     Args:
         names: See `choose`; `ALL` for every one in `derived` and every other column of the table that `is_label`.
-        derived: `[records]` arrays in {1, 0, NaN} that a data set computes itself.
-        table: A table whose other columns may be labels (see `parse_column`).
+        derived: Arrays in {1, 0, NaN} that a data set computes itself.
+        table: See `parse_column`.
         source: File name for messages.
 
     Returns:
         `[records]` float32 in {1, 0, NaN} by name, in the order of `names`.
-
-    Raises:
-        InputError: see `choose`, `parse_column`.
     """
     table = pd.DataFrame() if table is None else table
     if tuple(names) == ALL:

@@ -1,4 +1,9 @@
-"""One data set each: where its files are and what its labels mean."""
+"""One data set each: where its files are and what its labels mean.
+
+Each module's `create(source=, labels=, ...)` opens one: `labels` are as `labels.resolve` returns them, other keywords
+are the data set's own settings. It raises `InputError`, naming the line of a table, on missing files or columns, values
+that are not what they should be, and labels that it does not have.
+"""
 
 import functools
 import os
@@ -56,9 +61,6 @@ def open_source(
         labels: See `labels.resolve`.
         seed: For the simulator.
         options: Each data set's own keyword arguments, by its name.
-
-    Raises:
-        InputError: on an unknown name, and whatever is wrong with the files.
     """
     return _open(dataset, source=source, labels=label_lib.resolve(labels), seed=seed, options=options)
 

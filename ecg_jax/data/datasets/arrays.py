@@ -33,9 +33,6 @@ def create(
         sampling_rate: Hz; must be given.
         unit: One of `units.DECLARED`; must be given.
         patient_column: See `patients.parse`.
-
-    Raises:
-        InputError: on missing files, wrong shapes, or a rate or unit that was not declared.
     """
     if unit not in units.DECLARED:
         raise InputError(f"data.arrays.unit is {unit!r}; declare one of {', '.join(units.DECLARED)}")

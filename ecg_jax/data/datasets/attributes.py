@@ -25,17 +25,8 @@ def read_recordings(
     """Reads whatever a user's table may state of its recordings, as fields of `Dataset`.
 
     Labels are its columns and what its `scp_codes` state. Ids are in `id`, `ecg_id` beside `scp_codes`, or else in
-    `id_column`; None without any, or if `id_column` is None. See also `read_known_columns` and `read_others`.
-
-    Args:
-        table: Of text.
-        source: File name for messages.
-        labels: See `labels.select`.
-        id_column: See above.
-        patient_column: The column that names patients; see `patients.parse`.
-
-    Raises:
-        InputError: naming the line and the value found.
+    `id_column`; None without any, or if `id_column` is None. See also `read_known_columns`, `read_others`, and
+    `patients.parse` for `patient_column`.
     """
     origins = scp_codes.read_origins(table, source)
     named = "id" if "id" in table else id_column if origins is None else scp_codes.ID
@@ -68,18 +59,12 @@ def read_known_columns(table: pd.DataFrame, source: str, patient_column: str = "
 def parse(table: pd.DataFrame, source: str, sexes: Mapping[str, str] = _SEXES) -> dict[str, np.ndarray]:
     """Reads `age`, `sex` (or `is_male`), `date` and `sampling_weight`, in any case, where a table has them.
 
-    Args:
-        table: Of text.
-        source: File name for messages.
-        sexes: What means `F` and `M`, in lower case.
+    `sexes` are the spellings of `F` and `M`, in lower case.
 
     Returns:
         `age` `[N]` float32 in years, NaN where unknown or not from 0 to 120 (PTB-XL writes 300 for 90 and older, the
         Challenges -1 for unknown), `sex` `[N]` str, `F`, `M` or empty, `date` `[N]` float64 in years (1984.87), NaN
         where unknown (PTB-XL calls it `recording_date`), and `sampling_weight` `[N]` float32, at least 0.
-
-    Raises:
-        InputError: on a weight that is none, naming the line and the value found.
     """
     columns = {column.lower(): table[column] for column in table.columns}
     found = {}
@@ -108,12 +93,7 @@ def read_known(table: pd.DataFrame, source: str) -> dict[str, np.ndarray]:
 
 
 def read_all(table: pd.DataFrame, source: str, others: Collection[str] = ()) -> dict[str, np.ndarray]:
-    """Reads age, sex, date, and every column that is neither name, label nor remark.
-
-    Args:
-        table: Of text.
-        source: File name for messages.
-        others: Columns that are something else.
+    """Reads age, sex, date, and every column that is neither name, label, remark nor among the `others`.
 
     Returns:
         Column to `[N]`, float64 (NaN where unknown) or str (empty where unknown).

@@ -68,14 +68,9 @@ class Header:
 def create(*, source: str, labels: tuple[str, ...], ptbxl_csv: str = "") -> Dataset:
     """Opens a folder of Challenge records, searched to its depths, with all of its sources or some.
 
-    Args:
-        source: The folder.
-        labels: Of the vocabulary (`snomed.KNOWN` has the statements), and the Challenge's abbreviations, scored and
-            unscored; of equivalent ones RBBB, LBBB, PAC and PVC.
-        ptbxl_csv: PTB-XL's `ptbxl_database.csv`: names the patients of HR records, and by its folds their split.
-
-    Raises:
-        InputError: when no record of the Challenge is there, or one is there twice.
+    Its labels are those of the vocabulary (`snomed.KNOWN` has the statements), and the Challenge's abbreviations,
+    scored and unscored; of equivalent ones RBBB, LBBB, PAC and PVC. `ptbxl_csv`, PTB-XL's `ptbxl_database.csv`, names
+    the patients of HR records, and by its folds their split.
     """
     folder = table_lib.require_folder("challenge2021", source)
     stems = sorted(

@@ -33,9 +33,6 @@ def create(
         patient_column: See `patients.parse`.
         validation_fraction: Part of the file, at its end, that validates.
         test_fraction: Part before it that tests.
-
-    Raises:
-        InputError: when a file is missing or the two do not have equally many rows.
     """
     csv = labels_csv or _find_csv(source)
     table = read_table(csv)

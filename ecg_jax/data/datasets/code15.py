@@ -24,15 +24,10 @@ NORMAL = "normal_ecg"
 
 
 def create(*, source: str, labels: tuple[str, ...]) -> Dataset:
-    """Opens a CODE-15% folder, with all of its parts or some of them.
+    """Opens a folder of `exams.csv` and all of the `exams_part*.hdf5`, or some of them.
 
-    Args:
-        source: The folder that holds `exams.csv` and at least one `exams_part*.hdf5`.
-        labels: Of the six diagnoses, `abnormal`, NORM, CD, and any other 0/1 column of `exams.csv`.
-
-    Raises:
-        InputError: on a missing table, when no exam is in both, or no part can be read; an exam of one damaged part
-            among others is refused when it is read.
+    Its labels are the six diagnoses, `abnormal`, NORM, CD, and any other 0/1 column of `exams.csv`. An exam of one
+    damaged part among others is refused when it is read.
     """
     folder, csv, table = table_lib.open_folder("code15", source, "exams.csv", ("exam_id", "patient_id", "trace_file"))
     files = np.unique(table_lib.parse_text(table["trace_file"], csv))

@@ -33,9 +33,6 @@ def create(*, source: str, labels: tuple[str, ...], seed: int, open_part: Callab
         labels: Each must be offered by one part at least; see `labels.choose`.
         seed: For parts that are simulated.
         open_part: `(dataset, source=, labels=, seed=) -> Dataset`.
-
-    Raises:
-        InputError: on a source of another form, a label that no part offers, and whatever is wrong with a part.
     """
     wanted = labels if labels == label_lib.ALL else label_lib.Offered(labels)
     parts: Parts = {}

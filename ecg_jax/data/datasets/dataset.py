@@ -89,13 +89,9 @@ class Dataset:
 def create_predictions(
     dataset: Dataset, rows: np.ndarray, probabilities: np.ndarray, raw: np.ndarray | None = None
 ) -> Predictions:
-    """Probabilities `[n, C]` of some recordings beside what the data set knows of them.
+    """Probabilities `[n, C]` of the recordings of numbers `rows` beside what the data set knows of them.
 
-    Args:
-        dataset: Whose labels are the columns of the probabilities.
-        rows: `[n]` numbers of the recordings.
-        probabilities: `[n, C]`.
-        raw: `[n, C]` before recalibration; None without one.
+    The columns are the data set's labels; `raw` `[n, C]` are the probabilities before recalibration, None without one.
     """
     return Predictions(
         ids=dataset.ids[rows],

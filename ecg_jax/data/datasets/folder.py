@@ -16,20 +16,12 @@ _SHOWN = 3
 
 
 def create(*, source: str, labels: tuple[str, ...], patient_column: str = "") -> Dataset:
-    """Opens a CSV of files of any known format, each with one recording.
+    """Opens a CSV of files of any known format, each with one recording; `source` is the CSV or its folder.
 
     Columns: `path` (relative to the CSV; a WFDB record with or without a suffix), the labels (1, 0 or empty for
-    unknown), and optionally those of `attributes.read_recordings`. A folder without such a CSV holds recordings of
-    which nothing else is known: it can be prepared, not trained on.
-
-    Args:
-        source: The CSV, or a folder with one, or with ECG files alone, searched to its depths.
-        labels: Label columns, and what `scp_codes` state.
-        patient_column: See `patients.parse`.
-
-    Raises:
-        InputError: on missing columns, values that are no labels, or when none of the files is there; one that is not
-            is refused when it is read.
+    unknown), and optionally those of `attributes.read_recordings`. A folder without such a CSV, searched to its depths,
+    holds recordings of which nothing else is known: it can be prepared, not trained on. A file that is missing among
+    others is refused when it is read.
     """
     if os.path.isfile(source):
         return _open_table(source, labels, patient_column)

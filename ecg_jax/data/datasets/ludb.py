@@ -69,13 +69,7 @@ _NO_FINDINGS = ("ID", "Sex", "Age")  # the columns that hold something else
 
 
 def create(*, source: str, labels: tuple[str, ...]) -> Dataset:
-    """Opens an LUDB folder, with `ludb.csv` and `data/`.
-
-    Its labels are `abnormal`, the superclasses, `STATEMENTS` and own abbreviations.
-
-    Raises:
-        InputError: on missing files or columns.
-    """
+    """Opens a folder of `ludb.csv` and `data/`; labels: `abnormal`, superclasses, `STATEMENTS`, own abbreviations."""
     folder, csv, table = table_lib.open_folder("ludb", source, "ludb.csv", ("ID", "Rhythms"))
     paths = [os.path.join(folder, "data", id) for id in table_lib.parse_ids(table["ID"], csv)]
     table, paths, notes = table_lib.keep_present(table, paths, csv, ".hea")

@@ -22,16 +22,10 @@ from ecg_jax.errors import InputError
 
 
 def create(*, source: str, labels: tuple[str, ...], labels_csv: str = "") -> Dataset:
-    """Opens a MIMIC-IV-ECG folder, with all of its records or some.
+    """Opens a folder of `record_list.csv` and `files/`, with all of its records or some.
 
-    Args:
-        source: The folder that holds `record_list.csv` and `files/`.
-        labels: Columns of `labels_csv`.
-        labels_csv: A table with `study_id` and labels, and optionally `split`, `age` and `sex`. Studies that are not in
-            it are left out. Without it there are no labels, which is enough for a conversion alone.
-
-    Raises:
-        InputError: on missing files or columns, or when no study has both a record and labels.
+    `labels_csv` is a table of `study_id` and labels, and optionally `split`, `age` and `sex`. Studies that are not in
+    it are left out. Without it there are no labels, which is enough for a conversion alone.
     """
     folder, csv, table = table_lib.open_folder(
         "mimic_iv_ecg", source, "record_list.csv", ("subject_id", "study_id", "path")

@@ -8,11 +8,7 @@ from ecg_jax.data.store import MANIFEST, Store
 
 
 def create(*, source: str, labels: tuple[str, ...]) -> Dataset:
-    """Opens a store that `python -m ecg_jax.prepare` wrote in the folder `source`, with any labels of its data set.
-
-    Raises:
-        InputError: when it is not whole, of a newer version, or lacks a label.
-    """
+    """Opens a store that `python -m ecg_jax.prepare` wrote in the folder `source`, with any labels of its data set."""
     store = Store(source)
     names = store.manifest["labels"]
     stored = store.column("labels")

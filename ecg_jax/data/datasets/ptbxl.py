@@ -20,16 +20,10 @@ _FILE_COLUMN = {100: "filename_lr", 500: "filename_hr"}
 
 
 def create(*, source: str, labels: tuple[str, ...], sampling_rate: int = 500) -> Dataset:
-    """Opens a PTB-XL folder; `strat_fold` 1-8 trains, 9 validates, 10 tests.
+    """Opens a folder of `ptbxl_database.csv` and records; `strat_fold` 1-8 trains, 9 validates, 10 tests.
 
-    Args:
-        source: The folder that holds `ptbxl_database.csv`.
-        labels: Of `statements.LABELS`.
-        sampling_rate: 100 or 500 (Hz): which of the two sets of files is read.
-
-    Raises:
-        InputError: on missing tables or columns, or when none of the records is there; one that is not is refused when
-            it is read.
+    Its labels are `statements.LABELS`; `sampling_rate`, 100 or 500 Hz, chooses one of the two sets of files. A record
+    that is missing among others is refused when it is read.
     """
     if sampling_rate not in _FILE_COLUMN:
         raise InputError(f"data.ptbxl.sampling_rate is {sampling_rate}; PTB-XL has files at 100 and 500 Hz")

@@ -19,12 +19,9 @@ from ecg_jax.errors import InputError
 
 
 def create(*, source: str, labels: tuple[str, ...]) -> Dataset:
-    """Opens a SaMi-Trop folder with `exams.csv` and `exams.hdf5` (unpacked from `exams.zip`).
+    """Opens a folder of `exams.csv` and `exams.hdf5` (unpacked from `exams.zip`).
 
     Its labels are `abnormal`, NORM, `death`, and any other 0/1 column of `exams.csv`.
-
-    Raises:
-        InputError: on missing files, or when the two do not have equally many rows.
     """
     folder, csv, table = table_lib.open_folder("samitrop", source, "exams.csv", ("exam_id", "normal_ecg"))
     file = os.path.join(folder, "exams.hdf5")

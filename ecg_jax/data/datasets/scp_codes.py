@@ -43,10 +43,7 @@ def _parse(text: str, source: str, line: int) -> frozenset[str]:
 
 
 def derive(stated: Sequence[Collection[str]]) -> dict[str, np.ndarray]:
-    """Every label of the vocabulary, and every other code that is stated.
-
-    Args:
-        stated: The codes of each of N recordings.
+    """Every label of the vocabulary, and every other code that is stated in the codes of each of N recordings.
 
     Returns:
         `[N]` float32 in {1, 0, NaN} by name, in the order of `statements.LABELS`.

@@ -49,9 +49,6 @@ def create(
         population: `textbook`, whose patients have plain cases of the six diagnoses or nothing (`simulation.dipole`),
             or `hospital`, whose patients have what patients in hospitals have, also borderline cases
             (`simulation.simulator`).
-
-    Raises:
-        InputError: when a source is given, a size is negative or a label or the population is unknown.
     """
     if source:
         raise InputError(f"data set simulated reads no files, but data.source is {source!r}; set data.dataset as well")

@@ -65,12 +65,9 @@ _FIRST_SECONDARY = 200  # statements that suggest a cause, and modifiers, have h
 
 
 def create(*, source: str, labels: tuple[str, ...]) -> Dataset:
-    """Opens an SPH folder (with `metadata.csv`), with all of its records or some.
+    """Opens a folder of `metadata.csv` and records, with all of them or some.
 
     Its labels are `abnormal`, the superclasses, `STATEMENTS`, and any statement by its number (`AHA105`).
-
-    Raises:
-        InputError: on missing files or columns, or a statement that is not a number.
     """
     folder, csv, table = table_lib.open_folder("sph", source, "metadata.csv", ("ECG_ID", "AHA_Code", "Patient_ID"))
     names = [name.removesuffix(".h5") for name in table_lib.parse_text(table["ECG_ID"], csv)]

@@ -20,13 +20,8 @@ FACTS = ("id", "split", "patient_id", "sex", "age", "source", "fold")  # the oth
 def create(*, source: str, labels: tuple[str, ...]) -> Dataset:
     """Opens a built data set, with the split of its files and any labels of its records.
 
-    Args:
-        source: Its folder, as `DATA_DIR/ptbxl/500hz/1.0.0`, or one above it if that holds no other; of several versions
-            the newest is opened.
-        labels: See above.
-
-    Raises:
-        InputError: when there is none or more than one, or it is damaged, or lacks a label.
+    `source` is its folder, as `DATA_DIR/ptbxl/500hz/1.0.0`, or one above it if that holds no other; of several versions
+    the newest is opened.
     """
     from ecg_jax.data.datasets.builders.files import Files  # takes a while to import
 

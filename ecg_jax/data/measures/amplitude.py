@@ -81,13 +81,9 @@ def measure_ranges(recording: Recording, in_beats: bool = False) -> np.ndarray:
 
 
 def find_beats(ranges: np.ndarray) -> np.ndarray:
-    """The seconds that hold a beat: those that move at least half as much as any within `LONGEST_INTERVAL`.
+    """The seconds, `[seconds]` bool, that hold a beat, by each lead's range in each, `[leads, seconds]`.
 
-    Args:
-        ranges: `[leads, seconds]`, of each lead in each second.
-
-    Returns:
-        `[seconds]` bool.
+    Those move at least half as much as any within `LONGEST_INTERVAL`.
     """
     moved = ranges.sum(axis=0)
     stretches = np.array_split(moved, max(int(len(moved) * WINDOW / LONGEST_INTERVAL), 1))
@@ -112,12 +108,7 @@ def _window_ranges(leads: np.ndarray, window: int, in_beats: bool) -> np.ndarray
 
 
 def summarize_ranges(ranges: np.ndarray, leads: Sequence[str]) -> float:
-    """The amplitude of a recording: the median over its standard leads, silent ones left out; NaN if none is left.
-
-    Args:
-        ranges: `[leads]`, see `measure_ranges`.
-        leads: Their names.
-    """
+    """The median over standard leads of `ranges` (see `measure_ranges`), without silent ones; NaN if none is left."""
     known = ranges[[name in LEADS for name in leads]]
     known = known[known > 0]
     if not known.size:
@@ -183,11 +174,7 @@ def find_common_deviation(recording: Recording) -> float:
 
 
 def estimate_scale(ranges: np.ndarray) -> ScaleEstimate:
-    """Estimates a data set's unit from the size of lead II.
-
-    Args:
-        ranges: `[recordings]`, by `measure_lead_two`, in the data set's unit; NaN and 0 are left out.
-    """
+    """Estimates a data set's unit from the size of lead II, `[recordings]`, by `measure_lead_two` in that unit."""
     known = np.asarray(ranges, np.float64)
     known = known[np.isfinite(known) & (known > 0)]
     if not known.size:

@@ -79,11 +79,9 @@ def find_saturation(leads: np.ndarray, sampling_rate: float) -> bool:
 
 
 def find_off(ranges: np.ndarray, flat: float) -> bool:
-    """Whether a lead is flat (range at most `flat`) for a tenth of the seconds or more in which most others are not.
+    """Whether a lead is flat for a tenth of the seconds or more in which most others are not.
 
-    Args:
-        ranges: `[leads, seconds]`, of leads that move at some time.
-        flat: See above.
+    `ranges` `[leads, seconds]` are those of leads that move at some time; flat is a range of at most `flat`.
     """
     if not len(ranges):
         return False
@@ -120,11 +118,7 @@ def suspects_swap(products: np.ndarray, names: list[str]) -> bool:
 
 
 def measure_skewness(slow: np.ndarray, names: Sequence[str]) -> dict[str, float]:
-    """Third moment around the mean, relative to the size: its sign is that of the larger waves.
-
-    Args:
-        slow: See `average`.
-        names: Of the leads.
+    """Third moment around the mean, relative to the size: its sign is that of the larger waves. See `average`.
 
     Returns:
         By lead, of those that `suspects_inversion` needs; empty for a recording too short to be averaged.

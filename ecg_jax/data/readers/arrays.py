@@ -71,12 +71,7 @@ def _is_matlab(head: bytes) -> bool:
 
 
 def read(path: str, id: str | None = None, declared: Declared | None = None) -> Recording:
-    """Reads one recording, stored [samples, leads] or [leads, samples].
-
-    Args:
-        path: The file.
-        id: Name for messages and results; the path's last part if None.
-        declared: What the file holds; a sidecar takes precedence.
+    """Reads one recording, stored [samples, leads] or [leads, samples]; a sidecar takes precedence over `declared`.
 
     Raises:
         InputError: when the file is damaged, or leads, rate or unit are missing or contradict it.

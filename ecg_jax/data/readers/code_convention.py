@@ -46,11 +46,7 @@ def contradict_exam(recording: Recording) -> str:
 
 
 def contradict_exams(recordings: Iterable[Recording]) -> str:
-    """Why the exams of a file, read as CODE's, are not; empty without contradiction, or for fewer than `MANY`.
-
-    Args:
-        recordings: In mV at 400 Hz, as CODE's.
-    """
+    """Why exams of a file, read as CODE's, are not; empty without contradiction, or for fewer than `MANY`."""
     from ecg_jax.data.measures import defects
 
     ranges, rates, lengths = [], [], []

@@ -54,13 +54,7 @@ def read_ids(path: str) -> np.ndarray:
 
 
 def read(path: str, row: int, id: str | None = None, declared: Declared | None = None) -> Recording:
-    """Reads one exam; the zeros that pad it on both sides are marked invalid.
-
-    Args:
-        path: The file.
-        row: Of the exam.
-        id: Name for messages and results.
-        declared: What the file holds, as far as no sidecar states it; see the module.
+    """Reads one exam; the zeros that pad it on both sides are marked invalid. See the module for `declared`.
 
     Raises:
         InputError: when the file is missing, truncated or of another layout, has no such row, or states neither rate

@@ -71,10 +71,6 @@ def search(path: str, declared: Declared | None = None) -> Search:
     or MATLAB file counts only with a sidecar or where `declared` states what it holds. What looks like an ECG by
     content or suffix and is damaged or of no known format is listed; reading it says why. The rest is counted.
 
-    Args:
-        path: A file, a WFDB record's name, a folder, or a pattern.
-        declared: What NumPy, CSV, MATLAB and CODE HDF5 files without a sidecar hold.
-
     Raises:
         InputError: when nothing is there, or it is of no known format.
     """

@@ -32,13 +32,9 @@ def parse(path: str, parser: "Parser") -> "tuple[ECGRecord, list[str]]":
 
 
 def to_group(path: str, leads: "list[Lead]", rates: Sequence[float], notes: Sequence[str]) -> groups.Group:
-    """Joins leads; a channel that is not a voltage is left out, unless it claims to be an ECG lead.
+    """Joins leads, as the library read them (NaN where there is no sample), and their rates in Hz.
 
-    Args:
-        path: Named in messages.
-        leads: As the library read them; NaN where there is no sample.
-        rates: Of each, Hz.
-        notes: See `Recording`.
+    A channel that is not a voltage is left out, unless it claims to be an ECG lead.
 
     Raises:
         InputError: when there is none, a unit is not stated, or leads differ in rate or length.

@@ -20,12 +20,7 @@ class ReadFn(Protocol):
 
 
 def reader(kind: str, largest: int | None = None) -> Callable[[Callable[[str, str], Recording]], ReadFn]:
-    """Makes a reader of `(path, id) -> Recording`: see `ReadFn`, `refuse_damage`.
-
-    Args:
-        kind: What the format is called in messages.
-        largest: Bytes above which a file is refused unread; None for a format that is read piecemeal.
-    """
+    """Makes a `ReadFn` of `(path, id) -> Recording` that refuses files of more than `largest` bytes, and damage."""
 
     def wrap(parse: Callable[[str, str], Recording]) -> ReadFn:
         @functools.wraps(parse)

@@ -40,11 +40,7 @@ def match_root(name: str) -> Callable[[str, bytes], bool]:
 
 
 def root_name(head: bytes) -> str | None:
-    """The name of the first element, without its namespace; None where there is none in `head`.
-
-    Args:
-        head: The first bytes of a file, in UTF-8, UTF-16 or a single-byte encoding.
-    """
+    """The name of the first element, without its namespace; None where the first bytes of a file have none."""
     if not _BEGINNING.match(head):
         return None
     head = _strip(head)

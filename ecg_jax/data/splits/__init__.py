@@ -101,12 +101,12 @@ def assign(
 def assign_folds(
     dataset: Dataset, seed: int, folds: int, *, groups: np.ndarray | None = None
 ) -> tuple[np.ndarray, str, list[str]]:
-    """Gives every recording a fold: the data set's own where they can be merged into that many, else drawn.
+    """Gives every recording one of at least 3 folds: the data set's own where they can be merged, else drawn.
 
     Args:
         dataset: Any data set.
         seed: Chooses what is drawn.
-        folds: How many; at least 3, as one tests, one validates and the others train.
+        folds: How many.
         groups: See `leaks.find_groups`; computed if None.
 
     Returns:

@@ -21,13 +21,9 @@ def check(
     checks: str = "warn",
     progress: Callable[[Iterable[str], int], Iterable[str]] = lambda items, total: items,
 ) -> Dataset:
-    """Reads all recordings.
+    """Reads all recordings of a data set without `hashes`, in so many threads; see `verify.enforce` for `checks`.
 
-    Args:
-        dataset: A data set without `hashes`.
-        threads: Number of threads that read.
-        checks: See `verify.enforce`.
-        progress: `(items, total) -> items`, which shows the progress.
+    `progress` shows the progress of `(items, total)`.
 
     Returns:
         The data set with `hashes`; that of a recording without a signal is empty. Recordings that physics contradicts

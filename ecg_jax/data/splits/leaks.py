@@ -90,12 +90,8 @@ def _name_pairs(ids: np.ndarray, names: np.ndarray, sides: np.ndarray) -> list[s
 def drop(split: np.ndarray, groups: np.ndarray) -> tuple[np.ndarray, int, list[str]]:
     """Leaves out the recordings of a group that is in several splits, except in the last of train, validation, test.
 
-    Args:
-        split: `[N]` str.
-        groups: See `find_groups`.
-
     Returns:
-        The split with `LEFT_OUT` where something was, how many were, and notes.
+        The split `[N]` str with `LEFT_OUT` where something was, how many were, and notes.
     """
     rank = np.select([split == name for name in SPLITS], [0, 1, 2], -1)
     dropped = (rank >= 0) & (rank < pd.Series(rank).groupby(groups).transform("max").to_numpy())

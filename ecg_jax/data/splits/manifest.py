@@ -21,12 +21,9 @@ _SUFFIX = re.compile(r"\.[A-Za-z]\w*$")  # `1.2.840` has none
 
 
 def create(dataset: Dataset, folds: np.ndarray | None = None, facts: Mapping[str, Any] | None = None) -> dict[str, Any]:
-    """Describes a data set with a split, or its folds, JSON-ready.
+    """Describes a data set with a split, or its folds (`[N]` int64 from 1), JSON-ready.
 
-    Args:
-        dataset: A data set, with a split where no folds are given.
-        folds: `[N]` int64 from 1.
-        facts: How they came about; the split's own (`Dataset.split_facts`) where no folds are given.
+    `facts` say how they came about; the split's own (`Dataset.split_facts`) where no folds are given.
 
     Returns:
         `summary` (recordings per split, facts of the split, and a fingerprint of ids, splits, labels and hashes in
@@ -120,10 +117,7 @@ def differs(manifest: Manifest, dataset: Dataset) -> bool:
 def refuse_trained(manifest: Manifest, dataset: Dataset, source: str) -> None:
     """Raises `InputError` where recordings of the test split trained the network that training starts from.
 
-    Args:
-        manifest: Of the run that trained it.
-        dataset: With its split.
-        source: That run's folder, for the message.
+    The manifest is that of the run that trained it, in the folder `source`.
     """
     rows = dataset.indices("test")
     hashes = None if dataset.hashes is None else dataset.hashes[rows]
