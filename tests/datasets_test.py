@@ -458,7 +458,7 @@ def test_codes_split_column_goes_before_the_order_of_the_file(code):
 
 def test_code_needs_as_many_labels_as_tracings(code):
     write_csv(code.parent / "annotations.csv", "AF\n0\n1")
-    with pytest.raises(InputError, match=r"annotations\.csv: 2 rows against 100 tracings"):
+    with pytest.raises(InputError, match=r"annotations\.csv: 2 rows against 100 recordings"):
         create("code", code, "AF")
 
 

@@ -316,7 +316,7 @@ def test_samitrop_with_other_exams_in_its_file_is_refused(samitrop):
 def test_samitrop_with_fewer_rows_than_tracings_is_refused(samitrop):
     lines = (samitrop / "exams.csv").read_text().splitlines()
     (samitrop / "exams.csv").write_text("\n".join(lines[:-1]))
-    with pytest.raises(InputError, match=r"exams\.csv: 2 rows against 3 tracings"):
+    with pytest.raises(InputError, match=r"exams\.csv: 2 rows against 3 recordings"):
         open_source("samitrop", samitrop, "abnormal")
 
 

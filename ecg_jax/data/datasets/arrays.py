@@ -7,8 +7,8 @@ import numpy as np
 
 from ecg_jax import units
 from ecg_jax.data.datasets import attributes
+from ecg_jax.data.datasets import table as table_lib
 from ecg_jax.data.datasets.dataset import Dataset
-from ecg_jax.data.datasets.table import read_table
 from ecg_jax.errors import InputError
 from ecg_jax.recording import LEADS, create_recording
 
@@ -41,11 +41,8 @@ def create(
     names = tuple(name.strip() for name in leads.split(","))
     array = _open(source, len(names))
     csv = labels_csv or os.path.splitext(source)[0] + ".csv"
-    table = read_table(csv)
-    if len(table) != len(array):
-        raise InputError(
-            f"{csv}: {len(table)} rows against {len(array)} recordings in {source}; row i must label recording i"
-        )
+    table = table_lib.read_table(csv)
+    table_lib.require_rows(table, csv, len(array), source)
     known = attributes.read_recordings(table, csv, labels, patient_column=patient_column)
     ids = np.arange(len(array)).astype(str) if known["ids"] is None else known["ids"]
     return Dataset(

@@ -6,8 +6,8 @@ import os
 import numpy as np
 
 from ecg_jax.data.datasets import attributes
+from ecg_jax.data.datasets import table as table_lib
 from ecg_jax.data.datasets.dataset import Dataset
-from ecg_jax.data.datasets.table import read_table
 from ecg_jax.data.readers import code_hdf5
 from ecg_jax.errors import InputError
 
@@ -35,12 +35,9 @@ def create(
         test_fraction: Part before it that tests.
     """
     csv = labels_csv or _find_csv(source)
-    table = read_table(csv)
+    table = table_lib.read_table(csv)
     ids = code_hdf5.read_ids(source).astype(str)
-    if len(ids) != len(table):
-        raise InputError(
-            f"{csv}: {len(table)} rows against {len(ids)} tracings in {source}; row i must label tracing i"
-        )
+    table_lib.require_rows(table, csv, len(ids), source)
     if not (validation_fraction >= 0 and test_fraction >= 0 and validation_fraction + test_fraction < 1):
         raise InputError(
             f"data.code: fractions {validation_fraction} and {test_fraction}; each at least 0, together below 1"

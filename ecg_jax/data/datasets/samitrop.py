@@ -28,8 +28,7 @@ def create(*, source: str, labels: tuple[str, ...]) -> Dataset:
     if not os.path.isfile(file):
         raise InputError(f"{file}: no such file; unpack exams.zip there")
     exams, numbers = table_lib.parse_integers(table["exam_id"], csv), code_hdf5.read_ids(file)
-    if len(exams) != len(numbers):
-        raise InputError(f"{csv}: {len(exams)} rows against {len(numbers)} tracings in {file}; row i must be tracing i")
+    table_lib.require_rows(table, csv, len(numbers), file)
     if not np.array_equal(numbers, np.arange(len(numbers))) and not np.array_equal(numbers, exams):
         raise InputError(f"{csv}: its exam_id are not those of {file}, row by row; is it the CSV that belongs to it?")
     ids = table_lib.parse_integer_ids(table["exam_id"], csv)

@@ -139,6 +139,12 @@ def require(is_valid: np.ndarray | pd.Series, column: pd.Series, source: str, ex
         raise InputError(f"{source}: line {column.index[bad[0]] + 2}, column {column.name!r} {found}; {expected}")
 
 
+def require_rows(table: pd.DataFrame, source: str, count: int, file: str) -> None:
+    """Raises `InputError` unless a table has as many rows as its file has recordings."""
+    if len(table) != count:
+        raise InputError(f"{source}: {len(table)} rows against {count} recordings in {file}; row i must be recording i")
+
+
 def parse_text(column: pd.Series, source: str) -> np.ndarray:
     """A column's values as `[N]` str; an empty one raises `InputError` with its line."""
     require(column.notna(), column, source, "fill it in, or remove the line")

@@ -27,6 +27,7 @@ if TYPE_CHECKING:
 
 _VERSION, _BDF_VERSION = b"0       ", b"\xffBIOSEMI"
 _HEADER_BYTES = 256  # of the file, and again for each signal
+_BEFORE_COUNTS = 216  # bytes of each signal's header, which the file stores field by field
 _RECORDS, _SIGNALS = slice(236, 244), slice(252, 256)
 _PADDING = b" \0"
 
@@ -46,8 +47,8 @@ def read(path: str, id: str) -> Recording:
     """
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")  # what it warns of is checked below
-        content, announced = _open(path)
-        records, notes = _count_records(path, content, announced)
+        content, head = _open(path)
+        records, notes = _count_records(path, content, head)
         signals = _select_leads(path, content)
         first = next(iter(signals.values()))
         length = records * first.samples_per_data_record
@@ -69,25 +70,28 @@ def read(path: str, id: str) -> Recording:
     )
 
 
-def _open(path: str) -> "tuple[_Content, int]":
-    """The file, and the number of data records that its header announces."""
+def _open(path: str) -> "tuple[_Content, bytes]":
+    """The file, and its header, in which NUL is replaced by spaces."""
     import edfio
 
     with open(path, "rb") as file:
         head = file.read(_HEADER_BYTES)
         size = _HEADER_BYTES * (1 + int(head[_SIGNALS].strip(_PADDING)))
         head += file.read(size - _HEADER_BYTES)
-        source = Path(path) if b"\0" not in head else io.BytesIO(head.replace(b"\0", b" ") + file.read())
+        plain = head.replace(b"\0", b" ")
+        source = Path(path) if plain == head else io.BytesIO(plain + file.read())
     read_file = edfio.read_bdf if head.startswith(_BDF_VERSION) else edfio.read_edf
-    return read_file(source, header_encoding="latin-1"), int(head[_RECORDS].strip(_PADDING))
+    return read_file(source, header_encoding="latin-1"), plain
 
 
-def _count_records(path: str, content: "_Content", announced: int) -> tuple[int, list[str]]:
+def _count_records(path: str, content: "_Content", head: bytes) -> tuple[int, list[str]]:
     """Number of data records that hold the signal, and a note where the file does not end with them."""
     import edfio
 
+    announced, signals = int(head[_RECORDS]), int(head[_SIGNALS])
     records = content.num_data_records if announced == -1 else announced
-    samples = sum(signal.samples_per_data_record for signal in content._signals)  # noqa: SLF001 - with annotations
+    counts = head[_HEADER_BYTES + _BEFORE_COUNTS * signals :]  # samples to a data record of each, with annotations
+    samples = sum(int(counts[8 * i : 8 * (i + 1)]) for i in range(signals))
     width = 3 if isinstance(content, edfio.Bdf) else 2  # bytes of a sample
     left_over = os.path.getsize(path) - content.bytes_in_header_record - width * samples * records
     if records < 0 or left_over < 0:
@@ -95,7 +99,7 @@ def _count_records(path: str, content: "_Content", announced: int) -> tuple[int,
             f"{path}: announces {announced} data records, but {os.path.getsize(path)} bytes hold "
             f"{content.num_data_records}; copy the file again"
         )
-    if content.bytes_in_header_record != _HEADER_BYTES * (1 + len(content._signals)):  # noqa: SLF001
+    if content.bytes_in_header_record != _HEADER_BYTES * (1 + signals):
         raise InputError(f"{path}: announces a header of {content.bytes_in_header_record} bytes, against its signals")
     if content.reserved[1:].startswith("DF+D") and not content.is_continuous:
         raise InputError(f"{path}: an interrupted recording (EDF+D with gaps); split it into continuous ones")

@@ -6,7 +6,7 @@ and so on; -32768 is no sample.
 
 import numpy as np
 
-from ecg_jax.data.readers import groups, library_record
+from ecg_jax.data.readers import library_record
 from ecg_jax.data.readers.reading import reader
 from ecg_jax.recording import Recording
 
@@ -30,4 +30,4 @@ def read(path: str, id: str) -> Recording:
     if announced != found:  # some writers store a maximum
         notes.append(f"the header announces {announced} samples of a lead, {found} are there")
     rates = [lead.sampling_rate for lead in record.leads]
-    return groups.to_recording(path, id, library_record.to_group(path, record.leads, rates, notes))
+    return library_record.to_recording(path, id, record.leads, rates, notes)

@@ -13,7 +13,7 @@ import numpy as np
 from ecg_jax import units
 from ecg_jax.data.readers import groups
 from ecg_jax.errors import InputError
-from ecg_jax.recording import LEADS, canonical_lead
+from ecg_jax.recording import LEADS, Recording, canonical_lead
 
 if TYPE_CHECKING:
     from ecgdatakit.models import ECGRecord, Lead
@@ -31,8 +31,8 @@ def parse(path: str, parser: "Parser") -> "tuple[ECGRecord, list[str]]":
     return record, [*dict.fromkeys(" ".join(str(each.message).split())[:_LONGEST_NOTE] for each in caught)]
 
 
-def to_group(path: str, leads: "list[Lead]", rates: Sequence[float], notes: Sequence[str]) -> groups.Group:
-    """Joins leads, as the library read them (NaN where there is no sample), and their rates in Hz.
+def to_recording(path: str, id: str, leads: "list[Lead]", rates: Sequence[float], notes: Sequence[str]) -> Recording:
+    """Makes a recording of leads, as the library read them (NaN where there is no sample), and their rates in Hz.
 
     A channel that is not a voltage is left out, unless it claims to be an ECG lead.
 
@@ -48,10 +48,11 @@ def to_group(path: str, leads: "list[Lead]", rates: Sequence[float], notes: Sequ
         raise InputError(f"{path}: leads at different sampling rates, {sorted(different)} Hz")
     if any(lead.resolution == 0 for lead, _, _ in kept):
         raise InputError(f"{path}: a step is 0 mV; export the ECG again")
-    return groups.Group(
+    group = groups.Group(
         samples=groups.stack(path, [lead.samples + lead.offset / lead.resolution for lead, _, _ in kept]),
         leads=tuple(groups.lead(path, lead.label) for lead, _, _ in kept),
         millivolts_per_unit=np.array([lead.resolution * factor for lead, _, factor in kept]),
         sampling_rate=kept[0][1],
         notes=(*notes, *([f"no voltage, so left out: {', '.join(unknown)}"] if unknown else [])),
     )
+    return groups.to_recording(path, id, group)

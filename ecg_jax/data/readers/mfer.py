@@ -4,7 +4,7 @@ A file is a sequence of definitions (tag, length, value); a channel's may be ins
 two zeros instead of a length. Dominant beats are left out. Files without a preamble are known by their suffix.
 """
 
-from ecg_jax.data.readers import groups, library_record, reading
+from ecg_jax.data.readers import library_record, reading
 from ecg_jax.errors import InputError
 from ecg_jax.recording import Recording
 
@@ -26,7 +26,7 @@ def read(path: str, id: str) -> Recording:
     _check_counts(path, reading.read_bytes(path))
     record, notes = library_record.parse(path, MFERParser())
     rates = record.raw_metadata["sampling_rates"]
-    return groups.to_recording(path, id, library_record.to_group(path, record.leads, rates, notes))
+    return library_record.to_recording(path, id, record.leads, rates, notes)
 
 
 def _check_counts(path: str, data: bytes) -> None:

@@ -1,6 +1,6 @@
 """Mortara ELI XML (`<ECG>` with `<CHANNEL>`), through the library ecgdatakit: the rhythm, not the typical cycle."""
 
-from ecg_jax.data.readers import groups, library_record, xml_document
+from ecg_jax.data.readers import library_record, xml_document
 from ecg_jax.data.readers.reading import reader
 from ecg_jax.errors import InputError
 from ecg_jax.recording import Recording
@@ -20,4 +20,4 @@ def read(path: str, id: str) -> Recording:
     record, notes = library_record.parse(path, MortaraEL250Parser())
     # The library rounds the rate to whole Hz.
     rates = [xml_document.number(path, "SAMPLE_FREQ", channel.get("SAMPLE_FREQ")) for channel in channels]
-    return groups.to_recording(path, id, library_record.to_group(path, record.leads, rates, notes))
+    return library_record.to_recording(path, id, record.leads, rates, notes)
