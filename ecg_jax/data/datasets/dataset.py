@@ -3,7 +3,7 @@
 import dataclasses
 import functools
 from collections.abc import Callable, Mapping
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
@@ -12,9 +12,12 @@ from ecg_jax.errors import InputError
 from ecg_jax.evaluation.predictions import Predictions
 from ecg_jax.recording import Recording
 
+if TYPE_CHECKING:
+    import jax
+
 SPLITS = ("train", "validation", "test")
 
-DrawFn = Callable[[Any, int, float], tuple[Any, Any, Any]]  # of JAX arrays, without importing JAX
+DrawFn = Callable[["jax.Array", int, float], tuple["jax.Array", "jax.Array", "jax.Array"]]
 
 
 @dataclasses.dataclass(frozen=True)

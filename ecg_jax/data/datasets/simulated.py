@@ -5,7 +5,7 @@ JAX is imported where it draws, not before: reading files does not need it.
 
 import functools
 from collections.abc import Callable
-from typing import Any
+from typing import TYPE_CHECKING
 
 import numpy as np
 
@@ -15,6 +15,9 @@ from ecg_jax.data.datasets.dataset import SPLITS, Dataset
 from ecg_jax.errors import InputError
 from ecg_jax.recording import LEADS, Recording, create_recording
 from ecg_jax.simulation import SAMPLING_RATE, dipole
+
+if TYPE_CHECKING:
+    import jax
 
 POPULATIONS = ("textbook", "hospital")
 # The test split draws its patients from a wider population, recorded with more noise; so for `hospital`, below.
@@ -67,7 +70,7 @@ def create(
         signal = read_signal(*places[i])
         return create_recording(signal, leads=LEADS, sampling_rate=SAMPLING_RATE, id=str(ids[i]))
 
-    def draw(key: Any, samples: int, sampling_rate: float) -> tuple[Any, Any, Any]:
+    def draw(key: "jax.Array", samples: int, sampling_rate: float) -> "tuple[jax.Array, jax.Array, jax.Array]":
         import jax.numpy as jnp
 
         from ecg_jax.simulation import reader, simulator
@@ -111,7 +114,7 @@ def _open_hospital(seed: int, sizes: dict[str, int]) -> tuple[dict[str, np.ndarr
 
     from ecg_jax.simulation import reader, simulator
 
-    def find_cpu() -> Any:
+    def find_cpu() -> "jax.Device":
         try:
             return jax.local_devices(backend="cpu")[0]
         except RuntimeError:  # a process that knows no CPU device
@@ -120,7 +123,7 @@ def _open_hospital(seed: int, sizes: dict[str, int]) -> tuple[dict[str, np.ndarr
     def choose_population(split: str) -> simulator.Population:
         return simulator.Population(spread=1.4, noise=1.6) if split == "test" else simulator.Population()
 
-    def create_keys(split: str, numbers: np.ndarray) -> Any:
+    def create_keys(split: str, numbers: np.ndarray) -> "jax.Array":
         root = jax.random.fold_in(jax.random.key(seed), SPLITS.index(split))
         return jax.vmap(functools.partial(jax.random.fold_in, root))(numbers)
 
