@@ -31,13 +31,13 @@ def check_stored(id: str, samples: int, leads: int, sampling_rate: float) -> Non
 
 
 def check_resampled(id: str, known: int, samples: int, leads: int) -> None:
-    """Raises `InputError` when resampling would make far more of a recording than there is in it.
+    """Raises `InputError` when resampling would make far more of a recording than it has.
 
     Args:
         id: Of the recording.
-        known: How many values it has that are valid.
+        known: Number of its valid values.
         samples: After resampling.
-        leads: Likewise, with those that are zeros.
+        leads: After resampling, with those that are zeros.
     """
     most = max(_RESAMPLED, _TIMES_RESAMPLED * known)
     if samples * leads > most:

@@ -1,6 +1,6 @@
-"""What is said of an ECG: label names, and their three states (1, 0, NaN for unknown).
+"""Labels of an ECG: their names, and their three states (1, 0, NaN for unknown).
 
-What the names mean stands in `ecg_jax.statements`.
+The meaning of the names is in `ecg_jax.statements`.
 """
 
 from collections.abc import Callable, Mapping, Sequence
@@ -13,55 +13,31 @@ from ecg_jax.errors import InputError
 
 SIX = tuple(statements.SIX)
 ABNORMAL = statements.ABNORMAL
-ALL = ("all",)  # stands for every label that a data set offers
-STATEMENTS = "statements"  # stands for every statement that a data set offers
+ALL = ("all",)  # every label that a data set offers
+STATEMENTS = "statements"  # every statement that a data set offers
 _GROUPS = {"six": SIX, "superclasses": statements.SUPERCLASSES}
 CHOICES = "`six`, `abnormal`, `superclasses`, `statements`, and label names, separated by commas; or `all`"
-# Columns, in lower case, that say who, where and when, even where they hold nothing but 0 and 1.
-NO_LABELS = frozenset(
+# Columns, in lower case, that state who, where and when, even where they hold nothing but 0 and 1; see also `columns`.
+_FACTS = frozenset(
     [
-        "id",
-        "path",
-        "split",
-        "patient_id",
-        "subject_id",
-        "study_id",
-        "exam_id",
-        "ecg_id",
-        "trace_file",
-        "file_name",
-        "ecg_time",
-        "fold",
-        "strat_fold",
-        "source",
-        "age",
-        "sex",
-        "gender",
-        "is_male",
-        "sampling_rate",
-        "sampling_weight",
-        "scp_codes",
+        *("split", "trace_file", "ecg_time", "fold", "strat_fold", "source", "age", "sex", "gender", "is_male"),
+        *("sampling_rate", "sampling_weight", "scp_codes"),
     ]
 )
 _SHOWN = 5  # columns that are no labels
 
 
 class Offered(tuple[str, ...]):
-    """Names of which `select` takes those that a data set offers, and passes over the others."""
+    """Names of which `select` takes those that a data set offers, and ignores the others."""
 
 
 _STATES = {"0": 0.0, "1": 1.0, "false": 0.0, "true": 1.0, "0.0": 0.0, "1.0": 1.0, "": np.nan, "nan": np.nan}
 
 
 def resolve(labels: str) -> tuple[str, ...]:
-    """Turns the setting `labels` into label names.
+    """Turns the setting `labels`, as `CHOICES` says, into distinct label names, in their order.
 
-    Args:
-        labels: Separated by commas: `six` (the six diagnoses), `abnormal` (normal against abnormal), `superclasses`
-            (NORM, MI, STTC, CD, HYP), `statements` (each that a data set offers), and label names; or `all`.
-
-    Returns:
-        Distinct names in their order; `STATEMENTS` stays as it is, for `choose` to expand.
+    `STATEMENTS` stays as it is, for `choose` to expand.
 
     Raises:
         InputError: when it names no label, one twice, or `all` beside others.
@@ -70,7 +46,7 @@ def resolve(labels: str) -> tuple[str, ...]:
     if not words or len(set(words)) != len(words):
         raise InputError(f"data.labels is {labels!r}; expected {CHOICES}, each once")
     if ALL[0] in words and len(words) > 1:
-        raise InputError(f"data.labels is {labels!r}; 'all' stands alone, as it takes every label that there is")
+        raise InputError(f"data.labels is {labels!r}; 'all' excludes others, as it takes every label that there is")
     names = tuple(dict.fromkeys(name for word in words for name in _GROUPS.get(word, (word,))))
     if twice := [name for name in names if find_alias(name) in names]:
         raise InputError(f"data.labels is {labels!r}, but {' and '.join(twice)} are names of one label; remove one")
@@ -86,11 +62,11 @@ def find_alias(name: str) -> str:
 def choose(
     names: Sequence[str], offered: Sequence[str], source: str, is_stated: Callable[[str], bool] = lambda name: True
 ) -> dict[str, str]:
-    """Finds the wanted labels among those that are offered, where the six diagnoses go by either of their names.
+    """Finds the wanted labels among those that are offered, by either of their names for the six diagnoses.
 
     Args:
-        names: The wanted labels; `STATEMENTS` stands for each of the vocabulary that is offered and not named;
-            `Offered` for those of them that are there.
+        names: The wanted labels; `STATEMENTS` means each of the vocabulary that is offered and not named; `Offered`,
+            those of them that are there.
         offered: Names.
         source: File name for messages.
         is_stated: Whether an offered name may be one of `STATEMENTS`.
@@ -128,20 +104,16 @@ def _place(name: str, offered: set[str]) -> str:
 def select(
     names: Sequence[str], derived: Mapping[str, np.ndarray], table: pd.DataFrame | None, source: str
 ) -> dict[str, np.ndarray]:
-    """Collects the wanted labels: from `derived` where it has them, else from the table.
+    """Collects the wanted labels: from `derived` (`[records]`) where it has them, else from the table's columns.
 
     Args:
-        names: See `choose`; `ALL` for every one in `derived` and every other column of
-            the table that holds nothing but labels and is none of `NO_LABELS`.
-        derived: `[records]` arrays in {1, 0, NaN} that a data set computes itself.
-        table: A table whose other columns may be labels (see `parse_column`).
+        names: See `choose`; `ALL` for every one in `derived` and every other column of the table that `is_label`.
+        derived: Arrays in {1, 0, NaN} that a data set computes itself.
+        table: See `parse_column`.
         source: File name for messages.
 
     Returns:
         `[records]` float32 in {1, 0, NaN} by name, in the order of `names`.
-
-    Raises:
-        InputError: when there is no such label, naming those there are.
     """
     table = pd.DataFrame() if table is None else table
     if tuple(names) == ALL:
@@ -159,12 +131,7 @@ def select(
 
 
 def describe_choice(names: Sequence[str], table: pd.DataFrame) -> list[str]:
-    """What `ALL` makes of a user's table: lines that name its labels, and why other columns are none.
-
-    Args:
-        names: The wanted labels; anything but `ALL` needs no words.
-        table: See `select`.
-    """
+    """For `ALL` labels of a user's table: lines that name them, and say why other columns are none."""
     if tuple(names) != ALL:
         return []
     chosen = [str(name) for name in table if is_label(table[name])]
@@ -175,8 +142,8 @@ def describe_choice(names: Sequence[str], table: pd.DataFrame) -> list[str]:
 
 
 def is_fact(name: str) -> bool:
-    """Whether a column says who, where and when, as its name tells."""
-    return name.lower() in NO_LABELS or columns.canonical(name) in (*columns.RECORDING, *columns.PATIENT)
+    """Whether a column is named as one that states who, where or when."""
+    return name.lower() in _FACTS or columns.canonical(name) in (*columns.RECORDING, *columns.PATIENT)
 
 
 def is_label(column: pd.Series) -> bool:
@@ -201,18 +168,10 @@ def _normalize(column: pd.Series) -> pd.Series:
 
 
 def parse_column(column: pd.Series, source: str) -> np.ndarray:
-    """Reads a CSV column of labels.
-
-    Args:
-        column: Values 0, 1, true, false (any case), or empty for unknown; its index counts
-            the file's rows from 0.
-        source: File name for messages.
-
-    Returns:
-        `[records]` float32 in {1, 0, NaN}.
+    """Reads a CSV column of labels: 0, 1, true, false (any case), or empty for unknown, as float32 in {1, 0, NaN}.
 
     Raises:
-        InputError: naming the line (the header is line 1) and the value found.
+        InputError: naming the line (the header is line 1; the column's index counts rows from 0) and the value found.
     """
     lower = _normalize(column)
     bad = np.flatnonzero(~lower.isin(list(_STATES)))

@@ -13,7 +13,7 @@ _LONGEST_NAME = 200  # characters
 _NUMBERS = dict(zip((1, 2, 61, 62, 63, 64, 3, 4, 5, 6, 7, 8), LEADS, strict=True))
 _CODE = re.compile(r"(?:2:|5\.6\.3-9-)(?P<number>\d{1,3})|(?P<whole>1313\d\d)")
 _FIRST_POTENTIAL, _FIRST_WHOLE = 256, 131328
-# What stands around a name. What is said of a lead in brackets is a remark, unless it turns the lead upside down.
+# What may surround a name. Brackets hold a remark on the lead, unless they turn it upside down.
 _REMARK = re.compile(r"\s*#.*|\s*[(\[](?!\s*-|\s*inv)[^()\[\]]*[)\]](?=\s*(?:#|$))", re.IGNORECASE)
 _BETWEEN = r"(?:[ _:.]+|-| - )?"  # but `Lead -aVR` is upside down
 _BEFORE = rf"(?:MDC_ECG_(?:LEAD|ELEC_POTL)_)?(?P<ecg>(?:ECG|EKG){_BETWEEN})?(?:(?:CHEST|LIMB) ?)?(?:LEAD{_BETWEEN})?"
@@ -27,8 +27,8 @@ _SPELLINGS |= {f"D{lead}": lead for lead in LEADS[:3]}
 def canonical_lead(name: str) -> str:
     """Returns the standard spelling of a lead's name (`avr`, `Lead II`, `DI`, `ECG V1`, `I (uV)`, `MDC_ECG_LEAD_I`).
 
-    A name that is not one of the twelve standard leads is returned stripped, unchanged. So is `C1`, which is
-    an electrode of electroencephalograms, too: see `canonical_leads`.
+    A name that is not one of the twelve standard leads is returned stripped, unchanged. So is `C1`, which is an
+    electrode of electroencephalograms, too: see `canonical_leads`.
     """
     lead, is_electrode = _parse(name)
     return _strip(name) if is_electrode or not lead else lead

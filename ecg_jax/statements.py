@@ -1,8 +1,8 @@
 """The names of findings: PTB-XL's SCP-ECG statements, and what follows from them.
 
-The codes, their kinds and superclasses are those of PTB-XL's `scp_statements.csv` (Wagner et al. 2020, Sci Data
-7:154). The six diagnoses of Ribeiro et al. 2020 are names for six of them. Superclasses and `abnormal` follow from
-statements by the rules of this module alone, in files and in the simulator.
+The codes, their kinds and superclasses are those of PTB-XL's `scp_statements.csv` (Wagner et al. 2020, Sci Data 7:154).
+The six diagnoses of Ribeiro et al. 2020 are names for six of them. Superclasses and `abnormal` follow from statements
+by the rules of this module alone, in files and in the simulator.
 """
 
 from collections.abc import Mapping, Sequence
@@ -116,6 +116,7 @@ STATEMENTS: dict[str, Statement] = {
     **{code: Statement(text, is_rhythm=True) for code, text in _RHYTHM.items()},
 }
 _SINUS = ("SR", "SBRAD", "STACH", "SARRH")
+_COMPLETE = ("MI", "CD", "HYP")  # superclasses of which readers state all findings
 
 # What makes each of these true: one of its statements.
 MEMBERS: dict[str, tuple[str, ...]] = {
@@ -129,7 +130,7 @@ MEMBERS[ABNORMAL] = tuple(
 
 
 def column_name(code: str) -> str:
-    """What a statement's column is called: the six diagnoses by their own names, the others by their code."""
+    """The name of a statement's column: the six diagnoses have their own, the others their code."""
     return _NAMES.get(code, code)
 
 
@@ -171,11 +172,11 @@ def derive(
     otherwise it is unknown. A normal ECG has none of the other superclasses.
 
     Args:
-        columns: Statements by code, each `[N]` in {1, 0, NaN}; a code that is not there is annotated nowhere.
-        unknown: What a code that is not there is, `[N]`: NaN where it may be present, 0 where it would have been
-            stated.
-        classes: What a source states of superclasses or `abnormal` without naming a statement, each `[N]` in
-            {1, 0, NaN}: 1 holds; 0 holds where the statements leave it open.
+        columns: Statements by code, each `[N]` in {1, 0, NaN}.
+        unknown: The state of a code that is not among them, `[N]`: NaN where it may be present, 0 where it would have
+            been stated.
+        classes: What a source states of superclasses or `abnormal` without naming a statement, each `[N]` in {1, 0,
+            NaN}: 1 holds; 0 holds where the statements leave it open.
         abnormal: `[N]` in {1, 0, NaN}, where a source states normality itself; it is taken as it is.
 
     Returns:
@@ -192,6 +193,34 @@ def derive(
     for name in SUPERCLASSES[1:]:
         found[name] = np.where(np.isnan(found[name]) & (abnormal == 0), 0, found[name]).astype(np.float32)
     return found
+
+
+def derive_complete(
+    offered: Mapping[str, np.ndarray],
+    *,
+    may_be: Mapping[str, np.ndarray],
+    classes: Mapping[str, np.ndarray],
+    abnormal: np.ndarray,
+) -> tuple[dict[str, np.ndarray], dict[str, np.ndarray]]:
+    """Labels of a source that states every infarction, block and hypertrophy: one that is not stated is absent.
+
+    Args:
+        offered: Statements by code, each `[N]` in {1, 0}.
+        may_be: Where a statement is unknown unless it is stated, `[N]` bool by code.
+        classes: Where a finding of a superclass is stated that no statement names, `[N]` bool.
+        abnormal: `[N]` in {1, 0, NaN}, as the source states it.
+
+    Returns:
+        Labels by name (see `name_columns`), and all statements by code.
+    """
+    absent = np.zeros(len(abnormal), np.float32)
+    columns = {code: absent for name in _COMPLETE for code in MEMBERS[name]} | dict(offered)
+    for code, is_open in may_be.items():
+        columns[code] = np.where(is_open & (columns[code] == 0), np.nan, columns[code]).astype(np.float32)
+    columns[NORMAL] = 1 - abnormal
+    stated = {name: np.where(is_stated, 1, np.nan) for name, is_stated in classes.items()}
+    derived = derive(columns, np.full(len(abnormal), np.nan), classes=stated, abnormal=abnormal)
+    return name_columns({code: columns[code] for code in offered}, derived), columns
 
 
 def name_columns(columns: Mapping[str, np.ndarray], derived: Mapping[str, np.ndarray]) -> dict[str, np.ndarray]:

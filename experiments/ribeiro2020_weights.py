@@ -39,7 +39,7 @@ from absl import flags
 from rich.console import Console
 from rich.progress import track
 
-from ecg_jax import cli, labels
+from ecg_jax import cli, labels, units
 from ecg_jax.data.measures import amplitude, lead_order
 from ecg_jax.data.readers import code_hdf5, hdf5_file
 from ecg_jax.errors import InputError
@@ -145,7 +145,7 @@ def find_order(recordings: Sequence[Recording]) -> tuple[tuple[str, ...] | None,
 
 def estimate_unit(recordings: Sequence[Recording], order: tuple[str, ...]) -> amplitude.ScaleEstimate:
     """Estimates how many of the array's units are 1 mV."""
-    column, scale = order.index("II"), code_hdf5.CODE_UNITS_PER_MILLIVOLT  # which the reader has divided by
+    column, scale = order.index("II"), units.CODE_UNITS_PER_MILLIVOLT  # which the reader has divided by
     known = [recording.signal[recording.valid[:, column], column] for recording in recordings]
     return amplitude.estimate_scale(
         np.array([np.ptp(np.percentile(lead, (0.5, 99.5))) * scale for lead in known if lead.size])

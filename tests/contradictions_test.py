@@ -11,7 +11,7 @@ import wfdb
 from ecg_files import LEADS
 
 from ecg_jax.data import readers, verify
-from ecg_jax.data.readers import scp_sections
+from ecg_jax.data.readers import scp
 from ecg_jax.errors import InputError
 from ecg_jax.recording import create_recording
 from ecg_jax.simulation import dipole
@@ -132,11 +132,11 @@ def test_scp_bytes_that_changed_in_the_signal_are_refused_and_others_noted(tmp_p
 @pytest.mark.parametrize("change, there", [(0, 0), (-1, 1), (-2, 2)])
 def test_scp_leads_fill_their_section(change, there):
     content = bytearray(ecg_files.scp_bytes(microvolts()[:, :8], compressed=True))
-    place = scp_sections._find_sections(content)[6] + 6  # of the first lead's size
+    place = scp.File(content).places[6] + 6  # of the first lead's size
     (size,) = struct.unpack_from("<H", content, place)
     struct.pack_into("<H", content, place, size + change)
     content[-1] = 1  # no padding
-    said = scp_sections.contradict_lengths(bytes(content))
+    said = scp.File(content).describe_lengths()
     numbers = [int(number) for line in said for number in re.findall(r"\d+", line)]
     assert numbers == ([] if change == 0 else [numbers[1] - there, numbers[1]])
 

@@ -12,8 +12,9 @@ import wfdb
 
 from ecg_jax.contract import InputContract
 from ecg_jax.data import datasets
+from ecg_jax.data.datasets import attributes
 from ecg_jax.data.datasets.dataset import SPLITS
-from ecg_jax.data.datasets.table import parse_attributes, parse_split
+from ecg_jax.data.datasets.table import parse_split
 from ecg_jax.data.preprocess import create_input
 from ecg_jax.data.sampling import Order
 from ecg_jax.data.splits import content
@@ -414,7 +415,7 @@ def test_code15_with_an_empty_exam_id_is_refused_by_file(code15):
 
 def test_code15_that_lists_an_exam_twice_is_refused(code15):
     lines = EXAMS.strip().splitlines()
-    with pytest.raises(InputError, match="recording 33 stands 2 times"):
+    with pytest.raises(InputError, match="recording 33 occurs 2 times"):
         create("code15", _with_table(code15, "\n".join([*lines, lines[1]])))
 
 
@@ -457,13 +458,13 @@ def test_codes_split_column_goes_before_the_order_of_the_file(code):
 
 def test_code_needs_as_many_labels_as_tracings(code):
     write_csv(code.parent / "annotations.csv", "AF\n0\n1")
-    with pytest.raises(InputError, match=r"annotations\.csv: 2 rows against 100 tracings"):
+    with pytest.raises(InputError, match=r"annotations\.csv: 2 rows against 100 recordings"):
         create("code", code, "AF")
 
 
 def test_code_with_two_tables_must_be_told_which(code):
     write_csv(code.parent / "other.csv", "AF\n" + "0\n" * 100)
-    with pytest.raises(InputError, match="2 CSV files lie beside it; name one"):
+    with pytest.raises(InputError, match="2 CSV files are beside it; name one"):
         create("code", code, "AF")
     assert create("code", code, "AF", labels_csv=str(code.parent / "other.csv")).labels.sum() == 0
 
@@ -636,7 +637,7 @@ def test_a_line_without_an_id_is_refused(folder):
 
 def test_a_record_that_stands_twice_is_refused(folder):
     write_csv(folder / "labels.csv", "path,AF\nrecords/r0,1\nrecords/r0,0")
-    with pytest.raises(InputError, match="recording records/r0 stands 2 times"):
+    with pytest.raises(InputError, match="recording records/r0 occurs 2 times"):
         create("folder", folder, "AF")
 
 
@@ -657,7 +658,7 @@ def test_tables_without_a_path_are_not_used_where_no_label_is_asked_for(folder, 
         write_csv(folder / name, "file,AF\nrecords/r0,1")
     dataset = datasets.open_source("folder", source=str(folder), labels="all", seed=0, options={})
     assert len(dataset.ids) == 4
-    assert dataset.notes[0].startswith(f"not used, for want of a column `path`: {', '.join(names)}; ")
+    assert dataset.notes[0].startswith(f"not used, without a column `path`: {', '.join(names)}; ")
     with pytest.raises(InputError, match=r"no column path.* pass the right CSV|2 CSV files .*source=FILE\.csv"):
         create("folder", folder, "AF")
 
@@ -809,7 +810,7 @@ def test_columns_of_the_table_go_before_its_statements(arrays):
 
 def test_folds_that_ptbxl_does_not_have_are_refused_with_their_line(arrays):
     SCP_TABLE.assign(strat_fold=["1", "11", "2", "3"]).to_csv(arrays.parent / "x.csv", index=False)
-    with pytest.raises(InputError, match=r"x\.csv: line 3, column 'strat_fold' holds 11; folds are 1 to 10"):
+    with pytest.raises(InputError, match=r"x\.csv: line 3, column 'strat_fold' holds '11'; folds are 1 to 10"):
         create("arrays", arrays, "AF", unit="zscore", sampling_rate=250.0, leads="II,V1")
 
 
@@ -1003,6 +1004,6 @@ def test_both_rates_of_a_real_ptbxl_recording_give_the_same_example(shared):
 
 def test_dates_are_years_whatever_their_column_is_called():
     table = pd.DataFrame({"recording_date": ["1984-11-14 12:00:00", "2001-01-01", "soon", None]})
-    found = parse_attributes(table, "t.csv")["date"]
+    found = attributes.parse(table, "t.csv")["date"]
     day = (31 + 29 + 31 + 30 + 31 + 30 + 31 + 31 + 30 + 31 + 13.5) / 366  # of the leap year 1984 before that noon
     np.testing.assert_allclose(found, [1984 + day, 2001.0, np.nan, np.nan], atol=1e-4)

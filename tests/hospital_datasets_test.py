@@ -266,7 +266,7 @@ def test_mimic_tells_which_records_are_missing(mimic):
     [
         (None, r"no labels of its own; pass --config\.data\.mimic_iv_ecg\.labels_csv=FILE\.csv"),
         ([[1, 0]], r"mine\.csv: none of its 1 study_id is in .*record_list\.csv"),
-        ([[40689238, 0], [40689238, 1]], r"mine\.csv: lines 2 and 3, column 'study_id': recording 40689238 stands 2"),
+        ([[40689238, 0], [40689238, 1]], r"mine\.csv: lines 2 and 3, column 'study_id': recording 40689238 occurs 2"),
         ([[44458630, 0], [40689238, 2]], r"mine\.csv: line 3, column 'AF' holds 2"),
     ],
 )
@@ -316,7 +316,7 @@ def test_samitrop_with_other_exams_in_its_file_is_refused(samitrop):
 def test_samitrop_with_fewer_rows_than_tracings_is_refused(samitrop):
     lines = (samitrop / "exams.csv").read_text().splitlines()
     (samitrop / "exams.csv").write_text("\n".join(lines[:-1]))
-    with pytest.raises(InputError, match=r"exams\.csv: 2 rows against 3 tracings"):
+    with pytest.raises(InputError, match=r"exams\.csv: 2 rows against 3 recordings"):
         open_source("samitrop", samitrop, "abnormal")
 
 

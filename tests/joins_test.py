@@ -121,7 +121,7 @@ def test_many_columns_name_recordings(column):
 def test_a_column_in_which_names_repeat_names_nothing_beside_one_in_which_they_do_not():
     table = pd.DataFrame({"file": ["f", "f"], "exam_id": ["1", "2"]})
     assert list(joins.find_names(table, "l.csv")) == ["exam_id"]
-    with pytest.raises(InputError, match=r"lines 2 and 3, column 'file': recording f stands 2 times"):
+    with pytest.raises(InputError, match=r"lines 2 and 3, column 'file': recording f occurs 2 times"):
         joins.find_names(table[["file"]], "l.csv")
 
 

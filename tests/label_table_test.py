@@ -1,16 +1,22 @@
 """The documentation of labels says what the code does."""
 
-from pathlib import Path
-
 from ecg_jax import statements
-from ecg_jax.data.datasets import label_table
+from ecg_jax.data.datasets import label_table, snomed
 from ecg_jax.simulation.reader import CRITERIA
 
-FILE = Path(label_table.__file__).with_name("LABELS.md")
+TEXT = label_table.FILE.read_text()
 
 
 def test_the_checked_in_table_is_up_to_date():
-    assert FILE.read_text() == label_table.describe(CRITERIA), "run the command at the head of LABELS.md"
+    assert label_table.update(TEXT, CRITERIA) == TEXT, "run the command at the head of LABELS.md"
+
+
+def test_the_text_names_the_rhythms_and_the_sources():
+    rhythms = [code for code, found in statements.STATEMENTS.items() if found.is_rhythm]
+    abnormal = [code for code in rhythms if code in statements.MEMBERS[statements.ABNORMAL]]
+    assert f"no rhythm is stated but {', '.join(code for code in rhythms if code not in abnormal)} (" in TEXT
+    assert f"any other diagnostic statement; or {', '.join(abnormal)} |" in TEXT
+    assert f"  {', '.join(f'{letter} {name}' for letter, name in snomed.SOURCES.items())}." in TEXT
 
 
 def test_every_finding_has_a_row():

@@ -41,7 +41,7 @@ def test_two_names_of_one_label_are_refused(setting):
 
 
 def test_all_labels_stand_alone():
-    with pytest.raises(InputError, match="'all' stands alone"):
+    with pytest.raises(InputError, match="'all' excludes others"):
         labels.resolve("all,AF")
 
 

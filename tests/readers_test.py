@@ -585,7 +585,7 @@ def test_a_virtual_array_is_not_followed(tmp_path):
     layout[:] = h5py.VirtualSource(tmp_path / "other.hdf5", "tracings", (3, 4096, 12))
     with h5py.File(tmp_path / "x.hdf5", "w") as file:
         file.create_virtual_dataset("tracings", layout)
-    with pytest.raises(InputError, match="lies in other files"):
+    with pytest.raises(InputError, match="is stored in other files"):
         code_hdf5.read(str(tmp_path / "x.hdf5"), 0)
 
 

@@ -122,7 +122,7 @@ BOMBS = {
 @pytest.mark.parametrize("content", BOMBS.values(), ids=list(BOMBS))
 def test_a_matlab_bomb_is_refused(tmp_path, content):
     (tmp_path / "x.mat").write_bytes(content)
-    with pytest.raises(InputError, match=r"x\.mat: no readable struct ECG"):
+    with pytest.raises(InputError, match=r"x\.mat: not a readable CPSC2018 MATLAB file"):
         cpsc_mat.read(tmp_path / "x.mat")
 
 
@@ -187,7 +187,7 @@ def test_a_sidecar_goes_before_what_is_declared(tmp_path):
         (digital(), Declared(LEADS, 0.1, "mV"), "sampling rate 0.1 Hz"),
         (digital(), Declared(LEADS, float("nan"), "mV"), "sampling rate nan Hz"),
         (digital(), Declared(LEADS[:8], 500, "mV"), r"shape \(500, 12\) with 8 leads"),
-        (digital(12), Declared(LEADS, 500, "mV"), "cannot be told"),
+        (digital(12), Declared(LEADS, 500, "mV"), "is ambiguous"),
         (digital()[None], Declared(LEADS, 500, "mV"), r"shape \(1, 500, 12\)"),
         (digital()[:0], Declared(LEADS, 500, "mV"), "x.npy"),
         (digital().astype(complex), Declared(LEADS, 500, "mV"), "not real numbers"),
@@ -262,9 +262,9 @@ def test_the_signal_file_of_a_record_is_no_recording_beside_it(tmp_path):
 @pytest.mark.parametrize(
     "header, message",
     [
-        ((30, 12, 10**8), "no readable matrix val"),
-        ((31, 12, 5), "no readable matrix val"),
-        ((30, -1, -1), "no readable matrix val"),
+        ((30, 12, 10**8), "not a readable matrix val"),
+        ((31, 12, 5), "not a readable matrix val"),
+        ((30, -1, -1), "not a readable matrix val"),
         ((30, 0, 5), "val is int16"),
     ],
 )

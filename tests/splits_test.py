@@ -59,7 +59,7 @@ def test_a_recording_without_a_date_is_left_out_of_a_split_by_date():
     dates = np.array([2001.0, np.nan, 2002.0, 2003.0, 2004.0])
     split = splits.assign(dataset(5, attributes={"date": dates}), seed=0, by="date", validation=0.25, test=0.25)
     assert [*split.split] == ["train", "", "train", "validation", "test"]
-    with pytest.raises(InputError, match="nobody knows its recordings' dates"):
+    with pytest.raises(InputError, match="its recordings' dates are unknown"):
         splits.assign(dataset(5), seed=0, by="date")
 
 
@@ -270,7 +270,7 @@ def test_what_cannot_be_read_is_listed_before_anything_starts(quality):
         return signal(i)
 
     message = (
-        r"6 of 10 recordings cannot be used: r1\.hea: it is torn; r2\.hea: .*; r4\.hea: it is torn and 3 more\. Mend"
+        r"6 of 10 recordings cannot be used: r1\.hea: it is torn; r2\.hea: .*; r4\.hea: it is torn and 3 more\. Correct"
     )
     with pytest.raises(InputError, match=message) as caught:
         content.check(dataset(10, read=read), threads=3)

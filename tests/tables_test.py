@@ -6,16 +6,8 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from ecg_jax.data.datasets.table import (
-    format_dates,
-    has_column,
-    parse_attributes,
-    parse_ids,
-    parse_integers,
-    parse_known_columns,
-    parse_text,
-    read_table,
-)
+from ecg_jax.data.datasets import attributes
+from ecg_jax.data.datasets.table import format_dates, has_column, parse_ids, parse_integers, parse_text, read_table
 from ecg_jax.errors import InputError
 
 ROWS = [["path", "id", "AF"], ["a/b c", "007", "1"], ["d;e", "008", ""]]
@@ -93,7 +85,7 @@ def test_a_file_in_another_encoding_is_refused(tmp_path):
 
 def test_an_id_that_stands_twice_is_refused_with_both_lines(tmp_path):
     path = write(tmp_path / "x.csv", [["id", "n"], ["a", "1"], ["b", "2"], ["", ""], ["a", "3"]])
-    with pytest.raises(InputError, match=r"lines 2 and 5, column 'id': recording a stands 2 times; ids are unique"):
+    with pytest.raises(InputError, match=r"lines 2 and 5, column 'id': recording a occurs 2 times; ids are unique"):
         parse_ids(read_table(path)["id"], path)
 
 
@@ -103,14 +95,14 @@ def test_cells_of_spaces_are_empty(tmp_path):
     )
     table = read_table(path)
     assert table.isna().to_numpy().tolist() == [[False, False, True], [False, True, False]]
-    assert parse_known_columns(table, path)["patients"].tolist() == ["p", ""]
+    assert attributes.read_known_columns(table, path)["patients"].tolist() == ["p", ""]
 
 
 def test_dates_are_written_as_they_are_read():
     table = pd.DataFrame({"date": ["1984-11-14 13:00", "2000-12-31 23:00", "soon", "2001"]})
-    years = parse_attributes(table, "t.csv")["date"]
+    years = attributes.parse(table, "t.csv")["date"]
     assert format_dates(years).tolist() == ["1984-11-14T13:00", "2000-12-31T23:00", "", "2001-01-01T00:00"]
-    again = parse_attributes(pd.DataFrame({"date": format_dates(years)}), "t.csv")["date"]
+    again = attributes.parse(pd.DataFrame({"date": format_dates(years)}), "t.csv")["date"]
     np.testing.assert_array_equal(again, years)
 
 
@@ -123,7 +115,7 @@ def test_an_empty_cell_is_refused_with_a_remedy(tmp_path):
     with pytest.raises(InputError, match=f"line 3, column 'n' {remedy}"):
         parse_integers(table["n"], path)
     with pytest.raises(InputError, match="line 3, column 'split' is empty; expected train, validation, test"):
-        parse_known_columns(table, path)
+        attributes.read_known_columns(table, path)
 
 
 def test_a_missing_column_is_refused_with_a_remedy(tmp_path):
@@ -146,7 +138,7 @@ def test_lines_are_counted_past_blank_ones(tmp_path):
 def test_ages_and_sexes_are_read_as_data_sets_write_them(tmp_path):
     path = tmp_path / "x.csv"
     path.write_text('AGE,Sex\n"51\n",F\n300,male\n-1,\n>89,Unknown\n')
-    found = parse_attributes(read_table(str(path)), str(path))
+    found = attributes.parse(read_table(str(path)), str(path))
     assert found["age"].tolist()[0] == 51
     assert [age != age for age in found["age"].tolist()] == [False, True, True, True]
     assert found["sex"].tolist() == ["F", "M", "", ""]

@@ -45,13 +45,13 @@ _ROUNDING = 0.5 + 0.01
 
 @dataclasses.dataclass(frozen=True)
 class Examination:
-    """What `examine` noticed.
+    """What `examine` found.
 
     Attributes:
         flags: Names of `FLAGS`, in their order.
-        measurements: `duration` (seconds that are valid), `sampling_rate` (Hz), `amplitude` and
-            `lead_II_range` (see `amplitude`; mV), `heart_rate` (per minute, over the first
-            minute), `noise` and `wander` (mV, of the worst lead); NaN where not to be told.
+        measurements: `duration` (seconds that are valid), `sampling_rate` (Hz), `amplitude` and `lead_II_range` (see
+            `amplitude`; mV), `heart_rate` (per minute, over the first minute), `noise` and `wander` (mV, of the worst
+            lead); NaN where undetermined.
     """
 
     flags: tuple[str, ...]
@@ -71,8 +71,8 @@ def unpack_flags(bits: int) -> tuple[str, ...]:
 def examine(recording: Recording) -> Examination:
     """Looks for the defects of `FLAGS`, all but `duplicate`.
 
-    Beside standard leads, other columns (an index, a silent V3R) are not looked at. Units of a
-    normalized recording are unknown, so limits in mV do not apply to it, nor do identities.
+    Beside standard leads, other columns (an index, a silent V3R) do not count. Units of a normalized recording are
+    unknown, so limits in mV do not apply to it, nor do identities.
     """
     recording = _keep_leads(recording)
     ranges = np.full(len(recording.leads), np.nan)
@@ -83,7 +83,7 @@ def examine(recording: Recording) -> Examination:
     found = {"nan_span"} if _has_gap(recording) else set()
     for columns, leads in _group_leads(recording):
         duration = max(duration, leads.shape[1] / recording.sampling_rate)
-        seconds = defects.split(leads, round(recording.sampling_rate))
+        seconds = amplitude.split(leads, round(recording.sampling_rate))
         second_ranges = (seconds.max(axis=2) - seconds.min(axis=2)).astype(np.float64)
         ranges[columns] = np.median(second_ranges, axis=1)
         noise[columns] = defects.measure_noise(leads, recording.sampling_rate)
@@ -122,13 +122,10 @@ def examine(recording: Recording) -> Examination:
 
 
 def content_hash(recording: Recording) -> str:
-    """Names the ECG in a recording: equal for equal leads, rate and samples in whole microvolts.
+    """Names the ECG in a recording by 32 hexadecimal digits: equal leads, rate and samples in whole microvolts.
 
-    Only standard leads count, in standard order; so a copy in another format, order or unit is
-    found, whether padded or not; one that was resampled, cropped or filtered is not.
-
-    Returns:
-        32 hexadecimal digits.
+    Only standard leads count, in standard order; so a copy in another format, order or unit is found, whether padded or
+    not; one that was resampled, cropped or filtered is not.
     """
     names = [name for name in LEADS if name in recording.leads]
     columns = [recording.leads.index(name) for name in names]
@@ -177,7 +174,7 @@ def _keep_leads(recording: Recording) -> Recording:
 
 
 def _has_gap(recording: Recording) -> bool:
-    """True for NaN, and for samples that are missing between a lead's first and last; padding is no gap."""
+    """True for NaN, and for samples that are missing between a lead's first and last; padding is not a gap."""
     if recording.gaps or recording.valid.all():
         return bool(recording.gaps)
     edges = np.diff(recording.valid, axis=0, prepend=False)

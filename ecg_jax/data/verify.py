@@ -1,13 +1,12 @@
 """A recording against physics and against itself: the order of its leads, its unit, its sampling rate, its samples.
 
-What a file states twice and differently is found by its reader (`Recording.contradictions`).
-Leads by the identities of Einthoven and Goldberger (`lead_order`), the unit by the size of
-the beats (`amplitude`), the rate by the stated duration and the shape of the beats
-(`timing`). What these cannot see, and so do not claim: swapped limb electrodes, the order
-of V1 to V6, leads that were themselves derived, a factor in the unit that leaves beats of 0.2 to 9 mV (over a data
-set, `amplitude.estimate_scale` sees a factor of two), a wrong rate by less than a factor of
-four where the file does not state its duration. A repair that rests on one recording may
-differ from its neighbour's: a wrong unit or order of a whole data set is better declared.
+What a file states twice and differently is found by its reader (`Recording.contradictions`). Leads by the identities of
+Einthoven and Goldberger (`lead_order`), the unit by the size of the beats (`amplitude`), the rate by the stated
+duration and the shape of the beats (`timing`). What these cannot detect: swapped limb electrodes, the order of V1 to
+V6, leads that were themselves derived, a factor in the unit that leaves beats of 0.2 to 9 mV (over a data set,
+`amplitude.estimate_scale` detects a factor of two), a wrong rate by less than a factor of four where the file does not
+state its duration. A repair that rests on one recording may differ from its neighbour's: a wrong unit or order of a
+whole data set is better declared.
 """
 
 import dataclasses
@@ -33,9 +32,9 @@ class Finding:
         check: `lead_order`, `unit`, `sampling_rate`, `samples` or `content`.
         message: One line: what was found, the rule, what fits.
         leads: Names that fit the columns; `-aVR` for a column that holds it upside down.
-        millivolts_per_unit: The factor that fits; None where none or several do, or it is no real unit's.
+        millivolts_per_unit: The factor that fits; None where none or several do, or it is not a real unit's.
         sampling_rate: Hz that fit; None where none or several do.
-        largest: mV that no sample exceeds but some, which can be left out; None where there are none, or too many.
+        largest: mV, beyond which samples are few enough to be left out; None without any, or with too many.
     """
 
     check: str
@@ -82,7 +81,7 @@ def enforce(recording: Recording, policy: str) -> tuple[Recording, tuple[Finding
 
     Args:
         recording: As it was read.
-        policy: `refuse` raises; `repair` applies `Recording.known_factor`, mends what has exactly one remedy and
+        policy: `refuse` raises; `repair` applies `Recording.known_factor`, corrects what has exactly one remedy and
             raises otherwise, or where something contradicts physics even then; `warn` leaves the recording as it is.
 
     Returns:
@@ -112,19 +111,13 @@ def enforce(recording: Recording, policy: str) -> tuple[Recording, tuple[Finding
 
 
 def list_notes(recording: Recording, findings: tuple[Finding, ...], policy: str) -> tuple[str, ...]:
-    """Lists what was assumed, mended and found, each once.
-
-    Args:
-        recording: As `enforce` returned it.
-        findings: As `enforce` returned them.
-        policy: As `enforce` received it; a repair is in the recording's notes.
-    """
+    """The notes of a recording and the findings, each once, as `enforce` returned them with this `policy`."""
     found = () if policy == "repair" else (finding.message for finding in findings)
     return tuple(dict.fromkeys((*recording.notes, *found)))
 
 
 def _apply_known_factor(recording: Recording) -> Recording:
-    """Mends an error that is known of the file's publisher, unless that leads out of the usual amplitudes."""
+    """Mends a known error of the file's publisher, unless that leads out of the usual amplitudes."""
     factor = recording.known_factor
     size = amplitude.measure_size(recording) if factor else np.nan
     if factor is None or not amplitude.USUAL[0] <= size * factor <= amplitude.USUAL[1]:

@@ -1,4 +1,9 @@
-"""One data set each: where its files are and what its labels mean."""
+"""One data set each: where its files are and what its labels mean.
+
+Each module's `create(source=, labels=, ...)` opens one: `labels` are as `labels.resolve` returns them, other keywords
+are the data set's own settings. It raises `InputError`, naming the line of a table, on missing files or columns, values
+that are not what they should be, and labels that it does not have.
+"""
 
 import functools
 import os
@@ -42,7 +47,7 @@ DATASETS: dict[str, Callable[..., Dataset]] = {
     "store": prepared.create,
     "tfds": tfds.create,
 }
-_WITHOUT_PATH = ("combined", "simulated")  # whose source is not a single path
+_WITHOUT_PATH = ("combined", "simulated")  # whose source is not a single path; only these draw something
 
 
 def open_source(
@@ -56,9 +61,6 @@ def open_source(
         labels: See `labels.resolve`.
         seed: For the simulator.
         options: Each data set's own keyword arguments, by its name.
-
-    Raises:
-        InputError: on an unknown name, and whatever is wrong with the files.
     """
     return _open(dataset, source=source, labels=label_lib.resolve(labels), seed=seed, options=options)
 
@@ -70,12 +72,14 @@ def _open(
         raise InputError(f"data.dataset is {dataset!r}; known: {', '.join(DATASETS)}")
     if source and dataset not in _WITHOUT_PATH and not os.path.exists(source):
         raise InputError(
-            f"data set {dataset}: {source}: no such file or folder; pass --config.data.source=PLACE where its files lie"
+            f"data set {dataset}: {source}: no such file or folder; pass --config.data.source=PLACE where its files are"
         )
-    keywords = options.get(dataset, {})
+    keywords = dict(options.get(dataset, {}))
     if dataset == "combined":
         keywords = {"open_part": functools.partial(_open, options=options)}
-    return DATASETS[dataset](source=source, labels=labels, seed=seed, **keywords)
+    if dataset in _WITHOUT_PATH:
+        keywords["seed"] = seed
+    return DATASETS[dataset](source=source, labels=labels, **keywords)
 
 
 def create(dataset: str, *, source: str, labels: str, seed: int, options: Mapping[str, Mapping[str, Any]]) -> Dataset:

@@ -5,79 +5,57 @@ import zipfile
 
 import numpy as np
 
-from ecg_jax import labels as label_lib
-from ecg_jax.data.datasets import attributes, scp_codes
+from ecg_jax import units
+from ecg_jax.data.datasets import attributes
+from ecg_jax.data.datasets import table as table_lib
 from ecg_jax.data.datasets.dataset import Dataset
-from ecg_jax.data.datasets.table import parse_ids, parse_known_columns, read_table
 from ecg_jax.errors import InputError
 from ecg_jax.recording import LEADS, create_recording
-
-MILLIVOLTS_PER_UNIT = {"mV": 1.0, "uV": 1e-3, "V": 1e3, "code": 0.5, "zscore": 1.0}
 
 
 def create(
     *,
     source: str,
     labels: tuple[str, ...],
-    seed: int,
     labels_csv: str = "",
     leads: str = ",".join(LEADS),
     sampling_rate: float = 0.0,
     unit: str = "",
     patient_column: str = "",
 ) -> Dataset:
-    """Opens an array and its labels.
-
-    The CSV's row i labels `array[i]`; its columns `id` (or `ecg_id` beside `scp_codes`), `scp_codes` and those of
-    `parse_known_columns` are used if they are there.
+    """Opens an array and its labels; the CSV's row i labels `array[i]`, see `attributes.read_recordings`.
 
     Args:
         source: A `.npy` file; it is memory-mapped.
-        labels: Columns of the CSV, and what its `scp_codes` say.
-        seed: Unused: nothing is drawn.
+        labels: Columns of the CSV, and what its `scp_codes` state.
         labels_csv: The CSV; if empty, the `.npy` file's name with `.csv`.
         leads: Names of the array's columns, separated by commas.
         sampling_rate: Hz; must be given.
-        unit: `mV`, `uV`, `V`, `code` (2 x mV) or `zscore` (already normalized per lead); must be given.
-        patient_column: The CSV's column that names patients; see `patients.parse`.
-
-    Raises:
-        InputError: on missing files, wrong shapes, or a rate or unit that was not declared.
+        unit: One of `units.DECLARED`; must be given.
+        patient_column: See `patients.parse`.
     """
-    del seed
-    if unit not in MILLIVOLTS_PER_UNIT:
-        raise InputError(f"data.arrays.unit is {unit!r}; declare one of {', '.join(MILLIVOLTS_PER_UNIT)}")
+    if unit not in units.DECLARED:
+        raise InputError(f"data.arrays.unit is {unit!r}; declare one of {', '.join(units.DECLARED)}")
     if not sampling_rate > 0:
         raise InputError(f"data.arrays.sampling_rate is {sampling_rate}; declare the array's rate in Hz")
     names = tuple(name.strip() for name in leads.split(","))
     array = _open(source, len(names))
     csv = labels_csv or os.path.splitext(source)[0] + ".csv"
-    table = read_table(csv)
-    if len(table) != len(array):
-        raise InputError(
-            f"{csv}: {len(table)} rows against {len(array)} recordings in {source}; row i must label recording i"
-        )
-    origins = scp_codes.read_origins(table, csv)
-    named = "id" if "id" in table or origins is None else scp_codes.ID
-    ids = parse_ids(table[named], csv) if named in table else np.arange(len(array)).astype(str)
-    known = parse_known_columns(table, csv, patient_column)
-    columns = label_lib.select(labels, scp_codes.read_labels(table, csv), table, csv)
-    known["attributes"] |= attributes.read_others(table, columns)
+    table = table_lib.read_table(csv)
+    table_lib.require_rows(table, csv, len(array), source)
+    known = attributes.read_recordings(table, csv, labels, patient_column=patient_column)
+    ids = np.arange(len(array)).astype(str) if known["ids"] is None else known["ids"]
     return Dataset(
         name="arrays",
-        ids=ids,
-        columns=columns,
-        origins=origins,
-        **known,
-        notes=tuple(label_lib.describe_choice(labels, table)),
         read=lambda i: create_recording(
             array[i],
             leads=names,
             sampling_rate=sampling_rate,
             id=str(ids[i]),
-            millivolts_per_unit=MILLIVOLTS_PER_UNIT[unit],
+            millivolts_per_unit=units.DECLARED[unit],
             normalized=unit == "zscore",
         ),
+        **known | {"ids": ids},
     )
 
 

@@ -1,21 +1,19 @@
 """The training data of the PhysioNet/CinC Challenges 2020 and 2021 (doi 10.13026/34va-7q14), all eight sources.
 
-A record's name tells its source: A (CPSC 2018), Q (CPSC 2018 extra), I (INCART), S (PTB),
-HR (PTB-XL), E (Georgia), JS (Chapman/Shaoxing up to JS10646, Ningbo after it). Diagnoses
-stand in the header, as SNOMED CT codes after `#Dx:`.
+A record's name contains its source: A (CPSC 2018), Q (CPSC 2018 extra), I (INCART), S (PTB), HR (PTB-XL), E (Georgia),
+JS (Chapman/Shaoxing up to JS10646, Ningbo after it). Diagnoses are in the header, as SNOMED CT codes after `#Dx:`.
 
-What labels mean: a statement that a record does not carry is absent (0) only where its source
-uses a code for it at all (see `snomed`), else unknown: CPSC 2018 knows nine classes, neither SB
-nor ST among them; Ningbo has no AF (and 7,615 AFL, which may be either). A general code (bundle
-branch block of no side) leaves the statements open that it may mean. Sinus rhythm is
-not a statement of normality, so that `abnormal` is 1 or unknown. A record without any
-diagnosis is unknown throughout. The Challenge's own abbreviations are labels as well.
+What labels mean: a statement that a record does not carry is absent (0) only where its source uses a code for it at all
+(see `snomed`), else unknown: CPSC 2018 knows nine classes, neither SB nor ST among them; Ningbo has no AF (and 7,615
+AFL, which may be either). A general code (bundle branch block of no side) leaves the statements open that it may mean.
+Sinus rhythm is not a statement of normality, so that `abnormal` is 1 or unknown. A record without any diagnosis is
+unknown throughout. The Challenge's own abbreviations are labels as well.
 
-Traps: stray commas, repeated codes and `Unknown` in `#Dx:`; ages -1 and 300; headers that
-name the `.mat` where the record's name should stand; early Georgia headers with a gain of
-4880/mV where the samples are microvolts (mended in `read`); 257 to 1000 Hz, 5 s to 30 min;
-PTB-XL is inside (HR00001 is its `ecg_id` 1; its table tells patients and folds), and so is the whole of CPSC 2018.
-No header names its patient: INCART's 74 records are of 32 people, and PTB has several of many a person.
+Traps: stray commas, repeated codes and `Unknown` in `#Dx:`; ages -1 and 300; headers that name the `.mat` where the
+record's name should be; early Georgia headers with a gain of 4880/mV where the samples are microvolts (mended in
+`read`); 257 to 1000 Hz, 5 s to 30 min; PTB-XL is inside (HR00001 is its `ecg_id` 1; its table states patients and
+folds), and so is the whole of CPSC 2018. No header names its patient: INCART's 74 records are of 32 people, and PTB has
+several of many a person.
 """
 
 import dataclasses
@@ -27,26 +25,18 @@ import pandas as pd
 
 from ecg_jax import labels as label_lib
 from ecg_jax import statements
-from ecg_jax.data.datasets import scp_codes, snomed
+from ecg_jax.data.datasets import attributes, scp_codes, snomed
+from ecg_jax.data.datasets import table as table_lib
 from ecg_jax.data.datasets.dataset import Dataset
-from ecg_jax.data.datasets.table import (
-    FOLD,
-    parse_attributes,
-    parse_folds,
-    parse_integers,
-    parse_text,
-    read_table,
-    require_folder,
-    split_by_fold,
-)
-from ecg_jax.data.readers import wfdb
+from ecg_jax.data.readers import reading, wfdb
+from ecg_jax.data.readers.wfdb_header import MISTAKEN_GAIN, PUBLISHED_GAIN
 from ecg_jax.errors import InputError
 from ecg_jax.recording import Recording
 
 LAST_CHAPMAN = 10646  # of JS; Ningbo follows
 _LETTERS = {"A": "A", "Q": "Q", "I": "I", "S": "S", "HR": "H", "E": "E", "JS": "C"}
 _LONGEST_HEADER = 1 << 16  # bytes; the longest one has about 1,200
-_WRONG_GAIN, _RIGHT_GAIN, _GEORGIA_STEP = 4880, 1000, 4.88  # per mV, per mV, microvolts
+_GEORGIA_STEP = MISTAKEN_GAIN / PUBLISHED_GAIN  # microvolts
 
 
 @dataclasses.dataclass(frozen=True)
@@ -58,9 +48,8 @@ class Header:
         source: One of `snomed.SOURCES`' values.
         codes: SNOMED CT codes.
         strange: Words among the codes that are no numbers.
-        age: As it stands there.
-        sex: As it stands there.
-        has_wrong_gain: Every lead has the gain that is wrong in early Georgia headers.
+        age: As written there.
+        sex: As written there.
     """
 
     path: str
@@ -69,7 +58,6 @@ class Header:
     strange: frozenset[str]
     age: str
     sex: str
-    has_wrong_gain: bool
 
     @property
     def id(self) -> str:
@@ -77,22 +65,14 @@ class Header:
         return os.path.basename(self.path)
 
 
-def create(*, source: str, labels: tuple[str, ...], seed: int, ptbxl_csv: str = "") -> Dataset:
+def create(*, source: str, labels: tuple[str, ...], ptbxl_csv: str = "") -> Dataset:
     """Opens a folder of Challenge records, searched to its depths, with all of its sources or some.
 
-    Args:
-        source: The folder.
-        labels: Of the vocabulary (`snomed.KNOWN` has the statements), and the Challenge's abbreviations, scored
-            and unscored; of equivalent ones RBBB, LBBB, PAC and PVC.
-        seed: Unused: nothing is drawn.
-        ptbxl_csv: PTB-XL's `ptbxl_database.csv`: tells which HR records are of one patient, and by its folds who of
-            them trains, validates and tests.
-
-    Raises:
-        InputError: when no record of the Challenge is there, or one lies there twice.
+    Its labels are those of the vocabulary (`snomed.KNOWN` has the statements), and the Challenge's abbreviations,
+    scored and unscored; of equivalent ones RBBB, LBBB, PAC and PVC. `ptbxl_csv`, PTB-XL's `ptbxl_database.csv`, names
+    the patients of HR records, and by its folds their split.
     """
-    del seed
-    folder = require_folder("challenge2021", source)
+    folder = table_lib.require_folder("challenge2021", source)
     stems = sorted(
         os.path.join(root, name[:-4]) for root, _, files in os.walk(folder) for name in files if name.endswith(".hea")
     )
@@ -104,6 +84,7 @@ def create(*, source: str, labels: tuple[str, ...], seed: int, ptbxl_csv: str = 
         )
     headers = [read_header(stem) for stem in whole]
     ids = np.array([header.id for header in headers])
+    origins = np.array([scp_codes.name_origin(int(id[2:])) if id.startswith("HR") else "" for id in ids.tolist()], str)
     _require_unique(ids, whole)
     notes = _describe(headers, len(stems) - len(ours), len(ours) - len(whole))
     patients = split = None
@@ -126,8 +107,8 @@ def create(*, source: str, labels: tuple[str, ...], seed: int, ptbxl_csv: str = 
         columns=label_lib.select(labels, derive_labels(headers), None, folder),
         split=split,
         patients=patients,
-        origins=_find_origins(ids),
-        attributes=parse_attributes(table, folder) | {"source": np.array([header.source for header in headers])},
+        origins=origins if (origins != "").any() else None,
+        attributes=attributes.parse(table, folder) | {"source": np.array([header.source for header in headers])},
         read=lambda i: _read(headers[i]),
         notes=tuple(notes),
     )
@@ -143,25 +124,15 @@ def find_source(id: str) -> str:
 
 
 def read_header(stem: str) -> Header:
-    """Reads what a header says of the patient; the signals are another reader's.
-
-    Raises:
-        InputError: when it cannot be read.
-    """
-    try:
-        with open(stem + ".hea", "rb") as file:
-            lines = file.read(_LONGEST_HEADER).decode("utf-8", errors="replace").splitlines()
-    except OSError as error:
-        raise InputError(f"{stem}.hea: cannot be read ({error.strerror})") from error
+    """Reads a header's comments on the patient; raises `InputError` when it cannot be read."""
     fields: dict[str, str] = {}
-    for line in lines:
+    for line in reading.read_bytes(stem + ".hea", _LONGEST_HEADER).decode("utf-8", errors="replace").splitlines():
         if line.startswith("#") and ":" in line:
             key, value = line.strip("# ").split(":", 1)
             fields.setdefault(key.strip().lower(), value.strip())
     words = {word for word in re.split(r"[,;\s]+", fields.get("dx", "")) if word}
     codes = frozenset(word for word in words if word.isdigit())
     unknown = {word for word in words if word.lower() in ("unknown", "nan", "none")}
-    gains = [line.split()[2] for line in lines[1:] if not line.startswith("#") and len(line.split()) > 2]
     return Header(
         path=stem,
         source=find_source(os.path.basename(stem)),
@@ -169,8 +140,6 @@ def read_header(stem: str) -> Header:
         strange=frozenset(words - codes - unknown),
         age=fields.get("age", ""),
         sex=fields.get("sex", ""),
-        has_wrong_gain=bool(gains)
-        and all(re.match(rf"{_WRONG_GAIN}(\.0*)?(\(0\))?/mv$", gain, re.I) for gain in gains),
     )
 
 
@@ -204,7 +173,7 @@ def derive_labels(headers: list[Header]) -> dict[str, np.ndarray]:
 def _state(
     source: str, names: list[str], row: int, columns: dict[str, np.ndarray], classes: dict[str, np.ndarray]
 ) -> None:
-    """Writes down what a record's abbreviations say: statements, superclasses, and what they leave open."""
+    """Records the meaning of a record's abbreviations: statements, superclasses, and what they leave open."""
     meanings = [snomed.find_meaning(source, name) for name in names]
     stated = {codes[0] for codes in meanings if len(codes) == 1 and codes[0] in columns}
     for code in stated:
@@ -226,20 +195,16 @@ def _require_unique(ids: np.ndarray, stems: list[str]) -> None:
         raise InputError(f"{first}.hea and {second}.hea are one record by name; keep one of the two")
 
 
-def _find_origins(ids: np.ndarray) -> np.ndarray | None:
-    """Which recordings are PTB-XL's, see `Dataset.origins`; None where none is."""
-    found = np.array([scp_codes.name_origin(int(id[2:])) if id.startswith("HR") else "" for id in ids.tolist()], str)
-    return found if (found != "").any() else None
-
-
 def _find_in_ptbxl(ids: np.ndarray, ptbxl_csv: str) -> tuple[np.ndarray | None, np.ndarray | None]:
     """PTB-XL's patient and split where a record is PTB-XL's, else empty: unknown; None where none is."""
-    table = read_table(ptbxl_csv, ("ecg_id", "patient_id"))
-    names = [f"HR{number:05d}" for number in parse_integers(table["ecg_id"], ptbxl_csv)]
-    patients = [f"ptbxl-{patient}" for patient in parse_text(table["patient_id"], ptbxl_csv)]
-    splits = split_by_fold(parse_folds(table[FOLD], ptbxl_csv)).tolist() if FOLD in table else [""] * len(names)
+    table = table_lib.read_table(ptbxl_csv, ("ecg_id", "patient_id"))
+    names = [f"HR{number:05d}" for number in table_lib.parse_integers(table["ecg_id"], ptbxl_csv)]
+    patients = [f"ptbxl-{patient}" for patient in table_lib.parse_text(table["patient_id"], ptbxl_csv)]
+    splits = np.full(len(names), "")
+    if table_lib.FOLD in table:
+        splits = table_lib.split_by_fold(table_lib.parse_folds(table[table_lib.FOLD], ptbxl_csv))
     found = []
-    for values in (patients, splits):
+    for values in (patients, splits.tolist()):
         known = dict(zip(names, values, strict=True))
         column = np.array([known.get(id, "") for id in ids.tolist()], str)
         found.append(column if (column != "").any() else None)
@@ -265,23 +230,22 @@ def _describe(headers: list[Header], foreign: int, incomplete: int) -> list[str]
 
 def _read(header: Header) -> Recording:
     recording = wfdb.read(header.path, id=header.id)
-    return mend_gain(recording) if header.has_wrong_gain and header.source == "georgia" else recording
+    return mend_gain(recording) if recording.known_factor and header.source == "georgia" else recording
 
 
 def mend_gain(recording: Recording) -> Recording:
     """Puts a Georgia recording that was read at 4880/mV right, where its samples prove that they are microvolts.
 
-    Georgia's recorder has steps of 4.88 microvolts, cut to whole microvolts: every sample of
-    a measured lead is a whole multiple of 4.88 without its fraction, which other numbers are
-    one time in five.
+    Georgia's recorder has steps of 4.88 microvolts, truncated to whole microvolts: every sample of a measured lead is a
+    truncated multiple of 4.88, as one number in five is by chance.
     """
-    samples = np.rint(recording.signal * np.float64(_WRONG_GAIN))
+    samples = np.rint(recording.signal * np.float64(MISTAKEN_GAIN))
     measured = [i for i, lead in enumerate(recording.leads) if not lead.startswith("aV")]
     size = np.abs(samples[:, measured])
     steps = np.ceil(size / _GEORGIA_STEP - 1e-9)
     if not measured or np.ptp(size) < 100 or (np.trunc(steps * _GEORGIA_STEP + 1e-6) != size).any():
         return recording
-    notes = [note for note in recording.notes if str(_WRONG_GAIN) not in note]  # the reader's own doubt is settled
-    notes.append(f"gain {_WRONG_GAIN}/mV mended to {_RIGHT_GAIN}/mV: the samples are in steps of 4.88 microvolts")
-    signal = (samples / _RIGHT_GAIN).astype(np.float32)
+    notes = [note for note in recording.notes if str(MISTAKEN_GAIN) not in note]  # the reader's own doubt is settled
+    notes.append(f"gain {MISTAKEN_GAIN}/mV mended to {PUBLISHED_GAIN}/mV: the samples are in steps of 4.88 microvolts")
+    signal = (samples / PUBLISHED_GAIN).astype(np.float32)
     return dataclasses.replace(recording, signal=signal, known_factor=None, notes=tuple(notes))

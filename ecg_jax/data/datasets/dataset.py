@@ -3,7 +3,7 @@
 import dataclasses
 import functools
 from collections.abc import Callable, Mapping
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
@@ -12,9 +12,12 @@ from ecg_jax.errors import InputError
 from ecg_jax.evaluation.predictions import Predictions
 from ecg_jax.recording import Recording
 
+if TYPE_CHECKING:
+    import jax
+
 SPLITS = ("train", "validation", "test")
 
-DrawFn = Callable[[Any, int, float], tuple[Any, Any, Any]]  # of JAX arrays, without importing JAX
+DrawFn = Callable[["jax.Array", int, float], tuple["jax.Array", "jax.Array", "jax.Array"]]
 
 
 @dataclasses.dataclass(frozen=True)
@@ -26,24 +29,22 @@ class Dataset:
         ids: `[N]` str, unique names of the recordings.
         columns: The C labels: name to `[N]` float32 in {1, 0, NaN = unknown}.
         read: Reads recording number i.
-        split: `[N]` str, `train`, `validation` or `test`, where the data set has a split of
-            its own; else None until `splits.assign` draws one. Empty for a recording without
-            one while others have one, until then; afterwards for one that is left out.
+        split: `[N]` str, `train`, `validation` or `test`; None until `splits.assign` draws one, unless the data set has
+            its own. Empty for a recording whose split is to be drawn, or afterwards, for one that is left out.
         split_facts: How the split came about, JSON-ready; see `splits.assign`.
-        patients: `[N]` str, empty where unknown; None where no patient is known. Each recording of an
-            unknown patient counts as one.
+        patients: `[N]` str, empty where unknown, which counts as another patient each; None where no patient is known.
         folds: `[N]` int64, the data set's own folds; None where it has none.
-        origins: `[N]` str, which recording of a public data base each is, where data sets share one: `ptbxl/21` is
-            the same in all of them. Empty where it is none of these; None where all are.
-        attributes: What else is known and worth a subgroup: name to `[N]`; `age` is
-            float32 years (NaN = unknown), `sex` is str (`F`, `M` or empty).
-        hashes: `[N]` str of the signals' content (see `quality.content_hash`), where it is known
-            without reading them; empty for a recording of which it is not.
-        draw: Where recordings can be drawn without end, `(key, samples, sampling rate) -> signal
-            [T, 12] mV, valid [T], label [C]`, jittable.
+        origins: `[N]` str, which recording of a public data base each is, where data sets share one: `ptbxl/21` is the
+            same in all of them. Empty where it is none of these; None where all are.
+        attributes: What else is known and may define a subgroup: name to `[N]`; `age` is float32 years (NaN = unknown),
+            `sex` is str (`F`, `M` or empty).
+        hashes: `[N]` str of the signals' content (see `quality.content_hash`), where it is known without reading them;
+            empty for a recording whose hash is unknown.
+        draw: Where recordings can be drawn without end, `(key, samples, sampling rate) -> signal [T, 12] mV, valid [T],
+            label [C]`, jittable.
         reads_files: False where recordings are made, not read: they cannot be broken or repeated.
         store: The prepared store whose row i is recording i, where there is one.
-        notes: Lines worth telling before a run starts (what was left out, and why).
+        notes: Lines to show before a run starts (what was left out, and why).
     """
 
     name: str
@@ -66,7 +67,7 @@ class Dataset:
         values, counts = np.unique(self.ids, return_counts=True)
         if len(values) < len(self.ids):
             raise InputError(
-                f"{self.name}: recording {values[counts > 1][0]} stands {counts.max()} times; ids are unique"
+                f"{self.name}: recording {values[counts > 1][0]} occurs {counts.max()} times; ids are unique"
             )
 
     @property
@@ -91,13 +92,9 @@ class Dataset:
 def create_predictions(
     dataset: Dataset, rows: np.ndarray, probabilities: np.ndarray, raw: np.ndarray | None = None
 ) -> Predictions:
-    """Probabilities of some recordings beside what the data set knows of them.
+    """Probabilities `[n, C]` of the recordings of numbers `rows` beside what the data set knows of them.
 
-    Args:
-        dataset: Whose labels are the columns of the probabilities.
-        rows: `[n]` numbers of the recordings.
-        probabilities: `[n, C]`.
-        raw: `[n, C]` before recalibration; None without one.
+    The columns are the data set's labels; `raw` `[n, C]` are the probabilities before recalibration, None without one.
     """
     return Predictions(
         ids=dataset.ids[rows],

@@ -1,4 +1,4 @@
-"""Your own recordings: a CSV with a `path` column and one column per label, or a folder of files and no table."""
+"""Users' own recordings: a CSV with a `path` column and one per label, or a folder of files without a table."""
 
 import glob
 import os
@@ -7,46 +7,26 @@ import numpy as np
 
 from ecg_jax import labels as label_lib
 from ecg_jax.data import readers
-from ecg_jax.data.datasets import attributes, scp_codes
+from ecg_jax.data.datasets import attributes
+from ecg_jax.data.datasets import table as table_lib
 from ecg_jax.data.datasets.dataset import Dataset
-from ecg_jax.data.datasets.table import (
-    describe_absent,
-    has_column,
-    parse_ids,
-    parse_known_columns,
-    parse_text,
-    read_table,
-)
 from ecg_jax.errors import InputError
 
 _SHOWN = 3
 
 
-def create(*, source: str, labels: tuple[str, ...], seed: int, patient_column: str = "") -> Dataset:
-    """Opens a CSV of files of any known format, each with one recording.
+def create(*, source: str, labels: tuple[str, ...], patient_column: str = "") -> Dataset:
+    """Opens a CSV of files of any known format, each with one recording; `source` is the CSV or its folder.
 
-    Columns: `path` (relative to the CSV; a WFDB record with or without a suffix), the labels
-    (1, 0 or empty for unknown), and if you have them `id` (or `ecg_id` beside `scp_codes`), `scp_codes` and those of
-    `parse_known_columns`.
-
-    A folder without a CSV, or with none that has a column `path`, holds recordings of which
-    nothing is said: it can be prepared, not trained on.
-
-    Args:
-        source: The CSV, or a folder with one, or with ECG files alone, searched to its depths.
-        labels: Label columns, and what `scp_codes` say.
-        seed: Unused: nothing is drawn.
-        patient_column: The CSV's column that names patients; see `patients.parse`.
-
-    Raises:
-        InputError: on missing columns, values that are no labels, or when none of the files is
-            there; one that is not is refused when it is read.
+    Columns: `path` (relative to the CSV; a WFDB record with or without a suffix), the labels (1, 0 or empty for
+    unknown), and optionally those of `attributes.read_recordings`. A folder without such a CSV, searched to its depths,
+    holds recordings of which nothing else is known: it can be prepared, not trained on. A file that is missing among
+    others is refused when it is read.
     """
-    del seed
     if os.path.isfile(source):
         return _open_table(source, labels, patient_column)
     tables = sorted(glob.glob(os.path.join(glob.escape(source), "*.csv"))) if source else []
-    is_named = labels != label_lib.ALL or any(has_column(csv, "path") for csv in tables)
+    is_named = labels != label_lib.ALL or any(table_lib.has_column(csv, "path") for csv in tables)
     if os.path.isdir(source) and not (tables and is_named):
         return _list_files(source, labels, tables)
     if len(tables) != 1:
@@ -57,27 +37,15 @@ def create(*, source: str, labels: tuple[str, ...], seed: int, patient_column: s
 
 
 def _open_table(csv: str, labels: tuple[str, ...], patient_column: str) -> Dataset:
-    table = read_table(csv, ("path",))
+    table = table_lib.read_table(csv, ("path",))
     base = os.path.dirname(os.path.abspath(csv))
-    names = parse_text(table["path"], csv)
-    paths = [os.path.join(base, name) for name in names]
+    paths = [os.path.join(base, name) for name in table_lib.parse_text(table["path"], csv)]
     remedy = f"paths are relative to {base}"
-    notes = describe_absent(table, paths, [_is_there(path) for path in paths], csv, remedy)
-    origins = scp_codes.read_origins(table, csv)
-    named = "id" if "id" in table else "path" if origins is None else scp_codes.ID
-    ids = parse_ids(table[named], csv)
-    known = parse_known_columns(table, csv, patient_column)
-    columns = label_lib.select(labels, scp_codes.read_labels(table, csv), table, csv)
-    known["attributes"] |= attributes.read_others(table, columns)
-    return Dataset(
-        name="folder",
-        ids=ids,
-        columns=columns,
-        origins=origins,
-        **known,
-        read=lambda i: readers.read(paths[i], str(ids[i])),
-        notes=(*notes, *label_lib.describe_choice(labels, table)),
-    )
+    absent = table_lib.describe_absent(table, paths, [_is_there(path) for path in paths], csv, remedy)
+    known = attributes.read_recordings(table, csv, labels, id_column="path", patient_column=patient_column)
+    known["notes"] = (*absent, *known["notes"])
+    ids = known["ids"]
+    return Dataset(name="folder", read=lambda i: readers.read(paths[i], str(ids[i])), **known)
 
 
 def _list_files(folder: str, labels: tuple[str, ...], tables: list[str]) -> Dataset:
@@ -94,7 +62,7 @@ def _list_files(folder: str, labels: tuple[str, ...], tables: list[str]) -> Data
     if unused:
         more = f" and {len(unused) - _SHOWN} more" if len(unused) > _SHOWN else ""
         notes = [
-            f"not used, for want of a column `path`: {', '.join(unused[:_SHOWN])}{more}; nothing is known of the "
+            f"not used, without a column `path`: {', '.join(unused[:_SHOWN])}{more}; nothing is known of the "
             "recordings but their signals"
         ]
     if passed_over := readers.describe_passed_over(searched.passed_over):

@@ -1,16 +1,15 @@
 """LUDB 1.0.1 (Kalyakulina et al. 2020, IEEE Access 8:186181; PhysioNet doi 10.13026/eegm-h675).
 
-200 records of 200 people in `data/`, findings as text in `ludb.csv`, which describes every
-record in every column, so that a finding that is not there is absent: of rhythms, blocks, hypertrophies and
-infarctions all are stated. Sinus rhythm, an axis that does not deviate and nothing else is normal (NORM); irregular
-sinus rhythm or early repolarization alone is neither; any other finding is abnormal.
+200 records of 200 people in `data/`, findings as text in `ludb.csv`, which describes every record in every column, so
+that a finding that is not there is absent: of rhythms, blocks, hypertrophies and infarctions all are stated. Sinus
+rhythm, an axis that does not deviate and nothing else is normal (NORM); irregular sinus rhythm or early repolarization
+alone is neither; any other finding is abnormal.
 
-Ischaemia, STEMI and scars are stated by wall, several at once, where PTB-XL has one statement (inferolateral): only
-the superclass is known, and neither infarction nor ischaemia where the column leaves it open which it is.
+Ischaemia, STEMI and scars are stated by wall, several at once, where PTB-XL has one statement (inferolateral): only the
+superclass is known, and neither infarction nor ischaemia where the column leaves it open which it is.
 
-Traps: a cell holds several findings, one a line; ages end with a line break, the oldest is
-`>89` (unknown here); leads are in lower case, with another gain and baseline each;
-Einthoven's law holds only roughly.
+Traps: a cell holds several findings, one a line; ages end with a line break, the oldest is `>89` (unknown here); leads
+are in lower case, with another gain and baseline each; Einthoven's law holds only roughly.
 """
 
 import os
@@ -20,8 +19,9 @@ import pandas as pd
 
 from ecg_jax import labels as label_lib
 from ecg_jax import statements
+from ecg_jax.data.datasets import attributes
+from ecg_jax.data.datasets import table as table_lib
 from ecg_jax.data.datasets.dataset import Dataset
-from ecg_jax.data.datasets.table import keep_present, parse_attributes, parse_ids, read_table, require_folder
 from ecg_jax.data.readers import wfdb
 
 STATEMENTS = {  # code: how the findings begin that say it, in lower case
@@ -55,7 +55,6 @@ _DOUBTS = {  # where one of these begins a finding, the statements are unknown u
     "stemi": statements.MEMBERS["MI"],
     "scar formation": statements.MEMBERS["MI"],
 }
-_COMPLETE = ("MI", "CD", "HYP")  # superclasses of which all findings are stated
 OWN = {  # own labels, by the abbreviations of the Challenges
     "AFL": "AFLT",
     "CHB": "3AVB",
@@ -69,29 +68,17 @@ _NEITHER = {"sinus arrhythmia", "irregular sinus rhythm", "early repolarization 
 _NO_FINDINGS = ("ID", "Sex", "Age")  # the columns that hold something else
 
 
-def create(*, source: str, labels: tuple[str, ...], seed: int) -> Dataset:
-    """Opens an LUDB folder.
-
-    Args:
-        source: The folder that holds `ludb.csv` and `data/`.
-        labels: Of `abnormal`, the superclasses, `STATEMENTS` and own abbreviations.
-        seed: Unused: nothing is drawn.
-
-    Raises:
-        InputError: on missing files or columns.
-    """
-    del seed
-    folder = require_folder("ludb", source)
-    csv = os.path.join(folder, "ludb.csv")
-    table = read_table(csv, ("ID", "Rhythms"))
-    paths = [os.path.join(folder, "data", id) for id in parse_ids(table["ID"], csv)]
-    table, paths, notes = keep_present(table, paths, [os.path.isfile(path + ".hea") for path in paths], csv)
-    ids = parse_ids(table["ID"], csv)
+def create(*, source: str, labels: tuple[str, ...]) -> Dataset:
+    """Opens a folder of `ludb.csv` and `data/`; labels: `abnormal`, superclasses, `STATEMENTS`, own abbreviations."""
+    folder, csv, table = table_lib.open_folder("ludb", source, "ludb.csv", ("ID", "Rhythms"))
+    paths = [os.path.join(folder, "data", id) for id in table_lib.parse_ids(table["ID"], csv)]
+    table, paths, notes = table_lib.keep_present(table, paths, csv, ".hea")
+    ids = table_lib.parse_ids(table["ID"], csv)
     return Dataset(
         name="ludb",
         ids=ids,
         columns=label_lib.select(labels, derive_labels(table), None, csv),
-        attributes=parse_attributes(table, csv),
+        attributes=attributes.parse(table, csv),
         read=lambda i: wfdb.read(paths[i], id=str(ids[i])),
         notes=tuple(notes),
     )
@@ -106,18 +93,15 @@ def derive_labels(table: pd.DataFrame) -> dict[str, np.ndarray]:
     def has(*beginnings: str) -> np.ndarray:
         return np.array([any(finding.startswith(beginnings) for finding in row) for row in found], np.float32)
 
-    offered = {code: has(*beginnings) for code, beginnings in STATEMENTS.items()}
-    absent = np.zeros(len(found), np.float32)
-    columns = {code: absent for name in _COMPLETE for code in statements.MEMBERS[name]} | offered
+    may_be: dict[str, np.ndarray] = {}
     for beginning, codes in _DOUBTS.items():
-        is_open = has(beginning) == 1
-        for code in codes:
-            columns[code] = np.where(is_open & (columns[code] == 0), np.nan, columns[code]).astype(np.float32)
-    abnormal = np.array([_judge(row) for row in found], np.float32)
-    columns[statements.NORMAL] = 1 - abnormal
-    classes = {name: np.where(has(*beginnings), 1, np.nan) for name, beginnings in _CLASSES.items()}
-    derived = statements.derive(columns, np.full(len(found), np.nan), classes=classes, abnormal=abnormal)
-    vocabulary = statements.name_columns({code: columns[code] for code in offered}, derived)
+        may_be |= {code: may_be.get(code, False) | (has(beginning) == 1) for code in codes}
+    vocabulary, columns = statements.derive_complete(
+        {code: has(*beginnings) for code, beginnings in STATEMENTS.items()},
+        may_be=may_be,
+        classes={name: has(*beginnings) == 1 for name, beginnings in _CLASSES.items()},
+        abnormal=np.array([_judge(row) for row in found], np.float32),
+    )
     own = {name: columns[code] for name, code in OWN.items()}
     return vocabulary | own | {name: has(finding) for name, finding in _OWN_FINDINGS.items()}
 

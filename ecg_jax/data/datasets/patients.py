@@ -18,16 +18,11 @@ _NEGATIVE, _NUMBER, _ZERO = (re.compile(text) for text in (r"-\d+(\.0*)?", r"\d{
 
 
 def parse(table: pd.DataFrame, source: str, column: str = "") -> np.ndarray | None:
-    """Reads who the patients are.
+    """Reads the names of patients from `column`, or else the first that is named as in `columns.PATIENT`.
 
-    A placeholder (`unknown`, `nan`, `n/a`, `-1`, nothing, in any case) is no patient. Neither is
-    0, unless patients are numbered from 0: the others are whole numbers of which at least half of those up to the
-    largest occur, and 0 stands no more often than the most frequent of them.
-
-    Args:
-        table: Of text.
-        source: File name for messages.
-        column: The column; if empty, the first that is called as in `columns.PATIENT`.
+    A placeholder (`unknown`, `nan`, `n/a`, `-1`, nothing, in any case) is no patient. Neither is 0, unless patients are
+    numbered from 0: the others are whole numbers of which at least half of those up to the largest occur, and 0 is no
+    more frequent than the most frequent of them.
 
     Returns:
         `[N]` str, empty where unknown; None where no patient is named.
@@ -45,14 +40,10 @@ def clean(names: pd.Series) -> np.ndarray | None:
     """Names of patients as `[N]` str, empty for placeholders; None where all are. See `parse`."""
     code, values = pd.factorize(names.fillna("").astype(str).str.strip())
     counts = np.bincount(code, minlength=len(values))
-    texts = [_clean(str(value)) for value in values]
+    texts = ["" if text.lower() in _NOBODY or _NEGATIVE.fullmatch(text) else text for text in map(str, values)]
     if not _is_numbered_from_zero(texts, counts):
         texts = ["" if _ZERO.fullmatch(text) else text for text in texts]
     return np.array(texts, str)[code] if any(texts) else None
-
-
-def _clean(text: str) -> str:
-    return "" if text.lower() in _NOBODY or _NEGATIVE.fullmatch(text) else text
 
 
 def _is_numbered_from_zero(names: list[str], counts: np.ndarray) -> bool:

@@ -7,21 +7,12 @@ from ecg_jax.data.datasets.dataset import Dataset
 from ecg_jax.data.store import MANIFEST, Store
 
 
-def create(*, source: str, labels: tuple[str, ...], seed: int) -> Dataset:
-    """Opens a store that `python -m ecg_jax.prepare` wrote.
-
-    Args:
-        source: Its folder.
-        labels: Any labels of the data set that it was made from.
-        seed: Unused: nothing is drawn.
-
-    Raises:
-        InputError: when it is not whole, of a newer version, or lacks a label.
-    """
-    del seed
+def create(*, source: str, labels: tuple[str, ...]) -> Dataset:
+    """Opens a store that `python -m ecg_jax.prepare` wrote in the folder `source`, with any labels of its data set."""
     store = Store(source)
     names = store.manifest["labels"]
-    states = store.column("labels")
+    stored = store.column("labels")
+    states = np.where(stored < 0, np.float32(np.nan), stored.astype(np.float32))
 
     def known(name: str) -> np.ndarray | None:
         return store.column(name) if store.has_column(name) else None
@@ -32,7 +23,7 @@ def create(*, source: str, labels: tuple[str, ...], seed: int) -> Dataset:
     return Dataset(
         name="store",
         ids=ids,
-        columns={name: _to_states(states[:, names.index(place)]) for name, place in places.items()},
+        columns={name: states[:, names.index(place)] for name, place in places.items()},
         read=lambda i: store.read(i, str(ids[i])),
         split=known("split"),
         patients=known("patients"),
@@ -47,7 +38,3 @@ def create(*, source: str, labels: tuple[str, ...], seed: int) -> Dataset:
         store=store,
         notes=tuple(store.manifest["notes"]),
     )
-
-
-def _to_states(column: np.ndarray) -> np.ndarray:
-    return np.where(column < 0, np.float32(np.nan), column.astype(np.float32))

@@ -1,71 +1,50 @@
 """PTB-XL (Wagner et al. 2020, Sci Data 7:154; PhysioNet doi 10.13026/kfzx-aw45), in its own layout.
 
-Labels are those of the vocabulary (`ecg_jax.statements`); how they follow from a record's statements stands in
-`scp_codes`. The folder's `scp_statements.csv` is not needed: it says what the vocabulary says.
+Labels are those of the vocabulary (`ecg_jax.statements`); `scp_codes` derives them from a record's statements. The
+folder's `scp_statements.csv` is not needed: its content is in the vocabulary.
 
-Traps: files at 100 Hz and 500 Hz stand side by side; a likelihood of 0 in `scp_codes`
-means unknown likelihood, not absence; some records carry no diagnostic statement.
+Traps: files at 100 Hz and 500 Hz are side by side; a likelihood of 0 in `scp_codes` means unknown likelihood, not
+absence; some records carry no diagnostic statement.
 """
 
 import os
 
 from ecg_jax import labels as label_lib
-from ecg_jax.data.datasets import patients, scp_codes
+from ecg_jax.data.datasets import attributes, patients, scp_codes
+from ecg_jax.data.datasets import table as table_lib
 from ecg_jax.data.datasets.dataset import Dataset
-from ecg_jax.data.datasets.table import (
-    PTBXL_SEXES,
-    describe_absent,
-    parse_attributes,
-    parse_folds,
-    parse_integers,
-    parse_text,
-    read_table,
-    require_folder,
-    require_unique,
-    split_by_fold,
-)
 from ecg_jax.data.readers import wfdb
 from ecg_jax.errors import InputError
 
 _FILE_COLUMN = {100: "filename_lr", 500: "filename_hr"}
 
 
-def create(*, source: str, labels: tuple[str, ...], seed: int, sampling_rate: int = 500) -> Dataset:
-    """Opens a PTB-XL folder; `strat_fold` 1-8 trains, 9 validates, 10 tests.
+def create(*, source: str, labels: tuple[str, ...], sampling_rate: int = 500) -> Dataset:
+    """Opens a folder of `ptbxl_database.csv` and records; `strat_fold` 1-8 trains, 9 validates, 10 tests.
 
-    Args:
-        source: The folder that holds `ptbxl_database.csv`.
-        labels: Of `statements.LABELS`.
-        seed: Unused: the folds are the data set's own.
-        sampling_rate: 100 or 500 (Hz): which of the two sets of files is read.
-
-    Raises:
-        InputError: on missing tables or columns, or when none of the records is there; one
-            that is not is refused when it is read.
+    Its labels are `statements.LABELS`; `sampling_rate`, 100 or 500 Hz, chooses one of the two sets of files. A record
+    that is missing among others is refused when it is read.
     """
-    del seed
     if sampling_rate not in _FILE_COLUMN:
         raise InputError(f"data.ptbxl.sampling_rate is {sampling_rate}; PTB-XL has files at 100 and 500 Hz")
-    folder = require_folder("ptbxl", source)
-    csv = os.path.join(folder, "ptbxl_database.csv")
     column = _FILE_COLUMN[sampling_rate]
-    table = read_table(csv, ("ecg_id", "scp_codes", "strat_fold", column))
-    paths = [os.path.join(folder, name) for name in parse_text(table[column], csv)]
+    required = ("ecg_id", "scp_codes", "strat_fold", column)
+    folder, csv, table = table_lib.open_folder("ptbxl", source, "ptbxl_database.csv", required)
+    paths = [os.path.join(folder, name) for name in table_lib.parse_text(table[column], csv)]
     remedy = "download them, or try --config.data.ptbxl.sampling_rate=100 (or 500)"
-    notes = describe_absent(table, paths, [os.path.isfile(path + ".hea") for path in paths], csv, remedy)
+    notes = table_lib.describe_absent(table, paths, [os.path.isfile(path + ".hea") for path in paths], csv, remedy)
     stated = scp_codes.parse(table[scp_codes.COLUMN], csv)
-    ids = parse_integers(table["ecg_id"], csv).astype(str)
-    require_unique(ids, table["ecg_id"], csv)
-    folds = parse_folds(table["strat_fold"], csv)
+    ids = table_lib.parse_integer_ids(table["ecg_id"], csv)
+    folds = table_lib.parse_folds(table["strat_fold"], csv)
     return Dataset(
         name="ptbxl",
         ids=ids,
         columns=label_lib.select(labels, scp_codes.derive(stated), None, csv),
-        split=split_by_fold(folds),
+        split=table_lib.split_by_fold(folds),
         folds=folds,
         origins=scp_codes.read_origins(table, csv),
         patients=patients.parse(table, csv),
-        attributes=parse_attributes(table, csv, sexes=PTBXL_SEXES),
+        attributes=attributes.parse(table, csv, attributes.PTBXL_SEXES),
         read=lambda i: wfdb.read(paths[i], id=str(ids[i])),
         notes=(*notes, *scp_codes.describe_strange(stated, csv)),
     )

@@ -1,12 +1,12 @@
-"""PTB-XL's column `scp_codes`, wherever it stands: what a recording's statements say, and which recording it is.
+"""PTB-XL's column `scp_codes`, in any table: what a recording's statements say, and which recording it is.
 
 A cell is a dict of codes and likelihoods; a likelihood of 0 means unknown likelihood, not absence. Annotators wrote
-down all they found: a statement that a recording does not carry is absent. A recording without any statement is
-unknown throughout, one without a diagnostic statement says nothing of the superclasses, and what LPR leaves open
-(see `statements.doubt`) is unknown.
+down all they found: a statement that a recording does not carry is absent. A recording without any statement is unknown
+throughout, one without a diagnostic statement says nothing of the superclasses, and what LPR leaves open (see
+`statements.doubt`) is unknown.
 
-Every table of PTB-XL's recordings names the same ones: `ecg_id` 21 is one recording and `patient_id` 7 one patient,
-whatever file they lie in, and the Challenges' HR00021 is that recording too.
+Every table of PTB-XL's recordings names the same ones: `ecg_id` 21 is one recording and `patient_id` 7 one patient, in
+any file, and the Challenges' HR00021 is that recording too.
 """
 
 import ast
@@ -27,11 +27,7 @@ _NUMBER = re.compile(r"0*(\d+)(?:\.0*)?")
 
 
 def parse(column: pd.Series, source: str) -> list[frozenset[str]]:
-    """The codes of each recording, none where the cell is empty.
-
-    Raises:
-        InputError: naming the line and the value found.
-    """
+    """The codes of each recording, none where the cell is empty; another value raises `InputError` with its line."""
     return [_parse(text, source, row + 2) for row, text in column.fillna("{}").items()]
 
 
@@ -47,10 +43,7 @@ def _parse(text: str, source: str, line: int) -> frozenset[str]:
 
 
 def derive(stated: Sequence[Collection[str]]) -> dict[str, np.ndarray]:
-    """Every label of the vocabulary, and every other code that is stated.
-
-    Args:
-        stated: The codes of each of N recordings.
+    """Every label of the vocabulary, and every other code that is stated in the codes of each of N recordings.
 
     Returns:
         `[N]` float32 in {1, 0, NaN} by name, in the order of `statements.LABELS`.
@@ -83,7 +76,7 @@ def describe_strange(stated: Sequence[Collection[str]], source: str) -> list[str
 
 
 def read_labels(table: pd.DataFrame, source: str) -> dict[str, np.ndarray]:
-    """What a table's column `scp_codes` says, see `derive`; nothing without one. The table's own columns go first."""
+    """Labels of a table's column `scp_codes`, see `derive`, except those that the table has itself."""
     if COLUMN not in table:
         return {}
     return {name: column for name, column in derive(parse(table[COLUMN], source)).items() if name not in table}
@@ -93,7 +86,7 @@ def read_origins(table: pd.DataFrame, source: str) -> np.ndarray | None:
     """Which recordings of PTB-XL these are (see `name_origin`), `[N]` str; None for a table of others.
 
     Raises:
-        InputError: when the table has statements, and an `ecg_id` is no number.
+        InputError: when the table has statements, and an `ecg_id` is not a number.
     """
     if COLUMN not in table or ID not in table:
         return None

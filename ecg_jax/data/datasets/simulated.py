@@ -1,11 +1,11 @@
 """ECGs from the simulators: the data that is always there. Nothing is stored, each is drawn when read.
 
-JAX is imported where it draws, not before: who reads files has no use for it.
+JAX is imported where it draws, not before: reading files does not need it.
 """
 
 import functools
 from collections.abc import Callable
-from typing import Any
+from typing import TYPE_CHECKING
 
 import numpy as np
 
@@ -15,6 +15,9 @@ from ecg_jax.data.datasets.dataset import SPLITS, Dataset
 from ecg_jax.errors import InputError
 from ecg_jax.recording import LEADS, Recording, create_recording
 from ecg_jax.simulation import SAMPLING_RATE, dipole
+
+if TYPE_CHECKING:
+    import jax
 
 POPULATIONS = ("textbook", "hospital")
 # The test split draws its patients from a wider population, recorded with more noise; so for `hospital`, below.
@@ -47,10 +50,8 @@ def create(
         validation: Number of validation recordings.
         test: Number of test recordings.
         population: `textbook`, whose patients have plain cases of the six diagnoses or nothing (`simulation.dipole`),
-            or `hospital`, whose patients have whatever patients have, and borderline cases (`simulation.simulator`).
-
-    Raises:
-        InputError: when a source is given, a size is negative or a label or the population is unknown.
+            or `hospital`, whose patients have what patients in hospitals have, also borderline cases
+            (`simulation.simulator`).
     """
     if source:
         raise InputError(f"data set simulated reads no files, but data.source is {source!r}; set data.dataset as well")
@@ -69,7 +70,7 @@ def create(
         signal = read_signal(*places[i])
         return create_recording(signal, leads=LEADS, sampling_rate=SAMPLING_RATE, id=str(ids[i]))
 
-    def draw(key: Any, samples: int, sampling_rate: float) -> tuple[Any, Any, Any]:
+    def draw(key: "jax.Array", samples: int, sampling_rate: float) -> "tuple[jax.Array, jax.Array, jax.Array]":
         import jax.numpy as jnp
 
         from ecg_jax.simulation import reader, simulator
@@ -108,12 +109,12 @@ def _open_textbook(seed: int, sizes: dict[str, int]) -> tuple[dict[str, np.ndarr
 
 
 def _open_hospital(seed: int, sizes: dict[str, int]) -> tuple[dict[str, np.ndarray], ReadFn]:
-    """The same; recordings are drawn on the host, one by one, as an accelerator has other things to do."""
+    """The same; recordings are drawn on the host, one by one, as an accelerator is busy training."""
     import jax
 
     from ecg_jax.simulation import reader, simulator
 
-    def find_cpu() -> Any:
+    def find_cpu() -> "jax.Device":
         try:
             return jax.local_devices(backend="cpu")[0]
         except RuntimeError:  # a process that knows no CPU device
@@ -122,7 +123,7 @@ def _open_hospital(seed: int, sizes: dict[str, int]) -> tuple[dict[str, np.ndarr
     def choose_population(split: str) -> simulator.Population:
         return simulator.Population(spread=1.4, noise=1.6) if split == "test" else simulator.Population()
 
-    def create_keys(split: str, numbers: np.ndarray) -> Any:
+    def create_keys(split: str, numbers: np.ndarray) -> "jax.Array":
         root = jax.random.fold_in(jax.random.key(seed), SPLITS.index(split))
         return jax.vmap(functools.partial(jax.random.fold_in, root))(numbers)
 

@@ -1,17 +1,17 @@
 """SNOMED CT codes of the PhysioNet/CinC Challenge 2021: which label each is, and which source annotates it.
 
 From the Challenge's published mapping of scored and unscored diagnoses
-(github.com/physionetchallenges/evaluation-2021), which counts every code in every source.
-A code that a source never uses is not annotated there: its absence says nothing.
+(github.com/physionetchallenges/evaluation-2021), which counts every code in every source. A code that a source never
+uses is not annotated there: its absence says nothing.
 
 What each code means is said in PTB-XL's statements (`ecg_jax.statements`). Two abbreviations are spelled out, since
-PTB-XL uses the same letters for something else: AcuteMI (AMI there is anterior infarction) and Dysrhythmia (CD there
-is conduction disturbance). MI, a code for infarction of any wall, is the superclass of that name.
+PTB-XL uses the same letters for something else: AcuteMI (AMI there is anterior infarction) and Dysrhythmia (CD there is
+conduction disturbance). MI, a code for infarction of any wall, is the superclass of that name.
 
 PTB-XL's own recordings have been translated into these codes by the Challenge. The counts of both data sets show how:
-most codes are one statement, by the same number of recordings (797 of 1AVB and IAVB, 157 of SVARR and SVPB); some
-stand for several, so that they say which statements are absent, but not which is present (`_PTBXL`). Axis deviation
-there comes from another column of PTB-XL, and is no statement.
+most codes are one statement, by the same number of recordings (797 of 1AVB and IAVB, 157 of SVARR and SVPB); some stand
+for several, so that they say which statements are absent, but not which is present (`_PTBXL`). Axis deviation there
+comes from another column of PTB-XL, and is no statement.
 """
 
 from ecg_jax import statements

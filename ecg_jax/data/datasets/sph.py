@@ -1,14 +1,13 @@
 """SPH, Shandong Provincial Hospital (Liu et al. 2022, Sci Data 9:272; figshare).
 
-`metadata.csv` and one HDF5 file per ECG, in `records/` or beside the table. Diagnoses are
-the primary statements of the AHA/ACC/HRS standard (Mason et al. 2007, Circulation
-115:1325) by number, separated by `;`, each followed by modifiers after a `+`. Modifiers do
-not change whether a statement counts. The standard has no first degree AV block; its
+`metadata.csv` and one HDF5 file per ECG, in `records/` or beside the table. Diagnoses are the primary statements of the
+AHA/ACC/HRS standard (Mason et al. 2007, Circulation 115:1325) by number, separated by `;`, each followed by modifiers
+after a `+`. Modifiers do not change whether a statement counts. The standard has no first degree AV block; its
 statement for it is 82, prolonged PR interval.
 
-Readers state every infarction, block and hypertrophy, so that one that is not stated is absent; what the standard
-has no statement for is unknown. Normal (NORM) is statement 1 without any finding; any finding is abnormal. Statements
-on quality, electrodes or plain sinus rhythm are no findings; a record with nothing else is neither.
+Readers state every infarction, block and hypertrophy, so that one that is not stated is absent; what the standard has
+no statement for is unknown. Normal (NORM) is statement 1 without any finding; any finding is abnormal. Statements on
+quality, electrodes or plain sinus rhythm are no findings; a record with nothing else is neither.
 """
 
 import os
@@ -19,18 +18,10 @@ import pandas as pd
 
 from ecg_jax import labels as label_lib
 from ecg_jax import statements
-from ecg_jax.data.datasets import patients
+from ecg_jax.data.datasets import attributes, patients
+from ecg_jax.data.datasets import table as table_lib
 from ecg_jax.data.datasets.dataset import Dataset
-from ecg_jax.data.datasets.table import (
-    keep_present,
-    parse_attributes,
-    parse_text,
-    read_table,
-    require_folder,
-    require_unique,
-)
 from ecg_jax.data.readers import sph_hdf5
-from ecg_jax.errors import InputError
 
 STATEMENTS = {  # PTB-XL's code: statements of the standard that say it
     "AMI": (160,),
@@ -67,39 +58,30 @@ STATEMENTS = {  # PTB-XL's code: statements of the standard that say it
     "PACE": (180, 181, 182, 183, 184, 185, 186, 187),
 }
 _CLASSES = {"MI": (166, 173, 174), "STTC": (153,)}  # without a statement of PTB-XL's
-_COMPLETE = ("MI", "CD", "HYP")  # superclasses of which all findings are stated
 NORMAL = 1
 _NO_FINDINGS = {1, 2, 3, 4, *range(10, 17), 20}  # overall, technical, sinus rhythm
+_LIST = re.compile(r"[\d;+\s]*\d[\d;+\s]*")
 _FIRST_SECONDARY = 200  # statements that suggest a cause, and modifiers, have higher numbers
 
 
-def create(*, source: str, labels: tuple[str, ...], seed: int) -> Dataset:
-    """Opens an SPH folder, with all of its records or some.
+def create(*, source: str, labels: tuple[str, ...]) -> Dataset:
+    """Opens a folder of `metadata.csv` and records, with all of them or some.
 
-    Args:
-        source: The folder that holds `metadata.csv`.
-        labels: Of `abnormal`, the superclasses, `STATEMENTS`, and any statement by its number (`AHA105`).
-        seed: Unused: nothing is drawn.
-
-    Raises:
-        InputError: on missing files or columns, or a statement that is no number.
+    Its labels are `abnormal`, the superclasses, `STATEMENTS`, and any statement by its number (`AHA105`).
     """
-    del seed
-    folder = require_folder("sph", source)
-    csv = os.path.join(folder, "metadata.csv")
-    table = read_table(csv, ("ECG_ID", "AHA_Code", "Patient_ID"))
-    names = [name.removesuffix(".h5") for name in parse_text(table["ECG_ID"], csv)]
-    require_unique(np.array(names), table["ECG_ID"], csv)
+    folder, csv, table = table_lib.open_folder("sph", source, "metadata.csv", ("ECG_ID", "AHA_Code", "Patient_ID"))
+    names = [name.removesuffix(".h5") for name in table_lib.parse_text(table["ECG_ID"], csv)]
+    table_lib.require_unique(np.array(names), table["ECG_ID"], csv)
     inside = "records" if os.path.isdir(os.path.join(folder, "records")) else ""
     paths = [os.path.join(folder, inside, name + ".h5") for name in names]
-    table, paths, notes = keep_present(table, paths, [os.path.isfile(path) for path in paths], csv)
+    table, paths, notes = table_lib.keep_present(table, paths, csv)
     ids = np.array([os.path.basename(path).removesuffix(".h5") for path in paths])
     return Dataset(
         name="sph",
         ids=ids,
         columns=label_lib.select(labels, derive_labels(table["AHA_Code"], csv), None, csv),
         patients=patients.parse(table, csv, "Patient_ID"),
-        attributes=parse_attributes(table, csv),
+        attributes=attributes.parse(table, csv),
         read=lambda i: sph_hdf5.read(paths[i], str(ids[i])),
         notes=tuple(notes),
     )
@@ -109,30 +91,24 @@ def derive_labels(column: pd.Series, csv: str) -> dict[str, np.ndarray]:
     """Computes `abnormal`, superclasses and every statement there is, `[N]` float32 in {1, 0, NaN}.
 
     Raises:
-        InputError: naming the line, when a cell is no list of numbers.
+        InputError: naming the line, when a cell is not a list of numbers.
     """
-    texts = parse_text(column, csv)
-    for text, row in zip(texts, column.index, strict=True):
-        if not re.fullmatch(r"[\d;+\s]*\d[\d;+\s]*", text):
-            raise InputError(
-                f"{csv}: line {row + 2}, column 'AHA_Code' holds {text!r}; expected statements such as 22;60+310"
-            )
+    texts = table_lib.parse_text(column, csv)
+    is_list = [bool(_LIST.fullmatch(text)) for text in texts]
+    table_lib.require(np.array(is_list, bool), column, csv, "expected statements such as 22;60+310")
     found = [{code for code in map(int, re.findall(r"\d+", text)) if code < _FIRST_SECONDARY} for text in texts]
 
     def has(*numbers: int) -> np.ndarray:
         return np.array([not codes.isdisjoint(numbers) for codes in found], np.float32)
 
-    offered = {code: has(*numbers) for code, numbers in STATEMENTS.items()}
-    absent = np.zeros(len(found), np.float32)
-    columns = {code: absent for name in _COMPLETE for code in statements.MEMBERS[name]} | offered
-    for code in statements.MEMBERS["MI"]:  # extensive, beside LBBB, of the right ventricle: the wall is open
-        is_open = (has(*_CLASSES["MI"]) == 1) & (columns[code] == 0)
-        columns[code] = np.where(is_open, np.nan, columns[code]).astype(np.float32)
-    abnormal = np.array([_judge(codes) for codes in found], np.float32)
-    columns[statements.NORMAL] = 1 - abnormal
-    classes = {name: np.where(has(*numbers), 1, np.nan) for name, numbers in _CLASSES.items()}
-    derived = statements.derive(columns, np.full(len(found), np.nan), classes=classes, abnormal=abnormal)
-    vocabulary = statements.name_columns({code: columns[code] for code in offered}, derived)
+    # Extensive, beside LBBB, of the right ventricle: the wall of the infarction is open.
+    may_be = dict.fromkeys(statements.MEMBERS["MI"], has(*_CLASSES["MI"]) == 1)
+    vocabulary, _ = statements.derive_complete(
+        {code: has(*numbers) for code, numbers in STATEMENTS.items()},
+        may_be=may_be,
+        classes={name: has(*numbers) == 1 for name, numbers in _CLASSES.items()},
+        abnormal=np.array([_judge(codes) for codes in found], np.float32),
+    )
     return vocabulary | {f"AHA{code}": has(code) for code in sorted(set().union(*found))}
 
 

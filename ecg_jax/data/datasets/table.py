@@ -1,40 +1,35 @@
-"""The tables that data sets come with: read as text, checked, and refused by line."""
+"""The tables that data sets come with: read as text, checked, with errors that name the line."""
 
 import codecs
 import csv
 import os
-from collections.abc import Mapping
-from typing import Any
 
 import numpy as np
 import pandas as pd
 
 from ecg_jax import files, spreadsheet
 from ecg_jax import labels as label_lib
-from ecg_jax.data.datasets import patients
 from ecg_jax.data.datasets.dataset import SPLITS
 from ecg_jax.errors import InputError
 
 KNOWN_COLUMNS = ("id", "path", "split", "patient_id", *label_lib.SIX, label_lib.ABNORMAL)
-WEIGHT = "sampling_weight"
 FOLD = "strat_fold"
+_SPLITS = {name: name for name in SPLITS} | {"val": "validation", "valid": "validation"}
 _LONGEST_HEADER = 1 << 20  # characters
-_FILL = "fill it in, or remove the line"
 
 
 def read_table(path: str, required: tuple[str, ...] = ()) -> pd.DataFrame:
     """Reads a CSV as text, so that `007` stays what it is.
 
-    Its delimiter is a comma, a semicolon or a tab; a byte-order mark is skipped; names of
-    columns are compared in any case where they are required or `KNOWN_COLUMNS`.
+    Its delimiter is a comma, a semicolon or a tab; a byte-order mark is skipped; names of columns are compared in any
+    case where they are required or `KNOWN_COLUMNS`.
 
     Returns:
-        Every column as str, NaN where empty or blank. The index counts the file's rows from 0,
-        past blank lines, which are left out: a row's line is its index + 2.
+        Every column as str, NaN where empty or blank. The index counts the file's rows from 0, past blank lines, which
+        are left out: a row's line is its index + 2.
 
     Raises:
-        InputError: when it is missing, empty, not a CSV, names a column twice or lacks a
-            required one.
+        InputError: when it is missing, empty, not a CSV, names a column twice or lacks a required one.
     """
     try:
         encoding = _detect_encoding(path)
@@ -116,50 +111,111 @@ def parse_ids(column: pd.Series, source: str) -> np.ndarray:
     return ids
 
 
+def parse_integer_ids(column: pd.Series, source: str) -> np.ndarray:
+    """A column of unique whole numbers as `[N]` str; others raise `InputError`, see `parse_ids`."""
+    ids = parse_integers(column, source).astype(str)
+    require_unique(ids, column, source)
+    return ids
+
+
 def require_unique(ids: np.ndarray, column: pd.Series, source: str) -> None:
-    """Raises `InputError`, with two lines, when an id that was read from `column` stands there more than once."""
+    """Raises `InputError`, with two lines, when an id that was read from `column` is there more than once."""
     values, counts = np.unique(ids, return_counts=True)
     if (repeated := np.flatnonzero(counts > 1)).size:
         rows = np.flatnonzero(ids == values[repeated[0]])
         lines = " and ".join(str(column.index[row] + 2) for row in rows[:2])
         raise InputError(
-            f"{source}: lines {lines}, column {column.name!r}: recording {values[repeated[0]]} stands "
+            f"{source}: lines {lines}, column {column.name!r}: recording {values[repeated[0]]} occurs "
             f"{len(rows)} times; ids are unique"
         )
 
 
+def require(is_valid: np.ndarray | pd.Series, column: pd.Series, source: str, expected: str) -> None:
+    """Raises `InputError` on the first value that is not valid, naming its line, the value and what was expected."""
+    bad = np.flatnonzero(~np.asarray(is_valid))
+    if bad.size:
+        value = column.iloc[bad[0]]
+        found = "is empty" if pd.isna(value) else f"holds {value!r}"
+        raise InputError(f"{source}: line {column.index[bad[0]] + 2}, column {column.name!r} {found}; {expected}")
+
+
+def require_rows(table: pd.DataFrame, source: str, count: int, file: str) -> None:
+    """Raises `InputError` unless a table has as many rows as its file has recordings."""
+    if len(table) != count:
+        raise InputError(f"{source}: {len(table)} rows against {count} recordings in {file}; row i must be recording i")
+
+
 def parse_text(column: pd.Series, source: str) -> np.ndarray:
     """A column's values as `[N]` str; an empty one raises `InputError` with its line."""
-    empty = np.flatnonzero(column.isna())
-    if empty.size:
-        raise InputError(f"{source}: line {column.index[empty[0]] + 2}, column {column.name!r} is empty; {_FILL}")
+    require(column.notna(), column, source, "fill it in, or remove the line")
     return column.str.strip().to_numpy(str)
 
 
 def parse_integers(column: pd.Series, source: str) -> np.ndarray:
     """A column's values as `[N]` int64 (`12` or `12.0`); any other raises `InputError` with its line."""
     numbers = pd.to_numeric(column, errors="coerce")
-    bad = np.flatnonzero(numbers.isna() | (numbers != numbers.round()))
-    if bad.size:
-        line, value = column.index[bad[0]] + 2, column.iloc[bad[0]]
-        found = f"is empty; {_FILL}" if pd.isna(value) else f"holds {value!r}; expected a whole number"
-        raise InputError(f"{source}: line {line}, column {column.name!r} {found}")
+    require(column.notna(), column, source, "fill it in, or remove the line")
+    require(numbers == numbers.round(), column, source, "expected a whole number")
     return numbers.to_numpy(np.int64)
+
+
+def parse_folds(column: pd.Series, source: str) -> np.ndarray:
+    """PTB-XL's folds, `[N]` int64 from 1 to 10; any other value raises `InputError` with its line."""
+    folds = parse_integers(column, source)
+    require((folds >= 1) & (folds <= 10), column, source, "folds are 1 to 10")
+    return folds
+
+
+def split_by_fold(folds: np.ndarray) -> np.ndarray:
+    """PTB-XL's split, `[N]` str: folds 1 to 8 train, 9 validates, 10 tests."""
+    return np.select([folds == 10, folds == 9], ["test", "validation"], "train")
+
+
+def parse_split(column: pd.Series, source: str) -> np.ndarray:
+    """A column of `train`, `validation` (or `val`) or `test` as `[N]` str; others raise `InputError` with the line."""
+    values = column.astype(str).str.strip().str.lower().map(_SPLITS)
+    require(values.notna(), column, source, f"expected {', '.join(SPLITS)}")
+    return values.to_numpy(str)
+
+
+def parse_dates(column: pd.Series) -> np.ndarray:
+    """A column of dates in ISO 8601 as `[N]` float64 in years (1984.87), NaN where it is not a date."""
+    moments = pd.to_datetime(column, errors="coerce", format="ISO8601")
+    seconds = 3600 * moments.dt.hour + 60 * moments.dt.minute + moments.dt.second
+    days = moments.dt.day_of_year - 1 + seconds / 86_400
+    years = moments.dt.year + days / np.where(moments.dt.is_leap_year, 366, 365)
+    return years.to_numpy(np.float64).round(4)  # to the hour
+
+
+def format_dates(years: np.ndarray) -> np.ndarray:
+    """Dates in years as text to the hour, `[N]` str, empty where unknown, the inverse of `parse_dates`."""
+    known = np.isfinite(years)
+    start = (np.floor(np.where(known, years, 1970)) - 1970).astype(np.int64).astype("datetime64[Y]")
+    seconds = ((start + 1).astype("datetime64[s]") - start.astype("datetime64[s]")).astype(np.float64)
+    hours = np.rint(np.where(known, years % 1, 0) * seconds / 3600).astype("timedelta64[h]")
+    return np.where(known, (start.astype("datetime64[h]") + hours).astype("datetime64[m]").astype(str), "")
+
+
+def open_folder(name: str, source: str, csv: str, required: tuple[str, ...]) -> tuple[str, str, pd.DataFrame]:
+    """A data set's folder, the path of a CSV in it and its table; see `require_folder`, `read_table`."""
+    folder = require_folder(name, source)
+    path = os.path.join(folder, csv)
+    return folder, path, read_table(path, required)
 
 
 def require_folder(name: str, source: str) -> str:
     """Returns `source` if it is a folder, else raises `InputError` saying how to give one."""
     if not source or not os.path.isdir(source):
         raise InputError(
-            f"data set {name}: source {source!r} is not a folder; pass --config.data.source=DIR where its files lie"
+            f"data set {name}: source {source!r} is not a folder; pass --config.data.source=DIR where its files are"
         )
     return source
 
 
 def keep_present(
-    table: pd.DataFrame, paths: list[str], present: list[bool], source: str
+    table: pd.DataFrame, paths: list[str], source: str, suffix: str = ""
 ) -> tuple[pd.DataFrame, list[str], list[str]]:
-    """Leaves out the rows of a table whose recordings were not downloaded.
+    """Leaves out the rows of a table whose recordings (`path + suffix`) were not downloaded.
 
     Returns:
         The other rows, their paths, and a note if any was left out.
@@ -167,17 +223,16 @@ def keep_present(
     Raises:
         InputError: when none is there.
     """
-    if not any(present):
+    present = np.array([os.path.isfile(path + suffix) for path in paths], bool)
+    if not present.any():
         raise InputError(f"{source}: none of its {len(paths)} recordings is there, the first {paths[0]}; download some")
-    notes = [] if all(present) else [f"{present.count(False)} of {len(paths)} recordings are not there; left out"]
+    absent = np.count_nonzero(~present)
+    notes = [f"{absent} of {len(paths)} recordings are not there; left out"] if absent else []
     return table[present], [path for path, is_there in zip(paths, present, strict=True) if is_there], notes
 
 
 def describe_absent(table: pd.DataFrame, paths: list[str], present: list[bool], source: str, remedy: str) -> list[str]:
-    """Says how many of a table's recordings are not there; they stay, and reading one says so.
-
-    Returns:
-        A line, if any is absent.
+    """A note on how many of a table's recordings are not there; they stay, and reading one says so.
 
     Raises:
         InputError: when none is there.
@@ -190,128 +245,3 @@ def describe_absent(table: pd.DataFrame, paths: list[str], present: list[bool], 
     if len(absent) == len(paths):
         raise InputError(f"{source}: {found}; {remedy}")
     return [f"{os.path.basename(source)}, {found}"]
-
-
-DATES = ("date", "recording_date", "exam_date")  # what their columns are called
-_SEXES = {"f": "F", "female": "F", "m": "M", "male": "M"}
-PTBXL_SEXES = _SEXES | {"0": "M", "1": "F"}
-_SPLITS = {name: name for name in SPLITS} | {"val": "validation", "valid": "validation"}
-
-
-def parse_known_columns(table: pd.DataFrame, source: str, patient_column: str = "") -> dict[str, Any]:
-    """Reads the columns that any table of recordings may have, as fields of `Dataset`.
-
-    Those are `split` (`train`, `validation` or `val`, `test`), `strat_fold` (1 to 10, as in PTB-XL; without a
-    column `split`, 9 validates and 10 tests), patients (keep a patient's recordings on one side), `age`, `sex` and
-    `sampling_weight`.
-
-    Args:
-        table: Of text.
-        source: File name for messages.
-        patient_column: The column that names patients; see `patients.parse`.
-
-    Raises:
-        InputError: naming the line and the value found.
-    """
-    folds = parse_folds(table[FOLD], source) if FOLD in table else None
-    split = parse_split(table["split"], source) if "split" in table else None
-    return {
-        "split": split_by_fold(folds) if split is None and folds is not None else split,
-        "folds": folds,
-        "patients": patients.parse(table, source, patient_column),
-        "attributes": parse_attributes(table, source, PTBXL_SEXES if "scp_codes" in table else _SEXES),
-    }
-
-
-def parse_folds(column: pd.Series, source: str) -> np.ndarray:
-    """PTB-XL's folds, `[N]` int64 from 1 to 10.
-
-    Raises:
-        InputError: naming the line and the value found.
-    """
-    folds = parse_integers(column, source)
-    if (strange := np.flatnonzero((folds < 1) | (folds > 10))).size:
-        line = column.index[strange[0]] + 2
-        raise InputError(f"{source}: line {line}, column {FOLD!r} holds {folds[strange[0]]}; folds are 1 to 10")
-    return folds
-
-
-def split_by_fold(folds: np.ndarray) -> np.ndarray:
-    """PTB-XL's split, `[N]` str: folds 1 to 8 train, 9 validates, 10 tests."""
-    return np.select([folds == 10, folds == 9], ["test", "validation"], "train")
-
-
-def parse_split(column: pd.Series, source: str) -> np.ndarray:
-    """A column that says `train`, `validation` (or `val`) or `test`, as `[N]` str.
-
-    Raises:
-        InputError: naming the line and the value found.
-    """
-    values = column.astype(str).str.strip().str.lower().map(_SPLITS)
-    bad = np.flatnonzero(values.isna())
-    if bad.size:
-        line, value = column.index[bad[0]] + 2, column.iloc[bad[0]]
-        found = "is empty" if pd.isna(value) else f"holds {value!r}"
-        raise InputError(f"{source}: line {line}, column 'split' {found}; expected {', '.join(SPLITS)}")
-    return values.to_numpy(str)
-
-
-def parse_attributes(table: pd.DataFrame, source: str, sexes: Mapping[str, str] = _SEXES) -> dict[str, np.ndarray]:
-    """Reads `age`, `sex` (or `is_male`), `date` and `sampling_weight`, in any case, where a table has them.
-
-    Args:
-        table: Of text.
-        source: File name for messages.
-        sexes: What stands for `F` and `M`, in lower case.
-
-    Returns:
-        `age` `[N]` float32 in years, NaN where unknown or not from 0 to 120 (PTB-XL writes 300
-        for 90 and older, the Challenges -1 for unknown), `sex` `[N]` str, `F`, `M` or empty, `date`
-        `[N]` float64 in years (1984.87), NaN where unknown (PTB-XL calls it `recording_date`), and
-        `sampling_weight` `[N]` float32, at least 0.
-
-    Raises:
-        InputError: on a weight that is none, naming the line and the value found.
-    """
-    columns = {column.lower(): table[column] for column in table.columns}
-    found = {}
-    if "age" in columns:
-        age = pd.to_numeric(columns["age"], errors="coerce").to_numpy(np.float32)
-        found["age"] = np.where((age >= 0) & (age <= 120), age, np.float32(np.nan))
-    if "is_male" in columns:
-        columns["sex"], sexes = columns["is_male"], {"true": "M", "1": "M", "false": "F", "0": "F"}
-    if "sex" in columns:
-        found["sex"] = columns["sex"].str.strip().str.lower().map(sexes).fillna("").to_numpy(str)
-    dates = next((columns[name] for name in DATES if name in columns), None)
-    if dates is not None:
-        moments = pd.to_datetime(dates, errors="coerce", format="ISO8601")
-        seconds = 3600 * moments.dt.hour + 60 * moments.dt.minute + moments.dt.second
-        days = moments.dt.day_of_year - 1 + seconds / 86_400
-        years = moments.dt.year + days / np.where(moments.dt.is_leap_year, 366, 365)
-        found["date"] = years.to_numpy(np.float64).round(4)  # to the hour
-    if WEIGHT in columns:
-        found[WEIGHT] = _parse_weights(columns[WEIGHT], source)
-    return found
-
-
-def format_dates(years: np.ndarray) -> np.ndarray:
-    """Dates in years as text to the hour, `[N]` str, empty where unknown, from which `parse_attributes` reads them."""
-    known = np.isfinite(years)
-    start = (np.floor(np.where(known, years, 1970)) - 1970).astype(np.int64).astype("datetime64[Y]")
-    seconds = ((start + 1).astype("datetime64[s]") - start.astype("datetime64[s]")).astype(np.float64)
-    hours = np.rint(np.where(known, years % 1, 0) * seconds / 3600).astype("timedelta64[h]")
-    return np.where(known, (start.astype("datetime64[h]") + hours).astype("datetime64[m]").astype(str), "")
-
-
-def _parse_weights(column: pd.Series, source: str) -> np.ndarray:
-    with np.errstate(over="ignore"):
-        weights = pd.to_numeric(column, errors="coerce").to_numpy(np.float32)
-    bad = np.flatnonzero(~(np.isfinite(weights) & (weights >= 0)))
-    if bad.size:
-        value = column.iloc[bad[0]]
-        found = "is empty" if pd.isna(value) else f"holds {value!r}"
-        raise InputError(
-            f"{source}: line {column.index[bad[0]] + 2}, column {column.name!r} {found}; "
-            "a weight is a number of at least 0"
-        )
-    return weights

@@ -1,15 +1,15 @@
 """A data set that the builders wrote with tensorflow-datasets; see `ecg_jax.data.datasets.builders`.
 
-Beside its files lies an index of what is known of the records, so that opening reads none
-of them.
+An index beside its files holds what is known of the records, so that opening reads none of them.
 """
 
 import glob
 import os
 
 from ecg_jax import labels as label_lib
+from ecg_jax.data.datasets import attributes
 from ecg_jax.data.datasets.dataset import Dataset
-from ecg_jax.data.datasets.table import parse_ids, parse_integers, parse_known_columns, read_table
+from ecg_jax.data.datasets.table import parse_ids, parse_integers, read_table
 from ecg_jax.errors import InputError
 
 INDEX = "index.csv"
@@ -17,26 +17,19 @@ INFO = "dataset_info.json"
 FACTS = ("id", "split", "patient_id", "sex", "age", "source", "fold")  # the other columns of the index are labels
 
 
-def create(*, source: str, labels: tuple[str, ...], seed: int) -> Dataset:
-    """Opens a built data set.
+def create(*, source: str, labels: tuple[str, ...]) -> Dataset:
+    """Opens a built data set, with the split of its files and any labels of its records.
 
-    Args:
-        source: Its folder, as `DATA_DIR/ptbxl/500hz/1.0.0`, or one above it if that holds no
-            other; of several versions the newest is opened.
-        labels: Any labels of its records.
-        seed: Unused: the split is that of the files.
-
-    Raises:
-        InputError: when there is none or more than one, or it is damaged, or lacks a label.
+    `source` is its folder, as `DATA_DIR/ptbxl/500hz/1.0.0`, or one above it if that holds no other; of several versions
+    the newest is opened.
     """
-    del seed
     from ecg_jax.data.datasets.builders.files import Files  # takes a while to import
 
     folder = find(source)
     csv = os.path.join(folder, INDEX)
     table = read_table(csv, ("id", "split"))
     ids = parse_ids(table["id"], csv)
-    known = parse_known_columns(table, csv)
+    known = attributes.read_known_columns(table, csv)
     if "source" in table:
         known["attributes"]["source"] = table["source"].fillna("").to_numpy(str)
     if "fold" in table:
@@ -53,11 +46,7 @@ def create(*, source: str, labels: tuple[str, ...], seed: int) -> Dataset:
 
 
 def find(source: str) -> str:
-    """The folder of the one built data set at or below `source`, in its newest version.
-
-    Raises:
-        InputError: when there is none, or there are several.
-    """
+    """The folder of the one built data set at or below `source`, in its newest version; else raises `InputError`."""
     below = [path for depth in range(4) for path in glob.glob(os.path.join(source, *"*" * depth, INFO))]
     folders = [os.path.dirname(path) for path in below if "incomplete." not in path]
     if not source or not folders:

@@ -1,9 +1,9 @@
 """How large an ECG is, and what that says of its unit.
 
-Amplitude is measured as the range within a second, median over seconds and leads: wander,
-artefacts, pauses and silent leads hardly move it. Where that is no ECG's, it is measured again in the
-seconds that hold a beat, as ventricles may beat less often than every other second, or without a
-pacemaker's spikes, which are no part of the heart's voltage.
+Amplitude is measured as the range within a second, median over seconds and leads: wander, artefacts, pauses and silent
+leads hardly change it. Where the result is too small for an ECG, it is measured again in the seconds that hold a beat,
+as ventricles may beat less often than every other second; where it is too large, without a pacemaker's spikes, which
+are not part of the heart's voltage.
 """
 
 import dataclasses
@@ -19,15 +19,15 @@ WINDOW = 1.0  # seconds; a beat at 60 per minute
 LONGEST_INTERVAL = 4.0  # seconds between beats: 15 per minute, of the slowest escape rhythms
 LONGEST_SPIKE = 0.006  # seconds; a pacemaker's pulse lasts 0.4 to 2 ms, and a device's filter widens it
 
-# mV. 1,053 recordings of eight sources lie from 0.32 (LUDB) to 4.9 (CODE's exams, headed as
+# mV. 1,053 recordings of eight sources range from 0.32 (LUDB) to 4.9 (CODE's exams, headed as
 # mV, and one of PTB-XL). Ten times too large is then 7.1 or more for 95 % of PTB-XL, ten
 # times too small 0.17 or less. Between 6 and 9 mV one recording can be either: hypertrophy of storage
 # diseases and of children reaches such voltages.
 LOWEST, HIGHEST = 0.2, 9.0
 SUSPICIOUSLY_LOW, SUSPICIOUSLY_HIGH = 0.25, 6.0
-USUAL = (0.4, 3.5)  # mV; a factor that leads into it fits. 98 % of the same recordings lie here
+USUAL = (0.4, 3.5)  # mV; a factor that leads into it fits. 98 % of the same recordings are within
 
-# mV per unit, and what such a unit is. A factor of 2 between neighbours cannot be told apart.
+# mV per unit, and what such a unit is. A factor of 2 between neighbours cannot be distinguished.
 UNITS = {
     1000.0: "volts",
     100.0: "100 mV",
@@ -68,11 +68,7 @@ class ScaleEstimate:
 
 
 def measure_ranges(recording: Recording, in_beats: bool = False) -> np.ndarray:
-    """Measures each lead's range within a second, the median over seconds.
-
-    Args:
-        recording: Any.
-        in_beats: Of the seconds that hold a beat; see `find_beats`.
+    """Each lead's range within a second, the median over seconds (those with a beat, see `find_beats`, if `in_beats`).
 
     Returns:
         `[leads]` float64 in the recording's unit; 0 for a flat lead, NaN for one with no valid sample.
@@ -85,26 +81,26 @@ def measure_ranges(recording: Recording, in_beats: bool = False) -> np.ndarray:
 
 
 def find_beats(ranges: np.ndarray) -> np.ndarray:
-    """Finds the seconds that hold a beat: those that move at least half as much as any within `LONGEST_INTERVAL`.
+    """The seconds, `[seconds]` bool, that hold a beat, by each lead's range in each, `[leads, seconds]`.
 
-    Args:
-        ranges: `[leads, seconds]`, of each lead in each second.
-
-    Returns:
-        `[seconds]` bool.
+    Those move at least half as much as any within `LONGEST_INTERVAL`.
     """
     moved = ranges.sum(axis=0)
     stretches = np.array_split(moved, max(int(len(moved) * WINDOW / LONGEST_INTERVAL), 1))
     return np.concatenate([stretch >= 0.5 * stretch.max() for stretch in stretches])
 
 
+def split(leads: np.ndarray, window: int) -> np.ndarray:
+    """`[leads, samples]` to `[leads, windows, window]`; the rest is dropped, a short signal is one window."""
+    window = max(min(window, leads.shape[1]), 1)
+    return leads[:, : leads.shape[1] // window * window].reshape(len(leads), -1, window)
+
+
 def _window_ranges(leads: np.ndarray, window: int, in_beats: bool) -> np.ndarray:
-    """`[k, samples]` to `[k]`; fewer samples than a window are one."""
-    count, samples = leads.shape
-    if not samples:
-        return np.full(count, np.nan)
-    window = min(window, samples)
-    windows = leads[:, : samples // window * window].reshape(count, -1, window)
+    """`[k, samples]` to `[k]`."""
+    if not leads.shape[1]:
+        return np.full(len(leads), np.nan)
+    windows = split(leads, window)
     ranges = windows.max(axis=2) - windows.min(axis=2)
     if in_beats:
         ranges = ranges[:, find_beats(ranges)]
@@ -112,12 +108,7 @@ def _window_ranges(leads: np.ndarray, window: int, in_beats: bool) -> np.ndarray
 
 
 def summarize_ranges(ranges: np.ndarray, leads: Sequence[str]) -> float:
-    """The amplitude of a recording: the median over its standard leads, silent ones left out; NaN if none is left.
-
-    Args:
-        ranges: See `measure_ranges`.
-        leads: Their names.
-    """
+    """The median over standard leads of `ranges` (see `measure_ranges`), without silent ones; NaN if none is left."""
     known = ranges[[name in LEADS for name in leads]]
     known = known[known > 0]
     if not known.size:
@@ -126,23 +117,15 @@ def summarize_ranges(ranges: np.ndarray, leads: Sequence[str]) -> float:
 
 
 def measure_size(recording: Recording) -> float:
-    """Measures how large the beats of a recording are.
-
-    Returns:
-        The median over leads, see `summarize_ranges`.
-    """
+    """The size of a recording's beats: the median over leads, see `summarize_ranges`, in its unit."""
     return remeasure_size(recording, summarize_ranges(measure_ranges(recording), recording.leads))
 
 
 def remeasure_size(recording: Recording, size: float) -> float:
-    """Measures a size again that is no ECG's: in the seconds that hold a beat, or without a pacemaker's spikes.
-
-    Args:
-        recording: Any.
-        size: By `measure_ranges` and `summarize_ranges`.
+    """Measures a size again that is not an ECG's: in the seconds that hold a beat, or without a pacemaker's spikes.
 
     Returns:
-        What was measured again, where that is an ECG's size, or else the size itself.
+        The second result where that is an ECG's size, else `size`, which is by `measure_ranges` and `summarize_ranges`.
     """
     if size < SUSPICIOUSLY_LOW:
         again = summarize_ranges(measure_ranges(recording, in_beats=True), recording.leads)
@@ -169,15 +152,14 @@ def measure_lead_two(recording: Recording) -> float:
 
 
 def find_units(amplitude: float) -> tuple[float, ...]:
-    """Lists the keys of `UNITS` that bring an amplitude into the usual range."""
+    """The keys of `UNITS` that bring an amplitude into the usual range."""
     return tuple(unit for unit in UNITS if USUAL[0] <= amplitude * unit <= USUAL[1])
 
 
 def find_common_deviation(recording: Recording) -> float:
-    """Finds the deviation that every moving lead of z-scores has, at any scale, and their mean of 0; voltages do not.
+    """The standard deviation, over valid samples, that all moving leads share, with a mean of 0, as z-scores do.
 
-    Returns:
-        In the recording's unit, over valid samples; NaN where leads differ, or fewer than three move.
+    NaN where leads differ, as voltages do, or fewer than three move.
     """
     deviations: list[float] = []
     for column in (i for i, name in enumerate(recording.leads) if name in LEADS):
@@ -192,12 +174,7 @@ def find_common_deviation(recording: Recording) -> float:
 
 
 def estimate_scale(ranges: np.ndarray) -> ScaleEstimate:
-    """Estimates a data set's unit from the size of lead II.
-
-    Args:
-        ranges: `[recordings]`, the 0.5-99.5 percentile range of lead II in the data set's
-            unit; NaN and 0 are left out.
-    """
+    """Estimates a data set's unit from the size of lead II, `[recordings]`, by `measure_lead_two` in that unit."""
     known = np.asarray(ranges, np.float64)
     known = known[np.isfinite(known) & (known > 0)]
     if not known.size:

@@ -1,14 +1,14 @@
-"""What may be wrong with the leads of an ECG, each seen by a cheap statistic of the samples.
+"""Defects of the leads of an ECG, each found by a cheap statistic of the samples.
 
-Thresholds were set on 1,050 recordings of eight sources and by looking at the strips; the
-absolute ones are in millivolts. Arrays are `[leads, samples]`, all samples valid.
+Thresholds were set on 1,050 recordings of eight sources and by inspecting the strips; the absolute ones are in
+millivolts. Arrays are `[leads, samples]`, all samples valid.
 """
 
 from collections.abc import Mapping, Sequence
 
 import numpy as np
 
-from ecg_jax.data.measures import lead_order
+from ecg_jax.data.measures import amplitude, lead_order
 from ecg_jax.evaluation import heart_rate
 
 CORNER_RATE = 125.0  # Hz at least, to which signals are averaged where detail does not matter
@@ -55,20 +55,14 @@ def measure_wander(slow: np.ndarray, window: int) -> np.ndarray:
     """Range of the medians of successive windows by lead: the baseline's, as beats are short."""
     if slow.shape[1] < 2 * window:
         return np.zeros(len(slow))
-    levels = np.median(split(slow, window)[..., ::3], axis=2)
+    levels = np.median(amplitude.split(slow, window)[..., ::3], axis=2)
     return levels.max(axis=1) - levels.min(axis=1)
 
 
-def split(leads: np.ndarray, window: int) -> np.ndarray:
-    """`[leads, samples]` to `[leads, windows, window]`; what is left over at the end is dropped."""
-    window = max(min(window, leads.shape[1]), 1)
-    return leads[:, : leads.shape[1] // window * window].reshape(len(leads), -1, window)
-
-
 def find_saturation(leads: np.ndarray, sampling_rate: float) -> bool:
-    """True where a lead runs against a limit: plateaus at its extreme value, with steep flanks or long.
+    """Whether a lead is cut off: it has plateaus at its extreme value, with steep flanks or long.
 
-    A rounded peak of a coarsely quantized signal is a plateau too, but one that is reached step by step.
+    A rounded peak of a coarsely quantized signal is a plateau too, but is reached step by step.
     """
     shortest = max(round(PLATEAU * sampling_rate), 3)
     for extremes in (leads.min(axis=1), leads.max(axis=1)):
@@ -85,11 +79,9 @@ def find_saturation(leads: np.ndarray, sampling_rate: float) -> bool:
 
 
 def find_off(ranges: np.ndarray, flat: float) -> bool:
-    """True where a lead is flat for a tenth of the seconds or more in which most others are not.
+    """Whether a lead is flat for a tenth of the seconds or more in which most others are not.
 
-    Args:
-        ranges: `[leads, seconds]`, of leads that move at some time.
-        flat: The range below which there is nothing.
+    `ranges` `[leads, seconds]` are those of leads that move at some time; flat is a range of at most `flat`.
     """
     if not len(ranges):
         return False
@@ -101,14 +93,10 @@ def find_off(ranges: np.ndarray, flat: float) -> bool:
 def suspects_swap(products: np.ndarray, names: list[str]) -> bool:
     """Suspects swapped limb electrodes, by signs that hearts seldom give (dextrocardia does).
 
-    Right and left arm: lead I is V6 upside down, and aVR is not. Right arm and left leg: so
-    is lead II. Right leg and an arm, or both arms and legs: one of leads I, II and III is
-    silent (Batchvarov et al. 2007, Europace 9:1081; Kors and van Herpen 2001, Am J Cardiol
-    88:396). Left arm and left leg do not show.
-
-    Args:
-        products: See `lead_order.compute_products`.
-        names: Of its columns.
+    Right and left arm: lead I is V6 upside down, and aVR is not. Right arm and left leg: so is lead II. Right leg and
+    an arm, or both arms and legs: one of leads I, II and III is silent (Batchvarov et al. 2007, Europace 9:1081; Kors
+    and van Herpen 2001, Am J Cardiol 88:396). Left arm and left leg do not show. See `lead_order.compute_products` for
+    the arguments.
     """
     if not len(products):
         return False
@@ -130,14 +118,10 @@ def suspects_swap(products: np.ndarray, names: list[str]) -> bool:
 
 
 def measure_skewness(slow: np.ndarray, names: Sequence[str]) -> dict[str, float]:
-    """Third moment around the mean, relative to the size: the sign is that of the larger waves.
-
-    Args:
-        slow: See `average`.
-        names: Of the leads.
+    """Third moment around the mean, relative to the size: its sign is that of the larger waves. See `average`.
 
     Returns:
-        By lead, of those that `suspects_inversion` looks at; nothing of a recording too short to be averaged.
+        By lead, of those that `suspects_inversion` needs; empty for a recording too short to be averaged.
     """
     found = {}
     for name, lead in zip(names, slow, strict=True):
@@ -149,22 +133,19 @@ def measure_skewness(slow: np.ndarray, names: Sequence[str]) -> dict[str, float]
 
 
 def suspects_inversion(skewness: Mapping[str, float]) -> bool:
-    """Suspects that a recording is upside down as a whole: leads I, II, V5 and V6 all point down, and clearly.
+    """Whether leads I, II, V5 and V6 all clearly point down, so that the recording seems to be upside down.
 
     Hearts do that to one or two of them. Of 1,486 recordings of seven sources none is suspected (the next has -0.56),
-    of the same upside down half.
-
-    Args:
-        skewness: By lead; see `measure_skewness`.
+    of the same upside down half. See `measure_skewness` for the argument.
     """
     return set(_POINTING_UP) <= set(skewness) and max(skewness[name] for name in _POINTING_UP) < INVERTED
 
 
 def finds_reversal(products: np.ndarray, names: list[str], residual: float) -> bool:
-    """Finds one lead that is upside down or foreign.
+    """Whether one lead is upside down or foreign. See `lead_order.compute_products` for the arguments.
 
-    A limb lead: the other limb leads obey the identities without it, and not with it. A chest
-    lead: it opposes both its neighbours, which resemble each other.
+    A limb lead: the other limb leads obey the identities without it, and not with it. A chest lead: it opposes both its
+    neighbours, which resemble each other.
     """
     residual = lead_order.measure_residual(products, names)
     limb = [name for name in names if name in lead_order.LIMB_LEADS]

@@ -1,10 +1,9 @@
 """Which column is which limb lead, by Einthoven's and Goldberger's identities alone.
 
-Two limb leads determine the other four (`recording.LIMB_LEADS`), so that a wrong order of
-the columns shows in the signal itself. What the identities cannot see: interchanged limb
-electrodes (every arrangement of electrodes obeys them), the order of V1 to V6, leads that
-were computed from others under wrong names, I against III where no augmented lead is
-there, and which of aVR, aVL and aVF is which where none of I, II and III is there.
+Two limb leads determine the other four (`recording.LIMB_LEADS`), so that a wrong order of the columns shows in the
+signal itself. What the identities cannot see: interchanged limb electrodes (every arrangement of electrodes obeys
+them), the order of V1 to V6, leads that were computed from others under wrong names, I against III without any
+augmented lead, and which of aVR, aVL and aVF is which without I, II and III.
 """
 
 import dataclasses
@@ -13,7 +12,7 @@ import numpy as np
 
 from ecg_jax.recording import LEADS, LIMB_LEADS, Recording
 
-INVERTED = "-"  # stands before the name of a column that holds its lead upside down
+INVERTED = "-"  # precedes the name of a column that holds its lead upside down
 BLOCKS = 10  # residuals are medians over this many stretches, so that one artefact decides nothing
 LEAST_SAMPLES = 100
 ENOUGH_RATE = 125.0  # Hz
@@ -34,11 +33,9 @@ class Order:
     """An order of the columns that obeys the identities where the present one does not.
 
     Attributes:
-        leads: Names that fit the columns, one for each of the recording's; `-aVR` is an
-            inverted aVR. None where several orders fit alike, or chest leads stand between limb leads,
-            so that nothing tells which is which.
-        residual: Of the present names: root mean square deviation from the identities,
-            relative to the limb leads' own.
+        leads: Names that fit the columns, one for each of the recording's; `-aVR` is an inverted aVR. None where
+            several orders fit alike, or chest leads are between limb leads, so that their order is undetermined.
+        residual: Of the present names: root mean square deviation from the identities, relative to the limb leads' own.
         best: The same of the order that fits best.
     """
 
@@ -48,12 +45,12 @@ class Order:
 
 
 def compute_products(recording: Recording) -> tuple[np.ndarray, list[str]]:
-    """Computes what is multiplied with what, all that the identities need.
+    """Inner products of the columns, which are all that the identities need.
 
     Returns:
-        Inner products of the columns over `BLOCKS` stretches, `[blocks, k, k]`, relative to each
-        stretch's power, and the names of the k columns: standard leads that are neither flat nor
-        mostly invalid, over the samples that are valid in all of them. No blocks, if those are few.
+        `[blocks, k, k]` over `BLOCKS` stretches, relative to each stretch's power, and the names of the k columns:
+        standard leads that are neither flat nor mostly invalid, over the samples that are valid in all. No blocks if
+        those are few.
     """
     step = max(int(recording.sampling_rate / ENOUGH_RATE), 1)  # the identities hold sample by sample
     signal, valid, names = recording.signal[::step], recording.valid[::step], recording.leads
@@ -74,16 +71,11 @@ def compute_products(recording: Recording) -> tuple[np.ndarray, list[str]]:
 
 
 def measure_residual(products: np.ndarray, names: list[str], left_out: str | None = None) -> float:
-    """Measures how far limb leads are from the identities.
-
-    Args:
-        products: See `compute_products`.
-        names: Of its columns.
-        left_out: A lead that is not looked at.
+    """How far limb leads, except `left_out`, are from the identities; see `compute_products` for the arguments.
 
     Returns:
-        Root mean square of the part of the limb leads that no two leads explain, relative to
-        their own: 0 where the identities hold. NaN with fewer than three limb leads.
+        Root mean square of the part of the limb leads that no two leads explain, relative to their own: 0 where the
+        identities hold. NaN with fewer than three limb leads.
     """
     limb = [name for name in names if name in LIMB_LEADS and name != left_out]
     if len(limb) < 3 or not len(products):
@@ -101,10 +93,10 @@ def _measure_unexplained(products: np.ndarray, basis: np.ndarray) -> float:
 
 
 def are_simultaneous(products: np.ndarray, names: list[str]) -> bool:
-    """Whether the limb leads are combinations of two signals, of whatever factors.
+    """Whether the limb leads are combinations of two signals, with any factors; True with fewer than three.
 
-    Leads that were recorded together and then scaled one by one are, though they do not obey the identities; leads that
-    were recorded one after the other are not. True where there are fewer than three.
+    Leads that were recorded together and then scaled one by one are, although they do not obey the identities; leads
+    that were recorded one after the other are not.
     """
     columns = [names.index(name) for name in names if name in LIMB_LEADS]
     if len(columns) < 3 or not len(products):
@@ -115,15 +107,11 @@ def are_simultaneous(products: np.ndarray, names: list[str]) -> bool:
 
 
 def find_order(recording: Recording) -> Order | None:
-    """Searches the order of the columns that obeys the identities.
-
-    Args:
-        recording: One that is not normalized.
+    """Searches the order of the columns of a recording in mV that obeys the identities.
 
     Returns:
-        None where the present order fits, where nothing fits clearly better (noise, one bad
-        lead, leads scaled one by one), and where there is too little to tell: fewer than three
-        limb leads, or a limb lead that is flat or mostly invalid.
+        None where the present order fits, where nothing fits clearly better (noise, one bad lead, leads scaled one by
+        one), and with too little to decide: fewer than three limb leads, or one that is flat or mostly invalid.
     """
     products, names = compute_products(recording)
     residual = measure_residual(products, names)
@@ -144,7 +132,7 @@ def find_order(recording: Recording) -> Order | None:
 
 
 def _name_all(leads: tuple[str, ...], found: dict[str, str]) -> tuple[str, ...] | None:
-    """New names of all columns: those found, and the chest leads in their order, if they stand side by side."""
+    """New names of all columns: those found, and the chest leads in their order, if they are side by side."""
     rest = [i for i, name in enumerate(leads) if name in LEADS and name not in found]
     if rest and rest[-1] - rest[0] >= len(rest):
         return None
@@ -153,7 +141,7 @@ def _name_all(leads: tuple[str, ...], found: dict[str, str]) -> tuple[str, ...] 
 
 
 def _search(products: np.ndarray, limb: list[str]) -> tuple[dict[int, str], float, float]:
-    """Tries every pair of columns as the first two limb leads; the other ones are the columns that fit them best.
+    """Tries every pair of columns as the first two limb leads; the others are the columns that fit best.
 
     Returns the name of each column used, its residual, and that of the second best solution.
     """
@@ -179,7 +167,7 @@ def _search(products: np.ndarray, limb: list[str]) -> tuple[dict[int, str], floa
 def _costs(products: np.ndarray, limb: list[str]) -> np.ndarray:
     """Mean squares of column - (a * first + b * second), `[k, k, derived leads, 2 k]`; inverted columns second.
 
-    Only aVR is looked for upside down: Cabrera's sequence draws it so.
+    Only aVR is tried upside down: Cabrera's sequence draws it so.
     """
     count = products.shape[1]
     square = np.diagonal(products, axis1=1, axis2=2)

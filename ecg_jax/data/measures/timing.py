@@ -1,9 +1,8 @@
 """What an ECG's own shape says of its sampling rate.
 
-A QRS complex rises in about 15 ms whatever the heart rate, and the range of that is
-narrow: a rate that is stated five times too low makes it far too slow, one stated five
-times too high too fast. So are fibrillation and pacemaker spikes; regular beats, at a rate
-no heart has, decide.
+A QRS complex rises in about 15 ms whatever the heart rate, within a narrow range: at a rate that is stated five times
+too low it is far too slow, at one five times too high too fast. So are fibrillation and pacemaker spikes; regular
+beats, at a rate no heart has, decide.
 """
 
 import dataclasses
@@ -20,27 +19,22 @@ LOWEST_HEART_RATE, HIGHEST_HEART_RATE = 30.0, 250.0  # per minute
 USUAL_RISE = (8.0, 30.0)
 COMMON_RATES = (100, 125, 128, 200, 240, 250, 256, 257, 300, 360, 400, 500, 512, 600, 800, 1000, 2000)
 _LEAST_REGULAR = 0.5  # autocorrelation one beat later
-_LONGEST = 60.0  # seconds that are looked at
+_LONGEST = 60.0  # seconds that are measured
 
 
 def measure_rise_time(recording: Recording, over: float, in_beats: bool = False) -> float:
-    """Measures how long the steepest part of a beat would take for all of the beat's range.
-
-    Args:
-        recording: Any.
-        over: Milliseconds over which steepness is measured.
-        in_beats: Of the seconds that hold a beat; see `amplitude.find_beats`.
+    """How long the steepest part of a beat, over `over` ms, would take for all of the beat's range.
 
     Returns:
-        Milliseconds; the median over leads of medians over seconds. NaN with less than a
-        second that is valid in every lead, or no lead that moves.
+        Milliseconds; the median over leads of medians over seconds (those with a beat, see `amplitude.find_beats`, if
+        `in_beats`). NaN with less than a second that is valid in every lead, or no lead that moves.
     """
     signal = _take_valid(recording)
     rate = recording.sampling_rate
     window, step = max(round(rate), 4), max(round(over / 1000 * rate), 1)
     if len(signal) < window or step >= window:
         return np.nan
-    windows = np.ascontiguousarray(signal[: len(signal) // window * window].T).reshape(signal.shape[1], -1, window)
+    windows = amplitude.split(np.ascontiguousarray(signal.T), window)
     ranges = windows.max(axis=2) - windows.min(axis=2)
     if in_beats:
         here = amplitude.find_beats(ranges)
@@ -53,10 +47,10 @@ def measure_rise_time(recording: Recording, over: float, in_beats: bool = False)
 
 
 def measure_regular_rate(recording: Recording) -> float:
-    """Measures the heart rate of regular beats from the steepness' autocorrelation, at any time scale.
+    """The heart rate of regular beats, from the autocorrelation of the steepness, at any time scale.
 
     Returns:
-        Beats per minute, or a fraction of it; NaN where nothing repeats itself.
+        Beats per minute, or a fraction of it; NaN where nothing repeats.
     """
     change = np.abs(np.diff(_take_valid(recording), axis=0))
     if len(change) < 100:

@@ -1,60 +1,60 @@
-"""One recording as a NumPy (.npy), CSV or MATLAB (.mat) file, which say nothing of leads, rate or unit.
+"""One recording as a NumPy (.npy), CSV or MATLAB (.mat) file, which do not state leads, rate or unit.
 
 The MATLAB file holds a matrix `val`, as those of the Challenges do, whose header is lost here. A sidecar of the same
-name says the rest, `NAME.json` beside `NAME.npy`, `NAME.csv` or `NAME.mat`:
+name states the rest, `NAME.json` beside `NAME.npy`, `NAME.csv` or `NAME.mat`:
 
   {"leads": ["I", "II", ...], "sampling_rate": 500, "unit": "mV"}
 
-or the caller does, with `Declared`. The unit is mV, uV, V, code (2 x mV, as in the CODE
-files) or zscore (each lead already normalized). A CSV whose header names the leads needs rate
-and unit only, and no unit where it states that, too. NumPy pickles are not read: they run code.
+or the caller does, with `Declared`. The unit is mV, uV, V, code (2 x mV, as in the CODE files) or zscore (each lead
+already normalized). A CSV whose header names the leads needs rate and unit only, and no unit where it states that, too.
+NumPy pickles are not read: they run code.
 """
 
 import dataclasses
 import json
 import os
 import re
-import tokenize
 
 import numpy as np
 
 from ecg_jax import units
-from ecg_jax.data.readers import csv_table, val_mat
+from ecg_jax.data.readers import csv_table, matlab, reading
 from ecg_jax.errors import InputError
-from ecg_jax.recording import UNITS, Recording, canonical_leads, create_recording
+from ecg_jax.recording import Recording, canonical_leads, create_recording
 
 _HEAD_BYTES = 4096
-_OWN_UNITS = {"code": 0.5, "zscore": 1.0}  # in mV, as far as they are
+_CODE_UNITS = {"code", "zscore"}  # of `units.DECLARED`, those that are no voltage
 SUFFIXES = (".npy", ".csv", ".tsv")
 _MAGIC = b"\x93NUMPY"
+_VALUE = b"val"
 _MOST_HEADER_LINES = 12  # before which a CSV without sidecar shows its numbers
 _LONGEST_LIST = 200  # characters
 _LARGEST_SIDECAR = 1 << 20
-# What NumPy raises on a damaged header: it is a Python literal, parsed as such.
-_DAMAGE = (
-    *(OSError, ValueError, TypeError, KeyError, SyntaxError, ArithmeticError, MemoryError),
-    *(tokenize.TokenError, RecursionError),
-)
 
 
 @dataclasses.dataclass(frozen=True)
 class Declared:
-    """What a file does not say of itself.
+    """What a file does not state itself.
 
     Attributes:
         leads: Names in the order of the file; empty where a CSV's first row has them.
         sampling_rate: Hz; None if not known.
-        unit: One of `UNITS`, in any case; empty if not known.
+        unit: One of `units.DECLARED`, in any case; empty if not known.
     """
 
     leads: tuple[str, ...] = ()
     sampling_rate: float | None = None
     unit: str = ""
 
+    @property
+    def is_normalized(self) -> bool:
+        """Whether each lead was already divided by its standard deviation."""
+        return self.unit.strip().lower() == "zscore"
+
 
 def matches(path: str, head: bytes) -> bool:
     """Tells a NumPy file, a MATLAB file of `val`, or a CSV of numbers (or of anything, beside a sidecar)."""
-    if head.startswith(_MAGIC) or val_mat.matches(head):
+    if head.startswith(_MAGIC) or _is_matlab(head):
         return True
     if not path.lower().endswith((".csv", ".tsv")) or b"\0" in head:
         return False
@@ -66,18 +66,12 @@ def matches(path: str, head: bytes) -> bool:
     return any(csv_table.is_numeric(line) for line in lines[1:_MOST_HEADER_LINES] or lines)
 
 
-def has_sidecar(path: str) -> bool:
-    """True where `NAME.json` stands beside a file."""
-    return os.path.isfile(sidecar_path(path))
+def _is_matlab(head: bytes) -> bool:
+    return matlab.begins_with_4(head, _VALUE) or matlab.begins_with(head, _VALUE)
 
 
 def read(path: str, id: str | None = None, declared: Declared | None = None) -> Recording:
-    """Reads one recording, stored [samples, leads] or [leads, samples].
-
-    Args:
-        path: The file.
-        id: Name for messages and results; the path's last part if None.
-        declared: What the file holds; a sidecar goes before it.
+    """Reads one recording, stored [samples, leads] or [leads, samples]; a sidecar takes precedence over `declared`.
 
     Raises:
         InputError: when the file is damaged, or leads, rate or unit are missing or contradict it.
@@ -94,45 +88,38 @@ def read(path: str, id: str | None = None, declared: Declared | None = None) -> 
     if missing or said.sampling_rate is None:
         raise InputError(f"{path}: {', '.join(missing)} unknown; {describe_remedy(path)}")
     millivolts = _choose_unit(path, said.unit.strip(), table.millivolts)
-    values, turned = (table.values, ()) if table.leads else _orient(path, table.values, len(leads))
+    values, turned = (table.values, []) if table.leads else _orient(path, table.values, len(leads))
     return create_recording(
         values,
         leads=leads,
         sampling_rate=said.sampling_rate,
         id=id or os.path.basename(path),
         millivolts_per_unit=millivolts,
-        normalized=said.unit.strip().lower() == "zscore",
+        normalized=said.is_normalized,
         notes=(*ignored, *table.notes, *turned),
     )
 
 
 def describe_remedy(path: str) -> str:
-    """Says how to declare what a file does not say of itself."""
+    """Says how to declare what a file does not state itself."""
     return f"write {os.path.basename(sidecar_path(path))} beside it or pass --file_leads, --file_rate, --file_unit"
 
 
 def _read_values(path: str) -> csv_table.Table:
-    try:
-        with open(path, "rb") as file:
-            head = file.read(_HEAD_BYTES)
-    except OSError as error:
-        raise InputError(f"{path}: cannot be read ({error.strerror})") from error
+    head = reading.read_bytes(path, _HEAD_BYTES)
     if head.startswith(_MAGIC) or path.lower().endswith(".npy"):
         return csv_table.Table(_read_numpy(path), (), (), ())
-    if val_mat.matches(head):
-        return csv_table.Table(val_mat.read(path), (), (), ())
+    if _is_matlab(head):
+        return csv_table.Table(_read_matlab(path), (), (), ())
     return csv_table.read(path)
 
 
 def find_factor(path: str, unit: str) -> float:
-    """What a declared unit is in mV; 1 for z-scores.
-
-    Raises:
-        InputError: when it is none of `UNITS`, nor another spelling of one.
-    """
-    factor = _OWN_UNITS.get(unit.strip().lower(), units.find_millivolts(unit))
+    """What a declared unit is in mV, 1 for z-scores; raises `InputError` when it is unknown."""
+    known = {name.lower(): factor for name, factor in units.DECLARED.items()}
+    factor = known.get(unit.strip().lower(), units.find_millivolts(unit))
     if factor is None:
-        raise InputError(f"{path}: unit {unit[:40]!r}; known: {', '.join(UNITS)}")
+        raise InputError(f"{path}: unit {unit[:40]!r}; known: {', '.join(units.DECLARED)}")
     return factor
 
 
@@ -141,12 +128,17 @@ def _choose_unit(path: str, declared: str, stated: tuple[float, ...]) -> np.ndar
     if not declared:
         return np.array(stated)
     factor = find_factor(path, declared)
-    if stated and (declared.lower() in _OWN_UNITS or {*stated} != {factor}):
+    if stated and (declared.lower() in _CODE_UNITS or {*stated} != {factor}):
         listed = ", ".join(f"{each:g}" for each in dict.fromkeys(stated))
         raise InputError(
             f"{path}: declared as {declared}, but its header states units of {listed} mV; correct one of them"
         )
     return factor
+
+
+def has_sidecar(path: str) -> bool:
+    """Whether `NAME.json` is beside a file."""
+    return os.path.isfile(sidecar_path(path))
 
 
 def sidecar_path(path: str) -> str:
@@ -155,15 +147,11 @@ def sidecar_path(path: str) -> str:
 
 
 def read_sidecar(path: str) -> tuple[Declared, list[str]]:
-    """What `NAME.json` declares, and a note of the keys that are not known here.
-
-    Raises:
-        InputError: when it is damaged.
-    """
+    """What `NAME.json` declares, and a note on its unknown keys; raises `InputError` when it is damaged."""
     name = sidecar_path(path)
     try:
-        if os.path.getsize(name) > _LARGEST_SIDECAR:
-            raise ValueError(f"{os.path.getsize(name)} bytes")
+        if (size := os.path.getsize(name)) > _LARGEST_SIDECAR:
+            raise ValueError(f"{size} bytes")
         with open(name, encoding="utf-8-sig") as file:
             said = json.load(file)
     except (OSError, ValueError, RecursionError) as error:
@@ -178,7 +166,7 @@ def read_sidecar(path: str) -> tuple[Declared, list[str]]:
     if rate is not None and (isinstance(rate, bool) or not isinstance(rate, int | float)):
         raise InputError(f"{name}: sampling_rate is {str(rate)[:80]!r}; expected a number of Hz")
     if not isinstance(unit, str):
-        raise InputError(f"{name}: unit is {str(unit)[:80]}; known: {', '.join(UNITS)}")
+        raise InputError(f"{name}: unit is {str(unit)[:80]}; known: {', '.join(units.DECLARED)}")
     others = ", ".join(sorted(map(str, set(said) - set(known))))[:_LONGEST_LIST]
     notes = [f"{os.path.basename(name)}: key(s) {others} not known, so not read"] if others else []
     return Declared(tuple(leads), rate, unit), notes
@@ -186,7 +174,7 @@ def read_sidecar(path: str) -> tuple[Declared, list[str]]:
 
 def _read_numpy(path: str) -> np.ndarray:
     """Maps the file first: a header that announces more than the file holds allocates nothing."""
-    try:
+    with reading.refuse_damage(path, "NumPy array"):
         mapped = np.lib.format.open_memmap(path, mode="r")
         if mapped.dtype.kind not in "fiu":
             raise ValueError(f"dtype {mapped.dtype}, not real numbers")
@@ -194,20 +182,23 @@ def _read_numpy(path: str) -> np.ndarray:
         if surplus:
             raise ValueError(f"its header announces {mapped.shape} of {mapped.dtype}, {surplus} bytes more are there")
         return np.array(mapped)
-    except _DAMAGE as error:
-        raise InputError(f"{path}: not a readable NumPy array ({' '.join(str(error).split())[:200]})") from error
 
 
-def _orient(path: str, values: np.ndarray, count: int) -> tuple[np.ndarray, tuple[str, ...]]:
+def _read_matlab(path: str) -> np.ndarray:
+    content = reading.read_bytes(path)
+    with reading.refuse_damage(path, "matrix val"):
+        values = (matlab.read_4 if matlab.begins_with_4(content, _VALUE) else matlab.read)(content, _VALUE)
+    if values.ndim != 2 or not values.size or values.dtype.kind not in "fiu":
+        raise InputError(f"{path}: val is {values.dtype} {values.shape}; expected numbers, leads times samples")
+    return values
+
+
+def _orient(path: str, values: np.ndarray, count: int) -> tuple[np.ndarray, list[str]]:
     """Returns `[samples, leads]` and a note where the file has them the other way round."""
     if values.ndim == 1 and count == 1:
-        return values[:, None], ()
+        return values[:, None], []
     if values.ndim != 2 or count not in values.shape:
         raise InputError(f"{path}: shape {values.shape} with {count} leads; expected [samples, leads] or the reverse")
     if values.shape == (count, count):
-        raise InputError(
-            f"{path}: shape {values.shape}: which axis is the leads' cannot be told; it needs more samples"
-        )
-    if values.shape[1] == count:
-        return values, ()
-    return values.T, ("stored as [leads, samples]",)
+        raise InputError(f"{path}: shape {values.shape}: which axis is the leads' is ambiguous; it needs more samples")
+    return (values, []) if values.shape[1] == count else (values.T, ["stored as [leads, samples]"])

@@ -1,9 +1,8 @@
-"""Whether HDF5 `tracings` of which no rate and no unit is stated are those of the CODE group.
+"""Whether HDF5 `tracings` without a stated rate or unit are those of the CODE group.
 
-Others write the same layout at other rates and in other units, and nothing in one exam proves which: a
-factor of 2 in the unit or of 1.25 in the rate is within what hearts differ by. So CODE's convention is
-assumed only where length and amplitude agree with it, over a file of many exams the heart rate and the
-padding too; and what is assumed is said.
+Others write the same layout at other rates and in other units, and one exam cannot prove which: a factor of 2 in the
+unit or of 1.25 in the rate is within what hearts differ by. So CODE's convention is assumed only where length and
+amplitude agree with it, over a file of many exams the heart rate and the padding too; and the assumption is noted.
 """
 
 import dataclasses
@@ -13,13 +12,13 @@ import numpy as np
 
 from ecg_jax.data.measures import amplitude
 from ecg_jax.recording import Recording
+from ecg_jax.units import CODE_UNITS_PER_MILLIVOLT as UNITS_PER_MILLIVOLT
 
 SAMPLING_RATE = 400.0
-SAMPLES = 4096  # 10.24 s, in the middle of which shorter exams lie between zeros
-UNITS_PER_MILLIVOLT = amplitude.CODE_UNITS_PER_MILLIVOLT
+SAMPLES = 4096  # 10.24 s, in the middle of which shorter exams are padded with zeros
 LENGTHS = (2800, 2934, 4000, SAMPLES)  # of most exams
 LOWEST, HIGHEST = 0.25, 3.0  # mV; 242 exams have 0.37 to 2.45
-MANY = 8  # exams that say something together
+MANY = 8  # exams that are enough for statistics
 MOST_READ = 64  # of a file
 # Median heart rate per minute, and how data sets and recordings differ from it (standard deviations of the logarithm
 # over PTB-XL, LUDB, the Challenge's sources and CODE).
@@ -30,28 +29,24 @@ _SAME = 0.8  # of the exams
 
 
 def choose_rows(count: int) -> list[int]:
-    """Which exams of a file are looked at: none of a few, all, or some spread evenly."""
+    """Which exams of a file are measured: none of fewer than `MANY`, all, or `MOST_READ` spread evenly."""
     return np.linspace(0, count - 1, min(count, MOST_READ)).astype(int).tolist() if count >= MANY else []
 
 
 def contradict_exam(recording: Recording) -> str:
-    """Says why one exam, read as CODE's, is not; empty where nothing tells."""
+    """Why one exam, read as CODE's, is not; empty where nothing contradicts it."""
     rows = recording.valid.any(axis=1)
     signal, valid = recording.signal[rows][::_EVERY], recording.valid[rows][::_EVERY]
     rate = recording.sampling_rate / _EVERY
     size = amplitude.measure_size(dataclasses.replace(recording, signal=signal, valid=valid, sampling_rate=rate))
     if not size or np.isnan(size) or LOWEST <= size <= HIGHEST:
         return ""
-    units = UNITS_PER_MILLIVOLT
-    return f"a beat's range is {units * size:.3g} units, in CODE's files {units * LOWEST:g} to {units * HIGHEST:g}"
+    found, low, high = (UNITS_PER_MILLIVOLT * value for value in (size, LOWEST, HIGHEST))
+    return f"a beat's range is {found:.3g} units, in CODE's files {low:g} to {high:g}"
 
 
 def contradict_exams(recordings: Iterable[Recording]) -> str:
-    """Says why the exams of a file, read as CODE's, are not; empty where nothing tells, or they are fewer than `MANY`.
-
-    Args:
-        recordings: In mV at 400 Hz, as CODE's.
-    """
+    """Why exams of a file, read as CODE's, are not; empty without contradiction, or for fewer than `MANY`."""
     from ecg_jax.data.measures import defects
 
     ranges, rates, lengths = [], [], []

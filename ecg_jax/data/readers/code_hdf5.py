@@ -1,10 +1,10 @@
 """The CODE group's HDF5 layout: `tracings` [N, samples, 12], with or without `exam_id`.
 
-Rate and unit are what a sidecar says (`NAME.json`, see `arrays`), what the caller declares, or what attributes of
-`tracings` or of the file say: `sampling_rate` (or `fs`, ...), `unit` and `leads`. Where nothing does, they are CODE's,
-if the file agrees with that (see `code_convention`): 4096 samples at 400 Hz, about 2 x mV. The group's own conversion
-was run with a scale of 2, and the median range of lead II is 1.8 times PTB-XL's. They are halved here, so that a
-`Recording` is in millivolts; the default input contract doubles them again, exactly.
+Rate and unit are what a sidecar states (`NAME.json`, see `arrays`), what the caller declares, or what attributes of
+`tracings` or of the file state: `sampling_rate` (or `fs`, ...), `unit` and `leads`. Where nothing does, they are
+CODE's, if the file agrees with that (see `code_convention`): 4096 samples at 400 Hz, about 2 x mV. The group's own
+conversion was run with a scale of 2, and the median range of lead II is 1.8 times PTB-XL's. They are halved here, so
+that a `Recording` is in millivolts; the default input contract doubles them again, exactly.
 """
 
 import dataclasses
@@ -12,7 +12,6 @@ import functools
 import os
 import re
 from collections.abc import Iterable, Mapping
-from typing import Any
 
 import numpy as np
 
@@ -22,7 +21,6 @@ from ecg_jax.errors import InputError
 from ecg_jax.recording import LEADS, Recording, create_recording
 
 CODE = Declared(LEADS, code_convention.SAMPLING_RATE, "code")  # of files that are known to be the group's
-CODE_UNITS_PER_MILLIVOLT = code_convention.UNITS_PER_MILLIVOLT
 _ATTRIBUTES = {  # of `Declared` -> names in use
     "leads": ("leads", "lead_names", "sig_name"),
     "sampling_rate": ("sampling_rate", "sampling_frequency", "sample_rate", "fs", "frequency", "freq", "rate"),
@@ -33,12 +31,7 @@ _EXAMS, _SMALLEST_EXAM = 256, 256  # any file may hold so many; bytes
 
 def matches(path: str, head: bytes) -> bool:
     """Tells an HDF5 file with `tracings`, or one too damaged to say what it holds."""
-    if not head.startswith(hdf5_file.SIGNATURE):
-        return False
-    try:
-        return "tracings" in hdf5_file.list_names(path)
-    except InputError:
-        return True
+    return hdf5_file.has_array(path, head, "tracings") is not False
 
 
 def read_ids(path: str) -> np.ndarray:
@@ -47,7 +40,7 @@ def read_ids(path: str) -> np.ndarray:
     Raises:
         InputError: when the file is missing, damaged or of another layout.
     """
-    count = _keep(_measure, path)[0]
+    count = _measure(path, hdf5_file.find_version(path))[0]
     if "exam_id" not in hdf5_file.list_names(path):
         return np.arange(count)
     shape = hdf5_file.describe(path, "exam_id")
@@ -61,19 +54,14 @@ def read_ids(path: str) -> np.ndarray:
 
 
 def read(path: str, row: int, id: str | None = None, declared: Declared | None = None) -> Recording:
-    """Reads one exam; the zeros that pad it on both sides are marked invalid.
-
-    Args:
-        path: The file.
-        row: Of the exam.
-        id: Name for messages and results.
-        declared: What the file holds, as far as no sidecar says it; see the module.
+    """Reads one exam; the zeros that pad it on both sides are marked invalid. See the module for `declared`.
 
     Raises:
         InputError: when the file is missing, truncated or of another layout, has no such row, or states neither rate
             nor unit while it does not agree with CODE's.
     """
-    shape = _keep(_measure, path)
+    version = hdf5_file.find_version(path)
+    shape = _measure(path, version)
     if not 0 <= row < shape[0]:
         raise InputError(f"{path}: row {row} cannot be read (it has {shape[0]} rows)")
     stated, notes = _find_stated(path, declared)
@@ -81,26 +69,26 @@ def read(path: str, row: int, id: str | None = None, declared: Declared | None =
     if not assumed:
         return _read(path, row, id, stated, notes)
     silent = f"{' and '.join(name.replace('_', ' ') for name in assumed)} not stated"
-    if wrong := _judge(path, stated, shape):
-        raise InputError(f"{path}: {silent}, and not CODE's: {wrong}; {arrays.describe_remedy(path)}")
+    if wrong := _judge(path, stated, shape, version):
+        raise InputError(f"{path}: {_describe_refusal(path, silent, wrong)}")
     notes.append(f"{silent}, CODE's 400 Hz and 2 units per mV assumed")
     recording = _read(path, row, id, dataclasses.replace(CODE, leads=stated.leads), notes)
     doubt = code_convention.contradict_exam(recording) if shape[0] < code_convention.MANY else ""
-    contradiction = f"{silent}, and not CODE's: {doubt}; {arrays.describe_remedy(path)}"
-    return dataclasses.replace(recording, contradictions=(contradiction,) if doubt else ())
+    return dataclasses.replace(recording, contradictions=(_describe_refusal(path, silent, doubt),) if doubt else ())
+
+
+def _describe_refusal(path: str, silent: str, reason: str) -> str:
+    return f"{silent}, and not CODE's: {reason}; {arrays.describe_remedy(path)}"
 
 
 def _read(path: str, row: int, id: str | None, stated: Declared, notes: Iterable[str] = ()) -> Recording:
-    unit = stated.unit.strip().lower()
-    factor = arrays.find_factor(path, unit)
     assert stated.sampling_rate is not None  # `read` has seen to it
     tracing = hdf5_file.read_array(path, "tracings", row)
     if tracing.dtype.kind not in "fiu":
         raise InputError(f"{path}: `tracings` holds {tracing.dtype}; expected numbers")
     tracing = tracing.astype(np.float32)
-    padding = ~np.any(tracing != 0, axis=1)
-    active = np.flatnonzero(~padding)
-    inside = np.zeros(len(tracing), bool)
+    active = np.flatnonzero(np.any(tracing != 0, axis=1))
+    inside = np.zeros((len(tracing), 1), bool)
     if active.size:
         inside[active[0] : active[-1] + 1] = True
     return create_recording(
@@ -108,22 +96,20 @@ def _read(path: str, row: int, id: str | None, stated: Declared, notes: Iterable
         leads=stated.leads or LEADS,
         sampling_rate=stated.sampling_rate,
         id=id or f"{os.path.basename(path)}:{row}",
-        millivolts_per_unit=factor,
-        valid=np.broadcast_to(inside[:, None], tracing.shape),
-        normalized=unit == "zscore",
+        millivolts_per_unit=arrays.find_factor(path, stated.unit),
+        valid=np.broadcast_to(inside, tracing.shape),
+        normalized=stated.is_normalized,
         notes=notes,
     )
 
 
 def _find_stated(path: str, declared: Declared | None) -> tuple[Declared, list[str]]:
-    """What a sidecar says, or else the caller, or else attributes; and notes."""
-    if declared and declared.sampling_rate and declared.unit and not arrays.has_sidecar(path):
+    """What a sidecar states, or else the caller, or else attributes; and notes."""
+    has_sidecar = arrays.has_sidecar(path)
+    if declared and declared.sampling_rate and declared.unit and not has_sidecar:
         return declared, []
-    said = [declared or Declared(), parse_attributes(path, _keep(_read_attributes, path))]
-    notes: list[str] = []
-    if arrays.has_sidecar(path):
-        sidecar, notes = arrays.read_sidecar(path)
-        said.insert(0, sidecar)
+    sidecar, notes = arrays.read_sidecar(path) if has_sidecar else (Declared(), [])
+    said = [sidecar, declared or Declared(), parse_attributes(path, hdf5_file.read_attributes(path, "tracings"))]
     stated = Declared(
         leads=next((each.leads for each in said if each.leads), ()),
         sampling_rate=next((each.sampling_rate for each in said if each.sampling_rate), None),
@@ -133,62 +119,44 @@ def _find_stated(path: str, declared: Declared | None) -> tuple[Declared, list[s
 
 
 def parse_attributes(path: str, attributes: Mapping[str, str]) -> Declared:
-    """What attributes of an HDF5 file say of leads, rate and unit, as far as they do; see `hdf5_file.read_attributes`.
+    """What attributes of an HDF5 file state of leads, rate and unit; see `hdf5_file.read_attributes`.
 
     Raises:
-        InputError: when a rate is no number.
+        InputError: when a rate is not a number.
     """
     found = {key: next((attributes[n] for n in names if n in attributes), "") for key, names in _ATTRIBUTES.items()}
-    unit = _join_same(found["unit"])
-    rate_text = re.sub(r"(?i)\s*hz$", "", _join_same(found["sampling_rate"]).strip())
+    leads = tuple(name.strip() for name in found["leads"].split(",")) if found["leads"] else ()
+    # Some files list rate and unit of every lead: each value counts once.
+    rate_text, unit = (",".join(dict.fromkeys(found[key].split(","))) for key in ("sampling_rate", "unit"))
+    rate_text = re.sub(r"(?i)\s*hz$", "", rate_text.strip())
     try:
-        rate = float(rate_text) if rate_text else None
+        return Declared(leads, float(rate_text) if rate_text else None, unit)
     except ValueError as error:
         raise InputError(
             f"{path}: attribute for the sampling rate is {found['sampling_rate'][:40]!r}, no Hz"
         ) from error
-    leads = tuple(name.strip() for name in found["leads"].split(",")) if found["leads"] else ()
-    return Declared(leads, rate, unit)
 
 
-def _join_same(listed: str) -> str:
-    """What a list says, each value once: some files state rate and unit of every lead."""
-    return ",".join(dict.fromkeys(listed.split(",")))
-
-
-def _judge(path: str, stated: Declared, shape: tuple[int, ...]) -> str:
-    """Says why a file of unstated rate or unit is not CODE's; empty where it agrees."""
+def _judge(path: str, stated: Declared, shape: tuple[int, ...], version: tuple[int, ...]) -> str:
+    """Why a file of unstated rate or unit is not CODE's; empty where it agrees."""
     if stated.sampling_rate not in (None, code_convention.SAMPLING_RATE):
         return f"its {stated.sampling_rate:g} Hz are not CODE's"
     if stated.unit and stated.unit.strip().lower() != "code":
         return f"its unit {stated.unit[:40]} is not CODE's"
     if shape[1] != code_convention.SAMPLES:
         return f"exams of {shape[1]} samples, CODE's have {code_convention.SAMPLES}"
-    return _keep(_judge_exams, path, shape[0])
-
-
-def _keep(function: Any, path: str, *arguments: int) -> Any:
-    """Calls a function that keeps what it finds of a version of a file."""
-    version = hdf5_file.find_version(path)
-    return function(path, *arguments, version) if version else function.__wrapped__(path, *arguments, version)
+    return _judge_exams(path, shape[0], version)
 
 
 @functools.lru_cache(maxsize=64)
-def _read_attributes(path: str, version: tuple[int, ...] | None) -> dict[str, str]:
-    del version
-    return hdf5_file.read_attributes(path, "tracings")
+def _judge_exams(path: str, count: int, version: tuple[int, ...]) -> str:
+    del version  # of the file: another one is judged again
+    return code_convention.contradict_exams(_read(path, row, None, CODE) for row in code_convention.choose_rows(count))
 
 
 @functools.lru_cache(maxsize=64)
-def _judge_exams(path: str, count: int, version: tuple[int, ...] | None) -> str:
-    del version
-    rows = code_convention.choose_rows(count)
-    return code_convention.contradict_exams(_read(path, row, None, CODE) for row in rows)
-
-
-@functools.lru_cache(maxsize=64)
-def _measure(path: str, version: tuple[int, ...] | None) -> tuple[int, ...]:
-    """Shape of the tracings, after a look at the layout."""
+def _measure(path: str, version: tuple[int, ...]) -> tuple[int, ...]:
+    """Shape of the tracings; raises `InputError` for another layout."""
     del version
     names = hdf5_file.list_names(path)
     shape = hdf5_file.describe(path, "tracings") if "tracings" in names else f"keys {', '.join(names) or 'none'}"

@@ -1,7 +1,7 @@
 """The text of a CSV file of one recording: a row per sample, or per lead.
 
-Columns are separated by comma, semicolon or tab, and where that is not the comma, decimals may be. Before the
-numbers may stand lines of any text, a row of names and a row of units, quoted or not; text is UTF-8 or Latin-1.
+Columns are separated by comma, semicolon or tab; unless it separates columns, the comma may be the decimal mark. The
+numbers may follow lines of any text, a row of names and a row of units, quoted or not; text is UTF-8 or Latin-1.
 Columns of times and row numbers are left out.
 """
 
@@ -12,6 +12,7 @@ from typing import NamedTuple
 import numpy as np
 
 from ecg_jax import units
+from ecg_jax.data.readers import reading
 from ecg_jax.errors import InputError
 from ecg_jax.recording import LEADS, canonical_lead
 
@@ -59,12 +60,9 @@ def split(line: str, delimiter: str | None = None) -> list[str]:
 
 
 def read(path: str) -> Table:
-    """Reads a file.
-
-    Raises:
-        InputError: when it cannot be read, or is no table of numbers.
-    """
-    lines = _read_lines(path)
+    """Reads a file; raises `InputError` when it cannot be read, or is not a table of numbers."""
+    text = reading.decode(reading.read_bytes(path))
+    lines = [(number, line) for number, line in enumerate(re.split(r"\r\n|\n|\r", text), 1) if line.strip()]
     start = _find_start([line for _, line in lines[:_LONGEST_HEADER]])
     if start is None:
         raise InputError(f"{path}: not a CSV of numbers; expected one row per sample")
@@ -91,19 +89,6 @@ def read(path: str) -> Table:
     )
 
 
-def _read_lines(path: str) -> list[_Line]:
-    try:
-        with open(path, "rb") as file:
-            content = file.read()
-    except OSError as error:
-        raise InputError(f"{path}: not a readable CSV ({error.strerror})") from error
-    try:
-        text = content.decode("utf-8-sig")
-    except UnicodeDecodeError:
-        text = content.decode("latin-1")
-    return [(number, line) for number, line in enumerate(re.split(r"\r\n|\n|\r", text), 1) if line.strip()]
-
-
 def _find_start(lines: list[str]) -> int | None:
     """Place of the first row of numbers; a number alone before the names of leads is none."""
     worded = [i for i, line in enumerate(lines) if line.lstrip("#% \"'")[:1].isalpha()]
@@ -114,7 +99,7 @@ def _find_start(lines: list[str]) -> int | None:
 
 
 def _numbers_columns(line: str) -> bool:
-    """True for a row that numbers the columns from 0, as pandas writes it, and is no sample."""
+    """True for a row that numbers the columns from 0, as pandas writes it, and is not a sample."""
     if not line.lstrip("\t;, \"'").startswith("0"):
         return False
     cells = split(line)
@@ -129,23 +114,20 @@ def _read_header(lines: list[_Line], delimiter: str, columns: int) -> tuple[list
     named = [(number, cells) for number, cells in tables if not _find_units(cells) and not _is_row(cells)]
     measured = [(number, _find_units(cells)) for number, cells in tables if _find_units(cells)]
     names = named[-1][1] if named else []
-    stated = measured[-1][1] if measured else [_find_unit_in_name(name) for name in names] or [None] * columns
+    in_names = [_UNIT_OF_LEAD.search(name[-_LONGEST_NAME:]) for name in names] or [None] * columns
+    stated = [units.find_millivolts(found[1] or found[2] or "") if found else None for found in in_names]
+    stated = measured[-1][1] if measured else stated
     used = {number for number, _ in (*named[-1:], *measured[-1:])}
     unused = [str(number) for number, line in lines if number not in used and not line.startswith(_COMMENT)]
     return names, stated, [f"line(s) {', '.join(unused)} before the samples were not read"] if unused else []
 
 
 def _find_units(cells: list[str]) -> list[float | None]:
-    """What each cell of a row of units is in mV, None for a time; empty if the row is no row of units."""
+    """What each cell of a row of units is in mV, None for a time; empty if the row is not one of units."""
     found = [units.find_millivolts(cell) for cell in cells]
     others = [cell for cell, each in zip(cells, found, strict=True) if each is None]
     is_row = len(others) < len(cells) and all(not cell or _TIME_UNIT.fullmatch(cell.lower()) for cell in others)
     return found if is_row else []
-
-
-def _find_unit_in_name(name: str) -> float | None:
-    found = _UNIT_OF_LEAD.search(name[-_LONGEST_NAME:])
-    return units.find_millivolts(found[1] or found[2] or "") if found else None
 
 
 def _is_time(name: str) -> bool:
@@ -159,7 +141,7 @@ def _parse_numbers(path: str, lines: list[_Line], delimiter: str, columns: int, 
     has_commas = delimiter != "," and any("," in line for _, line in lines)
     kept = [i for i in range(columns) if i not in skipped]
     if kept and not has_commas:
-        with contextlib.suppress(ValueError):  # of what is no number alone, which is looked at below
+        with contextlib.suppress(ValueError):  # of cells that are not plain numbers, which are parsed below
             plain = (line for _, line in lines)
             return np.loadtxt(plain, delimiter=delimiter, comments=None, usecols=kept, ndmin=2)
     values = np.empty((len(lines), len(kept)))

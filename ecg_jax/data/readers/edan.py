@@ -1,15 +1,14 @@
 """Edan Holter recordings: `patient.hea` with `ecgraw.dat`, or both in an `.arc`, through the library ecgdatakit.
 
-Source: https://paulbourke.net/dataformats/edan/, which the library follows; there is no description by the vendor.
-What a step is in volts is not known, so each lead is divided by its own standard deviation.
+Source: https://paulbourke.net/dataformats/edan/, which the library follows; there is no description by the vendor. What
+a step is in volts is not known, so each lead is divided by its own standard deviation.
 """
 
 import os
-from pathlib import Path
 
 import numpy as np
 
-from ecg_jax.data.readers import groups, library_record
+from ecg_jax.data.readers import groups, library_record, reading
 from ecg_jax.errors import InputError
 from ecg_jax.recording import Recording, create_recording
 
@@ -27,29 +26,24 @@ def matches(path: str, head: bytes) -> bool:
     return name == HEADER and b"\0" in head[:64]
 
 
-def read(path: str, id: str | None = None) -> Recording:
-    """Reads all leads, as z-scores.
+@reading.reader("Edan", library_record.LARGEST_FILE)
+def read(path: str, id: str) -> Recording:
+    """Reads all leads, as z-scores; raises `InputError` when the file is damaged or its signal file is missing."""
+    from ecgdatakit.parsing.parsers.edan_arc import EDANARCHolterParser
 
-    Raises:
-        InputError: when the file is damaged, or its signal file is missing.
-    """
-    path = os.fspath(path)
-    with library_record.guard(path, "Edan"):
-        from ecgdatakit.parsing.parsers.edan_arc import EDANARCHolterParser
-
-        companion = os.path.join(os.path.dirname(path), SIGNAL)
-        if os.path.isfile(companion) and os.path.getsize(companion) > library_record.LARGEST_FILE:
-            raise InputError(f"{companion}: {os.path.getsize(companion)} bytes; at most {library_record.LARGEST_FILE}")
-        if Path(path).read_bytes().count(HEADER.encode()) > _MOST_MARKERS:
-            raise InputError(f"{path}: names {HEADER} more than {_MOST_MARKERS} times; it is no archive of one ECG")
-        record, notes = library_record.parse(path, EDANARCHolterParser())
-        samples = groups.stack(path, [lead.samples for lead in record.leads])
-        deviation = samples.std(axis=0)
-        return create_recording(
-            (samples - samples.mean(axis=0)) / np.where(deviation > 0, deviation, 1),
-            leads=[groups.lead(path, lead.label) for lead in record.leads],
-            sampling_rate=record.leads[0].sampling_rate,
-            id=id or os.path.basename(path),
-            normalized=True,
-            notes=(*notes, _NOTE),
-        )
+    companion = os.path.join(os.path.dirname(path), SIGNAL)
+    if os.path.isfile(companion) and (size := os.path.getsize(companion)) > library_record.LARGEST_FILE:
+        raise InputError(f"{companion}: {size} bytes; at most {library_record.LARGEST_FILE}")
+    if reading.read_bytes(path).count(HEADER.encode()) > _MOST_MARKERS:
+        raise InputError(f"{path}: names {HEADER} more than {_MOST_MARKERS} times; it is not an archive of one ECG")
+    record, notes = library_record.parse(path, EDANARCHolterParser())
+    samples = groups.stack(path, [lead.samples for lead in record.leads])
+    deviation = samples.std(axis=0)
+    return create_recording(
+        (samples - samples.mean(axis=0)) / np.where(deviation > 0, deviation, 1),
+        leads=[groups.lead(path, lead.label) for lead in record.leads],
+        sampling_rate=record.leads[0].sampling_rate,
+        id=id,
+        normalized=True,
+        notes=(*notes, _NOTE),
+    )

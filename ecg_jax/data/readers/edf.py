@@ -1,9 +1,9 @@
 """EDF, EDF+ and BDF (https://www.edfplus.info/specs/edf.html), through the library edfio.
 
-Leads go by label (`ECG I`, `EKG V1`, `I-REF`, `ECG aVR`); signals that are none of the twelve
-leads, and annotations, are left out. Traps: the library goes on where a file is truncated,
-has no calibration (it returns raw values), or is interrupted (EDF+D); here each is refused. Some programs
-pad the header with NUL, write on after the last data record, or fill it with the lowest value.
+Leads go by label (`ECG I`, `EKG V1`, `I-REF`, `ECG aVR`); signals that are none of the twelve leads, and annotations,
+are left out. Traps: the library goes on where a file is truncated, has no calibration (it returns raw values), or is
+interrupted (EDF+D); here each is refused. Some programs pad the header with NUL, write on after the last data record,
+or fill it with the lowest value.
 """
 
 import io
@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from ecg_jax import units
+from ecg_jax.data.readers.reading import reader
 from ecg_jax.errors import InputError
 from ecg_jax.recording import LEADS, Recording, canonical_leads, create_recording, describe_negative
 
@@ -26,44 +27,34 @@ if TYPE_CHECKING:
 
 _VERSION, _BDF_VERSION = b"0       ", b"\xffBIOSEMI"
 _HEADER_BYTES = 256  # of the file, and again for each signal
+_BEFORE_COUNTS = 216  # bytes of each signal's header, which the file stores field by field
 _RECORDS, _SIGNALS = slice(236, 244), slice(252, 256)
 _PADDING = b" \0"
-_DAMAGE = (
-    *(OSError, ValueError, TypeError, KeyError, IndexError, AttributeError, ArithmeticError, MemoryError),
-    *(UnboundLocalError, RuntimeError),
-)
 
 
 def matches(path: str, head: bytes) -> bool:
     """Tells the version and the number of signals, both as padded text."""
-    del path
     return head.startswith((_VERSION, _BDF_VERSION)) and head[_SIGNALS].strip(_PADDING).isdigit()
 
 
-def read(path: str, id: str | None = None) -> Recording:
+@reader("EDF")
+def read(path: str, id: str) -> Recording:
     """Reads the ECG leads of a file.
 
     Raises:
-        InputError: when the file is damaged, truncated or interrupted, has none of the twelve
-            leads, or its leads differ in rate or have no voltage.
+        InputError: when the file is damaged, truncated or interrupted, has none of the twelve leads, or its leads
+            differ in rate or have no voltage.
     """
-    path = os.fspath(path)
-    try:
-        with warnings.catch_warnings():
-            warnings.simplefilter("ignore")  # what it warns of is checked below
-            content, announced = _open(path)
-            records, notes = _count_records(path, content, announced)
-            signals = _select_leads(path, content)
-            length = records * next(iter(signals.values())).samples_per_data_record
-            values = np.stack([_calibrate(path, *each)[:length] for each in signals.items()], axis=1)
-            end = _find_end([signal.digital[:length] > signal.digital_min for signal in signals.values()])
-            rates = {signal.sampling_frequency for signal in signals.values()}
-            notes += _describe_signals(content, signals)
-    except _DAMAGE as error:
-        if isinstance(error, InputError):
-            raise
-        reason = " ".join(f"{type(error).__name__}: {error}".split())
-        raise InputError(f"{path}: not a readable EDF file ({reason[:300]})") from error
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # what it warns of is checked below
+        content, head = _open(path)
+        records, notes = _count_records(path, content, head)
+        signals = _select_leads(path, content)
+        first = next(iter(signals.values()))
+        length = records * first.samples_per_data_record
+        values = np.stack([_calibrate(path, *each)[:length] for each in signals.items()], axis=1)
+        end = _find_end([signal.digital[:length] > signal.digital_min for signal in signals.values()])
+    notes += _describe_signals(content, signals)
     if end < length:
         notes.append(
             f"the last {length - end} samples are filled with the lowest value in every lead; they are invalid"
@@ -71,33 +62,36 @@ def read(path: str, id: str | None = None) -> Recording:
     return create_recording(
         values,
         leads=signals,
-        sampling_rate=rates.pop(),
-        id=id or os.path.basename(path),
+        sampling_rate=first.sampling_frequency,
+        id=id,
         valid=np.broadcast_to(np.arange(length)[:, None] < end, values.shape),
         duration=records * content.data_record_duration,
         notes=notes,
     )
 
 
-def _open(path: str) -> "tuple[_Content, int]":
-    """The file, and the number of data records that its header announces."""
+def _open(path: str) -> "tuple[_Content, bytes]":
+    """The file, and its header, in which NUL is replaced by spaces."""
     import edfio
 
     with open(path, "rb") as file:
         head = file.read(_HEADER_BYTES)
         size = _HEADER_BYTES * (1 + int(head[_SIGNALS].strip(_PADDING)))
         head += file.read(size - _HEADER_BYTES)
-        source = Path(path) if b"\0" not in head else io.BytesIO(head.replace(b"\0", b" ") + file.read())
+        plain = head.replace(b"\0", b" ")
+        source = Path(path) if plain == head else io.BytesIO(plain + file.read())
     read_file = edfio.read_bdf if head.startswith(_BDF_VERSION) else edfio.read_edf
-    return read_file(source, header_encoding="latin-1"), int(head[_RECORDS].strip(_PADDING))
+    return read_file(source, header_encoding="latin-1"), plain
 
 
-def _count_records(path: str, content: "_Content", announced: int) -> tuple[int, list[str]]:
+def _count_records(path: str, content: "_Content", head: bytes) -> tuple[int, list[str]]:
     """Number of data records that hold the signal, and a note where the file does not end with them."""
     import edfio
 
+    announced, signals = int(head[_RECORDS]), int(head[_SIGNALS])
     records = content.num_data_records if announced == -1 else announced
-    samples = sum(signal.samples_per_data_record for signal in content._signals)  # noqa: SLF001 - with annotations
+    counts = head[_HEADER_BYTES + _BEFORE_COUNTS * signals :]  # samples to a data record of each, with annotations
+    samples = sum(int(counts[8 * i : 8 * (i + 1)]) for i in range(signals))
     width = 3 if isinstance(content, edfio.Bdf) else 2  # bytes of a sample
     left_over = os.path.getsize(path) - content.bytes_in_header_record - width * samples * records
     if records < 0 or left_over < 0:
@@ -105,12 +99,14 @@ def _count_records(path: str, content: "_Content", announced: int) -> tuple[int,
             f"{path}: announces {announced} data records, but {os.path.getsize(path)} bytes hold "
             f"{content.num_data_records}; copy the file again"
         )
-    if content.bytes_in_header_record != _HEADER_BYTES * (1 + len(content._signals)):  # noqa: SLF001
+    if content.bytes_in_header_record != _HEADER_BYTES * (1 + signals):
         raise InputError(f"{path}: announces a header of {content.bytes_in_header_record} bytes, against its signals")
     if content.reserved[1:].startswith("DF+D") and not content.is_continuous:
         raise InputError(f"{path}: an interrupted recording (EDF+D with gaps); split it into continuous ones")
     notes = [f"number of data records not stated; {records} are there"] if announced == -1 else []
-    return records, [*notes, *([f"{left_over} bytes after the last data record were not read"] if left_over else [])]
+    if left_over:
+        notes.append(f"{left_over} bytes after the last data record were not read")
+    return records, notes
 
 
 def _describe_signals(content: "_Content", signals: "dict[str, _Signal]") -> list[str]:
@@ -125,7 +121,7 @@ def _select_leads(path: str, content: "_Content") -> "dict[str, _Signal]":
     signals: tuple[_Signal, ...] = content.signals
     for lead, signal in zip(canonical_leads(signal.label for signal in signals), signals, strict=True):
         if lead in found:
-            raise InputError(f"{path}: duplicate lead {lead}; each lead may stand once")
+            raise InputError(f"{path}: duplicate lead {lead}; each lead may occur once")
         if lead in LEADS:
             found[lead] = signal
     if not found:

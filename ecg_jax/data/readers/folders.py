@@ -1,42 +1,115 @@
-"""What lies in a folder: its files, to its depths, and what cannot be searched.
+"""Finds the recordings of a file, of a folder searched to its depths, or of what a pattern matches.
 
 Links to files are followed. Links to folders are not, as they may lead anywhere or in a circle; one that leads out of
 the folder is named.
 """
 
 import dataclasses
+import functools
+import glob
 import os
 from collections import Counter
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 
-from ecg_jax.data.readers import arrays, edan, wfdb
+from ecg_jax.data.readers import arrays, code_hdf5, edan, formats, wfdb
+from ecg_jax.data.readers.arrays import Declared
+from ecg_jax.errors import InputError
+from ecg_jax.recording import Recording
 
-NO_FILE = "no regular file"
-# What such a file is, if it is no ECG of a known format, is worth a word. HDF5 tells itself that it is something else.
-ECG_SUFFIXES = (
+# A file with such a name that is no ECG of a known format is listed, so that reading says why. HDF5 is not among them:
+# its content says that it is something else.
+_ECG_SUFFIXES = (
     *(".hea", ".dat", ".mat", ".dcm", ".dicom", ".xml", ".scp", ".edf", ".bdf", ".gdf"),
     *(".ecg", ".mwf", ".mfr", ".aecg", ".hl7", ".ishne"),
 )
 _SHOWN = 8  # kinds of files
 
 
-@dataclasses.dataclass
-class Content:
+@dataclasses.dataclass(frozen=True)
+class Source:
+    """One recording that has not been read yet.
+
+    Attributes:
+        name: Where it is: a file's path (a WFDB record's without suffix), or a CODE HDF5 file's and the exam's id.
+        read: Reads it; raises `InputError`. It can be sent to another process.
+    """
+
+    name: str
+    read: Callable[[], Recording]
+
+
+@dataclasses.dataclass(frozen=True)
+class Search:
     """What was found.
 
     Attributes:
-        files: Paths, in order, but of those that belong to a header or are a sidecar.
-        refused: Path to reason, of what could not be searched.
+        sources: Recordings, and whatever looks like one: reading says what is wrong with it.
+        passed_over: How many files are no ECG, by suffix.
     """
+
+    sources: list[Source]
+    passed_over: Counter[str] = dataclasses.field(default_factory=Counter)
+
+
+@dataclasses.dataclass
+class _Content:
+    """Files, without those that belong to a header or are a sidecar; and reasons by path of what was not searched."""
 
     files: list[str] = dataclasses.field(default_factory=list)
     refused: dict[str, str] = dataclasses.field(default_factory=dict)
 
 
-def search(folder: str) -> Content:
+def find(path: str, declared: Declared | None = None) -> list[Source]:
+    """Lists the recordings of a file, of a folder or of a pattern; see `search`."""
+    return search(path, declared).sources
+
+
+def search(path: str, declared: Declared | None = None) -> Search:
+    """Lists the recordings of a file, of a folder searched to its depths, or of what a pattern (`a/*.dcm`) matches.
+
+    In a folder and behind a pattern, the signal files and segments that a WFDB header names belong to it; a NumPy, CSV
+    or MATLAB file counts only with a sidecar or where `declared` states what it holds. What looks like an ECG by
+    content or suffix and is damaged or of no known format is listed; reading it says why. The rest is counted.
+
+    Raises:
+        InputError: when nothing is there, or it is of no known format.
+    """
+    path = os.fspath(path)
+    is_folder = os.path.isdir(path)
+    if is_folder or (glob.has_magic(path) and not (os.path.lexists(path) or os.path.isfile(path + ".hea"))):
+        found = _list_content(_walk(path) if is_folder else _match(path), declared)
+        if not found.sources:
+            passed_over = describe_passed_over(found.passed_over)
+            known = "; ".join(filter(None, (*formats.FORMATS, passed_over)))
+            raise InputError(
+                f"{path}: {'no ECG in this folder' if is_folder else 'matches no ECG'}; known formats: {known}"
+            )
+        return found
+    path = formats.resolve(path)
+    sources = _list_file(path, declared)
+    if not sources:
+        raise InputError(formats.describe_unknown(path))
+    return Search(sources)
+
+
+def describe_passed_over(kinds: Counter[str]) -> str:
+    """One line on files that are no ECG; empty without any."""
+    if not kinds:
+        return ""
+    shown = kinds.most_common(_SHOWN)
+    listed = [f"{kind} {count}" for kind, count in shown]
+    if rest := kinds.total() - sum(count for _, count in shown):
+        listed.append(f"others {rest}")
+    line = f"passed over: {kinds.total()} file(s) that are no ECG ({', '.join(listed)})"
+    if any(kind in arrays.SUFFIXES for kind in kinds):
+        line += "; NumPy and CSV files count with a sidecar .json or --file_leads, --file_rate, --file_unit"
+    return line
+
+
+def _walk(folder: str) -> _Content:
     """Lists what is in a folder and below."""
-    found, top = Content(), os.path.join(os.path.realpath(folder), "")
-    owned: set[str] = set()  # a header's parts may lie in folders below it
+    found, top = _Content(), os.path.join(os.path.realpath(folder), "")
+    owned: set[str] = set()  # a header's parts may be in folders below it
 
     def refuse(error: OSError) -> None:
         found.refused[str(error.filename)] = f"cannot be searched ({error.strerror}); check its permissions"
@@ -52,7 +125,23 @@ def search(folder: str) -> Content:
     return found
 
 
-def list_parts(header: str) -> set[str]:
+def _match(pattern: str) -> _Content:
+    """Lists the files that match, and what is in and below the folders that do."""
+    matched = _Content()
+    for path in sorted(glob.glob(pattern, recursive=True)):
+        content = _walk(path) if os.path.isdir(path) else _Content([path])
+        matched.files += content.files
+        matched.refused |= content.refused
+    owned = {part for file in matched.files if file.endswith(".hea") for part in _list_parts(file)}
+    kept: dict[str, None] = {}
+    for file in matched.files:  # a WFDB record's signal file means its header
+        header = os.path.splitext(file)[0] + ".hea"
+        is_signal = file.endswith(wfdb.SIGNAL_SUFFIXES) and os.path.isfile(header)
+        kept |= {header if is_signal else file: None} if file not in owned else {}
+    return _Content([*kept], matched.refused)
+
+
+def _list_parts(header: str) -> set[str]:
     """Paths of the files that belong to a header of WFDB or Edan."""
     parts = {edan.SIGNAL} if os.path.basename(header).lower() == edan.HEADER else wfdb.list_parts(header)
     return {os.path.join(os.path.dirname(header), part) for part in parts}
@@ -63,30 +152,57 @@ def _find_owned(paths: Iterable[str]) -> set[str]:
     owned: set[str] = set()
     for path in paths:
         if path.endswith(".hea"):
-            owned |= list_parts(path)
+            owned |= _list_parts(path)
         elif path.lower().endswith(arrays.SUFFIXES):
             owned.add(arrays.sidecar_path(path))
     return owned
 
 
-def is_like_ecg(path: str) -> bool:
-    """Whether a file's name promises an ECG."""
-    return path.lower().endswith(ECG_SUFFIXES)
+def _list_content(content: _Content, declared: Declared | None) -> Search:
+    found = Search([])
+    for path in content.files:
+        sources = _list_file(path, declared, in_folder=True)
+        if not sources and path.lower().endswith(_ECG_SUFFIXES):
+            sources = [_refuse(path, formats.describe_unknown(path))]
+        found.sources.extend(sources)
+        if not sources:
+            found.passed_over[os.path.splitext(path)[1].lower() or "no suffix"] += 1
+    found.sources.extend(_refuse(path, f"{path}: {reason}") for path, reason in content.refused.items())
+    return found
 
 
-def describe_kind(path: str) -> str:
-    """A file's suffix."""
-    return os.path.splitext(path)[1].lower() or "no suffix"
+def _refuse(path: str, reason: str) -> Source:
+    return Source(path, functools.partial(_raise, reason))
 
 
-def describe_passed_over(kinds: Counter[str]) -> str:
-    """One line on files that are no ECG; empty without any."""
-    if not kinds:
-        return ""
-    told = [f"{kind} {count}" for kind, count in kinds.most_common(_SHOWN)]
-    rest = sum(kinds.values()) - sum(count for _, count in kinds.most_common(_SHOWN))
-    line = f"passed over: {sum(kinds.values())} file(s) that are no ECG ({', '.join(told)}"
-    line += f", others {rest})" if rest else ")"
-    if any(kind in arrays.SUFFIXES for kind in kinds):
-        line += "; NumPy and CSV files count with a sidecar .json or --file_leads, --file_rate, --file_unit"
-    return line
+def _raise(reason: str) -> Recording:
+    raise InputError(reason)
+
+
+def _list_file(path: str, declared: Declared | None, in_folder: bool = False) -> list[Source]:
+    if in_folder and not os.path.isfile(path):
+        return [_refuse(path, f"{path}: no regular file")] if path.lower().endswith(_ECG_SUFFIXES) else []
+    try:
+        reader = formats.detect(path)
+        if reader is code_hdf5:
+            return _list_exams(path, declared)
+    except Exception:  # noqa: BLE001 - whatever a damaged file makes a library raise, reading will report it
+        return [Source(path, functools.partial(formats.read, path, declared=declared))]
+    if reader is None or (reader is arrays and in_folder and not declared and not arrays.has_sidecar(path)):
+        return []
+    if reader is arrays:
+        return [Source(path, functools.partial(arrays.read, path, path, declared))]
+    name = path.removesuffix(".hea")
+    return [Source(name, functools.partial(reader.read, path, name))]
+
+
+def _list_exams(path: str, declared: Declared | None) -> list[Source]:
+    try:
+        ids = code_hdf5.read_ids(path)
+    except InputError:  # reading will report it
+        return [Source(path, functools.partial(code_hdf5.read, path, 0, declared=declared))]
+    names = [f"{path}:{exam}" for exam in ids]
+    repeated = {name for name, count in Counter(names).items() if count > 1}
+    names = [f"{name}:{row}" if name in repeated else name for row, name in enumerate(names)]
+    read = functools.partial(code_hdf5.read, path, declared=declared)
+    return [Source(name, functools.partial(read, row=row, id=name)) for row, name in enumerate(names)]

@@ -1,7 +1,7 @@
 """Leads recorded together: what DICOM (multiplex group), HL7 (sequence set) and MUSE (waveform) files are made of.
 
-A file may hold several: twelve leads and a rhythm strip, or the four columns of a paper ECG,
-recorded one after the other. Only simultaneous leads make a `Recording`.
+A file may hold several: twelve leads and a rhythm strip, or the four columns of a paper ECG, recorded one after the
+other. Only simultaneous leads make a `Recording`.
 """
 
 import dataclasses
@@ -23,7 +23,7 @@ class Group:
     Attributes:
         samples: `[samples, leads]`, as stored; NaN where there is nothing.
         leads: Names in the standard spelling, one per column.
-        millivolts_per_unit: `[leads]`, what one step of `samples` is in mV.
+        millivolts_per_unit: `[leads]` or one for all, what one step of `samples` is in mV.
         sampling_rate: Hz.
         start: When it begins, comparable among the groups of a file; None where the file does not say.
         notes: See `Recording`.
@@ -32,19 +32,20 @@ class Group:
 
     samples: np.ndarray
     leads: tuple[str, ...]
-    millivolts_per_unit: np.ndarray
+    millivolts_per_unit: np.ndarray | float
     sampling_rate: float
     start: str | float | None = None
     notes: tuple[str, ...] = ()
     contradictions: tuple[str, ...] = ()
 
+    @property
+    def steps(self) -> np.ndarray:
+        """`[leads]`, `millivolts_per_unit` of each lead."""
+        return np.broadcast_to(self.millivolts_per_unit, len(self.leads))
+
 
 def millivolts(path: str, field: str, unit: str) -> float:
-    """Returns what one `unit` is in mV.
-
-    Raises:
-        InputError: when the unit is not a voltage.
-    """
+    """What one `unit` is in mV; raises `InputError` when it is not a voltage."""
     factor = units.find_millivolts(unit)
     if factor is None:
         raise InputError(f"{path}: unit of {field} is {unit[:40]!r}; known: nV, uV, mV, V")
@@ -52,11 +53,7 @@ def millivolts(path: str, field: str, unit: str) -> float:
 
 
 def lead(path: str, text: str) -> str:
-    """Returns a lead's name in the standard spelling.
-
-    Raises:
-        InputError: when it is empty, or no name at all.
-    """
+    """A lead's name in the standard spelling; raises `InputError` when it is empty, or no name at all."""
     name = canonical_lead(text)
     if not name or len(name) > LONGEST_NAME or not name.isprintable():
         raise InputError(
@@ -66,12 +63,7 @@ def lead(path: str, text: str) -> str:
 
 
 def describe_leads(leads: Sequence[str], notes: Sequence[Sequence[str]]) -> list[str]:
-    """Lines on leads, each with all leads of which it says the same.
-
-    Args:
-        leads: Their names.
-        notes: Of each lead.
-    """
+    """Merges the notes on each lead: one line per note, naming all leads that have it."""
     said: dict[str, list[str]] = {}
     for name, lines in zip(leads, notes, strict=True):
         for line in lines:
@@ -80,11 +72,7 @@ def describe_leads(leads: Sequence[str], notes: Sequence[Sequence[str]]) -> list
 
 
 def stack(path: str, leads: Sequence[np.ndarray]) -> np.ndarray:
-    """Joins the samples of leads, `[samples]` each, as `[samples, leads]`.
-
-    Raises:
-        InputError: when they differ in length.
-    """
+    """Joins the samples of leads, `[samples]` each, as `[samples, leads]`; raises `InputError` if lengths differ."""
     lengths = {len(samples) for samples in leads}
     if len(lengths) > 1:
         raise InputError(f"{path}: leads of {min(lengths)} to {max(lengths)} samples; all must be of one length")
@@ -110,32 +98,32 @@ def choose(path: str, groups: Sequence[Group]) -> Group:
             f"{path}: leads in {len(groups)} groups of which the file does not say that they are simultaneous"
             f" ({described[:300]}); export all leads over the whole time"
         )
-    return Group(
+    return dataclasses.replace(
+        best,
         samples=np.hstack([group.samples for group in groups]),
         leads=tuple(lead for group in groups for lead in group.leads),
-        millivolts_per_unit=np.concatenate([group.millivolts_per_unit for group in groups]),
-        sampling_rate=best.sampling_rate,
-        start=best.start,
+        millivolts_per_unit=np.concatenate([group.steps for group in groups]),
         notes=(*(note for group in groups for note in group.notes), f"{len(groups)} simultaneous groups joined"),
         contradictions=tuple(line for group in groups for line in group.contradictions),
     )
 
 
 def to_recording(
-    path: str, id: str, group: Group, *, valid: np.ndarray | None = None, duration: float | None = None
+    path: str, id: str, *groups: Group, valid: np.ndarray | None = None, duration: float | None = None
 ) -> Recording:
-    """Orders a group's leads as usual (the twelve, then others) and converts it to mV.
+    """Makes a recording of the file's groups (see `choose`): leads in their usual order, the twelve first, in mV.
 
     Args:
         path: Named in messages.
         id: See `Recording`.
-        group: The leads.
+        groups: One or more.
         valid: `[samples]` bool, False where no lead has anything; None where all have.
         duration: See `Recording`.
 
     Raises:
-        InputError: when a lead is there twice, or rate, size or amplitude are impossible.
+        InputError: see `choose`; when a lead is there twice, or rate, size or amplitude are impossible.
     """
+    group = choose(path, groups)
     limit = np.finfo(np.float32).max / 1e6
     with np.errstate(invalid="ignore", over="ignore"):
         if np.any(np.abs(group.samples) > limit) or np.any(np.abs(group.samples * group.millivolts_per_unit) > limit):
@@ -147,7 +135,7 @@ def to_recording(
         leads=[names[i] for i in order],
         sampling_rate=group.sampling_rate,
         id=id,
-        millivolts_per_unit=group.millivolts_per_unit[order],
+        millivolts_per_unit=group.steps[order],
         valid=None if valid is None else np.broadcast_to(valid[:, None], group.samples.shape),
         duration=duration,
         notes=group.notes,

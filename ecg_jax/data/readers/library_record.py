@@ -1,14 +1,10 @@
-"""What the library ecgdatakit reads of a file, as a `Recording`.
+"""What the formats share that are read through the library ecgdatakit (https://github.com/UMMISCO/ECGDataKit).
 
-The library (https://github.com/UMMISCO/ECGDataKit) trusts much of what a damaged file announces. Here its errors are
-one line, what it warns of is a note, and a file is read only up to a size.
+The library trusts much of what a damaged file announces: what its work grows with is bounded before it parses a file.
 """
 
-import contextlib
-import os
-import struct
 import warnings
-from collections.abc import Iterator
+from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -17,7 +13,7 @@ import numpy as np
 from ecg_jax import units
 from ecg_jax.data.readers import groups
 from ecg_jax.errors import InputError
-from ecg_jax.recording import LEADS, canonical_lead
+from ecg_jax.recording import LEADS, Recording, canonical_lead
 
 if TYPE_CHECKING:
     from ecgdatakit.models import ECGRecord, Lead
@@ -25,50 +21,20 @@ if TYPE_CHECKING:
 
 LARGEST_FILE = 256 * 2**20  # bytes; three leads of a day at 250 Hz are half of it
 _LONGEST_NOTE = 200
-_DAMAGE = (
-    *(OSError, ValueError, TypeError, KeyError, IndexError, AttributeError, ArithmeticError, MemoryError),
-    *(LookupError, RuntimeError, struct.error),
-)
 
 
-@contextlib.contextmanager
-def guard(path: str, kind: str) -> Iterator[None]:
-    """Turns whatever the library raises on a damaged file into an `InputError` of one line.
-
-    Args:
-        path: The file.
-        kind: What the format is called.
-    """
-    from ecgdatakit.exceptions import ECGDataKitError
-
-    try:
-        if os.path.getsize(path) > LARGEST_FILE:
-            raise InputError(f"{path}: {os.path.getsize(path)} bytes; {kind} is read up to {LARGEST_FILE}")
-        yield
-    except InputError:
-        raise
-    except (*_DAMAGE, ECGDataKitError) as error:
-        reason = " ".join(f"{type(error).__name__}: {error}".replace(path, "").split())
-        raise InputError(f"{path}: not a readable {kind} file ({reason[:300]})") from error
-
-
-def parse(path: str, parser: "Parser") -> "tuple[ECGRecord, tuple[str, ...]]":
-    """Reads a file; returns also what the library warns of."""
+def parse(path: str, parser: "Parser") -> "tuple[ECGRecord, list[str]]":
+    """Reads a file; returns also the library's warnings."""
     with warnings.catch_warnings(record=True) as caught:
         warnings.simplefilter("always")
         record = parser.parse(Path(path))
-    notes = (" ".join(str(each.message).split())[:_LONGEST_NOTE] for each in caught)
-    return record, tuple(dict.fromkeys(notes))
+    return record, [*dict.fromkeys(" ".join(str(each.message).split())[:_LONGEST_NOTE] for each in caught)]
 
 
-def to_group(path: str, leads: "list[Lead]", rates: list[float], notes: tuple[str, ...]) -> groups.Group:
-    """Joins leads; a channel that is no voltage is left out, unless it claims to be an ECG lead.
+def to_recording(path: str, id: str, leads: "list[Lead]", rates: Sequence[float], notes: Sequence[str]) -> Recording:
+    """Makes a recording of leads, as the library read them (NaN where there is no sample), and their rates in Hz.
 
-    Args:
-        path: Named in messages.
-        leads: As the library read them; NaN where there is no sample.
-        rates: Of each, Hz.
-        notes: See `Recording`.
+    A channel that is not a voltage is left out, unless it claims to be an ECG lead.
 
     Raises:
         InputError: when there is none, a unit is not stated, or leads differ in rate or length.
@@ -78,14 +44,15 @@ def to_group(path: str, leads: "list[Lead]", rates: list[float], notes: tuple[st
     if len(unknown) == len(leads) or any(canonical_lead(label) in LEADS for label in unknown):
         raise InputError(f"{path}: no voltage per step stated for lead {', '.join(unknown)[:80] or '(none)'}")
     kept = [(lead, rate, f) for lead, rate, f in zip(leads, rates, factors, strict=True) if f is not None]
-    if len({rate for _, rate, _ in kept}) > 1:
-        raise InputError(f"{path}: leads at different sampling rates, {sorted({rate for _, rate, _ in kept})} Hz")
+    if len(different := {rate for _, rate, _ in kept}) > 1:
+        raise InputError(f"{path}: leads at different sampling rates, {sorted(different)} Hz")
     if any(lead.resolution == 0 for lead, _, _ in kept):
         raise InputError(f"{path}: a step is 0 mV; export the ECG again")
-    return groups.Group(
+    group = groups.Group(
         samples=groups.stack(path, [lead.samples + lead.offset / lead.resolution for lead, _, _ in kept]),
         leads=tuple(groups.lead(path, lead.label) for lead, _, _ in kept),
         millivolts_per_unit=np.array([lead.resolution * factor for lead, _, factor in kept]),
         sampling_rate=kept[0][1],
         notes=(*notes, *([f"no voltage, so left out: {', '.join(unknown)}"] if unknown else [])),
     )
+    return groups.to_recording(path, id, group)

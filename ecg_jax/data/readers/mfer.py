@@ -1,14 +1,10 @@
 """MFER files (ISO 22077; `.mwf`), through the library ecgdatakit.
 
-A file is a sequence of definitions (tag, length, value); a channel's may stand in a definition of its own, and be
-closed by two zeros instead of a length. Dominant beats are left out. Files that begin with no preamble are
-known by their suffix.
+A file is a sequence of definitions (tag, length, value); a channel's may be inside a definition of its own, closed by
+two zeros instead of a length. Dominant beats are left out. Files without a preamble are known by their suffix.
 """
 
-import os
-from pathlib import Path
-
-from ecg_jax.data.readers import groups, library_record
+from ecg_jax.data.readers import library_record, reading
 from ecg_jax.errors import InputError
 from ecg_jax.recording import Recording
 
@@ -19,29 +15,23 @@ _MOST_CHANNELS, _MOST_PIECES, _DEEPEST = 256, 200_000, 8
 
 def matches(path: str, head: bytes) -> bool:
     """Tells the preamble."""
-    del path
     return head[:1] == bytes([_PREAMBLE]) and head[2:6] == b"MFR "
 
 
-def read(path: str, id: str | None = None) -> Recording:
-    """Reads all leads.
+@reading.reader("MFER", library_record.LARGEST_FILE)
+def read(path: str, id: str) -> Recording:
+    """Reads all leads; raises `InputError` when the file is damaged, compressed, or states no voltage."""
+    from ecgdatakit.parsing.parsers.mfer import MFERParser
 
-    Raises:
-        InputError: when the file is damaged, compressed, or states no voltage.
-    """
-    path = os.fspath(path)
-    with library_record.guard(path, "MFER"):
-        from ecgdatakit.parsing.parsers.mfer import MFERParser
-
-        _check_counts(path, Path(path).read_bytes())
-        record, notes = library_record.parse(path, MFERParser())
-        group = library_record.to_group(path, record.leads, record.raw_metadata["sampling_rates"], notes)
-        return groups.to_recording(path, id or os.path.basename(path), group)
+    _check_counts(path, reading.read_bytes(path))
+    record, notes = library_record.parse(path, MFERParser())
+    rates = record.raw_metadata["sampling_rates"]
+    return library_record.to_recording(path, id, record.leads, rates, notes)
 
 
 def _check_counts(path: str, data: bytes) -> None:
-    """The library's work grows with channels times waveforms, and with the square of the depth of definitions."""
-    place, depth, channels, pieces, order = 0, 0, 1, 0, "big"
+    """Bounds channels times waveforms, and the depth of definitions, with whose square the library's work grows."""
+    place, depth, channels, pieces, is_little = 0, 0, 1, 0, False
     while place < len(data) and data[place] != _END:
         tag = data[place]
         if tag == 0:
@@ -52,9 +42,9 @@ def _check_counts(path: str, data: bytes) -> None:
         depth += length is None
         value = data[place : place + min(length or 0, 4)]
         if tag == _BYTE_ORDER:
-            order = "little" if value == b"\1" else "big"
+            is_little = value == b"\1"
         elif tag == _CHANNELS:
-            channels = int.from_bytes(value, "little" if order == "little" else "big")
+            channels = int.from_bytes(value, "little" if is_little else "big")
         pieces += channels * (tag == _WAVEFORM)
         if channels > _MOST_CHANNELS or pieces > _MOST_PIECES or depth > _DEEPEST:
             raise InputError(

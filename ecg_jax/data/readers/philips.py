@@ -1,126 +1,116 @@
 """Philips Sierra ECG XML, versions 1.03 to 1.04.02: the parsed waveforms, not the representative beats.
 
-Traps: leads III, aVR, aVL and aVF are stored as what is left of them after prediction from I
-and II, where they are compressed (XLI); the unit, microvolts per step, goes by several names;
-version 1.03 does not name its leads; and a recording ends with a calibration pulse of 1 mV in
-every lead, which is no ECG and contradicts Einthoven's law: its samples are marked invalid.
+Traps: leads III, aVR, aVL and aVF are stored as what is left of them after prediction from I and II, where they are
+compressed (XLI); the unit, microvolts per step, goes by several names; version 1.03 does not name its leads; and a
+recording ends with a calibration pulse of 1 mV in every lead, which is no ECG and contradicts Einthoven's law: its
+samples are marked invalid.
 """
 
-import os
+import dataclasses
 from xml.etree.ElementTree import Element
 
 import numpy as np
 
 from ecg_jax.data.readers import groups, xli, xml_document
+from ecg_jax.data.readers.reading import reader
 from ecg_jax.errors import InputError
 from ecg_jax.recording import LEADS, LIMB_LEADS, Recording
 
-LARGEST_COUNT = 10**7  # samples per lead: some hours
-_NUMBERS = {  # what is a number -> the names under which versions state it, and some state it twice
+_ROOT = "restingecgdata"
+_MOST_SAMPLES = 10**7  # per lead: some hours
+_NUMBERS = {  # quantity -> the names under which versions state it; some files state it twice
     "sampling rate": ("samplespersecond", "samplingrate"),
     "resolution": ("resolution", "signalresolution"),
     "durationperchannel": ("durationperchannel",),
 }
-STANDARD_ACQUISITION = ("STD-12", "10-WIRE")
+_INTEGERS = {  # names -> the only value supported: signed 16-bit integers around 0
+    ("bitspersample", "nbitspersample"): "16",
+    ("signaloffset",): "0",
+    ("signalsigned",): "True",
+}
+_STANDARD_ACQUISITION = ("STD-12", "10-WIRE")
+matches = xml_document.match_root(_ROOT)
 
 
-def matches(path: str, head: bytes) -> bool:
-    """Says whether a file is Philips Sierra XML, by its first element."""
-    return xml_document.root_name(head) == "restingecgdata"
+@dataclasses.dataclass(frozen=True)
+class _Document:
+    """The two elements that describe the waveforms; either may state a quantity, or both."""
+
+    path: str
+    waveforms: Element
+    signal: Element
+
+    def list_stated(self, *names: str) -> list[str]:
+        """What attributes of the waveforms and children of the signal's description state under these names."""
+        texts = (text for name in names for text in (self.waveforms.get(name), self.signal.findtext(name)))
+        return [text.strip() for text in texts if text and text.strip()]
+
+    def read_values(self, field: str) -> list[float]:
+        """The different values of one of `_NUMBERS`, each once: more than one is a contradiction."""
+        stated = self.list_stated(*_NUMBERS[field]) or [""]
+        return [*dict.fromkeys(xml_document.number(self.path, field, text, positive=True) for text in stated)]
 
 
-def read(path: str, id: str | None = None) -> Recording:
-    """Reads the waveforms.
-
-    Args:
-        path: The XML file.
-        id: Name for messages and results; the file's name if None.
-
-    Raises:
-        InputError: when the file is damaged or of an encoding that is not known.
-    """
-    path = os.fspath(path)
-    tree = xml_document.parse(path, "restingecgdata")
-    waveforms = next(tree.iter("parsedwaveforms"), None)
-    signal = next(tree.iter("signalcharacteristics"), None)
+@reader("Philips Sierra XML", xml_document.LARGEST_FILE)
+def read(path: str, id: str) -> Recording:
+    """Reads the waveforms; raises `InputError` when they are damaged or of an unknown encoding."""
+    tree = xml_document.parse(path, _ROOT)
+    waveforms, signal = (next(tree.iter(name), None) for name in ("parsedwaveforms", "signalcharacteristics"))
     if waveforms is None or signal is None:
         missing = "parsedwaveforms" if waveforms is None else "signalcharacteristics"
         raise InputError(f"{path}: no <{missing}>, so no samples; export the ECG with its waveforms")
-    values = {field: _read_positive(path, field, waveforms, signal, names) for field, names in _NUMBERS.items()}
+    document = _Document(path, waveforms, signal)
+    values = {field: document.read_values(field) for field in _NUMBERS}
     rate, resolution, duration = (found[0] for found in values.values())
     duration /= 1000
-    if not 1 <= duration * rate <= LARGEST_COUNT:
-        raise InputError(f"{path}: {duration:g} s at {rate:g} Hz; expected 1 to {LARGEST_COUNT} samples")
-    _check_integers(path, waveforms, signal)
-    leads = _lead_names(path, waveforms, signal)
-    samples = _read_samples(path, waveforms, leads, round(duration * rate))
+    if not 1 <= duration * rate <= _MOST_SAMPLES:
+        raise InputError(f"{path}: {duration:g} s at {rate:g} Hz; expected 1 to {_MOST_SAMPLES} samples")
+    for names, supported in _INTEGERS.items():
+        for stated in document.list_stated(*names):
+            if stated.lower() != supported.lower():
+                raise InputError(f"{path}: {names[0]} is {stated[:40]!r}; only {supported} is supported")
+    leads = _read_leads(document)
+    samples = _read_samples(document, leads, round(duration * rate))
     pulse = _find_pulse(samples)
+    length = len(samples) - pulse  # a damaged XLI chunk drifts until its end: a missing pulse is noted
     group = groups.Group(
         samples=samples,
         leads=leads,
-        millivolts_per_unit=np.full(len(leads), resolution * 1e-3),
+        millivolts_per_unit=resolution * 1e-3,
         sampling_rate=rate,
-        notes=(_describe_pulse(len(samples) - pulse),),
+        notes=(f"the last {length} samples are a calibration pulse" if length else "no calibration pulse at the end",),
         contradictions=tuple(
             f"the file states {' and '.join(f'{value:g}' for value in found)} for its {field}"
             for field, found in values.items()
             if len(found) > 1
         ),
     )
-    return groups.to_recording(
-        path, id or os.path.basename(path), group, valid=np.arange(len(samples)) < pulse, duration=duration
-    )
+    return groups.to_recording(path, id, group, valid=np.arange(len(samples)) < pulse, duration=duration)
 
 
-def _list_stated(waveforms: Element, signal: Element, *names: str) -> list[str]:
-    """What attributes of the waveforms and children of the signal's description say under these names, in turn."""
-    texts = (text for name in names for text in (waveforms.get(name), signal.findtext(name)))
-    return [text.strip() for text in texts if text and text.strip()]
-
-
-def _read_positive(path: str, field: str, waveforms: Element, signal: Element, names: tuple[str, ...]) -> list[float]:
-    """The different values that the file states, each once: more than one is a contradiction."""
-    stated: list[str | None] = [*_list_stated(waveforms, signal, *names)]
-    values = [xml_document.number(path, field, text) for text in stated or [None]]
-    for value in values:
-        if value <= 0:
-            raise InputError(f"{path}: {field} is {value:g}; expected a positive number")
-    return list(dict.fromkeys(values))
-
-
-def _check_integers(path: str, waveforms: Element, signal: Element) -> None:
-    """Refuses samples that are not signed 16-bit integers around 0: no such file is known, so no such rule either."""
-    for names, known in (
-        (("bitspersample", "nbitspersample"), "16"),
-        (("signaloffset",), "0"),
-        (("signalsigned",), "True"),
-    ):
-        for stated in _list_stated(waveforms, signal, *names):
-            if stated.lower() != known.lower():
-                raise InputError(f"{path}: {names[0]} is {stated[:40]!r}; only {known} is known")
-
-
-def _lead_names(path: str, waveforms: Element, signal: Element) -> tuple[str, ...]:
-    count = next(iter(_list_stated(waveforms, signal, "numberofleads", "numberchannelsallocated")), None)
-    names = tuple(groups.lead(path, name) for name in (waveforms.get("leadlabels") or "").split())
-    acquisition = (signal.findtext("acquisitiontype") or "").strip()
-    if not names and acquisition in STANDARD_ACQUISITION:
+def _read_leads(document: _Document) -> tuple[str, ...]:
+    path = document.path
+    count = next(iter(document.list_stated("numberofleads", "numberchannelsallocated")), "")
+    names = tuple(groups.lead(path, name) for name in (document.waveforms.get("leadlabels") or "").split())
+    acquisition = xml_document.field(document.signal, "acquisitiontype")
+    if not names and acquisition in _STANDARD_ACQUISITION:
         names = LEADS
     if not names:
         raise InputError(f"{path}: no lead labels, and acquisition type {acquisition[:40]!r} does not imply them")
-    if count is None or not count.isdecimal() or int(count[:9]) not in range(1, len(names) + 1):
-        raise InputError(f"{path}: number of leads is {(count or '')[:40]!r} with {len(names)} labels; they must agree")
+    if not count.isdecimal() or int(count[:9]) not in range(1, len(names) + 1):
+        raise InputError(f"{path}: number of leads is {count[:40]!r} with {len(names)} labels; they must agree")
     return names[: int(count)]
 
 
-def _read_samples(path: str, waveforms: Element, leads: tuple[str, ...], samples: int) -> np.ndarray:
+def _read_samples(document: _Document, leads: tuple[str, ...], samples: int) -> np.ndarray:
     """Returns `[samples, leads]` in steps."""
+    path, waveforms = document.path, document.waveforms
     encoding = waveforms.get("dataencoding", "")
     compression = waveforms.get("compression") or waveforms.get("compressmethod") or "Uncompressed"
     if waveforms.get("compressflag", "True").lower() == "false":
         compression = "Uncompressed"
     if encoding == "Plain" and compression == "Uncompressed":
-        return _split(path, _read_plain(path, waveforms), leads, samples)
+        return _split(path, xml_document.numbers(path, "parsedwaveforms", waveforms.text), leads, samples)
     if encoding != "Base64" or compression not in ("XLI", "Uncompressed"):
         raise InputError(
             f"{path}: waveforms {encoding[:20]!r}, {compression[:20]!r}; known: Base64 with XLI, Base64, Plain"
@@ -133,13 +123,6 @@ def _read_samples(path: str, waveforms: Element, leads: tuple[str, ...], samples
     except ValueError as error:
         raise InputError(f"{path}: parsedwaveforms cannot be unpacked ({error}); the file is damaged") from error
     return _restore_limb_leads(path, stored.astype(np.int64), leads)
-
-
-def _read_plain(path: str, waveforms: Element) -> np.ndarray:
-    try:
-        return np.array((waveforms.text or "").split(), np.float64)
-    except ValueError as error:
-        raise InputError(f"{path}: parsedwaveforms are not all numbers; the file is damaged") from error
 
 
 def _split(path: str, values: np.ndarray, leads: tuple[str, ...], samples: int) -> np.ndarray:
@@ -167,8 +150,3 @@ def _find_pulse(samples: np.ndarray) -> int:
     differs = np.flatnonzero(np.any(samples != samples[:, :1], axis=1))
     begin = int(differs[-1]) + 1 if differs.size else 0
     return begin if samples.shape[1] > 2 and begin > 0 and np.any(samples[begin:]) else len(samples)
-
-
-def _describe_pulse(length: int) -> str:
-    """A damaged XLI chunk drifts until its end, so that a missing pulse is worth a note."""
-    return f"the last {length} samples are a calibration pulse" if length else "no calibration pulse at the end"

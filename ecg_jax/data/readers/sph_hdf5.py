@@ -1,7 +1,7 @@
 """Shandong Provincial Hospital's HDF5 layout: one recording a file, `ecg` float16 [12, N] in mV at 500 Hz.
 
-Leads I, II, III, aVR, aVL, aVF, V1-V6. Source: Liu et al., Sci Data 9, 272 (2022),
-doi 10.1038/s41597-022-01403-5. SPH's files name neither leads nor rate nor unit; what attributes say goes before that.
+Leads I, II, III, aVR, aVL, aVF, V1-V6. Source: Liu et al., Sci Data 9, 272 (2022), doi 10.1038/s41597-022-01403-5.
+SPH's files name neither leads nor rate nor unit; what attributes state takes precedence.
 """
 
 import os
@@ -17,20 +17,11 @@ SAMPLING_RATE = 500.0
 
 def matches(path: str, head: bytes) -> bool:
     """Tells an HDF5 file with `ecg` at its top."""
-    if not head.startswith(hdf5_file.SIGNATURE):
-        return False
-    try:
-        return "ecg" in hdf5_file.list_names(path)
-    except InputError:
-        return False
+    return bool(hdf5_file.has_array(path, head, "ecg"))
 
 
 def read(path: str, id: str | None = None) -> Recording:
-    """Reads the recording of a file.
-
-    Raises:
-        InputError: when the file is missing, damaged or of another layout.
-    """
+    """Reads the recording; raises `InputError` when the file is missing, damaged or of another layout."""
     path = os.fspath(path)
     shape = hdf5_file.describe(path, "ecg")
     if len(shape) != 2 or shape[0] != len(LEADS):
@@ -45,5 +36,5 @@ def read(path: str, id: str | None = None) -> Recording:
         sampling_rate=stated.sampling_rate or SAMPLING_RATE,
         id=id or os.path.basename(path),
         millivolts_per_unit=arrays.find_factor(path, stated.unit or "mV"),
-        normalized=stated.unit.strip().lower() == "zscore",
+        normalized=stated.is_normalized,
     )

@@ -1,7 +1,7 @@
 """WFDB records: a `.hea` header with its `.dat` or `.mat` signal files, in one or several segments.
 
-Segments of a fixed layout have the same leads; those of a variable layout have their own,
-and the first, of no samples, lists them all. https://physionet.org/physiotools/wag/header-5.htm
+Segments of a fixed layout have the same leads; those of a variable layout have their own, and the first, of no samples,
+lists them all. https://physionet.org/physiotools/wag/header-5.htm
 """
 
 import itertools
@@ -16,6 +16,7 @@ from ecg_jax.recording import Recording, canonical_lead, create_recording
 
 SIGNAL_SUFFIXES = (".dat", ".mat")
 _MOST_GAPS = 16  # times what is stored: a gap costs nothing in the file, but memory here
+_GAP = "~"  # names a segment without a file
 
 
 def matches(path: str, head: bytes) -> bool:
@@ -29,18 +30,14 @@ def list_parts(path: str) -> set[str]:
     parts = {stem + suffix for suffix in SIGNAL_SUFFIXES}
     try:
         header = read_header(path)
-    except InputError:  # reading will say so, in its turn
+    except InputError:  # reading will report it
         return parts
     segments = {name + ".hea" for name, _ in header.segments} - {os.path.basename(path)}
     return parts | {signal.file for signal in header.signals} | segments
 
 
 def read(path: str, id: str | None = None) -> Recording:
-    """Reads one record.
-
-    Args:
-        path: The record's path, with or without `.hea`, `.dat` or `.mat`.
-        id: Name for messages and results; the path's last part if None.
+    """Reads one record, named with or without `.hea`, `.dat` or `.mat`; the default id is the path's last part.
 
     Raises:
         InputError: when a file is missing, truncated or not WFDB, or a unit is not a voltage.
@@ -65,31 +62,27 @@ def read(path: str, id: str | None = None) -> Recording:
 def _read_segments(stem: str, header: Header) -> Segment:
     """Puts segments one after the other; `~` is a gap, and a first segment of no samples lists the leads."""
     folder = os.path.dirname(stem)
-    names = [name for name, _ in header.segments if name != "~"]
-    if len(set(names)) < len(names):
-        raise InputError(f"{stem}.hea: names a segment twice; each stands once in a record")
-    headers = {name: read_header(os.path.join(folder, name + ".hea")) for name in names}
-    parts: list[tuple[int, np.ndarray, list[str]]] = []
-    notes: list[str] = []
-    contradictions: list[str] = []
-    for start, (name, samples) in zip(_starts(stem, header), header.segments, strict=True):
-        if samples == 0 or name == "~":
-            continue
-        _check_segment(stem, header, name, samples, headers[name])
-        part = read_signals(os.path.join(folder, name), headers[name])
-        parts.append((start, part.signal, [canonical_lead(lead) for lead in part.leads]))
-        notes += [f"segment {name}: {note}" for note in (*headers[name].notes, *part.notes)]
-        contradictions += [f"segment {name}: {line}" for line in part.contradictions]
-    layout = [canonical_lead(signal.lead) for signal in headers[names[0]].signals] if names else []
-    signal, held = _assemble(stem, sum(samples for _, samples in header.segments), parts, layout)
-    return Segment(signal, tuple(held), tuple(notes), tuple(contradictions))
-
-
-def _starts(stem: str, header: Header) -> list[int]:
     lengths = [samples for _, samples in header.segments]
     if header.samples not in (None, sum(lengths)):
         raise InputError(f"{stem}.hea: announces {header.samples} samples, its segments {sum(lengths)}")
-    return [0, *itertools.accumulate(lengths)][: len(lengths)]
+    names = [name for name, _ in header.segments if name != _GAP]
+    if len(set(names)) < len(names):
+        raise InputError(f"{stem}.hea: names a segment twice; each may be named once in a record")
+    headers = {name: read_header(os.path.join(folder, name + ".hea")) for name in names}
+    parts: list[tuple[int, Segment]] = []
+    notes: list[str] = []
+    contradictions: list[str] = []
+    for start, (name, samples) in zip(itertools.accumulate([0, *lengths]), header.segments, strict=False):
+        if samples == 0 or name == _GAP:
+            continue
+        _check_segment(stem, header, name, samples, headers[name])
+        part = read_signals(os.path.join(folder, name), headers[name])
+        parts.append((start, part))
+        notes += [f"segment {name}: {note}" for note in (*headers[name].notes, *part.notes)]
+        contradictions += [f"segment {name}: {line}" for line in part.contradictions]
+    layout = [signal.lead for signal in headers[names[0]].signals] if names else []
+    signal, leads = _assemble(stem, sum(lengths), parts, layout)
+    return Segment(signal, leads, tuple(notes), tuple(contradictions))
 
 
 def _check_segment(stem: str, header: Header, name: str, samples: int, part: Header) -> None:
@@ -103,15 +96,18 @@ def _check_segment(stem: str, header: Header, name: str, samples: int, part: Hea
 
 
 def _assemble(
-    stem: str, total: int, parts: list[tuple[int, np.ndarray, list[str]]], layout: list[str]
-) -> tuple[np.ndarray, list[str]]:
+    stem: str, total: int, parts: list[tuple[int, Segment]], layout: list[str]
+) -> tuple[np.ndarray, tuple[str, ...]]:
     """One column per lead that any segment holds, in the layout's order, NaN where a segment lacks it."""
-    held = dict.fromkeys(lead for _, _, leads in parts for lead in leads)
-    leads = [lead for lead in dict.fromkeys([*layout, *held]) if lead in held]
-    stored = sum(values.size for _, values, _ in parts)
+    held = {canonical_lead(lead) for _, part in parts for lead in part.leads}
+    order = dict.fromkeys(map(canonical_lead, (*layout, *(lead for _, part in parts for lead in part.leads))))
+    leads = [lead for lead in order if lead in held]
+    stored = sum(part.signal.size for _, part in parts)
     if total * len(leads) > _MOST_GAPS * stored or not parts:
         raise InputError(f"{stem}.hea: announces {total} x {len(leads)} samples, but its segments store {stored}")
     signal = np.full((total, len(leads)), np.nan, np.float32)
-    for start, values, own in parts:
-        signal[start : start + len(values), [leads.index(lead) for lead in own]] = values
-    return signal, leads
+    for start, part in parts:
+        signal[start : start + len(part.signal), [leads.index(canonical_lead(lead)) for lead in part.leads]] = (
+            part.signal
+        )
+    return signal, tuple(leads)

@@ -1,8 +1,8 @@
-"""The text of a WFDB header, read more patiently than the library does, and checked.
+"""The text of a WFDB header, checked, and read more leniently than the library reads it.
 
-Layout: https://physionet.org/physiotools/wag/header-5.htm. Traps: early Challenge headers
-name the `.mat` where the record's name should stand, which the library refuses; units come
-in any case; the library drops non-ASCII characters, so that `µV` would become `V`.
+Layout: https://physionet.org/physiotools/wag/header-5.htm. Traps: early Challenge headers name the `.mat` where the
+record's name should be, which the library refuses; units come in any case; the library drops non-ASCII characters, so
+that `µV` would become `V`.
 """
 
 import dataclasses
@@ -11,15 +11,16 @@ import os
 import re
 
 from ecg_jax import budget
+from ecg_jax.data.readers import reading
 from ecg_jax.errors import InputError
 from ecg_jax.recording import describe_negative
 
 DEFAULT_RATE = 250.0  # by the format's definition, where the header states none
 DEFAULT_GAIN = 200.0
+# Georgia's early headers have this gain; the Challenge later published the same signals with 1000.
+MISTAKEN_GAIN, PUBLISHED_GAIN = 4880, 1000  # per mV
 _LARGEST_HEADER = 1 << 20
 _LONGEST_LINE = 1000
-# Georgia's early headers; the Challenge later published the same signals with 1000.
-_MISTAKEN_GAIN, _PUBLISHED_GAIN = 4880.0, 1000.0
 
 # However many digits a program writes: Python's own have up to 17, `204.91803278688525`.
 _NUMBER = r"[-+]?(?:\d+(?:\.\d*)?|\.\d+)(?:[eE][-+]?\d{1,3})?"
@@ -40,7 +41,7 @@ _LIBRARY_NAME = re.compile(r"[-\w]+")
 
 @dataclasses.dataclass(frozen=True)
 class Signal:
-    """One signal line: where its samples lie, and `(sample - baseline) / gain` in its unit."""
+    """One signal line: where its samples are, and `(sample - baseline) / gain` in its unit."""
 
     file: str
     format: str
@@ -57,14 +58,13 @@ class Signal:
     @property
     def known_factor(self) -> float | None:
         """See `Recording`."""
-        return self.gain / _PUBLISHED_GAIN if self.gain == _MISTAKEN_GAIN else None
+        return self.gain / PUBLISHED_GAIN if self.gain == MISTAKEN_GAIN else None
 
 
 @dataclasses.dataclass(frozen=True)
 class Header:
     """A header; `samples` is None where it is not stated, `segments` holds (name, samples)."""
 
-    count: int
     sampling_rate: float
     samples: int | None
     signals: tuple[Signal, ...]
@@ -73,64 +73,54 @@ class Header:
 
 
 def read_header(path: str) -> Header:
-    """Reads `path`, a `.hea` file.
+    """Reads a `.hea` file.
 
     Raises:
-        InputError: when it is missing, is no header, or names a file outside its folder's tree.
+        InputError: when it is missing, is not a header, or names a file outside its folder's tree.
     """
-    if not os.path.isfile(path):
-        raise InputError(f"{path}: no such file; a WFDB record needs its header")
-    try:
-        with open(path, "rb") as file:
-            content = file.read(_LARGEST_HEADER + 1)
-    except OSError as error:
-        raise InputError(f"{path}: cannot be read ({error.strerror}); check its permissions") from error
-    try:
-        text = content.decode("utf-8-sig")
-    except UnicodeDecodeError:
-        text = content.decode("latin-1")
-    lines = [" ".join(line.split()) for line in text.splitlines()]
-    lines = [line for line in lines if line and not line.startswith("#")]
-    if len(content) > _LARGEST_HEADER or any(len(line) > _LONGEST_LINE for line in lines):
-        raise _damaged(path, f"longer than any header, {_LARGEST_HEADER} bytes or {_LONGEST_LINE} in a line")
+    lines = _read_lines(path)
     match = _RECORD_LINE.fullmatch(_REMARK.sub("", lines[0])) if lines else None
     if match is None:
-        raise _damaged(path, f"record line {lines[0][:80] if lines else ''!r}; expected NAME LEADS RATE SAMPLES")
+        raise damaged(path, f"record line {lines[0][:80] if lines else ''!r}; expected NAME LEADS RATE SAMPLES")
     notes = []
     if not _LIBRARY_NAME.fullmatch(match["name"]):
         notes.append(f"the header names {match['name']} where the record's name should stand")
     if match["rate"] is None:
         notes.append(f"no sampling rate stated; {DEFAULT_RATE:g} Hz, as WFDB defines")
+    is_segmented = match["segments"] is not None
+    what, announced = ("segment", match["segments"]) if is_segmented else ("signal", match["signals"])
+    if len(lines) - 1 != int(announced):
+        raise damaged(path, f"{len(lines) - 1} {what} lines where the record line announces {int(announced)}")
     signals: tuple[Signal, ...] = ()
-    segments: tuple[tuple[str, int], ...] = ()
-    if match["segments"] is not None:
-        segments = tuple(_parse_segment(path, line) for line in lines[1:])
-        _check_count(path, len(segments), int(match["segments"]), "segment")
-    else:
+    if not is_segmented:
+        if len(lines) - 1 > budget.MOST_LEADS:
+            raise InputError(f"{path}: {len(lines) - 1} signals; at most {budget.MOST_LEADS} are read")
         signals = tuple(_parse_signal(path, line, notes) for line in lines[1:])
-        _check_count(path, len(signals), int(match["signals"]), "signal")
-        if len(signals) > budget.MOST_LEADS:
-            raise InputError(f"{path}: {len(signals)} signals; at most {budget.MOST_LEADS} are read")
-    notes += describe_negative([signal.lead for signal in signals], [signal.gain for signal in signals])
+        notes += describe_negative([signal.lead for signal in signals], [signal.gain for signal in signals])
     return Header(
-        count=int(match["signals"]),
         sampling_rate=float(match["rate"] or DEFAULT_RATE),
-        samples=int(match["samples"] or 0) or None,  # 0 also stands for unknown
+        samples=int(match["samples"] or 0) or None,  # 0 also means unknown
         signals=signals,
-        segments=segments,
+        segments=tuple(_parse_segment(path, line) for line in lines[1:]) if is_segmented else (),
         notes=tuple(dict.fromkeys(notes)),
     )
 
 
-def _check_count(path: str, found: int, announced: int, what: str) -> None:
-    if found != announced:
-        raise _damaged(path, f"{found} {what} lines where the record line announces {announced}")
+def _read_lines(path: str) -> list[str]:
+    if not os.path.isfile(path):
+        raise InputError(f"{path}: no such file; a WFDB record needs its header")
+    content = reading.read_bytes(path, _LARGEST_HEADER + 1)
+    lines = [" ".join(line.split()) for line in reading.decode(content).splitlines()]
+    lines = [line for line in lines if line and not line.startswith("#")]
+    if len(content) > _LARGEST_HEADER or any(len(line) > _LONGEST_LINE for line in lines):
+        raise damaged(path, f"longer than any header, {_LARGEST_HEADER} bytes or {_LONGEST_LINE} in a line")
+    return lines
 
 
 def _parse_segment(path: str, line: str) -> tuple[str, int]:
     match = _SEGMENT_LINE.fullmatch(line)
     if match is None:
-        raise _damaged(path, f"segment line {line[:80]!r}; expected NAME SAMPLES")
+        raise damaged(path, f"segment line {line[:80]!r}; expected NAME SAMPLES")
     _require_inside(path, match["name"])
     return match["name"], int(match["samples"])
 
@@ -138,20 +128,21 @@ def _parse_segment(path: str, line: str) -> tuple[str, int]:
 def _parse_signal(path: str, line: str, notes: list[str]) -> Signal:
     match = _SIGNAL_LINE.fullmatch(line)
     if match is None:
-        raise _damaged(path, f"signal line {line[:80]!r}; expected FILE FORMAT GAIN/UNIT ... LEAD")
+        raise damaged(path, f"signal line {line[:80]!r}; expected FILE FORMAT GAIN/UNIT ... LEAD")
     _require_inside(path, match["file"])
-    file = _find_moved(path, match["file"], notes)
     gain = float(match["gain"] or 0)
     if not math.isfinite(gain):
-        raise _damaged(path, f"gain {match['gain'][:40]}; expected a finite number")
+        raise damaged(path, f"gain {match['gain'][:40]}; expected a finite number")
     if gain == 0:
         notes.append(f"no gain stated; {DEFAULT_GAIN:g} per unit, as WFDB defines")
-    if gain == _MISTAKEN_GAIN:
+    if gain == MISTAKEN_GAIN:
         notes.append(
-            "gain 4880: a known mistake of early Georgia headers, where 1000 is right; --checks=repair mends it"
+            f"gain {MISTAKEN_GAIN}: a known mistake of early Georgia headers, where {PUBLISHED_GAIN} is right; "
+            "--checks=repair mends it"
         )
+    initial, checksum = (None if match[key] is None else int(match[key]) for key in ("initial", "checksum"))
     return Signal(
-        file=file,
+        file=_find_moved(path, match["file"], notes),
         format=match["format"],
         frame=int(match["frame"] or 1),
         skew=int(match["skew"] or 0),
@@ -159,8 +150,8 @@ def _parse_signal(path: str, line: str, notes: list[str]) -> Signal:
         gain=gain or DEFAULT_GAIN,
         baseline=int(match["baseline"] or match["zero"] or 0),
         unit=match["unit"] or "mV",
-        initial=None if match["initial"] is None else int(match["initial"]),
-        checksum=None if match["checksum"] is None else int(match["checksum"]),
+        initial=initial,
+        checksum=checksum,
         lead=match["lead"] or "",
     )
 
@@ -177,7 +168,7 @@ def _require_inside(path: str, name: str) -> None:
 
 
 def _find_moved(path: str, name: str, notes: list[str]) -> str:
-    """Where the folder that a header names is gone, as after a copy, its signal file may lie beside it."""
+    """Where the folder that a header names is gone, as after a copy, its signal file may be beside the header."""
     if "/" not in name:
         return name
     folder, base = os.path.dirname(path), os.path.basename(name)
@@ -187,5 +178,6 @@ def _find_moved(path: str, name: str, notes: list[str]) -> str:
     return base
 
 
-def _damaged(path: str, reason: str) -> InputError:
+def damaged(path: str, reason: str) -> InputError:
+    """The error of a damaged header or signal file."""
     return InputError(f"{path}: not a readable WFDB record ({reason})")

@@ -1,10 +1,9 @@
 """The samples of one WFDB segment, in millivolts.
 
-Format 16, which public ECG sets use, is decoded here with the library's own arithmetic and
-about seven times as fast; every other format by the library
-(https://github.com/MIT-LCP/wfdb-python). The `.mat` of the Challenges is format 16 behind
-24 bytes of MATLAB 4 header. Sizes are compared with the files' before anything is read,
-checksums and initial values with the samples.
+Format 16, which public ECG sets use, is decoded here with the library's own arithmetic, about seven times as fast;
+every other format by the library (https://github.com/MIT-LCP/wfdb-python). The `.mat` of the Challenges is format 16
+behind 24 bytes of MATLAB 4 header. Sizes are compared with the files' before anything is read, checksums and initial
+values with the samples.
 """
 
 import dataclasses
@@ -14,17 +13,14 @@ import stat
 import numpy as np
 
 from ecg_jax import budget, units
-from ecg_jax.data.readers.wfdb_header import Header, Signal
+from ecg_jax.data.readers import reading
+from ecg_jax.data.readers.wfdb_header import Header, Signal, damaged
 from ecg_jax.errors import InputError
 from ecg_jax.recording import LEADS, canonical_lead
 
 _NO_SAMPLE = -32768
 _MAT_BYTES = 24  # of a MATLAB 4 header for a matrix called `val`
 _MAT_INT16 = 30
-_LIBRARY_ERRORS = (
-    *(OSError, ValueError, IndexError, KeyError, TypeError, AttributeError, ArithmeticError, MemoryError),
-    *(RuntimeError, NotImplementedError, UnboundLocalError, AssertionError),
-)
 
 
 @dataclasses.dataclass(frozen=True)
@@ -45,14 +41,10 @@ class Segment:
 
 
 def read_signals(stem: str, header: Header) -> Segment:
-    """Reads one segment.
-
-    Args:
-        stem: The segment's path without suffix.
-        header: Its header, with signals.
+    """Reads one segment, whose path without suffix is `stem`.
 
     Raises:
-        InputError: when a signal file is missing or truncated, or a unit is no voltage.
+        InputError: when a signal file is missing or truncated, or a unit is not a voltage.
     """
     if not header.signals:
         raise InputError(f"{stem}.hea: the record holds no signal")
@@ -79,7 +71,7 @@ def read_signals(stem: str, header: Header) -> Segment:
 
 
 def _select_voltages(stem: str, signals: tuple[Signal, ...]) -> tuple[dict[int, float], list[str]]:
-    """Which signals are voltages, and what their unit is in mV; another is left out, unless it claims to be a lead."""
+    """Which signals are voltages, and what their unit is in mV; others are left out, but a lead must be a voltage."""
     factors = [units.find_millivolts(signal.unit) for signal in signals]
     other = [signal for signal, factor in zip(signals, factors, strict=True) if factor is None]
     if other and (len(other) == len(signals) or any(canonical_lead(signal.lead) in LEADS for signal in other)):
@@ -95,7 +87,7 @@ def _measure(stem: str, name: str) -> int:
     except OSError as error:
         own = os.path.basename(stem) + os.path.splitext(name)[1]
         renamed = own != name and os.path.isfile(os.path.join(os.path.dirname(stem), own))
-        remedy = f"; {own} lies there: if the record was renamed, rename it back or correct the header"
+        remedy = f"; {own} is there: if the record was renamed, rename it back or correct the header"
         reason = f"its signal file {name} cannot be read ({error.strerror}{remedy if renamed else ''})"
         raise InputError(f"{stem}.hea: {reason}") from error
     if not stat.S_ISREG(status.st_mode):
@@ -113,14 +105,10 @@ def _read_plain(stem: str, header: Header, sizes: dict[str, int]) -> tuple[np.nd
     digital = np.empty((samples, 0), "<i2")
     for name, numbers in columns.items():
         if frames[name] < samples or samples == 0:
-            raise InputError(
-                f"{stem}.hea: not a readable WFDB record ({name} holds {max(frames[name], 0)} of the {samples} samples "
-                "the header announces; copy the file again)"
-            )
-        if frames[name] > samples:
-            notes.append(
-                f"{name} holds {frames[name]} samples, {frames[name] - samples} more than the header announces"
-            )
+            held = f"{name} holds {max(frames[name], 0)} of the {samples} samples the header announces"
+            raise damaged(f"{stem}.hea", f"{held}; copy the file again")
+        if extra := frames[name] - samples:
+            notes.append(f"{name} holds {frames[name]} samples, {extra} more than the header announces")
         read = _read_int16(stem, name, offsets[name], samples, len(numbers))
         digital = read if len(numbers) == len(header.signals) else np.concatenate([digital, read], axis=1)
     order = [number for numbers in columns.values() for number in numbers]
@@ -140,12 +128,12 @@ def _read_int16(stem: str, name: str, offset: int, samples: int, count: int) -> 
     except OSError as error:
         raise InputError(f"{stem}.hea: its signal file {name} cannot be read ({error.strerror})") from error
     if len(values) != samples * count:
-        raise InputError(f"{stem}.hea: not a readable WFDB record ({name} became shorter while it was read)")
+        raise damaged(f"{stem}.hea", f"{name} became shorter while it was read")
     return values.reshape(samples, count)
 
 
 def _check_mat(stem: str, name: str, head: bytes, offset: int, samples: int, count: int) -> None:
-    """A `.mat` says itself what it holds; where it disagrees with the header, one of them is wrong."""
+    """A `.mat` states its own size; where it disagrees with the header, one of them is wrong."""
     kind, rows, columns = (int(number) for number in np.frombuffer(head.ljust(_MAT_BYTES, b"\0")[:12], "<i4"))
     if offset != _MAT_BYTES or kind != _MAT_INT16:
         raise InputError(f"{stem}.hea: {name} is not the MATLAB 4 file of int16 that +24 promises; convert it again")
@@ -156,7 +144,7 @@ def _check_mat(stem: str, name: str, head: bytes, offset: int, samples: int, cou
 def _compare_samples(digital: np.ndarray, signals: tuple[Signal, ...]) -> tuple[list[str], bool]:
     """Lines on leads whose samples are not those that the header was written for, and whether these are most leads."""
     if not any(signal.checksum or signal.initial for signal in signals):
-        return [], False  # zeros throughout: a writer that computes neither
+        return [], False  # all zero: written by a program that computes neither
     sums = digital.sum(axis=0, dtype=np.int64)
     failing, differing = [], []
     for signal, total, first in zip(signals, sums.tolist(), digital[0].tolist(), strict=True):
@@ -201,13 +189,10 @@ def _read_by_library(
         raise InputError(f"{stem}.hea: announces {needed} samples, more than its {held} bytes of signal can hold")
     if any(s.frame > held for s in header.signals):
         raise InputError(f"{stem}.hea: announces more samples to a frame than its {held} bytes of signal can hold")
-    try:
+    with reading.refuse_damage(f"{stem}.hea", "WFDB record"):
         record = wfdb.rdrecord(stem, physical=False, return_res=32)
         digital = record.d_signal
         physical = None if digital is None else record.dac(return_res=32)
-    except _LIBRARY_ERRORS as error:
-        reason = " ".join(f"{type(error).__name__}: {error}".split())
-        raise InputError(f"{stem}.hea: not a readable WFDB record ({reason})") from error
     if physical is None or physical.shape[1] != len(header.signals):
         raise InputError(f"{stem}.hea: the record holds no signal")
     scales = [(signal.gain, signal.baseline) for signal in header.signals]

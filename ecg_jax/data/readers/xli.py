@@ -1,15 +1,14 @@
 """XLI, the compression of Philips Sierra XML: LZW, two byte planes, second differences.
 
-Each lead is a chunk: 8 bytes of header (size int32, a code int16, start int16, little-endian),
-then LZW in codes of 10 bits, most significant bit first, without a clear code; the table is
-full, and stays as it is, at 1023 entries; code 1023 ends the stream. What it unpacks to is
-the high bytes of all values, then their low bytes. The first two values are samples;
-each later sample continues the slope of the two before it, minus a correction. The first
-correction is the header's start, the others are the values, less 64 and one place late.
+Each lead is a chunk: 8 bytes of header (size int32, a code int16, start int16, little-endian), then LZW in codes of 10
+bits, most significant bit first, without a clear code; the table is full, and stays as it is, at 1023 entries; code
+1023 ends the stream. What it unpacks to is the high bytes of all values, then their low bytes. The first two values are
+samples; each later sample continues the slope of the two before it, minus a correction. The first correction is the
+header's start, the others are the values, less 64 and one place late.
 
-Source: the format as the sierra-ecg-tools project describes it. Its PyPI package `sierraecg` gives the
-same samples for whole files; it is not used because a damaged chunk can make it unpack without
-bound or raise anything, and because it changes the leads of files that are not compressed.
+Source: the format as the sierra-ecg-tools project describes it. Its PyPI package `sierraecg` gives the same samples for
+whole files; it is not used because a damaged chunk can make it unpack without bound or raise any error, and because it
+changes the leads of files that are not compressed.
 """
 
 import struct
@@ -24,12 +23,7 @@ _HEADER = struct.Struct("<ihh")
 
 
 def decode(data: bytes, leads: int, samples: int) -> np.ndarray:
-    """Unpacks the first `leads` chunks.
-
-    Args:
-        data: All chunks, one after the other; more than `leads` are allowed (devices write 16).
-        leads: How many chunks to unpack.
-        samples: How many samples each must hold.
+    """Unpacks the first `leads` of all chunks, one after the other in `data` (devices write 16), of `samples` each.
 
     Returns:
         `[samples, leads]` int16.

@@ -1,17 +1,15 @@
-"""XML as ECG devices write it, read safely: what the XML formats share.
+"""Safe reading of XML as ECG devices write it, and of the numbers and texts in it.
 
-The traps: Philips writes UTF-16 (and tools re-encode it while leaving the declaration as it
-was), GE declares ISO-8859-1 and a document type, HL7 puts everything in a namespace.
+Traps: Philips writes UTF-16 (and tools re-encode it while leaving the declaration as it was), GE declares ISO-8859-1
+and a document type, HL7 puts everything in a namespace.
 """
 
 import base64
-import binascii
 import codecs
 import itertools
 import math
-import os
 import re
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import BinaryIO
 from xml.etree.ElementTree import Element, ParseError, TreeBuilder
 from xml.parsers import expat
@@ -19,11 +17,12 @@ from xml.parsers import expat
 import numpy as np
 from defusedxml.ElementTree import DefusedXMLParser
 
+from ecg_jax.data.readers import groups, reading
 from ecg_jax.errors import InputError
 
 LARGEST_FILE = 64 * 2**20  # bytes; twelve leads of half an hour as text are less
 
-LONGEST_FIELD = 80
+_LONGEST_FIELD = 80
 _LONGEST_NAMESPACE, _MOST_NAMESPACES = 1000, 1000  # characters; declarations
 
 _LONGEST_PROLOGUE = 4 * 2**20  # bytes before the first element: comments, a document type
@@ -35,16 +34,17 @@ class _RootFound(Exception):
     """Ends parsing; its argument is the name."""
 
 
-def root_name(head: bytes) -> str | None:
-    """Returns the name of the first element, without its namespace; None where there is none in `head`.
+def match_root(name: str) -> Callable[[str, bytes], bool]:
+    """Makes a `matches(path, head)` that recognizes a format by its first element."""
+    return lambda path, head: root_name(head) == name
 
-    Args:
-        head: The first bytes of a file, in UTF-8, UTF-16 or a single-byte encoding.
-    """
+
+def root_name(head: bytes) -> str | None:
+    """The name of the first element, without its namespace; None where the first bytes of a file have none."""
     if not _BEGINNING.match(head):
         return None
     head = _strip(head)
-    parser = expat.ParserCreate(_encoding(head))
+    parser = expat.ParserCreate(_find_encoding(head))
     parser.StartElementHandler = _stop
     try:
         parser.Parse(head, False)
@@ -56,12 +56,7 @@ def root_name(head: bytes) -> str | None:
 
 
 def read_prologue(file: BinaryIO, head: bytes) -> bytes:
-    """Returns the beginning of a file, up to its first element where that comes late in an XML file.
-
-    Args:
-        file: Open behind `head`.
-        head: Its first bytes.
-    """
+    """Extends `head`, the bytes already read, up to the first element where that comes late in an XML file."""
     while _BEGINNING.match(head) and root_name(head) is None and len(head) < _LONGEST_PROLOGUE:
         more = file.read(len(head))
         if not more:
@@ -76,7 +71,7 @@ def _stop(name: str, attributes: dict[str, str]) -> None:
 
 
 def _strip(text: bytes) -> bytes:
-    """Without the blank lines that some programs write before the declaration, which XML does not allow."""
+    """Removes the blank lines that some programs write before the declaration, which XML does not allow."""
     return text.lstrip(b" \t\r\n") if text[:1].isspace() and text[1:2] != b"\0" else text
 
 
@@ -84,19 +79,11 @@ def parse(path: str, root: str) -> Element:
     """Reads a document whose first element is `root`; names lose their namespaces.
 
     Raises:
-        InputError: when the file is missing, too large, no well-formed XML, defines entities,
-            or has another first element.
+        InputError: when the file is not well-formed XML, defines entities, or has another first element.
     """
+    text = _strip(reading.read_bytes(path))
     try:
-        size = os.path.getsize(path)
-        if size > LARGEST_FILE:
-            raise InputError(f"{path}: {size} bytes; an XML file of one ECG has at most {LARGEST_FILE}")
-        with open(path, "rb") as file:
-            text = _strip(file.read())
-    except OSError as error:
-        raise InputError(f"{path}: cannot be read ({error.strerror})") from error
-    try:
-        parser = DefusedXMLParser(target=TreeBuilder(), encoding=_encoding(text))
+        parser = DefusedXMLParser(target=TreeBuilder(), encoding=_find_encoding(text))
         parser.parser.StartNamespaceDeclHandler = _limit_namespaces()
         parser.feed(text)
         tree = parser.close()
@@ -111,7 +98,7 @@ def parse(path: str, root: str) -> Element:
 
 
 def _limit_namespaces() -> Callable[[str | None, str | None], None]:
-    """What is called for each namespace: the parser writes it out in the name of every element."""
+    """A handler of namespace declarations: the parser repeats a namespace in the name of every element."""
     left = itertools.count(_MOST_NAMESPACES, -1)
 
     def check(prefix: str | None, uri: str | None) -> None:
@@ -123,8 +110,8 @@ def _limit_namespaces() -> Callable[[str | None, str | None], None]:
     return check
 
 
-def _encoding(head: bytes) -> str | None:
-    """What the bytes are encoded in where the declaration is absent, late or wrong; None where it can be trusted."""
+def _find_encoding(head: bytes) -> str | None:
+    """The encoding where the declaration is absent, late or wrong; None where the declaration can be trusted."""
     if head.startswith((codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE)):
         return "utf-16"
     if head[:4].startswith((b"<\0", b"\r\0", b"\n\0", b" \0")):
@@ -132,8 +119,7 @@ def _encoding(head: bytes) -> str | None:
     if head[:4].startswith((b"\0<", b"\0\r", b"\0\n", b"\0 ")):
         return "utf-16be"
     declared = _DECLARATION.search(head[:200])
-    is_eight_bits = declared and not declared[1].lower().startswith((b"utf", b"ucs"))
-    if is_eight_bits:
+    if declared and not declared[1].lower().startswith((b"utf", b"ucs")):
         return None
     try:
         codecs.getincrementaldecoder("utf-8")().decode(head)
@@ -143,62 +129,86 @@ def _encoding(head: bytes) -> str | None:
 
 
 def field(element: Element, name: str) -> str:
-    """Returns the text of the child `name`, one line of at most `LONGEST_FIELD` characters; empty without one."""
-    return " ".join((element.findtext(name) or "").split())[:LONGEST_FIELD]
+    """The text of the child `name` in one line of at most 80 characters; empty without such a child."""
+    return " ".join((element.findtext(name) or "").split())[:_LONGEST_FIELD]
 
 
 def required(path: str, element: Element, name: str) -> str:
-    """Returns `field`, which must not be empty.
-
-    Raises:
-        InputError: when it is.
-    """
+    """As `field`; raises `InputError` when it is empty."""
     text = field(element, name)
     if not text:
         raise InputError(f"{path}: <{element.tag}> has no <{name}>; an ECG cannot be read without it")
     return text
 
 
-def number(path: str, field: str, text: str | None) -> float:
-    """Reads a finite number.
-
-    Raises:
-        InputError: naming the file and the field.
-    """
+def number(path: str, field: str, text: str | None, positive: bool = False) -> float:
+    """Parses a finite number; raises `InputError` naming the file and the field."""
     try:
         value = float(text or "")
     except ValueError:
         value = math.nan
     if not math.isfinite(value):
         raise InputError(f"{path}: {field} is {(text or '')[:40]!r}; expected a number")
+    if positive and value <= 0:
+        raise InputError(f"{path}: {field} is {value:g}; expected a positive number")
     return value
 
 
+def step(path: str, field: str, text: str, unit: str) -> float:
+    """The voltage of one step in mV; raises `InputError` unless it is positive and its unit a voltage."""
+    return number(path, field, text, positive=True) * groups.millivolts(path, field, unit)
+
+
 def numbers(path: str, field: str, text: str | None) -> np.ndarray:
-    """Reads numbers separated by commas or spaces, `[samples]` float64.
+    """Parses numbers separated by commas or spaces, `[samples]` float64; they may be none.
 
     Raises:
-        InputError: naming the file and the field, when one is no number, or none is there.
+        InputError: naming the file and the field, when one is not a number.
     """
     try:
-        values = np.array((text or "").replace(",", " ").split(), np.float64)
+        return np.array((text or "").replace(",", " ").split(), np.float64)
     except ValueError as error:
-        raise InputError(f"{path}: {field} is not all numbers; the file is damaged") from error
+        raise InputError(f"{path}: {field} are not all numbers; the file is damaged") from error
+
+
+def samples(path: str, lead: str, text: str | None, announced: str = "") -> np.ndarray:
+    """As `numbers`, of a lead; raises `InputError` also when there is none, or not as many as announced."""
+    values = numbers(path, f"samples of lead {lead}", text)
     if not values.size:
-        raise InputError(f"{path}: {field} has no samples; export the ECG with its waveforms")
+        raise InputError(f"{path}: lead {lead} has no samples; export the ECG with its waveforms")
+    check_count(path, lead, len(values), announced)
     return values
+
+
+def check_count(path: str, lead: str, found: int, announced: str) -> None:
+    """Raises `InputError` where a lead's number of samples is stated and differs from what is there."""
+    if announced and announced != str(found):
+        raise InputError(f"{path}: lead {lead} has {found} samples, not {announced} as stated; the file is damaged")
+
+
+def describe_count(element: Element, name: str, found: int) -> list[str]:
+    """A note where the number of leads that the child `name` states is not that of the leads found."""
+    stated = field(element, name)
+    return [f"{name} is {stated}, {found} leads were found"] if stated not in ("", str(found)) else []
+
+
+def choose_rhythms(path: str, what: str, elements: Sequence[Element], types: Sequence[str]) -> list[Element]:
+    """The elements whose type says that they are the rhythm, not an averaged beat; raises `InputError` without any."""
+    known = ("RHYTHM", "ECG_RHYTHM", "ECG_RHYTHMS")
+    rhythms = [element for element, name in zip(elements, types, strict=True) if name.upper() in known]
+    if not rhythms:
+        raise InputError(f"{path}: {what} of type {', '.join(types)[:80] or 'none'}; expected a rhythm")
+    return rhythms
 
 
 def decode_base64(path: str, field: str, text: str | None) -> bytes:
     """Decodes base64 broken into lines, with or without `=` at its end.
 
-    A stray character is an error, since skipping it would shift every sample.
-
     Raises:
-        InputError: naming the file and the field.
+        InputError: on a stray character, too, since skipping it would shift every sample.
     """
     try:
         whole = "".join((text or "").split())
         return base64.b64decode(whole + "=" * (-len(whole) % 4), validate=True)
-    except (binascii.Error, ValueError) as error:
+    except ValueError as error:
         raise InputError(f"{path}: {field} is not base64 ({error}); the file is damaged, export it again") from error

@@ -1,4 +1,4 @@
-"""Who trains, who validates, who tests: splits and folds that keep a patient on one side."""
+"""Splits and folds that keep a patient on one side."""
 
 import dataclasses
 from collections.abc import Mapping
@@ -35,24 +35,23 @@ def assign(
 ) -> Dataset:
     """Returns the data set with a split: its own, or one that is drawn; or one fold tests and the next validates.
 
-    Where its own leaves recordings undecided (empty), these go where their patient or signal
-    is, and the rest is drawn. What is drawn is stratified by label (see `stratify`), whole
-    patients at a time.
+    Where its own leaves recordings undecided (empty), these go where their patient or signal is, and the rest is drawn.
+    What is drawn is stratified by label (see `stratify`), whole patients at a time.
 
     Args:
         dataset: Any data set.
         seed: Chooses what is drawn.
-        by: `own`: its own split, or if it has none, drawn by patient. `patient`: drawn by patient in any
-            case. `recording`: drawn recording by recording, patients on several sides, as many papers
-            do. `date`: the latest recordings test, those before them validate, the earliest train,
-            whosever they are (Ribeiro et al. 2020 compare such splits, Nat Commun 11:1760).
+        by: `own`: its own split, or if it has none, drawn by patient. `patient`: drawn by patient in any case.
+            `recording`: drawn recording by recording, patients on several sides, as many papers do. `date`: the latest
+            recordings test, those before them validate, the earliest train, of any patient (Ribeiro et al. 2020 compare
+            such splits, Nat Commun 11:1760).
         validation: Part of the recordings that validates, where the split is drawn.
         test: Part that tests, likewise.
         folds: 0, or the number of parts that take turns as the test split.
         fold: The one whose turn it is, from 1.
-        leaks: What happens where the data set's own split has a patient, or a signal, on two
-            sides: `refuse`, or `drop`, which leaves those recordings out of training (and of
-            validation, where the test split has them too).
+        leaks: What happens where the data set's own split has a patient, or a signal, on two sides: `refuse`, or
+            `drop`, which leaves those recordings out of training (and of validation, where the test split has them
+            too).
 
     Returns:
         The data set with `split`, and with `split_facts`, which say how it came about.
@@ -102,16 +101,16 @@ def assign(
 def assign_folds(
     dataset: Dataset, seed: int, folds: int, *, groups: np.ndarray | None = None
 ) -> tuple[np.ndarray, str, list[str]]:
-    """Gives every recording a fold: the data set's own where they can be merged into that many, else drawn.
+    """Gives every recording one of at least 3 folds: the data set's own where they can be merged, else drawn.
 
     Args:
         dataset: Any data set.
         seed: Chooses what is drawn.
-        folds: How many; at least 3, as one tests, one validates and the others train.
-        groups: See `leaks.find_groups`, where they are known.
+        folds: How many.
+        groups: See `leaks.find_groups`; computed if None.
 
     Returns:
-        `[N]` int64 from 1, where they come from, and lines worth telling.
+        `[N]` int64 from 1, where they come from, and notes.
 
     Raises:
         InputError: on fewer than 3 folds, or more folds than patients.
@@ -135,10 +134,10 @@ def assign_folds(
 
 
 def _split_by_date(dataset: Dataset, validation: float, test: float) -> np.ndarray:
-    """The latest test; who has no date is left out."""
+    """The latest test; recordings without a date are left out."""
     _check_shares(validation, test)
     if DATE not in dataset.attributes:
-        raise InputError(f"data set {dataset.name}: split.by is 'date', but nobody knows its recordings' dates")
+        raise InputError(f"data set {dataset.name}: split.by is 'date', but its recordings' dates are unknown")
     dates = np.asarray(dataset.attributes[DATE], np.float64)
     order = np.lexsort((dataset.ids, dates))[: int(np.isfinite(dates).sum())]  # unknown ones sort last
     ends = np.round(len(order) * np.array([1 - test - validation, 1 - test])).astype(int)
@@ -176,11 +175,7 @@ def _check_shares(validation: float, test: float) -> None:
 
 
 def count_patients(dataset: Dataset, groups: np.ndarray) -> dict[str, Any]:
-    """Describes who was kept together, JSON-ready.
-
-    Args:
-        dataset: Any data set.
-        groups: See `leaks.find_groups`.
+    """Describes which patients were kept together (see `leaks.find_groups`), JSON-ready.
 
     Returns:
         `patients`, None where none is known, and `patients_merged`: how many were counted as another because a

@@ -21,21 +21,17 @@ def check(
     checks: str = "warn",
     progress: Callable[[Iterable[str], int], Iterable[str]] = lambda items, total: items,
 ) -> Dataset:
-    """Reads all recordings.
+    """Reads all recordings of a data set without `hashes`, in so many threads; see `verify.enforce` for `checks`.
 
-    Args:
-        dataset: A data set without `hashes`.
-        threads: That read at once.
-        checks: See `verify.enforce`.
-        progress: `(items, total) -> items`, which shows how far it is.
+    `progress` shows the progress of `(items, total)`.
 
     Returns:
-        The data set with `hashes`; that of a recording without a signal is empty. Recordings
-        that physics contradicts are still in it, and named in a note: `Examples` leaves them out.
+        The data set with `hashes`; that of a recording without a signal is empty. Recordings that physics contradicts
+        are still in it, and named in a note: `Examples` leaves them out.
 
     Raises:
-        InputError: naming the first recordings that cannot be read, and how many there are; or
-            when physics contradicts more than half: then something is wrong with all of them.
+        InputError: naming the first recordings that cannot be read, and how many there are; or when physics contradicts
+            more than half: then something is wrong with all of them.
     """
     problems: list[str] = []
     refused: list[str] = []
@@ -57,7 +53,7 @@ def check(
     if problems:
         raise InputError(
             f"data set {dataset.name}: {len(problems)} of {total} recordings cannot be used: {_some(problems)}. "
-            "Mend them or take them out of the data set, or prepare a store, which leaves them out"
+            "Correct them or take them out of the data set, or prepare a store, which leaves them out"
         )
     if not refused:
         return dataclasses.replace(dataset, hashes=hashes)

@@ -1,7 +1,7 @@
-"""Who belongs together, and recordings that stand on both sides of a split: leaks.
+"""Which recordings belong together, and those of them on both sides of a split: leaks.
 
-Recordings of equal content under different patients make these one: public data sets repeat
-recordings, and contain each other.
+Recordings of equal content under different patients make these one: public data sets repeat recordings, and contain
+each other.
 """
 
 import numpy as np
@@ -16,10 +16,10 @@ _SHOWN = 3
 
 
 def find_groups(dataset: Dataset) -> np.ndarray:
-    """Who must stay together, `[N]` str: a patient, with every patient who shares a signal with them.
+    """Groups that must stay together, `[N]` str: a patient, with every patient who shares a signal with them.
 
-    The name of a group is that of its first patient in the order of names, so that it does
-    not depend on the order of the recordings.
+    The name of a group is that of its first patient in the order of names, so that it does not depend on the order of
+    the recordings.
     """
     patients = find_patients(dataset)
     if dataset.hashes is None:
@@ -38,7 +38,7 @@ def find_groups(dataset: Dataset) -> np.ndarray:
 
 
 def find_patients(dataset: Dataset) -> np.ndarray:
-    """Patients, `[N]` str; a recording whose patient nobody knows is a patient of its own."""
+    """Patients, `[N]` str; a recording of an unknown patient is a patient of its own."""
     if dataset.patients is None:
         return dataset.ids
     patients = np.asarray(dataset.patients).astype(str)
@@ -53,13 +53,7 @@ def _codes(names: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
 
 
 def refuse(dataset: Dataset, groups: np.ndarray, sides: np.ndarray) -> None:
-    """Raises `InputError`, naming recordings, where a patient or a signal stands on two sides.
-
-    Args:
-        dataset: Whose recordings they are.
-        groups: See `find_groups`.
-        sides: `[N]` str, a split or a fold; `LEFT_OUT` for neither.
-    """
+    """Raises `InputError`, naming recordings, where a patient or a signal is on two `sides` (`[N]`, or `LEFT_OUT`)."""
     spanning = _find_spanning(pd.factorize(groups)[0], sides)
     if not spanning.any():
         return
@@ -68,7 +62,7 @@ def refuse(dataset: Dataset, groups: np.ndarray, sides: np.ndarray) -> None:
     for relation, names in keys.items():
         if names is not None:
             pairs += [f"{pair} {relation}" for pair in _name_pairs(dataset.ids, names, sides)]
-    remedy = "leave them out of training with --config.split.leaks=drop, or mend the data set's split"
+    remedy = "leave them out of training with --config.split.leaks=drop, or correct the data set's split"
     raise InputError(
         f"data set {dataset.name}: {spanning.sum()} recordings leak between splits: {', '.join(pairs[:_SHOWN])}"
         f"{f' and {len(pairs) - _SHOWN} more' if len(pairs) > _SHOWN else ''}; {remedy}"
@@ -76,19 +70,16 @@ def refuse(dataset: Dataset, groups: np.ndarray, sides: np.ndarray) -> None:
 
 
 def _find_spanning(code: np.ndarray, sides: np.ndarray) -> np.ndarray:
-    """`[N]` bool: in a split, and of someone who stands in several."""
-    side = pd.factorize(sides)[0]
+    """`[N]` bool: in a split, and of a group that is in several."""
     inside = np.flatnonzero((sides != LEFT_OUT) & (code >= 0))
-    lowest, highest = np.full(code.max(initial=0) + 1, len(code)), np.full(code.max(initial=0) + 1, -1)
-    np.minimum.at(lowest, code[inside], side[inside])
-    np.maximum.at(highest, code[inside], side[inside])
+    side = pd.Series(pd.factorize(sides)[0][inside]).groupby(code[inside])
     spanning = np.zeros(len(code), bool)
-    spanning[inside] = (lowest < highest)[code[inside]]
+    spanning[inside] = side.transform("min") < side.transform("max")
     return spanning
 
 
 def _name_pairs(ids: np.ndarray, names: np.ndarray, sides: np.ndarray) -> list[str]:
-    """For everyone who stands in several splits: one recording there, one elsewhere."""
+    """Two recordings on different sides, for each name that is on several."""
     code, known = _codes(names)
     rows = np.flatnonzero(_find_spanning(np.where(known, code, -1), sides))
     table = pd.DataFrame({"code": code[rows], "id": ids[rows], "side": sides[rows]}).drop_duplicates(["code", "side"])
@@ -97,20 +88,13 @@ def _name_pairs(ids: np.ndarray, names: np.ndarray, sides: np.ndarray) -> list[s
 
 
 def drop(split: np.ndarray, groups: np.ndarray) -> tuple[np.ndarray, int, list[str]]:
-    """Leaves out, of whoever stands in several splits, all but the last of train, validation, test.
-
-    Args:
-        split: `[N]` str.
-        groups: See `find_groups`.
+    """Leaves out the recordings of a group that is in several splits, except in the last of train, validation, test.
 
     Returns:
-        The split with `LEFT_OUT` where something was, how many were, and lines worth telling.
+        The split `[N]` str with `LEFT_OUT` where something was, how many were, and notes.
     """
     rank = np.select([split == name for name in SPLITS], [0, 1, 2], -1)
-    code = pd.factorize(groups)[0]
-    highest = np.full(code.max(initial=0) + 1, -1)
-    np.maximum.at(highest, code, rank)
-    dropped = (rank >= 0) & (rank < highest[code])
+    dropped = (rank >= 0) & (rank < pd.Series(rank).groupby(groups).transform("max").to_numpy())
     if not dropped.any():
         return split, 0, []
     counts = " and ".join(

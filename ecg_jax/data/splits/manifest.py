@@ -1,4 +1,4 @@
-"""The record of a run's data, `split.json`: who was where, and how that came about."""
+"""The record of a run's data, `split.json`: which recordings were in which split, and why."""
 
 import dataclasses
 import hashlib
@@ -21,18 +21,14 @@ _SUFFIX = re.compile(r"\.[A-Za-z]\w*$")  # `1.2.840` has none
 
 
 def create(dataset: Dataset, folds: np.ndarray | None = None, facts: Mapping[str, Any] | None = None) -> dict[str, Any]:
-    """Describes a data set with a split, or its folds, JSON-ready.
+    """Describes a data set with a split, or its folds (`[N]` int64 from 1), JSON-ready.
 
-    Args:
-        dataset: A data set, with a split where no folds are given.
-        folds: `[N]` int64 from 1.
-        facts: How they came about; the split's own (`Dataset.split_facts`) where no folds are given.
+    `facts` say how they came about; the split's own (`Dataset.split_facts`) where no folds are given.
 
     Returns:
-        `summary` (recordings per split, facts of the split, and a fingerprint of ids, splits,
-        labels and hashes in their order), `labels` (their names), `recordings` (ids by split,
-        and what is `left_out` of all) and, where they are known, `hashes` (in the same order;
-        empty for a recording without a signal).
+        `summary` (recordings per split, facts of the split, and a fingerprint of ids, splits, labels and hashes in
+        their order), `labels` (their names), `recordings` (ids by split, and what is `left_out` of all) and, where they
+        are known, `hashes` (in the same order; empty for a recording without a signal).
     """
     if folds is None:
         assert dataset.split is not None
@@ -63,39 +59,46 @@ def _compute_fingerprint(dataset: Dataset, sides: np.ndarray) -> str:
 
 def find_hashes(manifest: Manifest, ids: np.ndarray) -> np.ndarray | None:
     """The hashes of exactly these recordings, `[N]` str, where the manifest has them; else None."""
-    if "hashes" not in manifest:
-        return None
-    known: dict[str, str] = {}
-    for name, recordings in manifest["recordings"].items():
-        known |= zip(recordings, manifest["hashes"][name], strict=True)
+    known = _list_hashes(manifest)
     return np.array([known[id] for id in ids.tolist()], str) if known.keys() == {*ids.tolist()} else None
+
+
+def _list_hashes(manifest: Manifest) -> dict[str, str]:
+    """Hash of each recording by id; empty without hashes."""
+    hashes = manifest.get("hashes", {})
+    pairs = (zip(manifest["recordings"][side], hashes[side], strict=True) for side in hashes)
+    return {id: hash for side in pairs for id, hash in side}
+
+
+def _list_sides(manifest: Manifest) -> dict[str, str]:
+    """Side of each recording by id: a split, a fold, or `left_out`."""
+    return {id: side for side, recordings in manifest["recordings"].items() for id in recordings}
 
 
 def find_split(manifest: Manifest, ids: np.ndarray) -> np.ndarray | None:
     """The split of exactly these recordings, `[N]` str, where the manifest has one; else None."""
-    sides = {id: name for name in SPLITS for id in manifest["recordings"].get(name, ())}
+    sides = {id: side for id, side in _list_sides(manifest).items() if side in SPLITS}
     return np.array([sides[id] for id in ids.tolist()], str) if sides.keys() == {*ids.tolist()} else None
 
 
 def names_all(manifest: Manifest, ids: np.ndarray) -> bool:
     """Whether the manifest has all of these recordings, by their names."""
-    return {*ids.tolist()} <= {id for recordings in manifest["recordings"].values() for id in recordings}
+    return {*ids.tolist()} <= _list_sides(manifest).keys()
 
 
 def recognize(manifest: Manifest, dataset: Dataset) -> np.ndarray | None:
     """The split `[N]` str of a data set whose recordings are the manifest's, all or some; None where they are others.
 
-    Names and content tell; without hashes, all recordings must be there, in their order, with the same labels.
+    Names and content decide; without hashes, all recordings must be there, in their order, with the same labels.
     """
     if not names_all(manifest, dataset.ids):
         return None
-    sides = {id: side for side, recordings in manifest["recordings"].items() for id in recordings}
+    sides = _list_sides(manifest)
     split = np.array([sides[id] for id in dataset.ids.tolist()], str)
     split = np.where(split == "left_out", LEFT_OUT, split)
     if "hashes" in manifest and dataset.hashes is not None:
-        pairs = ((manifest["recordings"][side], manifest["hashes"][side]) for side in manifest["recordings"])
-        known = {id: hash for ids, hashes in pairs for id, hash in zip(ids, hashes, strict=True)}
-        is_same = all(known[id] == hash for id, hash in zip(dataset.ids.tolist(), dataset.hashes.tolist(), strict=True))
+        known = _list_hashes(manifest)
+        is_same = [known[id] for id in dataset.ids.tolist()] == dataset.hashes.tolist()
     else:
         found = create(dataclasses.replace(dataset, split=split))
         is_same = found["summary"]["fingerprint"] == manifest["summary"]["fingerprint"]
@@ -114,10 +117,7 @@ def differs(manifest: Manifest, dataset: Dataset) -> bool:
 def refuse_trained(manifest: Manifest, dataset: Dataset, source: str) -> None:
     """Raises `InputError` where recordings of the test split trained the network that training starts from.
 
-    Args:
-        manifest: Of the run that trained it.
-        dataset: With its split.
-        source: That run's folder, for the message.
+    The manifest is that of the run that trained it, in the folder `source`.
     """
     rows = dataset.indices("test")
     hashes = None if dataset.hashes is None else dataset.hashes[rows]
@@ -147,7 +147,7 @@ class Trained:
         return np.isin(hashes, list(self._hashes))
 
     def find(self, recording: Recording) -> str:
-        """What to say of a recording: `SEEN`, or `SEEN_NAME` where contents are not known, or nothing.
+        """What to report on a recording: `SEEN`, or `SEEN_NAME` where contents are unknown, or nothing.
 
         A name is a path or an id; the last part, without suffix, of either is compared.
         """

@@ -1,8 +1,8 @@
-"""Deals groups out to parts, so that every label is as frequent in each part as in the whole.
+"""Assigns groups to parts so that every label is as frequent in each part as in the whole.
 
-After iterative stratification (Sechidis, Tsoumakas & Vlahavas 2011, ECML PKDD, doi
-10.1007/978-3-642-23808-6_10): whoever has the rarest label comes first, and goes where it is
-wanted most. Groups that count alike are dealt out together, so that millions take seconds.
+After iterative stratification (Sechidis, Tsoumakas & Vlahavas 2011, ECML PKDD, doi 10.1007/978-3-642-23808-6_10): the
+group with the rarest label comes first, and goes where it is wanted most. Groups with equal counts are assigned
+together, so that millions take seconds.
 """
 
 import hashlib
@@ -14,8 +14,8 @@ import pandas as pd
 def draw(groups: np.ndarray, labels: np.ndarray, shares: np.ndarray, seed: int) -> np.ndarray:
     """Draws a part for every recording, whole groups at a time.
 
-    The result depends on groups, labels, shares and seed, not on the order of the recordings.
-    No part is empty where there are as many groups as parts.
+    The result depends on groups, labels, shares and seed, not on the order of the recordings. No part is empty where
+    there are as many groups as parts.
 
     Args:
         groups: `[N]` str, who stays together.
@@ -57,8 +57,8 @@ def _hash(names: np.ndarray, seed: int) -> np.ndarray:
 def _deal(kinds: np.ndarray, members: np.ndarray, key: np.ndarray, shares: np.ndarray) -> np.ndarray:
     """How many members of each kind go to each part, `[kinds, P]`.
 
-    Each part takes its share, rounded down; who is left over goes where the sum of
-    (count - expected)^2 / expected over parts and columns grows least.
+    Each part takes its share, rounded down; who is left over goes where the sum of (count - expected)^2 / expected over
+    parts and columns grows least.
     """
     total = members @ kinds
     expected = shares[:, None] * total

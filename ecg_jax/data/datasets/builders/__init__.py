@@ -28,7 +28,7 @@ def create(dataset: str, data_dir: str) -> EcgBuilder:
 
     Args:
         dataset: One of `BUILDERS`, or one with its configuration, as `ptbxl/100hz`.
-        data_dir: Where built data sets lie.
+        data_dir: Where built data sets are.
 
     Raises:
         InputError: on an unknown name, naming the known ones.

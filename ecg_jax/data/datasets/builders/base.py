@@ -160,7 +160,7 @@ def _write(shard: Shard, *, origin: Origin, writer: tfds.core.ExampleWriter) -> 
 
 
 def _write_index(facts: pd.DataFrame, path: epath.Path) -> None:
-    """Writes what is known of the records in the order of the files, so that nobody has to read them for it."""
+    """Writes what is known of the records in the order of the files, so that they need not be read for it."""
     order = np.concatenate([np.flatnonzero(facts["split"] == split) for split in SPLITS])
     known = facts.iloc[order].replace({records.UNKNOWN: None, "": None})
     unknown = [name for name in FACTS if known[name].isna().all()]

@@ -49,7 +49,7 @@ def run(write: Callable[[Any], None], shards: Sequence[Any], config: tfds.downlo
     _ = pipeline | beam.Create(shards) | beam.Reshuffle() | "Write" >> beam.Map(write)
     try:
         pipeline.run().wait_until_finish()
-    except RuntimeError as error:  # a worker in another process tells its error as a traceback
+    except RuntimeError as error:  # a worker in another process reports its error as a traceback
         if found := re.findall(r"ecg_jax\.errors\.InputError: (.*)", str(error)):
             raise InputError(found[-1]) from error
         raise

@@ -27,14 +27,14 @@ class Files:
     """An open data set; row i is record i of its splits, one after the other.
 
     Attributes:
-        notes: What was worth telling when it was built.
+        notes: Notes of the build.
     """
 
     def __init__(self, folder: str, split: np.ndarray) -> None:
         """Opens the files.
 
         Args:
-            folder: Where `dataset_info.json` lies.
+            folder: That of `dataset_info.json`.
             split: `[N]` str, of each record.
 
         Raises:
