@@ -1,36 +1,30 @@
 """Intervals of the AUROC, and a test between two AUROCs, without resampling.
 
-Sources: the covariance is that of DeLong, DeLong and Clarke-Pearson (1988), Biometrics 44:837-845,
-whose components come from sorted scores, not from all pairs. Its interval belongs on the logit scale:
-Perme and Manevski (2019), Stat Methods Med Res 28:3755-3768. The score interval is method 5 of Newcombe
-(2006), Stat Med 25:559-573. Where patients have several recordings, the components are summed per
-patient: Obuchowski (1997), Biometrics 53:567-578.
+Sources: the covariance is that of DeLong, DeLong and Clarke-Pearson (1988), Biometrics 44:837-845, whose components
+come from sorted scores, not from all pairs. The score interval is method 5 of Newcombe (2006), Stat Med 25:559-573.
+Where patients have several recordings, the components are summed per patient: Obuchowski (1997), Biometrics 53:567-578.
 
-An AUROC near 1 with few positives is where they differ most: DeLong's variance is then estimated from
-a handful of values, and its interval covers the truth too rarely; the score interval takes the
-variance from a model instead, as far as the recordings do not tell (`experiments/interval_coverage.py`).
+DeLong's own interval covers the truth too rarely for an AUROC near 1 with few positives, where its variance is
+estimated from a handful of values; the score interval takes the variance from a model instead, as far as the
+recordings do not determine it (`experiments/interval_coverage.py`).
 """
 
 from dataclasses import dataclass
-from typing import Literal
 
 import numpy as np
-from scipy import special, stats
+from scipy import stats
 
 from ecg_jax.evaluation import clusters
 
-HALVINGS = 60  # of an interval no longer than 1: down to the spacing of float64
-PRIOR = 15  # recordings of the rarer class that the assumed variance is worth
+_HALVINGS = 60  # of an interval no longer than 1: down to the spacing of float64
+_PRIOR = 15  # recordings of the rarer class that weigh as much as the assumed variance
 
 
 @dataclass(frozen=True)
 class Comparison:
-    """Two AUROCs on the same recordings, the first minus the second.
+    """The first AUROC minus the second, of the same recordings, with its interval.
 
     Attributes:
-        difference: In [-1, 1].
-        low: Lower limit of the interval of the difference.
-        high: Upper limit.
         z: The difference over its standard error.
         p: Two-sided, of no difference.
     """
@@ -69,17 +63,11 @@ def compute_covariance(
 def find_interval(
     truth: np.ndarray, score: np.ndarray, unit: np.ndarray | None = None, *, level: float = 0.95
 ) -> tuple[float, float]:
-    """The score interval of some recordings' AUROC, corrected by the variance that was measured.
+    """The score interval of the AUROC of scores `[N]` with truth `[N]` bool, corrected by the measured variance.
 
-    Where patients have several recordings, the recordings count for as many as they are worth
-    (`clusters.count_effective` of their components), and the measured variance is Obuchowski's, which weighs
-    by the number of patients of the rarer class.
-
-    Args:
-        truth: `[N]` bool.
-        score: `[N]`.
-        unit: `[N]` int, the patient of each recording; each its own if None.
-        level: Coverage, in (0, 1).
+    Where patients (`unit`, `[N]` int) have several recordings, these count as their effective number
+    (`clusters.count_effective` of their components), and the measured variance is Obuchowski's, weighted by the
+    number of patients of the rarer class.
     """
     truth = np.asarray(truth, bool)
     over_negatives, over_positives = _place(truth, score[:, None])
@@ -94,42 +82,6 @@ def find_interval(
     return compute_score_interval(auroc, *counts, variance=float(variance[0, 0]), level=level, measured=patients)
 
 
-def compute_interval(
-    auroc: float,
-    variance: float,
-    positives: int,
-    negatives: int,
-    *,
-    level: float = 0.95,
-    scale: Literal["logit", "identity"] = "logit",
-) -> tuple[float, float]:
-    """DeLong's interval of one AUROC; the score interval where the variance is zero or undefined.
-
-    The variance is zero where the classes are separated or all scores are tied, which says nothing
-    of the uncertainty.
-
-    Args:
-        auroc: In [0, 1]; NaN gives NaN.
-        variance: On the diagonal of `compute_covariance`.
-        positives: Recordings with the label.
-        negatives: Recordings without it.
-        level: Coverage, in (0, 1).
-        scale: Where the interval is symmetric; that of `identity` may leave [0, 1].
-
-    Raises:
-        ValueError: An unknown scale, or a level outside (0, 1).
-    """
-    if scale not in ("logit", "identity"):
-        raise ValueError(f"scale is {scale!r}; choose logit or identity")
-    if not variance > 0:
-        return compute_score_interval(auroc, positives, negatives, level=level)
-    reach = _quantile(level) * np.sqrt(variance)
-    if scale == "identity":
-        return float(auroc - reach), float(auroc + reach)
-    center, reach = special.logit(auroc), reach / (auroc * (1 - auroc))
-    return float(special.expit(center - reach)), float(special.expit(center + reach))
-
-
 def compute_score_interval(
     auroc: float,
     positives: float,
@@ -139,19 +91,17 @@ def compute_score_interval(
     level: float = 0.95,
     measured: int | None = None,
 ) -> tuple[float, float]:
-    """The AUROCs from which the observed one is not too many standard errors away.
+    """The AUROCs from which the observed one is not too many standard errors away; never degenerate, within [0, 1].
 
-    Never degenerate and always within [0, 1]. The standard error at each AUROC is Newcombe's (2006,
-    Stat Med 25:559-573, method 5: Hanley and McNeil's, Radiology 1982;143:29-36, with both
-    counts replaced by their mean), which assumes exponential scores. A variance that was measured
-    corrects it, the more the more recordings of the rarer class there are: all variances are
-    multiplied by (n ratio + 15) / (n + 15), where ratio is of the measured variance to the assumed
-    one at the observed AUROC. `experiments/interval_coverage.py` shows what that gives.
+    The standard error at each AUROC is Newcombe's (method 5: that of Hanley and McNeil 1982, Radiology 143:29-36, with
+    both counts replaced by their mean), which assumes exponential scores. A measured variance corrects it, the more
+    recordings of the rarer class the more: all variances are multiplied by (n ratio + 15) / (n + 15), where ratio is of
+    the measured variance to the assumed one at the observed AUROC.
 
     Args:
         auroc: In [0, 1]; NaN gives NaN.
-        positives: Recordings with the label, or as many independent ones as they are worth.
-        negatives: Those without it; without either class the interval is NaN.
+        positives: (Effective) number of recordings with the label.
+        negatives: That of the others; without either class the interval is NaN.
         variance: As measured, DeLong's or Obuchowski's; 0 or NaN for unknown.
         level: Coverage, in (0, 1).
         measured: n, the recordings or patients of the rarer class that the variance was measured on; that
@@ -171,11 +121,11 @@ def compute_score_interval(
     factor, assumed = 1.0, assume(auroc)
     if variance > 0 and assumed > 0:
         rarer = min(positives, negatives) if measured is None else measured
-        factor = (rarer * variance / assumed + PRIOR) / (rarer + PRIOR)
+        factor = (rarer * variance / assumed + _PRIOR) / (rarer + _PRIOR)
 
     def find_limit(outer: float) -> float:
         inner = float(auroc)
-        for _ in range(HALVINGS):
+        for _ in range(_HALVINGS):
             middle = (inner + outer) / 2
             is_within = (middle - auroc) ** 2 <= quantile**2 * factor * assume(middle)
             inner, outer = (middle, outer) if is_within else (inner, middle)
@@ -199,13 +149,12 @@ def compare(
         scores_a: `[N]`.
         scores_b: `[N]`.
         unit: `[N]` int, the patient of each recording; each its own if None. Few patients raise the variance
-            of either class as `clusters.compute_excess` says.
+            of either class by `clusters.compute_excess`.
         level: Coverage of the interval of the difference, in (0, 1).
 
     Returns:
-        The comparison; z 0 and p 1 where both rank every pair alike. NaN where undefined: the
-        difference without a positive or without a negative; the rest with fewer than two of
-        either, or where two unequal AUROCs have no variance (as 1 and 0.5 by ties alone).
+        z 0 and p 1 where both rank every pair alike. NaN where undefined: the difference without both classes; the
+        rest with fewer than two of either, or where two unequal AUROCs have no variance (as 1 and 0.5 by ties alone).
 
     Raises:
         ValueError: The shapes do not fit, a score is NaN, or the level is outside (0, 1).
@@ -235,11 +184,9 @@ def compare(
 
 
 def _place(truth: np.ndarray, scores: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """The structural components: what each recording wins against the other class.
+    """The structural components, empty without both classes.
 
-    Returns:
-        `[P, M]`, the fraction of negatives below each positive; `[Q, M]`, the fraction of positives
-        above each negative. Both empty without one of the classes.
+    `[P, M]`, the fraction of negatives below each positive; `[Q, M]`, the fraction of positives above each negative.
     """
     truth = np.asarray(truth, bool)
     if scores.ndim != 2 or truth.shape != scores.shape[:1]:
