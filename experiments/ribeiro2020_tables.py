@@ -42,7 +42,7 @@ from ecg_jax.evaluation import agreement, analysis, closed_intervals, metrics, r
 from ecg_jax.evaluation.predictions import Predictions
 from ecg_jax.evaluation.settings import Settings
 from ecg_jax.evaluation.thresholds import Thresholds
-from ecg_jax.reporting import comparisons, curves, figures, html, tables
+from ecg_jax.reporting import curves, figures, html, predictor_figures, tables
 
 DOWNLOAD = "download it from https://doi.org/10.5281/zenodo.3765780 and github.com/antonior92/automatic-ecg-diagnosis"
 GOLD, CARDIOLOGISTS = "gold_standard", ("cardiologist1", "cardiologist2")
@@ -341,11 +341,11 @@ def plan_figures(
 
     def plan_boxes(values: Mapping[str, np.ndarray], title: str) -> Callable[[], figures.Figure]:
         chosen = {name: each[:, [*SHOWN].index(title)] for name, each in values.items()}
-        return functools.partial(comparisons.draw_bootstrap_boxes, chosen, label_lib.SIX, title)
+        return functools.partial(predictor_figures.draw_bootstrap_boxes, chosen, label_lib.SIX, title)
 
     return {
         "precision_recall": functools.partial(draw_curves, data, nominal),
-        "confusion_matrices": functools.partial(comparisons.draw_confusion, matrices),
+        "confusion_matrices": functools.partial(predictor_figures.draw_confusion, matrices),
         **{f"bootstrap_{key}": plan_boxes(samples, title) for title, key in SHOWN.items()},
         "bootstrap_f1_other_splits": plan_boxes(other_samples, "F1 score"),
     }

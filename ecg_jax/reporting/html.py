@@ -20,9 +20,9 @@ class Figure:
     """A figure.
 
     Attributes:
-        name: HTML id; unlike that of any other figure or table of the page.
-        caption: What it shows; also what is read out where it cannot be seen.
-        source: Data URI of an SVG. It is drawn in its own size where there is room.
+        name: HTML id, unique on the page.
+        caption: What it shows; also its text for screen readers.
+        source: Data URI of an SVG, drawn in its own size where there is room.
 
     Raises:
         ValueError: when the name is no id, or the source is another file's address.
@@ -64,10 +64,10 @@ class Page:
         subtitle: One line on what was evaluated.
         command: That makes such a page.
         date: Of the page.
-        key: The row of large numbers on top: (value as it is shown, what it is).
-        stamps: What no reader may miss, such as that thresholds were chosen on the test set.
-        warnings: What a reader should know besides; a list below the stamps.
-        sections: In their order.
+        key: The row of large numbers on top: (value as shown, what it is).
+        stamps: Lines that no reader may miss, such as that thresholds were chosen on the test set.
+        warnings: Other lines that a reader should know; a list below the stamps.
+        sections: In order.
 
     Raises:
         ValueError: when two tables or figures have one name.
@@ -91,12 +91,7 @@ class Page:
 
 
 def write_page(path: str, page: Page) -> None:
-    """Writes a page of results, whole or not at all.
-
-    Args:
-        path: Of the HTML file; its folder exists.
-        page: What it says.
-    """
+    """Writes a page of results, whole or not at all; its folder exists."""
     columns = {
         table.name: cells.arrange(table.frame, table.formats) for section in page.sections for table in section.tables
     }
@@ -104,7 +99,7 @@ def write_page(path: str, page: Page) -> None:
 
 
 def render(template: str, **values: Any) -> str:
-    """Fills a template of this package; text is escaped, a name that nobody gave is an error.
+    """Fills a template of this package; text is escaped, a missing value is an error.
 
     Args:
         template: File name; it extends `page.html`.

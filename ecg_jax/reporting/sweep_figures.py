@@ -74,7 +74,7 @@ def draw_slices(table: pd.DataFrame, keys: Sequence[str], column: str, label: st
         axes.set_xlabel(style.literal(key, 34))
         span = np.nanmax(table[column]) - np.nanmin(table[column]) or abs(table[column].iloc[0]) or 1.0
         axes.set_ylim(np.nanmin(table[column]) - 0.25 * span, np.nanmax(table[column]) + 0.25 * span)
-    for axes in panels[:: min(len(panels), 3 if len(panels) <= 9 else 4)]:  # the first of each row
+    for axes in panels[:: layout.count_columns(len(panels))]:  # the first of each row
         axes.set_ylabel(label)
     layout.arrange(figure, panels, aspect=0.75)
     return figure
@@ -93,7 +93,7 @@ def draw_parallel(
         label: Of that axis.
         higher_is_better: Which end of it is dark.
     """
-    figure, axes = plt.subplots(figsize=(style.DOUBLE, 2.8))
+    figure, axes = plt.subplots(figsize=(style.DOUBLE, 2.8), layout="constrained")
     values = table[column].to_numpy(np.float64)
     span = np.nanmax(values) - np.nanmin(values) or 1.0
     height = (values - np.nanmin(values)) / span
@@ -124,14 +124,13 @@ def draw_parallel(
     axes.set(yticks=[], xlim=(-0.5, last + 0.35), ylim=(-0.05, 1.05))
     axes.spines[["left", "bottom"]].set_visible(False)
     axes.tick_params(axis="x", length=0)
-    figure.tight_layout()
     return figure
 
 
 @style.styled
 def draw_importance(importance: Mapping[str, float]) -> Figure:
     """Bars: the share of the objective's variance that each key explains."""
-    figure, axes = plt.subplots(figsize=(style.DOUBLE, 0.6 + 0.28 * len(importance)))
+    figure, axes = plt.subplots(figsize=(style.DOUBLE, 0.6 + 0.28 * len(importance)), layout="constrained")
     names = sorted(importance, key=lambda name: importance[name])
     axes.barh(
         [style.literal(name) for name in names], [importance[name] for name in names], color=style.BLUE, height=0.6
@@ -139,7 +138,6 @@ def draw_importance(importance: Mapping[str, float]) -> Figure:
     for place, name in enumerate(names):
         axes.text(importance[name] + 0.01, place, f"{importance[name]:.2f}", va="center", fontsize=style.SMALL)
     axes.set(xlabel="Share of the variance explained", xlim=(0, 1.08))
-    figure.tight_layout()
     return figure
 
 

@@ -29,8 +29,8 @@ class Table:
         name: Stem of its files, HTML id and LaTeX label: letters, digits, `_` and `-`.
         caption: What it shows, as plain text.
         frame: Its rows; the index is not shown.
-        note: Stands under the table.
-        formats: Column to format specification, such as ".2g" or ","; otherwise numbers that
+        note: Shown under the table.
+        formats: Column to format specification, such as ".2g" or ","; by default numbers that
             are not whole have three decimals. That of a score also formats its interval.
 
     Raises:
@@ -53,7 +53,7 @@ class Table:
 
 
 def check_name(name: str) -> None:
-    """Raises ValueError unless a name can be a file's stem and an HTML id."""
+    """Raises `ValueError` unless a name can be a file's stem and an HTML id."""
     if not _NAME.fullmatch(name):
         raise ValueError(f"{name!r}: a name begins with a letter and has letters, digits, '_' and '-' only")
 
@@ -62,8 +62,8 @@ def print_scores(scores: pd.DataFrame, title: str, console: Console, formats: Ma
     """Prints a table of scores with three decimals, and their intervals where there are any.
 
     Args:
-        scores: Columns as those of `Table.frame`.
-        title: Stands above.
+        scores: As `Table.frame`.
+        title: Shown above.
         console: Where to.
         formats: As those of `Table`.
     """
@@ -92,8 +92,8 @@ def write_table(folder: str, table: Table, stamps: Sequence[str] = ()) -> list[s
     Args:
         folder: Where to; it is created.
         table: Its name is that of the files.
-        stamps: What no reader of the numbers may miss. They are a last column `stamp` of the
-            CSV, a list in the JSON (where NaN and infinity are null), and end the LaTeX caption.
+        stamps: Lines that no reader of the numbers may miss: a last column `stamp` of the
+            CSV, a list in the JSON (where NaN and infinity are null), the end of the LaTeX caption.
 
     Returns:
         The files written: `NAME.csv`, `NAME.json`, `NAME.tex`.
@@ -129,7 +129,7 @@ def write_table(folder: str, table: Table, stamps: Sequence[str] = ()) -> list[s
 
 
 def _make_plain(value: Any) -> Any:
-    """A value that JSON has."""
+    """A value that JSON can hold."""
     if cells.is_missing(value) or (isinstance(value, float) and math.isinf(value)):
         return None
     return value if isinstance(value, bool | int | float) else str(value)
