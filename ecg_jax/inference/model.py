@@ -19,8 +19,8 @@ from ecg_jax.data.splits import manifest
 from ecg_jax.errors import InputError
 from ecg_jax.evaluation.calibration import Calibration
 from ecg_jax.evaluation.thresholds import NOT_CHOSEN
-from ecg_jax.models import keras_import
 from ecg_jax.models import weights as weights_lib
+from ecg_jax.models.imports import keras as keras_import
 from ecg_jax.recording import Recording
 from ecg_jax.runtime import checkpoint, run_folder
 

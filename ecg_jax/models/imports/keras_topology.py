@@ -1,8 +1,8 @@
 """Recognizes the reference network in a Keras configuration, and reads what may differ from it.
 
-The graph is followed from the output back to the input, so that every layer that contributes to the output is looked
-at; layer names, which carry offsets and do not follow the layers' order, decide nothing. What the file does not state
-is taken to be as in the reference.
+The graph is followed from the output back to the input, so that every layer that contributes to the output is
+examined; layer names, which have offsets and another order, decide nothing. What the file does not state is taken to be
+as in the reference.
 """
 
 import dataclasses
@@ -10,7 +10,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from ecg_jax.errors import InputError
-from ecg_jax.models.keras_graph import Call, Graph, Node
+from ecg_jax.models.imports.keras_graph import Call, Graph, Node
 from ecg_jax.models.outputs import OUTPUT
 
 STRIDE = 4  # of every unit of the reference
@@ -27,8 +27,8 @@ class Topology:
         strides: Of the units.
         samples: Length of the input; None where it is not stated.
         leads: Channels of the input likewise.
-        activation: What makes probabilities of the network's logits, `sigmoid` or `softmax`.
-        notes: What had to be assumed.
+        activation: From logits to probabilities, `sigmoid` or `softmax`.
+        notes: Assumptions.
     """
 
     layers: dict[str, Node]
@@ -109,7 +109,7 @@ def _list_units(graph: Graph, call: Call) -> tuple[list[dict[str, Call]], dict[s
 
 
 def _read_unit(graph: Graph, total: Node) -> tuple[dict[str, Call], Call, Call]:
-    """Calls by name between a unit's sum and its input, where its shortcut begins, and the ReLU that it begins with."""
+    """Calls by name between a unit's sum and its input; where its shortcut begins; and its first ReLU."""
     origin, second = sorted(map(graph.skip, total.inputs), key=graph.depths.__getitem__)
     unit = {"conv2": second}
     graph.take(second, "Conv1D")
@@ -150,7 +150,7 @@ def _check(node: Node, *, is_strided: bool) -> None:
 
 
 def _check_strides(nodes: Mapping[str, Node], samples: int | None) -> int:
-    """The factor by which a unit, with `samples` at its input, shortens time, the same on both ways."""
+    """The factor by which a unit, with `samples` at its input, shortens time, the same on both paths."""
     convolution, pool = nodes["conv2"], nodes.get("pool")
     if pool is None:
         convolution.require("strides", 1)
@@ -168,7 +168,7 @@ def _check_strides(nodes: Mapping[str, Node], samples: int | None) -> int:
 
 
 def _choose_activation(applied: list[str], dense: Node, loss: Any) -> tuple[str, list[str]]:
-    """What makes probabilities of logits, and what had to be assumed for it.
+    """The function from logits to probabilities, and assumptions made for it.
 
     Args:
         applied: Functions after the dense layer.
