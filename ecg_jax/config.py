@@ -17,8 +17,8 @@ from typing import Any
 from ml_collections import ConfigDict
 
 from ecg_jax.errors import InputError
+from ecg_jax.pretrained import FILES as SHIPPED
 from ecg_jax.recording import LEADS
-from ecg_jax.weights import FILES as SHIPPED
 
 _AT_LEAST = {
     **dict.fromkeys(

@@ -38,11 +38,11 @@ from ecg_jax.evaluation import model_differences, thresholds  # noqa: E402
 from ecg_jax.evaluation.predictions import Predictions  # noqa: E402
 from ecg_jax.evaluation.settings import Settings  # noqa: E402
 from ecg_jax.inference.model import load_model  # noqa: E402
+from ecg_jax.pretrained import DEFAULT, FOLDER  # noqa: E402
 from ecg_jax.recording import LEADS  # noqa: E402
 from ecg_jax.reporting import style  # noqa: E402
 from ecg_jax.runtime import compilation, memory  # noqa: E402
 from ecg_jax.training import loop  # noqa: E402
-from ecg_jax.weights import DEFAULT, FOLDER  # noqa: E402
 
 LEARNING_RATES = {"fine-tuned": 5e-4, "linear probe": 5e-3, "from random": 2e-3}
 SETS = ("ptbxl", "ludb", "challenge2021")

@@ -1,4 +1,4 @@
-"""What turns a trunk's features into logits, one per label."""
+"""Heads: from a trunk's features to logits, one per label."""
 
 import flax.linen as nn
 import jax
@@ -33,8 +33,8 @@ class DenseHead(nn.Module):
 class TransferHead(nn.Module):
     """autoECG's addition after layer 45: convolutions, then dense layers, the last of them the output.
 
-    autoECG publishes that there are three of each and not how wide they are; widths
-    here are choices. Each layer but the last is followed by normalization, ReLU and dropout.
+    autoECG publishes that there are three of each, not their widths, which are choices made here. Each layer except
+    the last is followed by normalization, ReLU and dropout.
 
     Attributes:
         num_labels: Independent outputs.
@@ -43,8 +43,8 @@ class TransferHead(nn.Module):
         dense_widths: Widths of the dense layers before the output.
         dropout_rate: After each layer but the last.
         normalization: `batch` or `none`.
-        axis_name: Mapped axis to average BatchNorm's statistics over; None for none.
-        dtype: Of the computation.
+        axis_name: See `layers.Trunk`.
+        dtype: See `layers.Trunk`.
     """
 
     num_labels: int
@@ -100,8 +100,8 @@ class PooledHead(nn.Module):
         num_labels: Independent outputs.
         dense_widths: Widths of the dense layers before the output.
         dropout_rate: Before the output; half of it before the other dense layers.
-        axis_name: Mapped axis to average BatchNorm's statistics over; None for none.
-        dtype: Of the computation.
+        axis_name: See `layers.Trunk`.
+        dtype: See `layers.Trunk`.
     """
 
     num_labels: int
@@ -119,8 +119,8 @@ class PooledHead(nn.Module):
             x = Dropout(rate, name=f"{name}_dropout")(norm(x, use_running_average=not train), index, train)
             return nn.Dense(width, kernel_init=nn.initializers.he_normal(), dtype=self.dtype, name=name)(x)
 
-        # By place, as PyTorch: the gradient of `max` looks for values that are equal to the largest, of which a
-        # compiler that computes the features anew for it, rounding otherwise, may find none.
+        # By index, as in PyTorch: the gradient of `max` looks for values equal to the largest, and may find none where
+        # a compiler recomputes the features for it with other rounding.
         largest = jnp.take_along_axis(features, features.argmax(axis=1, keepdims=True), axis=1)[:, 0]
         x = jnp.concatenate([largest, features.mean(axis=1)], axis=-1)
         for i, width in enumerate(self.dense_widths, start=1):

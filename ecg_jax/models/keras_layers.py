@@ -1,15 +1,14 @@
-"""The one table that ties Keras' layer numbers, Keras' layer names and Flax paths.
+"""The reference network's layers: Keras' numbers and names, and Flax paths.
 
-Keras numbers the reference network's layers 1 to 50 in the order of `model.layers`; "the
-first 5 layers" and "the 45th layer" of the literature mean these numbers. Names do not
-follow that order: a unit's shortcut convolution was created before its first main one,
-so `conv1d_1` is the shortcut (layer 11) and `conv1d_2` the convolution before it (layer 5).
+Keras numbers its layers 1 to 50 in the order of `model.layers`; "the first 5 layers" and "the 45th layer" of the
+literature are these numbers. Names have another order: a unit's shortcut convolution was created before its first main
+one, so `conv1d_1` is the shortcut (layer 11) and `conv1d_2` the convolution before it (layer 5).
 """
 
 import dataclasses
 from collections.abc import Sequence
 
-NUM_UNITS = 4
+_NUM_UNITS = 4
 
 
 @dataclasses.dataclass(frozen=True)
@@ -33,7 +32,7 @@ def _name(stem: str, count: int) -> str:
     return stem if count == 0 else f"{stem}_{count}"
 
 
-def create_table(num_units: int = NUM_UNITS) -> tuple[KerasLayer, ...]:
+def create_table(num_units: int = _NUM_UNITS) -> tuple[KerasLayer, ...]:
     """Returns the layers of a network with `num_units` residual units, in Keras' order."""
     rows: list[tuple[str, str, str | None]] = [
         ("signal", "input", None),

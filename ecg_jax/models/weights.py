@@ -43,7 +43,7 @@ def merge(
         variables: The network's own, nested.
         weights: Stored arrays by path.
         source: Where they come from, for messages.
-        exclude: Patterns of paths that stay as they are in `variables` and are ignored in
+        exclude: Patterns of paths that are left unchanged in `variables` and ignored in
             `weights` (a new head, say).
 
     Returns:
@@ -60,14 +60,7 @@ def merge(
     problems = [
         _list("missing there", sorted(wanted - offered)),
         _list("left over there", sorted(offered - wanted)),
-        _list(
-            "of another shape",
-            [
-                f"{path} {mine} here, {theirs} there"
-                for path, (mine, theirs) in sorted(shapes.items())
-                if mine != theirs
-            ],
-        ),
+        _list("of another shape", [f"{path} {a} here, {b} there" for path, (a, b) in sorted(shapes.items()) if a != b]),
     ]
     if any(problems):
         raise InputError(

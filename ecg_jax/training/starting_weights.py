@@ -9,7 +9,7 @@ from ml_collections import ConfigDict
 from rich.console import Console
 
 from ecg_jax import config as config_lib
-from ecg_jax import weights as shipped
+from ecg_jax import pretrained as shipped
 from ecg_jax.contract import InputContract
 from ecg_jax.errors import InputError
 from ecg_jax.models import outputs

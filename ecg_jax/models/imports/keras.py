@@ -87,10 +87,7 @@ def read(path: str) -> KerasWeights:
 
 
 def _convert(path: str, layers: Mapping[str, Arrays], topology: Topology | None) -> KerasWeights:
-    if topology:
-        names = {place: node.name for place, node in topology.layers.items()}
-    else:
-        names = _find_names(layers, path)
+    names = {place: node.name for place, node in topology.layers.items()} if topology else _find_names(layers, path)
     if unread := [name for name in names.values() if name not in layers]:
         raise InputError(f"{path}: the file names layer(s) {', '.join(unread)} but holds no weights for them")
     epsilons = topology.epsilons if topology else {}

@@ -1,4 +1,4 @@
-"""The networks that the reference is compared with, by name: each is a trunk and a head of its own."""
+"""Published networks to compare the reference with, by name: each has its own trunk and head."""
 
 import dataclasses
 from collections.abc import Mapping
@@ -16,7 +16,7 @@ from ecg_jax.models.xresnet import XResNet1d
 
 
 @dataclasses.dataclass(frozen=True)
-class Comparison:
+class Benchmark:
     """A published network.
 
     Attributes:
@@ -31,11 +31,11 @@ class Comparison:
 
 
 COMPARISONS = {
-    "resnet1d_wang": Comparison(WangResNet1d),
-    "xresnet1d50": Comparison(XResNet1d),
-    "xresnet1d101": Comparison(XResNet1d, attributes={"stages": (3, 4, 23, 3)}),
-    "inception1d": Comparison(Inception1d),
-    "autoecg_2d": Comparison(AutoEcg2d, AutoEcg2dHead),
+    "resnet1d_wang": Benchmark(WangResNet1d),
+    "xresnet1d50": Benchmark(XResNet1d),
+    "xresnet1d101": Benchmark(XResNet1d, attributes={"stages": (3, 4, 23, 3)}),
+    "inception1d": Benchmark(Inception1d),
+    "autoecg_2d": Benchmark(AutoEcg2d, AutoEcg2dHead),
 }
 
 
@@ -48,22 +48,14 @@ def create(
     axis_name: str | None,
     **trunk: Any,
 ) -> tuple[nn.Module, nn.Module]:
-    """Builds trunk and head of a network.
-
-    Args:
-        name: One of `COMPARISONS`.
-        num_labels: Independent outputs.
-        dtype: Of the computation; None takes that of signal and parameters.
-        convolution: One of `convolution.METHODS`.
-        axis_name: Mapped axis to average BatchNorm's statistics over; None for none.
-        trunk: Attributes of the trunk that replace those under `name`.
+    """Builds trunk and head of one of `COMPARISONS`; see `network.create` for the arguments.
 
     Raises:
-        InputError: on `fast` convolutions for a network that has none.
+        InputError: on `fast` convolutions for a network without such.
     """
     found = COMPARISONS[name]
     if convolution == "fast" and "convolution" not in found.trunk.__dataclass_fields__:
-        raise InputError(f"model.convolution is 'fast', which there is not for {name}; set it to 'auto'")
+        raise InputError(f"model.convolution is 'fast', which {name} does not support; set it to 'auto'")
     options = {"dtype": dtype, "convolution": convolution, "axis_name": axis_name}
     return (
         _build(found.trunk, options, **{**found.attributes, **trunk}),
@@ -72,5 +64,5 @@ def create(
 
 
 def _build(module: type[nn.Module], options: Mapping[str, Any], **attributes: Any) -> nn.Module:
-    """Passes of the options those that the module has: not each has convolutions or BatchNorms of its own."""
+    """Passes the options that the module has: not every one has convolutions or BatchNorms of its own."""
     return module(**attributes, **{key: value for key, value in options.items() if key in module.__dataclass_fields__})

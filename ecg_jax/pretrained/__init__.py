@@ -1,7 +1,7 @@
-"""Weights that ship with the package: `simulated`, trained on simulated ECGs alone, and `real`, on real ones as well.
+"""Weights that ship with the package: `simulated`, trained on simulated ECGs only, and `real`, on real ones as well.
 
 NAME.npz holds arrays by path in float16, NAME.json what they need: the network, the input contract, labels,
-calibration, thresholds, a checksum, how they came to be, and how well they did on real ECGs. NAME.md is their card.
+calibration, thresholds, a checksum, their provenance, and results on real ECGs. NAME.md is their card.
 """
 
 import dataclasses
@@ -18,7 +18,7 @@ from ecg_jax.errors import InputError
 
 SIMULATED, REAL = "simulated", "real"
 DEFAULT = REAL
-# What they are called, and the stem of their files.
+# Names, and the stem of their files.
 FILES = {REAL: REAL, SIMULATED: SIMULATED, "demonstration": SIMULATED}
 _USE = "for research and as a starting point for fine-tuning, not for clinical use."
 NOTICES = {
@@ -60,7 +60,7 @@ def read(name: str = DEFAULT, folder: str = FOLDER) -> Shipped:
         InputError: when a file is missing or damaged, or the checksum is not that of the arrays.
     """
     stem = os.path.join(folder, FILES[name])
-    remedy = "install the package anew"
+    remedy = "reinstall the package"
     try:
         with open(f"{stem}.json") as file:
             described = json.load(file)
