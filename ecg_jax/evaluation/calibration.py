@@ -26,15 +26,11 @@ _WRONG_WAY = "probabilities rank the wrong way round"
 
 @dataclasses.dataclass(frozen=True)
 class Calibration:
-    """A recalibration of C labels; its maps can be written as JSON.
+    """A recalibration of C labels; its maps can be written as JSON."""
 
-    Attributes:
-        method: One of `settings.CALIBRATIONS`.
-        maps: By label: `slope` and `intercept` of the logit, or `x` and `y` of an interpolation; and
-            `reason`, where a label was left unchanged.
-    """
-
-    method: str
+    method: str  # one of `settings.CALIBRATIONS`
+    # By label: `slope` and `intercept` of the logit, or `x` and `y` of an interpolation; and `reason`, where a label
+    # was left unchanged.
     maps: Mapping[str, Mapping[str, Any]]
 
     def apply(self, probabilities: np.ndarray, names: Sequence[str]) -> np.ndarray:

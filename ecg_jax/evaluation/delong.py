@@ -22,18 +22,13 @@ _PRIOR = 15  # recordings of the rarer class that weigh as much as the assumed v
 
 @dataclass(frozen=True)
 class Comparison:
-    """The first AUROC minus the second, of the same recordings, with its interval.
-
-    Attributes:
-        z: The difference over its standard error.
-        p: Two-sided, of no difference.
-    """
+    """The first AUROC minus the second, of the same recordings, with its interval."""
 
     difference: float
     low: float
     high: float
-    z: float
-    p: float
+    z: float  # the difference over its standard error
+    p: float  # two-sided, of no difference
 
 
 def compute_covariance(

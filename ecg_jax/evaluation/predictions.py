@@ -10,24 +10,15 @@ from ecg_jax.errors import InputError
 
 @dataclasses.dataclass(frozen=True)
 class Predictions:
-    """Probabilities and labels of some recordings, each with the same C labels.
+    """Probabilities and labels of some recordings, each with the same C labels."""
 
-    Attributes:
-        ids: `[N]` str, unique.
-        names: The C labels.
-        labels: `[N, C]` float in {1, 0, NaN = unknown}.
-        probabilities: `[N, C]` in [0, 1].
-        raw: `[N, C]` before recalibration, where there was one.
-        patients: `[N]` str, empty for unknown; None where no patient is known.
-        attributes: Columns that define subgroups: name to `[N]`, numbers or str.
-    """
-
-    ids: np.ndarray
-    names: tuple[str, ...]
-    labels: np.ndarray
-    probabilities: np.ndarray
-    raw: np.ndarray | None = None
-    patients: np.ndarray | None = None
+    ids: np.ndarray  # `[N]` str, unique
+    names: tuple[str, ...]  # the C labels
+    labels: np.ndarray  # `[N, C]` float in {1, 0, NaN = unknown}
+    probabilities: np.ndarray  # `[N, C]` in [0, 1]
+    raw: np.ndarray | None = None  # `[N, C]` before recalibration, where there was one
+    patients: np.ndarray | None = None  # `[N]` str, empty for unknown; None where no patient is known
+    # Columns that define subgroups: name to `[N]`, numbers or str.
     attributes: Mapping[str, np.ndarray] = dataclasses.field(default_factory=dict)
 
     def __post_init__(self) -> None:

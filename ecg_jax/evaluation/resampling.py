@@ -26,17 +26,11 @@ Statistic = Callable[[np.ndarray], np.ndarray]  # weights [N, R] float64 -> [S, 
 
 @dataclasses.dataclass(frozen=True)
 class Design:
-    """What is drawn, with replacement.
+    """What is drawn, with replacement."""
 
-    Attributes:
-        unit: `[N]` int, the unit that each recording belongs to: its patient, or itself.
-        strata: Units, `[U_s]` int each, that are drawn among themselves, as many as there are.
-        legacy: Draw with NumPy's old generator, all resamples of recordings at once.
-    """
-
-    unit: np.ndarray
-    strata: tuple[np.ndarray, ...]
-    legacy: bool = False
+    unit: np.ndarray  # `[N]` int, the unit that each recording belongs to: its patient, or itself
+    strata: tuple[np.ndarray, ...]  # units, `[U_s]` int each, that are drawn among themselves, as many as there are
+    legacy: bool = False  # draw with NumPy's old generator, all resamples of recordings at once
 
     @property
     def units(self) -> int:

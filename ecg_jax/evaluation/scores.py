@@ -19,17 +19,13 @@ from ecg_jax.evaluation.thresholds import Thresholds
 
 @dataclasses.dataclass(frozen=True)
 class Scores:
-    """Scores of some recordings.
+    """Scores of some recordings."""
 
-    Attributes:
-        table: One row per label, then `macro` and, of several labels, `micro` and `weighted`:
-            `label`, `n`, `positives`, `threshold`, each metric (see `metrics.list_metrics`) with
-            `_low` and `_high`, and `note`: why something is undefined or uncertain.
-        samples: `[rows, metrics, R]` float64, the same of every resample; R may be 0.
-    """
-
+    # One row per label, then `macro` and, of several labels, `micro` and `weighted`: `label`, `n`, `positives`,
+    # `threshold`, each metric (see `metrics.list_metrics`) with `_low` and `_high`, and `note`: why something is
+    # undefined or uncertain.
     table: pd.DataFrame
-    samples: np.ndarray
+    samples: np.ndarray  # `[rows, metrics, R]` float64, the same of every resample; R may be 0
 
 
 @dataclasses.dataclass(frozen=True)

@@ -38,19 +38,12 @@ class Block(nn.Module):
 
 
 class AutoEcg2d(Trunk):
-    """Signals to features.
+    """Signals to features."""
 
-    Attributes:
-        filters: Channels of every convolution.
-        kernel_size: Of the first convolution, samples and leads.
-        blocks: Pairs of convolutions.
-        pooled: Numbers of the blocks after which time is pooled.
-    """
-
-    filters: int = 64
-    kernel_size: tuple[int, int] = (12, 3)
-    blocks: int = 8
-    pooled: tuple[int, ...] = (1, 3, 5, 7)
+    filters: int = 64  # channels of every convolution
+    kernel_size: tuple[int, int] = (12, 3)  # of the first convolution, samples and leads
+    blocks: int = 8  # pairs of convolutions
+    pooled: tuple[int, ...] = (1, 3, 5, 7)  # numbers of the blocks after which time is pooled
 
     @nn.compact
     def __call__(self, signal: jax.Array, index: jax.Array, train: bool) -> jax.Array:
@@ -78,19 +71,12 @@ class AutoEcg2d(Trunk):
 
 
 class AutoEcg2dHead(nn.Module):
-    """Flatten, then dense layers with dropout before all but the last of them, and ReLU after those.
+    """Flatten, then dense layers with dropout before all but the last of them, and ReLU after those."""
 
-    Attributes:
-        num_labels: Independent outputs; autoECG has one.
-        widths: Of the dense layers before the output.
-        dropout_rates: Before each of these.
-        dtype: Of the computation.
-    """
-
-    num_labels: int
-    widths: tuple[int, ...] = (4096, 512, 32, 8)
-    dropout_rates: tuple[float, ...] = (0.5, 0.5, 0.5, 0.2)
-    dtype: DTypeLike | None = None
+    num_labels: int  # independent outputs; autoECG has one
+    widths: tuple[int, ...] = (4096, 512, 32, 8)  # of the dense layers before the output
+    dropout_rates: tuple[float, ...] = (0.5, 0.5, 0.5, 0.2)  # before each of these
+    dtype: DTypeLike | None = None  # of the computation
 
     @nn.compact
     def __call__(self, features: jax.Array, index: jax.Array, train: bool) -> jax.Array:

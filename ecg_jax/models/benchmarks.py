@@ -17,16 +17,11 @@ from ecg_jax.models.xresnet import XResNet1d
 
 @dataclasses.dataclass(frozen=True)
 class Benchmark:
-    """A published network.
+    """A published network."""
 
-    Attributes:
-        trunk: Signals to features.
-        head: Features to logits.
-        attributes: Of the trunk, where they are not its defaults.
-    """
-
-    trunk: type[nn.Module]
-    head: type[nn.Module] = PooledHead
+    trunk: type[nn.Module]  # signals to features
+    head: type[nn.Module] = PooledHead  # features to logits
+    # Of the trunk, where they are not its defaults.
     attributes: Mapping[str, Any] = dataclasses.field(default_factory=dict)
 
 

@@ -34,17 +34,11 @@ _MIN_CHANNELS, _MIN_BLOCKS = 32, 16  # below, the direct form was faster: see ex
 
 @dataclasses.dataclass(frozen=True)
 class Algorithm:
-    """A bilinear algorithm for `m` consecutive values of `y[t] = sum_k kernel[k] signal[t + k]`, `k < r`.
+    """A bilinear algorithm for `m` consecutive values of `y[t] = sum_k kernel[k] signal[t + k]`, `k < r`."""
 
-    Attributes:
-        inputs: `[products, n]`, `n >= m + r - 1`.
-        taps: `[products, r]`.
-        outputs: `[m, products]`.
-    """
-
-    inputs: np.ndarray
-    taps: np.ndarray
-    outputs: np.ndarray
+    inputs: np.ndarray  # `[products, n]`, `n >= m + r - 1`
+    taps: np.ndarray  # `[products, r]`
+    outputs: np.ndarray  # `[m, products]`
 
 
 @functools.cache
@@ -145,21 +139,13 @@ def _apply(algorithm: Algorithm, signal: jax.Array, kernel: jax.Array, stride: i
 
 
 class Conv(nn.Module):
-    """A convolution over time without bias by `convolve`; parameters as in `nn.Conv`.
+    """A convolution over time without bias by `convolve`; parameters as in `nn.Conv`."""
 
-    Attributes:
-        filters: Channels of the output.
-        kernel_size: Taps.
-        stride: Of the output.
-        method: One of `METHODS`.
-        dtype: Of the computation; None for that of signal and parameters.
-    """
-
-    filters: int
-    kernel_size: int
-    stride: int = 1
-    method: str = "auto"
-    dtype: DTypeLike | None = None
+    filters: int  # channels of the output
+    kernel_size: int  # taps
+    stride: int = 1  # of the output
+    method: str = "auto"  # one of `METHODS`
+    dtype: DTypeLike | None = None  # of the computation; None for that of signal and parameters
 
     @nn.compact
     def __call__(self, x: jax.Array) -> jax.Array:

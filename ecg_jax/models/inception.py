@@ -41,21 +41,13 @@ class InceptionModule(nn.Module):
 
 
 class Inception1d(Trunk):
-    """Signals to features, at the input's sampling rate.
+    """Signals to features, at the input's sampling rate."""
 
-    Attributes:
-        depth: Modules; a shortcut spans three of them.
-        filters: Channels of each convolution of a module.
-        kernel_sizes: Their taps, odd numbers.
-        bottleneck: Channels that they share as input.
-        convolution: One of `convolution.METHODS`.
-    """
-
-    depth: int = 6
-    filters: int = 32
-    kernel_sizes: tuple[int, ...] = (39, 19, 9)
-    bottleneck: int = 32
-    convolution: str = "auto"
+    depth: int = 6  # modules; a shortcut spans three of them
+    filters: int = 32  # channels of each convolution of a module
+    kernel_sizes: tuple[int, ...] = (39, 19, 9)  # their taps, odd numbers
+    bottleneck: int = 32  # channels that they share as input
+    convolution: str = "auto"  # one of `convolution.METHODS`
 
     @nn.compact
     def __call__(self, signal: jax.Array, index: jax.Array, train: bool) -> jax.Array:

@@ -13,19 +13,12 @@ _NUM_UNITS = 4
 
 @dataclasses.dataclass(frozen=True)
 class KerasLayer:
-    """One row of the table.
+    """One row of the table."""
 
-    Attributes:
-        number: Keras' number, from 1.
-        keras_name: Its name in a file written by a fresh process; others add an offset.
-        kind: `input`, `conv`, `norm`, `relu`, `dropout`, `pool`, `add`, `flatten` or `dense`.
-        flax_path: Path of the Flax module that holds its weights; None if it has none.
-    """
-
-    number: int
-    keras_name: str
-    kind: str
-    flax_path: str | None = None
+    number: int  # Keras' number, from 1
+    keras_name: str  # its name in a file written by a fresh process; others add an offset
+    kind: str  # `input`, `conv`, `norm`, `relu`, `dropout`, `pool`, `add`, `flatten` or `dense`
+    flax_path: str | None = None  # path of the Flax module that holds its weights; None if it has none
 
 
 def _name(stem: str, count: int) -> str:

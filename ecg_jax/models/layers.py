@@ -20,18 +20,13 @@ TorchBatchNorm = functools.partial(nn.BatchNorm, epsilon=1e-5, momentum=0.9)
 
 
 class Trunk(nn.Module):
-    """Signals to features.
+    """Signals to features."""
 
-    Attributes:
-        checkpoint_activations: Keep only the inputs of blocks for the backward pass, and recompute the rest there:
-            less memory, a third more arithmetic.
-        axis_name: Mapped axis to average BatchNorm's statistics over; None for none.
-        dtype: Of the computation; None for that of signal and parameters.
-    """
-
+    # Keep only the inputs of blocks for the backward pass, and recompute the rest there: less memory, a third more
+    # arithmetic.
     checkpoint_activations: bool = False
-    axis_name: str | None = None
-    dtype: DTypeLike | None = None
+    axis_name: str | None = None  # mapped axis to average BatchNorm's statistics over; None for none
+    dtype: DTypeLike | None = None  # of the computation; None for that of signal and parameters
 
     def create_block(self, block: type[nn.Module], train: int = 2) -> Callable[..., nn.Module]:
         """The class of a block, whose argument number `train` is static, with checkpointing if chosen."""
@@ -42,22 +37,14 @@ class ConvNorm(nn.Module):
     """A convolution over time without bias and a BatchNorm, as in PyTorch.
 
     The same number of zeros is padded on either side; TensorFlow's `SAME` shifts strided outputs.
-
-    Attributes:
-        filters: Channels of the output.
-        kernel_size: Taps, an odd number.
-        stride: Of the output.
-        is_zero: BatchNorm's scale starts at zero, so that a residual block starts as its shortcut.
-        axis_name: See `Trunk`.
-        dtype: See `Trunk`.
     """
 
-    filters: int
-    kernel_size: int
-    stride: int = 1
-    is_zero: bool = False
-    axis_name: str | None = None
-    dtype: DTypeLike | None = None
+    filters: int  # channels of the output
+    kernel_size: int  # taps, an odd number
+    stride: int = 1  # of the output
+    is_zero: bool = False  # BatchNorm's scale starts at zero, so that a residual block starts as its shortcut
+    axis_name: str | None = None  # see `Trunk`
+    dtype: DTypeLike | None = None  # see `Trunk`
 
     @nn.compact
     def __call__(self, x: jax.Array, train: bool) -> jax.Array:
@@ -81,12 +68,9 @@ class Dropout(nn.Module):
     """Dropout whose mask depends on each example's `index`, not on its place on a device.
 
     So a global batch gets the same masks on any number of devices.
-
-    Attributes:
-        rate: Fraction that is dropped, in [0, 1).
     """
 
-    rate: float
+    rate: float  # fraction that is dropped, in [0, 1)
 
     @nn.compact
     def __call__(self, x: jax.Array, index: jax.Array, train: bool) -> jax.Array:

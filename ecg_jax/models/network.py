@@ -28,15 +28,10 @@ DTYPES: dict[str, DTypeLike | None] = {"float32": None, "bfloat16": jnp.bfloat16
 
 
 class Network(nn.Module):
-    """Signals to logits.
+    """Signals to logits."""
 
-    Attributes:
-        trunk: Signals to features.
-        head: Features to logits.
-    """
-
-    trunk: nn.Module
-    head: nn.Module
+    trunk: nn.Module  # signals to features
+    head: nn.Module  # features to logits
 
     def __call__(self, signal: jax.Array, *, index: jax.Array | None = None, train: bool = False) -> jax.Array:
         """Maps `signal` `[B, T, leads]` to logits `[B, labels]`, float32 at least.

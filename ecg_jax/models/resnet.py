@@ -44,23 +44,19 @@ class ResidualUnit(nn.Module):
 
     The shortcut carries the sum from before BatchNorm and ReLU; the main path carries
     what comes after them.
-
-    Attributes:
-        first_layer: Keras' number of the unit's first layer.
-        sum_only: Stop at the addition.
-        preactivation: As published; otherwise, as in He et al. 2016 (CVPR, "Deep residual learning"), BatchNorm
-            comes before the addition and ReLU after it, and the shortcut carries the result of both paths.
     """
 
     filters: int
     stride: int
     kernel_size: int
     dropout_rate: float
-    first_layer: int
-    sum_only: bool
+    first_layer: int  # Keras' number of the unit's first layer
+    sum_only: bool  # stop at the addition
     convolution: str
     axis_name: str | None
     dtype: DTypeLike | None
+    # As published; otherwise, as in He et al. 2016 (CVPR, "Deep residual learning"), BatchNorm comes before the
+    # addition and ReLU after it, and the shortcut carries the result of both paths.
     preactivation: bool = True
 
     @nn.compact
@@ -94,28 +90,18 @@ class ResidualUnit(nn.Module):
 
 
 class ResNet1d(Trunk):
-    """The network without its last two layers: signals to features.
+    """The network without its last two layers: signals to features."""
 
-    Attributes:
-        stem_filters: Channels after the stem.
-        filters: Channels after each residual unit.
-        kernel_size: Taps of every convolution but the shortcuts'.
-        stride: Each unit shortens time by this factor, or by its own of several.
-        dropout_rate: Of the dropouts in the units.
-        cut: Keras' number of the layer whose output is returned. In a network of four
-            units: 12, 23, 34, 45 (the sums) or 48 (all of it).
-        convolution: One of `convolution.METHODS`.
-        preactivation: See `ResidualUnit`.
-    """
-
-    stem_filters: int = 64
-    filters: tuple[int, ...] = (128, 196, 256, 320)
-    kernel_size: int = 16
-    stride: int | tuple[int, ...] = 4
-    dropout_rate: float = 0.2
+    stem_filters: int = 64  # channels after the stem
+    filters: tuple[int, ...] = (128, 196, 256, 320)  # channels after each residual unit
+    kernel_size: int = 16  # taps of every convolution but the shortcuts'
+    stride: int | tuple[int, ...] = 4  # each unit shortens time by this factor, or by its own of several
+    dropout_rate: float = 0.2  # of the dropouts in the units
+    # Keras' number of the layer whose output is returned. In a network of four units: 12, 23, 34, 45 (the sums) or 48
+    # (all of it).
     cut: int = 48
-    convolution: str = "auto"
-    preactivation: bool = True
+    convolution: str = "auto"  # one of `convolution.METHODS`
+    preactivation: bool = True  # see `ResidualUnit`
 
     @nn.compact
     def __call__(self, signal: jax.Array, index: jax.Array, train: bool) -> jax.Array:

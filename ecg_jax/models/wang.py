@@ -36,19 +36,12 @@ class BasicBlock(nn.Module):
 
 
 class WangResNet1d(Trunk):
-    """A convolution and a few residual blocks: signals to features.
+    """A convolution and a few residual blocks: signals to features."""
 
-    Attributes:
-        filters: Channels of every convolution.
-        first_kernel_size: Taps of the first convolution.
-        kernel_sizes: Taps of a block's two convolutions.
-        strides: One per block.
-    """
-
-    filters: int = 128
-    first_kernel_size: int = 7
-    kernel_sizes: tuple[int, int] = (5, 3)
-    strides: tuple[int, ...] = (1, 2, 2)
+    filters: int = 128  # channels of every convolution
+    first_kernel_size: int = 7  # taps of the first convolution
+    kernel_sizes: tuple[int, int] = (5, 3)  # taps of a block's two convolutions
+    strides: tuple[int, ...] = (1, 2, 2)  # one per block
 
     @nn.compact
     def __call__(self, signal: jax.Array, index: jax.Array, train: bool) -> jax.Array:

@@ -54,21 +54,13 @@ def average_pool(x: jax.Array, window: int) -> jax.Array:
 
 
 class XResNet1d(Trunk):
-    """Signals to features.
+    """Signals to features."""
 
-    Attributes:
-        stages: Blocks per stage; each stage but the first halves time.
-        stem_filters: Channels of the stem's convolutions, the first of which halves time.
-        filters: Channels inside every block.
-        expansion: Channels after a block, over those inside.
-        kernel_size: Taps of the stem's convolutions and of each block's middle one.
-    """
-
-    stages: tuple[int, ...] = (3, 4, 6, 3)
-    stem_filters: tuple[int, ...] = (32, 32, 64)
-    filters: int = 64
-    expansion: int = 4
-    kernel_size: int = 5
+    stages: tuple[int, ...] = (3, 4, 6, 3)  # blocks per stage; each stage but the first halves time
+    stem_filters: tuple[int, ...] = (32, 32, 64)  # channels of the stem's convolutions, the first of which halves time
+    filters: int = 64  # channels inside every block
+    expansion: int = 4  # channels after a block, over those inside
+    kernel_size: int = 5  # taps of the stem's convolutions and of each block's middle one
 
     @nn.compact
     def __call__(self, signal: jax.Array, index: jax.Array, train: bool) -> jax.Array:

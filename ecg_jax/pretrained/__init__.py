@@ -30,27 +30,16 @@ FOLDER = os.path.dirname(os.path.abspath(__file__))
 
 @dataclasses.dataclass(frozen=True)
 class Shipped:
-    """Weights and what they need.
+    """Weights and what they need."""
 
-    Attributes:
-        arrays: By path, float32.
-        model: Keywords of `models.create`.
-        contract: Of the input; see `contract.InputContract`.
-        labels: Of the outputs, in order.
-        calibration: See `evaluation.calibration.Calibration`; fitted on simulated ECGs.
-        thresholds: Of calibrated probabilities, by label; chosen on simulated ECGs.
-        provenance: Command, seed, commit and versions.
-        results: On real ECGs: a row per data set and label.
-    """
-
-    arrays: dict[str, np.ndarray]
-    model: dict[str, Any]
-    contract: dict[str, Any]
-    labels: list[str]
-    calibration: dict[str, Any]
-    thresholds: dict[str, float]
-    provenance: dict[str, Any]
-    results: list[dict[str, Any]]
+    arrays: dict[str, np.ndarray]  # by path, float32
+    model: dict[str, Any]  # keywords of `models.create`
+    contract: dict[str, Any]  # of the input; see `contract.InputContract`
+    labels: list[str]  # of the outputs, in order
+    calibration: dict[str, Any]  # see `evaluation.calibration.Calibration`; fitted on simulated ECGs
+    thresholds: dict[str, float]  # of calibrated probabilities, by label; chosen on simulated ECGs
+    provenance: dict[str, Any]  # command, seed, commit and versions
+    results: list[dict[str, Any]]  # on real ECGs: a row per data set and label
 
 
 def read(name: str = DEFAULT, folder: str = FOLDER) -> Shipped:

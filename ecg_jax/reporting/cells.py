@@ -30,19 +30,12 @@ _HEADINGS = {word.lower(): word for word in _WORDS} | {
 
 @dataclasses.dataclass(frozen=True)
 class Column:
-    """A column as it is shown.
+    """A column as it is shown."""
 
-    Attributes:
-        heading: For readers.
-        is_number: Whether it holds numbers only, and is right-aligned.
-        texts: One per row; a dash for no value.
-        values: One per row, for sorting; NaN for no value, None for text.
-    """
-
-    heading: str
-    is_number: bool
-    texts: list[str]
-    values: list[float | None]
+    heading: str  # for readers
+    is_number: bool  # whether it holds numbers only, and is right-aligned
+    texts: list[str]  # one per row; a dash for no value
+    values: list[float | None]  # one per row, for sorting; NaN for no value, None for text
 
 
 def create_heading(name: str) -> str:

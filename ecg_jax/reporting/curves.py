@@ -21,50 +21,30 @@ _CURVE: dict[str, Any] = {"color": style.BLUE, "clip_on": False, "zorder": 2.6, 
 
 @dataclasses.dataclass(frozen=True)
 class PrecisionRecall:
-    """A network's precision over recall, of one label.
+    """A network's precision over recall, of one label."""
 
-    Attributes:
-        title: Of the panel.
-        recall: `[K]`, falling, as from scikit-learn's `precision_recall_curve`; empty without positives.
-        precision: `[K]`: that of each recall, down to the next lower one.
-        average_precision: 0 to 1.
-        prevalence: 0 to 1.
-        band: Recall `[G]`, and lowest and highest precision there `[G]`, of networks trained from other seeds.
-        chosen: Recall and precision of the network at its threshold.
-        annotators: Recall and precision of each person.
-    """
-
-    title: str
-    recall: np.ndarray
-    precision: np.ndarray
-    average_precision: float
-    prevalence: float
+    title: str  # of the panel
+    recall: np.ndarray  # `[K]`, falling, as from scikit-learn's `precision_recall_curve`; empty without positives
+    precision: np.ndarray  # `[K]`: that of each recall, down to the next lower one
+    average_precision: float  # 0 to 1
+    prevalence: float  # 0 to 1
+    # Recall `[G]`, and lowest and highest precision there `[G]`, of networks trained from other seeds.
     band: tuple[np.ndarray, np.ndarray, np.ndarray] | None = None
-    chosen: Point | None = None
-    annotators: Mapping[str, Point] = dataclasses.field(default_factory=dict)
+    chosen: Point | None = None  # recall and precision of the network at its threshold
+    annotators: Mapping[str, Point] = dataclasses.field(default_factory=dict)  # recall and precision of each person
 
 
 @dataclasses.dataclass(frozen=True)
 class Roc:
-    """A network's receiver operating characteristic, of one label.
+    """A network's receiver operating characteristic, of one label."""
 
-    Attributes:
-        title: Of the panel.
-        false_positive_rate: `[K]`, rising; empty where a class is absent.
-        true_positive_rate: `[K]`.
-        auroc: 0 to 1.
-        interval: Of the AUROC.
-        chosen: Rates of false and of true positives of the network at its threshold.
-        annotators: The same of each person.
-    """
-
-    title: str
-    false_positive_rate: np.ndarray
-    true_positive_rate: np.ndarray
-    auroc: float
-    interval: tuple[float, float] | None = None
-    chosen: Point | None = None
-    annotators: Mapping[str, Point] = dataclasses.field(default_factory=dict)
+    title: str  # of the panel
+    false_positive_rate: np.ndarray  # `[K]`, rising; empty where a class is absent
+    true_positive_rate: np.ndarray  # `[K]`
+    auroc: float  # 0 to 1
+    interval: tuple[float, float] | None = None  # of the AUROC
+    chosen: Point | None = None  # rates of false and of true positives of the network at its threshold
+    annotators: Mapping[str, Point] = dataclasses.field(default_factory=dict)  # the same of each person
 
 
 @style.styled
@@ -166,19 +146,12 @@ def _list_points(names: Sequence[str], panels: Sequence[PrecisionRecall | Roc]) 
 
 @dataclasses.dataclass(frozen=True)
 class DecisionCurve:
-    """Net benefit, in true positives per person, of acting on a network's probability; of one label.
+    """Net benefit, in true positives per person, of acting on a network's probability; of one label."""
 
-    Attributes:
-        title: Of the panel.
-        threshold: `[T]`, 0 to 1, rising: probability from which one acts; empty without positives.
-        model: `[T]`: net benefit of acting on the network.
-        treat_all: `[T]`: net benefit of acting on everybody; it may fall to minus infinity.
-    """
-
-    title: str
-    threshold: np.ndarray
-    model: np.ndarray
-    treat_all: np.ndarray
+    title: str  # of the panel
+    threshold: np.ndarray  # `[T]`, 0 to 1, rising: probability from which one acts; empty without positives
+    model: np.ndarray  # `[T]`: net benefit of acting on the network
+    treat_all: np.ndarray  # `[T]`: net benefit of acting on everybody; it may fall to minus infinity
 
 
 @style.styled

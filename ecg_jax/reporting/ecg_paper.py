@@ -18,23 +18,14 @@ _FASTEST = 500.0  # points per second; more cannot be seen
 
 @dataclasses.dataclass(frozen=True)
 class Strip:
-    """A piece of a recording.
+    """A piece of a recording."""
 
-    Attributes:
-        title: Written above it.
-        signal: `[samples, leads]` millivolts; standard deviations, if `normalized`.
-        valid: `[samples, leads]` bool.
-        leads: Names of the columns.
-        sampling_rate: Hz.
-        normalized: Whether the signal is in standard deviations, of 2.5 mm each.
-    """
-
-    title: str
-    signal: np.ndarray
-    valid: np.ndarray
-    leads: tuple[str, ...]
-    sampling_rate: float
-    normalized: bool = False
+    title: str  # written above it
+    signal: np.ndarray  # `[samples, leads]` millivolts; standard deviations, if `normalized`
+    valid: np.ndarray  # `[samples, leads]` bool
+    leads: tuple[str, ...]  # names of the columns
+    sampling_rate: float  # Hz
+    normalized: bool = False  # whether the signal is in standard deviations, of 2.5 mm each
 
 
 def draw_strip(strip: Strip) -> str:

@@ -21,19 +21,14 @@ _GAP = 10.0  # points between columns
 
 @dataclasses.dataclass(frozen=True)
 class ForestRow:
-    """A row of a forest plot: a name, an estimate and the ends of its interval, NaN where there is none.
-
-    Attributes:
-        count: Text of the count's column.
-        is_heading: Whether the row is a heading, without numbers.
-    """
+    """A row of a forest plot: a name, an estimate and the ends of its interval, NaN where there is none."""
 
     name: str
     value: float = math.nan
     low: float = math.nan
     high: float = math.nan
-    count: str = ""
-    is_heading: bool = False
+    count: str = ""  # text of the count's column
+    is_heading: bool = False  # whether the row is a heading, without numbers
 
 
 @style.styled

@@ -19,18 +19,13 @@ _SVG = re.compile(r"data:image/svg\+xml[;,]")
 class Figure:
     """A figure.
 
-    Attributes:
-        name: HTML id, unique on the page.
-        caption: What it shows; also its text for screen readers.
-        source: Data URI of an SVG, drawn in its own size where there is room.
-
     Raises:
         ValueError: when the name is no id, or the source is another file's address.
     """
 
-    name: str
-    caption: str
-    source: str
+    name: str  # HTML id, unique on the page
+    caption: str  # what it shows; also its text for screen readers
+    source: str  # data URI of an SVG, drawn in its own size where there is room
 
     def __post_init__(self) -> None:
         check_name(self.name)
@@ -40,47 +35,30 @@ class Figure:
 
 @dataclasses.dataclass(frozen=True)
 class Section:
-    """A numbered section.
+    """A numbered section."""
 
-    Attributes:
-        title: Its heading, also in the row of links.
-        paragraphs: Plain text above the tables.
-        tables: Shown one below the other.
-        figures: Shown below the tables, side by side where there is room.
-    """
-
-    title: str
-    paragraphs: Sequence[str] = ()
-    tables: Sequence[Table] = ()
-    figures: Sequence[Figure] = ()
+    title: str  # its heading, also in the row of links
+    paragraphs: Sequence[str] = ()  # plain text above the tables
+    tables: Sequence[Table] = ()  # shown one below the other
+    figures: Sequence[Figure] = ()  # shown below the tables, side by side where there is room
 
 
 @dataclasses.dataclass(frozen=True)
 class Page:
     """A page of results. All text is plain and may hold anything: it is escaped.
 
-    Attributes:
-        title: Its heading.
-        subtitle: One line on what was evaluated.
-        command: That makes such a page.
-        date: Of the page.
-        key: The row of large numbers on top: (value as shown, what it is).
-        stamps: Lines that no reader may miss, such as that thresholds were chosen on the test set.
-        warnings: Other lines that a reader should know; a list below the stamps.
-        sections: In order.
-
     Raises:
         ValueError: when two tables or figures have one name.
     """
 
-    title: str
-    subtitle: str
-    command: str
-    date: str
-    key: Sequence[tuple[str, str]] = ()
-    stamps: Sequence[str] = ()
-    warnings: Sequence[str] = ()
-    sections: Sequence[Section] = ()
+    title: str  # its heading
+    subtitle: str  # one line on what was evaluated
+    command: str  # that makes such a page
+    date: str  # of the page
+    key: Sequence[tuple[str, str]] = ()  # the row of large numbers on top: (value as shown, what it is)
+    stamps: Sequence[str] = ()  # lines that no reader may miss, such as that thresholds were chosen on the test set
+    warnings: Sequence[str] = ()  # other lines that a reader should know; a list below the stamps
+    sections: Sequence[Section] = ()  # in order
 
     def __post_init__(self) -> None:
         names = [table.name for section in self.sections for table in section.tables]

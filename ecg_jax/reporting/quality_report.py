@@ -29,49 +29,27 @@ _TAIL = 1.0  # per cent at either end; values far beyond them are left out of a 
 
 @dataclasses.dataclass(frozen=True)
 class Report:
-    """The content of the report.
+    """The content of the report."""
 
-    Attributes:
-        dataset: Name of the data set.
-        source: Where it was read.
-        command: That prepares such a store.
-        date: Of the report.
-        contract: The store's leads, sampling rate and filters.
-        checks: What happened when physics contradicted a file.
-        normalized: Whether recordings are in standard deviations.
-        left_out: `recording`, `reason`, `detail`; one row per recording.
-        left_out_kinds: By reason, `message` (the first of its kind) and `recordings`.
-        cohort: One row for `all` and each split; columns as the rows of Table 1 need them.
-        labels: `label`, and for `all` and each split `GROUP_known` and `GROUP_positive`.
-        flags: `flag`, `recordings`, `meaning`; the last row is for recordings without any.
-        examples: Strips by flag; those of `""` have none.
-        measurements: `[N]` values by name, see `_TITLES`; NaN for unknown.
-        scale: What the size of lead II indicates about the unit.
-        notes: `message` (the first of its kind) and `recordings`.
-        remarks: Lines from the data set itself.
-        repeats: `recordings` (ids), `patients` (how many), `splits` (names); one row per content.
-        split_patients: Number of patients in several splits; None where it is unknown.
-    """
-
-    dataset: str
-    source: str
-    command: str
-    date: str
-    contract: Mapping[str, object]
-    checks: str
-    normalized: bool
-    left_out: pd.DataFrame
-    left_out_kinds: Mapping[str, pd.DataFrame]
-    cohort: pd.DataFrame
-    labels: pd.DataFrame
-    flags: pd.DataFrame
-    examples: Mapping[str, Sequence[ecg_paper.Strip]]
-    measurements: Mapping[str, np.ndarray]
-    scale: str
-    notes: pd.DataFrame
-    remarks: Sequence[str]
-    repeats: pd.DataFrame
-    split_patients: int | None
+    dataset: str  # name of the data set
+    source: str  # where it was read
+    command: str  # that prepares such a store
+    date: str  # of the report
+    contract: Mapping[str, object]  # the store's leads, sampling rate and filters
+    checks: str  # what happened when physics contradicted a file
+    normalized: bool  # whether recordings are in standard deviations
+    left_out: pd.DataFrame  # `recording`, `reason`, `detail`; one row per recording
+    left_out_kinds: Mapping[str, pd.DataFrame]  # by reason, `message` (the first of its kind) and `recordings`
+    cohort: pd.DataFrame  # one row for `all` and each split; columns as the rows of Table 1 need them
+    labels: pd.DataFrame  # `label`, and for `all` and each split `GROUP_known` and `GROUP_positive`
+    flags: pd.DataFrame  # `flag`, `recordings`, `meaning`; the last row is for recordings without any
+    examples: Mapping[str, Sequence[ecg_paper.Strip]]  # strips by flag; those of `""` have none
+    measurements: Mapping[str, np.ndarray]  # `[N]` values by name, see `_TITLES`; NaN for unknown
+    scale: str  # what the size of lead II indicates about the unit
+    notes: pd.DataFrame  # `message` (the first of its kind) and `recordings`
+    remarks: Sequence[str]  # lines from the data set itself
+    repeats: pd.DataFrame  # `recordings` (ids), `patients` (how many), `splits` (names); one row per content
+    split_patients: int | None  # number of patients in several splits; None where it is unknown
 
 
 def write(path: str, report: Report) -> None:
@@ -139,21 +117,13 @@ def _format_part(value: float, whole: float) -> str:
 
 @dataclasses.dataclass(frozen=True)
 class Distribution:
-    """A quantity, drawn and summarized.
+    """A quantity, drawn and summarized."""
 
-    Attributes:
-        title: Its name, and unit in brackets.
-        figure: A data URI of an SVG.
-        known: Number of recordings with a known value.
-        quantiles: Smallest, 5 %, 25 %, median, 75 %, 95 %, largest; empty without a known value.
-        outside: Number of recordings beyond the histogram's ends.
-    """
-
-    title: str
-    figure: str
-    known: int
-    quantiles: tuple[float, ...]
-    outside: int
+    title: str  # its name, and unit in brackets
+    figure: str  # A data URI of an SVG
+    known: int  # number of recordings with a known value
+    quantiles: tuple[float, ...]  # smallest, 5 %, 25 %, median, 75 %, 95 %, largest; empty without a known value
+    outside: int  # number of recordings beyond the histogram's ends
 
 
 def describe_distribution(title: str, values: np.ndarray) -> Distribution:

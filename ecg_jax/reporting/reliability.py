@@ -19,17 +19,11 @@ _EDGES = np.linspace(0, 1, 21)  # of the histogram's bins
 
 @dataclasses.dataclass(frozen=True)
 class ReliabilityPanel:
-    """The reliability of one label.
+    """The reliability of one label."""
 
-    Attributes:
-        title: Of the panel.
-        series: Curves by name, such as "as predicted" and "recalibrated".
-        probabilities: `[N]`, those of the histogram below the panel; what is not finite is left out.
-    """
-
-    title: str
-    series: Mapping[str, Reliability]
-    probabilities: np.ndarray
+    title: str  # of the panel
+    series: Mapping[str, Reliability]  # curves by name, such as "as predicted" and "recalibrated"
+    probabilities: np.ndarray  # `[N]`, those of the histogram below the panel; what is not finite is left out
 
 
 @style.styled

@@ -25,22 +25,16 @@ _NAME = re.compile(r"[A-Za-z][A-Za-z0-9_-]*")
 class Table:
     """A table and what is said about it.
 
-    Attributes:
-        name: Stem of its files, HTML id and LaTeX label: letters, digits, `_` and `-`.
-        caption: What it shows, as plain text.
-        frame: Its rows; the index is not shown.
-        note: Shown under the table.
-        formats: Column to format specification, such as ".2g" or ","; by default numbers that
-            are not whole have three decimals. That of a score also formats its interval.
-
     Raises:
         ValueError: when the name has other characters, columns repeat, or a format has no column.
     """
 
-    name: str
-    caption: str
-    frame: pd.DataFrame
-    note: str = ""
+    name: str  # stem of its files, HTML id and LaTeX label: letters, digits, `_` and `-`
+    caption: str  # what it shows, as plain text
+    frame: pd.DataFrame  # its rows; the index is not shown
+    note: str = ""  # shown under the table
+    # Column to format specification, such as ".2g" or ","; by default numbers that are not whole have three decimals.
+    # That of a score also formats its interval.
     formats: Mapping[str, str] = dataclasses.field(default_factory=dict)
 
     def __post_init__(self) -> None:

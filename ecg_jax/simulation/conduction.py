@@ -1,4 +1,4 @@
-"""How the impulse spreads: intervals, and the order in which the ventricles are activated.
+"""Conduction: intervals, and the order in which the ventricles are activated.
 
 Criteria: Surawicz et al. 2009, J Am Coll Cardiol 53:976 (QRS of 120 ms and more in complete bundle branch block, 110 or
 100 to 119 ms in incomplete block) and Kusumoto et al. 2019, Circulation 140:e382 (PR above 200 ms in first-degree
@@ -12,7 +12,7 @@ import jax.numpy as jnp
 
 from ecg_jax.simulation.draws import Draws
 
-# Each with the bounds of its QRS duration in milliseconds; draws bunch in the middle of them.
+# Each with the bounds of its QRS duration in milliseconds; the middle is the most frequent.
 CONDUCTIONS = {
     "normal": (72, 107),
     "RBBB": (114, 172),
@@ -31,12 +31,7 @@ CONDUCTIONS = {
 )
 RIGHT_BLOCKS = (RBBB, INCOMPLETE_RBBB, RBBB_LAFB, RBBB_LPFB)  # of the bundle branch, at any duration
 LEFT_BLOCKS = (LBBB, INCOMPLETE_LBBB)
-LIKE_NORMAL = (
-    NORMAL,
-    INCOMPLETE_RBBB,
-    DELAYED,
-    PREEXCITED,
-)  # the order of activation is a normal heart's, but for a part
+LIKE_NORMAL = (NORMAL, INCOMPLETE_RBBB, DELAYED, PREEXCITED)  # the order of activation is mostly a normal heart's
 
 
 class Intervals(NamedTuple):
@@ -65,13 +60,13 @@ def draw_intervals(
     2009, J Am Coll Cardiol 53:982).
 
     Args:
-        draws: Where the numbers come from.
+        draws: Source of random numbers.
         conduction: Index into `CONDUCTIONS`.
-        is_first_degree: Draws a PR interval around and above 200 ms instead of below.
-        is_paced: The ventricles are paced, which takes its own time whatever the conduction.
-        mean_interval: Seconds between beats; the P wave stays in it.
+        is_first_degree: PR around and above 200 ms instead of below.
+        is_paced: The ventricles are paced; QRS then does not depend on the conduction.
+        mean_interval: Seconds between beats; limits PR and QT.
         age: Years.
-        is_male: Men have wider QRS complexes and shorter QT intervals.
+        is_male: QRS is wider and QT shorter than in women.
         qt_shift: Seconds, from drugs or electrolytes.
     """
     bounds = jnp.array(list(CONDUCTIONS.values()), jnp.float32)[conduction] / 1e3

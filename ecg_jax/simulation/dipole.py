@@ -74,15 +74,10 @@ _T_DIPOLES = {"normal": (0.33, 0.22, -0.12), "RBBB": (0.34, 0.16, 0.10), "LBBB":
 
 @dataclasses.dataclass(frozen=True)
 class Conditions:
-    """Who is recorded, and how well.
+    """Who is recorded, and how well."""
 
-    Attributes:
-        morphology_spread: Scales the variation between patients (1: as in training).
-        noise: Scales muscle noise, baseline wander and mains hum (1: as in training).
-    """
-
-    morphology_spread: float = 1.0
-    noise: float = 1.0
+    morphology_spread: float = 1.0  # scales the variation between patients (1: as in training)
+    noise: float = 1.0  # scales muscle noise, baseline wander and mains hum (1: as in training)
 
 
 def draw_diagnoses(rng: np.random.Generator) -> np.ndarray:

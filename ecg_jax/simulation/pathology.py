@@ -1,4 +1,4 @@
-"""What may be wrong with a heart besides its rhythm and its conduction, and what that makes of a beat."""
+"""Diseases other than of rhythm and conduction, and their effect on a beat."""
 
 from typing import NamedTuple
 
@@ -30,7 +30,7 @@ PATHOLOGIES = {
     "left_atrial_enlargement": 0.14,
     "fragmented_qrs": 0.05,
 }
-# Where the wall lies that infarction (the first four) and ischaemia are in: the unit vector towards it.
+# Unit vectors towards the walls of infarction (the first four) and ischaemia.
 INFARCTED = ("anterior", "inferior", "lateral", "posterior")
 WALLS = np.array([[0.3, 0.0, -1.0], [-0.1, 1.0, 0.1], [1.0, 0.1, 0.2], [0.0, 0.3, 1.0], [-0.2, 0.1, -1.0]])
 WALLS /= np.linalg.norm(WALLS, axis=1, keepdims=True)
@@ -48,12 +48,12 @@ _FAST_INTERVAL = 0.75  # seconds between beats, below which T waves become lower
 
 
 class Pathology(NamedTuple):
-    """`present` `[len(PATHOLOGIES)]` and `variants` `[len(VARIANTS)]` bool; changes; seconds by which QT is longer."""
+    """What was drawn, and its effect."""
 
-    present: jax.Array
-    variants: jax.Array
+    present: jax.Array  # `[len(PATHOLOGIES)]` bool
+    variants: jax.Array  # `[len(VARIANTS)]` bool
     changes: Changes
-    qt_shift: jax.Array
+    qt_shift: jax.Array  # seconds
 
 
 def draw_pathology(
@@ -67,16 +67,16 @@ def draw_pathology(
 ) -> Pathology:
     """Draws diseases and how pronounced they are, and variants of the normal.
 
-    Most diseases of the ventricles leave a T wave that is lower than a healthy one, and an ST segment that runs
-    towards it; the more, the rarer. So does a fast rhythm.
+    Most diseases of the ventricles lower the T wave and tilt the ST segment towards it; larger changes are rarer. A
+    fast rhythm has the same effect.
 
     Args:
-        draws: Where the numbers come from.
+        draws: Source of random numbers.
         prevalence: Factor of the prevalences in `PATHOLOGIES`.
-        is_ill: Whether anything may be wrong at all.
-        is_strained: Whether rhythm or conduction are such as go with such T waves, too.
+        is_ill: Whether the patient may have any disease.
+        is_strained: Whether rhythm or conduction lower T waves as well.
         age: Years.
-        is_male: Whether.
+        is_male: Sex.
         mean_interval: Seconds between beats.
     """
     prevalences = prevalence * jnp.array(list(PATHOLOGIES.values()))
@@ -151,7 +151,7 @@ def draw_pathology(
 
 
 def _draw_variants(draws: Draws, age: jax.Array, is_male: jax.Array) -> tuple[jax.Array, jax.Array]:
-    """Which variants there are `[len(VARIANTS)]`; mV of ST elevation and of T inversion, and the factor of voltage."""
+    """Variants present `[len(VARIANTS)]`; mV of ST elevation and of T inversion, and the factor of voltage."""
     prevalences = jnp.array(list(VARIANTS.values()))[:, jnp.where(age < _YOUNG, 0, 1), is_male.astype(int)]
     present = draws.flip(prevalences, len(VARIANTS))
     sizes = jnp.stack([draws.uniform(0.06, 0.18), draws.uniform(0.2, 0.8), draws.uniform(1.1, 1.4)])

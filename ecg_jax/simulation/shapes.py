@@ -29,35 +29,20 @@ Values = Any  # an array of JAX, or of NumPy
 
 
 class Shape(NamedTuple):
-    """Times and widths in parts of the wave's duration, dipoles in mV.
+    """Times and widths in parts of the wave's duration, dipoles in mV."""
 
-    Attributes:
-        qrs_time: `[6]`.
-        qrs_width: `[6]`, natural logarithm.
-        qrs_dipole: `[6, 3]`.
-        qrs_chest: `[6, 6]` mV, what V1 to V6 see beside the dipole.
-        t_dipole: `[4, 3]` of its body, its foot, the ST segment, the U wave.
-        t_chest: `[4, 6]` mV.
-        t_fall: Logarithm of the width in seconds after the top, at 70 beats per minute.
-        t_rise: Logarithm of how much wider it is before the top.
-        p_time: `[2]`.
-        p_width: `[2]`, logarithm.
-        p_dipole: `[2, 3]`.
-        p_chest: `[2, 6]` mV.
-    """
-
-    qrs_time: Values
-    qrs_width: Values
-    qrs_dipole: Values
-    qrs_chest: Values
-    t_dipole: Values
-    t_chest: Values
-    t_fall: Values
-    t_rise: Values
-    p_time: Values
-    p_width: Values
-    p_dipole: Values
-    p_chest: Values
+    qrs_time: Values  # `[6]`
+    qrs_width: Values  # `[6]`, natural logarithm
+    qrs_dipole: Values  # `[6, 3]`
+    qrs_chest: Values  # `[6, 6]` mV, what V1 to V6 see beside the dipole
+    t_dipole: Values  # `[4, 3]` of its body, its foot, the ST segment, the U wave
+    t_chest: Values  # `[4, 6]` mV
+    t_fall: Values  # logarithm of the width in seconds after the top, at 70 beats per minute
+    t_rise: Values  # logarithm of how much wider it is before the top
+    p_time: Values  # `[2]`
+    p_width: Values  # `[2]`, logarithm
+    p_dipole: Values  # `[2, 3]`
+    p_chest: Values  # `[2, 6]` mV
 
 
 # Of its fields.

@@ -51,82 +51,50 @@ _LEAD_IN = 0.07  # seconds before its onset that a QRS complex is looked for
 
 
 class Population(NamedTuple):
-    """Who is recorded, how, and who reads it. Prevalences are weights: they need not sum to 1.
+    """Who is recorded, how, and who reads it. Prevalences are weights: they need not sum to 1."""
 
-    Attributes:
-        ill: Share of patients in whom anything may be wrong; all others have a healthy heart in sinus rhythm. Rhythms,
-            conductions, long PR intervals and pathologies are those of the former.
-        rhythms: In the order of `rhythm.RHYTHMS`.
-        rates: Of sinus rhythm: usual, slow, fast.
-        conductions: In the order of `conduction.CONDUCTIONS`.
-        first_degree: Share of patients with a long PR interval.
-        ventricular_ectopy: Share of patients with ventricular premature beats.
-        atrial_ectopy: Share of patients with atrial premature beats.
-        pathology: Factor of the prevalences in `pathology.PATHOLOGIES`.
-        spread: How far patients differ in the shape of their beats.
-        noise: Factor of all noise.
-        misplacement: Centimetres, the standard deviation of a chest electrode's place.
-        swaps: Share of recordings with two cables confused.
-        faults: Factor of how often an electrode is off or loose, or an amplifier at its limit.
-        grey: Factor of readers' disagreement; see `reader.read`.
-    """
-
+    # Share of patients in whom anything may be wrong; all others have a healthy heart in sinus rhythm. Rhythms,
+    # conductions, long PR intervals and pathologies are those of the former.
     ill: float = 0.47
-    rhythms: tuple[float, ...] = (0.66, 0.16, 0.04, 0.03, 0.02, 0.04, 0.03, 0.02)
-    rates: tuple[float, ...] = (0.60, 0.20, 0.20)
+    rhythms: tuple[float, ...] = (0.66, 0.16, 0.04, 0.03, 0.02, 0.04, 0.03, 0.02)  # in the order of `rhythm.RHYTHMS`
+    rates: tuple[float, ...] = (0.60, 0.20, 0.20)  # of sinus rhythm: usual, slow, fast
+    # In the order of `conduction.CONDUCTIONS`.
     conductions: tuple[float, ...] = (0.50, 0.08, 0.08, 0.10, 0.015, 0.085, 0.02, 0.07, 0.02, 0.03, 0.01)
-    first_degree: float = 0.18
-    ventricular_ectopy: float = 0.12
-    atrial_ectopy: float = 0.10
-    pathology: float = 1.0
-    spread: float = 1.0
-    noise: float = 1.0
-    misplacement: float = 0.3
-    swaps: float = 0.01
-    faults: float = 1.0
-    grey: float = 1.0
+    first_degree: float = 0.18  # share of patients with a long PR interval
+    ventricular_ectopy: float = 0.12  # share of patients with ventricular premature beats
+    atrial_ectopy: float = 0.10  # share of patients with atrial premature beats
+    pathology: float = 1.0  # factor of the prevalences in `pathology.PATHOLOGIES`
+    spread: float = 1.0  # how far patients differ in the shape of their beats
+    noise: float = 1.0  # factor of all noise
+    misplacement: float = 0.3  # centimetres, the standard deviation of a chest electrode's place
+    swaps: float = 0.01  # share of recordings with two cables confused
+    faults: float = 1.0  # factor of how often an electrode is off or loose, or an amplifier at its limit
+    grey: float = 1.0  # factor of readers' disagreement; see `reader.read`
 
 
 class Patient(NamedTuple):
-    """Who is recorded.
+    """Who is recorded."""
 
-    Attributes:
-        age: Years.
-        is_male: Sex.
-        rhythm: Index into `RHYTHMS`.
-        conduction: Index into `CONDUCTIONS`.
-        rate: Beats per minute.
-        is_first_degree: Whether PR is long.
-        is_ill: Whether anything may be wrong.
-    """
-
-    age: jax.Array
-    is_male: jax.Array
-    rhythm: jax.Array
-    conduction: jax.Array
-    rate: jax.Array
-    is_first_degree: jax.Array
-    is_ill: jax.Array
+    age: jax.Array  # years
+    is_male: jax.Array  # sex
+    rhythm: jax.Array  # index into `RHYTHMS`
+    conduction: jax.Array  # index into `CONDUCTIONS`
+    rate: jax.Array  # beats per minute
+    is_first_degree: jax.Array  # whether PR is long
+    is_ill: jax.Array  # whether anything may be wrong
 
 
 class Simulated(NamedTuple):
-    """One recording.
+    """One recording."""
 
-    Attributes:
-        signal: `[T, 12]` float32 mV in the order of `recording.LEADS`; zero where it is not valid.
-        valid: `[T]` bool.
-        label: `[6]` float32, 0 or 1, of the six diagnoses, in the order of `labels.SIX`.
-        truth: What was drawn, by name: scalars `age`, `is_male`, `rhythm`, `conduction`, `rate` (of the ventricles, per
-            minute, within the recording), `pr`, `p`, `qrs`, `qt` (seconds), `axis` (degrees in the frontal plane),
-            `is_swapped`; `pathology` `[18]`, `variants` `[3]` bool; `stated` `[len(reader.NAMES)]` bool, what a reader
-            states; `measures`, of the usual beat (see `measures.Measures`); times in seconds from the first sample of
-            the array, `NEVER` where there is none: `p_onsets`, `p_offsets`, `qrs_onsets`, `qrs_offsets`, `t_ends`,
-            each `[44]`; `is_ectopic` `[44]`.
-    """
-
-    signal: jax.Array
-    valid: jax.Array
-    label: jax.Array
+    signal: jax.Array  # `[T, 12]` float32 mV in the order of `recording.LEADS`; zero where it is not valid
+    valid: jax.Array  # `[T]` bool
+    label: jax.Array  # `[6]` float32, 0 or 1, of the six diagnoses, in the order of `labels.SIX`
+    # What was drawn, by name: scalars `age`, `is_male`, `rhythm`, `conduction`, `rate` (of the ventricles, per minute,
+    # within the recording), `pr`, `p`, `qrs`, `qt` (seconds), `axis` (degrees in the frontal plane), `is_swapped`;
+    # `pathology` `[18]`, `variants` `[3]` bool; `stated` `[len(reader.NAMES)]` bool, what a reader states; `measures`,
+    # of the usual beat (see `measures.Measures`); times in seconds from the first sample of the array, `NEVER` where
+    # there is none: `p_onsets`, `p_offsets`, `qrs_onsets`, `qrs_offsets`, `t_ends`, each `[44]`; `is_ectopic` `[44]`.
     truth: dict[str, Any]
 
 

@@ -114,66 +114,38 @@ QT = 0.405  # seconds at 60 beats per minute, of the median beat
 
 
 class Bells(NamedTuple):
-    """Bells of one kind of wave.
+    """Bells of one kind of wave."""
 
-    Attributes:
-        centre: `[N]` seconds after the reference.
-        rise: `[N]` seconds, the width before the top.
-        fall: `[N]` seconds, the width after it.
-        dipole: `[N, 3]` mV.
-        origin: `[N, 3]` cm.
-        chest: `[N, 6]` mV, what V1 to V6 see beside the dipole.
-    """
-
-    centre: jax.Array
-    rise: jax.Array
-    fall: jax.Array
-    dipole: jax.Array
-    origin: jax.Array
-    chest: jax.Array
+    centre: jax.Array  # `[N]` seconds after the reference
+    rise: jax.Array  # `[N]` seconds, the width before the top
+    fall: jax.Array  # `[N]` seconds, the width after it
+    dipole: jax.Array  # `[N, 3]` mV
+    origin: jax.Array  # `[N, 3]` cm
+    chest: jax.Array  # `[N, 6]` mV, what V1 to V6 see beside the dipole
 
 
 class Changes(NamedTuple):
-    """What disease makes of a beat; see `pathology`.
+    """What disease makes of a beat; see `pathology`."""
 
-    Attributes:
-        left: Factor of left ventricular forces.
-        right: `[3]` mV, added to them.
-        infarct: `[3]` mV, added early in QRS: away from dead muscle.
-        size: Factor of QRS, ST and T.
-        st: `[3]` mV, the ST segment.
-        t_size: Factor of the T wave.
-        t_strain: 0 to 1: how far the T wave is turned against QRS.
-        t_width: Factor of the T wave's widths.
-        t_local: `[3]` mV, added to the T wave: away from what is ischaemic.
-        u: Factor of the U wave.
-        p_right: Factor of the right atrium's part of P.
-        p_left: Factor of the left atrium's part of P.
-        notch: 0 to 1: how much the QRS complex is splintered.
-        turn: Radians in the frontal plane by which QRS is turned, towards the feet.
-        rotation: Radians in the horizontal plane by which the first half of QRS is turned to the back.
-        initial: Share of `infarct` that acts on the first bell, too: whether the first R wave of the chest leads is
-            lost with the others.
-        t_chest: `[6]` mV, added to the T wave in V1 to V6.
-    """
-
-    left: jax.Array
-    right: jax.Array
-    infarct: jax.Array
-    size: jax.Array
-    st: jax.Array
-    t_size: jax.Array
-    t_strain: jax.Array
-    t_width: jax.Array
-    t_local: jax.Array
-    u: jax.Array
-    p_right: jax.Array
-    p_left: jax.Array
-    notch: jax.Array
-    turn: jax.Array
-    rotation: jax.Array
+    left: jax.Array  # factor of left ventricular forces
+    right: jax.Array  # `[3]` mV, added to them
+    infarct: jax.Array  # `[3]` mV, added early in QRS: away from dead muscle
+    size: jax.Array  # factor of QRS, ST and T
+    st: jax.Array  # `[3]` mV, the ST segment
+    t_size: jax.Array  # factor of the T wave
+    t_strain: jax.Array  # 0 to 1: how far the T wave is turned against QRS
+    t_width: jax.Array  # factor of the T wave's widths
+    t_local: jax.Array  # `[3]` mV, added to the T wave: away from what is ischaemic
+    u: jax.Array  # factor of the U wave
+    p_right: jax.Array  # factor of the right atrium's part of P
+    p_left: jax.Array  # factor of the left atrium's part of P
+    notch: jax.Array  # 0 to 1: how much the QRS complex is splintered
+    turn: jax.Array  # radians in the frontal plane by which QRS is turned, towards the feet
+    rotation: jax.Array  # radians in the horizontal plane by which the first half of QRS is turned to the back
+    # Share of `infarct` that acts on the first bell, too: whether the first R wave of the chest leads is lost with the
+    # others.
     initial: jax.Array
-    t_chest: jax.Array
+    t_chest: jax.Array  # `[6]` mV, added to the T wave in V1 to V6
 
 
 class Beat(NamedTuple):

@@ -43,25 +43,15 @@ _DIMENSIONS = {"conv": 3, "dense": 2, "norm": 1}
 
 @dataclasses.dataclass(frozen=True)
 class KerasWeights:
-    """The weights of a network of the reference's kind, and what the file says of it.
+    """The weights of a network of the reference's kind, and what the file says of it."""
 
-    Attributes:
-        weights: Arrays by Flax path.
-        leads: Channels of the input.
-        num_labels: Outputs.
-        trunk: Attributes of `ResNet1d`; `stride` only where it is not the reference's.
-        samples: Length of the input.
-        activation: What makes probabilities of logits, `sigmoid` or `softmax`.
-        notes: Assumptions.
-    """
-
-    weights: Arrays
-    leads: int
-    num_labels: int
-    trunk: dict[str, Any]
-    samples: int
-    activation: str = "sigmoid"
-    notes: tuple[str, ...] = ()
+    weights: Arrays  # arrays by Flax path
+    leads: int  # channels of the input
+    num_labels: int  # outputs
+    trunk: dict[str, Any]  # attributes of `ResNet1d`; `stride` only where it is not the reference's
+    samples: int  # length of the input
+    activation: str = "sigmoid"  # what makes probabilities of logits, `sigmoid` or `softmax`
+    notes: tuple[str, ...] = ()  # assumptions
 
     @property
     def assumed_labels(self) -> tuple[str, ...] | None:

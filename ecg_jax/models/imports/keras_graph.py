@@ -17,23 +17,14 @@ _PRECISIONS = ("float32", "float64", "mixed_float16", "mixed_bfloat16", "float16
 
 @dataclasses.dataclass(frozen=True)
 class Node:
-    """One call of a layer.
+    """One call of a layer."""
 
-    Attributes:
-        path: Of the file, for messages.
-        name: Of the layer.
-        kind: Its class; a user's own class is preceded by its package, `Custom>Conv1D`.
-        config: Its settings.
-        inputs: The calls whose outputs it takes.
-        is_training: It was called with `training=True`.
-    """
-
-    path: str
-    name: str
-    kind: str
-    config: Mapping[str, Any]
-    inputs: tuple[Call, ...]
-    is_training: bool
+    path: str  # of the file, for messages
+    name: str  # of the layer
+    kind: str  # its class; a user's own class is preceded by its package, `Custom>Conv1D`
+    config: Mapping[str, Any]  # its settings
+    inputs: tuple[Call, ...]  # the calls whose outputs it takes
+    is_training: bool  # it was called with `training=True`
 
     def refuse(self, found: str, supported: str) -> InputError:
         """The error for something that the network here does not support."""

@@ -20,23 +20,14 @@ _REGRESSIONS = ("mean", "mse", "mae", "mape", "msle", "huber", "logcosh", "poiss
 
 @dataclasses.dataclass(frozen=True)
 class Topology:
-    """The reference network, as a configuration describes it.
+    """The reference network, as a configuration describes it."""
 
-    Attributes:
-        layers: Keras' layers by Flax path; without a shortcut's convolution where the file has none.
-        strides: Of the units.
-        samples: Length of the input; None where it is not stated.
-        leads: Channels of the input likewise.
-        activation: From logits to probabilities, `sigmoid` or `softmax`.
-        notes: Assumptions.
-    """
-
-    layers: dict[str, Node]
-    strides: tuple[int, ...]
-    samples: int | None
-    leads: int | None
-    activation: str
-    notes: tuple[str, ...]
+    layers: dict[str, Node]  # Keras' layers by Flax path; without a shortcut's convolution where the file has none
+    strides: tuple[int, ...]  # of the units
+    samples: int | None  # length of the input; None where it is not stated
+    leads: int | None  # channels of the input likewise
+    activation: str  # from logits to probabilities, `sigmoid` or `softmax`
+    notes: tuple[str, ...]  # assumptions
 
     @property
     def epsilons(self) -> dict[str, float]:
