@@ -5,12 +5,15 @@ Criteria: Surawicz et al. 2009, J Am Coll Cardiol 53:976 (QRS of 120 ms and more
 block).
 """
 
-from typing import NamedTuple
+from typing import TYPE_CHECKING, NamedTuple
 
 import jax
 import jax.numpy as jnp
 
 from ecg_jax.simulation.draws import Draws
+
+if TYPE_CHECKING:
+    from ecg_jax.simulation.patients import Patient
 
 # Each with the bounds of its QRS duration in milliseconds; the middle is the most frequent.
 CONDUCTIONS = {
@@ -44,41 +47,23 @@ class Intervals(NamedTuple):
     qrs_ectopic: jax.Array
 
 
-def draw_intervals(
-    draws: Draws,
-    conduction: jax.Array,
-    is_first_degree: jax.Array,
-    is_paced: jax.Array,
-    mean_interval: jax.Array,
-    age: jax.Array,
-    is_male: jax.Array,
-    qt_shift: jax.Array,
-) -> Intervals:
-    """Draws the intervals of a patient.
+def draw_intervals(draws: Draws, patient: "Patient", qt_shift: jax.Array) -> Intervals:
+    """Draws the intervals of a patient; `qt_shift` is in seconds, from drugs or electrolytes.
 
     QT follows the cube root of the interval (Fridericia 1920), and is some 10 ms longer in women (Rautaharju et al.
     2009, J Am Coll Cardiol 53:982).
-
-    Args:
-        draws: Source of random numbers.
-        conduction: Index into `CONDUCTIONS`.
-        is_first_degree: PR around and above 200 ms instead of below.
-        is_paced: The ventricles are paced; QRS then does not depend on the conduction.
-        mean_interval: Seconds between beats; limits PR and QT.
-        age: Years.
-        is_male: QRS is wider and QT shorter than in women.
-        qt_shift: Seconds, from drugs or electrolytes.
     """
-    bounds = jnp.array(list(CONDUCTIONS.values()), jnp.float32)[conduction] / 1e3
+    bounds = jnp.array(list(CONDUCTIONS.values()), jnp.float32)[patient.conduction] / 1e3
+    mean_interval = patient.mean_interval
     qrs = bounds[0] + (bounds[1] - bounds[0]) * (draws.uniform() + draws.uniform()) / 2
-    qrs = qrs + jnp.where(conduction == NORMAL, 0.006 * is_male - 0.003, 0.0)
-    qrs = jnp.where(is_paced, draws.uniform(0.13, 0.19), qrs)
-    usual = draws.normal(0.152, 0.020) + 0.0003 * (age - 50)
+    qrs = qrs + jnp.where(patient.conduction == NORMAL, 0.006 * patient.is_male - 0.003, 0.0)
+    qrs = jnp.where(patient.is_paced, draws.uniform(0.13, 0.19), qrs)
+    usual = draws.normal(0.152, 0.020) + 0.0003 * (patient.age - 50)
     long = 0.196 + draws.lognormal(0.030, 0.75)
-    pr = jnp.where(is_first_degree, jnp.minimum(long, 0.42), jnp.clip(usual, 0.105, 0.198))
-    pr = jnp.where(conduction == PREEXCITED, draws.uniform(0.075, 0.115), pr)
+    pr = jnp.where(patient.is_first_degree, jnp.minimum(long, 0.42), jnp.clip(usual, 0.105, 0.198))
+    pr = jnp.where(patient.conduction == PREEXCITED, draws.uniform(0.075, 0.115), pr)
     pr = jnp.minimum(pr, jnp.maximum(mean_interval - 0.15, 0.10))
-    corrected = draws.normal(0.401, 0.018) - 0.012 * is_male + 0.0004 * (age - 55) + qt_shift
+    corrected = draws.normal(0.401, 0.018) - 0.012 * patient.is_male + 0.0004 * (patient.age - 55) + qt_shift
     qt = corrected * jnp.cbrt(jnp.minimum(mean_interval, 1.4)) + 0.7 * jnp.maximum(qrs - 0.095, 0.0)
     qt = jnp.minimum(qt, 0.92 * mean_interval + 0.04)
     return Intervals(

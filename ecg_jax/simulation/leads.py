@@ -13,21 +13,11 @@ import jax.numpy as jnp
 import numpy as np
 
 from ecg_jax.recording import LEADS, LIMB_LEADS
+from ecg_jax.simulation import DOWER
 from ecg_jax.simulation.draws import Draws
 
 ELECTRODES = ("RA", "LA", "LL", "V1", "V2", "V3", "V4", "V5", "V6")
 _CHEST = ELECTRODES[3:]
-# Dower et al. 1980: leads from the dipole.
-DOWER = {
-    "I": (0.632, -0.235, 0.059),
-    "II": (0.235, 1.066, -0.132),
-    "V1": (-0.515, 0.157, -0.917),
-    "V2": (0.044, 0.164, -1.387),
-    "V3": (0.882, 0.098, -1.277),
-    "V4": (1.213, 0.127, -0.601),
-    "V5": (1.125, 0.127, -0.086),
-    "V6": (0.831, 0.076, 0.230),
-}
 _CHEST_VECTORS = np.array([DOWER[lead] for lead in _CHEST])
 _LENGTHS = np.linalg.norm(_CHEST_VECTORS, axis=1, keepdims=True)
 _NEAREST = 8.0  # cm from the heart's centre to the nearest chest electrode; sets the scale of the others

@@ -5,12 +5,15 @@ conducted, in third-degree block both are independent, in fibrillation and flutt
 beats (`draw_atrial_waves`).
 """
 
-from typing import NamedTuple
+from typing import TYPE_CHECKING, NamedTuple
 
 import jax
 import jax.numpy as jnp
 
 from ecg_jax.simulation.draws import Draws
+
+if TYPE_CHECKING:
+    from ecg_jax.simulation.patients import Patient
 
 RHYTHMS = ("sinus", "fibrillation", "flutter", "tachycardia", "junctional", "paced", "second_degree", "third_degree")
 SINUS, FIBRILLATION, FLUTTER, TACHYCARDIA, JUNCTIONAL, PACED, SECOND_DEGREE, THIRD_DEGREE = range(len(RHYTHMS))
@@ -41,27 +44,28 @@ class Ectopy(NamedTuple):
     pause: jax.Array  # chance of a beat that fails to come
 
 
-def draw_rhythm(
-    draws: Draws, kind: jax.Array, rate: jax.Array, pr: jax.Array, ectopy: Ectopy, age: jax.Array
-) -> Rhythm:
-    """Draws the beats of a recording that starts at 0.
+def draw_ectopy(draws: Draws, ventricular: float | jax.Array, atrial: float | jax.Array) -> Ectopy:
+    """Draws a patient's ectopy; the arguments are the shares of patients with premature beats."""
+    return Ectopy(
+        ventricular=draws.flip(ventricular) * jnp.minimum(draws.lognormal(0.15, 0.9), 0.9),
+        atrial=draws.flip(atrial) * jnp.minimum(draws.lognormal(0.15, 0.9), 0.9),
+        run=draws.uniform(0.0, 0.15),
+        pause=draws.flip(0.02) * 0.1,
+    )
 
-    Sinus rhythm is modulated by respiration at 0.15 to 0.4 Hz and by the Mayer wave near 0.1 Hz (Task Force of the
-    ESC and NASPE 1996, Circulation 93:1043), and drifts; fibrillation has independent intervals; flutter
-    conducts every second to sixth wave of 240 to 333 per minute.
 
-    Args:
-        draws: Source of random numbers.
-        kind: Index into `RHYTHMS`.
-        rate: Of the ventricles per minute; approximate in flutter, lower in second-degree block.
-        pr: Seconds.
-        ectopy: See `Ectopy`.
-        age: Years; respiration changes the rate of the young more.
+def draw_rhythm(draws: Draws, patient: "Patient", pr: jax.Array, ectopy: Ectopy) -> Rhythm:
+    """Draws the beats of a recording that starts at 0; `pr` is in seconds.
+
+    Sinus rhythm is modulated by respiration at 0.15 to 0.4 Hz, more in the young, and by the Mayer wave near 0.1 Hz
+    (Task Force of the ESC and NASPE 1996, Circulation 93:1043), and drifts; fibrillation has independent intervals;
+    flutter conducts every second to sixth wave of 240 to 333 per minute, close to the patient's rate.
     """
+    kind = patient.rhythm
     number = jnp.arange(BEATS)
-    mean = 60.0 / rate
+    mean = patient.mean_interval
     breathing, mayer = draws.uniform(0.15, 0.4), draws.uniform(0.07, 0.13)
-    swing = draws.lognormal(0.02, 0.7) * jnp.exp((55 - age) / 45) * jnp.minimum(mean / 0.8, 1.1)
+    swing = draws.lognormal(0.02, 0.7) * jnp.exp((55 - patient.age) / 45) * jnp.minimum(mean / 0.8, 1.1)
     swing = jnp.minimum(swing, 0.15)
     about = number * mean  # approximate times of beats, for their modulation
     phases = draws.uniform(0.0, 2 * jnp.pi, 2)

@@ -13,9 +13,10 @@ import jax.numpy as jnp
 import numpy as np
 
 from ecg_jax.simulation import conduction as conduction_lib
-from ecg_jax.simulation import leads, shapes
+from ecg_jax.simulation import leads, rhythm, shapes
 from ecg_jax.simulation.conduction import CONDUCTIONS, Intervals
 from ecg_jax.simulation.draws import Draws
+from ecg_jax.simulation.patients import Patient
 from ecg_jax.simulation.shapes import QRS_BELLS, T_BELLS, Shape
 
 # QRS: (time, width) in parts of its duration, dipole, origin. Sequence of activation: septum, apex, free wall, base.
@@ -162,32 +163,15 @@ class Beat(NamedTuple):
 
 
 def draw_beat(
-    draws: Draws,
-    conduction: jax.Array,
-    is_paced: jax.Array,
-    is_retrograde: jax.Array,
-    intervals: Intervals,
-    changes: Changes,
-    mean_interval: jax.Array,
-    age: jax.Array,
-    is_male: jax.Array,
-    spread: float | jax.Array,
+    draws: Draws, patient: Patient, intervals: Intervals, changes: Changes, spread: float | jax.Array
 ) -> Beat:
-    """Draws the beat of a patient.
+    """Draws the beat of a patient; `spread` scales how far patients differ.
 
-    Args:
-        draws: Where the numbers come from.
-        conduction: Index into `CONDUCTIONS`.
-        is_paced: The ventricles are paced from the right one's apex.
-        is_retrograde: P waves that are premature come from below, upside down.
-        intervals: Their durations.
-        changes: Of disease.
-        mean_interval: Seconds between beats: T waves narrow with it.
-        age: Years; what depends on it, and on sex, is in `shapes`.
-        is_male: Whether.
-        spread: Scales how far patients differ.
+    The ventricles are paced from the right one's apex. In junctional rhythm premature P waves come from below, upside
+    down.
     """
-    own = shapes.draw_shape(draws, age, is_male, spread)
+    conduction, is_paced, mean_interval = patient.conduction, patient.is_paced, patient.mean_interval
+    own = shapes.draw_shape(draws, patient.age, patient.is_male, spread)
     is_plain = jnp.isin(conduction, jnp.array(conduction_lib.LIKE_NORMAL)) & ~is_paced
     paced = jnp.asarray(_flatten(_QRS["LBBB"]))
     paced = paced.at[:, 3].set(-0.7 * paced[:, 3] - 0.2).at[0, 2:5].set(jnp.array([0.1, -0.15, 0.1]))
@@ -268,6 +252,7 @@ def draw_beat(
 
     atria = _P_SIZE * jnp.stack([changes.p_right, changes.p_left])[:, None]
     p = create_p(own._replace(p_dipole=own.p_dipole * atria, p_chest=_P_IN_CHEST * own.p_chest * atria), intervals.p)
+    is_retrograde = patient.rhythm == rhythm.JUNCTIONAL
     turn = jnp.where(is_retrograde, -jnp.eye(3), draws.rotation(1.4) * draws.lognormal(0.9, 0.3))
     p_premature = p._replace(dipole=p.dipole @ turn.T, chest=jnp.where(is_retrograde, -p.chest, 0.3 * p.chest))
     qrs_ectopic, t_ectopic, t_peak_ectopic = _draw_ectopic(
