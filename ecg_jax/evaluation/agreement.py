@@ -25,15 +25,10 @@ def count_pairs(a: np.ndarray, b: np.ndarray) -> np.ndarray:
 
 
 def compute_kappa(counts: np.ndarray, level: float = 0.95, effect: float = 1.0) -> tuple[float, float, float]:
-    """Cohen's kappa, and its large-sample interval (Fleiss, Cohen & Everitt 1969, Psychol Bull 72:323-327).
+    """Cohen's kappa, and its large-sample interval (Fleiss, Cohen & Everitt 1969, Psychol Bull 72:323-327), at most 1.
 
-    Args:
-        counts: `[2, 2]`, see `count_pairs`.
-        level: Of the interval.
-        effect: Ratio of its variance to that of independent recordings; see `measure_kappa_effect`.
-
-    Returns:
-        Kappa, and the ends of its interval, at most 1; NaN where both readers give everything the same reading.
+    NaN where both readers give everything the same reading. `counts` are those of `count_pairs`; `effect` is the ratio
+    of the variance to that of independent recordings (`measure_kappa_effect`).
     """
     total = counts.sum()
     share = counts / max(total, 1)
@@ -51,13 +46,7 @@ def compute_kappa(counts: np.ndarray, level: float = 0.95, effect: float = 1.0) 
 
 
 def measure_kappa_effect(a: np.ndarray, b: np.ndarray, unit: np.ndarray) -> float:
-    """Ratio of the variance of kappa to that of independent recordings.
-
-    Args:
-        a: `[N]` readings in {1, 0, NaN}.
-        b: `[N]` readings of another.
-        unit: `[N]` int, the patient of each recording.
-    """
+    """Ratio of the variance of the kappa of readings `[N]` in {1, 0, NaN} to that of independent recordings."""
     known = ~np.isnan(a) & ~np.isnan(b)
     if not known.any():
         return 1.0
@@ -79,17 +68,9 @@ def compute_fleiss_kappa(
     seed: int = 0,
     unit: np.ndarray | None = None,
 ) -> tuple[float, float, float]:
-    """Fleiss' kappa of a panel (1971, Psychol Bull 76:378-382), and a BCa bootstrap interval over recordings.
+    """Fleiss' kappa of a panel (1971, Psychol Bull 76:378-382) and its BCa bootstrap interval, NaN where undefined.
 
-    Args:
-        readings: `[N, readers]` in {1, 0, NaN}; recordings with a missing reading are left out.
-        resamples: Of the bootstrap; 0 for no interval.
-        level: Of the interval.
-        seed: Of the resamples.
-        unit: `[N]` int, the patient of each recording, whose recordings are drawn together; each its own if None.
-
-    Returns:
-        Kappa and the ends of its interval; NaN where it is undefined.
+    `readings` are `[N, readers]` in {1, 0, NaN}; recordings with a missing reading are left out.
     """
     is_known = ~np.isnan(readings).any(axis=1)
     known = readings[is_known] > 0.5
@@ -112,16 +93,13 @@ def compute_fleiss_kappa(
 
 
 def compute_mcnemar(only_a: int, only_b: int, *, method: str = "exact") -> float:
-    """McNemar's test that two readers err equally often (1947, Psychometrika 12:153-157).
+    """McNemar's test that two readers err equally often (1947, Psychometrika 12:153-157): its two-sided p value.
 
     Args:
         only_a: Recordings in which a is right and b wrong.
         only_b: The reverse.
         method: One of `METHODS`: `exact` (binomial), `asymptotic` (chi-square with 1 degree of freedom) or
             `corrected` (the same with Edwards' continuity correction).
-
-    Returns:
-        The two-sided p value; 1 where they never differ.
     """
     if method not in METHODS:
         raise ValueError(f"method is {method!r}; known: {', '.join(METHODS)}")
@@ -140,14 +118,8 @@ def compute_clustered_mcnemar(differences: np.ndarray, *, method: str = "exact")
     `exact` is Fisher's randomization test (1935, The Design of Experiments, sec. 21) of the sign of each patient's
     difference; `asymptotic` divides the squared sum of differences by the sum of their squares (Yang, Sun and Hardin
     2010, Biom J 52:638-652, after Obuchowski 1998, Stat Med 17:1495-1507), as does `exact` beyond a sum of 4,000;
-    `corrected` corrects that for continuity, by half the spacing of the sums.
-
-    Args:
-        differences: `[K]` int, by patient: recordings in which only a is right, less those in which only b is.
-        method: See `compute_mcnemar`.
-
-    Returns:
-        The two-sided p value; 1 where the readers never differ.
+    `corrected` corrects that for continuity, by half the spacing of the sums. `differences` are `[K]` int, by patient:
+    recordings in which only a is right, less those in which only b is.
     """
     sizes = np.abs(differences[differences != 0])
     if not sizes.size:
@@ -192,13 +164,7 @@ def adjust_holm(p: Sequence[float] | np.ndarray) -> np.ndarray:
 
 
 def describe_few(sides: Mapping[str, np.ndarray], unit: np.ndarray | None, few: int) -> str:
-    """States that fewer than `few` recordings, or patients, are in the rarest of some sides; else empty.
-
-    Args:
-        sides: `[N]` bool by name, such as "positive".
-        unit: `[N]` int, the patient of each recording; each its own if None.
-        few: The least number that is enough.
-    """
+    """States that the rarest of `sides`, `[N]` bool by name, has fewer than `few` recordings or patients; or nothing."""
     counts = {
         what: int(side.sum()) if unit is None else clusters.count_units(unit, side) for what, side in sides.items()
     }
@@ -213,13 +179,7 @@ def describe_few(sides: Mapping[str, np.ndarray], unit: np.ndarray | None, few: 
 def compare_readers(
     readings: Mapping[str, np.ndarray], names: Sequence[str], *, level: float = 0.95, unit: np.ndarray | None = None
 ) -> pd.DataFrame:
-    """Cohen's kappa of every two readers, per label.
-
-    Args:
-        readings: `[N, C]` in {1, 0, NaN} by reader.
-        names: The C labels.
-        level: Of the intervals.
-        unit: `[N]` int, the patient of each recording; each its own if None.
+    """Cohen's kappa of every two readers, per label; readings are `[N, C]` in {1, 0, NaN} by reader.
 
     Returns:
         `readers` ("A vs B"), `label`, `n`, `positives` (recordings that either calls positive), `prevalence` (mean
@@ -245,13 +205,7 @@ def compare_readers(
 def compare_errors(
     readings: Mapping[str, np.ndarray], truth: np.ndarray, names: Sequence[str], *, unit: np.ndarray | None = None
 ) -> pd.DataFrame:
-    """McNemar's test for every two readers, per label, against the truth.
-
-    Args:
-        readings: `[N, C]` in {1, 0, NaN} by reader.
-        truth: `[N, C]` likewise; recordings in which anything is unknown are left out.
-        names: The C labels.
-        unit: `[N]` int, the patient of each recording; each its own if None.
+    """McNemar's test for every two readers, per label, against the truth `[N, C]` in {1, 0, NaN}, like the readings.
 
     Returns:
         `readers`, `label`, `only_first_right`, `only_second_right`, `p_exact`, `p_asymptotic`,

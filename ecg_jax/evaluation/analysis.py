@@ -92,7 +92,7 @@ def analyse(
 
     Args:
         predictions: Probabilities and truth.
-        thresholds: See `Thresholds`.
+        thresholds: Of the predictions.
         settings: See `Settings`.
         attributes: Columns of the predictions that define subgroups; all of them if None.
         annotators: `[N, C]` readings in {1, 0, NaN} of the same recordings, by reader.
@@ -158,12 +158,7 @@ def choose_thresholds(
 ) -> Thresholds:
     """Chooses thresholds by a rule: on validation if there is any, else cross-fitted on the test set.
 
-    Args:
-        test: The recordings that are scored.
-        validation: Others, with the same labels.
-        rule: See `thresholds.RULES`.
-        settings: Its seed assigns patients to the parts of a cross-fit.
-        on_test: Choose on the test set itself nevertheless, which every output then states.
+    With `on_test` they are chosen on the test set itself, which every output then states.
     """
     if on_test or validation is not None:
         chosen_on, source = (test, thresholds_lib.TEST) if on_test else (validation, thresholds_lib.VALIDATION)

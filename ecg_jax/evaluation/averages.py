@@ -97,11 +97,7 @@ def measure_bias(estimate: np.ndarray, samples: np.ndarray, weight: np.ndarray) 
 def measure_weights(estimate: np.ndarray, present: np.ndarray, unit: np.ndarray, level: float) -> float:
     """Squared reach that random weights add to an average weighted by positives (linearized, per patient).
 
-    Args:
-        estimate: `[C]` of the labels; NaN ones do not count.
-        present: `[N, C]` in {1, 0}.
-        unit: `[N]` int, the patient of each recording.
-        level: Of the interval.
+    `estimate` is `[C]`, of the labels, of which NaN ones do not count; `present` `[N, C]` is in {1, 0}.
     """
     known = np.isfinite(estimate)
     weight = present[:, known].sum(axis=0)

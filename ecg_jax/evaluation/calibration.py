@@ -51,11 +51,8 @@ class Calibration:
 def fit(method: str, labels: np.ndarray, probabilities: np.ndarray, names: Sequence[str]) -> Calibration:
     """Fits a map per label; the identity, with a reason, where only one class is known or the ranking is inverted.
 
-    Args:
-        method: One of `settings.CALIBRATIONS`; another one is an `InputError`.
-        labels: `[N, C]` in {1, 0, NaN}, of recordings used for neither training nor testing.
-        probabilities: `[N, C]`.
-        names: The C labels.
+    `method` is one of `settings.CALIBRATIONS`, else `InputError`; the recordings must have been used for neither
+    training nor testing.
     """
     if method not in CALIBRATIONS:
         raise InputError(f"calibration method {method!r} is unknown; known: {', '.join(CALIBRATIONS)}")
@@ -138,13 +135,8 @@ def compute_reliability(
 ) -> Reliability:
     """Compares mean probability with the share of positives, in bins of probability.
 
-    Args:
-        label: `[N]` in {1, 0, NaN}.
-        probability: `[N]` in [0, 1].
-        bins: Number of bins.
-        equal_mass: Bins of about equally many recordings (equal probabilities stay together); else of equal width,
-            without their lower ends except for the first.
-        level: Of the intervals.
+    `equal_mass` bins have about equally many recordings (equal probabilities stay together); others are of equal width,
+    without their lower ends except for the first.
     """
     known = ~np.isnan(label)
     truth, score = label[known] > 0.5, probability[known].astype(np.float64)
@@ -173,16 +165,10 @@ def compute_ece(curve: Reliability) -> float:
 
 
 def decompose_brier(label: np.ndarray, probability: np.ndarray, curve: Reliability) -> dict[str, float]:
-    """Parts of the Brier score (Murphy 1973, J Appl Meteorol 12:595-600).
+    """Parts of the Brier score (Murphy 1973, J Appl Meteorol 12:595-600), from a curve in bins of equal mass.
 
-    Args:
-        label: `[N]` in {1, 0, NaN}.
-        probability: `[N]` in [0, 1].
-        curve: Their reliability, in bins of equal mass.
-
-    Returns:
-        `brier` = `miscalibration` - `resolution` + `uncertainty` + `within_bins`; the last is what
-        binning does not explain (Stephenson et al. 2008, Weather Forecast 23:752-757). NaN without known labels.
+    `brier` = `miscalibration` - `resolution` + `uncertainty` + `within_bins`; the last is what binning does not explain
+    (Stephenson et al. 2008, Weather Forecast 23:752-757). NaN without known labels.
     """
     if not curve.count.size:
         return dict.fromkeys(_BRIER_PARTS, np.nan)

@@ -10,13 +10,10 @@ from ecg_jax.evaluation.settings import Settings
 
 
 def compute_credits(labels: np.ndarray, called: np.ndarray, weights: np.ndarray, normal: int) -> np.ndarray:
-    """What each recording adds to the observed, the best and the inactive score, `[3, N]`.
+    """What each recording adds to the observed, the best and the inactive score, `[3, N]`; no label may be unknown.
 
-    Args:
-        labels: `[N, C]` in {1, 0}.
-        called: `[N, C]` bool.
-        weights: `[C, C]`, the credit for calling the column's diagnosis where the row's is true.
-        normal: The column of sinus rhythm, which an inactive system would always call.
+    `weights` `[C, C]` are the credits for calling the column's diagnosis where the row's is true; `normal` is the
+    column of sinus rhythm, which an inactive system would always call.
     """
     truth = labels > 0.5
     inactive = np.zeros_like(truth)
@@ -38,16 +35,8 @@ def compute_score(
 ) -> tuple[float, float, float]:
     """The normalized score, 1 for the truth, 0 for a system that always calls sinus rhythm; and its BCa interval.
 
-    Args:
-        labels: `[N, C]` in {1, 0, NaN}; recordings with an unknown label are left out.
-        called: `[N, C]` bool.
-        weights: See `compute_credits`.
-        normal: Likewise.
-        settings: Of the bootstrap.
-        unit: `[N]` int, the patient of each recording, whose recordings are drawn together; each its own if None.
-
-    Returns:
-        The score and the ends of its interval; NaN where nothing but sinus rhythm occurs.
+    NaN where nothing but sinus rhythm occurs. Recordings with an unknown label are left out; for the other arguments
+    see `compute_credits`.
     """
     known = ~np.isnan(labels).any(axis=1)
     credits = compute_credits(labels[known], np.asarray(called)[known], weights, normal)

@@ -41,16 +41,7 @@ def find(
     unit: np.ndarray | None = None,
     level: float = 0.95,
 ) -> dict[str, Ends]:
-    """Intervals of one label's scores, by name, where such intervals exist; none without both classes.
-
-    Args:
-        label: `[N]` in {1, 0, NaN}.
-        ranking: `[N]`, higher where more likely present.
-        called: `[N]` bool.
-        average_precision: Of these.
-        unit: `[N]` int, the patient of each recording; each its own if None.
-        level: Of the intervals.
-    """
+    """Intervals of one label's scores, by name, where such intervals exist; none without both classes."""
     known = ~np.isnan(label)
     truth, score = label[known] > 0.5, ranking[known]
     positives, members = int(truth.sum()), None if unit is None else unit[known]
@@ -72,12 +63,8 @@ def compute_proportion_intervals(
 ) -> dict[str, Ends]:
     """Wilson's intervals of precision, recall, specificity, NPV and F1, where these are defined.
 
-    F1 is a function of the proportion of hits among hits, false alarms and misses, and so is its interval.
-
-    Args:
-        counts: See `metrics.count_outcomes`.
-        level: Of the intervals.
-        sizes: Effective number of recordings by score; the number of recordings if None.
+    F1 is a function of the proportion of hits among hits, false alarms and misses, and so is its interval. `counts` are
+    those of `metrics.count_outcomes`; `sizes` effective numbers of recordings by score, if not all recordings.
     """
     ends = {}
     for name, sides in _PROPORTIONS.items():
@@ -102,12 +89,7 @@ def _count_proportions(truth: np.ndarray, called: np.ndarray, unit: np.ndarray) 
 
 
 def measure_influence(truth: np.ndarray, score: np.ndarray) -> np.ndarray:
-    """Derivatives `[N]` of the average precision by the recordings' weights (infinitesimal jackknife); their sum is 0.
-
-    Args:
-        truth: `[N]` bool, with at least one positive.
-        score: `[N]`.
-    """
+    """Derivatives `[N]` of the average precision by recordings' weights (infinitesimal jackknife); they sum to 0."""
     levels = np.unique(score[truth])
     above = len(levels) - np.searchsorted(levels, score, side="right")  # levels higher than the score
     found, total = (np.bincount(above, weights, len(levels) + 1) for weights in (truth, None))
@@ -120,10 +102,7 @@ def measure_influence(truth: np.ndarray, score: np.ndarray) -> np.ndarray:
 
 
 def find_difference(first: np.ndarray, second: np.ndarray, unit: np.ndarray | None = None, level: float = 0.95) -> Ends:
-    """Interval of the share of `first` less that of `second`, `[N]` bool of the same recordings; NaN without any.
-
-    `unit` `[N]` int is the patient of each recording; each its own if None.
-    """
+    """Interval of the share of `first` less that of `second`, `[N]` bool of the same recordings; NaN without any."""
     if not first.size:
         return np.nan, np.nan
     shares = np.array([first.mean(), second.mean()])

@@ -29,14 +29,13 @@ def sum_units(values: np.ndarray, unit: np.ndarray) -> np.ndarray:
 def count_effective(residual: np.ndarray, unit: np.ndarray, counted: np.ndarray | None = None) -> float:
     """Number of independent recordings with the same uncertainty of a mean.
 
+    Between Kish's number and that of the recordings: the latter where no patient has two, the former without any
+    variance, as nothing then shows how alike a patient's recordings are; 0 without any recording.
+
     Args:
         residual: `[N]`, the distance of each recording's value from the mean, or its influence on a statistic.
         unit: `[N]` int, its patient.
         counted: `[N]` bool, the recordings that the statistic is an average of (others influence it too); all if None.
-
-    Returns:
-        Between Kish's number and that of the recordings: the latter where no patient has two, the former without any
-        variance, as nothing then shows how alike a patient's recordings are; 0 without any recording.
     """
     members = unit if counted is None else unit[counted]
     recordings, units = len(members), count_units(members)

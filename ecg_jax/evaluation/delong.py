@@ -34,19 +34,10 @@ class Comparison:
 def compute_covariance(
     truth: np.ndarray, scores: np.ndarray, unit: np.ndarray | None = None
 ) -> tuple[np.ndarray, np.ndarray]:
-    """AUROCs of several scores of the same recordings, and DeLong's covariance of them.
+    """AUROCs `[M]` of scores `[N, M]` of the same recordings, and DeLong's covariance, Obuchowski's of patients.
 
-    Args:
-        truth: `[N]` bool.
-        scores: `[N, M]`, higher where more likely present; a tie counts one half.
-        unit: `[N]` int, the patient of each recording (Obuchowski's covariance); each its own if None.
-
-    Returns:
-        AUROCs `[M]`, NaN without a positive or without a negative; covariance `[M, M]`, NaN with
-        fewer than two recordings, or patients, of either.
-
-    Raises:
-        ValueError: The shapes do not fit, or a score is NaN.
+    A tie counts one half. AUROCs are NaN without both classes; the covariance with fewer than two recordings, or
+    patients, of either. `ValueError` if the shapes do not fit or a score is NaN.
     """
     over_negatives, over_positives = _place(truth, scores)
     if unit is None:
@@ -139,20 +130,10 @@ def compare(
 ) -> Comparison:
     """DeLong's test between two scores of the same recordings; Obuchowski's where patients have several.
 
-    Args:
-        truth: `[N]` bool.
-        scores_a: `[N]`.
-        scores_b: `[N]`.
-        unit: `[N]` int, the patient of each recording; each its own if None. Few patients raise the variance
-            of either class by `clusters.compute_excess`.
-        level: Coverage of the interval of the difference, in (0, 1).
-
-    Returns:
-        z 0 and p 1 where both rank every pair alike. NaN where undefined: the difference without both classes; the
-        rest with fewer than two of either, or where two unequal AUROCs have no variance (as 1 and 0.5 by ties alone).
-
-    Raises:
-        ValueError: The shapes do not fit, a score is NaN, or the level is outside (0, 1).
+    Few patients raise the variance of either class by `clusters.compute_excess`. z is 0 and p 1 where both rank every
+    pair alike. NaN where undefined: the difference without both classes; the rest with fewer than two of either, or
+    where two unequal AUROCs have no variance (as 1 and 0.5 by ties alone). `ValueError` if the shapes do not fit, a
+    score is NaN, or the level is outside (0, 1).
     """
     quantile = _quantile(level)
     over_negatives, over_positives = _place(truth, np.stack([scores_a, scores_b], axis=1))

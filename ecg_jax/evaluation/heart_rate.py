@@ -46,15 +46,12 @@ def count_beats(steepness: np.ndarray, sampling_rate: float) -> float:
 
 
 def predict_from_rate(rate: np.ndarray, labels: np.ndarray, other_rate: np.ndarray) -> np.ndarray:
-    """Predicts each label's probability by a smooth function of the heart rate.
+    """Predicts each label's probability, `[M, C]`, by a smooth function of the heart rate.
 
     Args:
         rate: `[N]` beats per minute of the recordings for fitting; NaN where unknown.
-        labels: `[N, C]` in {1, 0, NaN}.
+        labels: `[N, C]` in {1, 0, NaN}; one that is never or always present gets its prevalence.
         other_rate: `[M]` of the recordings to predict.
-
-    Returns:
-        `[M, C]` probabilities; a label that is never or always present gets its prevalence.
     """
     fallback = np.nanmedian(rate) if np.isfinite(rate).any() else 75.0
     rate = np.where(np.isnan(rate), fallback, rate)[:, None]

@@ -25,28 +25,16 @@ def compute_legacy(values: np.ndarray) -> Ends:
 
 
 def compute_expanded(values: np.ndarray, sizes: np.ndarray, level: float = 0.95) -> Ends:
-    """Percentile intervals at levels that widen them for small samples.
-
-    Args:
-        values: `[S, R]` bootstrap values.
-        sizes: `[S]`, the number of recordings that limits each (of the rarer class).
-        level: Of the interval.
-    """
+    """Percentile intervals of `[S, R]`, widened for small samples: `sizes` `[S]` are of the rarer class."""
     freedom = np.maximum(np.asarray(sizes, np.float64) - 1, 1)
     reach = np.sqrt((freedom + 1) / freedom) * scipy.stats.t.ppf((1 + level) / 2, freedom)
     return _take_quantiles(values, scipy.stats.norm.cdf(np.stack([-reach, reach], axis=1)))
 
 
 def compute_bca(estimate: np.ndarray, values: np.ndarray, left_out: np.ndarray, level: float = 0.95) -> Ends:
-    """BCa intervals.
+    """BCa intervals of estimates `[S]` from bootstrap values `[S, R]` and jackknife values `[S, G]`.
 
     Where all resamples lie on one side of the estimate, the bias is unknown and the end is the extreme resample.
-
-    Args:
-        estimate: `[S]` of the whole sample.
-        values: `[S, R]` bootstrap values.
-        left_out: `[S, G]` jackknife values; see `resampling.jackknife`.
-        level: Of the interval.
     """
     finite = np.isfinite(values)
     count = np.maximum(finite.sum(axis=1), 1)
@@ -66,16 +54,7 @@ def compute_bca(estimate: np.ndarray, values: np.ndarray, left_out: np.ndarray, 
 def estimate_with_bca(
     statistic: resampling.Statistic, size: int, unit: np.ndarray | None, resamples: int, level: float, seed: int
 ) -> tuple[float, float, float]:
-    """A statistic of `size` recordings and the ends of its BCa interval, NaN without resamples.
-
-    Args:
-        statistic: Of one value, `[1, R]`.
-        size: N, at least 1.
-        unit: `[N]` int, the patient of each recording, whose recordings are drawn together; each its own if None.
-        resamples: Of the bootstrap; 0 for no interval.
-        level: Of the interval.
-        seed: Of the resamples.
-    """
+    """A statistic `[1, R]` of `size` recordings (at least 1), and the ends of its BCa interval, NaN without any."""
     estimate = statistic(np.ones((size, 1)))[:, 0]
     if not resamples:
         return float(estimate[0]), np.nan, np.nan

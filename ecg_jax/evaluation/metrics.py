@@ -45,12 +45,9 @@ def compute_ranking(label: np.ndarray, probability: np.ndarray) -> tuple[float, 
 
 
 def compute_precision_range(truth: np.ndarray, scores: np.ndarray, grid: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """Lowest and highest precision of several networks at each recall, `[G]` each.
+    """Lowest and highest precision of networks with scores `[K, N]` at each recall of `grid` `[G]`, `[G]` each.
 
-    Args:
-        truth: `[N]` bool, with at least one positive.
-        scores: `[K, N]`, of K networks.
-        grid: `[G]` recalls, 0 to 1; a network's precision there is that of its next higher recall.
+    A network's precision at a recall is that of its next higher recall; there must be a positive.
     """
     heights = []
     for score in scores:
@@ -61,12 +58,7 @@ def compute_precision_range(truth: np.ndarray, scores: np.ndarray, grid: np.ndar
 
 
 def compute_summary(labels: np.ndarray, probabilities: np.ndarray) -> dict[str, float]:
-    """Macro AUROC, macro average precision and mean cross entropy over known labels.
-
-    Args:
-        labels: `[N, C]` in {1, 0, NaN}.
-        probabilities: `[N, C]` in [0, 1].
-    """
+    """Macro AUROC, macro average precision and mean cross entropy over known labels."""
     macro = average(np.array([compute_ranking(*column) for column in zip(labels.T, probabilities.T, strict=True)]))
     known = ~np.isnan(labels)
     clipped = np.clip(probabilities.astype(np.float64), 1e-7, 1 - 1e-7)
@@ -79,12 +71,7 @@ def compute_summary(labels: np.ndarray, probabilities: np.ndarray) -> dict[str, 
 
 
 def average(values: np.ndarray, weights: np.ndarray | None = None) -> np.ndarray:
-    """Means `[...]` over the first axis of what is defined in `[C, ...]`; NaN where nothing is, or nothing has weight.
-
-    Args:
-        values: `[C, ...]`.
-        weights: At least 0, broadcast to the values; equal if None.
-    """
+    """Means `[...]` over the first axis of what is defined in `[C, ...]`; NaN where nothing is, or has weight."""
     values = np.asarray(values, np.float64)
     weight = np.where(np.isnan(values), 0.0, 1.0 if weights is None else weights)
     total = weight.sum(axis=0)

@@ -17,26 +17,17 @@ COLUMNS = ["label", "metric", "first", "second", "difference", *_ENDS, "p", "tes
 def compare(
     first: Predictions, second: Predictions, thresholds: tuple[Thresholds, Thresholds], settings: Settings
 ) -> pd.DataFrame:
-    """Compares two models.
+    """Compares two models on the same recordings and labels in the same order; `InputError` if these differ.
 
-    Intervals are of the paired bootstrap: both models are scored on the same resamples. AUROCs of a label are
-    compared by DeLong's test and interval (`delong.compare`). How often decisions are right, of the positives
-    (`recall`), of the negatives (`specificity`) and of all (the last metric, `accuracy`), is compared by McNemar's
-    exact test (`agreement.compare_right`) and Newcombe's interval (`closed_intervals.find_difference`). Where patients
-    are drawn, all of these count patients.
-
-    Args:
-        first: Predictions of one model.
-        second: Of another, of the same recordings and labels in the same order.
-        thresholds: Of the first and of the second.
-        settings: See `Settings`.
+    Intervals are of the paired bootstrap: both models are scored on the same resamples. AUROCs of a label are compared
+    by DeLong's test and interval (`delong.compare`). How often decisions are right, of the positives (`recall`), of the
+    negatives (`specificity`) and of all (the last metric, `accuracy`), is compared by McNemar's exact test
+    (`agreement.compare_right`) and Newcombe's interval (`closed_intervals.find_difference`). Where patients are drawn,
+    all of these count patients.
 
     Returns:
         `COLUMNS`, one row per label, or `macro`, and metric; `difference` is first minus second, and
         `p_holm` is adjusted over the labels of a metric.
-
-    Raises:
-        InputError: when the recordings, labels or truths differ.
     """
     if first.names != second.names or not np.array_equal(first.ids, second.ids):
         raise InputError("two models are compared on the same recordings and labels; these differ")
@@ -86,14 +77,7 @@ def _resample_differences(
 
 
 def _test_label(first: Column, second: Column, unit: np.ndarray | None, level: float) -> dict[str, list[object]]:
-    """What needs no resampling: the ends of the interval, p and the name of the test, by metric.
-
-    Args:
-        first: A label by the first model.
-        second: The same by the second.
-        unit: `[N]` int, the patient of each recording; each its own if None.
-        level: Of the intervals.
-    """
+    """What needs no resampling: the ends of the interval, p and the name of the test, by metric."""
     label, known = first.label, ~np.isnan(first.label)
     members = None if unit is None else unit[known]
     test = delong.compare(label[known] > 0.5, first.ranking[known], second.ranking[known], members, level=level)

@@ -41,14 +41,13 @@ class Design:
 def create_design(
     size: int, *, patients: np.ndarray | None = None, strata: np.ndarray | None = None, legacy: bool = False
 ) -> Design:
-    """Describes a bootstrap.
+    """Describes a bootstrap of `size` recordings.
 
     Args:
-        size: Number of recordings.
+        size: N.
         patients: `[N]` str, whose recordings are drawn together; an empty name is a patient of its own.
         strata: `[N]`, equal values are drawn among themselves; not together with patients.
-        legacy: As `numpy.random.seed(123); numpy.random.randint(N, size=N * R)`, which the
-            script of Ribeiro et al. 2020 called.
+        legacy: As `numpy.random.seed(123); numpy.random.randint(N, size=N * R)` in the script of Ribeiro et al. 2020.
     """
     if strata is not None:
         _, stratum = np.unique(strata, axis=0, return_inverse=True)

@@ -26,10 +26,8 @@ OTHER, UNKNOWN = "other", "unknown"
 def assign(name: str, values: np.ndarray) -> np.ndarray:
     """The group of every recording by one column, `[N]` str.
 
-    Args:
-        name: Of the column; `age` is cut at `AGE_EDGES`.
-        values: `[N]` numbers (NaN for unknown; more than six different ones are cut at their quartiles),
-            or str (empty for unknown).
+    Numbers (NaN for unknown) are cut at `AGE_EDGES` in the column `age`, else, if more than six differ, at their
+    quartiles; text (empty for unknown) has at most 12 groups.
     """
     if values.dtype.kind in "fiub":
         return _assign_numbers(name, values.astype(np.float64))

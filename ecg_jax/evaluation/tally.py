@@ -54,15 +54,10 @@ def create(
     *,
     ranking: np.ndarray | None = None,
 ) -> Tally:
-    """Prepares one label, or several pooled ones.
+    """Prepares one label, or several pooled ones, of E entries.
 
-    Args:
-        label: `[E]` in {1, 0, NaN}; unknown ones do not count.
-        probability: `[E]`.
-        called: `[E]` bool, called positive.
-        owner: `[E]` int, the recording of each entry; entry i is recording i's if None.
-        size: N, the number of recordings; E if `owner` is None.
-        ranking: `[E]`, what ranking scores are computed from; the probabilities if None.
+    `owner` `[E]` int is the recording of each entry, of `size`; entry i is recording i's if None. Ranking scores are
+    computed from `ranking`, or from the probabilities if None.
     """
     known, size = ~np.isnan(label), size or len(label)
     truth, called = label[known] > 0.5, called[known]
@@ -90,16 +85,10 @@ def sum_weights(weights: np.ndarray, rows: np.ndarray) -> np.ndarray:
 
 
 def compute_scores(tally: Tally, weights: np.ndarray, settings: Settings) -> dict[str, np.ndarray]:
-    """Scores of every resample.
+    """Scores of every resample, `[R]` by name, those of `metrics.list_metrics`.
 
-    Args:
-        tally: See `create`.
-        weights: `[N, R]` float64, how often each recording is in each resample; fastest in Fortran's order.
-        settings: See `Settings`.
-
-    Returns:
-        `[R]` by name, those of `metrics.list_metrics`. Recall needs a positive, specificity a negative, Brier either,
-        all others both: NaN without.
+    `weights` `[N, R]` float64 are how often each recording is in each resample; fastest in Fortran's order. Recall
+    needs a positive, specificity a negative, Brier either, all others both: NaN without.
     """
     rows = np.ascontiguousarray(weights.T)
     step = max(1, _TILE // max(tally.sums, rows.shape[1]))

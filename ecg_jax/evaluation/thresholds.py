@@ -119,18 +119,11 @@ def parse_rule(rule: str) -> Objective:
 
 
 def choose(labels: np.ndarray, probabilities: np.ndarray, rule: str = "max_f1") -> np.ndarray:
-    """One threshold per label, `[C]` float64.
+    """One threshold per label, `[C]` float64, by a rule of `RULES`.
 
-    Args:
-        labels: `[N, C]` in {1, 0, NaN}.
-        probabilities: `[N, C]`.
-        rule: See `RULES`.
-
-    Returns:
-        Midway between the lowest probability that is called positive and the highest that is not; the probability
-        itself where no number lies between; above all probabilities where it is best to call nothing. Of equally good
-        thresholds the highest, but for `max_f1` the lowest, as in scikit-learn's curve. 0.5 for a label without both
-        classes.
+    Midway between the lowest probability that is called positive and the highest that is not; the probability itself
+    where no number lies between; above all probabilities where it is best to call nothing. Of equally good thresholds
+    the highest, but for `max_f1` the lowest, as in scikit-learn's curve. 0.5 for a label without both classes.
     """
     objective = parse_rule(rule)
     columns = [_sort(*column) for column in zip(labels.T, probabilities.T, strict=True)]
@@ -170,14 +163,7 @@ def find_unchosen(labels: np.ndarray, names: Sequence[str]) -> tuple[str, ...]:
 
 
 def cross_fit(labels: np.ndarray, probabilities: np.ndarray, fold: np.ndarray, rule: str = "max_f1") -> np.ndarray:
-    """Thresholds `[N, C]`, those of each part chosen on all other parts.
-
-    Args:
-        labels: `[N, C]` in {1, 0, NaN}.
-        probabilities: `[N, C]`.
-        fold: `[N]` int, the part of each recording; see `assign_folds`.
-        rule: See `RULES`.
-    """
+    """Thresholds `[N, C]`, those of each part (`fold` `[N]` int, see `assign_folds`) chosen on all other parts."""
     objective, parts = parse_rule(rule), [(part, fold == part) for part in np.unique(fold)]
     values = np.empty(labels.shape)
     for i in range(labels.shape[1]):
@@ -192,11 +178,7 @@ def cross_fit(labels: np.ndarray, probabilities: np.ndarray, fold: np.ndarray, r
 def assign_folds(labels: np.ndarray, groups: np.ndarray, seed: int, folds: int = PARTS) -> np.ndarray:
     """Assigns patients to parts in which labels are about equally frequent, `[N]` int.
 
-    Args:
-        labels: `[N, C]` in {1, 0, NaN}.
-        groups: `[N]` int, whose equal values stay together.
-        seed: Of the order in which patients with the same labels are assigned.
-        folds: Number of parts, at most one per patient.
+    Recordings of the same `groups` `[N]` int stay together; there is at most one part per group.
     """
     _, group = np.unique(groups, return_inverse=True)
     count = group.max() + 1
