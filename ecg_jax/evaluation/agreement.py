@@ -164,7 +164,7 @@ def adjust_holm(p: Sequence[float] | np.ndarray) -> np.ndarray:
 
 
 def describe_few(sides: Mapping[str, np.ndarray], unit: np.ndarray | None, few: int) -> str:
-    """States that the rarest of `sides`, `[N]` bool by name, has fewer than `few` recordings or patients; or nothing."""
+    """States that the rarest of `sides`, `[N]` bool by name, has fewer than `few` recordings or patients, if so."""
     counts = {
         what: int(side.sum()) if unit is None else clusters.count_units(unit, side) for what, side in sides.items()
     }

@@ -120,16 +120,8 @@ def vary(
 ) -> dict[str, Any]:
     """Attributes of another trunk of the reference's kind, to measure the effect of its choices.
 
-    Args:
-        trunk: Attributes of one of `TRUNKS`.
-        kernel_size: Taps of its convolutions; published are 16.
-        width: Times its channels.
-        units: Residual units, each of which shortens time to a quarter; published are 4. Further ones are as wide
-            as the last.
-        preactivation: See `ResNet1d`.
-
-    Raises:
-        InputError: on a number that leaves nothing.
+    `width` is a factor of its channels. Each of `units` (published: 4) shortens time to a quarter; further ones are as
+    wide as the last. `InputError` on a number that leaves nothing.
     """
     wide = [round(width * channels) for channels in (trunk["stem_filters"], *trunk["filters"])]
     if kernel_size < 1 or not 1 <= units <= 6 or min(wide) < 1:

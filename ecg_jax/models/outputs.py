@@ -24,10 +24,7 @@ def rearrange(
 
     Returns:
         Arrays like `stored`, those in `PATHS` with an entry per label of `labels`. One whose other dimension differs
-        from that of `own` is unchanged.
-
-    Raises:
-        InputError: when the numbers of outputs and labels differ.
+        from that of `own` is unchanged. `InputError` if the numbers of outputs and labels differ.
     """
     places = [(i, list(stored_labels).index(name)) for i, name in enumerate(labels) if name in stored_labels]
     to, come_from = map(list, zip(*places, strict=True)) if places else ([], [])

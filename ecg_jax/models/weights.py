@@ -21,12 +21,7 @@ def unflatten(weights: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def matches(path: str, patterns: Iterable[str]) -> bool:
-    """True when a pattern fits the path with or without its collection, or a module above the leaf.
-
-    Args:
-        path: Such as `params/trunk/unit1/conv1/kernel`.
-        patterns: Shell patterns such as `trunk/unit1/*`, `head`, `*/norm?`.
-    """
+    """True when a shell pattern (`trunk/unit1/*`, `head`, `*/norm?`) fits a path without its collection, or its modules."""
     parts = path.split("/")
     if parts[0] in ("params", "batch_stats"):
         parts = parts[1:]

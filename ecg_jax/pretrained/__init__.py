@@ -71,14 +71,7 @@ def read(name: str = DEFAULT, folder: str = FOLDER) -> Shipped:
 def write(
     arrays: Mapping[str, np.ndarray], described: Mapping[str, Any], name: str = DEFAULT, folder: str = FOLDER
 ) -> None:
-    """Writes what `read` reads.
-
-    Args:
-        arrays: By path; they are rounded to float16.
-        described: The other attributes of `Shipped`.
-        name: One of `FILES`.
-        folder: Where.
-    """
+    """Writes what `read` reads: arrays by path, rounded to float16, and the other attributes of `Shipped`."""
     buffer = io.BytesIO()
     np.savez_compressed(buffer, allow_pickle=False, **{path: each.astype(np.float16) for path, each in arrays.items()})
     content = buffer.getvalue()

@@ -51,12 +51,7 @@ class Roc:
 def draw_precision_recall(
     panels: Sequence[PrecisionRecall], *, f1_lines: Sequence[float] = (0.2, 0.4, 0.6, 0.8)
 ) -> Figure:
-    """Draws precision over recall, with lines of equal F1.
-
-    Args:
-        panels: At least one.
-        f1_lines: Values of F1, between 0 and 1, whose lines are drawn; each is written at its line's end.
-    """
+    """Draws precision over recall, with lines of equal F1, whose values are written at their ends."""
     figure, grid, left = layout.create_panels(len(panels))
     for axes, panel in zip(grid, panels, strict=True):
         layout.set_unit_axes(axes)

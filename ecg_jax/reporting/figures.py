@@ -25,12 +25,7 @@ _STAMP = "stamp"  # the id of its text
 
 @style.styled
 def write(figure: Figure, stem: str) -> list[str]:
-    """Writes a figure as PDF and as PNG of 300 dots per inch, closes it, and returns the paths.
-
-    Args:
-        figure: What was drawn.
-        stem: Path without suffix; its folder is created.
-    """
+    """Writes a figure as PDF and as PNG of 300 dots per inch, at a path without suffix; closes it, returns the paths."""
     os.makedirs(os.path.dirname(stem) or ".", exist_ok=True)
     for options in ({"format": "pdf", "metadata": {"CreationDate": None}}, {"format": "png", "dpi": 300}):
         with files.replacing(f"{stem}.{options['format']}", "wb") as file:
@@ -69,12 +64,7 @@ def close(figure: Figure) -> None:
 
 @style.styled
 def draw_learning_curve(lines: Sequence[Mapping[str, Any]], best_step: int) -> Figure:
-    """Draws loss, and macro AUROC and average precision on validation, over steps.
-
-    Args:
-        lines: Of `metrics.jsonl`.
-        best_step: Marked with a vertical line.
-    """
+    """Draws loss, and macro AUROC and average precision on validation, over the steps of lines of `metrics.jsonl`."""
 
     def series(kind: str, key: str) -> tuple[list[int], list[float]]:
         chosen = [line for line in lines if line["kind"] == kind and line.get(key) is not None]

@@ -77,12 +77,7 @@ def write_page(path: str, page: Page) -> None:
 
 
 def render(template: str, **values: Any) -> str:
-    """Fills a template of this package; text is escaped, a missing value is an error.
-
-    Args:
-        template: File name; it extends `page.html`.
-        **values: By the template's names.
-    """
+    """Fills a template of this package, which extends `page.html`; text is escaped, a missing value is an error."""
     environment = jinja2.Environment(
         loader=jinja2.PackageLoader("ecg_jax.reporting", ""),
         autoescape=True,

@@ -42,12 +42,8 @@ def set_unit_axes(axes: Axes) -> None:
 def create_panels(count: int, width: float | None = None) -> tuple[Figure, list[Axes], list[Axes]]:
     """A grid of panels, three in a row (four where there are more than nine, so as to fit a page).
 
-    Args:
-        count: Number of panels, at least 1.
-        width: Of the figure in inches; if None, a journal's column for one panel, a page for more.
-
-    Returns:
-        The figure, its `count` panels, and the unused places of its last row, which show nothing.
+    The figure is `width` inches wide; if None, a journal's column for one panel, a page for more. Returns the figure,
+    its panels, and the unused places of its last row, which show nothing.
     """
     if count < 1:
         raise ValueError("a figure needs at least one panel, not 0")

@@ -72,10 +72,7 @@ def _draw_matrix(axes: Axes, counts: np.ndarray) -> None:
 def draw_bootstrap_boxes(samples: Mapping[str, np.ndarray], label_names: Sequence[str], axis_label: str) -> Figure:
     """Draws box plots of resampled scores, grouped by label, predictors side by side.
 
-    Args:
-        samples: By predictor: `[C, R]`, R resamples of the score of each label; NaN is ignored.
-        label_names: `[C]`.
-        axis_label: What the score is.
+    `samples` are `[C, R]` by predictor, R resamples of the score of each label; NaN is ignored.
     """
     if not samples or not label_names:
         raise ValueError(f"box plots need a predictor and a label, not {len(samples)} and {len(label_names)}")

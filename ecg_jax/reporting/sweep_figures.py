@@ -27,9 +27,8 @@ def name_objective(objective: str) -> str:
 def draw_learning_curves(curves: Mapping[str, Sequence[Sequence[Mapping[str, Any]]]], objective: str) -> Figure:
     """Validation over steps: a line per configuration, the mean of its runs, and their range.
 
-    Args:
-        curves: Configuration, best first -> validation lines of `metrics.jsonl` by run.
-        objective: A key of the lines.
+    `curves` holds the validation lines of `metrics.jsonl` by configuration, best first, and run; `objective` is a key
+    of them.
     """
     figure, panels, _ = layout.create_panels(1, width=style.DOUBLE)
     axes = panels[0]
@@ -52,11 +51,8 @@ def draw_learning_curves(curves: Mapping[str, Sequence[Sequence[Mapping[str, Any
 def draw_slices(table: pd.DataFrame, keys: Sequence[str], column: str, label: str) -> Figure:
     """The objective against each key: a point per configuration, with its interval over seeds where there is one.
 
-    Args:
-        table: A row per configuration: the keys, the keys and what they reached.
-        keys: Columns of it.
-        column: Of the objective; those of its interval end in `_low` and `_high`.
-        label: Of its axis.
+    `table` has a row per configuration: the keys and the objective, `column`, with the ends of its interval in columns
+    that end in `_low` and `_high`.
     """
     figure, panels, _ = layout.create_panels(len(keys))
     for axes, key in zip(panels, keys, strict=True):
@@ -84,14 +80,9 @@ def draw_slices(table: pd.DataFrame, keys: Sequence[str], column: str, label: st
 def draw_parallel(
     table: pd.DataFrame, keys: Sequence[str], column: str, label: str, *, higher_is_better: bool
 ) -> Figure:
-    """Parallel coordinates: a line per configuration through what it was given, to what it reached.
+    """Parallel coordinates: a line per configuration through its keys to its objective, the last axis.
 
-    Args:
-        table: A row per configuration, best first.
-        keys: Columns of it, in the order of the axes.
-        column: Of what they reached, the last axis.
-        label: Of that axis.
-        higher_is_better: Which end of it is dark.
+    `table` has a row per configuration, best first; `higher_is_better` says which end of the objective is dark.
     """
     figure, axes = plt.subplots(figsize=(style.DOUBLE, 2.8), layout="constrained")
     values = table[column].to_numpy(np.float64)
@@ -142,7 +133,7 @@ def draw_importance(importance: Mapping[str, float]) -> Figure:
 
 
 def _place(values: pd.Series) -> tuple[np.ndarray, list[str] | None, bool]:
-    """Where values lie on an axis: numbers where they are (and whether it is logarithmic), others side by side."""
+    """Positions of values on an axis: numbers at their values (and whether on a log scale), others at equal distances."""
     is_number = all(isinstance(value, int | float) and not isinstance(value, bool) for value in values)
     if is_number and values.notna().all() and values.nunique() > 1:
         numbers = values.to_numpy(np.float64)

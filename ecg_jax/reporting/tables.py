@@ -53,14 +53,7 @@ def check_name(name: str) -> None:
 
 
 def print_scores(scores: pd.DataFrame, title: str, console: Console, formats: Mapping[str, str] | None = None) -> None:
-    """Prints a table of scores with three decimals, and their intervals where there are any.
-
-    Args:
-        scores: As `Table.frame`.
-        title: Shown above.
-        console: Where to.
-        formats: As those of `Table`.
-    """
+    """Prints a table of scores with three decimals, and their intervals where there are any; see `Table`."""
     columns = cells.arrange(scores, formats)
     plain = str.maketrans({cells.DASH: "-", cells.MINUS: "-"})
     texts = [
@@ -81,19 +74,11 @@ def print_rows(title: str, columns: Sequence[str], rows: Sequence[Sequence[str]]
 
 
 def write_table(folder: str, table: Table, stamps: Sequence[str] = ()) -> list[str]:
-    """Writes a table as CSV and JSON in full precision, and as LaTeX; each file whole or not at all.
+    """Writes `NAME.csv` and `NAME.json` in full precision, and `NAME.tex`, each whole or not at all; returns the paths.
 
-    Args:
-        folder: Where to; it is created.
-        table: Its name is that of the files.
-        stamps: Lines that no reader of the numbers may miss: a last column `stamp` of the
-            CSV, a list in the JSON (where NaN and infinity are null), the end of the LaTeX caption.
-
-    Returns:
-        The files written: `NAME.csv`, `NAME.json`, `NAME.tex`.
-
-    Raises:
-        ValueError: when there are stamps and the table has a column `stamp` of its own.
+    `stamps` are lines that no reader of the numbers may miss: a last column `stamp` of the CSV, a list in the JSON
+    (where NaN and infinity are null), the end of the LaTeX caption. `ValueError` if the table has a column `stamp` of
+    its own.
     """
     frame, columns = table.frame, cells.arrange(table.frame, table.formats)
     if stamps and "stamp" in frame:

@@ -46,17 +46,7 @@ def draw_table(
     note: str = "",
     stamps: Sequence[str] = (),
 ) -> str:
-    """A table environment.
-
-    Args:
-        headings: One per column.
-        rows: Texts, one per column.
-        is_number: Which columns are right-aligned.
-        label: For references.
-        caption: Its text.
-        note: Shown under the table.
-        stamps: Set in bold at the end of the caption.
-    """
+    """A table environment; stamps are set in bold at the end of the caption, the note under the table."""
     widths = [max(map(len, column)) for column in zip(headings, *rows, strict=True)]
     is_long = [width > _LONG and not right for width, right in zip(widths, is_number, strict=True)]
     alignment = "".join(

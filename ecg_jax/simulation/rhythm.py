@@ -153,20 +153,11 @@ def _after(mask: jax.Array) -> jax.Array:
 
 
 def draw_atrial_waves(draws: Draws, kind: jax.Array, time: jax.Array, flutter_cycle: jax.Array) -> jax.Array:
-    """Waves of fibrillation or flutter, as dipoles.
+    """Waves of fibrillation or flutter, as dipoles `[T, 3]` mV at times `[T]` seconds; zero in other rhythms.
 
     Fibrillation: three wandering oscillators of 4 to 9 Hz, each with a direction of its own, with varying harmonics,
-    largest towards V1 (after the model of Stridh & Soernmo 2001, IEEE Trans Biomed Eng 48:105). Flutter: a saw
-    tooth, downwards in the inferior leads.
-
-    Args:
-        draws: Source of random numbers.
-        kind: Index into `RHYTHMS`.
-        time: `[T]` seconds.
-        flutter_cycle: Seconds.
-
-    Returns:
-        `[T, 3]` millivolts; zero in other rhythms.
+    largest towards V1 (after the model of Stridh & Soernmo 2001, IEEE Trans Biomed Eng 48:105). Flutter: a saw tooth,
+    downwards in the inferior leads.
     """
     basic = draws.uniform(4.2, 8.5)
     depth = draws.lognormal(0.035, 0.6)

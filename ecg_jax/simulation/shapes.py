@@ -1,6 +1,6 @@
 """The shape of a patient's beats, and how it is distributed among people whose ECG is normal.
 
-A shape is what bells (see `vectorcardiogram`) are made of. `normal_beats.npz` holds its distribution: normal, with a
+A shape determines bells (see `vectorcardiogram`). `normal_beats.npz` holds its distribution: normal, with a
 mean that depends on age and sex. It was estimated by
 `experiments/fit_beats.py` from the median beats of normal ECGs in PTB-XL's folds 1 to 8 (Wagner et al. 2020, Sci Data
 7:154, CC BY 4.0), so that amplitudes, R progression and T waves differ, and go together, as they do among people.
@@ -18,8 +18,7 @@ from ecg_jax.simulation.draws import Draws
 QRS_BELLS, P_BELLS = 6, 2
 T_BELLS = 4  # its body, its foot, the ST segment, the U wave
 _FURTHEST = 2.6  # standard deviations
-# What is small in a beat is estimated with an error that the covariance takes for a difference between people: how much
-# of their standard deviation is kept.
+# The covariance of small waves includes errors of their estimates: the part of the standard deviation that is kept.
 _KEPT_QRS = np.array([0.8, 0.8, 1.0, 0.8, 0.7, 0.7])  # of its bells
 _KEPT_ST, _KEPT_P, _KEPT_P_CHEST = 0.7, 0.7, 0.5
 FILE = os.path.join(os.path.dirname(os.path.abspath(__file__)), "normal_beats.npz")
@@ -59,10 +58,10 @@ def unflatten(values: Values) -> Shape:
 
 
 def scale(values: Values, sign: float) -> Values:
-    """`[SIZE + 3]`: sizes of QRS, T and P, then a shape of which they are taken out (`sign` -1) or put in (1).
+    """`[SIZE + 3]`: sizes of QRS, T and P, then a shape that is divided (`sign` -1) or multiplied (1) by them.
 
-    People differ by factors in how large their waves are, and in what is left as normal numbers do. A size is the
-    logarithm of the root of the sum of squares of a wave's dipoles.
+    People differ by factors in how large their waves are, and by normal numbers in the rest. A size is the logarithm of
+    the root of the sum of squares of a wave's dipoles.
     """
     numpy = np if isinstance(values, np.ndarray) else jnp  # so that importing this module starts no device
     sizes, shape = values[:3], unflatten(values[3:])
@@ -102,14 +101,7 @@ _KEPT = _keep()
 
 
 def draw_shape(draws: Draws, age: jax.Array, is_male: jax.Array, spread: float | jax.Array) -> Shape:
-    """Draws the shape of a normal heart's beats.
-
-    Args:
-        draws: Where the numbers come from.
-        age: Years.
-        is_male: Whether.
-        spread: Scales how far patients differ.
-    """
+    """Draws the shape of a normal heart's beats; `spread` scales how far patients differ."""
     own = jnp.clip(draws.normal(count=SIZE + 3), -_FURTHEST, _FURTHEST) @ _NORMAL["factor"] * _KEPT
     values = _NORMAL["mean"] + _NORMAL["age"] * (age - 55) / 15 + _NORMAL["male"] * is_male + spread * own
     return unflatten(scale(values, 1.0)[3:])

@@ -153,7 +153,7 @@ def _draw_waveforms(
     time: jax.Array,
     is_paced: jax.Array,
 ) -> jax.Array:
-    """How far each bell of `_see_sources` is up, in all beats, `[T, bells]`.
+    """Height of each bell of `_see_sources` in all beats, `[T, bells]`.
 
     Each sample belongs to the ventricular beat that began last, or is just beginning. Only that one's QRS and T, the T
     of the beat before, and the P wave that began last are not over.

@@ -38,13 +38,8 @@ class Topology:
 def recognize(config: Mapping[str, Any], loss: Any, path: str) -> Topology:
     """Recognizes the reference network, of any width, depth, strides and length.
 
-    Args:
-        config: Of a serialized functional model.
-        loss: It was compiled with, as Keras serializes it.
-        path: Of the file, for messages.
-
-    Raises:
-        InputError: naming the first layer, from the output backwards, that the network here cannot have.
+    `config` is that of a serialized functional model, `loss` as Keras serializes it, `path` that of the file, for
+    messages. `InputError` names the first layer, from the output backwards, that the network here does not support.
     """
     graph = Graph(config, path)
     activations, call = graph.take_activations()
@@ -159,13 +154,7 @@ def _check_strides(nodes: Mapping[str, Node], samples: int | None) -> int:
 
 
 def _choose_activation(applied: list[str], dense: Node, loss: Any) -> tuple[str, list[str]]:
-    """The function from logits to probabilities, and assumptions made for it.
-
-    Args:
-        applied: Functions after the dense layer.
-        dense: The last layer with weights.
-        loss: See `recognize`.
-    """
+    """The function from logits to probabilities, and assumptions made for it; `applied` follow the dense layer."""
     own = dense.activation if "activation" in dense.config or applied else "sigmoid"  # a file that does not state it
     found = [function for function in (own, *reversed(applied)) if function != "linear"]
     name = " then ".join(found) or "linear"
