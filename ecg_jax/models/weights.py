@@ -21,7 +21,7 @@ def unflatten(weights: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def matches(path: str, patterns: Iterable[str]) -> bool:
-    """True when a shell pattern (`trunk/unit1/*`, `head`, `*/norm?`) fits a path without its collection, or its modules."""
+    """True when a shell pattern (`trunk/unit1/*`, `*/norm?`) fits a path without its collection, or its modules."""
     parts = path.split("/")
     if parts[0] in ("params", "batch_stats"):
         parts = parts[1:]

@@ -25,7 +25,7 @@ _STAMP = "stamp"  # the id of its text
 
 @style.styled
 def write(figure: Figure, stem: str) -> list[str]:
-    """Writes a figure as PDF and as PNG of 300 dots per inch, at a path without suffix; closes it, returns the paths."""
+    """Writes a figure as PDF and as PNG of 300 dots per inch at a path without suffix, and closes it; the paths."""
     os.makedirs(os.path.dirname(stem) or ".", exist_ok=True)
     for options in ({"format": "pdf", "metadata": {"CreationDate": None}}, {"format": "png", "dpi": 300}):
         with files.replacing(f"{stem}.{options['format']}", "wb") as file:

@@ -133,7 +133,7 @@ def draw_importance(importance: Mapping[str, float]) -> Figure:
 
 
 def _place(values: pd.Series) -> tuple[np.ndarray, list[str] | None, bool]:
-    """Positions of values on an axis: numbers at their values (and whether on a log scale), others at equal distances."""
+    """Positions of values on an axis: numbers at their values (and whether on a log scale), others in equal steps."""
     is_number = all(isinstance(value, int | float) and not isinstance(value, bool) for value in values)
     if is_number and values.notna().all() and values.nunique() > 1:
         numbers = values.to_numpy(np.float64)
