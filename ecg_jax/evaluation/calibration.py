@@ -12,6 +12,7 @@ from typing import Any
 import numpy as np
 import scipy.optimize
 import scipy.special
+import scipy.stats
 from sklearn.isotonic import IsotonicRegression
 
 from ecg_jax.errors import InputError
@@ -142,19 +143,15 @@ def compute_reliability(
     truth, score = label[known] > 0.5, probability[known].astype(np.float64)
     if not truth.size:
         return Reliability(*[np.empty(0)] * 5)
-    place = _bin_by_mass(score, bins) if equal_mass else np.clip(np.ceil(score * bins - 1e-12) - 1, 0, bins - 1)
+    if equal_mass:
+        place = np.floor((scipy.stats.rankdata(score) - 1) * bins / len(score))
+    else:
+        place = np.clip(np.ceil(score * bins - 1e-12) - 1, 0, bins - 1)
     _, place, count = np.unique(place, return_inverse=True, return_counts=True)
     place = place.reshape(-1)
     observed = np.bincount(place, truth) / count
     low, high = compute_wilson(observed * count, count, level)
     return Reliability(np.bincount(place, score) / count, observed, low, high, count)
-
-
-def _bin_by_mass(score: np.ndarray, bins: int) -> np.ndarray:
-    """Number of the bin of each score: by its rank, the middle one of equal scores."""
-    _, level, count = np.unique(score, return_inverse=True, return_counts=True)
-    last = np.cumsum(count)
-    return np.floor((2 * last - count - 1) / 2 * bins / len(score))[level]
 
 
 def compute_ece(curve: Reliability) -> float:

@@ -21,7 +21,7 @@ _PRIOR = 15  # recordings of the rarer class that weigh as much as the assumed v
 
 
 @dataclass(frozen=True)
-class Comparison:
+class Difference:
     """The first AUROC minus the second, of the same recordings, with its interval."""
 
     difference: float
@@ -40,10 +40,7 @@ def compute_covariance(
     patients, of either. `ValueError` if the shapes do not fit or a score is NaN.
     """
     over_negatives, over_positives = _place(truth, scores)
-    if unit is None:
-        return _average(over_negatives), _covary(over_negatives, over_positives)
-    truth = np.asarray(truth, bool)
-    return _average(over_negatives), _covary_units(over_negatives, over_positives, unit[truth], unit[~truth])
+    return _average(over_negatives), _covary(over_negatives, over_positives, _split(unit, truth))
 
 
 def find_interval(
@@ -57,15 +54,14 @@ def find_interval(
     """
     truth = np.asarray(truth, bool)
     over_negatives, over_positives = _place(truth, score[:, None])
-    auroc, sizes = float(_average(over_negatives)[0]), (float(truth.sum()), float((~truth).sum()))
-    if unit is None:
-        variance = _covary(over_negatives, over_positives)
-        return compute_score_interval(auroc, *sizes, variance=float(variance[0, 0]), level=level)
-    sides = ((over_negatives, unit[truth]), (over_positives, unit[~truth]))
-    counts = [clusters.count_effective(components[:, 0] - auroc, members) for components, members in sides]
-    variance = _covary_units(over_negatives, over_positives, unit[truth], unit[~truth])
-    patients = min(clusters.count_units(members) for _, members in sides)
-    return compute_score_interval(auroc, *counts, variance=float(variance[0, 0]), level=level, measured=patients)
+    auroc, sides = float(_average(over_negatives)[0]), _split(unit, truth)
+    variance = float(_covary(over_negatives, over_positives, sides)[0, 0])
+    if sides is None:
+        return compute_score_interval(auroc, float(truth.sum()), float((~truth).sum()), variance=variance, level=level)
+    residuals = (over_negatives[:, 0] - auroc, over_positives[:, 0] - auroc)
+    counts = map(clusters.count_effective, residuals, sides)
+    patients = min(map(clusters.count_units, sides))
+    return compute_score_interval(auroc, *counts, variance=variance, level=level, measured=patients)
 
 
 def compute_score_interval(
@@ -127,7 +123,7 @@ def compare(
     unit: np.ndarray | None = None,
     *,
     level: float = 0.95,
-) -> Comparison:
+) -> Difference:
     """DeLong's test between two scores of the same recordings; Obuchowski's where patients have several.
 
     Few patients raise the variance of either class by `clusters.compute_excess`. z is 0 and p 1 where both rank every
@@ -141,22 +137,18 @@ def compare(
     difference = float(aurocs[0] - aurocs[1])
     # of the differences, not from the covariance: exactly zero where both rank alike
     parts = np.diff(over_negatives, axis=1), np.diff(over_positives, axis=1)
-    if unit is None:
-        variance = float(_covary(*parts)[0, 0])
-    else:
-        truth = np.asarray(truth, bool)
-        sides = unit[truth], unit[~truth]
-        variance = float(_covary_units(*parts, *sides)[0, 0])
-        if variance > 0:
-            pairs = zip(parts, sides, strict=True)
-            variance += sum(clusters.compute_excess(part[:, 0] + difference, side) for part, side in pairs)
+    sides = _split(unit, truth)
+    variance = float(_covary(*parts, sides)[0, 0])
+    if sides is not None and variance > 0:
+        pairs = zip(parts, sides, strict=True)
+        variance += sum(clusters.compute_excess(part[:, 0] + difference, side) for part, side in pairs)
     error = float(np.sqrt(variance))
     if error == 0:
         rest = (0.0, 0.0, 0.0, 1.0) if difference == 0 else (np.nan,) * 4
-        return Comparison(difference, *rest)
+        return Difference(difference, *rest)
     z = difference / error
     p = float(2 * stats.norm.sf(abs(z)))
-    return Comparison(difference, difference - quantile * error, difference + quantile * error, z, p)
+    return Difference(difference, difference - quantile * error, difference + quantile * error, z, p)
 
 
 def _place(truth: np.ndarray, scores: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
@@ -173,18 +165,10 @@ def _place(truth: np.ndarray, scores: np.ndarray) -> tuple[np.ndarray, np.ndarra
     negatives = len(truth) - positives
     if not positives or not negatives:
         return np.empty((0, scores.shape[1])), np.empty((0, scores.shape[1]))
-    columns = [_place_column(column[truth], column[~truth]) for column in scores.T]
-    below, above = (np.stack(parts, axis=1) for parts in zip(*columns, strict=True))
+    ranks = stats.rankdata(scores, axis=0)
+    below = ranks[truth] - stats.rankdata(scores[truth], axis=0)  # a tie is one half
+    above = positives - (ranks[~truth] - stats.rankdata(scores[~truth], axis=0))
     return below / negatives, above / positives
-
-
-def _place_column(positive: np.ndarray, negative: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """Number of negatives below each positive `[P]`, and of positives above each negative `[Q]`; a tie is one half."""
-    ordered = np.sort(positive)
-    first, last = (np.searchsorted(ordered, negative, side) for side in ("left", "right"))
-    below, up_to = (np.cumsum(np.bincount(each, minlength=len(ordered) + 1)) for each in (last, first))
-    place = np.searchsorted(ordered, positive, "left")
-    return (below[place] + up_to[place]) / 2, len(ordered) - (first + last) / 2
 
 
 def _average(over_negatives: np.ndarray) -> np.ndarray:
@@ -192,28 +176,29 @@ def _average(over_negatives: np.ndarray) -> np.ndarray:
     return over_negatives.mean(axis=0) if len(over_negatives) else np.full(over_negatives.shape[1], np.nan)
 
 
-def _covary(over_negatives: np.ndarray, over_positives: np.ndarray) -> np.ndarray:
-    """Covariance `[M, M]` of the means of the components; NaN with fewer than two in either class."""
-    if min(len(over_negatives), len(over_positives)) < 2:
-        return np.full((over_negatives.shape[1],) * 2, np.nan)
-    covariance = np.cov(over_negatives, rowvar=False) / len(over_negatives)
-    return np.atleast_2d(covariance + np.cov(over_positives, rowvar=False) / len(over_positives))
+def _split(unit: np.ndarray | None, truth: np.ndarray) -> tuple[np.ndarray, np.ndarray] | None:
+    """The units of positives and of negatives."""
+    return None if unit is None else (unit[np.asarray(truth, bool)], unit[~np.asarray(truth, bool)])
 
 
-def _covary_units(
-    over_negatives: np.ndarray, over_positives: np.ndarray, positive: np.ndarray, negative: np.ndarray
+def _covary(
+    over_negatives: np.ndarray, over_positives: np.ndarray, sides: tuple[np.ndarray, np.ndarray] | None
 ) -> np.ndarray:
-    """Obuchowski's covariance `[M, M]`; of components `[P, M]` and `[Q, M]`, of units `[P]` and `[Q]`."""
-    counts = clusters.count_units(positive), clusters.count_units(negative)
-    both = clusters.count_units(np.concatenate([positive, negative]))
+    """Covariance `[M, M]` of the means of the components; NaN with fewer than two recordings, or units, of a class."""
+    components = over_negatives, over_positives
+    counts = [len(each) for each in components] if sides is None else [clusters.count_units(side) for side in sides]
     if min(counts) < 2:
         return np.full((over_negatives.shape[1],) * 2, np.nan)
-    size, mean = int(max(positive.max(), negative.max())) + 1, _average(over_negatives)
-    sums = [np.zeros((size, over_negatives.shape[1])) for _ in range(2)]
-    for total, values, unit in zip(sums, (over_negatives, over_positives), (positive, negative), strict=True):
-        found = clusters.sum_units((values - mean) / len(values), unit)
+    if sides is None:
+        one, other = (np.cov(each, rowvar=False) / len(each) for each in components)
+        return np.atleast_2d(one + other)
+    size, mean = max(int(side.max()) for side in sides) + 1, _average(over_negatives)
+    sums = [np.zeros((size, len(mean))) for _ in sides]
+    for total, values, side in zip(sums, components, sides, strict=True):
+        found = clusters.sum_units((values - mean) / len(values), side)
         total[: len(found)] = found
     within = [total.T @ total * count / (count - 1) for total, count in zip(sums, counts, strict=True)]
+    both = clusters.count_units(np.concatenate(sides))
     across = sums[0].T @ sums[1] * both / (both - 1)
     return within[0] + within[1] + across + across.T
 

@@ -65,11 +65,6 @@ def _draw_white(draws: Draws, shape: tuple[int, ...]) -> jax.Array:
     return (total.astype(jnp.float32) - 510) / np.float32(np.sqrt((256**2 - 1) / 3))
 
 
-def _draw_uniform(draws: Draws, shape: tuple[int, ...]) -> jax.Array:
-    """Uniform numbers from 0 to 1."""
-    return (_draw_bits(draws, shape) >> 8).astype(jnp.float32) * np.float32(2**-24)
-
-
 def _draw_bits(draws: Draws, shape: tuple[int, ...]) -> jax.Array:
     first, second = jax.lax.bitcast_convert_type(draws.uniform(count=2), jnp.uint32)
     return draw_bits(mix(mix(first) ^ second), shape)
@@ -98,7 +93,8 @@ def digitize(draws: Draws, signal: jax.Array, faults: float | jax.Array) -> jax.
     """
     signal = signal * draws.lognormal(1.0, 0.04)
     quantum = jnp.array(_QUANTA)[draws.choose([0.2, 0.3, 0.2, 0.3])]
-    signal = signal + quantum * (_draw_uniform(draws, signal.shape) - 0.5)
+    uniform = (_draw_bits(draws, signal.shape) >> 8).astype(jnp.float32) * np.float32(2**-24)  # 0 to 1
+    signal = signal + quantum * (uniform - 0.5)
     limit = jnp.where(draws.flip(0.02 * faults), draws.uniform(1.5, 4.0), 20.0)
     is_off = jnp.concatenate([jnp.zeros(6, bool), draws.flip(0.01 * faults, 6)])
     return jnp.where(is_off, 0.0, jnp.clip(signal, -limit, limit))

@@ -77,12 +77,8 @@ def scale(values: Values, sign: float) -> Values:
     return numpy.concatenate([sizes, *(part.reshape(-1) for part in scaled)])
 
 
-def _read() -> dict[str, np.ndarray]:
-    with np.load(FILE) as stored:
-        return {name: stored[name] for name in stored.files}
-
-
-_NORMAL = _read()
+with np.load(FILE) as _stored:
+    _NORMAL: dict[str, np.ndarray] = dict(_stored)
 MEAN = unflatten(scale(_NORMAL["mean"], 1.0)[3:])  # of a woman of 55
 
 
