@@ -2,7 +2,7 @@ r"""autoECG's transfer model, normal against abnormal; by default on simulated E
 
 A pretrained trunk cut after Keras' layer 45 (of 50), its first 5 layers frozen, then
 three convolutions and three dense layers. The trunk is that of the shipped weights
-(`ecg_jax/weights/`), whose input contract is in millivolts. On your own data:
+(`ecg_jax/pretrained/`), whose input contract is in millivolts. On your own data:
 
   python -m ecg_jax.main --config=configs/finetune.py --config.data.dataset=ptbxl --config.data.source=DIR
 

@@ -17,7 +17,7 @@ import numpy as np
 import pandas as pd
 from scipy import integrate, special, stats
 
-from ecg_jax.evaluation import agreement, closed_intervals, delong, metrics, paired_shares, resampling, scores, tally
+from ecg_jax.evaluation import agreement, closed_intervals, delong, metrics, resampling, scores, tally
 from ecg_jax.evaluation.predictions import Predictions
 from ecg_jax.evaluation.settings import Settings
 from ecg_jax.evaluation.thresholds import GIVEN, Thresholds
@@ -123,8 +123,8 @@ class PatientSetting:
         p = agreement.compare_right(right[:, 0], right[:, 1], members)
         return {name: ends.get(name, (np.nan, np.nan)) for name in LABEL_METRICS} | {
             "auroc_difference": (test.low, test.high),
-            "accuracy_difference": paired_shares.find_interval(right[:, 0], right[:, 1], members),
-            "recall_difference": paired_shares.find_interval(right[truth, 0], right[truth, 1], chosen),
+            "accuracy_difference": closed_intervals.find_difference(right[:, 0], right[:, 1], members),
+            "recall_difference": closed_intervals.find_difference(right[truth, 0], right[truth, 1], chosen),
             "kappa": kappa[1:],
             "mcnemar": (p, p),
         }

@@ -303,6 +303,17 @@ def compute_bootstrap(label: np.ndarray, score: np.ndarray, called: np.ndarray, 
     return {method: dict(zip(METRICS, zip(*ends, strict=True), strict=True)) for method, ends in found.items()}
 
 
+def compute_delong(auroc: float, variance: float, positives: int, negatives: int) -> Ends:
+    """DeLong's interval on the logit scale (Perme and Manevski 2019, Stat Methods Med Res 28:3755-3768).
+
+    The score interval where the variance is zero, as it is where classes are separated, or undefined.
+    """
+    if not variance > 0:
+        return delong.compute_score_interval(auroc, positives, negatives)
+    reach = stats.norm.ppf(0.975) * np.sqrt(variance) / (auroc * (1 - auroc))
+    return float(special.expit(special.logit(auroc) - reach)), float(special.expit(special.logit(auroc) + reach))
+
+
 def compute_intervals(
     label: np.ndarray, score: np.ndarray, called: np.ndarray, settings: Settings, is_bootstrapped: bool
 ) -> np.ndarray:
@@ -313,7 +324,7 @@ def compute_intervals(
     default = closed_intervals.find(label, score, called, observed["average_precision"][0])
     found: dict[str, Ends] = {
         "auto": default,
-        "delong": {"auroc": delong.compute_interval(auroc[0], covariance[0, 0], *classes)},
+        "delong": {"auroc": compute_delong(auroc[0], covariance[0, 0], *classes)},
     }
     if is_bootstrapped:
         found |= compute_bootstrap(label, score, called, settings)

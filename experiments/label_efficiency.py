@@ -34,15 +34,15 @@ from absl import logging  # noqa: E402
 from rich.console import Console  # noqa: E402
 
 from configs import pretrain  # noqa: E402
-from ecg_jax.evaluation import comparison, thresholds  # noqa: E402
+from ecg_jax.evaluation import model_differences, thresholds  # noqa: E402
 from ecg_jax.evaluation.predictions import Predictions  # noqa: E402
 from ecg_jax.evaluation.settings import Settings  # noqa: E402
 from ecg_jax.inference.model import load_model  # noqa: E402
+from ecg_jax.pretrained import FOLDER, SIMULATED  # noqa: E402
 from ecg_jax.recording import LEADS  # noqa: E402
 from ecg_jax.reporting import style  # noqa: E402
 from ecg_jax.runtime import startup  # noqa: E402
 from ecg_jax.training import loop  # noqa: E402
-from ecg_jax.weights import FOLDER, SIMULATED  # noqa: E402
 
 LEARNING_RATES = {"fine-tuned": 5e-4, "linear probe": 5e-3, "from random": 2e-3}
 SETS = ("ptbxl", "ludb", "challenge2021")
@@ -96,7 +96,7 @@ def compare(name: str, first: Predictions, second: Predictions) -> pd.DataFrame:
         if chosen[0] is None or chosen[1] is None:
             continue
         given = thresholds.Thresholds(np.full(len(chosen[0].names), 0.5), "", thresholds.GIVEN)
-        table = comparison.compare(chosen[0], chosen[1], (given, given), Settings(resampled="recordings"))
+        table = model_differences.compare(chosen[0], chosen[1], (given, given), Settings(resampled="recordings"))
         label = "macro" if len(names) > 1 else names[0]
         table = table[(table["label"] == label) & (table["metric"] == "auroc")]
         parts.append(table.assign(comparison=name, label=group))

@@ -42,7 +42,7 @@ from ecg_jax.evaluation import agreement, analysis, closed_intervals, metrics, r
 from ecg_jax.evaluation.predictions import Predictions
 from ecg_jax.evaluation.settings import Settings
 from ecg_jax.evaluation.thresholds import Thresholds
-from ecg_jax.reporting import comparisons, curves, figures, html, tables
+from ecg_jax.reporting import curves, figures, html, predictor_figures, tables
 
 DOWNLOAD = "download it from https://doi.org/10.5281/zenodo.3765780 and github.com/antonior92/automatic-ecg-diagnosis"
 GOLD, CARDIOLOGISTS = "gold_standard", ("cardiologist1", "cardiologist2")
@@ -220,7 +220,7 @@ def tabulate_leak_free_intervals(readings: Mapping[str, np.ndarray], truth: np.n
     for reader, calls in readings.items():
         for i, label in enumerate(label_lib.SIX):
             counts = metrics.count_outcomes(truth[:, i], calls[:, i] > 0.5)
-            values = metrics.compute_decisions(counts, Settings())
+            values = tally.compute_decisions(*counts, Settings())
             ends = closed_intervals.compute_proportion_intervals(counts)
             row = {"predictor": reader, "diagnosis": label, "positives": int(truth[:, i].sum())}
             for name in SHOWN.values():
@@ -341,11 +341,11 @@ def plan_figures(
 
     def plan_boxes(values: Mapping[str, np.ndarray], title: str) -> Callable[[], figures.Figure]:
         chosen = {name: each[:, [*SHOWN].index(title)] for name, each in values.items()}
-        return functools.partial(comparisons.draw_bootstrap_boxes, chosen, label_lib.SIX, title)
+        return functools.partial(predictor_figures.draw_bootstrap_boxes, chosen, label_lib.SIX, title)
 
     return {
         "precision_recall": functools.partial(draw_curves, data, nominal),
-        "confusion_matrices": functools.partial(comparisons.draw_confusion, matrices),
+        "confusion_matrices": functools.partial(predictor_figures.draw_confusion, matrices),
         **{f"bootstrap_{key}": plan_boxes(samples, title) for title, key in SHOWN.items()},
         "bootstrap_f1_other_splits": plan_boxes(other_samples, "F1 score"),
     }

@@ -21,7 +21,7 @@ import flax  # noqa: E402
 import jax  # noqa: E402
 
 from ecg_jax import config as config_lib  # noqa: E402
-from ecg_jax import weights as shipped  # noqa: E402
+from ecg_jax import pretrained as shipped  # noqa: E402
 from ecg_jax.data import endless  # noqa: E402
 from ecg_jax.inference.model import Model, load_model  # noqa: E402
 from ecg_jax.models import weights as weights_lib  # noqa: E402

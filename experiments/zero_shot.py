@@ -28,8 +28,8 @@ sys.path[:0] = [HERE, os.path.dirname(HERE)]
 
 import ptbxl1819  # noqa: E402
 
+from ecg_jax import pretrained as shipped  # noqa: E402
 from ecg_jax import statements  # noqa: E402
-from ecg_jax import weights as shipped  # noqa: E402
 from ecg_jax.data import datasets  # noqa: E402
 from ecg_jax.data.datasets.dataset import Dataset  # noqa: E402
 from ecg_jax.evaluation import scores, thresholds  # noqa: E402

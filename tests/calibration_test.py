@@ -249,16 +249,3 @@ def test_the_parts_of_the_brier_score_add_up(pairs):
 
 
 # Newcombe 1998, Stat Med 17:857-872, table I, method 3
-@pytest.mark.parametrize(
-    "hits, count, low, high",
-    [(81, 263, 0.2553, 0.3662), (15, 148, 0.0624, 0.1605), (0, 20, 0.0, 0.1611), (1, 29, 0.0061, 0.1718)],
-)
-def test_wilsons_interval_as_published(hits, count, low, high):
-    np.testing.assert_allclose(calibration.compute_wilson(np.array(hits), np.array(count)), [low, high], atol=5e-5)
-
-
-def test_wilsons_interval_of_all_mirrors_that_of_none_and_of_nothing_is_undefined():
-    with warnings.catch_warnings():
-        warnings.simplefilter("error")
-        low, high = calibration.compute_wilson(np.array([20, 0]), np.array([20, 0]))
-    np.testing.assert_allclose([low, high], [[1 - 0.1611, NAN], [1, NAN]], atol=5e-5)

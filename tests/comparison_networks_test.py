@@ -177,8 +177,8 @@ def test_a_trunk_frozen_by_a_pattern_keeps_its_statistics(signal):
     "name, options, message",
     [
         ("xresnet1d50", {"head": "transfer"}, "model.head is 'transfer', which cuts .* xresnet1d50 has a head of its"),
-        ("xresnet1d50", {"convolution": "fast"}, "model.convolution is 'fast', which there is not for xresnet1d50"),
-        ("autoecg_2d", {"convolution": "fast"}, "which there is not for autoecg_2d"),
+        ("xresnet1d50", {"convolution": "fast"}, "model.convolution is 'fast', which xresnet1d50 does not support"),
+        ("autoecg_2d", {"convolution": "fast"}, "which autoecg_2d does not support"),
     ],
 )
 def test_what_a_network_does_not_have_is_refused(name, options, message):

@@ -116,7 +116,7 @@ def test_parameters_are_those_of_a_linen_convolution():
 
 
 def test_what_there_is_no_fast_algorithm_for_is_refused():
-    with pytest.raises(InputError, match=r"model.convolution is 'fast', which there is not for 5 taps at stride 1"):
+    with pytest.raises(InputError, match=r"model.convolution is 'fast', which does not support 5 taps at stride 1"):
         convolve(jnp.zeros((1, 32, 3)), jnp.zeros((5, 3, 4)), 1, "fast")
     with pytest.raises(InputError, match=r"model.convolution is 'winograd'; known: auto, direct, fast"):
         models.create("narrow", head="dense", num_labels=1, convolution="winograd")

@@ -7,13 +7,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from ecg_jax.evaluation.delong import (
-    compare,
-    compute_covariance,
-    compute_interval,
-    compute_score_interval,
-    find_interval,
-)
+from ecg_jax.evaluation.delong import compare, compute_covariance, compute_score_interval, find_interval
 
 Z95 = 1.959963984540054
 
@@ -89,12 +83,6 @@ def test_comparison_of_a_published_example():
     assert found.high == pytest.approx(0.174214419249478, rel=1e-10)
 
 
-def test_interval_of_a_published_example():
-    # Stata's roctab prints 0.63012 to 0.83262 for S100, from the standard error 0.05165929
-    interval = compute_interval(0.731368563685637, 0.05165929**2, 41, 72, scale="identity")
-    np.testing.assert_allclose(interval, [0.63012, 0.83262], atol=5e-6)
-
-
 @st.composite
 def tied_scores(draw):
     positives, negatives, columns = (draw(st.integers(low, high)) for low, high in [(2, 12), (2, 12), (1, 3)])
@@ -152,28 +140,6 @@ def test_unequal_aurocs_without_variance_are_not_compared():
     assert np.isnan([found.low, found.high, found.z, found.p]).all()
 
 
-def test_the_logit_interval_by_hand():
-    # logit 0.9 = ln 9; the standard error 0.03 becomes 0.03 / (0.9 * 0.1) = 1/3
-    low, high = compute_interval(0.9, 0.03**2, 20, 100)
-    assert low == pytest.approx(1 / (1 + np.exp(-np.log(9) + Z95 / 3)))
-    assert high == pytest.approx(1 / (1 + np.exp(-np.log(9) - Z95 / 3)))
-
-
-def test_another_level():
-    # 1.6448536 standard errors hold 90 %
-    np.testing.assert_allclose(
-        compute_interval(0.7, 0.01, 9, 9, level=0.9, scale="identity"), [0.53551464, 0.86448536], atol=1e-8
-    )
-
-
-@pytest.mark.parametrize("scale", ["logit", "identity"])
-@pytest.mark.parametrize(("auroc", "variance"), [(1, 0), (0, 0), (0.5, 0), (0.9, np.nan)])
-def test_without_a_variance_it_is_the_score_interval(auroc, variance, scale):
-    found = compute_interval(auroc, variance, 1, 40, scale=scale)
-    assert found == compute_score_interval(auroc, 1, 40)
-    assert 0 <= found[0] < found[1] <= 1
-
-
 def test_the_score_interval_of_one_pair_is_wilsons():
     # one trial, one success: from 1 / (1 + z^2) to 1
     np.testing.assert_allclose(compute_score_interval(1, 1, 1), [1 / (1 + Z95**2), 1])
@@ -204,7 +170,7 @@ def test_the_score_interval_keeps_its_level_where_delongs_does_not():
         scores = rng.normal(size=(105, 1)) + truth[:, None] * 2**0.5 * 1.6448536
         (auroc,), ((variance,),) = compute_covariance(truth, scores)
         for name, (low, high) in {
-            "delong": compute_interval(auroc, variance, 5, 100),
+            "delong": (auroc - Z95 * variance**0.5, auroc + Z95 * variance**0.5),
             "score": compute_score_interval(auroc, 5, 100),
         }.items():
             hits[name] += low <= 0.95 <= high
@@ -214,13 +180,10 @@ def test_the_score_interval_keeps_its_level_where_delongs_does_not():
 
 @pytest.mark.parametrize(("auroc", "positives", "negatives"), [(np.nan, 5, 5), (np.nan, 0, 5), (np.nan, 5, 0)])
 def test_an_undefined_auroc_has_no_interval(auroc, positives, negatives):
-    assert np.isnan(compute_interval(auroc, np.nan, positives, negatives)).all()
     assert np.isnan(compute_score_interval(auroc, positives, negatives)).all()
 
 
 def test_errors_name_the_value_and_the_rule():
-    with pytest.raises(ValueError, match="'probit'; choose logit or identity"):
-        compute_interval(0.9, 0.01, 5, 5, scale="probit")
     with pytest.raises(ValueError, match=r"level is 95; it must be in \(0, 1\)"):
         compute_score_interval(0.9, 5, 5, level=95)
     with pytest.raises(ValueError, match=r"truth is \(3,\), scores \(2, 1\)"):

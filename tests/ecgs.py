@@ -7,7 +7,8 @@ import numpy as np
 
 from ecg_jax.labels import SIX
 from ecg_jax.simulation import conduction, rhythm
-from ecg_jax.simulation.simulator import Population, find_keys, simulate_many
+from ecg_jax.simulation.patients import Population
+from ecg_jax.simulation.simulator import describe_many, simulate_many
 
 ENOUGH = 40  # recordings for each set of diagnoses; also how many any test draws at once, as one compiled program
 
@@ -30,6 +31,18 @@ PLAIN = Population(
     faults=0.0,
     grey=0.0,
 )
+
+
+def find_keys(key, wanted, count, population):
+    """Keys `[count]` of recordings whose labels and truth are as wanted, as common among these as in the population."""
+    found = []
+    for block in range(20):
+        keys = jax.random.split(jax.random.fold_in(key, block), 1000)
+        label, truth = jax.device_get(describe_many(keys, population))
+        found.extend(np.asarray(jax.random.key_data(keys))[wanted(label, truth)])
+        if len(found) >= count:
+            return jax.random.wrap_key_data(np.stack(found[:count]))
+    raise LookupError(f"of 20,000 simulated recordings {len(found)} are as wanted, not {count}")
 
 
 @functools.cache

@@ -15,7 +15,8 @@ from matplotlib.colors import to_hex
 from matplotlib.patches import PathPatch
 from matplotlib.text import Text
 
-from ecg_jax.reporting import comparisons, curves, decision, figures, forest, numbers, reliability, style
+from ecg_jax.evaluation.calibration import Reliability
+from ecg_jax.reporting import cells, curves, figures, forest, predictor_figures, reliability, style
 
 LONG = "Left bundle branch block, complete, at $5 an_hour x^2 or $10"  # 60 letters
 NOTHING = np.array([])
@@ -50,14 +51,14 @@ def roc(title="AF", **changes):
 
 def calibration(observed=(0.1, 0.5), count=(40, 8)):
     observed = np.array(observed)
-    return reliability.ReliabilityCurve(np.array([0.2, 0.6]), observed, observed - 0.1, observed + 0.2, np.array(count))
+    return Reliability(np.array([0.2, 0.6]), observed, observed - 0.1, observed + 0.2, np.array(count))
 
 
 def net_benefit(title="AF", **changes):
     threshold = np.array([0, 0.25, 0.5, 1])
     with np.errstate(divide="ignore"):
         treat_all = 0.2 - 0.8 * threshold / (1 - threshold)
-    return decision.DecisionCurve(
+    return curves.DecisionCurve(
         title, **{"threshold": threshold, "model": np.array([0.2, 0.15, 0.1, 0]), "treat_all": treat_all} | changes
     )
 
@@ -164,7 +165,7 @@ def test_no_panel_is_an_error():
         with pytest.raises(ValueError, match="at least one"):
             draw([])
     with pytest.raises(ValueError, match="at least one"):
-        comparisons.draw_confusion({"AF": {}})
+        predictor_figures.draw_confusion({"AF": {}})
 
 
 def forest_of(rows, **settings):
@@ -232,7 +233,7 @@ def test_roc_tells_its_area_and_interval():
 def test_reliability_has_intervals_and_a_histogram_of_log_counts():
     probabilities = np.concatenate([np.full(90, 0.01), np.full(10, 0.99), [np.nan]])
     series = {"as predicted": calibration(), "recalibrated": calibration((0.3, np.nan), (30, 0))}
-    figure = reliability.draw_reliability([reliability.Reliability("AF", series, probabilities)])
+    figure = reliability.draw_reliability([reliability.ReliabilityPanel("AF", series, probabilities)])
     (axes,) = figure.axes
     (below,) = axes.child_axes
     assert [line.get_xydata().tolist() for line in axes.lines[1:]] == [[[0.2, 0.1], [0.6, 0.5]], [[0.2, 0.3]]]
@@ -248,7 +249,7 @@ def test_reliability_has_intervals_and_a_histogram_of_log_counts():
 
 
 def test_decision_curves_end_a_little_below_zero():
-    figure = decision.draw_decision_curves([net_benefit(), net_benefit(model=np.full(4, -0.01), treat_all=-np.ones(4))])
+    figure = curves.draw_decision_curves([net_benefit(), net_benefit(model=np.full(4, -0.01), treat_all=-np.ones(4))])
     first, second = get_panels(figure)
     assert first.get_ylim() == pytest.approx((-0.05, 0.22))
     assert [line.get_ydata()[1] for line in first.lines] == pytest.approx([0.15, 0.2 - 0.8 / 3, 0])
@@ -263,7 +264,7 @@ def test_cells_tell_counts_and_per_cent_of_the_truth():
         "AF": {"network": np.array([[790, 10], [3, 9]]), "students": np.array([[1234, 0], [0, 0]])},
         "ST": {"network": np.array([[1, 3], [0, 5]])},
     }
-    figure = comparisons.draw_confusion(matrices)
+    figure = predictor_figures.draw_confusion(matrices)
     cells = [[text.get_text() for text in axes.texts] for axes in figure.axes]
     assert cells[0] == ["790\n(98.8 %)", "10\n(1.2 %)", "3\n(25.0 %)", "9\n(75.0 %)"]
     assert cells[1] == ["1,234\n(100.0 %)", "0\n(0.0 %)", "0\n(–)", "0\n(–)"]
@@ -282,7 +283,7 @@ def test_boxes_are_percentiles_of_what_is_known():
     samples = {"network": rng.random((2, 400)), "students": rng.random((2, 400))}
     samples["network"][0, :100] = np.nan
     samples["students"][1] = np.nan
-    figure = comparisons.draw_bootstrap_boxes(samples, ["AF", "ST"], "F1")
+    figure = predictor_figures.draw_bootstrap_boxes(samples, ["AF", "ST"], "F1")
     (axes,) = figure.axes
     boxes = [patch.get_path().vertices for patch in axes.patches if isinstance(patch, PathPatch)]
     known = [samples["network"][0, 100:], samples["network"][1], samples["students"][0]]
@@ -302,9 +303,9 @@ def test_boxes_are_percentiles_of_what_is_known():
 
 def test_boxes_of_wrong_shape_are_refused():
     with pytest.raises(ValueError, match="network has 3 rows, but there are 2 labels"):
-        comparisons.draw_bootstrap_boxes({"network": np.zeros((3, 9))}, ["AF", "ST"], "F1")
+        predictor_figures.draw_bootstrap_boxes({"network": np.zeros((3, 9))}, ["AF", "ST"], "F1")
     with pytest.raises(ValueError, match="not 0 and 1"):
-        comparisons.draw_bootstrap_boxes({}, ["AF"], "F1")
+        predictor_figures.draw_bootstrap_boxes({}, ["AF"], "F1")
 
 
 def test_a_forest_has_a_row_of_numbers_each():
@@ -336,12 +337,11 @@ def test_a_forest_has_a_row_of_numbers_each():
 
 
 def test_numbers_below_zero_are_not_joined_by_a_dash():
-    assert numbers.show_interval(-0.2, (-0.5, 0.004)) == "−0.20 (−0.50 to 0.00)"
-    assert numbers.show_interval(1.5, (0.7, np.inf)) == "1.50 (0.70–∞)"
-    assert numbers.show_interval(0.5, None) == "0.50"
-    assert numbers.show(-0.001) == "0.00"
-    assert numbers.show(-1.25, 1) == "−1.2"
-    assert numbers.format_tick(-0.005) == "−0.005"
+    assert cells.show_interval(-0.2, -0.5, 0.004, ".2f") == "−0.20 (−0.50 to 0.00)"
+    assert cells.show_interval(1.5, 0.7, 2.0, ".2f") == "1.50 (0.70–2.00)"
+    assert cells.show(-0.001, ".2f") == "0.00"
+    assert cells.show(-1.25, ".1f") == "−1.2"
+    assert cells.show_tick(-0.005) == "−0.005"
     figure = forest_of([forest.ForestRow("one", -0.2, -0.5, np.inf)], reference=0.0)
     assert "−0.20 (−0.50 to ∞)" in read(figure)
     assert figure.axes[0].lines[1].get_xdata()[1] == figure.axes[0].get_xlim()[1]
@@ -397,17 +397,17 @@ def draw_everything(names):
             *map(roc, names[1:]),
         ],
         reliability.draw_reliability: [
-            reliability.Reliability(names[0], {LONG: calibration((np.nan, np.nan), (0, 0))}, NOTHING),
-            *(reliability.Reliability(name, {LONG: calibration()}, np.linspace(0, 1, 99)) for name in names[1:]),
+            reliability.ReliabilityPanel(names[0], {LONG: calibration((np.nan, np.nan), (0, 0))}, NOTHING),
+            *(reliability.ReliabilityPanel(name, {LONG: calibration()}, np.linspace(0, 1, 99)) for name in names[1:]),
         ],
-        decision.draw_decision_curves: [
+        curves.draw_decision_curves: [
             net_benefit(names[0], threshold=NOTHING, model=NOTHING, treat_all=NOTHING),
             *map(net_benefit, names[1:]),
         ],
     }
     yield from ((draw(values), True) for draw, values in panels.items())
-    yield comparisons.draw_confusion({name: {LONG: np.eye(2, dtype=int)} for name in names}), False
-    yield comparisons.draw_bootstrap_boxes({LONG: np.full((len(names), 9), np.nan)}, names, LONG), False
+    yield predictor_figures.draw_confusion({name: {LONG: np.eye(2, dtype=int)} for name in names}), False
+    yield predictor_figures.draw_bootstrap_boxes({LONG: np.full((len(names), 9), np.nan)}, names, LONG), False
     rows = [forest.ForestRow(LONG, is_heading=True), *(forest.ForestRow(name) for name in names)]
     yield forest_of(rows), False
 

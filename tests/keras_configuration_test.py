@@ -13,8 +13,8 @@ from keras_import_test import compute, create_layers, write
 
 from ecg_jax.errors import InputError
 from ecg_jax.inference.model import load_model
-from ecg_jax.models import keras_import
-from ecg_jax.models.keras_graph import Graph
+from ecg_jax.models.imports import keras as keras_import
+from ecg_jax.models.imports.keras_graph import Graph
 
 SAMPLES, FILTERS = 128, (6, 8)
 STRIDED, POOLS = (9, 20), (8, 19)  # places of the two units' last convolutions and poolings

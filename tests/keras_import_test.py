@@ -14,8 +14,9 @@ import numpy as np
 import pytest
 
 from ecg_jax.errors import InputError
-from ecg_jax.models import keras_import, keras_layers
+from ecg_jax.models import keras_layers
 from ecg_jax.models import weights as weights_lib
+from ecg_jax.models.imports import keras as keras_import
 
 STEM, FILTERS, SAMPLES = 4, (6, 8, 10, 12), 512
 KINDS = ["keras2", "keras3", "keras2_weights", "weights_h5", "archive"]

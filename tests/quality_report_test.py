@@ -21,7 +21,7 @@ from ecg_jax.data.store.shards import hash_file
 from ecg_jax.data.store.store import write_manifest
 from ecg_jax.errors import InputError
 from ecg_jax.recording import LEADS, LIMB_LEADS, create_recording
-from ecg_jax.reporting import distributions, ecg_paper
+from ecg_jax.reporting import ecg_paper, quality_report
 
 EVIL = "<script>alert('x')</script>&\"quoted\""
 SOURCE = "/private/of/somebody/hospital"
@@ -267,11 +267,11 @@ def test_of_a_long_recording_the_part_and_the_leads_with_the_defect_are_shown(tm
 
 def test_a_histogram_tells_what_lies_outside_and_counts_no_unknown():
     values = np.concatenate([np.linspace(0, 1, 998), [1000.0, np.nan, np.inf]])
-    found = distributions.describe("x", values)
+    found = quality_report.describe_distribution("x", values)
     assert (found.known, found.outside) == (999, 1)
     assert found.quantiles[3] == pytest.approx(np.median(values[:999]))
     assert base64.b64decode(found.figure.partition(",")[2]).startswith(b"<?xml")
-    assert distributions.describe("x", np.full(3, np.nan)).known == 0
+    assert quality_report.describe_distribution("x", np.full(3, np.nan)).known == 0
 
 
 def test_messages_of_one_kind_are_counted_together():

@@ -13,13 +13,12 @@ from beats import BEFORE, average_beat, measure_irregularity, share_above
 
 from ecg_jax.data import datasets
 from ecg_jax.data.datasets import simulated
-from ecg_jax.errors import InputError
 from ecg_jax.evaluation.heart_rate import measure_heart_rate
 from ecg_jax.labels import SIX
 from ecg_jax.recording import LEADS
 from ecg_jax.simulation import conduction, leads, reader, rhythm, simulator
 from ecg_jax.simulation.draws import Draws
-from ecg_jax.simulation.simulator import Population, Simulated, describe_many, find_keys, simulate, simulate_many
+from ecg_jax.simulation.simulator import Population, Simulated, describe_many, simulate, simulate_many
 
 PATIENTS = 30
 RHYTHMS = {name: i for i, name in enumerate(rhythm.RHYTHMS)}
@@ -81,7 +80,7 @@ def test_a_part_changes_nothing_for_what_comes_after_it():
 
 def test_no_more_is_handed_out_than_was_drawn():
     draws = Draws.create(jax.random.key(0), 3)
-    with pytest.raises(IndexError, match="4 numbers were asked for, 3 drawn"):
+    with pytest.raises(IndexError, match="4 numbers were requested, 3 drawn"):
         draws.uniform(count=4)
 
 
@@ -128,7 +127,7 @@ def test_swapped_arms_turn_lead_one_upside_down():
 @pytest.fixture(scope="module")
 def described():
     """Labels and truth of 6,000 patients."""
-    blocks = jax.random.split(jax.random.key(0), 6000).reshape(6, 1000)  # as `find_keys`, which is compiled already
+    blocks = jax.random.split(jax.random.key(0), 6000).reshape(6, 1000)  # compiled already: as `ecgs.find_keys`
     return jax.tree.map(
         lambda *leaves: np.concatenate(leaves), *(jax.device_get(describe_many(keys, Population())) for keys in blocks)
     )
@@ -258,12 +257,6 @@ def test_where_nobody_is_ill_hearts_are_healthy():
     usual, variant = (list(conduction.CONDUCTIONS).index(name) for name in ("normal", "incomplete_RBBB"))
     assert np.isin(truth["conduction"], (usual, variant)).all()
     assert truth["stated"][:, reader.NAMES.index("NORM")].mean() > 0.75
-
-
-def test_what_is_not_there_is_not_found_in_one_line():
-    never = lambda label, truth: label[:, 0] > 1  # noqa: E731
-    with pytest.raises(InputError, match="of 20,000 simulated recordings 0 are as wanted, not 3"):
-        find_keys(jax.random.key(0), never, 3, Population())
 
 
 # Signals.

@@ -12,7 +12,7 @@ from rich.console import Console
 from configs import finetune
 from ecg_jax import config as config_lib
 from ecg_jax import models
-from ecg_jax import weights as shipped
+from ecg_jax import pretrained as shipped
 from ecg_jax.errors import InputError
 from ecg_jax.labels import SIX
 from ecg_jax.models import outputs

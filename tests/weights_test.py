@@ -12,7 +12,7 @@ import pandas as pd
 import pytest
 
 from ecg_jax import load_model, statements
-from ecg_jax import weights as shipped
+from ecg_jax import pretrained as shipped
 from ecg_jax.data.datasets.dataset import Dataset
 from ecg_jax.errors import InputError
 from ecg_jax.labels import SIX
@@ -81,10 +81,10 @@ def test_a_damaged_or_missing_file_is_refused(name, tmp_path):
     content = bytearray((tmp_path / name).read_bytes())
     content[0] ^= 1
     (tmp_path / name).write_bytes(content)
-    with pytest.raises(InputError, match=r"simulated.*install the package anew"):
+    with pytest.raises(InputError, match=r"simulated.*reinstall the package"):
         shipped.read("simulated", str(tmp_path))
     (tmp_path / name).unlink()
-    with pytest.raises(InputError, match=r"cannot be read.*install the package anew"):
+    with pytest.raises(InputError, match=r"cannot be read.*reinstall the package"):
         shipped.read("simulated", str(tmp_path))
 
 

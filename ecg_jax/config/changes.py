@@ -8,7 +8,7 @@ from typing import Any
 
 from ecg_jax.config.keys import DECIDE_RESULT, MAY_CHANGE, SAME_RECORDINGS, create_default
 from ecg_jax.config.values import flatten, to_dict
-from ecg_jax.weights import FILES as SHIPPED
+from ecg_jax.pretrained import FILES as SHIPPED
 
 
 def differences(before: Mapping[str, Any], after: Mapping[str, Any]) -> list[str]:

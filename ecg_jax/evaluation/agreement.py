@@ -1,8 +1,7 @@
-"""How far readers agree, with each other and with a network, beyond chance; and whether one errs more.
+"""Agreement of readers, with each other and with a network, beyond chance; and whether one errs more often.
 
-Where patients have several recordings, these count for as many as they are worth: the variance of kappa is that of
-sums per patient (Yang and Zhou 2014, Stat Med 33:2612-2633) by way of `clusters.count_effective`, and McNemar's
-tests are of differences per patient.
+Where patients have several recordings, the variance of kappa is that of sums per patient (Yang and Zhou 2014, Stat Med
+33:2612-2633), by way of `clusters.count_effective`, and McNemar's tests use differences per patient.
 """
 
 import itertools
@@ -12,10 +11,11 @@ import numpy as np
 import pandas as pd
 import scipy.stats
 
-from ecg_jax.evaluation import clusters, intervals, resampling
+from ecg_jax.evaluation import clusters, intervals
 
-FEW_POSITIVES = 10  # below, a kappa says little: note
-_LARGEST = 4000  # sum of patients' differences up to which McNemar's exact test is computed as such
+FEW_POSITIVES = 10  # fewer get a note: their kappa says little
+METHODS = ("exact", "asymptotic", "corrected")  # of McNemar's test
+_LARGEST = 4000  # sum of patients' differences up to which the exact test is computed as such
 
 
 def count_pairs(a: np.ndarray, b: np.ndarray) -> np.ndarray:
@@ -25,24 +25,16 @@ def count_pairs(a: np.ndarray, b: np.ndarray) -> np.ndarray:
 
 
 def compute_kappa(counts: np.ndarray, level: float = 0.95, effect: float = 1.0) -> tuple[float, float, float]:
-    """Cohen's kappa, and its large-sample interval (Fleiss, Cohen & Everitt 1969, Psychol Bull 72:323-327).
+    """Cohen's kappa, and its large-sample interval (Fleiss, Cohen & Everitt 1969, Psychol Bull 72:323-327), at most 1.
 
-    Args:
-        counts: `[2, 2]`, see `count_pairs`.
-        level: Of the interval.
-        effect: How many times its variance is that of independent recordings; see `measure_kappa_effect`.
-
-    Returns:
-        Kappa, and the ends of its interval, at most 1; NaN where both readers say the same of
-        everything, as chance would.
+    NaN where both readers give everything the same reading. `counts` are those of `count_pairs`; `effect` is the ratio
+    of the variance to that of independent recordings (`measure_kappa_effect`).
     """
     total = counts.sum()
-    if not total:
-        return np.nan, np.nan, np.nan
-    share = counts / total
+    share = counts / max(total, 1)
     rows, columns = share.sum(axis=1), share.sum(axis=0)
     chance = float(rows @ columns)
-    if chance == 1:
+    if not total or chance == 1:
         return np.nan, np.nan, np.nan
     kappa = (float(np.trace(share)) - chance) / (1 - chance)
     agreeing = np.diag(share) @ (1 - (rows + columns) * (1 - kappa)) ** 2
@@ -54,13 +46,7 @@ def compute_kappa(counts: np.ndarray, level: float = 0.95, effect: float = 1.0) 
 
 
 def measure_kappa_effect(a: np.ndarray, b: np.ndarray, unit: np.ndarray) -> float:
-    """How many times the variance of kappa is that of independent recordings.
-
-    Args:
-        a: `[N]` readings in {1, 0, NaN}.
-        b: `[N]` readings of another.
-        unit: `[N]` int, the patient of each recording.
-    """
+    """Ratio of the variance of the kappa of readings `[N]` in {1, 0, NaN} to that of independent recordings."""
     known = ~np.isnan(a) & ~np.isnan(b)
     if not known.any():
         return 1.0
@@ -82,18 +68,9 @@ def compute_fleiss_kappa(
     seed: int = 0,
     unit: np.ndarray | None = None,
 ) -> tuple[float, float, float]:
-    """Fleiss' kappa of a panel (1971, Psychol Bull 76:378-382), and a BCa bootstrap interval over recordings.
+    """Fleiss' kappa of a panel (1971, Psychol Bull 76:378-382) and its BCa bootstrap interval, NaN where undefined.
 
-    Args:
-        readings: `[N, readers]` in {1, 0, NaN}; recordings that not everyone read are left out.
-        resamples: Of the bootstrap; 0 for no interval.
-        level: Of the interval.
-        seed: Of the resamples.
-        unit: `[N]` int, the patient of each recording, all of whose recordings are drawn together; each its
-            own if None.
-
-    Returns:
-        Kappa and the ends of its interval; NaN where it is undefined.
+    `readings` are `[N, readers]` in {1, 0, NaN}; recordings with a missing reading are left out.
     """
     is_known = ~np.isnan(readings).any(axis=1)
     known = readings[is_known] > 0.5
@@ -111,29 +88,21 @@ def compute_fleiss_kappa(
         with np.errstate(invalid="ignore", divide="ignore"):
             return np.where(chance < 1, (agreement - chance) / (1 - chance), np.nan)[None]
 
-    estimate = statistic(np.ones((len(known), 1)))[:, 0]
-    if not resamples:
-        return float(estimate[0]), np.nan, np.nan
-    design = resampling.create_design(len(known)) if unit is None else resampling.group(unit[is_known])
-    values = resampling.resample(statistic, design, resamples, seed)
-    low, high = intervals.compute_bca(estimate, values, resampling.jackknife(statistic, design), level)
-    return float(estimate[0]), float(low[0]), float(high[0])
+    members = None if unit is None else unit[is_known]
+    return intervals.estimate_with_bca(statistic, len(known), members, resamples, level, seed)
 
 
 def compute_mcnemar(only_a: int, only_b: int, *, method: str = "exact") -> float:
-    """McNemar's test that two readers err equally often (1947, Psychometrika 12:153-157).
+    """McNemar's test that two readers err equally often (1947, Psychometrika 12:153-157): its two-sided p value.
 
     Args:
         only_a: Recordings in which a is right and b wrong.
         only_b: The reverse.
-        method: `exact` (binomial), `asymptotic` (chi-square with 1 degree of freedom) or
+        method: One of `METHODS`: `exact` (binomial), `asymptotic` (chi-square with 1 degree of freedom) or
             `corrected` (the same with Edwards' continuity correction).
-
-    Returns:
-        The two-sided p value; 1 where they never differ.
     """
-    if method not in ("exact", "asymptotic", "corrected"):
-        raise ValueError(f"method is {method!r}; known: exact, asymptotic, corrected")
+    if method not in METHODS:
+        raise ValueError(f"method is {method!r}; known: {', '.join(METHODS)}")
     total, difference = only_a + only_b, abs(only_a - only_b)
     if not total:
         return 1.0
@@ -148,15 +117,9 @@ def compute_clustered_mcnemar(differences: np.ndarray, *, method: str = "exact")
 
     `exact` is Fisher's randomization test (1935, The Design of Experiments, sec. 21) of the sign of each patient's
     difference; `asymptotic` divides the squared sum of differences by the sum of their squares (Yang, Sun and Hardin
-    2010, Biom J 52:638-652, after Obuchowski 1998, Stat Med 17:1495-1507), which is what `exact` gives as well
-    beyond a sum of 4,000; `corrected` corrects that for continuity, by half the spacing of the sums.
-
-    Args:
-        differences: `[K]` int, by patient: recordings in which only a is right, less those in which only b is.
-        method: See `compute_mcnemar`.
-
-    Returns:
-        The two-sided p value; 1 where the readers never differ.
+    2010, Biom J 52:638-652, after Obuchowski 1998, Stat Med 17:1495-1507), as does `exact` beyond a sum of 4,000;
+    `corrected` corrects that for continuity, by half the spacing of the sums. `differences` are `[K]` int, by patient:
+    recordings in which only a is right, less those in which only b is.
     """
     sizes = np.abs(differences[differences != 0])
     if not sizes.size:
@@ -172,7 +135,7 @@ def compute_clustered_mcnemar(differences: np.ndarray, *, method: str = "exact")
 
 
 def _randomize_signs(sizes: np.ndarray, total: int) -> float:
-    """Probability that numbers `[K]` int above 0 with random signs sum to `total` or more, to either side."""
+    """Probability that numbers `[K]` int above 0 with random signs sum to `total` or more, on either side."""
     chances = np.ones(1)  # of sums from -sum(sizes) on, in steps of 2
     for size, count in zip(*np.unique(sizes, return_counts=True), strict=True):
         steps = np.zeros(size * count + 1)
@@ -180,6 +143,14 @@ def _randomize_signs(sizes: np.ndarray, total: int) -> float:
         chances = np.convolve(chances, steps)
     sums = 2 * np.arange(len(chances)) - int(sizes.sum())
     return min(float(chances[np.abs(sums) >= total].sum()), 1.0)
+
+
+def compare_right(right_a: np.ndarray, right_b: np.ndarray, unit: np.ndarray | None, *, method: str = "exact") -> float:
+    """McNemar's test of two readers who are right in `[N]` bool; see `compute_mcnemar`, `compute_clustered_mcnemar`."""
+    difference = right_a.astype(int) - right_b
+    if unit is None:
+        return compute_mcnemar(int(np.sum(difference > 0)), int(np.sum(difference < 0)), method=method)
+    return compute_clustered_mcnemar(np.rint(clusters.sum_units(difference, unit)).astype(int), method=method)
 
 
 def adjust_holm(p: Sequence[float] | np.ndarray) -> np.ndarray:
@@ -192,87 +163,68 @@ def adjust_holm(p: Sequence[float] | np.ndarray) -> np.ndarray:
     return adjusted
 
 
+def describe_few(sides: Mapping[str, np.ndarray], unit: np.ndarray | None, few: int) -> str:
+    """States that the rarest of `sides`, `[N]` bool by name, has fewer than `few` recordings or patients, if so."""
+    counts = {
+        what: int(side.sum()) if unit is None else clusters.count_units(unit, side) for what, side in sides.items()
+    }
+    what = min(counts, key=lambda name: counts[name])
+    if counts[what] >= few:
+        return ""
+    number = int(sides[what].sum())
+    patients = "" if unit is None else f" of {counts[what]} patient{'' if counts[what] == 1 else 's'}"
+    return f"only {number} {what}{'' if number == 1 else 's'}{patients}"
+
+
 def compare_readers(
     readings: Mapping[str, np.ndarray], names: Sequence[str], *, level: float = 0.95, unit: np.ndarray | None = None
 ) -> pd.DataFrame:
-    """Cohen's kappa of every two readers, per label.
-
-    Args:
-        readings: `[N, C]` in {1, 0, NaN} by reader.
-        names: The C labels.
-        level: Of the intervals.
-        unit: `[N]` int, the patient of each recording; each its own if None.
+    """Cohen's kappa of every two readers, per label; readings are `[N, C]` in {1, 0, NaN} by reader.
 
     Returns:
         `readers` ("A vs B"), `label`, `n`, `positives` (recordings that either calls positive), `prevalence` (mean
         share of the two), `agree` (share), `kappa`, `kappa_low`, `kappa_high`, `pabak` (kappa adjusted for prevalence
-        and bias: Byrt, Bishop and Carlin 1993, J Clin Epidemiol 46:423-429), and `note`, below 10 positives, or
-        patients who have some.
+        and bias: Byrt, Bishop and Carlin 1993, J Clin Epidemiol 46:423-429), and `note`, on few positives.
     """
     rows = []
-    for (first, a), (second, b) in itertools.combinations(readings.items(), 2):
-        for i, name in enumerate(names):
-            counts = count_pairs(a[:, i], b[:, i])
-            effect = 1.0 if unit is None else measure_kappa_effect(a[:, i], b[:, i], unit)
+    for (first, every_a), (second, every_b) in itertools.combinations(readings.items(), 2):
+        for name, a, b in zip(names, every_a.T, every_b.T, strict=True):
+            counts = count_pairs(a, b)
+            effect = 1.0 if unit is None else measure_kappa_effect(a, b, unit)
             total, positives = int(counts.sum()), int(counts.sum() - counts[0, 0])
             agree = float(np.trace(counts) / total) if total else np.nan
             prevalence = float((counts[1].sum() + counts[:, 1].sum()) / (2 * total)) if total else np.nan
-            known = ~np.isnan(a[:, i]) & ~np.isnan(b[:, i])
-            note = describe_few(known & ((a[:, i] > 0.5) | (b[:, i] > 0.5)), unit)
+            positive = ~np.isnan(a) & ~np.isnan(b) & ((a > 0.5) | (b > 0.5))
+            note = describe_few({"positive": positive}, unit, FEW_POSITIVES)
             shown = [total, positives, prevalence, agree, *compute_kappa(counts, level, effect), 2 * agree - 1, note]
             rows.append([f"{first} vs {second}", name, *shown])
     columns = ["n", "positives", "prevalence", "agree", "kappa", "kappa_low", "kappa_high", "pabak", "note"]
     return pd.DataFrame(rows, columns=["readers", "label", *columns])
 
 
-def describe_few(positive: np.ndarray, unit: np.ndarray | None) -> str:
-    """Says that fewer than `FEW_POSITIVES` recordings `[N]` bool, or patients, are positive; else empty."""
-    number = int(positive.sum())
-    patients = number if unit is None else clusters.count_units(unit, positive)
-    if patients >= FEW_POSITIVES:
-        return ""
-    of = "" if unit is None else f" of {patients} patient{'' if patients == 1 else 's'}"
-    return f"only {number} positive{'' if number == 1 else 's'}{of}"
-
-
 def compare_errors(
     readings: Mapping[str, np.ndarray], truth: np.ndarray, names: Sequence[str], *, unit: np.ndarray | None = None
 ) -> pd.DataFrame:
-    """McNemar's test for every two readers, per label, against the truth.
-
-    Args:
-        readings: `[N, C]` in {1, 0, NaN} by reader.
-        truth: `[N, C]` likewise; recordings in which anything is unknown are left out.
-        names: The C labels.
-        unit: `[N]` int, the patient of each recording; each its own if None.
+    """McNemar's test for every two readers, per label, against the truth `[N, C]` in {1, 0, NaN}, like the readings.
 
     Returns:
         `readers`, `label`, `only_first_right`, `only_second_right`, `p_exact`, `p_asymptotic`,
         `p_corrected`, and `p_holm`: the exact one adjusted over labels, for each two readers.
     """
-    methods, parts = ("exact", "asymptotic", "corrected"), []
-    for (first, a), (second, b) in itertools.combinations(readings.items(), 2):
+    columns = ["readers", "label", "only_first_right", "only_second_right", *(f"p_{name}" for name in METHODS)]
+    parts = []
+    for (first, every_a), (second, every_b) in itertools.combinations(readings.items(), 2):
         rows = []
-        for i, name in enumerate(names):
-            known = ~(np.isnan(a[:, i]) | np.isnan(b[:, i]) | np.isnan(truth[:, i]))
-            right = a[known, i] == truth[known, i], b[known, i] == truth[known, i]
+        for name, a, b, true in zip(names, every_a.T, every_b.T, truth.T, strict=True):
+            known = ~(np.isnan(a) | np.isnan(b) | np.isnan(true))
+            right = a[known] == true[known], b[known] == true[known]
             only = int(np.sum(right[0] & ~right[1])), int(np.sum(right[1] & ~right[0]))
             members = None if unit is None else unit[known]
-            tests = [compare_right(*right, members, method=method) for method in methods]
+            tests = [compare_right(*right, members, method=method) for method in METHODS]
             rows.append([f"{first} vs {second}", name, *only, *tests])
-        columns = ["readers", "label", "only_first_right", "only_second_right", *(f"p_{name}" for name in methods)]
         table = pd.DataFrame(rows, columns=columns)
         parts.append(table.assign(p_holm=adjust_holm(table["p_exact"].to_numpy())))
     return pd.concat(parts, ignore_index=True)
-
-
-def compare_right(right_a: np.ndarray, right_b: np.ndarray, unit: np.ndarray | None, *, method: str = "exact") -> float:
-    """McNemar's test of two readers who are right in `[N]` bool; see `compute_mcnemar`, `compute_clustered_mcnemar`."""
-    difference = right_a.astype(int) - right_b
-    if unit is None:
-        return compute_mcnemar(int(np.sum(difference > 0)), int(np.sum(difference < 0)), method=method)
-    sums = np.rint(clusters.sum_units(difference, unit)).astype(int)
-    return compute_clustered_mcnemar(sums, method=method)
 
 
 def summarize_panel(
@@ -288,6 +240,6 @@ def summarize_panel(
     rows = []
     for i, name in enumerate(names):
         columns = np.stack([values[:, i] for values in readings.values()], axis=1)
-        kappa, low, high = compute_fleiss_kappa(columns, resamples=resamples, level=level, seed=seed, unit=unit)
-        rows.append([name, columns.shape[1], int((~np.isnan(columns).any(axis=1)).sum()), kappa, low, high])
+        kappa = compute_fleiss_kappa(columns, resamples=resamples, level=level, seed=seed, unit=unit)
+        rows.append([name, columns.shape[1], int((~np.isnan(columns).any(axis=1)).sum()), *kappa])
     return pd.DataFrame(rows, columns=["label", "readers", "n", "kappa", "kappa_low", "kappa_high"])

@@ -1,4 +1,4 @@
-"""Everything that is asked of some predictions, computed in one place."""
+"""The whole evaluation of some predictions."""
 
 import dataclasses
 from collections.abc import Mapping, Sequence
@@ -7,7 +7,7 @@ import numpy as np
 import pandas as pd
 
 from ecg_jax.errors import InputError
-from ecg_jax.evaluation import agreement, calibration, comparison, decision_curve, metrics, scores, subgroups
+from ecg_jax.evaluation import agreement, calibration, decision_curve, metrics, model_differences, scores, subgroups
 from ecg_jax.evaluation import thresholds as thresholds_lib
 from ecg_jax.evaluation.calibration import Reliability
 from ecg_jax.evaluation.predictions import Predictions
@@ -26,12 +26,10 @@ AS_PREDICTED, RECALIBRATED = "as predicted", "recalibrated"
 
 @dataclasses.dataclass(frozen=True)
 class Analysis:
-    """What was found about one model's predictions.
+    """The results for one model's predictions.
 
     Attributes:
-        predictions: That were analysed.
-        thresholds: Where they become diagnoses.
-        settings: How.
+        predictions, thresholds, settings: What was evaluated, and how.
         scores: See `scores.compute`.
         confusion: By label, `[2, 2]` int: rows truth, columns calls, absent first.
         calibration: Per label and kind of probability: `label`, `probabilities` (`AS_PREDICTED`,
@@ -40,7 +38,7 @@ class Analysis:
         decision_curves: See `decision_curve.compute_curves`.
         subgroups: See `subgroups.compare`; empty without attributes.
         kappa, panel, mcnemar: See `agreement`; None without annotators.
-        comparison: See `comparison.compare`; None without another model.
+        comparison: See `model_differences.compare`; None without another model.
         other_thresholds: Of that model.
         warnings: Lines that a reader must know.
     """
@@ -68,12 +66,12 @@ class Analysis:
 
     @property
     def stamps(self) -> tuple[str, ...]:
-        """What every output must say."""
+        """Lines that every output must show."""
         return self.thresholds.stamps
 
     @property
     def shown_thresholds(self) -> list[float | str]:
-        """The scores' column of thresholds for readers: of some labels, that it was not chosen."""
+        """The scores' column of thresholds for readers, which says where one was not chosen."""
         table, unchosen = self.scores.table, self.thresholds.unchosen
         pairs = zip(table["label"], table["threshold"], strict=True)
         return [thresholds_lib.NOT_CHOSEN if name in unchosen and value == 0.5 else value for name, value in pairs]
@@ -94,9 +92,9 @@ def analyse(
 
     Args:
         predictions: Probabilities and truth.
-        thresholds: See `thresholds`.
+        thresholds: Of the predictions.
         settings: See `Settings`.
-        attributes: Columns of the predictions that make subgroups; all of them if None.
+        attributes: Columns of the predictions that define subgroups; all of them if None.
         annotators: `[N, C]` readings in {1, 0, NaN} of the same recordings, by reader.
         other: Another model's predictions of the same recordings, with its thresholds.
         decision_range: Lowest and highest threshold of the decision curves.
@@ -137,7 +135,9 @@ def analyse(
         kappa=kappa,
         panel=panel,
         mcnemar=mcnemar,
-        comparison=comparison.compare(predictions, other[0], (thresholds, other[1]), settings) if other else None,
+        comparison=model_differences.compare(predictions, other[0], (thresholds, other[1]), settings)
+        if other
+        else None,
         other_thresholds=other[1] if other else None,
         warnings=(*_warn(found.table, settings), *thresholds.warnings, *_warn_kappa(kappa)),
     )
@@ -158,12 +158,7 @@ def choose_thresholds(
 ) -> Thresholds:
     """Chooses thresholds by a rule: on validation if there is any, else cross-fitted on the test set.
 
-    Args:
-        test: The recordings that are scored.
-        validation: Others, with the same labels.
-        rule: See `thresholds.RULES`.
-        settings: Its seed deals patients out to the parts of a cross-fit.
-        on_test: Choose on the test set itself all the same, which every output then says.
+    With `on_test` they are chosen on the test set itself, which every output then states.
     """
     if on_test or validation is not None:
         chosen_on, source = (test, thresholds_lib.TEST) if on_test else (validation, thresholds_lib.VALIDATION)
@@ -184,24 +179,20 @@ def _describe_calibration(
     kinds = {AS_PREDICTED: predictions.probabilities}
     if predictions.raw is not None and predictions.is_recalibrated:
         kinds = {AS_PREDICTED: predictions.raw, RECALIBRATED: predictions.probabilities}
-    rows, curves = [], {}
+    rows = []
+    curves: dict[str, dict[str, Reliability]] = {name: {} for name in predictions.names}
     for i, name in enumerate(predictions.names):
         label = predictions.labels[:, i]
-        curves[name] = {
-            kind: calibration.compute_reliability(label, values[:, i], equal_mass=False, level=settings.level)
-            for kind, values in kinds.items()
-        }
         for kind, values in kinds.items():
             mass = calibration.compute_reliability(label, values[:, i])
-            rows.append(
-                {
-                    "label": name,
-                    "probabilities": kind,
-                    "ece_equal_mass": calibration.compute_ece(mass),
-                    "ece_equal_width": calibration.compute_ece(curves[name][kind]),
-                }
-                | calibration.decompose_brier(label, values[:, i], mass)
-            )
+            width = calibration.compute_reliability(label, values[:, i], equal_mass=False, level=settings.level)
+            errors = {
+                "ece_equal_mass": calibration.compute_ece(mass),
+                "ece_equal_width": calibration.compute_ece(width),
+            }
+            parts = calibration.decompose_brier(label, values[:, i], mass)
+            rows.append({"label": name, "probabilities": kind, **errors, **parts})
+            curves[name][kind] = width
     return pd.DataFrame(rows), curves
 
 

@@ -1,9 +1,9 @@
 """Intervals of averages over labels, from those of the labels.
 
 MOVER, the method of variance estimates recovery, for correlated estimates (Zou and Donner 2008, Stat Med
-27:1693-1702; Donner and Zou 2012, Stat Methods Med Res 21:347-359): how far each label's interval reaches to either
-side stands for its standard error there. An average is so no surer than its labels allow, also where no resample
-differs from another.
+27:1693-1702; Donner and Zou 2012, Stat Methods Med Res 21:347-359): the distance from an estimate to either end of its
+interval serves as its standard error on that side. So an average is no more certain than its labels allow, also where
+all resamples are equal.
 """
 
 import numpy as np
@@ -29,12 +29,12 @@ def combine(
         high: `[C]`, the upper ends.
         weight: `[C]`; of differences, some are negative.
         correlation: `[C, C]` of the estimates.
-        extra: Squared reach of what the weights add, if they are estimates too.
-        bias: By how much the sum is too high, which the end on that side makes room for: biases, unlike errors,
+        extra: Squared reach that the weights add where they are estimates too.
+        bias: How much too high the sum is, by which the end on that side moves outwards: biases, unlike errors,
             do not average out over labels.
 
     Returns:
-        The ends, no further out than if all labels' intervals were exhausted at once; NaN where no label counts.
+        The ends, no further out than if all labels were at the ends of their intervals; NaN where no label counts.
     """
     known = np.isfinite(estimate) & np.isfinite(low) & np.isfinite(high) & (weight != 0)
     if not known.any():
@@ -44,22 +44,17 @@ def combine(
     down, up = middle - np.minimum(down, up), np.maximum(down, up) - middle
     signed = np.sign(weight)[:, None] * correlation * np.sign(weight)
     center = float(middle.sum())
-    room = max(bias, 0.0), max(-bias, 0.0)
-    reach = [
-        np.sqrt(max(float(side @ signed @ side), 0.0) + extra) + more
-        for side, more in zip((down, up), room, strict=True)
-    ]
-    if not (weight < 0).any() and np.isclose(weight.sum(), 1):
-        return max(center - reach[0], float(low[known].min())), min(center + reach[1], float(high[known].max()))
-    return center - float(reach[0]), center + float(reach[1])
+    lower, upper = (np.sqrt(max(float(side @ signed @ side), 0.0) + extra) for side in (down, up))
+    lower, upper = float(lower + max(bias, 0.0)), float(upper + max(-bias, 0.0))
+    if (weight < 0).any() or not np.isclose(weight.sum(), 1):
+        return center - lower, center + upper
+    return max(center - lower, float(low[known].min())), min(center + upper, float(high[known].max()))
 
 
 def correlate(samples: np.ndarray, labels_alike: np.ndarray) -> np.ndarray:
-    """Correlation of labels' scores, at least 0, `[C, C]`.
+    """Correlation of labels' scores over resamples `[C, R]`, at least 0, `[C, C]`.
 
-    Args:
-        samples: `[C, R]`, of resamples.
-        labels_alike: `[C, C]`, what stands for it where resamples have no variance; see `correlate_labels`.
+    `labels_alike` `[C, C]` replaces it where resamples do not vary; see `correlate_labels`.
     """
     found = _correlate_rows(samples)
     return np.clip(np.where(np.isfinite(found), found, np.nan_to_num(labels_alike)), 0, 1)
@@ -73,8 +68,7 @@ def correlate_labels(labels: np.ndarray) -> np.ndarray:
 def _correlate_rows(values: np.ndarray) -> np.ndarray:
     """Pearson's correlation of `[C, R]`, NaN left out, `[C, C]`; NaN where a row does not vary, but 1 with itself."""
     known = np.isfinite(values)
-    mean = np.sum(values, axis=1, where=known) / np.maximum(known.sum(axis=1), 1)
-    centred = np.where(known, values - mean[:, None], 0.0)
+    centred = np.where(known, values - _mean(values)[:, None], 0.0)
     product = centred @ centred.T
     scale = np.sqrt(np.diag(product))
     varies = scale > 1e-9 * np.sqrt(known.sum(axis=1))
@@ -84,26 +78,26 @@ def _correlate_rows(values: np.ndarray) -> np.ndarray:
     return found
 
 
+def _mean(values: np.ndarray) -> np.ndarray:
+    """Means of the rows of `[C, R]` over what is finite; 0 where nothing is."""
+    known = np.isfinite(values)
+    return np.sum(values, axis=1, where=known) / np.maximum(known.sum(axis=1), 1)
+
+
 def measure_bias(estimate: np.ndarray, samples: np.ndarray, weight: np.ndarray) -> float:
-    """By how much a weighted mean of `[C]` is too high, twice what resamples `[C, R]` tell; 0 without any.
+    """How much too high a weighted mean of `[C]` is: twice what resamples `[C, R]` show; 0 without any.
 
     The average precision of few positives is too high, and resamples show about half of that; scores without a
-    bias have next to none in resamples either.
+    bias have almost none in resamples either.
     """
-    known = np.isfinite(samples)
-    mean = np.sum(samples, axis=1, where=known) / np.maximum(known.sum(axis=1), 1)
-    shift = np.where(known.any(axis=1), mean - estimate, 0.0)
+    shift = np.where(np.isfinite(samples).any(axis=1), _mean(samples) - estimate, 0.0)
     return 2 * float(np.sum(weight * shift, where=np.isfinite(estimate)))
 
 
 def measure_weights(estimate: np.ndarray, present: np.ndarray, unit: np.ndarray, level: float) -> float:
-    """Squared reach of an average weighted by positives, as far as it is the weights' (linearized, per patient).
+    """Squared reach that random weights add to an average weighted by positives (linearized, per patient).
 
-    Args:
-        estimate: `[C]` of the labels; NaN ones do not count.
-        present: `[N, C]` in {1, 0}.
-        unit: `[N]` int, the patient of each recording.
-        level: Of the interval.
+    `estimate` is `[C]`, of the labels, of which NaN ones do not count; `present` `[N, C]` is in {1, 0}.
     """
     known = np.isfinite(estimate)
     weight = present[:, known].sum(axis=0)

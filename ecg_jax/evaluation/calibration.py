@@ -2,7 +2,7 @@
 
 Recalibration works on the logit z: temperature sigmoid(z / T) (Guo et al. 2017, ICML),
 Platt sigmoid(a z + b) with the targets of Platt 1999 (so that it exists where classes are
-separable), isotonic a monotone step function (Zadrozny & Elkan 2002, KDD). Each label has its own.
+separable), isotonic a monotone step function (Zadrozny & Elkan 2002, KDD). Each label has a map of its own.
 """
 
 import dataclasses
@@ -12,32 +12,30 @@ from typing import Any
 import numpy as np
 import scipy.optimize
 import scipy.special
-from scipy.stats import norm
+import scipy.stats
 from sklearn.isotonic import IsotonicRegression
 
 from ecg_jax.errors import InputError
 from ecg_jax.evaluation import metrics
+from ecg_jax.evaluation.closed_intervals import compute_wilson
 from ecg_jax.evaluation.settings import CALIBRATIONS
 
 BINS = 10
+_BRIER_PARTS = ("brier", "miscalibration", "resolution", "uncertainty", "within_bins")
 _WRONG_WAY = "probabilities rank the wrong way round"
 
 
 @dataclasses.dataclass(frozen=True)
 class Calibration:
-    """A recalibration of C labels, JSON-ready.
+    """A recalibration of C labels; its maps can be written as JSON."""
 
-    Attributes:
-        method: One of `settings.CALIBRATIONS`.
-        maps: By label: `slope` and `intercept` of the logit, or `x` and `y` of an interpolation; and
-            `reason`, where a label was left as it is.
-    """
-
-    method: str
+    method: str  # one of `settings.CALIBRATIONS`
+    # By label: `slope` and `intercept` of the logit, or `x` and `y` of an interpolation; and `reason`, where a label
+    # was left unchanged.
     maps: Mapping[str, Mapping[str, Any]]
 
     def apply(self, probabilities: np.ndarray, names: Sequence[str]) -> np.ndarray:
-        """Recalibrates `[N, C]`; NaN stays NaN. The type is kept."""
+        """Recalibrates `[N, C]`; NaN stays NaN, and the dtype is kept."""
         columns = [_apply(self.maps[name], probabilities[:, i]) for i, name in enumerate(names)]
         return np.stack(columns, axis=1).astype(probabilities.dtype)
 
@@ -51,26 +49,14 @@ class Calibration:
         return cls(values["method"], values["labels"])
 
 
-def check_method(method: str) -> None:
-    """Raises `InputError` for a method that there is not."""
+def fit(method: str, labels: np.ndarray, probabilities: np.ndarray, names: Sequence[str]) -> Calibration:
+    """Fits a map per label; the identity, with a reason, where only one class is known or the ranking is inverted.
+
+    `method` is one of `settings.CALIBRATIONS`, else `InputError`; the recordings must have been used for neither
+    training nor testing.
+    """
     if method not in CALIBRATIONS:
         raise InputError(f"calibration method {method!r} is unknown; known: {', '.join(CALIBRATIONS)}")
-
-
-def fit(method: str, labels: np.ndarray, probabilities: np.ndarray, names: Sequence[str]) -> Calibration:
-    """Fits a recalibration.
-
-    Args:
-        method: One of `settings.CALIBRATIONS`.
-        labels: `[N, C]` in {1, 0, NaN}, of recordings that neither trained nor test.
-        probabilities: `[N, C]`.
-        names: The C labels.
-
-    Returns:
-        One map per label; the identity, with a reason, where only one class is known or
-        probabilities rank the wrong way round.
-    """
-    check_method(method)
     maps = {name: _fit(method, labels[:, i], probabilities[:, i]) for i, name in enumerate(names)}
     return Calibration(method, maps)
 
@@ -123,13 +109,13 @@ def _apply(values: Mapping[str, Any], probability: np.ndarray) -> np.ndarray:
 
 
 def _logit(probability: np.ndarray) -> np.ndarray:
-    kind = np.finfo(probability.dtype)  # the numbers next to 0 and 1 stand for these
+    kind = np.finfo(probability.dtype)  # 0 and 1 are replaced by the numbers next to them
     return scipy.special.logit(np.clip(probability.astype(np.float64), float(kind.tiny), 1 - float(kind.epsneg)))
 
 
 @dataclasses.dataclass(frozen=True)
 class Reliability:
-    """A reliability curve, `[K]` each, of the bins that hold anything.
+    """A reliability curve, `[K]` each, of the bins that are not empty.
 
     Attributes:
         predicted: Mean probability.
@@ -148,44 +134,24 @@ class Reliability:
 def compute_reliability(
     label: np.ndarray, probability: np.ndarray, *, bins: int = BINS, equal_mass: bool = True, level: float = 0.95
 ) -> Reliability:
-    """Bins recordings by probability, and compares mean probability with the share of positives.
+    """Compares mean probability with the share of positives, in bins of probability.
 
-    Args:
-        label: `[N]` in {1, 0, NaN}.
-        probability: `[N]` in [0, 1].
-        bins: Number of bins.
-        equal_mass: Bins of about equally many recordings (equal probabilities stay together);
-            else of equal width, each without its lower end but for the first.
-        level: Of the intervals.
+    `equal_mass` bins have about equally many recordings (equal probabilities stay together); others are of equal width,
+    without their lower ends except for the first.
     """
     known = ~np.isnan(label)
     truth, score = label[known] > 0.5, probability[known].astype(np.float64)
     if not truth.size:
-        empty = np.empty(0)
-        return Reliability(empty, empty, empty, empty, empty)
-    place = _bin_by_mass(score, bins) if equal_mass else np.clip(np.ceil(score * bins - 1e-12) - 1, 0, bins - 1)
+        return Reliability(*[np.empty(0)] * 5)
+    if equal_mass:
+        place = np.floor((scipy.stats.rankdata(score) - 1) * bins / len(score))
+    else:
+        place = np.clip(np.ceil(score * bins - 1e-12) - 1, 0, bins - 1)
     _, place, count = np.unique(place, return_inverse=True, return_counts=True)
     place = place.reshape(-1)
     observed = np.bincount(place, truth) / count
     low, high = compute_wilson(observed * count, count, level)
     return Reliability(np.bincount(place, score) / count, observed, low, high, count)
-
-
-def _bin_by_mass(score: np.ndarray, bins: int) -> np.ndarray:
-    """Number of the bin of each score: by its rank, the middle one of equal scores."""
-    _, level, count = np.unique(score, return_inverse=True, return_counts=True)
-    last = np.cumsum(count)
-    return np.floor((2 * last - count - 1) / 2 * bins / len(score))[level]
-
-
-def compute_wilson(hits: np.ndarray, count: np.ndarray, level: float = 0.95) -> tuple[np.ndarray, np.ndarray]:
-    """Wilson's score interval of a proportion (1927, J Am Stat Assoc 22:209-212); NaN where `count` is 0."""
-    z = norm.ppf((1 + level) / 2)
-    with np.errstate(invalid="ignore", divide="ignore"):
-        share = np.asarray(hits) / count
-        middle = (share + z**2 / (2 * count)) / (1 + z**2 / count)
-        reach = z / (1 + z**2 / count) * np.sqrt(share * (1 - share) / count + z**2 / (4 * np.square(count)))
-    return np.maximum(middle - reach, 0), np.minimum(middle + reach, 1)
 
 
 def compute_ece(curve: Reliability) -> float:
@@ -196,29 +162,18 @@ def compute_ece(curve: Reliability) -> float:
 
 
 def decompose_brier(label: np.ndarray, probability: np.ndarray, curve: Reliability) -> dict[str, float]:
-    """Parts of the Brier score (Murphy 1973, J Appl Meteorol 12:595-600).
+    """Parts of the Brier score (Murphy 1973, J Appl Meteorol 12:595-600), from a curve in bins of equal mass.
 
-    Args:
-        label: `[N]` in {1, 0, NaN}.
-        probability: `[N]` in [0, 1].
-        curve: Their reliability, in bins of equal mass.
-
-    Returns:
-        `brier` = `miscalibration` - `resolution` + `uncertainty` + `within_bins`; the last is what
-        binning leaves (Stephenson et al. 2008, Weather Forecast 23:752-757). NaN without known labels.
+    `brier` = `miscalibration` - `resolution` + `uncertainty` + `within_bins`; the last is what binning does not explain
+    (Stephenson et al. 2008, Weather Forecast 23:752-757). NaN without known labels.
     """
     if not curve.count.size:
-        return dict.fromkeys(("brier", "miscalibration", "resolution", "uncertainty", "within_bins"), np.nan)
+        return dict.fromkeys(_BRIER_PARTS, np.nan)
     known = ~np.isnan(label)
     prevalence = float(np.mean(label[known]))
     brier = float(np.mean((probability[known].astype(np.float64) - label[known]) ** 2))
     miscalibration = float(np.average((curve.observed - curve.predicted) ** 2, weights=curve.count))
     resolution = float(np.average((curve.observed - prevalence) ** 2, weights=curve.count))
     uncertainty = prevalence * (1 - prevalence)
-    return {
-        "brier": brier,
-        "miscalibration": miscalibration,
-        "resolution": resolution,
-        "uncertainty": uncertainty,
-        "within_bins": brier - miscalibration + resolution - uncertainty,
-    }
+    within = brier - miscalibration + resolution - uncertainty
+    return dict(zip(_BRIER_PARTS, (brier, miscalibration, resolution, uncertainty, within), strict=True))

@@ -5,29 +5,22 @@ Reyna et al. 2021, Computing in Cardiology, doi 10.23919/CinC53138.2021.9662687.
 
 import numpy as np
 
-from ecg_jax.evaluation import intervals, resampling
+from ecg_jax.evaluation import intervals
 from ecg_jax.evaluation.settings import Settings
 
 
 def compute_credits(labels: np.ndarray, called: np.ndarray, weights: np.ndarray, normal: int) -> np.ndarray:
-    """What each recording adds to the observed, the best and the inactive score.
+    """What each recording adds to the observed, the best and the inactive score, `[3, N]`; no label may be unknown.
 
-    Args:
-        labels: `[N, C]` in {1, 0}.
-        called: `[N, C]` bool.
-        weights: `[C, C]`, the credit for calling the column's diagnosis where the row's is true.
-        normal: The column of sinus rhythm, which an inactive system would always call.
-
-    Returns:
-        `[3, N]`.
+    `weights` `[C, C]` are the credits for calling the column's diagnosis where the row's is true; `normal` is the
+    column of sinus rhythm, which an inactive system would always call.
     """
     truth = labels > 0.5
     inactive = np.zeros_like(truth)
     inactive[:, normal] = True
 
     def credit(calls: np.ndarray) -> np.ndarray:
-        named = np.maximum((truth | calls).sum(axis=1), 1)
-        return ((truth @ weights) * calls).sum(axis=1) / named
+        return ((truth @ weights) * calls).sum(axis=1) / np.maximum((truth | calls).sum(axis=1), 1)
 
     return np.stack([credit(called), credit(truth), credit(inactive)])
 
@@ -40,35 +33,21 @@ def compute_score(
     settings: Settings,
     unit: np.ndarray | None = None,
 ) -> tuple[float, float, float]:
-    """The normalized score: 1 for the truth, 0 for a system that always calls sinus rhythm; and its interval.
+    """The normalized score, 1 for the truth, 0 for a system that always calls sinus rhythm; and its BCa interval.
 
-    Args:
-        labels: `[N, C]` in {1, 0, NaN}; recordings with an unknown label are left out.
-        called: `[N, C]` bool.
-        weights: See `compute_credits`.
-        normal: Likewise.
-        settings: Of the bootstrap over recordings, whose BCa interval is given.
-        unit: `[N]` int, the patient of each recording, all of whose recordings are drawn together; each its
-            own if None.
-
-    Returns:
-        The score and the ends of its interval; NaN where nothing but sinus rhythm occurs.
+    NaN where nothing but sinus rhythm occurs. Recordings with an unknown label are left out; for the other arguments
+    see `compute_credits`.
     """
     known = ~np.isnan(labels).any(axis=1)
     credits = compute_credits(labels[known], np.asarray(called)[known], weights, normal)
+    if not known.any():
+        return np.nan, np.nan, np.nan
 
     def statistic(drawn: np.ndarray) -> np.ndarray:
         observed, best, inactive = credits @ drawn
         with np.errstate(invalid="ignore", divide="ignore"):
             return np.where(best != inactive, (observed - inactive) / (best - inactive), np.nan)[None]
 
-    count = credits.shape[1]
-    if not count:
-        return np.nan, np.nan, np.nan
-    estimate = statistic(np.ones((count, 1)))[:, 0]
-    if not settings.resamples:
-        return float(estimate[0]), np.nan, np.nan
-    design = resampling.create_design(count) if unit is None else resampling.group(unit[known])
-    values = resampling.resample(statistic, design, settings.resamples, settings.seed)
-    low, high = intervals.compute_bca(estimate, values, resampling.jackknife(statistic, design), settings.level)
-    return float(estimate[0]), float(low[0]), float(high[0])
+    members = None if unit is None else unit[known]
+    bootstrap = (settings.resamples, settings.level, settings.seed)
+    return intervals.estimate_with_bca(statistic, credits.shape[1], members, *bootstrap)

@@ -7,15 +7,9 @@ import pandas as pd
 
 
 def compute_net_benefit(label: np.ndarray, probability: np.ndarray, thresholds: np.ndarray) -> np.ndarray:
-    """True positives, less false positives at the threshold's odds, per recording.
+    """True positives less false positives weighted by the threshold's odds, per recording, `[T]`; NaN without a label.
 
-    Args:
-        label: `[N]` in {1, 0, NaN}.
-        probability: `[N]`; acted on at or above the threshold.
-        thresholds: `[T]`, 0 to below 1.
-
-    Returns:
-        `[T]`; NaN without a known label.
+    One acts at or above a threshold; `thresholds` are `[T]`, 0 to below 1.
     """
     known = ~np.isnan(label)
     truth, score = label[known] > 0.5, probability[known]
@@ -29,25 +23,10 @@ def compute_net_benefit(label: np.ndarray, probability: np.ndarray, thresholds: 
 def compute_curves(
     labels: np.ndarray, probabilities: np.ndarray, names: Sequence[str], thresholds: np.ndarray
 ) -> pd.DataFrame:
-    """Decision curves: `label`, `threshold`, `model`, `treat_all`; treating none is worth 0.
-
-    Args:
-        labels: `[N, C]` in {1, 0, NaN}.
-        probabilities: `[N, C]`.
-        names: The C labels.
-        thresholds: `[T]`, 0 to below 1.
-    """
+    """Decision curves: `label`, `threshold`, `model`, `treat_all`; the net benefit of treating none is 0."""
     parts = []
-    for i, name in enumerate(names):
-        everyone = np.ones(len(labels))
-        parts.append(
-            pd.DataFrame(
-                {
-                    "label": name,
-                    "threshold": thresholds,
-                    "model": compute_net_benefit(labels[:, i], probabilities[:, i], thresholds),
-                    "treat_all": compute_net_benefit(labels[:, i], everyone, thresholds),
-                }
-            )
-        )
+    for name, label, probability in zip(names, labels.T, probabilities.T, strict=True):
+        strategies = {"model": probability, "treat_all": np.ones(len(label))}
+        values = {key: compute_net_benefit(label, each, thresholds) for key, each in strategies.items()}
+        parts.append(pd.DataFrame({"label": name, "threshold": thresholds, **values}))
     return pd.concat(parts, ignore_index=True)

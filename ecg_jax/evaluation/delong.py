@@ -1,133 +1,67 @@
 """Intervals of the AUROC, and a test between two AUROCs, without resampling.
 
-Sources: the covariance is that of DeLong, DeLong and Clarke-Pearson (1988), Biometrics 44:837-845,
-whose components come from sorted scores, not from all pairs. Its interval belongs on the logit scale:
-Perme and Manevski (2019), Stat Methods Med Res 28:3755-3768. The score interval is method 5 of Newcombe
-(2006), Stat Med 25:559-573. Where patients have several recordings, the components are summed per
-patient: Obuchowski (1997), Biometrics 53:567-578.
+Sources: the covariance is that of DeLong, DeLong and Clarke-Pearson (1988), Biometrics 44:837-845, whose components
+come from sorted scores, not from all pairs. The score interval is method 5 of Newcombe (2006), Stat Med 25:559-573.
+Where patients have several recordings, the components are summed per patient: Obuchowski (1997), Biometrics 53:567-578.
 
-An AUROC near 1 with few positives is where they differ most: DeLong's variance is then estimated from
-a handful of values, and its interval covers the truth too rarely; the score interval takes the
-variance from a model instead, as far as the recordings do not tell (`experiments/interval_coverage.py`).
+DeLong's own interval covers the truth too rarely for an AUROC near 1 with few positives, where its variance is
+estimated from a handful of values; the score interval takes the variance from a model instead, as far as the
+recordings do not determine it (`experiments/interval_coverage.py`).
 """
 
 from dataclasses import dataclass
-from typing import Literal
 
 import numpy as np
-from scipy import special, stats
+from scipy import stats
 
 from ecg_jax.evaluation import clusters
 
-HALVINGS = 60  # of an interval no longer than 1: down to the spacing of float64
-PRIOR = 15  # recordings of the rarer class that the assumed variance is worth
+_HALVINGS = 60  # of an interval no longer than 1: down to the spacing of float64
+_PRIOR = 15  # recordings of the rarer class that weigh as much as the assumed variance
 
 
 @dataclass(frozen=True)
-class Comparison:
-    """Two AUROCs on the same recordings, the first minus the second.
-
-    Attributes:
-        difference: In [-1, 1].
-        low: Lower limit of the interval of the difference.
-        high: Upper limit.
-        z: The difference over its standard error.
-        p: Two-sided, of no difference.
-    """
+class Difference:
+    """The first AUROC minus the second, of the same recordings, with its interval."""
 
     difference: float
     low: float
     high: float
-    z: float
-    p: float
+    z: float  # the difference over its standard error
+    p: float  # two-sided, of no difference
 
 
 def compute_covariance(
     truth: np.ndarray, scores: np.ndarray, unit: np.ndarray | None = None
 ) -> tuple[np.ndarray, np.ndarray]:
-    """AUROCs of several scores of the same recordings, and DeLong's covariance of them.
+    """AUROCs `[M]` of scores `[N, M]` of the same recordings, and DeLong's covariance, Obuchowski's of patients.
 
-    Args:
-        truth: `[N]` bool.
-        scores: `[N, M]`, higher where more likely present; a tie counts one half.
-        unit: `[N]` int, the patient of each recording (Obuchowski's covariance); each its own if None.
-
-    Returns:
-        AUROCs `[M]`, NaN without a positive or without a negative; covariance `[M, M]`, NaN with
-        fewer than two recordings, or patients, of either.
-
-    Raises:
-        ValueError: The shapes do not fit, or a score is NaN.
+    A tie counts one half. AUROCs are NaN without both classes; the covariance with fewer than two recordings, or
+    patients, of either. `ValueError` if the shapes do not fit or a score is NaN.
     """
     over_negatives, over_positives = _place(truth, scores)
-    if unit is None:
-        return _average(over_negatives), _covary(over_negatives, over_positives)
-    truth = np.asarray(truth, bool)
-    return _average(over_negatives), _covary_units(over_negatives, over_positives, unit[truth], unit[~truth])
+    return _average(over_negatives), _covary(over_negatives, over_positives, _split(unit, truth))
 
 
 def find_interval(
     truth: np.ndarray, score: np.ndarray, unit: np.ndarray | None = None, *, level: float = 0.95
 ) -> tuple[float, float]:
-    """The score interval of some recordings' AUROC, corrected by the variance that was measured.
+    """The score interval of the AUROC of scores `[N]` with truth `[N]` bool, corrected by the measured variance.
 
-    Where patients have several recordings, the recordings count for as many as they are worth
-    (`clusters.count_effective` of their components), and the measured variance is Obuchowski's, which weighs
-    by the number of patients of the rarer class.
-
-    Args:
-        truth: `[N]` bool.
-        score: `[N]`.
-        unit: `[N]` int, the patient of each recording; each its own if None.
-        level: Coverage, in (0, 1).
+    Where patients (`unit`, `[N]` int) have several recordings, these count as their effective number
+    (`clusters.count_effective` of their components), and the measured variance is Obuchowski's, weighted by the
+    number of patients of the rarer class.
     """
     truth = np.asarray(truth, bool)
     over_negatives, over_positives = _place(truth, score[:, None])
-    auroc, sizes = float(_average(over_negatives)[0]), (float(truth.sum()), float((~truth).sum()))
-    if unit is None:
-        variance = _covary(over_negatives, over_positives)
-        return compute_score_interval(auroc, *sizes, variance=float(variance[0, 0]), level=level)
-    sides = ((over_negatives, unit[truth]), (over_positives, unit[~truth]))
-    counts = [clusters.count_effective(components[:, 0] - auroc, members) for components, members in sides]
-    variance = _covary_units(over_negatives, over_positives, unit[truth], unit[~truth])
-    patients = min(clusters.count_units(members) for _, members in sides)
-    return compute_score_interval(auroc, *counts, variance=float(variance[0, 0]), level=level, measured=patients)
-
-
-def compute_interval(
-    auroc: float,
-    variance: float,
-    positives: int,
-    negatives: int,
-    *,
-    level: float = 0.95,
-    scale: Literal["logit", "identity"] = "logit",
-) -> tuple[float, float]:
-    """DeLong's interval of one AUROC; the score interval where the variance is zero or undefined.
-
-    The variance is zero where the classes are separated or all scores are tied, which says nothing
-    of the uncertainty.
-
-    Args:
-        auroc: In [0, 1]; NaN gives NaN.
-        variance: On the diagonal of `compute_covariance`.
-        positives: Recordings with the label.
-        negatives: Recordings without it.
-        level: Coverage, in (0, 1).
-        scale: Where the interval is symmetric; that of `identity` may leave [0, 1].
-
-    Raises:
-        ValueError: An unknown scale, or a level outside (0, 1).
-    """
-    if scale not in ("logit", "identity"):
-        raise ValueError(f"scale is {scale!r}; choose logit or identity")
-    if not variance > 0:
-        return compute_score_interval(auroc, positives, negatives, level=level)
-    reach = _quantile(level) * np.sqrt(variance)
-    if scale == "identity":
-        return float(auroc - reach), float(auroc + reach)
-    center, reach = special.logit(auroc), reach / (auroc * (1 - auroc))
-    return float(special.expit(center - reach)), float(special.expit(center + reach))
+    auroc, sides = float(_average(over_negatives)[0]), _split(unit, truth)
+    variance = float(_covary(over_negatives, over_positives, sides)[0, 0])
+    if sides is None:
+        return compute_score_interval(auroc, float(truth.sum()), float((~truth).sum()), variance=variance, level=level)
+    residuals = (over_negatives[:, 0] - auroc, over_positives[:, 0] - auroc)
+    counts = map(clusters.count_effective, residuals, sides)
+    patients = min(map(clusters.count_units, sides))
+    return compute_score_interval(auroc, *counts, variance=variance, level=level, measured=patients)
 
 
 def compute_score_interval(
@@ -139,19 +73,17 @@ def compute_score_interval(
     level: float = 0.95,
     measured: int | None = None,
 ) -> tuple[float, float]:
-    """The AUROCs from which the observed one is not too many standard errors away.
+    """The AUROCs from which the observed one is not too many standard errors away; never degenerate, within [0, 1].
 
-    Never degenerate and always within [0, 1]. The standard error at each AUROC is Newcombe's (2006,
-    Stat Med 25:559-573, method 5: Hanley and McNeil's, Radiology 1982;143:29-36, with both
-    counts replaced by their mean), which assumes exponential scores. A variance that was measured
-    corrects it, the more the more recordings of the rarer class there are: all variances are
-    multiplied by (n ratio + 15) / (n + 15), where ratio is of the measured variance to the assumed
-    one at the observed AUROC. `experiments/interval_coverage.py` shows what that gives.
+    The standard error at each AUROC is Newcombe's (method 5: that of Hanley and McNeil 1982, Radiology 143:29-36, with
+    both counts replaced by their mean), which assumes exponential scores. A measured variance corrects it, the more
+    recordings of the rarer class the more: all variances are multiplied by (n ratio + 15) / (n + 15), where ratio is of
+    the measured variance to the assumed one at the observed AUROC.
 
     Args:
         auroc: In [0, 1]; NaN gives NaN.
-        positives: Recordings with the label, or as many independent ones as they are worth.
-        negatives: Those without it; without either class the interval is NaN.
+        positives: (Effective) number of recordings with the label.
+        negatives: That of the others; without either class the interval is NaN.
         variance: As measured, DeLong's or Obuchowski's; 0 or NaN for unknown.
         level: Coverage, in (0, 1).
         measured: n, the recordings or patients of the rarer class that the variance was measured on; that
@@ -171,11 +103,11 @@ def compute_score_interval(
     factor, assumed = 1.0, assume(auroc)
     if variance > 0 and assumed > 0:
         rarer = min(positives, negatives) if measured is None else measured
-        factor = (rarer * variance / assumed + PRIOR) / (rarer + PRIOR)
+        factor = (rarer * variance / assumed + _PRIOR) / (rarer + _PRIOR)
 
     def find_limit(outer: float) -> float:
         inner = float(auroc)
-        for _ in range(HALVINGS):
+        for _ in range(_HALVINGS):
             middle = (inner + outer) / 2
             is_within = (middle - auroc) ** 2 <= quantile**2 * factor * assume(middle)
             inner, outer = (middle, outer) if is_within else (inner, middle)
@@ -191,24 +123,13 @@ def compare(
     unit: np.ndarray | None = None,
     *,
     level: float = 0.95,
-) -> Comparison:
+) -> Difference:
     """DeLong's test between two scores of the same recordings; Obuchowski's where patients have several.
 
-    Args:
-        truth: `[N]` bool.
-        scores_a: `[N]`.
-        scores_b: `[N]`.
-        unit: `[N]` int, the patient of each recording; each its own if None. Few patients raise the variance
-            of either class as `clusters.compute_excess` says.
-        level: Coverage of the interval of the difference, in (0, 1).
-
-    Returns:
-        The comparison; z 0 and p 1 where both rank every pair alike. NaN where undefined: the
-        difference without a positive or without a negative; the rest with fewer than two of
-        either, or where two unequal AUROCs have no variance (as 1 and 0.5 by ties alone).
-
-    Raises:
-        ValueError: The shapes do not fit, a score is NaN, or the level is outside (0, 1).
+    Few patients raise the variance of either class by `clusters.compute_excess`. z is 0 and p 1 where both rank every
+    pair alike. NaN where undefined: the difference without both classes; the rest with fewer than two of either, or
+    where two unequal AUROCs have no variance (as 1 and 0.5 by ties alone). `ValueError` if the shapes do not fit, a
+    score is NaN, or the level is outside (0, 1).
     """
     quantile = _quantile(level)
     over_negatives, over_positives = _place(truth, np.stack([scores_a, scores_b], axis=1))
@@ -216,30 +137,24 @@ def compare(
     difference = float(aurocs[0] - aurocs[1])
     # of the differences, not from the covariance: exactly zero where both rank alike
     parts = np.diff(over_negatives, axis=1), np.diff(over_positives, axis=1)
-    if unit is None:
-        variance = float(_covary(*parts)[0, 0])
-    else:
-        truth = np.asarray(truth, bool)
-        sides = unit[truth], unit[~truth]
-        variance = float(_covary_units(*parts, *sides)[0, 0])
-        if variance > 0:
-            pairs = zip(parts, sides, strict=True)
-            variance += sum(clusters.compute_excess(part[:, 0] + difference, side) for part, side in pairs)
+    sides = _split(unit, truth)
+    variance = float(_covary(*parts, sides)[0, 0])
+    if sides is not None and variance > 0:
+        pairs = zip(parts, sides, strict=True)
+        variance += sum(clusters.compute_excess(part[:, 0] + difference, side) for part, side in pairs)
     error = float(np.sqrt(variance))
     if error == 0:
         rest = (0.0, 0.0, 0.0, 1.0) if difference == 0 else (np.nan,) * 4
-        return Comparison(difference, *rest)
+        return Difference(difference, *rest)
     z = difference / error
     p = float(2 * stats.norm.sf(abs(z)))
-    return Comparison(difference, difference - quantile * error, difference + quantile * error, z, p)
+    return Difference(difference, difference - quantile * error, difference + quantile * error, z, p)
 
 
 def _place(truth: np.ndarray, scores: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """The structural components: what each recording wins against the other class.
+    """The structural components, empty without both classes.
 
-    Returns:
-        `[P, M]`, the fraction of negatives below each positive; `[Q, M]`, the fraction of positives
-        above each negative. Both empty without one of the classes.
+    `[P, M]`, the fraction of negatives below each positive; `[Q, M]`, the fraction of positives above each negative.
     """
     truth = np.asarray(truth, bool)
     if scores.ndim != 2 or truth.shape != scores.shape[:1]:
@@ -250,18 +165,10 @@ def _place(truth: np.ndarray, scores: np.ndarray) -> tuple[np.ndarray, np.ndarra
     negatives = len(truth) - positives
     if not positives or not negatives:
         return np.empty((0, scores.shape[1])), np.empty((0, scores.shape[1]))
-    columns = [_place_column(column[truth], column[~truth]) for column in scores.T]
-    below, above = (np.stack(parts, axis=1) for parts in zip(*columns, strict=True))
+    ranks = stats.rankdata(scores, axis=0)
+    below = ranks[truth] - stats.rankdata(scores[truth], axis=0)  # a tie is one half
+    above = positives - (ranks[~truth] - stats.rankdata(scores[~truth], axis=0))
     return below / negatives, above / positives
-
-
-def _place_column(positive: np.ndarray, negative: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """Number of negatives below each positive `[P]`, and of positives above each negative `[Q]`; a tie is one half."""
-    ordered = np.sort(positive)
-    first, last = (np.searchsorted(ordered, negative, side) for side in ("left", "right"))
-    below, up_to = (np.cumsum(np.bincount(each, minlength=len(ordered) + 1)) for each in (last, first))
-    place = np.searchsorted(ordered, positive, "left")
-    return (below[place] + up_to[place]) / 2, len(ordered) - (first + last) / 2
 
 
 def _average(over_negatives: np.ndarray) -> np.ndarray:
@@ -269,28 +176,29 @@ def _average(over_negatives: np.ndarray) -> np.ndarray:
     return over_negatives.mean(axis=0) if len(over_negatives) else np.full(over_negatives.shape[1], np.nan)
 
 
-def _covary(over_negatives: np.ndarray, over_positives: np.ndarray) -> np.ndarray:
-    """Covariance `[M, M]` of the means of the components; NaN with fewer than two in either class."""
-    if min(len(over_negatives), len(over_positives)) < 2:
-        return np.full((over_negatives.shape[1],) * 2, np.nan)
-    covariance = np.cov(over_negatives, rowvar=False) / len(over_negatives)
-    return np.atleast_2d(covariance + np.cov(over_positives, rowvar=False) / len(over_positives))
+def _split(unit: np.ndarray | None, truth: np.ndarray) -> tuple[np.ndarray, np.ndarray] | None:
+    """The units of positives and of negatives."""
+    return None if unit is None else (unit[np.asarray(truth, bool)], unit[~np.asarray(truth, bool)])
 
 
-def _covary_units(
-    over_negatives: np.ndarray, over_positives: np.ndarray, positive: np.ndarray, negative: np.ndarray
+def _covary(
+    over_negatives: np.ndarray, over_positives: np.ndarray, sides: tuple[np.ndarray, np.ndarray] | None
 ) -> np.ndarray:
-    """Obuchowski's covariance `[M, M]`; of components `[P, M]` and `[Q, M]`, of units `[P]` and `[Q]`."""
-    counts = clusters.count_units(positive), clusters.count_units(negative)
-    both = clusters.count_units(np.concatenate([positive, negative]))
+    """Covariance `[M, M]` of the means of the components; NaN with fewer than two recordings, or units, of a class."""
+    components = over_negatives, over_positives
+    counts = [len(each) for each in components] if sides is None else [clusters.count_units(side) for side in sides]
     if min(counts) < 2:
         return np.full((over_negatives.shape[1],) * 2, np.nan)
-    size, mean = int(max(positive.max(), negative.max())) + 1, _average(over_negatives)
-    sums = [np.zeros((size, over_negatives.shape[1])) for _ in range(2)]
-    for total, values, unit in zip(sums, (over_negatives, over_positives), (positive, negative), strict=True):
-        found = clusters.sum_units((values - mean) / len(values), unit)
+    if sides is None:
+        one, other = (np.cov(each, rowvar=False) / len(each) for each in components)
+        return np.atleast_2d(one + other)
+    size, mean = max(int(side.max()) for side in sides) + 1, _average(over_negatives)
+    sums = [np.zeros((size, len(mean))) for _ in sides]
+    for total, values, side in zip(sums, components, sides, strict=True):
+        found = clusters.sum_units((values - mean) / len(values), side)
         total[: len(found)] = found
     within = [total.T @ total * count / (count - 1) for total, count in zip(sums, counts, strict=True)]
+    both = clusters.count_units(np.concatenate(sides))
     across = sums[0].T @ sums[1] * both / (both - 1)
     return within[0] + within[1] + across + across.T
 

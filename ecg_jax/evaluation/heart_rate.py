@@ -1,4 +1,4 @@
-"""What the heart rate alone tells: the baseline that a network must beat."""
+"""The heart rate of a recording, and what it alone predicts: the baseline that a network must beat."""
 
 import numpy as np
 import scipy.signal
@@ -6,8 +6,8 @@ from sklearn.linear_model import LogisticRegression
 from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import SplineTransformer
 
-LOWEST, HIGHEST = 15.0, 240.0  # of what is measured
-_KNOTS = np.linspace(25.0, HIGHEST, 10)[:, None]  # of the curve that predicts from it
+LOWEST, HIGHEST = 15.0, 240.0  # per minute, the limits of what is measured
+_KNOTS = np.linspace(25.0, HIGHEST, 10)[:, None]  # of the spline that predicts from it
 
 
 def measure_heart_rate(signal: np.ndarray, sampling_rate: float) -> float:
@@ -22,7 +22,7 @@ def measure_heart_rate(signal: np.ndarray, sampling_rate: float) -> float:
 
     Returns:
         Beats per minute, 60 over the median interval; NaN with fewer than two beats, less
-        than a second of signal, or a sampling rate too low to tell (50 Hz or less).
+        than a second of signal, or a sampling rate of 50 Hz or less.
     """
     if len(signal) < sampling_rate or sampling_rate <= 50:
         return np.nan
@@ -32,12 +32,7 @@ def measure_heart_rate(signal: np.ndarray, sampling_rate: float) -> float:
 
 
 def count_beats(steepness: np.ndarray, sampling_rate: float) -> float:
-    """Estimates the mean heart rate from a signal's steepness; the second half of `measure_heart_rate`.
-
-    Args:
-        steepness: `[samples]`, squared slope, summed over leads.
-        sampling_rate: Hz.
-    """
+    """The second half of `measure_heart_rate`, from the squared slope `[samples]` summed over leads."""
     energy = np.convolve(steepness, np.ones(round(0.12 * sampling_rate)), mode="same")
     if not energy.any():
         return np.nan
@@ -51,15 +46,12 @@ def count_beats(steepness: np.ndarray, sampling_rate: float) -> float:
 
 
 def predict_from_rate(rate: np.ndarray, labels: np.ndarray, other_rate: np.ndarray) -> np.ndarray:
-    """Fits each label's probability as a smooth function of the rate, and predicts with it.
+    """Predicts each label's probability, `[M, C]`, by a smooth function of the heart rate.
 
     Args:
-        rate: `[N]` beats per minute of the recordings that are learned from; NaN where unknown.
-        labels: `[N, C]` in {1, 0, NaN}.
+        rate: `[N]` beats per minute of the recordings for fitting; NaN where unknown.
+        labels: `[N, C]` in {1, 0, NaN}; one that is never or always present gets its prevalence.
         other_rate: `[M]` of the recordings to predict.
-
-    Returns:
-        `[M, C]` probabilities; a label that is never or always present gets its prevalence.
     """
     fallback = np.nanmedian(rate) if np.isfinite(rate).any() else 75.0
     rate = np.where(np.isnan(rate), fallback, rate)[:, None]

@@ -1,12 +1,11 @@
-"""Scores of one label, and of several together; unknown labels are left out.
+"""Names of the scores, and scores of one label or of a whole data set; unknown labels are left out.
 
-`tally` computes the same of thousands of resamples at once; a test holds both equal.
+`tally` computes all scores, of thousands of resamples at once.
 """
 
 import numpy as np
 from sklearn import metrics as sk
 
-from ecg_jax.evaluation import tally
 from ecg_jax.evaluation.settings import Settings
 
 MACRO, MICRO, WEIGHTED = "macro", "micro", "weighted"
@@ -22,74 +21,22 @@ def list_metrics(settings: Settings) -> tuple[str, ...]:
 
 
 def explain(label: np.ndarray) -> str:
-    """Why scores of a label `[N]` in {1, 0, NaN} are undefined; empty where they are not."""
+    """Why scores of a label `[N]` in {1, 0, NaN} are undefined; empty where they are defined."""
     positives, negatives = np.sum(label == 1), np.sum(label == 0)
     if not positives and not negatives:
         return "no known label"
     return "no positives" if not positives else "no negatives" if not negatives else ""
 
 
-def compute(
-    label: np.ndarray,
-    probability: np.ndarray,
-    called: np.ndarray,
-    settings: Settings,
-    ranking: np.ndarray | None = None,
-) -> dict[str, float]:
-    """Every score of one label; ranking scores with scikit-learn.
-
-    Args:
-        label: `[N]` in {1, 0, NaN = unknown}.
-        probability: `[N]`.
-        called: `[N]` bool, whether it was called positive.
-        settings: See `Settings`.
-        ranking: `[N]`, what ranking scores are of (see `Predictions.ranking`); the probabilities if None.
-
-    Returns:
-        By name, in the order of `list_metrics`. Recall needs a positive, specificity a negative, Brier either,
-        everything else both: NaN without. Precision without a call, and Matthews'
-        correlation without a difference between calls, are 0.
-    """
-    known = ~np.isnan(label)
-    truth, probability = label[known] > 0.5, probability[known].astype(np.float64)
-    scores = dict.fromkeys(list_metrics(settings), np.nan)
-    if not truth.size:
-        return scores
-    scores["brier"] = float(sk.brier_score_loss(truth, probability))
-    scores |= compute_decisions(count_outcomes(label, called), settings)
-    if not explain(label):
-        score = probability if ranking is None else ranking[known].astype(np.float64)
-        scores["auroc"] = float(sk.roc_auc_score(truth, score))
-        scores["average_precision"] = float(sk.average_precision_score(truth, score))
-        scores["partial_auroc"] = float(sk.roc_auc_score(truth, score, max_fpr=settings.max_false_positive_rate))
-    return scores
-
-
 def count_outcomes(label: np.ndarray, called: np.ndarray) -> np.ndarray:
-    """Hits, false alarms, misses and right rejections, `[4]` int, of a label `[N]` in {1, 0, NaN}."""
+    """Hits, false alarms, misses and correct rejections, `[4]` int, of a label `[N]` in {1, 0, NaN}."""
     known = ~np.isnan(label)
     truth, called = label[known] > 0.5, np.asarray(called, bool)[known]
-    return np.array(
-        [np.sum(truth & called), np.sum(~truth & called), np.sum(truth & ~called), np.sum(~truth & ~called)]
-    )
-
-
-def compute_decisions(counts: np.ndarray, settings: Settings) -> dict[str, float]:
-    """Scores of decisions (see `tally.compute_decisions`) from what `count_outcomes` counts."""
-    hits, alarms, misses, rejections = counts
-    return {
-        name: float(value)
-        for name, value in tally.compute_decisions(hits, alarms, misses, rejections, settings).items()
-    }
+    return np.array([np.sum(each) for each in (truth & called, ~truth & called, truth & ~called, ~truth & ~called)])
 
 
 def compute_ranking(label: np.ndarray, probability: np.ndarray) -> tuple[float, float]:
-    """AUROC and average precision of one label; NaN where the known labels are not of both classes.
-
-    Args:
-        label: `[N]` in {1, 0, NaN}.
-        probability: `[N]`.
-    """
+    """AUROC and average precision of a label `[N]` in {1, 0, NaN}; NaN without both classes."""
     if explain(label):
         return np.nan, np.nan
     known = ~np.isnan(label)
@@ -98,15 +45,9 @@ def compute_ranking(label: np.ndarray, probability: np.ndarray) -> tuple[float, 
 
 
 def compute_precision_range(truth: np.ndarray, scores: np.ndarray, grid: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """Lowest and highest precision of several networks at each recall.
+    """Lowest and highest precision of networks with scores `[K, N]` at each recall of `grid` `[G]`, `[G]` each.
 
-    Args:
-        truth: `[N]` bool, with at least one positive.
-        scores: `[K, N]`, of K networks.
-        grid: `[G]` recalls, from 0 to 1; a network's precision there is that of its next higher recall.
-
-    Returns:
-        `[G]` each.
+    A network's precision at a recall is that of its next higher recall; there must be a positive.
     """
     heights = []
     for score in scores:
@@ -117,14 +58,8 @@ def compute_precision_range(truth: np.ndarray, scores: np.ndarray, grid: np.ndar
 
 
 def compute_summary(labels: np.ndarray, probabilities: np.ndarray) -> dict[str, float]:
-    """Macro AUROC, macro average precision and mean cross entropy over known labels.
-
-    Args:
-        labels: `[N, C]` in {1, 0, NaN}.
-        probabilities: `[N, C]` in [0, 1].
-    """
-    ranking = np.array([compute_ranking(labels[:, i], probabilities[:, i]) for i in range(labels.shape[1])])
-    macro = average(ranking)
+    """Macro AUROC, macro average precision and mean cross entropy over known labels."""
+    macro = average(np.array([compute_ranking(*column) for column in zip(labels.T, probabilities.T, strict=True)]))
     known = ~np.isnan(labels)
     clipped = np.clip(probabilities.astype(np.float64), 1e-7, 1 - 1e-7)
     entropy = -np.where(labels > 0.5, np.log(clipped), np.log1p(-clipped))
@@ -136,15 +71,7 @@ def compute_summary(labels: np.ndarray, probabilities: np.ndarray) -> dict[str, 
 
 
 def average(values: np.ndarray, weights: np.ndarray | None = None) -> np.ndarray:
-    """Means over the first axis of what is defined there.
-
-    Args:
-        values: `[C, ...]`.
-        weights: At least 0, of a shape that spreads to that of the values; equal if None.
-
-    Returns:
-        `[...]`; NaN where nothing is defined, or has a weight.
-    """
+    """Means `[...]` over the first axis of what is defined in `[C, ...]`; NaN where nothing is, or has weight."""
     values = np.asarray(values, np.float64)
     weight = np.where(np.isnan(values), 0.0, 1.0 if weights is None else weights)
     total = weight.sum(axis=0)

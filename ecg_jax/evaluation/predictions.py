@@ -1,4 +1,4 @@
-"""Probabilities beside the truth: what every evaluation starts from."""
+"""Probabilities and truth of some recordings: the input of every evaluation."""
 
 import dataclasses
 from collections.abc import Mapping, Sequence
@@ -10,24 +10,15 @@ from ecg_jax.errors import InputError
 
 @dataclasses.dataclass(frozen=True)
 class Predictions:
-    """Probabilities and labels of some recordings, each with the same C labels.
+    """Probabilities and labels of some recordings, each with the same C labels."""
 
-    Attributes:
-        ids: `[N]` str, unique.
-        names: The C labels.
-        labels: `[N, C]` float in {1, 0, NaN = unknown}.
-        probabilities: `[N, C]` in [0, 1].
-        raw: `[N, C]` before recalibration, where there was one.
-        patients: `[N]` str, empty for unknown; None where no patient is known.
-        attributes: What subgroups are made of: name to `[N]`, numbers or str.
-    """
-
-    ids: np.ndarray
-    names: tuple[str, ...]
-    labels: np.ndarray
-    probabilities: np.ndarray
-    raw: np.ndarray | None = None
-    patients: np.ndarray | None = None
+    ids: np.ndarray  # `[N]` str, unique
+    names: tuple[str, ...]  # the C labels
+    labels: np.ndarray  # `[N, C]` float in {1, 0, NaN = unknown}
+    probabilities: np.ndarray  # `[N, C]` in [0, 1]
+    raw: np.ndarray | None = None  # `[N, C]` before recalibration, where there was one
+    patients: np.ndarray | None = None  # `[N]` str, empty for unknown; None where no patient is known
+    # Columns that define subgroups: name to `[N]`, numbers or str.
     attributes: Mapping[str, np.ndarray] = dataclasses.field(default_factory=dict)
 
     def __post_init__(self) -> None:
@@ -48,36 +39,29 @@ class Predictions:
 
     @property
     def ranking(self) -> np.ndarray:
-        """What ranks recordings label by label, `[N, C]` float; see `order`."""
+        """Numbers that rank the recordings label by label, `[N, C]` float; see `order`."""
         if self.raw is None or not self.is_recalibrated:
             return self.probabilities
-        columns = [order(self.probabilities[:, i], self.raw[:, i]) for i in range(len(self.names))]
-        return np.stack(columns, axis=1)
+        return np.stack([order(*columns) for columns in zip(self.probabilities.T, self.raw.T, strict=True)], axis=1)
 
     def take(self, rows: np.ndarray) -> "Predictions":
-        """Those of some recordings, by number or mask, in that order."""
-
-        def pick(values: np.ndarray | None) -> np.ndarray | None:
-            return None if values is None else values[rows]
-
+        """The predictions of some recordings, by number or mask, in that order."""
         return dataclasses.replace(
             self,
             ids=self.ids[rows],
             labels=self.labels[rows],
             probabilities=self.probabilities[rows],
-            raw=pick(self.raw),
-            patients=pick(self.patients),
+            raw=None if self.raw is None else self.raw[rows],
+            patients=None if self.patients is None else self.patients[rows],
             attributes={name: values[rows] for name, values in self.attributes.items()},
         )
 
 
-def order(probability: np.ndarray, raw: np.ndarray | None) -> np.ndarray:
-    """Numbers `[E]` that rank as recalibrated probabilities `[E]` do and, where these tie, as the raw ones `[E]`.
+def order(probability: np.ndarray, raw: np.ndarray) -> np.ndarray:
+    """Numbers `[E]` that rank like recalibrated probabilities `[E]` and, where these tie, like the raw ones `[E]`.
 
-    Of one label they rank as the raw ones, as no recalibration reverses two recordings.
+    For a single label this is the raw ranking, as no recalibration reverses two recordings.
     """
-    if raw is None:
-        return probability
     place = np.lexsort((raw, probability))
     is_higher = (np.diff(probability[place]) > 0) | (np.diff(raw[place]) > 0)
     found = np.empty(len(place))
@@ -86,7 +70,7 @@ def order(probability: np.ndarray, raw: np.ndarray | None) -> np.ndarray:
 
 
 def check_names(names: Sequence[str]) -> None:
-    """Raises `InputError` for labels whose rows in a table could not be told apart."""
+    """Raises `InputError` for labels whose rows in a table would be ambiguous."""
     if reserved := sorted({*names} & {"macro", "micro", "weighted"}):
         raise InputError(f"a label is called {reserved[0]}, as an average is; rename it")
     if len({*names}) < len(names):

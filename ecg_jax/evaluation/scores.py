@@ -9,6 +9,7 @@ import pandas as pd
 
 from ecg_jax.errors import InputError
 from ecg_jax.evaluation import averages, closed_intervals, clusters, intervals, metrics, resampling, tally
+from ecg_jax.evaluation.agreement import describe_few
 from ecg_jax.evaluation.metrics import MACRO, MICRO, WEIGHTED
 from ecg_jax.evaluation.predictions import Predictions, order
 from ecg_jax.evaluation.resampling import Design
@@ -18,17 +19,34 @@ from ecg_jax.evaluation.thresholds import Thresholds
 
 @dataclasses.dataclass(frozen=True)
 class Scores:
-    """Scores of some recordings.
+    """Scores of some recordings."""
+
+    # One row per label, then `macro` and, of several labels, `micro` and `weighted`: `label`, `n`, `positives`,
+    # `threshold`, each metric (see `metrics.list_metrics`) with `_low` and `_high`, and `note`: why something is
+    # undefined or uncertain.
+    table: pd.DataFrame
+    samples: np.ndarray  # `[rows, metrics, R]` float64, the same of every resample; R may be 0
+
+
+@dataclasses.dataclass(frozen=True)
+class Column:
+    """The entries `[E]` that a row of the table is computed from: one label, or all labels together.
 
     Attributes:
-        table: One row per label, then `macro` and, of several labels, `micro` and `weighted`:
-            `label`, `n`, `positives`, `threshold`, each metric (see `metrics.list_metrics`) with
-            `_low` and `_high`, and `note`: why something is undefined or uncertain.
-        samples: `[rows, metrics, R]` float64, the same of every resample; R may be 0.
+        label, probability, called, ranking: See `tally.create`.
+        owner: int, the recording of each entry; None where entry i is recording i's.
     """
 
-    table: pd.DataFrame
-    samples: np.ndarray
+    label: np.ndarray
+    probability: np.ndarray
+    called: np.ndarray
+    ranking: np.ndarray
+    owner: np.ndarray | None = None
+
+    def create_tally(self, size: int, side: np.ndarray | None = None) -> tally.Tally:
+        """Prepares it for scoring, of `size` recordings; of a single label, those in `side` `[N]` bool alone."""
+        label = self.label if side is None else np.where(side, self.label, np.nan)
+        return tally.create(label, self.probability, self.called, self.owner, size, ranking=self.ranking)
 
 
 def decide(predictions: Predictions, thresholds: Thresholds) -> np.ndarray:
@@ -60,78 +78,58 @@ def _find_units(design: Design) -> np.ndarray | None:
     return design.unit if design.units < len(design.unit) else None
 
 
-@dataclasses.dataclass(frozen=True)
-class Column:
-    """What a row of the table is computed of, `[E]` each: one label, or all labels together.
+def list_labels(predictions: Predictions, thresholds: Thresholds) -> list[Column]:
+    """The labels, one by one."""
+    arrays = (predictions.labels.astype(np.float64), predictions.probabilities, decide(predictions, thresholds))
+    return [Column(*each) for each in zip(*(array.T for array in (*arrays, predictions.ranking)), strict=True)]
 
-    Attributes:
-        label, probability, called, ranking: See `metrics.compute`.
-        owner: int, the recording of each entry; None where entry i is recording i's.
-    """
 
-    label: np.ndarray
-    probability: np.ndarray
-    called: np.ndarray
-    ranking: np.ndarray
-    owner: np.ndarray | None
+def list_columns(predictions: Predictions, thresholds: Thresholds) -> list[Column]:
+    """The labels, and all together where there are several."""
+    columns, (size, count) = list_labels(predictions, thresholds), predictions.labels.shape
+    if count > 1:
+        pooled, raw = predictions.probabilities.reshape(-1), predictions.raw
+        ranks = order(pooled, raw.reshape(-1)) if raw is not None and predictions.is_recalibrated else pooled
+        labels, called = predictions.labels.astype(np.float64).reshape(-1), decide(predictions, thresholds).reshape(-1)
+        columns.append(Column(labels, pooled, called, ranks, np.repeat(np.arange(size), count)))
+    return columns
 
 
 def compute(predictions: Predictions, thresholds: Thresholds, settings: Settings) -> Scores:
     """Scores recordings, label by label and on average."""
     names, columns = metrics.list_metrics(settings), list_columns(predictions, thresholds)
     size, present = len(predictions.ids), [np.flatnonzero(column == 1) for column in predictions.labels.T]
-    tallies = [
-        tally.create(each.label, each.probability, each.called, each.owner, size, ranking=each.ranking)
-        for each in columns
-    ]
+    tallies = [each.create_tally(size) for each in columns]
 
     def statistic(weights: np.ndarray) -> np.ndarray:
-        parts = [tally.compute_scores(each, weights, settings) for each in tallies]
-        values = np.stack([np.stack([part[name] for name in names]) for part in parts])
-        values = complete(values, np.stack([tally.sum_weights(weights, rows) for rows in present])[:, None])
-        return values.reshape(-1, weights.shape[1])
+        values = tally.stack_scores(tallies, names, weights, settings)
+        support = np.stack([tally.sum_weights(weights, rows) for rows in present])[:, None]
+        return complete(values, support).reshape(-1, weights.shape[1])
 
     design = create_design(predictions, settings)
     table = _describe(predictions, thresholds, _find_units(design), settings)
     estimates = statistic(np.ones((size, 1))).reshape(len(table), len(names))
-    samples = np.empty((*estimates.shape, 0))
-    low, high = np.full_like(estimates, np.nan), np.full_like(estimates, np.nan)
+    samples, low, high = np.empty((*estimates.shape, 0)), None, None
     if settings.resamples:
         drawn = resampling.resample(statistic, design, settings.resamples, settings.seed)
         samples = drawn.reshape(*estimates.shape, -1)
         sizes = np.repeat(_count_rarer(predictions.labels, design, len(table)), len(names))
-        found_ends = _find_ends(estimates.reshape(-1), drawn, sizes, statistic, design, settings)
-        low, high = (end.reshape(estimates.shape) for end in found_ends)
+        ends = _find_ends(estimates.reshape(-1), drawn, sizes, statistic, design, settings)
+        low, high = (end.reshape(estimates.shape) for end in ends)
         if settings.interval == "auto" and not settings.legacy:
             replace_ends(low, high, estimates, samples, columns, predictions.labels, design, settings)
         undefined = np.isnan(estimates)
         low[undefined] = high[undefined] = np.nan
     for i, name in enumerate(names):
         table[name] = estimates[:, i]
-        if settings.resamples:
+        if low is not None and high is not None:
             table[f"{name}_low"], table[f"{name}_high"] = low[:, i], high[:, i]
     table["note"] = table.pop("note")  # last
     return Scores(table, samples)
 
 
-def list_columns(predictions: Predictions, thresholds: Thresholds) -> list[Column]:
-    """The labels, and all together where there are several."""
-    labels, probabilities, ranking = (
-        predictions.labels.astype(np.float64),
-        predictions.probabilities,
-        predictions.ranking,
-    )
-    called, (size, count) = decide(predictions, thresholds), labels.shape
-    columns = [Column(labels[:, i], probabilities[:, i], called[:, i], ranking[:, i], None) for i in range(count)]
-    if count > 1:
-        pooled, raw = probabilities.reshape(-1), predictions.raw
-        ranks = order(pooled, raw.reshape(-1)) if raw is not None and predictions.is_recalibrated else pooled
-        columns.append(Column(labels.reshape(-1), pooled, called.reshape(-1), ranks, np.repeat(np.arange(size), count)))
-    return columns
-
-
 def complete(values: np.ndarray, support: np.ndarray) -> np.ndarray:
-    """Adds the averages to `[labels (and micro), ...]`, as the table has them; the weighted one by `[labels, ...]`."""
+    """Adds the averages to `[labels (and micro), ...]`, in the table's order; the weighted one by `[labels, ...]`."""
     single = values[: len(support)]
     averages_found = [metrics.average(single)]
     if len(values) > len(single):
@@ -142,17 +140,21 @@ def complete(values: np.ndarray, support: np.ndarray) -> np.ndarray:
 def _describe(
     predictions: Predictions, thresholds: Thresholds, unit: np.ndarray | None, settings: Settings
 ) -> pd.DataFrame:
-    """What the table says besides scores."""
-    labels, several = predictions.labels, len(predictions.names) > 1
+    """The table's columns other than scores."""
+    labels = predictions.labels
     shown = np.mean(thresholds.values, axis=0) if thresholds.values.ndim == 2 else thresholds.values
-    rows = []
-    for i, name in enumerate(predictions.names):
-        positives, negatives = int(np.sum(labels[:, i] == 1)), int(np.sum(labels[:, i] == 0))
-        note = metrics.explain(labels[:, i]) or describe_few(labels[:, i], unit, settings.few)
-        rows.append([name, positives + negatives, positives, float(shown[i]), note])
-    total = int(np.nansum(labels))
-    missing, few = _describe_average(rows)
-    note = "; ".join(filter(None, (missing, few)))
+    rows: list[list[object]] = []
+    for name, label, threshold in zip(predictions.names, labels.T, shown, strict=True):
+        sides = {"positive": label == 1, "negative": label == 0}
+        positives, negatives = (int(np.sum(side)) for side in sides.values())
+        note = metrics.explain(label) or describe_few(sides, unit, settings.few)
+        rows.append([name, positives + negatives, positives, float(threshold), note])
+    total, several = int(np.nansum(labels)), len(rows) > 1
+    missing, few = (
+        ", ".join(str(row[0]) for row in rows if str(row[-1]).startswith(start)) for start in ("no ", "only ")
+    )
+    few = f"few of a class: {few}" if few else ""
+    note = "; ".join(filter(None, (f"where defined: not {missing}" if missing else "", few)))
     rows.append([MACRO, len(labels), total, np.nan, note])
     if several:
         rows.append([MICRO, int(np.sum(~np.isnan(labels))), total, np.nan, few])
@@ -160,39 +162,9 @@ def _describe(
     return pd.DataFrame(rows, columns=["label", "n", "positives", "threshold", "note"])
 
 
-def describe_few(label: np.ndarray, unit: np.ndarray | None, few: int) -> str:
-    """Says that there are fewer than `few` positives or negatives, or patients who have some; else empty.
-
-    Args:
-        label: `[N]` in {1, 0, NaN}.
-        unit: `[N]` int, the patient of each recording; each its own if None.
-        few: The least number that is enough.
-    """
-    sides = {"positive": label == 1, "negative": label == 0}
-    counts = {
-        what: int(side.sum() if unit is None else clusters.count_units(unit, side)) for what, side in sides.items()
-    }
-    what = min(counts, key=lambda name: counts[name])
-    if counts[what] >= few:
-        return ""
-    number = int(sides[what].sum())
-    patients = f" of {counts[what]} patient{'' if counts[what] == 1 else 's'}" if unit is not None else ""
-    return f"only {number} {what}{'' if number == 1 else 's'}{patients}"
-
-
-def _describe_average(rows: list[list[object]]) -> tuple[str, str]:
-    """Which labels, of rows that end in a note, are not in an average, and which make its interval uncertain."""
-    missing, few = (
-        ", ".join(str(row[0]) for row in rows if str(row[-1]).startswith(start)) for start in ("no ", "only ")
-    )
-    return f"where defined: not {missing}" if missing else "", f"few of a class: {few}" if few else ""
-
-
 def _count_rarer(labels: np.ndarray, design: Design, rows: int) -> np.ndarray:
     """Per row of the table, the units of the rarer class, of all labels in an average; at least 2."""
-    counts = [
-        [clusters.count_units(design.unit, labels[:, i] == side) for i in range(labels.shape[1])] for side in (0, 1)
-    ]
+    counts = [[clusters.count_units(design.unit, label == side) for label in labels.T] for side in (0, 1)]
     single = np.min(counts, axis=0)
     return np.maximum(np.concatenate([single, np.full(rows - len(single), single.sum())]), 2)
 
@@ -204,7 +176,8 @@ def _find_ends(
     statistic: resampling.Statistic,
     design: Design,
     settings: Settings,
-) -> tuple[np.ndarray, np.ndarray]:
+) -> intervals.Ends:
+    """Intervals of the bootstrap, `[S]` each."""
     if settings.legacy:
         return intervals.compute_legacy(values)
     if settings.interval == "percentile":
@@ -224,7 +197,7 @@ def replace_ends(
     design: Design,
     settings: Settings,
 ) -> None:
-    """Puts intervals that hold with few recordings where there are such, and those of averages after them.
+    """Replaces intervals by closed ones, which hold with few recordings, where these exist; then those of averages.
 
     Args:
         low: `[rows, metrics]`, those of the bootstrap; changed in place.

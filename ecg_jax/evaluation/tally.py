@@ -1,20 +1,20 @@
-"""Scores of many resamples at once: everything a score needs is a sum over recordings, so resamples are weights.
+"""Scores of many resamples at once: every score is a function of sums over recordings, and a resample weighs these.
 
-A resample gives each recording a weight, how often it was drawn. Sums of these weights make the
-confusion counts, and the counts of positives and negatives between and at the scores at which
-positives lie, of which ranking scores are made: which sums a recording belongs to is the same in all
-resamples, so scores are sorted once. Nothing here calls BLAS, whose threads would disturb those of
-`resampling`.
+A resample gives each recording a weight, how often it was drawn. Sums of weights are the confusion counts, and the
+counts of positives and negatives at and between the scores of positives, which give the ranking scores. Which sum a
+recording belongs to is the same in all resamples, so scores are sorted once. Nothing here calls BLAS, whose threads
+would disturb those of `resampling`.
 """
 
 import dataclasses
+from collections.abc import Sequence
 
 import numpy as np
 import scipy.sparse
 
 from ecg_jax.evaluation.settings import Settings
 
-_TILE = 2**17  # weights, or sums of them, that scores are computed of at once: a processor's cache holds them
+_TILE = 2**17  # weights, or sums of them, processed at once: they fit a processor's cache
 
 
 @dataclasses.dataclass(frozen=True)
@@ -23,12 +23,11 @@ class Tally:
 
     Attributes:
         levels: K, the number of distinct scores of a positive.
-        sums: How many sums there are: those of the positives with each score, the highest first; then the K + 1 of
-            the negatives between these scores; then those of the negatives with each, if there are any; the last is
-            that of unknown labels.
-        place: `[sums, N]` sparse, how many entries of each recording belong to each; of a single label and many
-            recordings `[N]` int, the sum that each belongs to, which is faster there.
-        hits, alarms: int, the recordings that are called positive rightly and wrongly; once for each label.
+        sums: Number of sums: the positives with each score, the highest first; the K + 1 of the negatives between
+            these scores; those of the negatives tied with each, if any; the last is that of unknown labels.
+        place: `[sums, N]` sparse, how many entries of each recording belong to each sum; for a single label and many
+            recordings `[N]` int, the sum of each recording, which is faster there.
+        hits, alarms: int, the recordings called positive rightly and wrongly; once per label.
         squares: `[N]`, the sum of each recording's squared errors.
     """
 
@@ -40,7 +39,7 @@ class Tally:
     squares: np.ndarray
 
     def add(self, weights: np.ndarray) -> np.ndarray:
-        """The sums of the weights `[R, N]` of some resamples, `[R, sums]`."""
+        """The sums `[R, sums]` of the weights `[R, N]` of some resamples."""
         if isinstance(self.place, np.ndarray):
             return np.stack([np.bincount(self.place, weight, minlength=self.sums) for weight in weights])
         return np.ascontiguousarray((self.place @ weights.T).T)
@@ -55,15 +54,10 @@ def create(
     *,
     ranking: np.ndarray | None = None,
 ) -> Tally:
-    """Prepares one label, or several pooled ones.
+    """Prepares one label, or several pooled ones, of E entries.
 
-    Args:
-        label: `[E]` in {1, 0, NaN}; unknown ones do not count.
-        probability: `[E]`.
-        called: `[E]` bool, whether it was called positive.
-        owner: `[E]` int, the recording that each entry belongs to; entry i is recording i's if None.
-        size: N, the number of recordings; E if `owner` is None.
-        ranking: `[E]`, what ranking scores are of; the probabilities if None.
+    `owner` `[E]` int is the recording of each entry, of `size`; entry i is recording i's if None. Ranking scores are
+    computed from `ranking`, or from the probabilities if None.
     """
     known, size = ~np.isnan(label), size or len(label)
     truth, called = label[known] > 0.5, called[known]
@@ -72,9 +66,7 @@ def create(
     levels = np.unique(score[truth])[::-1]
     k = len(levels)
     above = k - np.searchsorted(levels[::-1], score, side="right")  # levels higher than the score
-    tied = np.zeros(len(score), bool)
-    if k:
-        tied = ~truth & (levels[np.minimum(above, k - 1)] == score)
+    tied = ~truth & (levels[np.minimum(above, k - 1)] == score) if k else np.zeros(len(score), bool)
     sums = (3 * k if tied.any() else 2 * k) + 2
     place = np.full(len(label), sums - 1, np.intp)
     place[known] = np.where(truth, above, np.where(tied, 2 * k + 1, k) + above)
@@ -88,21 +80,15 @@ def create(
 
 
 def sum_weights(weights: np.ndarray, rows: np.ndarray) -> np.ndarray:
-    """The weights `[N, R]` of some recordings, by number, in all; `[R]`."""
+    """The total weight `[R]` of some recordings, by number; weights are `[N, R]`."""
     return np.take(weights.T, rows, axis=1).sum(axis=1)
 
 
 def compute_scores(tally: Tally, weights: np.ndarray, settings: Settings) -> dict[str, np.ndarray]:
-    """Scores of every resample.
+    """Scores of every resample, `[R]` by name, those of `metrics.list_metrics`.
 
-    Args:
-        tally: See `create`.
-        weights: `[N, R]` float64, at least 0: how often each recording is in each resample; fastest in Fortran's
-            order, which `resampling` draws.
-        settings: See `Settings`.
-
-    Returns:
-        `[R]` by name, those of `metrics.names`; NaN where undefined, as in `metrics.compute`.
+    `weights` `[N, R]` float64 are how often each recording is in each resample; fastest in Fortran's order. Recall
+    needs a positive, specificity a negative, Brier either, all others both: NaN without.
     """
     rows = np.ascontiguousarray(weights.T)
     step = max(1, _TILE // max(tally.sums, rows.shape[1]))
@@ -116,17 +102,14 @@ def compute_scores(tally: Tally, weights: np.ndarray, settings: Settings) -> dic
         return scores | {"brier": np.einsum("rn,n->r", rows, tally.squares) / (positives + negatives)}
 
 
+def stack_scores(tallies: Sequence[Tally], names: Sequence[str], weights: np.ndarray, settings: Settings) -> np.ndarray:
+    """The named scores of every resample, `[tallies, names, R]`; see `compute_scores`."""
+    parts = [compute_scores(each, weights, settings) for each in tallies]
+    return np.stack([np.stack([part[name] for name in names]) for part in parts])
+
+
 def _compute_ranking(tally: Tally, weights: np.ndarray, settings: Settings) -> np.ndarray:
-    """Numbers of positives and of negatives, AUROC, average precision and the AUROC below a false positive rate.
-
-    Args:
-        tally: See `Tally`.
-        weights: `[R, N]`.
-        settings: Says where the partial area ends.
-
-    Returns:
-        `[5, R]`; scores are NaN without both classes.
-    """
+    """`[5, R]`: positives, negatives, AUROC, average precision and partial AUROC of weights `[R, N]`."""
     k, sums = tally.levels, tally.add(weights)
     found, between, tied = sums[:, :k], sums[:, k : 2 * k + 1], sums[:, 2 * k + 1 : -1]
     positives, negatives = found.sum(axis=1), between.sum(axis=1) + tied.sum(axis=1)
@@ -143,17 +126,14 @@ def _compute_ranking(tally: Tally, weights: np.ndarray, settings: Settings) -> n
     with np.errstate(invalid="ignore", divide="ignore"):
         pairs, least = positives * negatives, rate**2 / 2
         average_precision = both * np.sum(found * precision, axis=1) / positives
-        partial_auroc = both * (1 + (partial / pairs - least) / (rate - least)) / 2
+        partial_auroc = both * (1 + (partial / pairs - least) / (rate - least)) / 2  # McClish's standardization
         return np.stack([positives, negatives, both * (1 - lost / pairs), average_precision, partial_auroc])
 
 
 def _measure_width(before: np.ndarray, after: np.ndarray, end: np.ndarray) -> np.ndarray:
-    """How far the curve of hits over false alarms runs, until its `end`, above a positive found on the way.
+    """Width of the ROC area to the right of each positive, up to `end` false alarms `[R, 1]`.
 
-    Args:
-        before: `[R, K]` false alarms before each score.
-        after: `[R, K]` those with it; hits rise in a line between the two.
-        end: `[R, 1]`.
+    `before` and `after` are the false alarms `[R, K]` before each score and with it; hits rise linearly between.
     """
     width = np.maximum(end - after, 0)
     if after is before:
@@ -167,8 +147,8 @@ def compute_decisions(
 ) -> dict[str, np.ndarray]:
     """Scores of decisions, from counts `[...]` of each outcome.
 
-    Recall needs positives, specificity negatives, the others both: else NaN. Without a call,
-    precision is 0, and without any difference between calls Matthews' correlation too, as in scikit-learn.
+    Recall needs positives, specificity negatives, the others both: else NaN. As in scikit-learn, precision is 0
+    without a call, and Matthews' correlation 0 where all calls are the same.
     """
     positives, negatives, calls, passes = hits + misses, alarms + rejections, hits + alarms, misses + rejections
     both = np.where((positives > 0) & (negatives > 0), 1.0, np.nan)
@@ -189,10 +169,8 @@ def compute_decisions(
             square = settings.beta**2
             scores["f_beta"] = both * (1 + square) * hits / ((1 + square) * hits + alarms + square * misses)
         if settings.prevalence is not None:
-            there, absent = settings.prevalence, 1 - settings.prevalence
-            called_right, called_wrong = recall * there, (1 - specificity) * absent
-            passed_right, passed_wrong = specificity * absent, (1 - recall) * there
-            called, passed = called_right + called_wrong, passed_right + passed_wrong
-            scores["ppv_at_prevalence"] = both * np.where(called > 0, called_right / called, 0.0)
-            scores["npv_at_prevalence"] = both * np.where(passed > 0, passed_right / passed, 0.0)
+            ill, well = settings.prevalence, 1 - settings.prevalence
+            called, passed = recall * ill + (1 - specificity) * well, specificity * well + (1 - recall) * ill
+            scores["ppv_at_prevalence"] = both * np.where(called > 0, recall * ill / called, 0.0)
+            scores["npv_at_prevalence"] = both * np.where(passed > 0, specificity * well / passed, 0.0)
     return scores

@@ -1,4 +1,4 @@
-"""Where a probability becomes a diagnosis: chosen on validation, or on other parts of the test set, by a rule."""
+"""Thresholds at which a probability becomes a diagnosis, chosen by a rule on validation or on parts of the test set."""
 
 import dataclasses
 import functools
@@ -14,8 +14,8 @@ VALIDATION, FOLDS, CROSS_FITTED, TEST, GIVEN = "validation", "folds", "cross-fit
 STAMP = "Thresholds were chosen on the test set itself: these scores are optimistic"
 PARTS = 10  # of a cross-fit
 
-# hits and false alarms [K + 1] of calling nothing, or everything from each of K scores on, number of positives
-# and of negatives -> what is best where it is highest
+# Hits and false alarms [K + 1] of calling nothing, or everything from each of K scores on; number of positives and of
+# negatives -> [K + 1], highest for the best threshold.
 Objective = Callable[[np.ndarray, np.ndarray, int, int], np.ndarray]
 
 
@@ -25,11 +25,11 @@ class Thresholds:
 
     Attributes:
         values: `[C]` or `[N, C]`.
-        rule: That chose them; empty where they were given.
+        rule: The rule that chose them; empty where they were given.
         source: Where they were chosen: `VALIDATION`, `FOLDS` (each network's validation), `CROSS_FITTED`,
             `TEST` or `GIVEN`.
-        unchosen: Labels that have `DEFAULT`, as there was no positive or no negative to choose by; of those
-            that are cross-fitted or of several networks, in one part at least.
+        unchosen: Labels left at `DEFAULT` for lack of a positive or a negative; where they are cross-fitted or of
+            several networks, in at least one part.
     """
 
     values: np.ndarray
@@ -39,12 +39,12 @@ class Thresholds:
 
     @property
     def stamps(self) -> tuple[str, ...]:
-        """What every output must say."""
+        """Lines that every output must show."""
         return (STAMP,) if self.source == TEST else ()
 
     @property
     def warnings(self) -> tuple[str, ...]:
-        """What a reader must know."""
+        """Lines that a reader must know."""
         if not self.unchosen:
             return ()
         where = " in a part" if self.source in (FOLDS, CROSS_FITTED) else ""
@@ -88,8 +88,9 @@ def _cost(value: float, hits: np.ndarray, alarms: np.ndarray, positives: int, ne
     return -(value * (positives - hits) + alarms)
 
 
-_FREE: dict[str, Objective] = {"max_f1": _f1, "youden": _youden}
-_SET: dict[str, tuple[Callable[..., np.ndarray], float, float]] = {
+_SETTLED: dict[str, Objective] = {"max_f1": _f1, "youden": _youden}
+# With a number: what it maximizes, above what and up to what the number may be.
+_WITH_VALUE: dict[str, tuple[Callable[..., np.ndarray], float, float]] = {
     "sensitivity": (_sensitivity, 0.0, 1.0),
     "specificity": (_specificity, 0.0, 1.0),
     "cost": (_cost, 0.0, float("inf")),
@@ -101,16 +102,12 @@ RULES = (
 
 
 def parse_rule(rule: str) -> Objective:
-    """Turns the name of a rule into what it maximizes.
-
-    Raises:
-        InputError: when there is no such rule, naming those there are.
-    """
+    """What a rule maximizes; raises `InputError` for an unknown rule, listing those in `RULES`."""
     name, _, text = rule.partition("=")
-    if rule in _FREE:
-        return _FREE[rule]
-    if name in _SET and text:
-        objective, low, high = _SET[name]
+    if rule in _SETTLED:
+        return _SETTLED[rule]
+    if name in _WITH_VALUE and text:
+        objective, low, high = _WITH_VALUE[name]
         try:
             value = float(text)
         except ValueError:
@@ -122,26 +119,19 @@ def parse_rule(rule: str) -> Objective:
 
 
 def choose(labels: np.ndarray, probabilities: np.ndarray, rule: str = "max_f1") -> np.ndarray:
-    """One threshold per label, `[C]` float64.
+    """One threshold per label, `[C]` float64, by a rule of `RULES`.
 
-    Args:
-        labels: `[N, C]` in {1, 0, NaN}.
-        probabilities: `[N, C]`.
-        rule: See `RULES`.
-
-    Returns:
-        Midway between the lowest probability that is called positive and the highest that is not;
-        the probability itself where there is no number between; above all where it is best to call
-        nothing. Of equally good thresholds the highest, but for `max_f1` the lowest, as
-        scikit-learn's curve has it. 0.5 for a label without positives or without negatives.
+    Midway between the lowest probability that is called positive and the highest that is not; the probability itself
+    where no number lies between; above all probabilities where it is best to call nothing. Of equally good thresholds
+    the highest, but for `max_f1` the lowest, as in scikit-learn's curve. 0.5 for a label without both classes.
     """
     objective = parse_rule(rule)
-    columns = [_sort(labels[:, i], probabilities[:, i]) for i in range(labels.shape[1])]
+    columns = [_sort(*column) for column in zip(labels.T, probabilities.T, strict=True)]
     return np.array([_choose(truth, score, objective) for _, truth, score in columns], np.float64)
 
 
 def _sort(label: np.ndarray, probability: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-    """Recordings `[M]` whose label is known, from the highest probability on; whether it is there; the probability."""
+    """Recordings `[M]` with a known label by falling probability; their truth, bool; their probability."""
     rows = np.flatnonzero(~np.isnan(label))
     rows = rows[np.argsort(-probability[rows].astype(np.float64), kind="stable")]
     return rows, label[rows] > 0.5, probability[rows].astype(np.float64)
@@ -163,26 +153,17 @@ def _choose(truth: np.ndarray, score: np.ndarray, objective: Objective) -> float
         return float(called)
     missed = levels[best + 1]
     midway = (called + missed) / 2
-    return float(midway) if midway > missed else float(called)  # neighbours have no midway
+    return float(midway) if midway > missed else float(called)  # no number lies between neighbours
 
 
 def find_unchosen(labels: np.ndarray, names: Sequence[str]) -> tuple[str, ...]:
-    """Names of the labels `[N, C]` without positives or without negatives, for which `choose` gives `DEFAULT`."""
+    """Names of the labels `[N, C]` without both classes, for which `choose` gives `DEFAULT`."""
     has_both = (labels == 1).any(axis=0) & (labels == 0).any(axis=0)
     return tuple(name for name, is_chosen in zip(names, has_both, strict=True) if not is_chosen)
 
 
 def cross_fit(labels: np.ndarray, probabilities: np.ndarray, fold: np.ndarray, rule: str = "max_f1") -> np.ndarray:
-    """Thresholds that have not seen the recordings that they are applied to, `[N, C]`.
-
-    Each part's are chosen on all other parts.
-
-    Args:
-        labels: `[N, C]` in {1, 0, NaN}.
-        probabilities: `[N, C]`.
-        fold: `[N]` int, the part that each recording is in; see `assign_folds`.
-        rule: See `RULES`.
-    """
+    """Thresholds `[N, C]`, those of each part (`fold` `[N]` int, see `assign_folds`) chosen on all other parts."""
     objective, parts = parse_rule(rule), [(part, fold == part) for part in np.unique(fold)]
     values = np.empty(labels.shape)
     for i in range(labels.shape[1]):
@@ -195,13 +176,9 @@ def cross_fit(labels: np.ndarray, probabilities: np.ndarray, fold: np.ndarray, r
 
 
 def assign_folds(labels: np.ndarray, groups: np.ndarray, seed: int, folds: int = PARTS) -> np.ndarray:
-    """Deals patients out to parts, with labels about as frequent in each, `[N]` int.
+    """Assigns patients to parts in which labels are about equally frequent, `[N]` int.
 
-    Args:
-        labels: `[N, C]` in {1, 0, NaN}.
-        groups: `[N]` int, whose equal values stay together.
-        seed: Of the order in which patients with the same labels are dealt.
-        folds: Number of parts; no more than there are patients.
+    Recordings of the same `groups` `[N]` int stay together; there is at most one part per group.
     """
     _, group = np.unique(groups, return_inverse=True)
     count = group.max() + 1

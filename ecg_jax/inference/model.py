@@ -12,15 +12,15 @@ import numpy as np
 
 from ecg_jax import config as config_lib
 from ecg_jax import models
-from ecg_jax import weights as shipped
+from ecg_jax import pretrained as shipped
 from ecg_jax.contract import InputContract
 from ecg_jax.data import readers
 from ecg_jax.data.splits import manifest
 from ecg_jax.errors import InputError
 from ecg_jax.evaluation.calibration import Calibration
 from ecg_jax.evaluation.thresholds import NOT_CHOSEN
-from ecg_jax.models import keras_import
 from ecg_jax.models import weights as weights_lib
+from ecg_jax.models.imports import keras as keras_import
 from ecg_jax.recording import Recording
 from ecg_jax.runtime import checkpoint, run_folder
 
@@ -123,7 +123,7 @@ def load_model(
     """Loads weights that ship, a run folder's best checkpoint, or a Keras file of the reference network.
 
     Args:
-        path: `real` or `simulated` (see `ecg_jax.weights`), a run folder, or a `.hdf5`, `.h5` or `.keras` file.
+        path: `real` or `simulated` (see `ecg_jax.pretrained`), a run folder, or a `.hdf5`, `.h5` or `.keras` file.
         leads: Lead order of a Keras file, which does not state one; CODE's if None.
         units_per_millivolt: Unit of a Keras file likewise; CODE's, 2, if None.
         sampling_rate: In Hz, of a Keras file likewise; CODE's, 400, if None.

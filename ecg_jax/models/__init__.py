@@ -1,6 +1,6 @@
-"""Pure Flax Linen modules: the reference network and those it is compared with, and Keras' weights for the first."""
+"""Pure Flax Linen modules: the reference network and published networks to compare it with; imported weights."""
 
-from ecg_jax.models.comparison import COMPARISONS
+from ecg_jax.models.benchmarks import COMPARISONS
 from ecg_jax.models.network import AS_PUBLISHED, HEADS, TRUNKS, Network, count_weights, create, init, shapes
 
 __all__ = ["AS_PUBLISHED", "COMPARISONS", "HEADS", "TRUNKS", "Network", "count_weights", "create", "init", "shapes"]

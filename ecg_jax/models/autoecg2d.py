@@ -11,7 +11,7 @@ import jax
 from jax.typing import DTypeLike
 
 from ecg_jax.errors import InputError
-from ecg_jax.models.layers import Dropout, TorchBatchNorm
+from ecg_jax.models.layers import Dropout, TorchBatchNorm, Trunk
 
 _WINDOW = 3  # samples, of the pooling
 
@@ -37,26 +37,13 @@ class Block(nn.Module):
         return x
 
 
-class AutoEcg2d(nn.Module):
-    """Signals to features.
+class AutoEcg2d(Trunk):
+    """Signals to features."""
 
-    Attributes:
-        filters: Channels of every convolution.
-        kernel_size: Of the first convolution, samples and leads.
-        blocks: Pairs of convolutions.
-        pooled: Numbers of the blocks after which time is pooled.
-        checkpoint_activations: See `ResNet1d`.
-        axis_name: Mapped axis to average BatchNorm's statistics over; None for none.
-        dtype: Of the computation; None takes that of signal and parameters.
-    """
-
-    filters: int = 64
-    kernel_size: tuple[int, int] = (12, 3)
-    blocks: int = 8
-    pooled: tuple[int, ...] = (1, 3, 5, 7)
-    checkpoint_activations: bool = False
-    axis_name: str | None = None
-    dtype: DTypeLike | None = None
+    filters: int = 64  # channels of every convolution
+    kernel_size: tuple[int, int] = (12, 3)  # of the first convolution, samples and leads
+    blocks: int = 8  # pairs of convolutions
+    pooled: tuple[int, ...] = (1, 3, 5, 7)  # numbers of the blocks after which time is pooled
 
     @nn.compact
     def __call__(self, signal: jax.Array, index: jax.Array, train: bool) -> jax.Array:
@@ -66,8 +53,14 @@ class AutoEcg2d(nn.Module):
             InputError: when nothing would be left of the samples or of the leads.
         """
         del index
-        self._check(*signal.shape[1:])
-        create = nn.remat(Block, static_argnums=(2,)) if self.checkpoint_activations else Block
+        samples, leads = signal.shape[1:]
+        needed = self.kernel_size[0] - 1 + _WINDOW ** len(self.pooled)
+        if samples < needed or leads < self.kernel_size[1]:
+            raise InputError(
+                f"autoecg_2d needs at least {needed} samples of {self.kernel_size[1]} leads (it was made for 2500 of "
+                f"12); contract has {samples} of {leads}"
+            )
+        create = self.create_block(Block)
         x = signal[..., None]
         for i in range(1, self.blocks + 1):
             kernel_size = self.kernel_size if i == 1 else (1, 1)
@@ -76,30 +69,14 @@ class AutoEcg2d(nn.Module):
                 x = nn.max_pool(x, (_WINDOW, 1), (_WINDOW, 1))
         return x.reshape(*x.shape[:2], -1)
 
-    def _check(self, samples: int, leads: int) -> None:
-        taps, width = self.kernel_size
-        needed = taps - 1 + _WINDOW ** len(self.pooled)
-        if samples < needed or leads < width:
-            raise InputError(
-                f"autoecg_2d needs at least {needed} samples of {width} leads (it was made for 2500 of 12); "
-                f"contract has {samples} of {leads}"
-            )
-
 
 class AutoEcg2dHead(nn.Module):
-    """Flatten, then dense layers with dropout before all but the last of them, and ReLU after those.
+    """Flatten, then dense layers with dropout before all but the last of them, and ReLU after those."""
 
-    Attributes:
-        num_labels: Independent outputs; autoECG has one.
-        widths: Of the dense layers before the output.
-        dropout_rates: Before each of these.
-        dtype: Of the computation.
-    """
-
-    num_labels: int
-    widths: tuple[int, ...] = (4096, 512, 32, 8)
-    dropout_rates: tuple[float, ...] = (0.5, 0.5, 0.5, 0.2)
-    dtype: DTypeLike | None = None
+    num_labels: int  # independent outputs; autoECG has one
+    widths: tuple[int, ...] = (4096, 512, 32, 8)  # of the dense layers before the output
+    dropout_rates: tuple[float, ...] = (0.5, 0.5, 0.5, 0.2)  # before each of these
+    dtype: DTypeLike | None = None  # of the computation
 
     @nn.compact
     def __call__(self, features: jax.Array, index: jax.Array, train: bool) -> jax.Array:

@@ -1,18 +1,16 @@
 """Convolution over time: directly, or with fewer multiplications (fast FIR algorithms).
 
-A block of `m` outputs of an `r`-tap filter depends on `m + r - 1` inputs, and can be had from
-fewer products than `m * r`: `outputs @ ((taps @ kernel) * (inputs @ signal))`, where three small
-constant matrices surround products between channels, which are large matrix products. Two such
-algorithms are used, both exact but for rounding (Winograd 1980, "Arithmetic Complexity of
-Computations"; Blahut 2010, "Fast Algorithms for Signal Processing"):
+A block of `m` outputs of an `r`-tap filter depends on `m + r - 1` inputs and needs fewer products than `m * r`:
+`outputs @ ((taps @ kernel) * (inputs @ signal))`, where three small constant matrices surround products between
+channels, which are large matrix products. Two such algorithms are used, both exact except for rounding (Winograd 1980,
+"Arithmetic Complexity of Computations"; Blahut 2010, "Fast Algorithms for Signal Processing"):
 
-- stride 1: the discrete Fourier transform of blocks of `2 r`, its complex products made of three
-  real ones each: 47 products for 16 outputs of 16 taps instead of 256.
-- strides: a filter of `r` taps and stride `s` is one of `r / s` taps and stride 1 on `s` times the
-  channels (its polyphase form); for 4 taps that are left, Toom-Cook's 7 products for 4 outputs
-  instead of 16.
+- stride 1: the discrete Fourier transform of blocks of `2 r`, with three real products for each complex one: 47
+  products for 16 outputs of 16 taps instead of 256.
+- strides: a filter of `r` taps and stride `s` is one of `r / s` taps and stride 1 on `s` times the channels (its
+  polyphase form); for the remaining 4 taps, Toom-Cook's 7 products for 4 outputs instead of 16.
 
-What each gives per layer is measured by `experiments/convolution.py`.
+`experiments/convolution.py` measures the gain per layer.
 """
 
 import dataclasses
@@ -29,24 +27,18 @@ from ecg_jax.errors import InputError
 
 METHODS = ("auto", "direct", "fast")
 
-# Finite points of Toom-Cook, which has infinity too: of the simple fractions tried, those that round least.
+# Finite points of Toom-Cook (infinity is one more): of the simple fractions tried, those with the least rounding.
 _POINTS = (0.0, 1.0, -1.0, 2.0, -0.75, 0.5)
 _MIN_CHANNELS, _MIN_BLOCKS = 32, 16  # below, the direct form was faster: see experiments/convolution.py
 
 
 @dataclasses.dataclass(frozen=True)
 class Algorithm:
-    """A bilinear algorithm for `m` consecutive values of `y[t] = sum_k kernel[k] signal[t + k]`, `k < r`.
+    """A bilinear algorithm for `m` consecutive values of `y[t] = sum_k kernel[k] signal[t + k]`, `k < r`."""
 
-    Attributes:
-        inputs: `[products, n]`, `n >= m + r - 1`.
-        taps: `[products, r]`.
-        outputs: `[m, products]`.
-    """
-
-    inputs: np.ndarray
-    taps: np.ndarray
-    outputs: np.ndarray
+    inputs: np.ndarray  # `[products, n]`, `n >= m + r - 1`
+    taps: np.ndarray  # `[products, r]`
+    outputs: np.ndarray  # `[m, products]`
 
 
 @functools.cache
@@ -84,20 +76,20 @@ def convolve(signal: jax.Array, kernel: jax.Array, stride: int = 1, method: str 
         kernel: `[taps, C, filters]` of the same dtype.
         stride: Of the outputs.
         method: `direct`; `fast` (largest difference from it, over the largest magnitude: 6e-7 at
-            stride 1, 6e-6 at stride 4, in float32); or `auto`, the one that was measured to be
-            faster: on CPUs `fast`, but for few channels or samples; elsewhere `direct`.
+            stride 1, 6e-6 at stride 4, in float32); or `auto`, the one measured to be
+            faster: on CPUs `fast`, except for few channels or samples; elsewhere `direct`.
 
     Returns:
         `[B, ceil(T / stride), filters]`.
 
     Raises:
-        InputError: on `fast` where there is no such algorithm.
+        InputError: on `fast` without such an algorithm.
     """
     if len(kernel) == stride == 1:
         return signal @ kernel[0]
     algorithm = _find(len(kernel), stride) if method != "direct" else None
     if method == "fast" and algorithm is None:
-        raise InputError(f"model.convolution is 'fast', which there is not for {len(kernel)} taps at stride {stride}")
+        raise InputError(f"model.convolution is 'fast', which does not support {len(kernel)} taps at stride {stride}")
     if algorithm is None or (method == "auto" and not _pays(algorithm, signal, kernel, stride)):
         return lax.conv_general_dilated(signal, kernel, (stride,), "SAME", dimension_numbers=("NWC", "WIO", "NWC"))
     return _apply(algorithm, signal, kernel, stride)
@@ -147,21 +139,13 @@ def _apply(algorithm: Algorithm, signal: jax.Array, kernel: jax.Array, stride: i
 
 
 class Conv(nn.Module):
-    """A convolution over time without bias, as `convolve` does it; parameters as in `nn.Conv`.
+    """A convolution over time without bias by `convolve`; parameters as in `nn.Conv`."""
 
-    Attributes:
-        filters: Channels of the output.
-        kernel_size: Taps.
-        stride: Of the output.
-        method: One of `METHODS`.
-        dtype: Of the computation; None takes that of signal and parameters.
-    """
-
-    filters: int
-    kernel_size: int
-    stride: int = 1
-    method: str = "auto"
-    dtype: DTypeLike | None = None
+    filters: int  # channels of the output
+    kernel_size: int  # taps
+    stride: int = 1  # of the output
+    method: str = "auto"  # one of `METHODS`
+    dtype: DTypeLike | None = None  # of the computation; None for that of signal and parameters
 
     @nn.compact
     def __call__(self, x: jax.Array) -> jax.Array:

@@ -1,4 +1,4 @@
-"""What turns a trunk's features into logits, one per label."""
+"""Heads: from a trunk's features to logits, one per label."""
 
 import flax.linen as nn
 import jax
@@ -12,15 +12,10 @@ NORMALIZATIONS = ("batch", "none")
 
 
 class DenseHead(nn.Module):
-    """Layers 49 and 50 of the reference: flatten in time-major order, one dense layer.
+    """Layers 49 and 50 of the reference: flatten in time-major order, one dense layer."""
 
-    Attributes:
-        num_labels: Independent outputs.
-        dtype: Of the computation.
-    """
-
-    num_labels: int
-    dtype: DTypeLike | None = None
+    num_labels: int  # independent outputs
+    dtype: DTypeLike | None = None  # of the computation
 
     @nn.compact
     def __call__(self, features: jax.Array, index: jax.Array, train: bool) -> jax.Array:
@@ -33,28 +28,18 @@ class DenseHead(nn.Module):
 class TransferHead(nn.Module):
     """autoECG's addition after layer 45: convolutions, then dense layers, the last of them the output.
 
-    autoECG publishes that there are three of each and not how wide they are; widths
-    here are choices. Each layer but the last is followed by normalization, ReLU and dropout.
-
-    Attributes:
-        num_labels: Independent outputs.
-        conv_filters: Channels of the convolutions.
-        conv_kernel_sizes: Taps of the convolutions.
-        dense_widths: Widths of the dense layers before the output.
-        dropout_rate: After each layer but the last.
-        normalization: `batch` or `none`.
-        axis_name: Mapped axis to average BatchNorm's statistics over; None for none.
-        dtype: Of the computation.
+    autoECG publishes that there are three of each, not their widths, which are choices made here. Each layer except
+    the last is followed by normalization, ReLU and dropout.
     """
 
-    num_labels: int
-    conv_filters: tuple[int, ...] = (128, 128, 64)
-    conv_kernel_sizes: tuple[int, ...] = (5, 3, 3)
-    dense_widths: tuple[int, ...] = (128, 32)
-    dropout_rate: float = 0.2
-    normalization: str = "batch"
-    axis_name: str | None = None
-    dtype: DTypeLike | None = None
+    num_labels: int  # independent outputs
+    conv_filters: tuple[int, ...] = (128, 128, 64)  # channels of the convolutions
+    conv_kernel_sizes: tuple[int, ...] = (5, 3, 3)  # taps of the convolutions
+    dense_widths: tuple[int, ...] = (128, 32)  # widths of the dense layers before the output
+    dropout_rate: float = 0.2  # after each layer but the last
+    normalization: str = "batch"  # `batch` or `none`
+    axis_name: str | None = None  # see `layers.Trunk`
+    dtype: DTypeLike | None = None  # see `layers.Trunk`
 
     def __post_init__(self) -> None:
         super().__post_init__()
@@ -95,20 +80,13 @@ class PooledHead(nn.Module):
 
     The largest and the mean value of every channel over time, then dense layers, each after
     BatchNorm and dropout; ReLU follows all but the last.
-
-    Attributes:
-        num_labels: Independent outputs.
-        dense_widths: Widths of the dense layers before the output.
-        dropout_rate: Before the output; half of it before the other dense layers.
-        axis_name: Mapped axis to average BatchNorm's statistics over; None for none.
-        dtype: Of the computation.
     """
 
-    num_labels: int
-    dense_widths: tuple[int, ...] = (128,)
-    dropout_rate: float = 0.5
-    axis_name: str | None = None
-    dtype: DTypeLike | None = None
+    num_labels: int  # independent outputs
+    dense_widths: tuple[int, ...] = (128,)  # widths of the dense layers before the output
+    dropout_rate: float = 0.5  # before the output; half of it before the other dense layers
+    axis_name: str | None = None  # see `layers.Trunk`
+    dtype: DTypeLike | None = None  # see `layers.Trunk`
 
     @nn.compact
     def __call__(self, features: jax.Array, index: jax.Array, train: bool) -> jax.Array:
@@ -119,8 +97,8 @@ class PooledHead(nn.Module):
             x = Dropout(rate, name=f"{name}_dropout")(norm(x, use_running_average=not train), index, train)
             return nn.Dense(width, kernel_init=nn.initializers.he_normal(), dtype=self.dtype, name=name)(x)
 
-        # By place, as PyTorch: the gradient of `max` looks for values that are equal to the largest, of which a
-        # compiler that computes the features anew for it, rounding otherwise, may find none.
+        # By index, as in PyTorch: the gradient of `max` looks for values equal to the largest, and may find none where
+        # a compiler recomputes the features for it with other rounding.
         largest = jnp.take_along_axis(features, features.argmax(axis=1, keepdims=True), axis=1)[:, 0]
         x = jnp.concatenate([largest, features.mean(axis=1)], axis=-1)
         for i, width in enumerate(self.dense_widths, start=1):

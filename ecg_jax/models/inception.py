@@ -14,7 +14,7 @@ import jax.numpy as jnp
 from jax.typing import DTypeLike
 
 from ecg_jax.models.convolution import Conv
-from ecg_jax.models.layers import ConvNorm, TorchBatchNorm
+from ecg_jax.models.layers import ConvNorm, TorchBatchNorm, Trunk
 
 _RESIDUAL_EVERY = 3  # modules
 
@@ -40,40 +40,25 @@ class InceptionModule(nn.Module):
         return nn.relu(norm(jnp.concatenate(parts, axis=-1), use_running_average=not train))
 
 
-class Inception1d(nn.Module):
-    """Signals to features, at the input's sampling rate.
+class Inception1d(Trunk):
+    """Signals to features, at the input's sampling rate."""
 
-    Attributes:
-        depth: Modules; a shortcut spans three of them.
-        filters: Channels of each convolution of a module.
-        kernel_sizes: Their taps, odd numbers.
-        bottleneck: Channels that they share as input.
-        convolution: One of `convolution.METHODS`.
-        checkpoint_activations: See `ResNet1d`; of modules, not units.
-        axis_name: Mapped axis to average BatchNorm's statistics over; None for none.
-        dtype: Of the computation; None takes that of signal and parameters.
-    """
-
-    depth: int = 6
-    filters: int = 32
-    kernel_sizes: tuple[int, ...] = (39, 19, 9)
-    bottleneck: int = 32
-    convolution: str = "auto"
-    checkpoint_activations: bool = False
-    axis_name: str | None = None
-    dtype: DTypeLike | None = None
+    depth: int = 6  # modules; a shortcut spans three of them
+    filters: int = 32  # channels of each convolution of a module
+    kernel_sizes: tuple[int, ...] = (39, 19, 9)  # their taps, odd numbers
+    bottleneck: int = 32  # channels that they share as input
+    convolution: str = "auto"  # one of `convolution.METHODS`
 
     @nn.compact
     def __call__(self, signal: jax.Array, index: jax.Array, train: bool) -> jax.Array:
         """Maps `signal` `[B, T, leads]` to features `[B, T, filters * (len(kernel_sizes) + 1)]`."""
         del index
-        create = nn.remat(InceptionModule, static_argnums=(2,)) if self.checkpoint_activations else InceptionModule
+        create = self.create_block(InceptionModule)
         shared: dict[str, Any] = {"axis_name": self.axis_name, "dtype": self.dtype}
+        module = functools.partial(create, self.filters, self.kernel_sizes, self.bottleneck, self.convolution, **shared)
         x = shortcut = signal
         for i in range(1, self.depth + 1):
-            x = create(self.filters, self.kernel_sizes, self.bottleneck, self.convolution, **shared, name=f"module{i}")(
-                x, train
-            )
+            x = module(name=f"module{i}")(x, train)
             if i % _RESIDUAL_EVERY == 0:
                 conv = ConvNorm(x.shape[-1], 1, **shared, name=f"shortcut{i // _RESIDUAL_EVERY}")
                 x = shortcut = nn.relu(x + conv(shortcut, train))

@@ -1,39 +1,31 @@
-"""The one table that ties Keras' layer numbers, Keras' layer names and Flax paths.
+"""The reference network's layers: Keras' numbers and names, and Flax paths.
 
-Keras numbers the reference network's layers 1 to 50 in the order of `model.layers`; "the
-first 5 layers" and "the 45th layer" of the literature mean these numbers. Names do not
-follow that order: a unit's shortcut convolution was created before its first main one,
-so `conv1d_1` is the shortcut (layer 11) and `conv1d_2` the convolution before it (layer 5).
+Keras numbers its layers 1 to 50 in the order of `model.layers`; "the first 5 layers" and "the 45th layer" of the
+literature are these numbers. Names have another order: a unit's shortcut convolution was created before its first main
+one, so `conv1d_1` is the shortcut (layer 11) and `conv1d_2` the convolution before it (layer 5).
 """
 
 import dataclasses
 from collections.abc import Sequence
 
-NUM_UNITS = 4
+_NUM_UNITS = 4
 
 
 @dataclasses.dataclass(frozen=True)
 class KerasLayer:
-    """One row of the table.
+    """One row of the table."""
 
-    Attributes:
-        number: Keras' number, from 1.
-        keras_name: Its name in a file written by a fresh process; others add an offset.
-        kind: `input`, `conv`, `norm`, `relu`, `dropout`, `pool`, `add`, `flatten` or `dense`.
-        flax_path: Path of the Flax module that holds its weights; None if it has none.
-    """
-
-    number: int
-    keras_name: str
-    kind: str
-    flax_path: str | None = None
+    number: int  # Keras' number, from 1
+    keras_name: str  # its name in a file written by a fresh process; others add an offset
+    kind: str  # `input`, `conv`, `norm`, `relu`, `dropout`, `pool`, `add`, `flatten` or `dense`
+    flax_path: str | None = None  # path of the Flax module that holds its weights; None if it has none
 
 
 def _name(stem: str, count: int) -> str:
     return stem if count == 0 else f"{stem}_{count}"
 
 
-def create_table(num_units: int = NUM_UNITS) -> tuple[KerasLayer, ...]:
+def create_table(num_units: int = _NUM_UNITS) -> tuple[KerasLayer, ...]:
     """Returns the layers of a network with `num_units` residual units, in Keras' order."""
     rows: list[tuple[str, str, str | None]] = [
         ("signal", "input", None),

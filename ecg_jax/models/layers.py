@@ -1,9 +1,10 @@
-"""Layers that differ from Linen's own.
+"""Layers that differ from Linen's own, and the attributes that all trunks share.
 
 Keras' and PyTorch's BatchNorm, PyTorch's padding, a reproducible dropout, a cheaper max pooling.
 """
 
 import functools
+from collections.abc import Callable
 
 import flax.linen as nn
 import jax
@@ -12,32 +13,38 @@ from jax.typing import DTypeLike
 
 from ecg_jax.random_bits import draw_bits, mix
 
-# Keras' defaults, which the published weights were trained with.
+# Keras' defaults, with which the published weights were trained.
 BatchNorm = functools.partial(nn.BatchNorm, epsilon=1e-3, momentum=0.99)
-# PyTorch's, which the comparison networks were trained with; its momentum of 0.1 is the weight of what is new.
+# PyTorch's, with which the benchmark networks were trained; its momentum of 0.1 is the weight of the new statistics.
 TorchBatchNorm = functools.partial(nn.BatchNorm, epsilon=1e-5, momentum=0.9)
 
 
+class Trunk(nn.Module):
+    """Signals to features."""
+
+    # Keep only the inputs of blocks for the backward pass, and recompute the rest there: less memory, a third more
+    # arithmetic.
+    checkpoint_activations: bool = False
+    axis_name: str | None = None  # mapped axis to average BatchNorm's statistics over; None for none
+    dtype: DTypeLike | None = None  # of the computation; None for that of signal and parameters
+
+    def create_block(self, block: type[nn.Module], train: int = 2) -> Callable[..., nn.Module]:
+        """The class of a block, whose argument number `train` is static, with checkpointing if chosen."""
+        return nn.remat(block, static_argnums=(train,)) if self.checkpoint_activations else block
+
+
 class ConvNorm(nn.Module):
-    """A convolution over time without bias and a BatchNorm, as PyTorch has them.
+    """A convolution over time without bias and a BatchNorm, as in PyTorch.
 
-    As many zeros are padded before as after, whatever the stride; TensorFlow's `SAME` shifts strided outputs.
-
-    Attributes:
-        filters: Channels of the output.
-        kernel_size: Taps, an odd number.
-        stride: Of the output.
-        is_zero: BatchNorm's scale starts at zero, so that a residual block starts as its shortcut.
-        axis_name: Mapped axis to average BatchNorm's statistics over; None for none.
-        dtype: Of the computation; None takes that of signal and parameters.
+    The same number of zeros is padded on either side; TensorFlow's `SAME` shifts strided outputs.
     """
 
-    filters: int
-    kernel_size: int
-    stride: int = 1
-    is_zero: bool = False
-    axis_name: str | None = None
-    dtype: DTypeLike | None = None
+    filters: int  # channels of the output
+    kernel_size: int  # taps, an odd number
+    stride: int = 1  # of the output
+    is_zero: bool = False  # BatchNorm's scale starts at zero, so that a residual block starts as its shortcut
+    axis_name: str | None = None  # see `Trunk`
+    dtype: DTypeLike | None = None  # see `Trunk`
 
     @nn.compact
     def __call__(self, x: jax.Array, train: bool) -> jax.Array:
@@ -60,13 +67,10 @@ class ConvNorm(nn.Module):
 class Dropout(nn.Module):
     """Dropout whose mask depends on each example's `index`, not on its place on a device.
 
-    So one global batch gets one set of masks, however many devices share it.
-
-    Attributes:
-        rate: Fraction that is dropped, in [0, 1).
+    So a global batch gets the same masks on any number of devices.
     """
 
-    rate: float
+    rate: float  # fraction that is dropped, in [0, 1)
 
     @nn.compact
     def __call__(self, x: jax.Array, index: jax.Array, train: bool) -> jax.Array:
@@ -81,7 +85,7 @@ class Dropout(nn.Module):
 
 
 def max_pool(x: jax.Array, window: int) -> jax.Array:
-    """Largest value of each window of samples: `[B, T, C]` to `[B, ceil(T / window), C]`, padded as for `SAME`."""
+    """Maximum of each window of samples: `[B, T, C]` to `[B, ceil(T / window), C]`, padded as for `SAME`."""
     batch, samples, channels = x.shape
     if samples % window:
         return nn.max_pool(x, (window,), (window,), padding="SAME")

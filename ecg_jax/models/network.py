@@ -1,6 +1,6 @@
 """A trunk and a head, and the registry that builds them by name."""
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Collection, Mapping
 from typing import Any
 
 import flax.linen as nn
@@ -9,15 +9,15 @@ import jax.numpy as jnp
 from jax.typing import DTypeLike
 
 from ecg_jax.errors import InputError
-from ecg_jax.models import comparison
-from ecg_jax.models.comparison import COMPARISONS
+from ecg_jax.models import benchmarks
+from ecg_jax.models.benchmarks import COMPARISONS
 from ecg_jax.models.convolution import METHODS
 from ecg_jax.models.heads import DenseHead, TransferHead
 from ecg_jax.models.keras_layers import CUTS, FULL_CUT, TRANSFER_CUT
 from ecg_jax.models.resnet import ResNet1d
 
 # Trunks of the reference's kind by name. `reference` is the published network; `narrow` has a quarter of its
-# channels, for a CPU and for the embedded data. Keras' layers, cuts and weights are of these alone.
+# channels, for a CPU. Only these have Keras' layers, cuts and weights.
 TRUNKS: dict[str, dict[str, Any]] = {
     "reference": {"stem_filters": 64, "filters": (128, 196, 256, 320)},
     "narrow": {"stem_filters": 16, "filters": (32, 48, 64, 80)},
@@ -28,15 +28,10 @@ DTYPES: dict[str, DTypeLike | None] = {"float32": None, "bfloat16": jnp.bfloat16
 
 
 class Network(nn.Module):
-    """Signals to logits.
+    """Signals to logits."""
 
-    Attributes:
-        trunk: Signals to features.
-        head: Features to logits.
-    """
-
-    trunk: nn.Module
-    head: nn.Module
+    trunk: nn.Module  # signals to features
+    head: nn.Module  # features to logits
 
     def __call__(self, signal: jax.Array, *, index: jax.Array | None = None, train: bool = False) -> jax.Array:
         """Maps `signal` `[B, T, leads]` to logits `[B, labels]`, float32 at least.
@@ -76,18 +71,23 @@ def create(
         transfer: `cut` and the attributes of `TransferHead`.
         dtype: Of the computation, `float32` or `bfloat16`; parameters are float32.
         convolution: See `convolution.convolve`.
-        checkpoint_activations: See `ResNet1d`.
-        axis_name: See `ResNet1d`.
+        checkpoint_activations: See `layers.Trunk`.
+        axis_name: See `layers.Trunk`.
         variant: Arguments of `vary`, for `TRUNKS` with the head `dense`.
         trunk: Attributes of the trunk that replace those under `name`.
 
     Raises:
         InputError: on an unknown name, a cut that is none, or what the named network does not have.
     """
-    _require_known("name", name, (*TRUNKS, *COMPARISONS))
-    _require_known("head", head, HEADS)
-    _require_known("dtype", dtype, DTYPES)
-    _require_known("convolution", convolution, METHODS)
+    known: dict[str, Collection[str]] = {
+        "name": (*TRUNKS, *COMPARISONS),
+        "head": HEADS,
+        "dtype": DTYPES,
+        "convolution": METHODS,
+    }
+    for key, value in {"name": name, "head": head, "dtype": dtype, "convolution": convolution}.items():
+        if value not in known[key]:
+            raise InputError(f"model.{key} is {value!r}; known: {', '.join(known[key])}")
     shared: dict[str, Any] = {"dtype": DTYPES[dtype]}
     replaced = dict(trunk or {}) | {"checkpoint_activations": checkpoint_activations}
     is_varied = dict(variant or AS_PUBLISHED) != AS_PUBLISHED
@@ -103,7 +103,7 @@ def create(
                 f"model.head is {head!r}, which cuts the trunk of {', '.join(TRUNKS)}; {name} has a head of its own: "
                 "set it to 'dense'"
             )
-        return Network(*comparison.create(name, num_labels=num_labels, **common, **replaced))
+        return Network(*benchmarks.create(name, num_labels=num_labels, **common, **replaced))
     options = {"cut": TRANSFER_CUT} | dict(transfer or {}) if head == "transfer" else {"cut": FULL_CUT}
     cut = options.pop("cut")
     if cut not in CUTS:
@@ -118,52 +118,24 @@ def create(
 def vary(
     trunk: Mapping[str, Any], *, kernel_size: int, width: float, units: int, preactivation: bool
 ) -> dict[str, Any]:
-    """Attributes of another trunk of the reference's kind, to see what its choices are worth.
+    """Attributes of another trunk of the reference's kind, to measure the effect of its choices.
 
-    Args:
-        trunk: Attributes of one of `TRUNKS`.
-        kernel_size: Taps of its convolutions; published are 16.
-        width: Times its channels.
-        units: Residual units, each of which shortens time to a quarter; published are 4. Further ones are as wide
-            as the last.
-        preactivation: See `ResNet1d`.
-
-    Raises:
-        InputError: on a number that leaves nothing.
+    `width` is a factor of its channels. Each of `units` (published: 4) shortens time to a quarter; further ones are as
+    wide as the last. `InputError` on a number that leaves nothing.
     """
-    filters = trunk["filters"]
-    wide = [round(width * channels) for channels in (trunk["stem_filters"], *filters)]
+    wide = [round(width * channels) for channels in (trunk["stem_filters"], *trunk["filters"])]
     if kernel_size < 1 or not 1 <= units <= 6 or min(wide) < 1:
         raise InputError(
             f"model.variant: kernel_size {kernel_size} must be at least 1, units {units} 1 to 6, width {width} leave "
             "channels"
         )
     stem, *rest = wide
-    rest = [*rest, *[rest[-1]] * units][:units]
-    return {
-        "stem_filters": stem,
-        "filters": tuple(rest),
-        "kernel_size": kernel_size,
-        "preactivation": preactivation,
-    }
-
-
-def _require_known(key: str, value: str, known: Iterable[str]) -> None:
-    if value not in known:
-        raise InputError(f"model.{key} is {value!r}; known: {', '.join(known)}")
+    filters = tuple([*rest, *[rest[-1]] * units][:units])
+    return {"stem_filters": stem, "filters": filters, "kernel_size": kernel_size, "preactivation": preactivation}
 
 
 def init(network: Network, rng: jax.Array, shape: tuple[int, int]) -> dict[str, Any]:
-    """Draws a network's variables.
-
-    Args:
-        network: The module.
-        rng: Key.
-        shape: `(samples, leads)` of one example.
-
-    Returns:
-        `{"params": ..., "batch_stats": ...}`, float32.
-    """
+    """Draws variables `{"params": ..., "batch_stats": ...}`, float32, for examples of `(samples, leads)`."""
     variables = jax.jit(lambda key: network.init(key, jnp.zeros((1, *shape), jnp.float32)))(rng)
     return {"params": variables["params"], "batch_stats": variables.get("batch_stats", {})}
 

@@ -1,4 +1,4 @@
-"""The output layer: the only one whose arrays have an entry per label, so that they are taken over by label."""
+"""The output layer: the only one whose arrays have an entry per label, so they are transferred by label."""
 
 from collections.abc import Mapping, Sequence
 from typing import Any
@@ -23,11 +23,8 @@ def rearrange(
         labels: Of the network's outputs, in order.
 
     Returns:
-        Arrays like `stored`, those in `PATHS` with an entry per label of `labels`. One whose other dimension is not
-        that of `own` is left as it is.
-
-    Raises:
-        InputError: when there are not as many outputs as labels.
+        Arrays like `stored`, those in `PATHS` with an entry per label of `labels`. One whose other dimension differs
+        from that of `own` is unchanged. `InputError` if the numbers of outputs and labels differ.
     """
     places = [(i, list(stored_labels).index(name)) for i, name in enumerate(labels) if name in stored_labels]
     to, come_from = map(list, zip(*places, strict=True)) if places else ([], [])

@@ -11,7 +11,7 @@ import flax.linen as nn
 import jax
 from jax.typing import DTypeLike
 
-from ecg_jax.models.layers import ConvNorm
+from ecg_jax.models.layers import ConvNorm, Trunk
 
 
 class BasicBlock(nn.Module):
@@ -35,32 +35,19 @@ class BasicBlock(nn.Module):
         return nn.relu(x + y)
 
 
-class WangResNet1d(nn.Module):
-    """A convolution and a few residual blocks: signals to features.
+class WangResNet1d(Trunk):
+    """A convolution and a few residual blocks: signals to features."""
 
-    Attributes:
-        filters: Channels of every convolution.
-        first_kernel_size: Taps of the first convolution.
-        kernel_sizes: Taps of a block's two convolutions.
-        strides: One per block.
-        checkpoint_activations: See `ResNet1d`.
-        axis_name: Mapped axis to average BatchNorm's statistics over; None for none.
-        dtype: Of the computation; None takes that of signal and parameters.
-    """
-
-    filters: int = 128
-    first_kernel_size: int = 7
-    kernel_sizes: tuple[int, int] = (5, 3)
-    strides: tuple[int, ...] = (1, 2, 2)
-    checkpoint_activations: bool = False
-    axis_name: str | None = None
-    dtype: DTypeLike | None = None
+    filters: int = 128  # channels of every convolution
+    first_kernel_size: int = 7  # taps of the first convolution
+    kernel_sizes: tuple[int, int] = (5, 3)  # taps of a block's two convolutions
+    strides: tuple[int, ...] = (1, 2, 2)  # one per block
 
     @nn.compact
     def __call__(self, signal: jax.Array, index: jax.Array, train: bool) -> jax.Array:
         """Maps `signal` `[B, T, leads]` to features `[B, ceil(T / 4), filters]`."""
         del index
-        create = nn.remat(BasicBlock, static_argnums=(2,)) if self.checkpoint_activations else BasicBlock
+        create = self.create_block(BasicBlock)
         first = ConvNorm(self.filters, self.first_kernel_size, axis_name=self.axis_name, dtype=self.dtype, name="first")
         x = nn.relu(first(signal, train))
         for i, stride in enumerate(self.strides, start=1):

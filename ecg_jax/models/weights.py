@@ -21,12 +21,7 @@ def unflatten(weights: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def matches(path: str, patterns: Iterable[str]) -> bool:
-    """True when a pattern fits the path with or without its collection, or a module above the leaf.
-
-    Args:
-        path: Such as `params/trunk/unit1/conv1/kernel`.
-        patterns: Shell patterns such as `trunk/unit1/*`, `head`, `*/norm?`.
-    """
+    """True when a shell pattern (`trunk/unit1/*`, `*/norm?`) fits a path without its collection, or its modules."""
     parts = path.split("/")
     if parts[0] in ("params", "batch_stats"):
         parts = parts[1:]
@@ -43,7 +38,7 @@ def merge(
         variables: The network's own, nested.
         weights: Stored arrays by path.
         source: Where they come from, for messages.
-        exclude: Patterns of paths that stay as they are in `variables` and are ignored in
+        exclude: Patterns of paths that are left unchanged in `variables` and ignored in
             `weights` (a new head, say).
 
     Returns:
@@ -60,14 +55,7 @@ def merge(
     problems = [
         _list("missing there", sorted(wanted - offered)),
         _list("left over there", sorted(offered - wanted)),
-        _list(
-            "of another shape",
-            [
-                f"{path} {mine} here, {theirs} there"
-                for path, (mine, theirs) in sorted(shapes.items())
-                if mine != theirs
-            ],
-        ),
+        _list("of another shape", [f"{path} {a} here, {b} there" for path, (a, b) in sorted(shapes.items()) if a != b]),
     ]
     if any(problems):
         raise InputError(

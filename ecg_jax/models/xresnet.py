@@ -18,7 +18,7 @@ import flax.linen as nn
 import jax
 from jax.typing import DTypeLike
 
-from ecg_jax.models.layers import ConvNorm
+from ecg_jax.models.layers import ConvNorm, Trunk
 
 
 class Bottleneck(nn.Module):
@@ -47,40 +47,26 @@ class Bottleneck(nn.Module):
 
 
 def average_pool(x: jax.Array, window: int) -> jax.Array:
-    """Means of windows of samples, the last one of those that are left: `[B, ceil(T / window), C]`."""
+    """Means of windows of samples, the last possibly shorter: `[B, ceil(T / window), C]`."""
     padding = (0, -x.shape[1] % window)
     means = nn.avg_pool(x, (window,), (window,), padding=(padding,), count_include_pad=False)
     return means.astype(x.dtype)  # Linen counts in float32
 
 
-class XResNet1d(nn.Module):
-    """Signals to features.
+class XResNet1d(Trunk):
+    """Signals to features."""
 
-    Attributes:
-        stages: Blocks per stage; each stage but the first halves time.
-        stem_filters: Channels of the stem's convolutions, the first of which halves time.
-        filters: Channels inside every block.
-        expansion: Channels after a block, over those inside.
-        kernel_size: Taps of the stem's convolutions and of each block's middle one.
-        checkpoint_activations: See `ResNet1d`.
-        axis_name: Mapped axis to average BatchNorm's statistics over; None for none.
-        dtype: Of the computation; None takes that of signal and parameters.
-    """
-
-    stages: tuple[int, ...] = (3, 4, 6, 3)
-    stem_filters: tuple[int, ...] = (32, 32, 64)
-    filters: int = 64
-    expansion: int = 4
-    kernel_size: int = 5
-    checkpoint_activations: bool = False
-    axis_name: str | None = None
-    dtype: DTypeLike | None = None
+    stages: tuple[int, ...] = (3, 4, 6, 3)  # blocks per stage; each stage but the first halves time
+    stem_filters: tuple[int, ...] = (32, 32, 64)  # channels of the stem's convolutions, the first of which halves time
+    filters: int = 64  # channels inside every block
+    expansion: int = 4  # channels after a block, over those inside
+    kernel_size: int = 5  # taps of the stem's convolutions and of each block's middle one
 
     @nn.compact
     def __call__(self, signal: jax.Array, index: jax.Array, train: bool) -> jax.Array:
         """Maps `signal` `[B, T, leads]` to features `[B, ceil(T / 32), filters * expansion]`."""
         del index
-        create = nn.remat(Bottleneck, static_argnums=(2,)) if self.checkpoint_activations else Bottleneck
+        create = self.create_block(Bottleneck)
         shared: dict[str, Any] = {"axis_name": self.axis_name, "dtype": self.dtype}
         x = signal
         for i, width in enumerate(self.stem_filters, start=1):

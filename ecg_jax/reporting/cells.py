@@ -1,4 +1,4 @@
-"""A table's columns as readers see them, on a screen as on paper.
+"""Numbers and columns of tables as readers see them, on a screen and on paper.
 
 A score `X` with columns `X_low` and `X_high` is shown with its interval, in one column.
 """
@@ -30,29 +30,21 @@ _HEADINGS = {word.lower(): word for word in _WORDS} | {
 
 @dataclasses.dataclass(frozen=True)
 class Column:
-    """A column as it is shown.
+    """A column as it is shown."""
 
-    Attributes:
-        heading: For readers.
-        is_number: Whether it holds numbers only, and stands right-aligned.
-        texts: One per row; a dash where there is no value.
-        values: One per row, what it is sorted by; NaN for no value, None for text.
-    """
-
-    heading: str
-    is_number: bool
-    texts: list[str]
-    values: list[float | None]
+    heading: str  # for readers
+    is_number: bool  # whether it holds numbers only, and is right-aligned
+    texts: list[str]  # one per row; a dash for no value
+    values: list[float | None]  # one per row, for sorting; NaN for no value, None for text
 
 
 def create_heading(name: str) -> str:
-    """What readers see for a column's name; dotted names are keys of a configuration, and stay."""
+    """A column's name as readers see it; dotted names, keys of a configuration, are unchanged."""
     if name in _HEADINGS or "." in name:
         return _HEADINGS.get(name, name)
     first, *others = name.split("_")
-    return " ".join(
-        [_HEADINGS.get(first, first[:1].upper() + first[1:]), *(_HEADINGS.get(word, word) for word in others)]
-    )
+    words = [_HEADINGS.get(first, first[:1].upper() + first[1:]), *(_HEADINGS.get(word, word) for word in others)]
+    return " ".join(words)
 
 
 def arrange(frame: pd.DataFrame, formats: Mapping[str, str] | None = None) -> list[Column]:
@@ -68,24 +60,25 @@ def arrange(frame: pd.DataFrame, formats: Mapping[str, str] | None = None) -> li
         if name in merged:
             continue
         spec = formats.get(name)
-        texts = [_format(value, spec) for value in cells[name]]
         if name in bounds:
-            low, high = (cells[end] for end in bounds[name])
-            texts = [_add_interval(*row, spec) for row in zip(texts, low, high, strict=True)]
+            rows = zip(cells[name], *(cells[end] for end in bounds[name]), strict=True)
+            texts = [show_interval(*row, spec) for row in rows]
+        else:
+            texts = [show(value, spec) for value in cells[name]]
         values = [math.nan if is_missing(value) else float(value) if is_number[name] else None for value in cells[name]]
         columns.append(Column(create_heading(name), is_number[name], texts, values))
     return columns
 
 
 def read_cells(frame: pd.DataFrame) -> dict[str, list[Any]]:
-    """Values by column, as Python's own types where NumPy has wrapped them."""
+    """Values by column, NumPy's scalars as Python's own types."""
     columns = (frame.iloc[:, place].tolist() for place in range(frame.shape[1]))
     values = ([value.item() if isinstance(value, np.generic) else value for value in column] for column in columns)
     return dict(zip(map(str, frame.columns), values, strict=True))
 
 
 def is_missing(value: object) -> bool:
-    """Whether a cell holds no value, in whichever way pandas says so."""
+    """Whether a cell holds no value, in any of pandas' ways."""
     return value is None or value is pd.NA or value is pd.NaT or (isinstance(value, float) and math.isnan(value))
 
 
@@ -96,7 +89,8 @@ def _is_number(values: list[Any], dtype: Any) -> bool:
     return all(isinstance(value, numbers.Real) and not isinstance(value, bool) for value in known)
 
 
-def _format(value: Any, spec: str | None) -> str:
+def show(value: Any, spec: str | None = None) -> str:
+    """A cell's text: numbers by their format (three decimals if None), with a true minus sign; a dash for no value."""
     if is_missing(value):
         return DASH
     if not isinstance(value, numbers.Real) or isinstance(value, bool):
@@ -106,10 +100,16 @@ def _format(value: Any, spec: str | None) -> str:
     return text.lstrip("-") if not re.search("[1-9a-z]", text) else text.replace("-", MINUS)
 
 
-def _add_interval(text: str, low: Any, high: Any, spec: str | None) -> str:
-    if text == DASH:
-        return text
-    if is_missing(low) or is_missing(high):
+def show_interval(value: Any, low: Any, high: Any, spec: str | None = None) -> str:
+    """A number with its interval in brackets, joined by a dash, or by "to" where the dash could be a minus sign."""
+    if is_missing(value):
+        return DASH
+    text, ends = show(value, spec), (show(low, spec), show(high, spec))
+    if DASH in ends:
         return f"{text} ({DASH})"
-    ends = _format(low, spec), _format(high, spec)
     return f"{text} ({(' to ' if ends[0].startswith(MINUS) else DASH).join(ends)})"
+
+
+def show_tick(value: float, _: float | None = None) -> str:
+    """The number at a tick, with no more decimals than it needs."""
+    return f"{value:.6g}".replace("-", MINUS)

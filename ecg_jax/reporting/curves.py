@@ -1,4 +1,4 @@
-"""Curves over all thresholds, one panel per label: precision and recall, and ROC."""
+"""Curves over all thresholds, one panel per label: precision and recall, ROC, and net benefit."""
 
 import dataclasses
 from collections.abc import Mapping, Sequence
@@ -10,8 +10,9 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 from matplotlib.patches import Patch
+from matplotlib.ticker import MaxNLocator
 
-from ecg_jax.reporting import layout, numbers, style
+from ecg_jax.reporting import cells, layout, style
 
 Point = tuple[float, float]
 # Above the frame, along which good curves run.
@@ -20,62 +21,37 @@ _CURVE: dict[str, Any] = {"color": style.BLUE, "clip_on": False, "zorder": 2.6, 
 
 @dataclasses.dataclass(frozen=True)
 class PrecisionRecall:
-    """A network's precision over recall, of one label.
+    """A network's precision over recall, of one label."""
 
-    Attributes:
-        title: Of the panel.
-        recall: `[K]`, 0 to 1, falling, as scikit-learn's `precision_recall_curve` gives it; empty without positives.
-        precision: `[K]`, 0 to 1: that of each recall, down to the next lower one.
-        average_precision: 0 to 1.
-        prevalence: 0 to 1.
-        band: Recall `[G]`, and lowest and highest precision there `[G]`, of networks trained from other seeds.
-        chosen: Recall and precision of the network at its threshold.
-        annotators: Recall and precision of each person.
-    """
-
-    title: str
-    recall: np.ndarray
-    precision: np.ndarray
-    average_precision: float
-    prevalence: float
+    title: str  # of the panel
+    recall: np.ndarray  # `[K]`, falling, as from scikit-learn's `precision_recall_curve`; empty without positives
+    precision: np.ndarray  # `[K]`: that of each recall, down to the next lower one
+    average_precision: float  # 0 to 1
+    prevalence: float  # 0 to 1
+    # Recall `[G]`, and lowest and highest precision there `[G]`, of networks trained from other seeds.
     band: tuple[np.ndarray, np.ndarray, np.ndarray] | None = None
-    chosen: Point | None = None
-    annotators: Mapping[str, Point] = dataclasses.field(default_factory=dict)
+    chosen: Point | None = None  # recall and precision of the network at its threshold
+    annotators: Mapping[str, Point] = dataclasses.field(default_factory=dict)  # recall and precision of each person
 
 
 @dataclasses.dataclass(frozen=True)
 class Roc:
-    """A network's receiver operating characteristic, of one label.
+    """A network's receiver operating characteristic, of one label."""
 
-    Attributes:
-        title: Of the panel.
-        false_positive_rate: `[K]`, 0 to 1, rising; empty where a class is absent.
-        true_positive_rate: `[K]`, 0 to 1.
-        auroc: 0 to 1.
-        interval: Of the AUROC.
-        chosen: Rates of false and of true positives of the network at its threshold.
-        annotators: The same of each person.
-    """
-
-    title: str
-    false_positive_rate: np.ndarray
-    true_positive_rate: np.ndarray
-    auroc: float
-    interval: tuple[float, float] | None = None
-    chosen: Point | None = None
-    annotators: Mapping[str, Point] = dataclasses.field(default_factory=dict)
+    title: str  # of the panel
+    false_positive_rate: np.ndarray  # `[K]`, rising; empty where a class is absent
+    true_positive_rate: np.ndarray  # `[K]`
+    auroc: float  # 0 to 1
+    interval: tuple[float, float] | None = None  # of the AUROC
+    chosen: Point | None = None  # rates of false and of true positives of the network at its threshold
+    annotators: Mapping[str, Point] = dataclasses.field(default_factory=dict)  # the same of each person
 
 
 @style.styled
 def draw_precision_recall(
     panels: Sequence[PrecisionRecall], *, f1_lines: Sequence[float] = (0.2, 0.4, 0.6, 0.8)
 ) -> Figure:
-    """Draws precision over recall, with lines of equal F1.
-
-    Args:
-        panels: At least one. What is absent everywhere is not in the legend.
-        f1_lines: Values of F1, between 0 and 1, whose lines are drawn; each is written at its line's end.
-    """
+    """Draws precision over recall, with lines of equal F1, whose values are written at their ends."""
     figure, grid, left = layout.create_panels(len(panels))
     for axes, panel in zip(grid, panels, strict=True):
         layout.set_unit_axes(axes)
@@ -96,7 +72,7 @@ def draw_precision_recall(
     names = _draw_points(grid, panels)
     layout.label_outer(grid, "Recall (sensitivity)", "Precision (PPV)")
     details = [
-        f"AP {numbers.show(panel.average_precision)}, prevalence {numbers.show(panel.prevalence, 3)}"
+        f"AP {cells.show(panel.average_precision, '.2f')}, prevalence {cells.show(panel.prevalence)}"
         for panel in panels
     ]
     layout.set_titles(grid, [panel.title for panel in panels], details)
@@ -107,9 +83,7 @@ def draw_precision_recall(
     handles.append(Line2D([], [], color=style.GREY, ls=":", lw=1, label="prevalence"))
     if f1_lines:
         handles.append(Line2D([], [], color=style.LIGHT_GREY, lw=0.6, label="equal F1 (value at the end)"))
-    layout.add_legend(figure, handles, left)
-    layout.arrange(figure, grid, left)
-    return figure
+    return _finish(figure, grid, left, handles)
 
 
 @style.styled
@@ -125,17 +99,24 @@ def draw_roc(panels: Sequence[Roc]) -> Figure:
         axes.plot(panel.false_positive_rate, panel.true_positive_rate, **_CURVE)
     names = _draw_points(grid, panels)
     layout.label_outer(grid, "1 − specificity", "Sensitivity")
-    details = [f"AUROC {numbers.show_interval(panel.auroc, panel.interval)}" for panel in panels]
-    layout.set_titles(grid, [panel.title for panel in panels], details)
+    areas = [
+        cells.show_interval(panel.auroc, *panel.interval, ".2f") if panel.interval else cells.show(panel.auroc, ".2f")
+        for panel in panels
+    ]
+    layout.set_titles(grid, [panel.title for panel in panels], [f"AUROC {area}" for area in areas])
     handles: list[Artist] = [Line2D([], [], color=style.BLUE, label="network"), *_list_points(names, panels)]
     handles.append(Line2D([], [], color=style.GREY, ls=":", lw=1, label="chance"))
+    return _finish(figure, grid, left, handles)
+
+
+def _finish(figure: Figure, grid: Sequence[Axes], left: Sequence[Axes], handles: Sequence[Artist]) -> Figure:
     layout.add_legend(figure, handles, left)
-    layout.arrange(figure, grid, left)
+    layout.arrange(figure, grid)
     return figure
 
 
 def _draw_points(grid: Sequence[Axes], panels: Sequence[PrecisionRecall | Roc]) -> list[str]:
-    """Draws people and thresholds; returns the people's names, each of which looks the same in all panels."""
+    """Draws people and thresholds; returns the people's names, whose looks are the same in all panels."""
     names = list(dict.fromkeys(name for panel in panels for name in panel.annotators))
     for axes, panel in zip(grid, panels, strict=True):
         points = [(names.index(name), point) for name, point in panel.annotators.items()]
@@ -145,7 +126,7 @@ def _draw_points(grid: Sequence[Axes], panels: Sequence[PrecisionRecall | Roc]) 
 
 
 def _look(k: int) -> dict[str, Any]:
-    """How a point is drawn: that of the network (-1), or of a person. People are hollow, for they often coincide."""
+    """How a point of the network (-1) or of a person is drawn; people's are hollow, for they often coincide."""
     if k < 0:
         return {"marker": "o", "ls": "", "ms": 5, "mfc": style.BLUE, "mec": "white", "mew": 0.8}
     color, _, marker = style.choose_look(k + 1)
@@ -156,3 +137,51 @@ def _list_points(names: Sequence[str], panels: Sequence[PrecisionRecall | Roc]) 
     chosen = ["network at its threshold"] if any(panel.chosen is not None for panel in panels) else []
     shown = [(-1, name) for name in chosen] + list(enumerate(names))
     return [Line2D([], [], label=name, **_look(k)) for k, name in shown]
+
+
+@dataclasses.dataclass(frozen=True)
+class DecisionCurve:
+    """Net benefit, in true positives per person, of acting on a network's probability; of one label."""
+
+    title: str  # of the panel
+    threshold: np.ndarray  # `[T]`, 0 to 1, rising: probability from which one acts; empty without positives
+    model: np.ndarray  # `[T]`: net benefit of acting on the network
+    treat_all: np.ndarray  # `[T]`: net benefit of acting on everybody; it may fall to minus infinity
+
+
+@style.styled
+def draw_decision_curves(panels: Sequence[DecisionCurve]) -> Figure:
+    """Draws net benefit over the threshold probability, at least one panel.
+
+    The axis ends a little below zero: the harm of treating everybody is of no interest.
+    """
+    figure, grid, left = layout.create_panels(len(panels))
+    strategies = {"network": (style.BLUE, "-"), "treat all": (style.ORANGE, "--"), "treat none": (style.GREY, ":")}
+    for axes, panel in zip(grid, panels, strict=True):
+        if layout.is_blank(panel.threshold, panel.model):
+            layout.say(axes, "no positives")
+            layout.set_unit_axes(axes)
+            axes.set_yticks([])
+            continue
+        values = (panel.model, panel.treat_all, np.zeros(len(panel.threshold)))
+        for value, (color, line) in zip(values, strategies.values(), strict=True):
+            axes.plot(panel.threshold, value, color=color, ls=line)
+        finite = np.concatenate([value[np.isfinite(value)] for value in values])
+        known = panel.threshold[np.isfinite(panel.threshold)]
+        axes.set(xlim=(min(0.0, known.min()), max(known.max(), 1e-3)), ylim=_find_limits(finite, panel.model))
+        for axis in (axes.xaxis, axes.yaxis):
+            axis.set_major_locator(MaxNLocator(5, steps=style.STEPS))
+            axis.set_major_formatter(cells.show_tick)
+    layout.label_outer(grid, "Threshold probability", "Net benefit")
+    layout.set_titles(grid, [panel.title for panel in panels], [""] * len(panels))
+    handles = [Line2D([], [], color=color, ls=line, label=name) for name, (color, line) in strategies.items()]
+    return _finish(figure, grid, left, handles)
+
+
+def _find_limits(finite: np.ndarray, model: np.ndarray) -> tuple[float, float]:
+    """Limits of net benefits, from a little below zero; if the model is never better than nothing, all of its own."""
+    best = float(finite.max())
+    if best > 0:
+        return -0.25 * best, 1.1 * best
+    worst = min(float(model[np.isfinite(model)].min()), -1e-3)
+    return 1.1 * worst, -0.25 * worst

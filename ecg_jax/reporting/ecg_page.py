@@ -1,4 +1,4 @@
-"""A recording as a cardiologist reads it: twelve leads and a rhythm strip on ECG paper, and what was found in it.
+"""A recording as a cardiologist reads it: twelve leads and a rhythm strip on ECG paper, and the findings.
 
 A4, landscape: printed at its size, 25 mm are a second and 10 mm a millivolt.
 """
@@ -11,6 +11,7 @@ from typing import Any
 import matplotlib.pyplot as plt
 import numpy as np
 from matplotlib.axes import Axes
+from matplotlib.figure import Figure
 
 from ecg_jax import files
 from ecg_jax.recording import LEADS, Recording
@@ -29,13 +30,7 @@ _FINE, _COARSE, _TRACE = "#f6d0d0", "#e79a9a", "#111111"
 
 @dataclasses.dataclass(frozen=True)
 class Finding:
-    """One diagnosis.
-
-    Attributes:
-        label: Its name.
-        probability: Calibrated.
-        threshold: Of the probability; NaN where there is none.
-    """
+    """One diagnosis: its calibrated probability, and the threshold of it, NaN where there is none."""
 
     label: str
     probability: float
@@ -53,50 +48,54 @@ def draw(
     notice: str = "",
     start: float = 0.0,
 ) -> None:
-    """Draws ten seconds of a recording: 3 x 4 leads of 2.5 s each, below them lead II (or the first there is).
+    """Draws ten seconds of a recording: 3 x 4 leads of 2.5 s each, below them lead II (or the first available lead).
 
     Args:
-        recording: Any; a lead that it lacks stays blank, what is invalid is left out.
-        findings: What stands above the paper.
+        recording: Any; missing leads stay blank, invalid samples are left out.
+        findings: Written above the paper.
         path: Of the file; its suffix is the format: png, pdf or svg.
         heart_rate: Beats per minute; NaN for unknown.
         remarks: On quality.
-        notice: What whoever reads the page must know.
+        notice: What a reader of the page must know.
         start: Seconds into the recording.
     """
     figure = plt.figure(figsize=(_WIDTH / 25.4, _HEIGHT / 25.4))
     try:
-        _fill(figure, recording, findings, heart_rate, remarks, notice, start)
+        axes = figure.add_axes(
+            (_LEFT / _WIDTH, _BOTTOM / _HEIGHT, _PAPER_WIDTH / _WIDTH, _PAPER_HEIGHT / _HEIGHT),
+            xlim=(-_PULSE - 5, _PAPER_WIDTH - _PULSE - 5),
+            ylim=(0, _PAPER_HEIGHT),
+        )
+        _draw_paper(axes)
+        present = [lead for lead in LEADS if lead in recording.leads]
+        strips = [
+            _Strip(lead, row, column * _SECONDS / 4, _SECONDS / 4)
+            for column, names in enumerate(_COLUMNS)
+            for row, lead in enumerate(names)
+        ]
+        strips += [_Strip("II" if "II" in present else lead, 3, 0.0, _SECONDS) for lead in present[:1]]
+        for strip in strips:
+            _draw_strip(axes, recording, strip, round(start * recording.sampling_rate))
+        rate = "unknown" if np.isnan(heart_rate) else f"{heart_rate:.0f} per minute"
+        duration = len(recording.signal) / recording.sampling_rate
+        facts = f"heart rate {rate}; {duration:.1f} s at {recording.sampling_rate:g} Hz"
+        facts += f"; shown from {start:.0f} s" if start else ""
+        _write_heading(figure, recording, facts, remarks, notice)
+        _write_findings(figure, findings)
         with files.replacing(path, "wb") as file:
             figure.savefig(file, dpi=200, format=os.path.splitext(path)[1][1:])
     finally:
         plt.close(figure)
 
 
-def _fill(
-    figure: plt.Figure,
-    recording: Recording,
-    findings: Sequence[Finding],
-    heart_rate: float,
-    remarks: str,
-    notice: str,
-    start: float,
-) -> None:
-    axes = figure.add_axes(
-        (_LEFT / _WIDTH, _BOTTOM / _HEIGHT, _PAPER_WIDTH / _WIDTH, _PAPER_HEIGHT / _HEIGHT),
-        xlim=(-_PULSE - 5, _PAPER_WIDTH - _PULSE - 5),
-        ylim=(0, _PAPER_HEIGHT),
-    )
-    _draw_paper(axes)
-    scale = MM_PER_DEVIATION if recording.normalized else MM_PER_MILLIVOLT
-    first = round(start * recording.sampling_rate)
-    for column, names in enumerate(_COLUMNS):
-        for row, lead in enumerate(names):
-            _draw_lead(axes, recording, lead, row, first, column * _SECONDS / 4, _SECONDS / 4, scale)
-    present = [lead for lead in LEADS if lead in recording.leads]
-    if present:
-        _draw_lead(axes, recording, "II" if "II" in present else present[0], 3, first, 0.0, _SECONDS, scale)
-    _write_heading(figure, recording, findings, heart_rate, remarks, notice, start)
+@dataclasses.dataclass(frozen=True)
+class _Strip:
+    """One lead's part of the page: `seconds` from `begin`, both of the page; the calibration pulse before the first."""
+
+    lead: str
+    row: int
+    begin: float
+    seconds: float
 
 
 def _draw_paper(axes: Axes) -> None:
@@ -110,78 +109,61 @@ def _draw_paper(axes: Axes) -> None:
         axes.hlines(np.arange(bottom, top + step, step), left, right, colour, linewidth=width, zorder=0)
 
 
-def _draw_lead(
-    axes: Axes,
-    recording: Recording,
-    lead: str,
-    row: int,
-    first: int,
-    begin: float,
-    seconds: float,
-    scale: float,
-) -> None:
-    """One lead's part of the page: `seconds` from `begin`, both of the page; the calibration pulse before the first."""
-    baseline = _PAPER_HEIGHT - (row + 0.5) * _LANE
-    x = begin * MM_PER_SECOND
-    axes.text(x + 1, baseline + 0.3 * _LANE, lead, fontsize=9, fontweight="bold", zorder=3)
-    if begin == 0:
+def _draw_strip(axes: Axes, recording: Recording, strip: _Strip, first: int) -> None:
+    """Draws a strip of a page that begins at the sample `first`."""
+    baseline, x = _PAPER_HEIGHT - (strip.row + 0.5) * _LANE, strip.begin * MM_PER_SECOND
+    axes.text(x + 1, baseline + 0.3 * _LANE, strip.lead, fontsize=9, fontweight="bold", zorder=3)
+    if strip.begin == 0:
         pulse = baseline + np.array([0, 0, MM_PER_MILLIVOLT, MM_PER_MILLIVOLT, 0, 0])
         axes.plot(np.array([-8, -7, -7, -2, -2, -1]), pulse, color=_TRACE, linewidth=0.7)
     else:
         axes.plot([x, x], [baseline - 4, baseline + 4], color=_TRACE, linewidth=0.7)
-    if lead not in recording.leads:
+    if strip.lead not in recording.leads:
         axes.text(x + 8, baseline, "not recorded", fontsize=8, color=style.GREY)
         return
     rate = recording.sampling_rate
-    span = slice(first + round(begin * rate), first + round((begin + seconds) * rate) + 1)
-    column = recording.leads.index(lead)
+    span = slice(first + round(strip.begin * rate), first + round((strip.begin + strip.seconds) * rate) + 1)
+    column = recording.leads.index(strip.lead)
     valid = recording.valid[span, column]
     if not valid.any():
         axes.text(x + 8, baseline, "nothing valid", fontsize=8, color=style.GREY)
         return
     signal = np.where(valid, recording.signal[span, column], np.nan)
-    height = (signal - np.nanmedian(signal)) * scale
+    height = (signal - np.nanmedian(signal)) * (MM_PER_DEVIATION if recording.normalized else MM_PER_MILLIVOLT)
     time = x + np.arange(len(height)) / rate * MM_PER_SECOND
     axes.plot(time, baseline + np.clip(height, -_REACH, _REACH), color=_TRACE, linewidth=0.7, zorder=2)
 
 
-def _write_heading(
-    figure: plt.Figure,
-    recording: Recording,
-    findings: Sequence[Finding],
-    heart_rate: float,
-    remarks: str,
-    notice: str,
-    start: float,
-) -> None:
-    def write(x: float, y: float, text: str, **look: Any) -> None:
-        figure.text(x / _WIDTH, 1 - y / _HEIGHT, text, va="top", **{"fontsize": 9, **look})
+def _write(figure: Figure, x: float, y: float, text: str, **look: Any) -> None:
+    """Writes at millimetres from the left and from the top of the page."""
+    figure.text(x / _WIDTH, 1 - y / _HEIGHT, text, va="top", **{"fontsize": 9, **look})
 
+
+def _write_heading(figure: Figure, recording: Recording, facts: str, remarks: str, notice: str) -> None:
     name = recording.id if len(recording.id) <= 70 else f"...{recording.id[-67:]}"
-    duration = len(recording.signal) / recording.sampling_rate
-    rate = "unknown" if np.isnan(heart_rate) else f"{heart_rate:.0f} per minute"
-    facts = f"heart rate {rate}; {duration:.1f} s at {recording.sampling_rate:g} Hz"
-    if start:
-        facts += f"; shown from {start:.0f} s"
-    write(_LEFT, 7, style.literal(name), fontsize=11, fontweight="bold")
-    write(_LEFT, 13, facts)
-    write(_LEFT, 18.5, style.literal(remarks or "nothing noticed about its quality", 150), color=style.GREY, fontsize=8)
-    for place, found in enumerate(findings):
-        is_positive = found.probability >= found.threshold
-        x = _LEFT + place * _PAPER_WIDTH / max(len(findings), 6)
-        look = {"fontweight": "bold", "color": style.ORANGE} if is_positive else {"color": style.BLACK}
-        bound = "" if np.isnan(found.threshold) else f"  (from {found.threshold:.2f})"
-        write(x, 30, style.literal(f"{found.label} {found.probability:.2f}"), **look)
-        write(x, 35, bound.strip(), fontsize=7, color=style.GREY)
+    remarks = style.literal(remarks or "nothing noticed about its quality", 150)
     unit = "2.5 mm per standard deviation" if recording.normalized else "10 mm/mV"
-    write(_LEFT, _HEIGHT - 9, f"25 mm/s, {unit}", fontsize=8)
-    write(_LEFT + 45, _HEIGHT - 9, style.literal(notice), fontsize=8, color=style.ORANGE)
+    _write(figure, _LEFT, 7, style.literal(name), fontsize=11, fontweight="bold")
+    _write(figure, _LEFT, 13, facts)
+    _write(figure, _LEFT, 18.5, remarks, color=style.GREY, fontsize=8)
+    _write(figure, _LEFT, _HEIGHT - 9, f"25 mm/s, {unit}", fontsize=8)
+    _write(figure, _LEFT + 45, _HEIGHT - 9, style.literal(notice), fontsize=8, color=style.ORANGE)
+
+
+def _write_findings(figure: Figure, findings: Sequence[Finding]) -> None:
+    for place, found in enumerate(findings):
+        x = _LEFT + place * _PAPER_WIDTH / max(len(findings), 6)
+        is_positive = found.probability >= found.threshold
+        look = {"fontweight": "bold", "color": style.ORANGE} if is_positive else {"color": style.BLACK}
+        bound = "" if np.isnan(found.threshold) else f"(from {found.threshold:.2f})"
+        _write(figure, x, 30, style.literal(f"{found.label} {found.probability:.2f}"), **look)
+        _write(figure, x, 35, bound, fontsize=7, color=style.GREY)
 
 
 def find_name(recording: str, taken: set[str]) -> str:
-    """A file name without suffix for a recording's page, other than those in `taken`, to which it is added.
+    """A file name without suffix for a recording's page, not one of `taken`, to which it is added.
 
-    It is cut off where no room would be left for a number and a suffix in the 255 bytes that names have.
+    It is shortened so that a number and a suffix fit the 255 bytes of a name.
     """
     base = os.path.basename(recording)
     stem = base.replace(":", "-") if ":" in base else os.path.splitext(base)[0]  # FILE:EXAM is one of many

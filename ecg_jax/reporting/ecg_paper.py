@@ -18,30 +18,20 @@ _FASTEST = 500.0  # points per second; more cannot be seen
 
 @dataclasses.dataclass(frozen=True)
 class Strip:
-    """A piece of a recording.
+    """A piece of a recording."""
 
-    Attributes:
-        title: What stands above it.
-        signal: `[samples, leads]` millivolts; standard deviations, if `normalized`.
-        valid: `[samples, leads]` bool.
-        leads: Names of the columns.
-        sampling_rate: Hz.
-        normalized: Whether the unit is gone; one standard deviation is then 2.5 mm.
-    """
-
-    title: str
-    signal: np.ndarray
-    valid: np.ndarray
-    leads: tuple[str, ...]
-    sampling_rate: float
-    normalized: bool = False
+    title: str  # written above it
+    signal: np.ndarray  # `[samples, leads]` millivolts; standard deviations, if `normalized`
+    valid: np.ndarray  # `[samples, leads]` bool
+    leads: tuple[str, ...]  # names of the columns
+    sampling_rate: float  # Hz
+    normalized: bool = False  # whether the signal is in standard deviations, of 2.5 mm each
 
 
 def draw_strip(strip: Strip) -> str:
-    """Draws leads one below the other, each about its median; excursions beyond 25 mm are clipped, and that is said.
+    """Draws leads one below the other, each about its median, as an `<svg>` element whose unit is the millimetre.
 
-    Returns:
-        An `<svg>` element whose unit is the millimetre; what is invalid is shaded.
+    Excursions beyond 25 mm are clipped, which is stated; what is invalid is shaded.
     """
     scale = MM_PER_DEVIATION if strip.normalized else MM_PER_MILLIVOLT
     lanes = [_Lane(strip, column, scale) for column in range(len(strip.leads))]
@@ -75,7 +65,7 @@ class _Lane:
         self.above, self.below = (int(5 * np.ceil(min(side, _CLIP) / 5)) for side in (max(up, _PULSE), max(down, 5)))
 
     def draw(self, baseline: int) -> list[str]:
-        """Calibration pulse, name, shaded gaps, signal, and what there is to say about it."""
+        """Calibration pulse, name, shaded gaps, signal, and a remark where it is clipped or nowhere valid."""
         text = f"{self.low:.3g} to {self.high:.3g} {self.unit}, clipped".replace("-", "−") if self.clipped else ""
         text = text if self.valid.any() else "nothing valid"
         y = baseline - self.above

@@ -1,4 +1,4 @@
-"""The figures of an evaluation: what each shows, and what draws it."""
+"""The figures of an evaluation: the caption and the drawing of each."""
 
 import functools
 from collections.abc import Callable, Mapping, Sequence
@@ -11,24 +11,19 @@ from sklearn.metrics import precision_recall_curve, roc_curve
 from ecg_jax.evaluation import metrics
 from ecg_jax.evaluation.agreement import count_pairs
 from ecg_jax.evaluation.analysis import AS_PREDICTED, Analysis
-from ecg_jax.reporting import comparisons, curves, decision, forest, reliability
+from ecg_jax.evaluation.calibration import Reliability
+from ecg_jax.reporting import curves, forest, predictor_figures, reliability
 from ecg_jax.reporting.cells import create_heading
 
-PANELS, FOREST = 12, 6  # labels that are drawn: those of most positives
+_PANELS, _FOREST = 12, 6  # labels that are drawn: those of most positives
 
 
 def plan(
     analysis: Analysis, annotators: Mapping[str, np.ndarray], seeds: Sequence[np.ndarray] = ()
 ) -> dict[str, tuple[str, Callable[[], Figure]]]:
-    """Caption of each figure, and what draws it, by name.
-
-    Args:
-        analysis: What was found.
-        annotators: See `evaluation_report.write`.
-        seeds: Likewise.
-    """
+    """Caption of each figure, and what draws it, by name; see `evaluation_report.write` for the arguments."""
     chosen = _choose_labels(analysis)
-    some = "" if len(chosen) == len(analysis.predictions.names) else f" The {PANELS} labels of most positives."
+    some = "" if len(chosen) == len(analysis.predictions.names) else f" The {_PANELS} labels of most positives."
     table = analysis.scores.table.set_index("label")
     points = {i: _place_readers(analysis, annotators, i) for i in chosen}
     plans: dict[str, tuple[str, Callable[[], Figure]]] = {
@@ -51,7 +46,7 @@ def plan(
         ),
         "confusion": (
             f"Decisions; the shade is the per cent of the row.{some}",
-            lambda: comparisons.draw_confusion(_list_matrices(analysis, annotators, chosen)),
+            lambda: predictor_figures.draw_confusion(_list_matrices(analysis, annotators, chosen)),
         ),
         "reliability": (
             "Share of positives against mean probability, in ten bins of equal width, with Wilson "
@@ -60,7 +55,7 @@ def plan(
         ),
         "decision_curves": (
             f"Decision curves: net benefit per recording by the probability from which one acts.{some}",
-            lambda: decision.draw_decision_curves([_plot_decisions(analysis, i) for i in chosen]),
+            lambda: curves.draw_decision_curves([_plot_decisions(analysis, i) for i in chosen]),
         ),
     }
     if analysis.scores.samples.shape[-1] and len(chosen) > 1:  # a single box says no more than its interval
@@ -71,9 +66,9 @@ def plan(
             )
     if len(analysis.subgroups):
         plans["subgroups"] = (
-            f"AUROC in groups of recordings (at most {FOREST} labels: those of most positives).",
+            f"AUROC in groups of recordings (at most {_FOREST} labels: those of most positives).",
             lambda: forest.draw_forest(
-                _list_subgroups(analysis, _choose_labels(analysis, FOREST)),
+                _list_subgroups(analysis, _choose_labels(analysis, _FOREST)),
                 axis_label="AUROC",
                 count_label="Positives",
                 value_label="AUROC",
@@ -86,17 +81,17 @@ def _draw_boxes(analysis: Analysis, chosen: list[int], metric: str) -> Figure:
     place = metrics.list_metrics(analysis.settings).index(metric)
     labels = [analysis.predictions.names[i] for i in chosen]
     samples = {"network": analysis.scores.samples[chosen][:, place]}
-    return comparisons.draw_bootstrap_boxes(samples, labels, create_heading(metric))
+    return predictor_figures.draw_bootstrap_boxes(samples, labels, create_heading(metric))
 
 
-def _choose_labels(analysis: Analysis, most: int = PANELS) -> list[int]:
-    """Numbers of the labels that are drawn, in their order."""
+def _choose_labels(analysis: Analysis, most: int = _PANELS) -> list[int]:
+    """Numbers of the labels with most positives, in their order."""
     positives = np.nansum(analysis.predictions.labels, axis=0)
     return sorted(np.argsort(-positives, kind="stable")[:most].tolist())
 
 
 def _column(analysis: Analysis, i: int) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-    """Truth, what ranks the recordings, and calls of a label, where it is known."""
+    """Truth, ranking numbers and calls of a label, where it is known."""
     predictions = analysis.predictions
     known = ~np.isnan(predictions.labels[:, i])
     called = predictions.probabilities >= analysis.thresholds.values
@@ -114,7 +109,7 @@ def _place(truth: np.ndarray, called: np.ndarray) -> tuple[tuple[float, float], 
 def _place_readers(
     analysis: Analysis, annotators: Mapping[str, np.ndarray], i: int
 ) -> tuple[dict[str, tuple[float, float]], dict[str, tuple[float, float]]]:
-    """The readers' points in both planes, of a label."""
+    """The readers' recall and precision, and false and true positive rates, of a label."""
     label = analysis.predictions.labels[:, i]
     recall, rates = {}, {}
     for name, readings in annotators.items():
@@ -153,25 +148,21 @@ def _plot_roc(analysis: Analysis, i: int, points: Mapping[str, tuple[float, floa
     return curves.Roc(name, alarms, hits, row["auroc"], interval, chosen=_place(truth, called)[1], annotators=points)
 
 
-def _plot_reliability(analysis: Analysis, i: int) -> reliability.Reliability:
+def _plot_reliability(analysis: Analysis, i: int) -> reliability.ReliabilityPanel:
     name = analysis.predictions.names[i]
     label = analysis.predictions.labels[:, i]
     known = ~np.isnan(label)
-    series = {
-        kind: reliability.ReliabilityCurve(curve.predicted, curve.observed, curve.low, curve.high, curve.count)
-        for kind, curve in analysis.reliability[name].items()
-    }
+    series = analysis.reliability[name]
     if not (label == 1).any():
-        empty = np.empty(0)
-        series = {AS_PREDICTED: reliability.ReliabilityCurve(empty, empty, empty, empty, empty)}
-    return reliability.Reliability(name, series, analysis.predictions.probabilities[known, i])
+        series = {AS_PREDICTED: Reliability(*[np.empty(0)] * 5)}
+    return reliability.ReliabilityPanel(name, series, analysis.predictions.probabilities[known, i])
 
 
-def _plot_decisions(analysis: Analysis, i: int) -> decision.DecisionCurve:
+def _plot_decisions(analysis: Analysis, i: int) -> curves.DecisionCurve:
     name = analysis.predictions.names[i]
     table = analysis.decision_curves[analysis.decision_curves["label"] == name]
     columns = (table[key].to_numpy() for key in ("threshold", "model", "treat_all"))
-    return decision.DecisionCurve(name, *columns)
+    return curves.DecisionCurve(name, *columns)
 
 
 def _list_matrices(

@@ -1,4 +1,4 @@
-"""What an evaluation leaves: tables, figures, and one page that shows both."""
+"""The files of an evaluation: tables, figures, and one page with both."""
 
 import dataclasses
 import datetime
@@ -13,12 +13,12 @@ from ecg_jax.evaluation import metrics, subgroups
 from ecg_jax.evaluation import scores as scores_lib
 from ecg_jax.evaluation.analysis import Analysis
 from ecg_jax.evaluation.settings import Settings
-from ecg_jax.reporting import evaluation_figures, figures, html, tables
+from ecg_jax.reporting import cells, evaluation_figures, figures, html, tables
 from ecg_jax.reporting.cells import create_heading
 from ecg_jax.reporting.tables import Table
 
 REPORT = "report.html"
-_TABLES = ("subgroups", "kappa", "panel", "mcnemar", "comparison", "challenge")  # that an evaluation may lack
+_TABLES = ("subgroups", "kappa", "panel", "mcnemar", "comparison", "challenge")  # not in every evaluation
 _FIGURES = ("bootstrap_auroc", "bootstrap_f1", "subgroups")
 _SMALL = {"p": ".2g", "p_holm": ".2g", "p_exact": ".2g", "p_asymptotic": ".2g", "p_corrected": ".2g"}
 _AVERAGES = "Macro: mean over labels. Micro: all labels together. Weighted: mean weighted by positives."
@@ -52,21 +52,21 @@ def write(
     """Writes the tables (.csv, .json, .tex), the figures (.pdf, .png) and `report.html`, each whole or not at all.
 
     Args:
-        folder: Where to; it is made.
-        analysis: What was found.
+        folder: Where to; it is created.
+        analysis: The results.
         title: Of the page.
         subtitle: One line on what was evaluated.
         command: That made it.
-        models: Names of the two models that are compared, where there are two.
-        facts: Paragraphs that say what was evaluated.
-        warnings: Besides those of the analysis.
+        models: Names of the two models that are compared, if any.
+        facts: Paragraphs on what was evaluated.
+        warnings: In addition to those of the analysis.
         annotators: `[N, C]` readings by reader, which the curves show as points.
         seeds: `[N, C]` probabilities of networks trained from other seeds, whose range the curves show.
-        challenge: Of one row, the Challenge score; None for none.
+        challenge: The Challenge score, of one row; None for none.
         extra_scores: Columns to add to the table of scores, one value per row.
-        learning_curve: Draws one, where there was a training.
+        learning_curve: Draws one, after a training.
         figure_files: Write figures as files too; the page has them in any case.
-        progress: Is told how many figures are drawn, and of how many.
+        progress: Called with the number of figures drawn, and of all.
 
     Returns:
         The files, the page last.
@@ -75,7 +75,7 @@ def write(
     if challenge is not None:
         caption = "Score with partial credit for related diagnoses (Reyna et al. 2021), with BCa interval."
         shown["challenge"] = Table("challenge", caption, challenge)
-    written = [path for table in shown.values() for path in tables.write_table(folder, table, analysis.stamps)]
+    written = _write_tables(folder, shown, analysis)
     pictures = {}
     plans = evaluation_figures.plan(analysis, annotators or {}, seeds)
     if learning_curve:
@@ -107,7 +107,7 @@ def write(
 
 
 def _remove_others(folder: str, written: Sequence[str], figure_files: bool) -> None:
-    """Removes what an earlier evaluation left and this one does not have: it would seem to belong to this one."""
+    """Removes files of an earlier evaluation that this one lacks: they would seem to belong to this one."""
     stale = [f"{name}{suffix}" for name in _TABLES for suffix in (".csv", ".json", ".tex")]
     if figure_files:
         stale += [f"{name}{suffix}" for name in _FIGURES for suffix in (".pdf", ".png")]
@@ -118,14 +118,17 @@ def _remove_others(folder: str, written: Sequence[str], figure_files: bool) -> N
 
 def write_tables(folder: str, analysis: Analysis, extra_scores: Mapping[str, object] | None = None) -> list[str]:
     """Writes the tables alone (.csv, .json, .tex); see `write`."""
-    shown = create_tables(analysis, extra_scores or {})
+    return _write_tables(folder, create_tables(analysis, extra_scores or {}), analysis)
+
+
+def _write_tables(folder: str, shown: Mapping[str, Table], analysis: Analysis) -> list[str]:
     return [path for table in shown.values() for path in tables.write_table(folder, table, analysis.stamps)]
 
 
 def create_tables(
     analysis: Analysis, extra_scores: Mapping[str, object], models: tuple[str, ...] = ()
 ) -> dict[str, Table]:
-    """The tables, by name; those that say nothing are left out."""
+    """The tables, by name, without empty ones."""
     scores = analysis.scores.table.copy()
     for name, values in extra_scores.items():
         scores.insert(scores.columns.get_loc("auroc") + 1, name, values)
@@ -137,28 +140,28 @@ def create_tables(
         [[name, *counts[::-1, ::-1].reshape(-1).tolist()] for name, counts in analysis.confusion.items()],
         columns=["label", "hits", "misses", "false_alarms", "right_rejections"],
     )
-    found = {
-        "scores": Table(
+    tables_found = [
+        Table(
             "scores",
             f"Scores with {level} ({_describe_intervals(analysis.settings)}{by_patient}). {thresholds}",
             scores,
             " ".join((_AVERAGES, *analysis.notes)),
         ),
-        "confusion": Table("confusion", f"Decisions. {thresholds}", confusion),
-        "calibration": Table(
+        Table("confusion", f"Decisions. {thresholds}", confusion),
+        Table(
             "calibration",
             "Expected calibration error (ten bins of equally many recordings, or of equal width), and the parts of the "
             "Brier score: miscalibration - resolution + uncertainty + within bins.",
             analysis.calibration,
             formats=dict.fromkeys(analysis.calibration.columns[2:], ".4f"),
         ),
-        "decision_curves": Table(
+        Table(
             "decision_curves",
             "Net benefit per recording of acting on the probability, and on everyone; acting on no one is worth 0.",
             analysis.decision_curves,
             formats={"model": ".4f", "treat_all": ".4f"},
         ),
-        "subgroups": Table(
+        Table(
             "subgroups",
             f"Scores in groups of recordings, and their distance from those of all others, with {level}; p of the "
             "bootstrap, adjusted by Holm over groups and labels.",
@@ -166,35 +169,37 @@ def create_tables(
             thresholds,
             _format_p(analysis.subgroups),
         ),
-    }
+    ]
     if analysis.kappa is not None and analysis.panel is not None and analysis.mcnemar is not None:
-        found["kappa"] = Table(
-            "kappa",
-            f"Cohen's kappa of every two readers, with {level}{by_patient}.",
-            analysis.kappa,
-            "Positives: recordings that either calls positive. Prevalence: mean share of both. PABAK: kappa adjusted "
-            "for prevalence and bias.",
-        )
-        found["panel"] = Table("panel", f"Fleiss' kappa of all readers, with {level}{by_patient}.", analysis.panel)
-        found["mcnemar"] = Table(
-            "mcnemar",
-            "McNemar's test that two readers err equally often: exact, asymptotic, with continuity correction; the "
-            f"exact one adjusted over labels by Holm{by_patient}.",
-            analysis.mcnemar,
-            formats=_format_p(analysis.mcnemar),
-        )
+        tables_found += [
+            Table(
+                "kappa",
+                f"Cohen's kappa of every two readers, with {level}{by_patient}.",
+                analysis.kappa,
+                "Positives: recordings that either calls positive. Prevalence: mean share of both. PABAK: kappa "
+                "adjusted for prevalence and bias.",
+            ),
+            Table("panel", f"Fleiss' kappa of all readers, with {level}{by_patient}.", analysis.panel),
+            Table(
+                "mcnemar",
+                "McNemar's test that two readers err equally often: exact, asymptotic, with continuity correction; the "
+                f"exact one adjusted over labels by Holm{by_patient}.",
+                analysis.mcnemar,
+                formats=_format_p(analysis.mcnemar),
+            ),
+        ]
     if analysis.comparison is not None and analysis.other_thresholds is not None:
         first, second = models or ("the first model", "the second")
-        found["comparison"] = Table(
-            "comparison",
+        caption = (
             f"{first} (first) minus {second} (second), with {level}: DeLong's of AUROCs, Newcombe's of recall, "
-            f"specificity and accuracy, else of the paired bootstrap; p adjusted over labels by Holm{by_patient}.",
-            analysis.comparison,
-            f"Thresholds of the first: {analysis.thresholds.describe()}; of the second: "
-            f"{analysis.other_thresholds.describe()}.",
-            _format_p(analysis.comparison),
+            f"specificity and accuracy, else of the paired bootstrap; p adjusted over labels by Holm{by_patient}."
         )
-    return {name: table for name, table in found.items() if len(table.frame)}
+        note = (
+            f"Thresholds of the first: {analysis.thresholds.describe()}; of the second: "
+            f"{analysis.other_thresholds.describe()}."
+        )
+        tables_found.append(Table("comparison", caption, analysis.comparison, note, _format_p(analysis.comparison)))
+    return {table.name: table for table in tables_found if len(table.frame)}
 
 
 def _format_p(frame: pd.DataFrame) -> dict[str, str]:
@@ -203,18 +208,11 @@ def _format_p(frame: pd.DataFrame) -> dict[str, str]:
 
 def _find_key_numbers(analysis: Analysis) -> list[tuple[str, str]]:
     macro = analysis.scores.table.set_index("label").loc[metrics.MACRO]
-    one = len(analysis.predictions.names) == 1
-
-    def show(name: str) -> str:
-        return "–" if np.isnan(macro[name]) else f"{macro[name]:.3f}"
-
-    kind = "" if one else "macro "
-    return [
-        (f"{len(analysis.predictions.ids):,}", "recording" if len(analysis.predictions.ids) == 1 else "recordings"),
-        (show("auroc"), f"{kind}AUROC"),
-        (show("average_precision"), f"{kind}average precision"),
-        (show("f1"), f"{kind}F1"),
-    ]
+    kind = "" if len(analysis.predictions.names) == 1 else "macro "
+    count = len(analysis.predictions.ids)
+    names = {"auroc": "AUROC", "average_precision": "average precision", "f1": "F1"}
+    scores = [(cells.show(float(macro[name])), f"{kind}{title}") for name, title in names.items()]
+    return [(f"{count:,}", "recording" if count == 1 else "recordings"), *scores]
 
 
 def _shorten(table: Table) -> Table:
@@ -232,7 +230,7 @@ def _describe_intervals(settings: Settings) -> str:
 def _arrange(
     analysis: Analysis, facts: tuple[str, ...], shown: Mapping[str, Table], pictures: Mapping[str, html.Figure]
 ) -> list[html.Section]:
-    """Sections of the page; what is not there is left out."""
+    """Sections of the page, without empty ones."""
     settings, predictions = analysis.settings, analysis.predictions
     named = 0 if predictions.patients is None else len(np.unique(predictions.patients[predictions.patients != ""]))
     patients = f" of {named:,} patients" if named else ""
@@ -242,6 +240,9 @@ def _arrange(
         f"{analysis.thresholds.describe()}. Intervals of {100 * settings.level:g} %: {_describe_intervals(settings)}; "
         f"{settings.resamples:,} resamples, {drawn}."
     )
+    ages = f"Ages are cut at {', '.join(map(str, subgroups.AGE_EDGES))} years, other numbers at their quartiles."
+    useful = "A model is useful where its curve lies above both acting on everyone and acting on no one."
+    # title, paragraphs, tables, figures
     plan: list[tuple[str, tuple[str, ...], tuple[str, ...], tuple[str, ...]]] = [
         ("What was evaluated", (*facts, *analysis.notes, how), (), ()),
         ("Scores", (), ("scores", "challenge"), ("forest", "bootstrap_auroc", "bootstrap_f1")),
@@ -249,19 +250,9 @@ def _arrange(
         ("Curves", (), (), ("precision_recall", "roc")),
         ("Decisions", (), ("confusion",), ("confusion",)),
         ("Calibration", (), ("calibration",), ("reliability",)),
-        (
-            "Net benefit",
-            ("A model is useful where its curve lies above both acting on everyone and acting on no one.",),
-            (),
-            ("decision_curves",),
-        ),
+        ("Net benefit", (useful,), (), ("decision_curves",)),
         ("Agreement between readers", (), ("kappa", "panel", "mcnemar"), ()),
-        (
-            "Subgroups",
-            (f"Ages are cut at {', '.join(map(str, subgroups.AGE_EDGES))} years, other numbers at their quartiles.",),
-            ("subgroups",),
-            ("subgroups",),
-        ),
+        ("Subgroups", (ages,), ("subgroups",), ("subgroups",)),
         ("Training", (), (), ("learning_curve",)),
     ]
     sections = []

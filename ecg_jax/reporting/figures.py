@@ -1,4 +1,4 @@
-"""Figures as files, or as text within a page; and the one that every training run draws.
+"""Figures as files, or as text within a page; and the learning curve of a training run.
 
 A function that draws takes numbers and returns a figure, which stays open until it is written or closed.
 """
@@ -20,20 +20,12 @@ from ecg_jax.reporting import layout, style  # first: style chooses matplotlib's
 
 import matplotlib.pyplot as plt  # isort: skip
 
-_STAMP = "stamp"  # marks its text
+_STAMP = "stamp"  # the id of its text
 
 
 @style.styled
 def write(figure: Figure, stem: str) -> list[str]:
-    """Writes a figure as PDF and as PNG of 300 dots per inch, and closes it.
-
-    Args:
-        figure: What was drawn.
-        stem: Path without suffix; its folder is made.
-
-    Returns:
-        The files written.
-    """
+    """Writes a figure as PDF and as PNG of 300 dots per inch at a path without suffix, and closes it; the paths."""
     os.makedirs(os.path.dirname(stem) or ".", exist_ok=True)
     for options in ({"format": "pdf", "metadata": {"CreationDate": None}}, {"format": "png", "dpi": 300}):
         with files.replacing(f"{stem}.{options['format']}", "wb") as file:
@@ -51,20 +43,14 @@ def encode(figure: Figure) -> str:
 
 
 def stamp(figure: Figure, lines: Sequence[str]) -> None:
-    """Writes what no reader may miss above a figure."""
+    """Writes lines that no reader may miss above a figure."""
     if lines:
-        place: dict[str, Any] = {
-            "ha": "center",
-            "va": "bottom",
-            "fontsize": style.SMALL,
-            "color": style.ORANGE,
-            "weight": "bold",
-        }
-        figure.text(0.5, 1.0, style.literal("; ".join(lines)), gid=_STAMP, **place)
+        look: dict[str, Any] = {"fontsize": style.SMALL, "color": style.ORANGE, "weight": "bold"}
+        figure.text(0.5, 1.0, style.literal("; ".join(lines)), gid=_STAMP, ha="center", va="bottom", **look)
 
 
 def _save(figure: Figure, target: IO[bytes], **options: Any) -> None:
-    if any(text.get_gid() == _STAMP for text in figure.texts):  # it stands above the figure
+    if any(text.get_gid() == _STAMP for text in figure.texts):  # it is above the figure
         options["bbox_inches"] = "tight"
     with warnings.catch_warnings():
         warnings.filterwarnings("ignore", "Glyph .* missing from", UserWarning)  # of a name in another script
@@ -72,18 +58,13 @@ def _save(figure: Figure, target: IO[bytes], **options: Any) -> None:
 
 
 def close(figure: Figure) -> None:
-    """Forgets a figure, which matplotlib otherwise keeps for the life of the process."""
+    """Closes a figure, which matplotlib otherwise keeps for the life of the process."""
     plt.close(figure)
 
 
 @style.styled
 def draw_learning_curve(lines: Sequence[Mapping[str, Any]], best_step: int) -> Figure:
-    """Draws loss, and macro AUROC and average precision on validation, over steps.
-
-    Args:
-        lines: Of `metrics.jsonl`.
-        best_step: Marked with a vertical line.
-    """
+    """Draws loss, and macro AUROC and average precision on validation, over the steps of lines of `metrics.jsonl`."""
 
     def series(kind: str, key: str) -> tuple[list[int], list[float]]:
         chosen = [line for line in lines if line["kind"] == kind and line.get(key) is not None]

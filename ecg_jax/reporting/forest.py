@@ -11,7 +11,7 @@ from matplotlib.figure import Figure
 from matplotlib.text import Annotation
 from matplotlib.ticker import MaxNLocator
 
-from ecg_jax.reporting import numbers, style  # first: it chooses matplotlib's backend
+from ecg_jax.reporting import cells, style  # first: style chooses matplotlib's backend
 
 import matplotlib.pyplot as plt  # isort: skip
 
@@ -21,23 +21,14 @@ _GAP = 10.0  # points between columns
 
 @dataclasses.dataclass(frozen=True)
 class ForestRow:
-    """A row of a forest plot.
-
-    Attributes:
-        name: What was measured on whom; a heading where `is_heading`.
-        value: The estimate; NaN where there is none.
-        low: Lower end of its interval; may be NaN.
-        high: Upper end; may be NaN.
-        count: Text of the count's column.
-        is_heading: Whether the row is a heading, without numbers.
-    """
+    """A row of a forest plot: a name, an estimate and the ends of its interval, NaN where there is none."""
 
     name: str
     value: float = math.nan
     low: float = math.nan
     high: float = math.nan
-    count: str = ""
-    is_heading: bool = False
+    count: str = ""  # text of the count's column
+    is_heading: bool = False  # whether the row is a heading, without numbers
 
 
 @style.styled
@@ -69,20 +60,19 @@ def draw_forest(
     axes.spines["left"].set_visible(False)
     axes.set_xlim(_find_limits(rows, reference))
     axes.xaxis.set_major_locator(MaxNLocator(6, steps=style.STEPS))
-    axes.xaxis.set_major_formatter(numbers.format_tick)
+    axes.xaxis.set_major_formatter(cells.show_tick)
     if reference is not None:
         axes.axvline(reference, color=style.GREY, ls="--", lw=0.8, zorder=1)
     columns: dict[str, list[Annotation]] = {"name": [], "count": [], "value": []}
-    if count_label:
-        columns["count"].append(_write_beside(axes, -0.6, style.literal(count_label), "bold"))
-    if value_label:
-        columns["value"].append(_write_beside(axes, -0.6, style.literal(value_label), "bold"))
+    for column, heading in (("count", count_label), ("value", value_label)):
+        if heading:
+            columns[column].append(_write_beside(axes, -0.6, style.literal(heading), "bold"))
     for row, name, y in zip(rows, names, ends - (lines + 0.3) / 2, strict=True):
         columns["name"].append(_write_beside(axes, y, name, "bold" if row.is_heading else "normal"))
         if row.is_heading:
             continue
         columns["count"].append(_write_beside(axes, y, style.literal(row.count), "normal"))
-        shown = numbers.show_interval(row.value, (row.low, row.high))
+        shown = cells.show_interval(row.value, row.low, row.high, ".2f").replace("inf", "∞")
         columns["value"].append(_write_beside(axes, y, shown, "normal"))
         low, high = np.clip((row.low, row.high), *axes.get_xlim())
         axes.plot([low, high], [y, y], color=style.BLUE, lw=1.2, solid_capstyle="butt", zorder=2)
@@ -105,7 +95,7 @@ def _write_beside(axes: Axes, y: float, text: str, weight: str) -> Annotation:
 
 
 def _place(columns: dict[str, list[Annotation]], figure: Figure) -> None:
-    """Moves columns to where they have room: their widths are known only once the texts are there."""
+    """Moves columns beside the panel; their widths are known only once the texts exist."""
     widths = {
         key: max((text.get_window_extent().width * 72 / figure.dpi for text in column), default=0.0)
         for key, column in columns.items()

@@ -19,18 +19,13 @@ _SVG = re.compile(r"data:image/svg\+xml[;,]")
 class Figure:
     """A figure.
 
-    Attributes:
-        name: HTML id; unlike that of any other figure or table of the page.
-        caption: What it shows; also what is read out where it cannot be seen.
-        source: Data URI of an SVG. It is drawn in its own size where there is room.
-
     Raises:
         ValueError: when the name is no id, or the source is another file's address.
     """
 
-    name: str
-    caption: str
-    source: str
+    name: str  # HTML id, unique on the page
+    caption: str  # what it shows; also its text for screen readers
+    source: str  # data URI of an SVG, drawn in its own size where there is room
 
     def __post_init__(self) -> None:
         check_name(self.name)
@@ -40,47 +35,30 @@ class Figure:
 
 @dataclasses.dataclass(frozen=True)
 class Section:
-    """A numbered section.
+    """A numbered section."""
 
-    Attributes:
-        title: Its heading, also in the row of links.
-        paragraphs: Plain text above the tables.
-        tables: Shown one below the other.
-        figures: Shown below the tables, side by side where there is room.
-    """
-
-    title: str
-    paragraphs: Sequence[str] = ()
-    tables: Sequence[Table] = ()
-    figures: Sequence[Figure] = ()
+    title: str  # its heading, also in the row of links
+    paragraphs: Sequence[str] = ()  # plain text above the tables
+    tables: Sequence[Table] = ()  # shown one below the other
+    figures: Sequence[Figure] = ()  # shown below the tables, side by side where there is room
 
 
 @dataclasses.dataclass(frozen=True)
 class Page:
     """A page of results. All text is plain and may hold anything: it is escaped.
 
-    Attributes:
-        title: Its heading.
-        subtitle: One line on what was evaluated.
-        command: That makes such a page.
-        date: Of the page.
-        key: The row of large numbers on top: (value as it is shown, what it is).
-        stamps: What no reader may miss, such as that thresholds were chosen on the test set.
-        warnings: What a reader should know besides; a list below the stamps.
-        sections: In their order.
-
     Raises:
         ValueError: when two tables or figures have one name.
     """
 
-    title: str
-    subtitle: str
-    command: str
-    date: str
-    key: Sequence[tuple[str, str]] = ()
-    stamps: Sequence[str] = ()
-    warnings: Sequence[str] = ()
-    sections: Sequence[Section] = ()
+    title: str  # its heading
+    subtitle: str  # one line on what was evaluated
+    command: str  # that makes such a page
+    date: str  # of the page
+    key: Sequence[tuple[str, str]] = ()  # the row of large numbers on top: (value as shown, what it is)
+    stamps: Sequence[str] = ()  # lines that no reader may miss, such as that thresholds were chosen on the test set
+    warnings: Sequence[str] = ()  # other lines that a reader should know; a list below the stamps
+    sections: Sequence[Section] = ()  # in order
 
     def __post_init__(self) -> None:
         names = [table.name for section in self.sections for table in section.tables]
@@ -91,12 +69,7 @@ class Page:
 
 
 def write_page(path: str, page: Page) -> None:
-    """Writes a page of results, whole or not at all.
-
-    Args:
-        path: Of the HTML file; its folder exists.
-        page: What it says.
-    """
+    """Writes a page of results, whole or not at all; its folder exists."""
     columns = {
         table.name: cells.arrange(table.frame, table.formats) for section in page.sections for table in section.tables
     }
@@ -104,12 +77,7 @@ def write_page(path: str, page: Page) -> None:
 
 
 def render(template: str, **values: Any) -> str:
-    """Fills a template of this package; text is escaped, a name that nobody gave is an error.
-
-    Args:
-        template: File name; it extends `page.html`.
-        **values: By the template's names.
-    """
+    """Fills a template of this package, which extends `page.html`; text is escaped, a missing value is an error."""
     environment = jinja2.Environment(
         loader=jinja2.PackageLoader("ecg_jax.reporting", ""),
         autoescape=True,

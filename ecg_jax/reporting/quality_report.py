@@ -1,4 +1,4 @@
-"""The quality report of a prepared store: one HTML file that needs no other, and no network."""
+"""The quality report of a prepared store: one self-contained HTML file."""
 
 import dataclasses
 from collections.abc import Mapping, Sequence
@@ -6,9 +6,12 @@ from collections.abc import Mapping, Sequence
 import markupsafe
 import numpy as np
 import pandas as pd
+from matplotlib.axes import Axes
 
 from ecg_jax import files
-from ecg_jax.reporting import distributions, ecg_paper, html
+from ecg_jax.reporting import cells, ecg_paper, figures, html, style  # first: style chooses matplotlib's backend
+
+import matplotlib.pyplot as plt  # isort: skip
 
 _SHOWN = {"left_out": 100, "notes": 50, "repeats": 50, "repeated_ids": 6, "labels": 40}
 _TITLES = {
@@ -20,71 +23,50 @@ _TITLES = {
     "wander": "Baseline wander of the worst lead ({unit})",
     "age": "Age (years)",
 }
-_DASH = "–"
+_FEW = 8  # different values that are drawn as one bar each
+_TAIL = 1.0  # per cent at either end; values far beyond them are left out of a histogram
 
 
 @dataclasses.dataclass(frozen=True)
 class Report:
-    """What the report says.
+    """The content of the report."""
 
-    Attributes:
-        dataset: Name of the data set.
-        source: Where it was read.
-        command: That prepares such a store.
-        date: Of the report.
-        contract: The store's leads, sampling rate and filters.
-        checks: What happened when physics contradicted a file.
-        normalized: Whether recordings are in standard deviations.
-        left_out: `recording`, `reason`, `detail`; one row per recording.
-        left_out_kinds: By reason, `message` (the first of its kind) and `recordings`.
-        cohort: One row for `all` and each split; columns as the rows of Table 1 need them.
-        labels: `label`, and for `all` and each split `GROUP_known` and `GROUP_positive`.
-        flags: `flag`, `recordings`, `meaning`; the last row is for recordings without any.
-        examples: Strips by flag; those of `""` have none.
-        measurements: `[N]` values by name, see `_TITLES`; NaN for unknown.
-        scale: What the size of lead II says of the unit.
-        notes: `message` (the first of its kind) and `recordings`.
-        remarks: Lines that the data set itself tells.
-        repeats: `recordings` (ids), `patients` (how many), `splits` (names); one row per content.
-        split_patients: Number of patients who stand in several splits; None where nobody can tell.
-    """
-
-    dataset: str
-    source: str
-    command: str
-    date: str
-    contract: Mapping[str, object]
-    checks: str
-    normalized: bool
-    left_out: pd.DataFrame
-    left_out_kinds: Mapping[str, pd.DataFrame]
-    cohort: pd.DataFrame
-    labels: pd.DataFrame
-    flags: pd.DataFrame
-    examples: Mapping[str, Sequence[ecg_paper.Strip]]
-    measurements: Mapping[str, np.ndarray]
-    scale: str
-    notes: pd.DataFrame
-    remarks: Sequence[str]
-    repeats: pd.DataFrame
-    split_patients: int | None
+    dataset: str  # name of the data set
+    source: str  # where it was read
+    command: str  # that prepares such a store
+    date: str  # of the report
+    contract: Mapping[str, object]  # the store's leads, sampling rate and filters
+    checks: str  # what happened when physics contradicted a file
+    normalized: bool  # whether recordings are in standard deviations
+    left_out: pd.DataFrame  # `recording`, `reason`, `detail`; one row per recording
+    left_out_kinds: Mapping[str, pd.DataFrame]  # by reason, `message` (the first of its kind) and `recordings`
+    cohort: pd.DataFrame  # one row for `all` and each split; columns as the rows of Table 1 need them
+    labels: pd.DataFrame  # `label`, and for `all` and each split `GROUP_known` and `GROUP_positive`
+    flags: pd.DataFrame  # `flag`, `recordings`, `meaning`; the last row is for recordings without any
+    examples: Mapping[str, Sequence[ecg_paper.Strip]]  # strips by flag; those of `""` have none
+    measurements: Mapping[str, np.ndarray]  # `[N]` values by name, see `_TITLES`; NaN for unknown
+    scale: str  # what the size of lead II indicates about the unit
+    notes: pd.DataFrame  # `message` (the first of its kind) and `recordings`
+    remarks: Sequence[str]  # lines from the data set itself
+    repeats: pd.DataFrame  # `recordings` (ids), `patients` (how many), `splits` (names); one row per content
+    split_patients: int | None  # number of patients in several splits; None where it is unknown
 
 
 def write(path: str, report: Report) -> None:
-    """Writes the page, whole or not at all.
-
-    Args:
-        path: Of the HTML file.
-        report: What it says; text may hold anything, it is escaped.
-    """
+    """Writes the page, whole or not at all; all text is escaped."""
+    unit = "SD" if report.normalized else "mV"
     page = html.render(
         "quality_report.html",
         report=report,
         stored=int(report.cohort.loc["all", "recordings"]),
         groups=list(report.cohort.index),
         cohort=_describe_cohort(report.cohort),
-        unit="SD" if report.normalized else "mV",
-        distributions=_describe_distributions(report),
+        unit=unit,
+        distributions=[
+            describe_distribution(title.format(unit=unit), report.measurements[name])
+            for name, title in _TITLES.items()
+            if name in report.measurements
+        ],
         strips={
             flag: [(strip.title, markupsafe.Markup(ecg_paper.draw_strip(strip))) for strip in strips]
             for flag, strips in report.examples.items()
@@ -94,14 +76,8 @@ def write(path: str, report: Report) -> None:
     files.write_text(path, page)
 
 
-def _describe_distributions(report: Report) -> list[distributions.Distribution]:
-    unit = "SD" if report.normalized else "mV"
-    known = {name: report.measurements[name] for name in _TITLES if name in report.measurements}
-    return [distributions.describe(_TITLES[name].format(unit=unit), values) for name, values in known.items()]
-
-
 def _describe_cohort(cohort: pd.DataFrame) -> list[tuple[str, list[str]]]:
-    """Rows of Table 1: what, and its value for every group; what nobody knows is left out."""
+    """Rows of Table 1: what, and its value for every group; rows without any value are left out."""
 
     def counts(name: str, of: str | None = None) -> list[str]:
         wholes = cohort[of] if of else [np.nan] * len(cohort)
@@ -110,7 +86,7 @@ def _describe_cohort(cohort: pd.DataFrame) -> list[tuple[str, list[str]]]:
     def quartiles(name: str) -> list[str]:
         triples = zip(*(cohort[f"{name}_{percent}"] for percent in (50, 25, 75)), strict=True)
         return [
-            _DASH
+            cells.DASH
             if np.isnan(middle)
             else f"{html.format_number(middle)} ({html.format_number(low)}–{html.format_number(high)})"
             for middle, low, high in triples
@@ -130,10 +106,70 @@ def _describe_cohort(cohort: pd.DataFrame) -> list[tuple[str, list[str]]]:
         ("Heart rate per minute, median (quartiles)", quartiles("heart_rate")),
         ("Duration in seconds, median (quartiles)", quartiles("duration")),
     ]
-    return [(name, cells) for name, cells in rows if any(cell != _DASH for cell in cells)]
+    return [(name, values) for name, values in rows if any(value != cells.DASH for value in values)]
 
 
 def _format_part(value: float, whole: float) -> str:
     if np.isnan(value):
-        return _DASH
+        return cells.DASH
     return html.format_count(value) + (f" ({html.format_percent(value / whole)})" if value and whole > 0 else "")
+
+
+@dataclasses.dataclass(frozen=True)
+class Distribution:
+    """A quantity, drawn and summarized."""
+
+    title: str  # its name, and unit in brackets
+    figure: str  # A data URI of an SVG
+    known: int  # number of recordings with a known value
+    quantiles: tuple[float, ...]  # smallest, 5 %, 25 %, median, 75 %, 95 %, largest; empty without a known value
+    outside: int  # number of recordings beyond the histogram's ends
+
+
+def describe_distribution(title: str, values: np.ndarray) -> Distribution:
+    """Draws and summarizes a quantity `[N]`; what is not finite is unknown."""
+    known = np.asarray(values, np.float64)
+    known = known[np.isfinite(known)]
+    if not known.size:
+        return Distribution(title, "", 0, (), 0)
+    quantiles = tuple(np.percentile(known, (0, 5, 25, 50, 75, 95, 100)).tolist())
+    with plt.rc_context(style.STYLE):
+        figure, axes = plt.subplots(figsize=(3.3, 2.1), layout="constrained")
+        different = np.unique(known[:1]) if quantiles[0] == quantiles[-1] else np.unique(known)
+        outside = _draw_bars(axes, known, different) if len(different) <= _FEW else _draw_bins(axes, known, quantiles)
+        axes.set(xlabel=title, ylabel="recordings")
+        axes.yaxis.set_major_locator(plt.MaxNLocator(4, integer=True))
+        axes.yaxis.set_major_formatter(plt.FuncFormatter(lambda value, _: f"{value:,.0f}"))
+        encoded = figures.encode(figure)
+        figures.close(figure)
+        return Distribution(title, encoded, known.size, quantiles, outside)
+
+
+def _draw_bars(axes: Axes, known: np.ndarray, different: np.ndarray) -> int:
+    counts = (known[:, None] == different).sum(axis=0)
+    bars = axes.bar([f"{value:.4g}" for value in different], counts, width=0.6, color=style.BLUE)
+    axes.bar_label(bars, [f"{count:,}" for count in counts], fontsize=7)
+    room = 0.5 + max(0, 4 - len(different)) / 2
+    axes.set_xlim(-room, len(different) - 1 + room)
+    return 0
+
+
+def _draw_bins(axes: Axes, known: np.ndarray, quantiles: tuple[float, ...]) -> int:
+    """Draws equal bins over all but the ends of long tails; returns the number of values there."""
+    low, high = np.percentile(known, (_TAIL, 100 - _TAIL))
+    margin = max(high - low, 1e-9) / 2
+    low, high = max(low - margin, quantiles[0]), min(high + margin, quantiles[-1])
+    counts, edges = np.histogram(known, bins=40, range=(low, high))
+    axes.stairs(counts, edges, fill=True, color=style.BLUE)
+    axes.axvline(quantiles[3], color=style.ORANGE, lw=1.2)
+    axes.annotate(
+        f"median {quantiles[3]:.3g}",
+        (quantiles[3], 1),
+        xycoords=("data", "axes fraction"),
+        xytext=(3, 1),
+        textcoords="offset points",
+        color=style.ORANGE,
+        fontsize=7,
+        ha="left" if quantiles[3] < (low + high) / 2 else "right",
+    )
+    return int(known.size - counts.sum())

@@ -1,4 +1,4 @@
-"""Reliability of probabilities: how often what was predicted was there, and how often each was predicted."""
+"""Reliability of probabilities: how often the predicted label was present, and how often each probability occurs."""
 
 import dataclasses
 from collections.abc import Mapping, Sequence
@@ -11,47 +11,23 @@ from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 from matplotlib.ticker import FixedLocator, NullLocator
 
+from ecg_jax.evaluation.calibration import Reliability
 from ecg_jax.reporting import layout, style
 
-
-@dataclasses.dataclass(frozen=True)
-class ReliabilityCurve:
-    """Probabilities in K bins.
-
-    Attributes:
-        predicted: `[K]`, 0 to 1: mean probability of each bin.
-        observed: `[K]`, 0 to 1: share of positives in each bin.
-        low: `[K]`: lower end of the interval of `observed`.
-        high: `[K]`: its upper end.
-        count: `[K]`: recordings in each bin; a bin of none is not drawn.
-    """
-
-    predicted: np.ndarray
-    observed: np.ndarray
-    low: np.ndarray
-    high: np.ndarray
-    count: np.ndarray
+_EDGES = np.linspace(0, 1, 21)  # of the histogram's bins
 
 
 @dataclasses.dataclass(frozen=True)
-class Reliability:
-    """The reliability of one label.
+class ReliabilityPanel:
+    """The reliability of one label."""
 
-    Attributes:
-        title: Of the panel.
-        series: Curves by name, such as "as predicted" and "recalibrated".
-        probabilities: `[N]`, 0 to 1: those of the histogram below the panel; what is not finite is left out.
-        count_edges: `[E]`, rising from 0 to 1: edges of the histogram's bins.
-    """
-
-    title: str
-    series: Mapping[str, ReliabilityCurve]
-    probabilities: np.ndarray
-    count_edges: np.ndarray = dataclasses.field(default_factory=lambda: np.linspace(0, 1, 21))
+    title: str  # of the panel
+    series: Mapping[str, Reliability]  # curves by name, such as "as predicted" and "recalibrated"
+    probabilities: np.ndarray  # `[N]`, those of the histogram below the panel; what is not finite is left out
 
 
 @style.styled
-def draw_reliability(panels: Sequence[Reliability]) -> Figure:
+def draw_reliability(panels: Sequence[ReliabilityPanel]) -> Figure:
     """Draws shares over probabilities with the diagonal of perfect calibration; below, a histogram (log counts)."""
     figure, grid, left = layout.create_panels(len(panels))
     names = list(dict.fromkeys(name for panel in panels for name in panel.series))
@@ -77,22 +53,22 @@ def draw_reliability(panels: Sequence[Reliability]) -> Figure:
     handles: list[Artist] = [Line2D([], [], label=name, **look) for name, look in zip(names, looks, strict=True)]
     handles.append(Line2D([], [], color=style.GREY, ls=":", lw=1, label="perfect calibration"))
     layout.add_legend(figure, handles, left)
-    layout.arrange(figure, grid, left)
+    layout.arrange(figure, grid)
     return figure
 
 
-def _draw_curve(axes: Axes, curve: ReliabilityCurve, look: dict[str, Any]) -> None:
+def _draw_curve(axes: Axes, curve: Reliability, look: dict[str, Any]) -> None:
     known = np.asarray(curve.count) > 0
     axes.plot(curve.predicted[known], curve.observed[known], clip_on=False, zorder=3, **look)
     axes.vlines(curve.predicted[known], curve.low[known], curve.high[known], color=look["color"], lw=0.8, clip_on=False)
 
 
-def _draw_histogram(axes: Axes, panel: Reliability) -> Axes:
-    """An inset below a panel, which keeps the panel's width whatever the layout does to it."""
+def _draw_histogram(axes: Axes, panel: ReliabilityPanel) -> Axes:
+    """An inset below a panel, which has the panel's width in any layout."""
     below = axes.inset_axes((0, -0.3, 1, 0.22))
     layout.set_unit_axes(below)
     known = panel.probabilities[np.isfinite(panel.probabilities)]
-    counts, edges = np.histogram(known, panel.count_edges)
+    counts, edges = np.histogram(known, _EDGES)
     top = max(int(counts.max(initial=0)), 1)
     below.set(ylim=(0.5, 2 * top), yscale="log")
     below.bar(edges[:-1], counts, np.diff(edges), align="edge", color=style.LIGHT_GREY, ec="white", lw=0.3)

@@ -1,4 +1,4 @@
-"""The house style of figures: that of medical journals, legible at the size it is printed, with or without colours."""
+"""The style of figures: that of medical journals, legible in print, with and without colours."""
 
 import functools
 import textwrap
@@ -13,12 +13,12 @@ import matplotlib.pyplot as plt
 
 from ecg_jax.printable import make_printable
 
-# Okabe & Ito's colours, told apart by colour-blind readers.
+# Okabe & Ito's colours, which colour-blind readers can distinguish.
 BLUE, ORANGE, GREEN, PURPLE, SKY, AMBER = "#0072B2", "#D55E00", "#009E73", "#CC79A7", "#56B4E9", "#E69F00"
 BLACK, GREY, LIGHT_GREY = "#000000", "#666666", "#C8C8C8"
-COLORS = (BLUE, ORANGE, GREEN, PURPLE, BLACK, SKY, AMBER)
-LINES = ("-", "--", "-.", ":", (0, (3, 1, 1, 1, 1, 1)), (0, (6, 2)), (0, (1, 3)))
-MARKERS = ("o", "s", "^", "D", "v", "P", "X")
+_COLORS = (BLUE, ORANGE, GREEN, PURPLE, BLACK, SKY, AMBER)
+_LINES = ("-", "--", "-.", ":", (0, (3, 1, 1, 1, 1, 1)), (0, (6, 2)), (0, (1, 3)))
+_MARKERS = ("o", "s", "^", "D", "v", "P", "X")
 SINGLE, DOUBLE = 3.5, 7.2  # inches: a column of a journal, and its page
 SMALL = 7  # points
 STEPS = (1, 2, 5, 10)  # between ticks, times a power of ten
@@ -51,7 +51,7 @@ _R = TypeVar("_R")
 
 
 def styled(function: Callable[_P, _R]) -> Callable[_P, _R]:
-    """Makes a function run in the house style. Drawing and saving both need it: ticks are made when saving."""
+    """Makes a function run in this style. Drawing and saving both need it: ticks are made when saving."""
 
     @functools.wraps(function)
     def run(*args: _P.args, **kwargs: _P.kwargs) -> _R:
@@ -62,11 +62,11 @@ def styled(function: Callable[_P, _R]) -> Callable[_P, _R]:
 
 
 def choose_look(k: int) -> tuple[str, Any, str]:
-    """Colour, line and marker of the k-th series, from 0: the combinations differ even where parts recur."""
-    count = len(COLORS)
-    return COLORS[(k + k // count) % count], LINES[k % count], MARKERS[k % count]
+    """Colour, line and marker of the k-th series, from 0; combinations differ even where parts recur."""
+    count = len(_COLORS)
+    return _COLORS[(k + k // count) % count], _LINES[k % count], _MARKERS[k % count]
 
 
 def literal(text: str, width: int = 1000) -> str:
-    """Text that matplotlib shows as it is, a dollar sign too, in lines of at most `width` characters."""
+    """Text that matplotlib shows unchanged, including dollar signs, in lines of at most `width` characters."""
     return textwrap.fill(make_printable(text), width).replace("$", r"\$")

@@ -27,9 +27,8 @@ def name_objective(objective: str) -> str:
 def draw_learning_curves(curves: Mapping[str, Sequence[Sequence[Mapping[str, Any]]]], objective: str) -> Figure:
     """Validation over steps: a line per configuration, the mean of its runs, and their range.
 
-    Args:
-        curves: Configuration, best first -> validation lines of `metrics.jsonl` by run.
-        objective: A key of the lines.
+    `curves` holds the validation lines of `metrics.jsonl` by configuration, best first, and run; `objective` is a key
+    of them.
     """
     figure, panels, _ = layout.create_panels(1, width=style.DOUBLE)
     axes = panels[0]
@@ -52,11 +51,8 @@ def draw_learning_curves(curves: Mapping[str, Sequence[Sequence[Mapping[str, Any
 def draw_slices(table: pd.DataFrame, keys: Sequence[str], column: str, label: str) -> Figure:
     """The objective against each key: a point per configuration, with its interval over seeds where there is one.
 
-    Args:
-        table: A row per configuration: the keys, the keys and what they reached.
-        keys: Columns of it.
-        column: Of the objective; those of its interval end in `_low` and `_high`.
-        label: Of its axis.
+    `table` has a row per configuration: the keys and the objective, `column`, with the ends of its interval in columns
+    that end in `_low` and `_high`.
     """
     figure, panels, _ = layout.create_panels(len(keys))
     for axes, key in zip(panels, keys, strict=True):
@@ -74,7 +70,7 @@ def draw_slices(table: pd.DataFrame, keys: Sequence[str], column: str, label: st
         axes.set_xlabel(style.literal(key, 34))
         span = np.nanmax(table[column]) - np.nanmin(table[column]) or abs(table[column].iloc[0]) or 1.0
         axes.set_ylim(np.nanmin(table[column]) - 0.25 * span, np.nanmax(table[column]) + 0.25 * span)
-    for axes in panels[:: min(len(panels), 3 if len(panels) <= 9 else 4)]:  # the first of each row
+    for axes in panels[:: layout.count_columns(len(panels))]:  # the first of each row
         axes.set_ylabel(label)
     layout.arrange(figure, panels, aspect=0.75)
     return figure
@@ -84,16 +80,11 @@ def draw_slices(table: pd.DataFrame, keys: Sequence[str], column: str, label: st
 def draw_parallel(
     table: pd.DataFrame, keys: Sequence[str], column: str, label: str, *, higher_is_better: bool
 ) -> Figure:
-    """Parallel coordinates: a line per configuration through what it was given, to what it reached.
+    """Parallel coordinates: a line per configuration through its keys to its objective, the last axis.
 
-    Args:
-        table: A row per configuration, best first.
-        keys: Columns of it, in the order of the axes.
-        column: Of what they reached, the last axis.
-        label: Of that axis.
-        higher_is_better: Which end of it is dark.
+    `table` has a row per configuration, best first; `higher_is_better` says which end of the objective is dark.
     """
-    figure, axes = plt.subplots(figsize=(style.DOUBLE, 2.8))
+    figure, axes = plt.subplots(figsize=(style.DOUBLE, 2.8), layout="constrained")
     values = table[column].to_numpy(np.float64)
     span = np.nanmax(values) - np.nanmin(values) or 1.0
     height = (values - np.nanmin(values)) / span
@@ -124,14 +115,13 @@ def draw_parallel(
     axes.set(yticks=[], xlim=(-0.5, last + 0.35), ylim=(-0.05, 1.05))
     axes.spines[["left", "bottom"]].set_visible(False)
     axes.tick_params(axis="x", length=0)
-    figure.tight_layout()
     return figure
 
 
 @style.styled
 def draw_importance(importance: Mapping[str, float]) -> Figure:
     """Bars: the share of the objective's variance that each key explains."""
-    figure, axes = plt.subplots(figsize=(style.DOUBLE, 0.6 + 0.28 * len(importance)))
+    figure, axes = plt.subplots(figsize=(style.DOUBLE, 0.6 + 0.28 * len(importance)), layout="constrained")
     names = sorted(importance, key=lambda name: importance[name])
     axes.barh(
         [style.literal(name) for name in names], [importance[name] for name in names], color=style.BLUE, height=0.6
@@ -139,12 +129,11 @@ def draw_importance(importance: Mapping[str, float]) -> Figure:
     for place, name in enumerate(names):
         axes.text(importance[name] + 0.01, place, f"{importance[name]:.2f}", va="center", fontsize=style.SMALL)
     axes.set(xlabel="Share of the variance explained", xlim=(0, 1.08))
-    figure.tight_layout()
     return figure
 
 
 def _place(values: pd.Series) -> tuple[np.ndarray, list[str] | None, bool]:
-    """Where values lie on an axis: numbers where they are (and whether it is logarithmic), others side by side."""
+    """Positions of values on an axis: numbers at their values (and whether on a log scale), others in equal steps."""
     is_number = all(isinstance(value, int | float) and not isinstance(value, bool) for value in values)
     if is_number and values.notna().all() and values.nunique() > 1:
         numbers = values.to_numpy(np.float64)

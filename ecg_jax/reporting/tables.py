@@ -25,22 +25,16 @@ _NAME = re.compile(r"[A-Za-z][A-Za-z0-9_-]*")
 class Table:
     """A table and what is said about it.
 
-    Attributes:
-        name: Stem of its files, HTML id and LaTeX label: letters, digits, `_` and `-`.
-        caption: What it shows, as plain text.
-        frame: Its rows; the index is not shown.
-        note: Stands under the table.
-        formats: Column to format specification, such as ".2g" or ","; otherwise numbers that
-            are not whole have three decimals. That of a score also formats its interval.
-
     Raises:
         ValueError: when the name has other characters, columns repeat, or a format has no column.
     """
 
-    name: str
-    caption: str
-    frame: pd.DataFrame
-    note: str = ""
+    name: str  # stem of its files, HTML id and LaTeX label: letters, digits, `_` and `-`
+    caption: str  # what it shows, as plain text
+    frame: pd.DataFrame  # its rows; the index is not shown
+    note: str = ""  # shown under the table
+    # Column to format specification, such as ".2g" or ","; by default numbers that are not whole have three decimals.
+    # That of a score also formats its interval.
     formats: Mapping[str, str] = dataclasses.field(default_factory=dict)
 
     def __post_init__(self) -> None:
@@ -53,20 +47,13 @@ class Table:
 
 
 def check_name(name: str) -> None:
-    """Raises ValueError unless a name can be a file's stem and an HTML id."""
+    """Raises `ValueError` unless a name can be a file's stem and an HTML id."""
     if not _NAME.fullmatch(name):
         raise ValueError(f"{name!r}: a name begins with a letter and has letters, digits, '_' and '-' only")
 
 
 def print_scores(scores: pd.DataFrame, title: str, console: Console, formats: Mapping[str, str] | None = None) -> None:
-    """Prints a table of scores with three decimals, and their intervals where there are any.
-
-    Args:
-        scores: Columns as those of `Table.frame`.
-        title: Stands above.
-        console: Where to.
-        formats: As those of `Table`.
-    """
+    """Prints a table of scores with three decimals, and their intervals where there are any; see `Table`."""
     columns = cells.arrange(scores, formats)
     plain = str.maketrans({cells.DASH: "-", cells.MINUS: "-"})
     texts = [
@@ -87,19 +74,11 @@ def print_rows(title: str, columns: Sequence[str], rows: Sequence[Sequence[str]]
 
 
 def write_table(folder: str, table: Table, stamps: Sequence[str] = ()) -> list[str]:
-    """Writes a table as CSV and JSON in full precision, and as LaTeX; each file whole or not at all.
+    """Writes `NAME.csv` and `NAME.json` in full precision, and `NAME.tex`, each whole or not at all; returns the paths.
 
-    Args:
-        folder: Where to; it is created.
-        table: Its name is that of the files.
-        stamps: What no reader of the numbers may miss. They are a last column `stamp` of the
-            CSV, a list in the JSON (where NaN and infinity are null), and end the LaTeX caption.
-
-    Returns:
-        The files written: `NAME.csv`, `NAME.json`, `NAME.tex`.
-
-    Raises:
-        ValueError: when there are stamps and the table has a column `stamp` of its own.
+    `stamps` are lines that no reader of the numbers may miss: a last column `stamp` of the CSV, a list in the JSON
+    (where NaN and infinity are null), the end of the LaTeX caption. `ValueError` if the table has a column `stamp` of
+    its own.
     """
     frame, columns = table.frame, cells.arrange(table.frame, table.formats)
     if stamps and "stamp" in frame:
@@ -129,7 +108,7 @@ def write_table(folder: str, table: Table, stamps: Sequence[str] = ()) -> list[s
 
 
 def _make_plain(value: Any) -> Any:
-    """A value that JSON has."""
+    """A value that JSON can hold."""
     if cells.is_missing(value) or (isinstance(value, float) and math.isinf(value)):
         return None
     return value if isinstance(value, bool | int | float) else str(value)

@@ -31,11 +31,7 @@ _PATTERN = re.compile("-(?=-)|" + "|".join(re.escape(character) for character in
 
 
 def escape(text: str) -> str:
-    """Returns LaTeX that prints a text, in one line.
-
-    Args:
-        text: Anything. Letters that pdfLaTeX has no font for are left for another engine.
-    """
+    """LaTeX that prints any text in one line; letters without a font in pdfLaTeX are left for another engine."""
     plain = "".join(" " if unicodedata.category(character) in ("Cc", "Zl", "Zp") else character for character in text)
     return _PATTERN.sub(lambda found: _SPECIAL.get(found[0], _SPECIAL["--"]), plain)
 
@@ -50,17 +46,7 @@ def draw_table(
     note: str = "",
     stamps: Sequence[str] = (),
 ) -> str:
-    """Returns a table environment.
-
-    Args:
-        headings: One per column.
-        rows: Texts, one per column.
-        is_number: Which columns are right-aligned.
-        label: For references.
-        caption: Its text.
-        note: Stands under the table.
-        stamps: Set in bold at the end of the caption.
-    """
+    """A table environment; stamps are set in bold at the end of the caption, the note under the table."""
     widths = [max(map(len, column)) for column in zip(headings, *rows, strict=True)]
     is_long = [width > _LONG and not right for width, right in zip(widths, is_number, strict=True)]
     alignment = "".join(

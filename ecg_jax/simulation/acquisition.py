@@ -1,4 +1,4 @@
-"""From what electrodes see to what a file holds: noise, the electrocardiograph, and people's mistakes."""
+"""From the potentials at electrodes to the samples of a file: noise, the electrocardiograph, and faults."""
 
 import functools
 
@@ -10,7 +10,7 @@ from ecg_jax.random_bits import draw_bits, mix
 from ecg_jax.simulation import leads
 from ecg_jax.simulation.draws import Draws
 
-_SLOWEST, _FASTEST = 0.1, 12.0  # Hz of what moving electrodes and breathing add
+_SLOWEST, _FASTEST = 0.1, 12.0  # Hz, of baseline wander and moving electrodes
 _BINS = 64
 _QUANTA = (0.0, 1e-3, 2.44e-3, 4.88e-3)  # mV per count
 
@@ -26,20 +26,11 @@ def _create_basis(samples: int, sampling_rate: float) -> tuple[np.ndarray, np.nd
 def draw_noise(
     draws: Draws, samples: int, sampling_rate: float, level: float | jax.Array, faults: float | jax.Array
 ) -> jax.Array:
-    """Draws what electrodes pick up beside the heart, each its own part: leads share it as they share electrodes.
+    """Noise of each electrode, `[samples, 9]` mV in the order of `leads.ELECTRODES`.
 
-    Below 12 Hz a sum of sinusoids whose power falls with frequency (baseline wander, electrodes that move); muscle
-    noise above, with bursts; the powerline's 50 or 60 Hz with its third harmonic.
-
-    Args:
-        draws: Where the numbers come from.
-        samples: Of the recording.
-        sampling_rate: Hz.
-        level: Factor of all of it.
-        faults: Factor of how often an electrode is loose, and so noisier than the others.
-
-    Returns:
-        `[samples, 9]` mV in the order of `leads.ELECTRODES`.
+    Below 12 Hz a sum of sinusoids whose power falls with frequency (baseline wander, moving electrodes); above, muscle
+    noise with bursts; the powerline's 50 or 60 Hz with its third harmonic. `level` is a factor of all noise, `faults`
+    of how often an electrode is loose, and so noisier than the others.
     """
     electrodes = len(leads.ELECTRODES)
     loose = 1 + 6 * draws.flip(0.05 * faults) * jax.nn.one_hot(draws.choose([1.0] * electrodes), electrodes)
@@ -68,15 +59,10 @@ def draw_noise(
 
 
 def _draw_white(draws: Draws, shape: tuple[int, ...]) -> jax.Array:
-    """Nearly normal numbers, independent, of unit variance: each is the sum of a random word's four bytes."""
+    """Independent, nearly normal numbers of unit variance: each is the sum of a random word's four bytes."""
     bits = _draw_bits(draws, shape)
     total = (bits & 0xFF) + (bits >> 8 & 0xFF) + (bits >> 16 & 0xFF) + (bits >> 24)
     return (total.astype(jnp.float32) - 510) / np.float32(np.sqrt((256**2 - 1) / 3))
-
-
-def _draw_uniform(draws: Draws, shape: tuple[int, ...]) -> jax.Array:
-    """Uniform numbers from 0 to 1."""
-    return (_draw_bits(draws, shape) >> 8).astype(jnp.float32) * np.float32(2**-24)
 
 
 def _draw_bits(draws: Draws, shape: tuple[int, ...]) -> jax.Array:
@@ -85,15 +71,10 @@ def _draw_bits(draws: Draws, shape: tuple[int, ...]) -> jax.Array:
 
 
 def filter_as_device(draws: Draws, signal: jax.Array, sampling_rate: float) -> jax.Array:
-    """Applies an electrocardiograph's filters: a causal high pass of order 1 at 0.05 to 0.67 Hz, a low pass of order 2.
+    """Filters `[T, N]` as an electrocardiograph does.
 
-    The low pass is at 150, 100 or 40 Hz (Kligfield et al. 2007, J Am Coll Cardiol 49:1109, on what is used and what
-    should be).
-
-    Args:
-        draws: Where the numbers come from.
-        signal: `[T, N]`.
-        sampling_rate: Hz.
+    A causal high pass of order 1 at 0.05 to 0.67 Hz, and a low pass of order 2 at 150, 100 or 40 Hz (Kligfield et al.
+    2007, J Am Coll Cardiol 49:1109, on common and recommended filters).
     """
     samples = signal.shape[0]
     frequency = jnp.asarray(np.fft.rfftfreq(samples, 1 / sampling_rate), jnp.float32)
@@ -104,19 +85,16 @@ def filter_as_device(draws: Draws, signal: jax.Array, sampling_rate: float) -> j
 
 
 def digitize(draws: Draws, signal: jax.Array, faults: float | jax.Array) -> jax.Array:
-    """Gain error, rounding to counts, and amplifiers at their limit; a chest electrode may be off.
+    """Adds gain error, rounding to counts, amplifiers at their limit and chest electrodes that are off to `[T, 12]` mV.
 
-    Rounding is what it adds, noise that is uniform over a count (Widrow 1956, IRE Trans Circuit Theory 3:266): a sample
-    half way between counts would else depend on the device in a whole count.
-
-    Args:
-        draws: Where the numbers come from.
-        signal: `[T, 12]` mV in the order of `recording.LEADS`.
-        faults: Factor of how often either happens.
+    Rounding is simulated by its noise, uniform over a count (Widrow 1956, IRE Trans Circuit Theory 3:266): otherwise a
+    sample halfway between counts would differ by a whole count between devices. `faults` is a factor of how often
+    amplifiers reach their limit and electrodes are off.
     """
     signal = signal * draws.lognormal(1.0, 0.04)
     quantum = jnp.array(_QUANTA)[draws.choose([0.2, 0.3, 0.2, 0.3])]
-    signal = signal + quantum * (_draw_uniform(draws, signal.shape) - 0.5)
+    uniform = (_draw_bits(draws, signal.shape) >> 8).astype(jnp.float32) * np.float32(2**-24)  # 0 to 1
+    signal = signal + quantum * (uniform - 0.5)
     limit = jnp.where(draws.flip(0.02 * faults), draws.uniform(1.5, 4.0), 20.0)
     is_off = jnp.concatenate([jnp.zeros(6, bool), draws.flip(0.01 * faults, 6)])
     return jnp.where(is_off, 0.0, jnp.clip(signal, -limit, limit))

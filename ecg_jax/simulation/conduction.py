@@ -1,18 +1,21 @@
-"""How the impulse spreads: intervals, and the order in which the ventricles are activated.
+"""Conduction: intervals, and the order in which the ventricles are activated.
 
 Criteria: Surawicz et al. 2009, J Am Coll Cardiol 53:976 (QRS of 120 ms and more in complete bundle branch block, 110 or
 100 to 119 ms in incomplete block) and Kusumoto et al. 2019, Circulation 140:e382 (PR above 200 ms in first-degree
 block).
 """
 
-from typing import NamedTuple
+from typing import TYPE_CHECKING, NamedTuple
 
 import jax
 import jax.numpy as jnp
 
 from ecg_jax.simulation.draws import Draws
 
-# Each with the bounds of its QRS duration in milliseconds; draws bunch in the middle of them.
+if TYPE_CHECKING:
+    from ecg_jax.simulation.patients import Patient
+
+# Each with the bounds of its QRS duration in milliseconds; the middle is the most frequent.
 CONDUCTIONS = {
     "normal": (72, 107),
     "RBBB": (114, 172),
@@ -31,12 +34,7 @@ CONDUCTIONS = {
 )
 RIGHT_BLOCKS = (RBBB, INCOMPLETE_RBBB, RBBB_LAFB, RBBB_LPFB)  # of the bundle branch, at any duration
 LEFT_BLOCKS = (LBBB, INCOMPLETE_LBBB)
-LIKE_NORMAL = (
-    NORMAL,
-    INCOMPLETE_RBBB,
-    DELAYED,
-    PREEXCITED,
-)  # the order of activation is a normal heart's, but for a part
+LIKE_NORMAL = (NORMAL, INCOMPLETE_RBBB, DELAYED, PREEXCITED)  # the order of activation is mostly a normal heart's
 
 
 class Intervals(NamedTuple):
@@ -49,41 +47,23 @@ class Intervals(NamedTuple):
     qrs_ectopic: jax.Array
 
 
-def draw_intervals(
-    draws: Draws,
-    conduction: jax.Array,
-    is_first_degree: jax.Array,
-    is_paced: jax.Array,
-    mean_interval: jax.Array,
-    age: jax.Array,
-    is_male: jax.Array,
-    qt_shift: jax.Array,
-) -> Intervals:
-    """Draws the intervals of a patient.
+def draw_intervals(draws: Draws, patient: "Patient", qt_shift: jax.Array) -> Intervals:
+    """Draws the intervals of a patient; `qt_shift` is in seconds, from drugs or electrolytes.
 
     QT follows the cube root of the interval (Fridericia 1920), and is some 10 ms longer in women (Rautaharju et al.
     2009, J Am Coll Cardiol 53:982).
-
-    Args:
-        draws: Where the numbers come from.
-        conduction: Index into `CONDUCTIONS`.
-        is_first_degree: Draws a PR interval around and above 200 ms instead of below.
-        is_paced: The ventricles are paced, which takes its own time whatever the conduction.
-        mean_interval: Seconds between beats; the P wave stays in it.
-        age: Years.
-        is_male: Men have wider QRS complexes and shorter QT intervals.
-        qt_shift: Seconds, from drugs or electrolytes.
     """
-    bounds = jnp.array(list(CONDUCTIONS.values()), jnp.float32)[conduction] / 1e3
+    bounds = jnp.array(list(CONDUCTIONS.values()), jnp.float32)[patient.conduction] / 1e3
+    mean_interval = patient.mean_interval
     qrs = bounds[0] + (bounds[1] - bounds[0]) * (draws.uniform() + draws.uniform()) / 2
-    qrs = qrs + jnp.where(conduction == NORMAL, 0.006 * is_male - 0.003, 0.0)
-    qrs = jnp.where(is_paced, draws.uniform(0.13, 0.19), qrs)
-    usual = draws.normal(0.152, 0.020) + 0.0003 * (age - 50)
+    qrs = qrs + jnp.where(patient.conduction == NORMAL, 0.006 * patient.is_male - 0.003, 0.0)
+    qrs = jnp.where(patient.is_paced, draws.uniform(0.13, 0.19), qrs)
+    usual = draws.normal(0.152, 0.020) + 0.0003 * (patient.age - 50)
     long = 0.196 + draws.lognormal(0.030, 0.75)
-    pr = jnp.where(is_first_degree, jnp.minimum(long, 0.42), jnp.clip(usual, 0.105, 0.198))
-    pr = jnp.where(conduction == PREEXCITED, draws.uniform(0.075, 0.115), pr)
+    pr = jnp.where(patient.is_first_degree, jnp.minimum(long, 0.42), jnp.clip(usual, 0.105, 0.198))
+    pr = jnp.where(patient.conduction == PREEXCITED, draws.uniform(0.075, 0.115), pr)
     pr = jnp.minimum(pr, jnp.maximum(mean_interval - 0.15, 0.10))
-    corrected = draws.normal(0.401, 0.018) - 0.012 * is_male + 0.0004 * (age - 55) + qt_shift
+    corrected = draws.normal(0.401, 0.018) - 0.012 * patient.is_male + 0.0004 * (patient.age - 55) + qt_shift
     qt = corrected * jnp.cbrt(jnp.minimum(mean_interval, 1.4)) + 0.7 * jnp.maximum(qrs - 0.095, 0.0)
     qt = jnp.minimum(qt, 0.92 * mean_interval + 0.04)
     return Intervals(

@@ -1,4 +1,4 @@
-"""A compact 12-lead ECG simulator: a moving dipole seen by twelve leads.
+"""A compact 12-lead ECG simulator in NumPy, which needs no compilation: a moving dipole and its projections.
 
 The heart is a current dipole whose P, QRS and T loops are sums of Gaussians in time, as
 in McSharry et al. 2003 (IEEE Trans Biomed Eng 50:289), carried to three dimensions; the
@@ -21,24 +21,12 @@ import scipy.ndimage
 
 from ecg_jax.labels import SIX
 from ecg_jax.recording import LEADS, LIMB_LEADS
-from ecg_jax.simulation import SAMPLING_RATE
+from ecg_jax.simulation import DOWER, SAMPLING_RATE
 
 DURATIONS = (7.0, 10.0)
 
-# Dower et al. 1980: the eight independent leads from the dipole.
-_INDEPENDENT_LEADS = ("I", "II", "V1", "V2", "V3", "V4", "V5", "V6")
-_DOWER = np.array(
-    [
-        [0.632, -0.235, 0.059],
-        [0.235, 1.066, -0.132],
-        [-0.515, 0.157, -0.917],
-        [0.044, 0.164, -1.387],
-        [0.882, 0.098, -1.277],
-        [1.213, 0.127, -0.601],
-        [1.125, 0.127, -0.086],
-        [0.831, 0.076, 0.230],
-    ]
-)
+_INDEPENDENT_LEADS = tuple(DOWER)
+_DOWER = np.array(list(DOWER.values()))
 # Twelve leads from the eight: limb leads by Einthoven and Goldberger.
 _TO_TWELVE = np.zeros((len(LEADS), len(_INDEPENDENT_LEADS)))
 for _row, _lead in enumerate(LEADS):
@@ -74,15 +62,10 @@ _T_DIPOLES = {"normal": (0.33, 0.22, -0.12), "RBBB": (0.34, 0.16, 0.10), "LBBB":
 
 @dataclasses.dataclass(frozen=True)
 class Conditions:
-    """Who is recorded, and how well.
+    """Who is recorded, and how well."""
 
-    Attributes:
-        morphology_spread: Scales the variation between patients (1: as in training).
-        noise: Scales muscle noise, baseline wander and mains hum (1: as in training).
-    """
-
-    morphology_spread: float = 1.0
-    noise: float = 1.0
+    morphology_spread: float = 1.0  # scales the variation between patients (1: as in training)
+    noise: float = 1.0  # scales muscle noise, baseline wander and mains hum (1: as in training)
 
 
 def draw_diagnoses(rng: np.random.Generator) -> np.ndarray:
@@ -99,12 +82,7 @@ def draw_diagnoses(rng: np.random.Generator) -> np.ndarray:
 
 
 def simulate(rng: np.random.Generator, diagnoses: np.ndarray, conditions: Conditions) -> np.ndarray:
-    """Draws one ECG of a patient with the given diagnoses.
-
-    Args:
-        rng: Source of everything random.
-        diagnoses: `[6]` bool in the order of `labels.SIX`.
-        conditions: Population and recording quality.
+    """Draws one ECG of a patient with the given diagnoses, `[6]` bool in the order of `labels.SIX`.
 
     Returns:
         `[samples, 12]` float32 millivolts at 400 Hz, in the order of `recording.LEADS`.

@@ -9,11 +9,11 @@ _EDGE = 1e-6  # normal draws end 4.75 standard deviations out
 
 
 class Draws:
-    """Hands out parts of one block of uniform numbers, in the order in which they are asked for.
+    """Returns parts of one block of random numbers, in the order in which they are requested.
 
-    One call of the random number generator, and of the normal distribution's inverse, serves all of a recording:
-    compiling one for each of some thousand numbers takes longer than everything else. What a draw is depends on the
-    key, and on the draws before it from the same part.
+    One call of the random number generator, and of the normal distribution's inverse, serves a whole recording:
+    compiling one for each of some thousand numbers takes longer than everything else. A draw depends on the key and on
+    the earlier draws from the same part.
     """
 
     def __init__(self, numbers: jax.Array) -> None:
@@ -23,18 +23,18 @@ class Draws:
 
     @classmethod
     def create(cls, key: jax.Array, size: int) -> "Draws":
-        """Draws `size` numbers; asking for more raises `IndexError` while the simulator is traced."""
+        """Draws `size` numbers; requesting more raises `IndexError` while the simulator is traced."""
         uniform = jax.random.uniform(key, (size,), minval=_EDGE, maxval=1 - _EDGE)
         return cls(jnp.stack([uniform, jax.scipy.special.ndtri(uniform)]))
 
     def part(self, size: int) -> "Draws":
-        """The next `size` numbers on their own, so that what one module draws changes nothing for the others."""
+        """The next `size` numbers, so that the draws of one module do not change those of the others."""
         return Draws(self._take(size))
 
     def _take(self, count: int | None) -> jax.Array:
         first, self._taken = self._taken, self._taken + (1 if count is None else count)
         if self._taken > self._numbers.shape[1]:
-            raise IndexError(f"{self._taken} numbers were asked for, {self._numbers.shape[1]} drawn")
+            raise IndexError(f"{self._taken} numbers were requested, {self._numbers.shape[1]} drawn")
         return self._numbers[:, first] if count is None else self._numbers[:, first : self._taken]
 
     def uniform(

@@ -1,9 +1,9 @@
-"""From the heart's sources to twelve leads: where electrodes lie, and what they see.
+"""From the heart's sources to twelve leads: the places of electrodes, and their potentials.
 
-The body-surface leads are those of Dower et al. 1980 (Clin Cardiol 3:87) for a source in the heart's centre. In a
-homogeneous conductor a chest electrode at the place e sees a dipole at r by (e - r) / |e - r|^3; each of Dower's chest
-vectors is read as such a place, so that sources elsewhere in the heart, and electrodes put elsewhere, have vectors of
-their own. Twelve leads then hold more than three independent signals, as real ones do.
+The leads of a source in the heart's centre are those of Dower et al. 1980 (Clin Cardiol 3:87). In a homogeneous
+conductor the lead vector of a chest electrode at e for a dipole at r is (e - r) / |e - r|^3; each of Dower's chest
+vectors defines such a place, so that sources elsewhere in the heart, and displaced electrodes, have vectors of their
+own. So twelve leads hold more than three independent signals, as real ones do.
 
 Axes: x to the left, y to the feet, z to the back; centimetres.
 """
@@ -13,21 +13,11 @@ import jax.numpy as jnp
 import numpy as np
 
 from ecg_jax.recording import LEADS, LIMB_LEADS
+from ecg_jax.simulation import DOWER
 from ecg_jax.simulation.draws import Draws
 
 ELECTRODES = ("RA", "LA", "LL", "V1", "V2", "V3", "V4", "V5", "V6")
 _CHEST = ELECTRODES[3:]
-# Dower et al. 1980: leads from the dipole.
-DOWER = {
-    "I": (0.632, -0.235, 0.059),
-    "II": (0.235, 1.066, -0.132),
-    "V1": (-0.515, 0.157, -0.917),
-    "V2": (0.044, 0.164, -1.387),
-    "V3": (0.882, 0.098, -1.277),
-    "V4": (1.213, 0.127, -0.601),
-    "V5": (1.125, 0.127, -0.086),
-    "V6": (0.831, 0.076, 0.230),
-}
 _CHEST_VECTORS = np.array([DOWER[lead] for lead in _CHEST])
 _LENGTHS = np.linalg.norm(_CHEST_VECTORS, axis=1, keepdims=True)
 _NEAREST = 8.0  # cm from the heart's centre to the nearest chest electrode; sets the scale of the others
@@ -63,15 +53,10 @@ _SWAP_WEIGHTS = (0.4, 0.05, 0.15, 0.2, 0.1, 0.1)
 
 
 def draw_places(draws: Draws, misplacement: float | jax.Array) -> tuple[jax.Array, jax.Array]:
-    """Draws a chest and where electrodes were put on it.
+    """Draws the places of V1 to V6 on a chest, `[6, 3]` cm, and leads I and II as vectors, `[2, 3]`.
 
-    Args:
-        draws: Where the numbers come from.
-        misplacement: Centimetres, the standard deviation of each chest electrode's place; V1 and V2 are often an
-            intercostal space or two too high (Rajaganeshan et al. 2008, Int J Clin Pract 62:65).
-
-    Returns:
-        Places of V1 to V6, `[6, 3]` cm, and leads I and II as vectors, `[2, 3]`.
+    `misplacement` is the standard deviation of each chest electrode's place in centimetres; V1 and V2 are often an
+    intercostal space or two too high (Rajaganeshan et al. 2008, Int J Clin Pract 62:65).
     """
     size = draws.lognormal(1.0, 0.03)  # of the chest: its square, inverted, scales the chest leads
     places = PLACES * size + misplacement * draws.normal(count=18).reshape(6, 3)
@@ -82,16 +67,9 @@ def draw_places(draws: Draws, misplacement: float | jax.Array) -> tuple[jax.Arra
 
 
 def project(dipoles: jax.Array, origins: jax.Array, places: jax.Array, limbs: jax.Array) -> jax.Array:
-    """What the electrodes see of dipoles, against Wilson's central terminal.
+    """Potentials of the electrodes against Wilson's central terminal, `[N, 9]` mV in the order of `ELECTRODES`.
 
-    Args:
-        dipoles: `[N, 3]` mV.
-        origins: `[N, 3]` cm, where each lies.
-        places: `[6, 3]` cm.
-        limbs: `[2, 3]`.
-
-    Returns:
-        `[N, 9]` mV in the order of `ELECTRODES`.
+    Of dipoles `[N, 3]` mV at origins `[N, 3]` cm; see `draw_places` for the electrodes.
     """
     away = places[None] - origins[:, None]
     distance = jnp.maximum(jnp.linalg.norm(away, axis=-1, keepdims=True), 4.0)
@@ -100,7 +78,7 @@ def project(dipoles: jax.Array, origins: jax.Array, places: jax.Array, limbs: ja
 
 
 def draw_swap(draws: Draws, probability: float | jax.Array) -> tuple[jax.Array, jax.Array]:
-    """Draws whether two cables are confused, and `[9, 9]`, which electrode each cable really hangs on."""
+    """Draws whether two cables are confused, and the resulting permutation of electrodes, `[9, 9]`."""
     index = draws.choose(_SWAP_WEIGHTS)
     matrices = np.repeat(np.eye(len(ELECTRODES), dtype=np.float32)[None], len(SWAPS), 0)
     for number, pair in enumerate(SWAPS):

@@ -1,4 +1,4 @@
-"""What can be measured on a beat that has no noise: amplitudes per lead, as a reader with a ruler finds them."""
+"""Measures of a beat without noise: amplitudes per lead, as a reader with a ruler finds them."""
 
 from typing import NamedTuple
 
@@ -9,35 +9,22 @@ from ecg_jax.simulation import leads
 from ecg_jax.simulation.vectorcardiogram import Bells, ring, see
 
 _QRS_TIMES, _T_TIMES, _P_TIMES = 56, 40, 24
-_CLEAR = 0.03  # mV above which a deflection is one
+_CLEAR = 0.03  # mV, the least deflection
 
 
 class Measures(NamedTuple):
-    """Of the twelve leads in the order of `recording.LEADS`, `[12]` each, in millivolts and seconds.
+    """Of the twelve leads in the order of `recording.LEADS`, `[12]` each, in millivolts and seconds."""
 
-    Attributes:
-        r: The highest point of QRS; 0 where it has no positive part.
-        q: How far down QRS goes before R; all of it where there is no R.
-        q_width: Seconds for which it does.
-        s: How far down QRS goes after R.
-        r_late: The highest point of the last third of QRS, after an S wave of half its size or more: R'.
-        st: 60 ms after the end of QRS.
-        t: Of the T wave, the point furthest from the baseline, with its sign.
-        p: Of the P wave.
-        p_terminal: Seconds times millivolts of the P wave's last part, if it is negative; upwards.
-        axis: Degrees in the frontal plane, of the area of QRS (a scalar).
-    """
-
-    r: jax.Array
-    q: jax.Array
-    q_width: jax.Array
-    s: jax.Array
-    r_late: jax.Array
-    st: jax.Array
-    t: jax.Array
-    p: jax.Array
-    p_terminal: jax.Array
-    axis: jax.Array
+    r: jax.Array  # the highest point of QRS; 0 where it has no positive part
+    q: jax.Array  # how far down QRS goes before R; all of it where there is no R
+    q_width: jax.Array  # seconds for which it does
+    s: jax.Array  # how far down QRS goes after R
+    r_late: jax.Array  # the highest point of the last third of QRS, after an S wave of half its size or more: R'
+    st: jax.Array  # 60 ms after the end of QRS
+    t: jax.Array  # of the T wave, the point furthest from the baseline, with its sign
+    p: jax.Array  # of the P wave
+    p_terminal: jax.Array  # seconds times millivolts of the P wave's last part, if it is negative; upwards
+    axis: jax.Array  # degrees in the frontal plane, of the area of QRS (a scalar)
 
 
 def measure(
@@ -50,17 +37,9 @@ def measure(
     places: jax.Array,
     limbs: jax.Array,
 ) -> Measures:
-    """Measures a beat.
+    """Measures a beat of these bells, with the durations of QRS and P, and `t_peak` from QRS onset to the top of T.
 
-    Args:
-        qrs: Its bells; so `t` and `p`.
-        t: Its bells.
-        p: Its bells.
-        qrs_seconds: Duration of QRS.
-        t_peak: Seconds from the onset of QRS to the top of T.
-        p_seconds: Duration of P.
-        places: Of the chest electrodes; see `leads.draw_places`.
-        limbs: Of the limb leads.
+    Times are in seconds; see `leads.draw_places` for the electrodes.
     """
 
     def draw(bells: Bells, since: jax.Array) -> jax.Array:
@@ -95,5 +74,5 @@ def measure(
 
 
 def _furthest(waves: jax.Array) -> jax.Array:
-    """Of `[T, leads]`, the value furthest from 0, with its sign."""
+    """The value of `[T, leads]` furthest from 0, with its sign."""
     return jnp.take_along_axis(waves, jnp.argmax(jnp.abs(waves), axis=0)[None], axis=0)[0]

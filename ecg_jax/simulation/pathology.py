@@ -1,4 +1,4 @@
-"""What may be wrong with a heart besides its rhythm and its conduction, and what that makes of a beat."""
+"""Diseases other than of rhythm and conduction, and their effect on a beat."""
 
 from typing import NamedTuple
 
@@ -6,7 +6,9 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
+from ecg_jax.simulation import conduction, rhythm
 from ecg_jax.simulation.draws import Draws
+from ecg_jax.simulation.patients import Patient
 from ecg_jax.simulation.vectorcardiogram import APEX, Changes
 
 # Each with its prevalence among patients who may be ill; they combine freely.
@@ -30,7 +32,7 @@ PATHOLOGIES = {
     "left_atrial_enlargement": 0.14,
     "fragmented_qrs": 0.05,
 }
-# Where the wall lies that infarction (the first four) and ischaemia are in: the unit vector towards it.
+# Unit vectors towards the walls of infarction (the first four) and ischaemia.
 INFARCTED = ("anterior", "inferior", "lateral", "posterior")
 WALLS = np.array([[0.3, 0.0, -1.0], [-0.1, 1.0, 0.1], [1.0, 0.1, 0.2], [0.0, 0.3, 1.0], [-0.2, 0.1, -1.0]])
 WALLS /= np.linalg.norm(WALLS, axis=1, keepdims=True)
@@ -48,43 +50,28 @@ _FAST_INTERVAL = 0.75  # seconds between beats, below which T waves become lower
 
 
 class Pathology(NamedTuple):
-    """`present` `[len(PATHOLOGIES)]` and `variants` `[len(VARIANTS)]` bool; changes; seconds by which QT is longer."""
+    """What was drawn, and its effect."""
 
-    present: jax.Array
-    variants: jax.Array
+    present: jax.Array  # `[len(PATHOLOGIES)]` bool
+    variants: jax.Array  # `[len(VARIANTS)]` bool
     changes: Changes
-    qt_shift: jax.Array
+    qt_shift: jax.Array  # seconds
 
 
-def draw_pathology(
-    draws: Draws,
-    prevalence: float | jax.Array,
-    is_ill: jax.Array,
-    is_strained: jax.Array,
-    age: jax.Array,
-    is_male: jax.Array,
-    mean_interval: jax.Array,
-) -> Pathology:
-    """Draws diseases and how pronounced they are, and variants of the normal.
+def draw_pathology(draws: Draws, patient: Patient, factor: float | jax.Array) -> Pathology:
+    """Draws diseases and how pronounced they are, and variants of the normal; `factor` is of all prevalences.
 
-    Most diseases of the ventricles leave a T wave that is lower than a healthy one, and an ST segment that runs
-    towards it; the more, the rarer. So does a fast rhythm.
-
-    Args:
-        draws: Where the numbers come from.
-        prevalence: Factor of the prevalences in `PATHOLOGIES`.
-        is_ill: Whether anything may be wrong at all.
-        is_strained: Whether rhythm or conduction are such as go with such T waves, too.
-        age: Years.
-        is_male: Whether.
-        mean_interval: Seconds between beats.
+    Most diseases of the ventricles lower the T wave and tilt the ST segment towards it; larger changes are rarer. A
+    fast rhythm has the same effect.
     """
-    prevalences = prevalence * jnp.array(list(PATHOLOGIES.values()))
+    is_ill = patient.is_ill & (factor > 0)
+    is_strained = patient.is_ill & ((patient.rhythm != rhythm.SINUS) | (patient.conduction != conduction.NORMAL))
+    prevalences = factor * patient.is_ill * jnp.array(list(PATHOLOGIES.values()))
     posterior, inferior = (list(PATHOLOGIES).index(f"{wall}_infarction") for wall in ("posterior", "inferior"))
     present = draws.flip(prevalences, len(PATHOLOGIES))
     present = present.at[posterior].set(present[posterior] | present[inferior] & draws.flip(_POSTERIOR_WITH_INFERIOR))
     has = dict(zip(PATHOLOGIES, present, strict=True))
-    variants, variant_changes = _draw_variants(draws, age, is_male)
+    variants, variant_changes = _draw_variants(draws, patient.age, patient.is_male)
     lvh, rvh = has["left_ventricular_hypertrophy"], has["right_ventricular_hypertrophy"]
     dead = jnp.stack([has[f"{wall}_infarction"] for wall in INFARCTED])
     walls = jnp.asarray(WALLS, jnp.float32)
@@ -110,7 +97,11 @@ def draw_pathology(
     is_regional = draws.flip(0.6)  # whether T inversion is of one wall, or everywhere
     t_wall = jnp.concatenate([walls[:3], jnp.asarray(APEX)[None]])[draws.choose([0.2, 0.15, 0.3, 0.35])]
     inverted = has["t_inversion"] & ~is_regional
-    fast = jnp.maximum(1 - mean_interval / _FAST_INTERVAL, 0.0) * jnp.where(is_ill, 1.6, 0.8) * draws.uniform(0.4, 1.0)
+    fast = (
+        jnp.maximum(1 - patient.mean_interval / _FAST_INTERVAL, 0.0)
+        * jnp.where(is_ill, 1.6, 0.8)
+        * draws.uniform(0.4, 1.0)
+    )
     early, juvenile, athletic = variant_changes
     changes = Changes(
         left=jnp.where(lvh, draws.uniform(1.15, 2.0), 1.0),
@@ -151,7 +142,7 @@ def draw_pathology(
 
 
 def _draw_variants(draws: Draws, age: jax.Array, is_male: jax.Array) -> tuple[jax.Array, jax.Array]:
-    """Which variants there are `[len(VARIANTS)]`; mV of ST elevation and of T inversion, and the factor of voltage."""
+    """Variants present `[len(VARIANTS)]`; mV of ST elevation and of T inversion, and the factor of voltage."""
     prevalences = jnp.array(list(VARIANTS.values()))[:, jnp.where(age < _YOUNG, 0, 1), is_male.astype(int)]
     present = draws.flip(prevalences, len(VARIANTS))
     sizes = jnp.stack([draws.uniform(0.06, 0.18), draws.uniform(0.2, 0.8), draws.uniform(1.1, 1.4)])

@@ -1,4 +1,4 @@
-"""What a cardiologist states of a simulated recording: published criteria, applied to measures with an error.
+"""A cardiologist's statements on a simulated recording: published criteria, applied to measures with an error.
 
 Sources: [AHA-II] Mason et al. 2007, J Am Coll Cardiol 49:1128 (statements); [AHA-III] Surawicz et al. 2009, 53:976
 (conduction); [AHA-IV] Rautaharju et al. 2009, 53:982 (ST, T, QT); [AHA-V] Hancock et al. 2009, 53:992 (hypertrophy);
@@ -90,96 +90,47 @@ _T_LEADS = np.array([_I, _II, _V4, _V5, _V6])
 
 
 class Seen(NamedTuple):
-    """What of a recording is read besides a beat.
+    """What is read of a recording besides a beat."""
 
-    Attributes:
-        rhythm: Index into `rhythm.RHYTHMS`.
-        conduction: Index into `conduction.CONDUCTIONS`.
-        rate: Per minute.
-        irregularity: Seconds, of sinus intervals: the longest less the shortest.
-        premature: Share of beats that are premature, from the ventricles and from the atria, `[2]`.
-        intervals: Durations.
-        mean_interval: Seconds between beats.
-        is_male: Whether.
-        pathology: `[len(PATHOLOGIES)]` bool.
-    """
-
-    rhythm: jax.Array
-    conduction: jax.Array
-    rate: jax.Array
-    irregularity: jax.Array
-    premature: jax.Array
-    intervals: conduction.Intervals
-    mean_interval: jax.Array
+    rhythm: jax.Array  # index into `rhythm.RHYTHMS`
+    conduction: jax.Array  # index into `conduction.CONDUCTIONS`
+    rate: jax.Array  # per minute
+    irregularity: jax.Array  # seconds, of sinus intervals: the longest less the shortest
+    premature: jax.Array  # share of beats that are premature, from the ventricles and from the atria, `[2]`
+    intervals: conduction.Intervals  # durations
+    mean_interval: jax.Array  # seconds between beats
     is_male: jax.Array
-    pathology: jax.Array
+    pathology: jax.Array  # `[len(PATHOLOGIES)]` bool
 
 
 class _Reading(NamedTuple):
-    """What a reader finds on a recording before stating anything of it.
+    """What a reader finds on a recording before stating anything."""
 
-    Attributes:
-        seen: The recording.
-        exact: Its usual beat, without error.
-        has: Whether the patient has each of `PATHOLOGIES`: readers know the patient.
-        pr: Seconds, with an error; so are all the following.
-        qrs: Seconds.
-        qt: Seconds at 60 beats per minute (Fridericia).
-        rate: Per minute.
-        axis: Degrees.
-        r: `[12]` mV; so `q`, `s`, `st`, `t`.
-        q: See `r`.
-        s: See `r`.
-        st: See `r`.
-        t: See `r`.
-        p_two: mV of P in II.
-        is_sinus: The rhythm is that of the sinus node.
-        right: A block of the right bundle branch, complete or not.
-        left: The same of the left one.
-        right_complete: QRS is as wide as the complete one's.
-        left_complete: The same of the left one.
-        preexcited: Whether.
-        is_masked: Neither infarction nor ST and T can be read.
-    """
-
-    seen: Seen
-    exact: Measures
-    has: dict[str, jax.Array]
-    pr: jax.Array
-    qrs: jax.Array
-    qt: jax.Array
-    rate: jax.Array
-    axis: jax.Array
-    r: jax.Array
-    q: jax.Array
-    s: jax.Array
-    st: jax.Array
-    t: jax.Array
-    p_two: jax.Array
+    seen: Seen  # with errors in rate and intervals, and QT corrected to 60 beats per minute (Fridericia)
+    exact: Measures  # of its usual beat
+    noisy: Measures  # the same with errors
+    has: dict[str, jax.Array]  # whether the patient has each of `PATHOLOGIES`: readers know the patient
     is_sinus: jax.Array
-    right: jax.Array
-    left: jax.Array
+    right: jax.Array  # a block of the right bundle branch, complete or not
+    left: jax.Array  # of the left bundle branch
     right_complete: jax.Array
     left_complete: jax.Array
     preexcited: jax.Array
-    is_masked: jax.Array
+    is_masked: jax.Array  # infarction, ST and T cannot be read
 
 
 _Statements = dict[str, jax.Array]
 
 
 def read(draws: Draws, seen: Seen, exact: Measures, grey: float | jax.Array) -> jax.Array:
-    """States what the criteria say of measures that are a little wrong.
+    """Applies the criteria to measures with errors; `[len(NAMES)]` bool, in the order of `NAMES`.
 
     Args:
-        draws: Where the numbers come from.
+        draws: Source of random numbers.
         seen: The recording.
         exact: Its usual beat.
         grey: Factor of the errors, whose standard deviations are 8 ms in PR, 5 ms in QRS, 10 ms in QT, 1.5 beats per
-            minute, 5 degrees, 5 % and 0.01 mV of amplitudes. With 0, sinus bradycardia is below 60 for everybody.
-
-    Returns:
-        `[len(NAMES)]` bool, in the order of `NAMES`.
+            minute, 5 degrees, 5 % and 0.01 mV of amplitudes. With 0, sinus bradycardia is always below 60.
     """
     reading = _measure(draws, seen, exact, grey)
     found = _state_rhythm(draws, reading, grey)
@@ -193,42 +144,34 @@ def read(draws: Draws, seen: Seen, exact: Measures, grey: float | jax.Array) -> 
 
 
 def _measure(draws: Draws, seen: Seen, exact: Measures, grey: float | jax.Array) -> _Reading:
-    """Measures with errors, and what of rhythm and conduction decides how the rest is read."""
-    pr = seen.intervals.pr + draws.normal(0.0, 0.008 * grey)
-    qrs = seen.intervals.qrs + draws.normal(0.0, 0.005 * grey)
-    qt = seen.intervals.qt / jnp.cbrt(seen.mean_interval) + draws.normal(0.0, 0.010 * grey)
-    rate = seen.rate + draws.normal(0.0, 1.5 * grey)
+    """Adds errors to the measures, and finds what of rhythm and conduction decides how the rest is read."""
+    intervals = seen.intervals._replace(
+        pr=seen.intervals.pr + draws.normal(0.0, 0.008 * grey),
+        qrs=seen.intervals.qrs + draws.normal(0.0, 0.005 * grey),
+        qt=seen.intervals.qt / jnp.cbrt(seen.mean_interval) + draws.normal(0.0, 0.010 * grey),
+    )
+    seen = seen._replace(intervals=intervals, rate=seen.rate + draws.normal(0.0, 1.5 * grey))
     axis = exact.axis + draws.normal(0.0, 5.0 * grey)
 
     def err(value: jax.Array) -> jax.Array:
         relative, absolute = draws.normal(count=2 * value.shape[0]).reshape(2, -1)
         return value * (1 + 0.05 * grey * relative) + 0.01 * grey * absolute
 
-    r, q, s, st, t = (err(each) for each in (exact.r, exact.q, exact.s, exact.st, exact.t))
+    amplitudes = {name: err(getattr(exact, name)) for name in ("r", "q", "s", "st", "t")}
     is_paced = seen.rhythm == rhythm.PACED
     right = jnp.isin(seen.conduction, jnp.array(conduction.RIGHT_BLOCKS)) & ~is_paced
     left = jnp.isin(seen.conduction, jnp.array(conduction.LEFT_BLOCKS)) & ~is_paced
-    left_complete = left & (qrs >= 0.12)
+    left_complete = left & (intervals.qrs >= 0.12)
     preexcited = (seen.conduction == conduction.PREEXCITED) & ~is_paced
     return _Reading(
         seen=seen,
         exact=exact,
+        noisy=exact._replace(**amplitudes, axis=axis, p=exact.p * (1 + 0.05 * grey * draws.normal())),
         has=dict(zip(PATHOLOGIES, seen.pathology, strict=True)),
-        pr=pr,
-        qrs=qrs,
-        qt=qt,
-        rate=rate,
-        axis=axis,
-        r=r,
-        q=q,
-        s=s,
-        st=st,
-        t=t,
-        p_two=exact.p[_II] * (1 + 0.05 * grey * draws.normal()),
         is_sinus=seen.rhythm == rhythm.SINUS,
         right=right,
         left=left,
-        right_complete=right & (qrs >= 0.12),
+        right_complete=right & (intervals.qrs >= 0.12),
         left_complete=left_complete,
         preexcited=preexcited,
         is_masked=left_complete | is_paced | preexcited,
@@ -237,7 +180,7 @@ def _measure(draws: Draws, seen: Seen, exact: Measures, grey: float | jax.Array)
 
 def _state_rhythm(draws: Draws, reading: _Reading, grey: float | jax.Array) -> _Statements:
     """Statements on rhythm and premature beats."""
-    seen, sinus, rate = reading.seen, reading.is_sinus, reading.rate
+    seen, sinus, rate = reading.seen, reading.is_sinus, reading.seen.rate
     slow = jnp.where(grey > 0, jnp.array([60.0, 55.0, 50.0])[draws.choose([0.5, 0.2, 0.3])], 60.0)
     ventricular, atrial = seen.premature
     found = {
@@ -260,21 +203,22 @@ def _state_rhythm(draws: Draws, reading: _Reading, grey: float | jax.Array) -> _
 def _state_conduction(
     reading: _Reading, lets_pass: jax.Array, left_limit: jax.Array, is_inferior: jax.Array
 ) -> _Statements:
-    """Statements on conduction, of a reader who lets a narrow right bundle branch pattern pass, or not.
+    """Statements on conduction.
 
     Args:
         reading: What was found.
-        lets_pass: Whether the reader does.
+        lets_pass: Whether the reader ignores a narrow right bundle branch pattern.
         left_limit: Degrees, the axis from which the reader states a left anterior fascicular block.
         is_inferior: Inferior infarction is stated, which turns the axis by itself.
     """
-    seen, qrs, axis, right, left = reading.seen, reading.qrs, reading.axis, reading.right, reading.left
+    seen, right, left = reading.seen, reading.right, reading.left
+    qrs, axis = seen.intervals.qrs, reading.noisy.axis
     is_anterior = jnp.isin(seen.conduction, jnp.array([conduction.LAFB, conduction.RBBB_LAFB]))
     is_posterior = jnp.isin(seen.conduction, jnp.array([conduction.LPFB, conduction.RBBB_LPFB]))
     is_paced = seen.rhythm == rhythm.PACED
     is_readable = ~reading.is_masked
     return {
-        "1AVB": reading.is_sinus & (reading.pr > 0.2),
+        "1AVB": reading.is_sinus & (seen.intervals.pr > 0.2),
         "2AVB": seen.rhythm == rhythm.SECOND_DEGREE,
         "3AVB": seen.rhythm == rhythm.THIRD_DEGREE,
         "CRBBB": reading.right_complete,
@@ -289,16 +233,17 @@ def _state_conduction(
 
 
 def _count(found: jax.Array, where: np.ndarray) -> jax.Array:
-    """Whether it is found in two of the leads."""
+    """Whether it is found in at least two of these leads."""
     return jnp.sum(found[where]) >= 2
 
 
 def _state_infarction(draws: Draws, reading: _Reading) -> tuple[_Statements, jax.Array]:
     """Statements on infarction and injury, and whether an inferior one is stated.
 
-    Who has one is believed at lower limits than who has none.
+    Limits are lower in patients who have one.
     """
-    r, q, s, has, exact = reading.r, reading.q, reading.s, reading.has, reading.exact
+    r, q, s, has, exact = reading.noisy.r, reading.noisy.q, reading.noisy.s, reading.has, reading.exact
+    st = reading.noisy.st
     is_readable = ~reading.is_masked
     deep = (q >= 0.1) & (exact.q_width >= 0.03)
     some = (q >= 0.05) & (exact.q_width >= 0.02)
@@ -313,11 +258,11 @@ def _state_infarction(draws: Draws, reading: _Reading) -> tuple[_Statements, jax
     anterior = (front & draws.flip(0.7)) | (has["anterior_infarction"] & (no_progress | _count(some, _ANTERIOR)))
     anterior &= is_readable
     beyond = anterior & (some[_V4] | some[_V5])
-    prominent = (r > s) & (reading.t > 0)
+    prominent = (r > s) & (reading.noisy.t > 0)
     posterior = has["posterior_infarction"] & (prominent[_V1] | prominent[_V2]) & ~reading.right & is_readable
     any_infarct = inferior | lateral | anterior | posterior
-    elevated = {"anterior": _count(reading.st >= 0.2, np.array([_V1, _V2, _V3, _V4]))}
-    elevated |= {"lateral": _count(reading.st >= 0.1, _LATERAL), "inferior": _count(reading.st >= 0.1, _INFERIOR)}
+    elevated = {"anterior": _count(st >= 0.2, np.array([_V1, _V2, _V3, _V4]))}
+    elevated |= {"lateral": _count(st >= 0.1, _LATERAL), "inferior": _count(st >= 0.1, _INFERIOR)}
     acute = {
         name: found & is_readable & (has["st_elevation"] | has[f"{name}_infarction"])
         for name, found in elevated.items()
@@ -343,7 +288,7 @@ def _state_infarction(draws: Draws, reading: _Reading) -> tuple[_Statements, jax
 
 def _state_repolarization(draws: Draws, reading: _Reading) -> _Statements:
     """Statements on ST, T and QT."""
-    r, st, t, has = reading.r, reading.st, reading.t, reading.has
+    r, st, t, has = reading.noisy.r, reading.noisy.st, reading.noisy.t, reading.has
     is_readable, has_positive = ~reading.is_masked, reading.exact.r > 0.1
     is_primary = is_readable & ~reading.right_complete  # a bundle branch block changes ST and T by itself
 
@@ -356,7 +301,7 @@ def _state_repolarization(draws: Draws, reading: _Reading) -> _Statements:
     several = (apical.astype(int) + septal + below) > 1
     low = _count((jnp.abs(t) < 0.1 * r) | (jnp.abs(t) < 0.05), _T_LEADS) & is_readable
     negative = _count((t < -0.03) & has_positive, _T_LEADS)
-    rate_related = reading.is_sinus & (reading.rate > 100) & draws.flip(0.7)  # which many let pass
+    rate_related = reading.is_sinus & (reading.seen.rate > 100) & draws.flip(0.7)  # which many ignore
     t_changed = (low | negative) & is_primary & ~rate_related
     st_changed = jnp.any(jnp.stack(lowered(0.045))) & is_primary & ~rate_related
     digitalis = has["digitalis"] & depressed
@@ -375,29 +320,29 @@ def _state_repolarization(draws: Draws, reading: _Reading) -> _Statements:
         "ISCAL": ischaemia & ~several & apical,
         "ISCAS": ischaemia & ~several & septal,
         "ISCIN": ischaemia & ~several & below,
-        "LNGQT": (reading.qt > limit) & is_primary,
+        "LNGQT": (reading.seen.intervals.qt > limit) & is_primary,
         "DIG": digitalis,
         "EL": has["hyperkalaemia"] | has["hypokalaemia"],
     }
 
 
 def _state_hypertrophy(draws: Draws, reading: _Reading) -> _Statements:
-    """Statements on ventricles and atria that are large, and on voltage."""
-    seen, exact, has = reading.seen, reading.exact, reading.has
-    r, s, st, t = reading.r, reading.s, reading.st, reading.t
+    """Statements on enlarged ventricles and atria, and on voltage."""
+    seen, exact, noisy, has = reading.seen, reading.exact, reading.noisy, reading.has
+    r, s, st, t = noisy.r, noisy.s, noisy.st, noisy.t
     sokolow = s[_V1] + jnp.maximum(r[_V5], r[_V6]) >= 3.5
     cornell = s[_V3] + r[_AVL] >= jnp.where(seen.is_male, 2.8, 2.0)
     voltage = (sokolow | cornell) & ~reading.is_masked & ~reading.right_complete
     is_left_atrial = ((exact.p_terminal[_V1] >= 0.0045) | (seen.intervals.p > 0.125)) & reading.is_sinus
     left_atrial = is_left_atrial & (has["left_atrial_enlargement"] | draws.flip(0.15))
-    right_atrial = (reading.p_two >= 0.25) & reading.is_sinus
+    right_atrial = (noisy.p[_II] >= 0.25) & reading.is_sinus
     strain = (st[_V5] < -0.03) & (t[_V5] < 0.05) | (st[_V6] < -0.03) & (t[_V6] < 0.05)
     hypertrophy = voltage & (strain | (sokolow & cornell) | left_atrial | has["left_ventricular_hypertrophy"])
     size = exact.r + jnp.maximum(exact.q, exact.s)
     return {
         "LVH": hypertrophy,
         "VCLVH": voltage & ~hypertrophy,
-        "RVH": (r[_V1] > 0.6) & (r[_V1] > s[_V1]) & (reading.axis > 90) & ~reading.right & ~reading.is_masked,
+        "RVH": (r[_V1] > 0.6) & (r[_V1] > s[_V1]) & (noisy.axis > 90) & ~reading.right & ~reading.is_masked,
         "LAO/LAE": left_atrial,
         "RAO/RAE": right_atrial & (has["right_atrial_enlargement"] | draws.flip(0.3)),
         "LVOLT": jnp.all(size[:6] < 0.5) & jnp.all(size[6:] < 1.0),
@@ -412,10 +357,8 @@ def derive(stated: Any) -> dict[str, Any]:
         stated: `[..., len(NAMES)]`, of JAX or NumPy, as `read` returns it.
     """
     columns = {name: stated[..., i].astype(np.float32) for i, name in enumerate(NAMES)}
-    derived = {
-        name: stated[..., np.array([NAMES.index(code) for code in codes if code in columns])]
-        .max(axis=-1)
-        .astype(np.float32)
-        for name, codes in statements.MEMBERS.items()
+    places = {
+        name: [NAMES.index(code) for code in codes if code in columns] for name, codes in statements.MEMBERS.items()
     }
+    derived = {name: stated[..., np.array(place)].max(axis=-1).astype(np.float32) for name, place in places.items()}
     return derived | {statements.column_name(code): column for code, column in columns.items() if code not in derived}

@@ -1,87 +1,73 @@
-"""When the atria and the ventricles beat.
+"""Times of atrial and ventricular beats.
 
-Both are lists of times. In most rhythms an atrial beat leads each ventricular one by the PR interval; in
-second-degree block some fail to, in third-degree block the lists know nothing of each other, in fibrillation and
-flutter the atrial list is empty, as continuous waves stand for it (`draw_atrial_waves`).
+In most rhythms an atrial beat precedes each ventricular one by the PR interval; in second-degree block some are not
+conducted, in third-degree block both are independent, in fibrillation and flutter continuous waves replace the atrial
+beats (`draw_atrial_waves`).
 """
 
-from typing import NamedTuple
+from typing import TYPE_CHECKING, NamedTuple
 
 import jax
 import jax.numpy as jnp
 
 from ecg_jax.simulation.draws import Draws
 
+if TYPE_CHECKING:
+    from ecg_jax.simulation.patients import Patient
+
 RHYTHMS = ("sinus", "fibrillation", "flutter", "tachycardia", "junctional", "paced", "second_degree", "third_degree")
 SINUS, FIBRILLATION, FLUTTER, TACHYCARDIA, JUNCTIONAL, PACED, SECOND_DEGREE, THIRD_DEGREE = range(len(RHYTHMS))
-BEATS = 44  # more than a recording of 10.24 s holds at 220 per minute, and what leads in
-NEVER = 1e3  # seconds: where a beat stands that is not there
+BEATS = 44  # more than in 10.24 s at 220 per minute with a lead-in
+NEVER = 1e3  # seconds: the time of an absent beat
 _REFRACTORY = 0.27  # seconds between ventricular beats, at least
 
 
 class Rhythm(NamedTuple):
-    """Beats in order of time; those that are not there stand at `NEVER`.
+    """Beats in order of time; absent ones are at `NEVER`."""
 
-    Attributes:
-        ventricular: `[BEATS]` seconds, the onsets of QRS complexes.
-        interval: `[BEATS]` seconds since the ventricular beat before.
-        is_ectopic: `[BEATS]` bool: begins in the ventricles, aside of the conduction system.
-        atrial: `[BEATS]` seconds, the onsets of P waves.
-        is_premature: `[BEATS]` bool: this P wave comes early, from elsewhere in the atria.
-        mean_interval: Seconds, between ventricular beats without ectopy.
-        flutter_cycle: Seconds, of a flutter wave.
-        breath: Frequency in Hz and phase of respiration, `[2]`.
-    """
-
-    ventricular: jax.Array
-    interval: jax.Array
-    is_ectopic: jax.Array
-    atrial: jax.Array
-    is_premature: jax.Array
-    mean_interval: jax.Array
-    flutter_cycle: jax.Array
-    breath: jax.Array
+    ventricular: jax.Array  # `[BEATS]` seconds, the onsets of QRS complexes
+    interval: jax.Array  # `[BEATS]` seconds since the ventricular beat before
+    is_ectopic: jax.Array  # `[BEATS]` bool: begins in the ventricles, aside of the conduction system
+    atrial: jax.Array  # `[BEATS]` seconds, the onsets of P waves
+    is_premature: jax.Array  # `[BEATS]` bool: this P wave comes early, from elsewhere in the atria
+    mean_interval: jax.Array  # seconds, between ventricular beats without ectopy
+    flutter_cycle: jax.Array  # seconds, of a flutter wave
+    breath: jax.Array  # frequency in Hz and phase of respiration, `[2]`
 
 
 class Ectopy(NamedTuple):
-    """How often beats come early: the chance of a beat whose predecessor did not.
+    """How often beats come early: the chance of a beat whose predecessor did not."""
 
-    Attributes:
-        ventricular: Of beats that begin in the ventricles, each followed by a compensatory pause.
-        atrial: Of beats that begin elsewhere in the atria.
-        run: Chance that a ventricular one is followed by others at once.
-        pause: Chance of a beat that fails to come.
+    ventricular: jax.Array  # of beats that begin in the ventricles, each followed by a compensatory pause
+    atrial: jax.Array  # of beats that begin elsewhere in the atria
+    run: jax.Array  # chance that a ventricular one is followed by others at once
+    pause: jax.Array  # chance of a beat that fails to come
+
+
+def draw_ectopy(draws: Draws, ventricular: float | jax.Array, atrial: float | jax.Array) -> Ectopy:
+    """Draws a patient's ectopy; the arguments are the shares of patients with premature beats."""
+    return Ectopy(
+        ventricular=draws.flip(ventricular) * jnp.minimum(draws.lognormal(0.15, 0.9), 0.9),
+        atrial=draws.flip(atrial) * jnp.minimum(draws.lognormal(0.15, 0.9), 0.9),
+        run=draws.uniform(0.0, 0.15),
+        pause=draws.flip(0.02) * 0.1,
+    )
+
+
+def draw_rhythm(draws: Draws, patient: "Patient", pr: jax.Array, ectopy: Ectopy) -> Rhythm:
+    """Draws the beats of a recording that starts at 0; `pr` is in seconds.
+
+    Sinus rhythm is modulated by respiration at 0.15 to 0.4 Hz, more in the young, and by the Mayer wave near 0.1 Hz
+    (Task Force of the ESC and NASPE 1996, Circulation 93:1043), and drifts; fibrillation has independent intervals;
+    flutter conducts every second to sixth wave of 240 to 333 per minute, close to the patient's rate.
     """
-
-    ventricular: jax.Array
-    atrial: jax.Array
-    run: jax.Array
-    pause: jax.Array
-
-
-def draw_rhythm(
-    draws: Draws, kind: jax.Array, rate: jax.Array, pr: jax.Array, ectopy: Ectopy, age: jax.Array
-) -> Rhythm:
-    """Draws the beats of a recording that starts at 0.
-
-    Sinus rhythm is modulated by respiration at 0.15 to 0.4 Hz and by the Mayer wave near 0.1 Hz (Task Force of the
-    ESC and NASPE 1996, Circulation 93:1043), and drifts; fibrillation draws independent intervals; flutter
-    conducts every second to sixth wave of 240 to 333 per minute.
-
-    Args:
-        draws: Where the numbers come from.
-        kind: Index into `RHYTHMS`.
-        rate: Of the ventricles per minute; flutter keeps close to it, second-degree block slows it.
-        pr: Seconds.
-        ectopy: See there.
-        age: Years: the younger, the more does respiration change the rate.
-    """
+    kind = patient.rhythm
     number = jnp.arange(BEATS)
-    mean = 60.0 / rate
+    mean = patient.mean_interval
     breathing, mayer = draws.uniform(0.15, 0.4), draws.uniform(0.07, 0.13)
-    swing = draws.lognormal(0.02, 0.7) * jnp.exp((55 - age) / 45) * jnp.minimum(mean / 0.8, 1.1)
+    swing = draws.lognormal(0.02, 0.7) * jnp.exp((55 - patient.age) / 45) * jnp.minimum(mean / 0.8, 1.1)
     swing = jnp.minimum(swing, 0.15)
-    about = number * mean  # where beats are, near enough to modulate them
+    about = number * mean  # approximate times of beats, for their modulation
     phases = draws.uniform(0.0, 2 * jnp.pi, 2)
     sinus = (
         swing * jnp.sin(2 * jnp.pi * breathing * about + phases[0])
@@ -102,7 +88,7 @@ def draw_rhythm(
     )
     interval = mean * (1 + modulation)
 
-    # Premature beats, never two in a row but in runs; their coupling is much the same throughout.
+    # Premature beats, two in a row only in runs, with nearly constant coupling.
     has_waves = (kind == SINUS) | (kind == SECOND_DEGREE)
     early = draws.flip(ectopy.ventricular, BEATS) & (kind != PACED) & (kind != TACHYCARDIA)
     early = early & ~_after(early)
@@ -123,7 +109,7 @@ def draw_rhythm(
     lead_in = draws.uniform(1.0, 2.0) * mean + 0.2  # a recording begins anywhere in a beat
     ventricular = jnp.cumsum(interval) - interval[0] - lead_in
 
-    # The atria, where they lead. An early ventricular beat does not move theirs; in a run theirs cannot be seen.
+    # Conducted atrial beats. An early ventricular beat does not reset the atria, whose waves are hidden in runs.
     linked = jnp.where(run, jnp.where(_after(run), NEVER, ventricular + (1 - coupling) * mean - pr), ventricular - pr)
     rate_atrial = draws.uniform(60.0, 105.0)
     own = (number - 3 + draws.uniform() + 0.3 * swing * jnp.sin(phases[0] + number)) * 60 / rate_atrial
@@ -167,20 +153,11 @@ def _after(mask: jax.Array) -> jax.Array:
 
 
 def draw_atrial_waves(draws: Draws, kind: jax.Array, time: jax.Array, flutter_cycle: jax.Array) -> jax.Array:
-    """Waves of fibrillation or flutter, as dipoles.
+    """Waves of fibrillation or flutter, as dipoles `[T, 3]` mV at times `[T]` seconds; zero in other rhythms.
 
-    Fibrillation: three wandering oscillators of 4 to 9 Hz, each with a direction of its own, with harmonics that come
-    and go, largest towards V1 (after the model of Stridh & Soernmo 2001, IEEE Trans Biomed Eng 48:105). Flutter: a saw
-    tooth, downwards in the inferior leads.
-
-    Args:
-        draws: Where the numbers come from.
-        kind: Index into `RHYTHMS`.
-        time: `[T]` seconds.
-        flutter_cycle: Seconds.
-
-    Returns:
-        `[T, 3]` millivolts; zero in other rhythms.
+    Fibrillation: three wandering oscillators of 4 to 9 Hz, each with a direction of its own, with varying harmonics,
+    largest towards V1 (after the model of Stridh & Soernmo 2001, IEEE Trans Biomed Eng 48:105). Flutter: a saw tooth,
+    downwards in the inferior leads.
     """
     basic = draws.uniform(4.2, 8.5)
     depth = draws.lognormal(0.035, 0.6)
@@ -189,11 +166,8 @@ def draw_atrial_waves(draws: Draws, kind: jax.Array, time: jax.Array, flutter_cy
         frequency = basic * (1 + draws.normal(0.0, 0.06))
         wander, speed = draws.uniform(0.1, 0.5), draws.uniform(0.1, 0.4)
         rises, phases = draws.uniform(0.2, 0.9), draws.uniform(0.0, 2 * jnp.pi, 4)
-        phase = (
-            2
-            * jnp.pi
-            * (frequency * time - wander / (2 * jnp.pi * speed) * jnp.cos(2 * jnp.pi * speed * time + phases[0]))
-        )
+        drift = wander / (2 * jnp.pi * speed) * jnp.cos(2 * jnp.pi * speed * time + phases[0])
+        phase = 2 * jnp.pi * (frequency * time - drift)
         swell = 1 + 0.5 * jnp.sin(2 * jnp.pi * rises * time + phases[1])
         shape = jnp.sin(phase + phases[2]) + draws.uniform(0.1, 0.5) * jnp.sin(2 * phase + phases[3])
         direction = draws.rotation(0.6) @ jnp.array([-0.2, 0.6, -0.9])

@@ -1,6 +1,6 @@
 """The shape of a patient's beats, and how it is distributed among people whose ECG is normal.
 
-A shape is what bells (see `vectorcardiogram`) are made of. `normal_beats.npz` holds its distribution: normal, with a
+A shape determines bells (see `vectorcardiogram`). `normal_beats.npz` holds its distribution: normal, with a
 mean that depends on age and sex. It was estimated by
 `experiments/fit_beats.py` from the median beats of normal ECGs in PTB-XL's folds 1 to 8 (Wagner et al. 2020, Sci Data
 7:154, CC BY 4.0), so that amplitudes, R progression and T waves differ, and go together, as they do among people.
@@ -18,8 +18,7 @@ from ecg_jax.simulation.draws import Draws
 QRS_BELLS, P_BELLS = 6, 2
 T_BELLS = 4  # its body, its foot, the ST segment, the U wave
 _FURTHEST = 2.6  # standard deviations
-# What is small in a beat is estimated with an error that the covariance takes for a difference between people: how much
-# of their standard deviation is kept.
+# The covariance of small waves includes errors of their estimates: the part of the standard deviation that is kept.
 _KEPT_QRS = np.array([0.8, 0.8, 1.0, 0.8, 0.7, 0.7])  # of its bells
 _KEPT_ST, _KEPT_P, _KEPT_P_CHEST = 0.7, 0.7, 0.5
 FILE = os.path.join(os.path.dirname(os.path.abspath(__file__)), "normal_beats.npz")
@@ -29,35 +28,20 @@ Values = Any  # an array of JAX, or of NumPy
 
 
 class Shape(NamedTuple):
-    """Times and widths in parts of the wave's duration, dipoles in mV.
+    """Times and widths in parts of the wave's duration, dipoles in mV."""
 
-    Attributes:
-        qrs_time: `[6]`.
-        qrs_width: `[6]`, natural logarithm.
-        qrs_dipole: `[6, 3]`.
-        qrs_chest: `[6, 6]` mV, what V1 to V6 see beside the dipole.
-        t_dipole: `[4, 3]` of its body, its foot, the ST segment, the U wave.
-        t_chest: `[4, 6]` mV.
-        t_fall: Logarithm of the width in seconds after the top, at 70 beats per minute.
-        t_rise: Logarithm of how much wider it is before the top.
-        p_time: `[2]`.
-        p_width: `[2]`, logarithm.
-        p_dipole: `[2, 3]`.
-        p_chest: `[2, 6]` mV.
-    """
-
-    qrs_time: Values
-    qrs_width: Values
-    qrs_dipole: Values
-    qrs_chest: Values
-    t_dipole: Values
-    t_chest: Values
-    t_fall: Values
-    t_rise: Values
-    p_time: Values
-    p_width: Values
-    p_dipole: Values
-    p_chest: Values
+    qrs_time: Values  # `[6]`
+    qrs_width: Values  # `[6]`, natural logarithm
+    qrs_dipole: Values  # `[6, 3]`
+    qrs_chest: Values  # `[6, 6]` mV, what V1 to V6 see beside the dipole
+    t_dipole: Values  # `[4, 3]` of its body, its foot, the ST segment, the U wave
+    t_chest: Values  # `[4, 6]` mV
+    t_fall: Values  # logarithm of the width in seconds after the top, at 70 beats per minute
+    t_rise: Values  # logarithm of how much wider it is before the top
+    p_time: Values  # `[2]`
+    p_width: Values  # `[2]`, logarithm
+    p_dipole: Values  # `[2, 3]`
+    p_chest: Values  # `[2, 6]` mV
 
 
 # Of its fields.
@@ -74,10 +58,10 @@ def unflatten(values: Values) -> Shape:
 
 
 def scale(values: Values, sign: float) -> Values:
-    """`[SIZE + 3]`: sizes of QRS, T and P, then a shape of which they are taken out (`sign` -1) or put in (1).
+    """`[SIZE + 3]`: sizes of QRS, T and P, then a shape that is divided (`sign` -1) or multiplied (1) by them.
 
-    People differ by factors in how large their waves are, and in what is left as normal numbers do. A size is the
-    logarithm of the root of the sum of squares of a wave's dipoles.
+    People differ by factors in how large their waves are, and by normal numbers in the rest. A size is the logarithm of
+    the root of the sum of squares of a wave's dipoles.
     """
     numpy = np if isinstance(values, np.ndarray) else jnp  # so that importing this module starts no device
     sizes, shape = values[:3], unflatten(values[3:])
@@ -93,12 +77,8 @@ def scale(values: Values, sign: float) -> Values:
     return numpy.concatenate([sizes, *(part.reshape(-1) for part in scaled)])
 
 
-def _read() -> dict[str, np.ndarray]:
-    with np.load(FILE) as stored:
-        return {name: stored[name] for name in stored.files}
-
-
-_NORMAL = _read()
+with np.load(FILE) as _stored:
+    _NORMAL: dict[str, np.ndarray] = dict(_stored)
 MEAN = unflatten(scale(_NORMAL["mean"], 1.0)[3:])  # of a woman of 55
 
 
@@ -117,14 +97,7 @@ _KEPT = _keep()
 
 
 def draw_shape(draws: Draws, age: jax.Array, is_male: jax.Array, spread: float | jax.Array) -> Shape:
-    """Draws the shape of a normal heart's beats.
-
-    Args:
-        draws: Where the numbers come from.
-        age: Years.
-        is_male: Whether.
-        spread: Scales how far patients differ.
-    """
+    """Draws the shape of a normal heart's beats; `spread` scales how far patients differ."""
     own = jnp.clip(draws.normal(count=SIZE + 3), -_FURTHEST, _FURTHEST) @ _NORMAL["factor"] * _KEPT
     values = _NORMAL["mean"] + _NORMAL["age"] * (age - 55) / 15 + _NORMAL["male"] * is_male + spread * own
     return unflatten(scale(values, 1.0)[3:])

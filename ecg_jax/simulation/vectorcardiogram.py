@@ -13,15 +13,16 @@ import jax.numpy as jnp
 import numpy as np
 
 from ecg_jax.simulation import conduction as conduction_lib
-from ecg_jax.simulation import leads, shapes
+from ecg_jax.simulation import leads, rhythm, shapes
 from ecg_jax.simulation.conduction import CONDUCTIONS, Intervals
 from ecg_jax.simulation.draws import Draws
+from ecg_jax.simulation.patients import Patient
 from ecg_jax.simulation.shapes import QRS_BELLS, T_BELLS, Shape
 
 # QRS: (time, width) in parts of its duration, dipole, origin. Sequence of activation: septum, apex, free wall, base.
 _Bell = tuple[float, float, tuple[float, float, float], tuple[float, float, float]]
 _QRS: dict[str, tuple[_Bell, ...]] = {
-    "normal": (  # where the fit of `shapes` begins; of it the simulator takes the origins alone
+    "normal": (  # the start of the fit of `shapes`; the simulator uses only its origins
         (0.17, 0.07, (-0.15, -0.06, -0.20), (-0.5, 0.0, -1.0)),
         (0.33, 0.068, (0.34, 0.32, -0.30), (0.5, 1.0, -1.5)),
         (0.45, 0.074, (1.20, 0.68, -0.05), (1.5, 0.5, 0.0)),
@@ -29,7 +30,7 @@ _QRS: dict[str, tuple[_Bell, ...]] = {
         (0.74, 0.065, (-0.10, -0.16, 0.24), (0.0, -2.0, 1.0)),
         (0.95, 0.07, (-0.03, -0.03, -0.03), (-1.0, -2.0, -0.5)),
     ),
-    "RBBB": (  # the left ventricle as ever, then the right one, slowly
+    "RBBB": (  # the left ventricle as usual, then the right one, slowly
         (0.11, 0.06, (-0.15, -0.06, -0.20), (-0.5, 0.0, -1.0)),
         (0.21, 0.045, (0.30, 0.28, -0.20), (0.5, 1.0, -1.0)),
         (0.30, 0.056, (1.05, 0.42, -0.32), (1.5, 0.5, 0.0)),
@@ -103,77 +104,49 @@ APEX = np.array([0.85, 0.45, -0.15], np.float32)
 APEX /= np.linalg.norm(APEX)
 _T_LOST_EVERYWHERE = 0.35
 _T_ORIGIN = (0.8, 0.0, -0.3)
-_P_IN_CHEST = 1.2  # times what V1 to V6 see of P beside its dipole
+_P_IN_CHEST = 1.2  # factor of P in V1 to V6 beside its dipole
 _P_SIZE = 1.3  # median beats, of which shapes were estimated, are aligned to QRS: P waves are smeared
 
 NORMAL_QRS = _QRS["normal"]
-# T, where the left ventricle is late: away from QRS; where the right one is: to the back.
+# T where the left ventricle is late: opposed to QRS; where the right one is: to the back.
 _T_RBBB, _T_LBBB = (0.34, 0.18, 0.12), (-0.36, -0.02, -0.62)
 _T_INCOMPLETE_RIGHT = np.array([-0.15, -0.10, -0.04, 0.0, 0.0, 0.0], np.float32)  # in V1 to V6
 QT = 0.405  # seconds at 60 beats per minute, of the median beat
 
 
 class Bells(NamedTuple):
-    """Bells of one kind of wave.
+    """Bells of one kind of wave."""
 
-    Attributes:
-        centre: `[N]` seconds after the reference.
-        rise: `[N]` seconds, the width before the top.
-        fall: `[N]` seconds, the width after it.
-        dipole: `[N, 3]` mV.
-        origin: `[N, 3]` cm.
-        chest: `[N, 6]` mV, what V1 to V6 see beside the dipole.
-    """
-
-    centre: jax.Array
-    rise: jax.Array
-    fall: jax.Array
-    dipole: jax.Array
-    origin: jax.Array
-    chest: jax.Array
+    centre: jax.Array  # `[N]` seconds after the reference
+    rise: jax.Array  # `[N]` seconds, the width before the top
+    fall: jax.Array  # `[N]` seconds, the width after it
+    dipole: jax.Array  # `[N, 3]` mV
+    origin: jax.Array  # `[N, 3]` cm
+    chest: jax.Array  # `[N, 6]` mV, what V1 to V6 see beside the dipole
 
 
 class Changes(NamedTuple):
-    """What disease makes of a beat; see `pathology`.
+    """Effects of disease on a beat; see `pathology`."""
 
-    Attributes:
-        left: Factor of left ventricular forces.
-        right: `[3]` mV, added to them.
-        infarct: `[3]` mV, added early in QRS: away from dead muscle.
-        size: Factor of QRS, ST and T.
-        st: `[3]` mV, the ST segment.
-        t_size: Factor of the T wave.
-        t_strain: 0 to 1: how far the T wave is turned against QRS.
-        t_width: Factor of the T wave's widths.
-        t_local: `[3]` mV, added to the T wave: away from what is ischaemic.
-        u: Factor of the U wave.
-        p_right: Factor of the right atrium's part of P.
-        p_left: Factor of the left atrium's part of P.
-        notch: 0 to 1: how much the QRS complex is splintered.
-        turn: Radians in the frontal plane by which QRS is turned, towards the feet.
-        rotation: Radians in the horizontal plane by which the first half of QRS is turned to the back.
-        initial: Share of `infarct` that acts on the first bell, too: whether the first R wave of the chest leads is
-            lost with the others.
-        t_chest: `[6]` mV, added to the T wave in V1 to V6.
-    """
-
-    left: jax.Array
-    right: jax.Array
-    infarct: jax.Array
-    size: jax.Array
-    st: jax.Array
-    t_size: jax.Array
-    t_strain: jax.Array
-    t_width: jax.Array
-    t_local: jax.Array
-    u: jax.Array
-    p_right: jax.Array
-    p_left: jax.Array
-    notch: jax.Array
-    turn: jax.Array
-    rotation: jax.Array
+    left: jax.Array  # factor of left ventricular forces
+    right: jax.Array  # `[3]` mV, added to them
+    infarct: jax.Array  # `[3]` mV, added early in QRS: away from dead muscle
+    size: jax.Array  # factor of QRS, ST and T
+    st: jax.Array  # `[3]` mV, the ST segment
+    t_size: jax.Array  # factor of the T wave
+    t_strain: jax.Array  # 0 to 1: how far the T wave is turned against QRS
+    t_width: jax.Array  # factor of the T wave's widths
+    t_local: jax.Array  # `[3]` mV, added to the T wave: away from what is ischaemic
+    u: jax.Array  # factor of the U wave
+    p_right: jax.Array  # factor of the right atrium's part of P
+    p_left: jax.Array  # factor of the left atrium's part of P
+    notch: jax.Array  # 0 to 1: how much the QRS complex is splintered
+    turn: jax.Array  # radians in the frontal plane by which QRS is turned, towards the feet
+    rotation: jax.Array  # radians in the horizontal plane by which the first half of QRS is turned to the back
+    # Share of `infarct` that acts on the first bell, too: whether the first R wave of the chest leads is lost with the
+    # others.
     initial: jax.Array
-    t_chest: jax.Array
+    t_chest: jax.Array  # `[6]` mV, added to the T wave in V1 to V6
 
 
 class Beat(NamedTuple):
@@ -190,37 +163,20 @@ class Beat(NamedTuple):
 
 
 def draw_beat(
-    draws: Draws,
-    conduction: jax.Array,
-    is_paced: jax.Array,
-    is_retrograde: jax.Array,
-    intervals: Intervals,
-    changes: Changes,
-    mean_interval: jax.Array,
-    age: jax.Array,
-    is_male: jax.Array,
-    spread: float | jax.Array,
+    draws: Draws, patient: Patient, intervals: Intervals, changes: Changes, spread: float | jax.Array
 ) -> Beat:
-    """Draws the beat of a patient.
+    """Draws the beat of a patient; `spread` scales how far patients differ.
 
-    Args:
-        draws: Where the numbers come from.
-        conduction: Index into `CONDUCTIONS`.
-        is_paced: The ventricles are paced from the right one's apex.
-        is_retrograde: P waves that are premature come from below, upside down.
-        intervals: Their durations.
-        changes: Of disease.
-        mean_interval: Seconds between beats: T waves narrow with it.
-        age: Years; what depends on it, and on sex, is in `shapes`.
-        is_male: Whether.
-        spread: Scales how far patients differ.
+    The ventricles are paced from the right one's apex. In junctional rhythm premature P waves come from below, upside
+    down.
     """
-    own = shapes.draw_shape(draws, age, is_male, spread)
+    conduction, is_paced, mean_interval = patient.conduction, patient.is_paced, patient.mean_interval
+    own = shapes.draw_shape(draws, patient.age, patient.is_male, spread)
     is_plain = jnp.isin(conduction, jnp.array(conduction_lib.LIKE_NORMAL)) & ~is_paced
     paced = jnp.asarray(_flatten(_QRS["LBBB"]))
     paced = paced.at[:, 3].set(-0.7 * paced[:, 3] - 0.2).at[0, 2:5].set(jnp.array([0.1, -0.15, 0.1]))
     table = jnp.where(is_paced, paced, jnp.asarray(_QRS_TABLE)[conduction])
-    share = jnp.where(is_plain, 1.0, 0.6)  # of what is the patient's own, where the impulse takes another way
+    share = jnp.where(is_plain, 1.0, 0.6)  # of the patient's own shape, less where conduction is abnormal
 
     def blend(usual: jax.Array, patient: jax.Array, mean: jax.Array) -> jax.Array:
         return usual + share * (patient - mean)
@@ -230,7 +186,7 @@ def draw_beat(
     vectors = blend(table[:, 2:5], own.qrs_dipole, shapes.MEAN.qrs_dipole)
     chest = blend(jnp.where(is_plain, shapes.MEAN.qrs_chest, 0.0), own.qrs_chest, shapes.MEAN.qrs_chest)
     origins = 0.6 * table[:, 5:8]
-    # Pre-excitation begins with a slow wave from where the accessory pathway ends.
+    # Pre-excitation begins with a slow wave from the end of the accessory pathway.
     is_preexcited = (conduction == conduction_lib.PREEXCITED) & ~is_paced
     delta = draws.rotation(1.0) @ jnp.array([0.30, 0.15, 0.05])
     times = jnp.where(is_preexcited, jnp.concatenate([jnp.array([0.2]), 0.3 + 0.7 * times[1:]]), times)
@@ -243,7 +199,7 @@ def draw_beat(
     vectors = vectors * larger + weight * changes.right / 2
     lost = jnp.array([0.0, 1.0, 0.6, 0.1, 0.0, 0.0]).at[0].set(0.7 * changes.initial)
     vectors = vectors + lost[:, None] * changes.infarct
-    slurred = draws.flip(0.5) * draws.uniform(0.2, 0.8)  # as delayed conduction often is
+    slurred = draws.flip(0.5) * draws.uniform(0.2, 0.8)  # as in many delayed complexes
     notch = jnp.where(conduction == conduction_lib.DELAYED, jnp.maximum(changes.notch, slurred), changes.notch)
     vectors = vectors + notch * 0.35 * draws.normal(count=3 * QRS_BELLS).reshape(QRS_BELLS, 3)
     widths = widths * (1 - 0.25 * notch)
@@ -259,7 +215,7 @@ def draw_beat(
     )
     qrs = create_qrs(shape, intervals.qrs)._replace(origin=origins @ body.T)
 
-    # T and what is around it. Where a ventricle is late, it follows the late forces.
+    # T and its surroundings. Where a ventricle is late, T depends on the late forces.
     is_late_left = jnp.isin(conduction, jnp.array(conduction_lib.LEFT_BLOCKS)) | is_paced
     late_right = (conduction == conduction_lib.RBBB) | (conduction >= conduction_lib.RBBB_LAFB)
     other = jnp.where(is_late_left, jnp.array(_T_LBBB), jnp.array(_T_RBBB))
@@ -269,7 +225,7 @@ def draw_beat(
     area = jnp.sum(vectors * widths[:, None], axis=0)
     against = jnp.array([-0.34, -0.34, -0.15]) * area / (jnp.linalg.norm(area) + 1e-3)
     kept = (1 - changes.t_strain) * changes.t_size
-    # What makes T smaller does so towards the apex more than elsewhere: in V1 to V3 it stays upright for longer.
+    # T becomes smaller mainly towards the apex: in V1 to V3 it stays upright longer.
     lost_t = jnp.maximum(1 - kept, 0.0)
     everywhere = jnp.where(kept < 1, 1 - _T_LOST_EVERYWHERE * lost_t, kept)
     to_apex = (1 - _T_LOST_EVERYWHERE) * lost_t * (main @ jnp.asarray(APEX)) * jnp.asarray(APEX)
@@ -296,6 +252,7 @@ def draw_beat(
 
     atria = _P_SIZE * jnp.stack([changes.p_right, changes.p_left])[:, None]
     p = create_p(own._replace(p_dipole=own.p_dipole * atria, p_chest=_P_IN_CHEST * own.p_chest * atria), intervals.p)
+    is_retrograde = patient.rhythm == rhythm.JUNCTIONAL
     turn = jnp.where(is_retrograde, -jnp.eye(3), draws.rotation(1.4) * draws.lognormal(0.9, 0.3))
     p_premature = p._replace(dipole=p.dipole @ turn.T, chest=jnp.where(is_retrograde, -p.chest, 0.3 * p.chest))
     qrs_ectopic, t_ectopic, t_peak_ectopic = _draw_ectopic(
@@ -330,7 +287,7 @@ def create_t(shape: Shape, fall: jax.Array, from_end: jax.Array) -> Bells:
 
 
 def see(bells: Bells, places: jax.Array, limbs: jax.Array) -> jax.Array:
-    """What the nine electrodes see of each bell at its top, `[N, 9]` mV; see `leads.project`."""
+    """Potentials of the nine electrodes from each bell at its top, `[N, 9]` mV; see `leads.project`."""
     seen = leads.project(bells.dipole, bells.origin, places, limbs)
     return seen + jnp.pad(bells.chest, ((0, 0), (3, 0)))
 
@@ -343,7 +300,7 @@ def narrow(t_fall: jax.Array, mean_interval: jax.Array) -> jax.Array:
 def _draw_ectopic(
     draws: Draws, intervals: Intervals, size: jax.Array, t_size: jax.Array, fall: jax.Array
 ) -> tuple[Bells, Bells, jax.Array]:
-    """A beat that begins in one of the ventricles: wide, large, in any direction, with T turned against it."""
+    """A beat that begins in one of the ventricles: wide, large, in any direction, with T opposed to it."""
     from_right = draws.flip(0.6)
     table = jnp.where(from_right, jnp.asarray(_flatten(_QRS["LBBB"])), jnp.asarray(_flatten(_QRS["RBBB"])))
     vectors = table[:, 2:5] * draws.lognormal(1.0, 0.35, QRS_BELLS)[:, None]
@@ -367,6 +324,6 @@ def _draw_ectopic(
 
 
 def ring(bells: Bells, since: jax.Array) -> jax.Array:
-    """How far each bell is up, `[T, N]` from 0 to 1, at times `[T]` since the reference."""
+    """Height of each bell, `[T, N]` from 0 to 1, at times `[T]` since the reference."""
     distance = since[:, None] - bells.centre
     return jnp.exp(-0.5 * (distance / jnp.where(distance < 0, bells.rise, bells.fall)) ** 2)

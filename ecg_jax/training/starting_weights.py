@@ -9,11 +9,12 @@ from ml_collections import ConfigDict
 from rich.console import Console
 
 from ecg_jax import config as config_lib
-from ecg_jax import weights as shipped
+from ecg_jax import pretrained as shipped
 from ecg_jax.contract import InputContract
 from ecg_jax.errors import InputError
-from ecg_jax.models import keras_import, outputs
+from ecg_jax.models import outputs
 from ecg_jax.models import weights as weights_lib
+from ecg_jax.models.imports import keras as keras_import
 from ecg_jax.models.keras_layers import LAYERS
 from ecg_jax.runtime import checkpoint, run_folder
 

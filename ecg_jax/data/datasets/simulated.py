@@ -1,6 +1,8 @@
-"""ECGs from the simulators: the data that is always there. Nothing is stored, each is drawn when read.
+"""ECGs from the simulators, always available. Nothing is stored, each recording is drawn when read.
 
-JAX is imported where it draws, not before: reading files does not need it.
+`textbook` (`simulation.dipole`) is drawn by NumPy alone: `hospital` (`simulation.simulator`) has to be compiled first,
+for some 20 seconds on two CPU cores, where `textbook` opens and reads at once. JAX is imported where it draws, so that
+reading files does not need it.
 """
 
 import functools
@@ -46,12 +48,14 @@ def create(
         labels: Of `hospital`, every statement of `simulation.reader.CRITERIA`, superclasses and `abnormal`; of
             `textbook`, the six diagnoses and `abnormal` (any of them but sinus bradycardia and tachycardia).
         seed: Another seed, another data set.
-        train: Number of training recordings; every recording is another patient.
+        train: Number of training recordings, each of another patient.
         validation: Number of validation recordings.
         test: Number of test recordings.
-        population: `textbook`, whose patients have plain cases of the six diagnoses or nothing (`simulation.dipole`),
-            or `hospital`, whose patients have what patients in hospitals have, also borderline cases
-            (`simulation.simulator`).
+        population: `textbook`, plain cases of the six diagnoses or nothing, or `hospital`, the diseases of real
+            patients, and borderline cases.
+
+    Raises:
+        InputError: when a source is given, a size is negative or a label or the population is unknown.
     """
     if source:
         raise InputError(f"data set simulated reads no files, but data.source is {source!r}; set data.dataset as well")
@@ -117,7 +121,7 @@ def _open_hospital(seed: int, sizes: dict[str, int]) -> tuple[dict[str, np.ndarr
     def find_cpu() -> "jax.Device":
         try:
             return jax.local_devices(backend="cpu")[0]
-        except RuntimeError:  # a process that knows no CPU device
+        except RuntimeError:  # a process without a CPU device
             return jax.local_devices()[0]
 
     def choose_population(split: str) -> simulator.Population:

@@ -7,7 +7,7 @@ import pandas as pd
 import pytest
 
 from ecg_jax.errors import InputError
-from ecg_jax.evaluation import agreement, comparison, delong, metrics, paired_shares
+from ecg_jax.evaluation import agreement, closed_intervals, delong, metrics, model_differences, tally
 from ecg_jax.evaluation.agreement import adjust_holm
 from ecg_jax.evaluation.predictions import Predictions
 from ecg_jax.evaluation.settings import Settings
@@ -27,7 +27,7 @@ def draw(noise, size=400, seed=0):
 
 
 def compare(first, second, settings=FEW, thresholds=(HALF, HALF)):
-    return comparison.compare(first, second, thresholds, settings).set_index(["label", "metric"])
+    return model_differences.compare(first, second, thresholds, settings).set_index(["label", "metric"])
 
 
 def test_a_model_does_not_differ_from_itself():
@@ -40,9 +40,9 @@ def test_a_model_does_not_differ_from_itself():
 
 
 def test_there_is_a_row_per_label_and_macro_and_metric():
-    table = comparison.compare(draw(0.2), draw(0.3), (HALF, HALF), FEW)
+    table = model_differences.compare(draw(0.2), draw(0.3), (HALF, HALF), FEW)
     names = [*metrics.list_metrics(FEW), "accuracy"]
-    assert list(table.columns) == comparison.COLUMNS
+    assert list(table.columns) == model_differences.COLUMNS
     assert table["label"].tolist() == ["AF"] * 12 + ["SB"] * 12 + ["macro"] * 11
     assert table["metric"].tolist() == names * 2 + names[:-1]
     assert set(table["test"]) == {"bootstrap", "DeLong", "McNemar"}
@@ -68,7 +68,8 @@ def test_exchanging_the_models_changes_the_sign():
 def test_values_are_those_of_either_model_and_macro_is_their_mean():
     first, second = draw(0.2), draw(0.3)
     table = compare(first, second)
-    expected = metrics.compute(first.labels[:, 0], first.probabilities[:, 0], first.probabilities[:, 0] >= 0.5, FEW)
+    made = tally.create(first.labels[:, 0], first.probabilities[:, 0], first.probabilities[:, 0] >= 0.5)
+    expected = {name: value[0] for name, value in tally.compute_scores(made, np.ones((400, 1)), FEW).items()}
     assert table.loc["AF", "first"].drop("accuracy").to_dict() == pytest.approx(expected)
     for name in metrics.list_metrics(FEW):
         both = (table.loc[("AF", name), "difference"] + table.loc[("SB", name), "difference"]) / 2
@@ -107,7 +108,7 @@ def test_recall_and_specificity_are_compared_by_the_decisions_on_either_class():
         row, (one, two) = table.loc[("AF", name)], (each[chosen] for each in right)
         assert row["difference"] == pytest.approx(one.mean() - two.mean())
         np.testing.assert_allclose(
-            row[["difference_low", "difference_high"]].astype(float), paired_shares.find_interval(one, two)
+            row[["difference_low", "difference_high"]].astype(float), closed_intervals.find_difference(one, two)
         )
         assert row["p"] == agreement.compute_mcnemar(np.sum(one & ~two), np.sum(two & ~one))
         assert row["test"] == "McNemar"

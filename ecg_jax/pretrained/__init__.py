@@ -1,7 +1,7 @@
-"""Weights that ship with the package: `simulated`, trained on simulated ECGs alone, and `real`, on real ones as well.
+"""Weights that ship with the package: `simulated`, trained on simulated ECGs only, and `real`, on real ones as well.
 
 NAME.npz holds arrays by path in float16, NAME.json what they need: the network, the input contract, labels,
-calibration, thresholds, a checksum, how they came to be, and how well they did on real ECGs. NAME.md is their card.
+calibration, thresholds, a checksum, their provenance, and results on real ECGs. NAME.md is their card.
 """
 
 import dataclasses
@@ -18,7 +18,7 @@ from ecg_jax.errors import InputError
 
 SIMULATED, REAL = "simulated", "real"
 DEFAULT = REAL
-# What they are called, and the stem of their files.
+# Names, and the stem of their files.
 FILES = {REAL: REAL, SIMULATED: SIMULATED, "demonstration": SIMULATED}
 _USE = "for research and as a starting point for fine-tuning, not for clinical use."
 NOTICES = {
@@ -30,27 +30,16 @@ FOLDER = os.path.dirname(os.path.abspath(__file__))
 
 @dataclasses.dataclass(frozen=True)
 class Shipped:
-    """Weights and what they need.
+    """Weights and what they need."""
 
-    Attributes:
-        arrays: By path, float32.
-        model: Keywords of `models.create`.
-        contract: Of the input; see `contract.InputContract`.
-        labels: Of the outputs, in order.
-        calibration: See `evaluation.calibration.Calibration`; fitted on simulated ECGs.
-        thresholds: Of calibrated probabilities, by label; chosen on simulated ECGs.
-        provenance: Command, seed, commit and versions.
-        results: On real ECGs: a row per data set and label.
-    """
-
-    arrays: dict[str, np.ndarray]
-    model: dict[str, Any]
-    contract: dict[str, Any]
-    labels: list[str]
-    calibration: dict[str, Any]
-    thresholds: dict[str, float]
-    provenance: dict[str, Any]
-    results: list[dict[str, Any]]
+    arrays: dict[str, np.ndarray]  # by path, float32
+    model: dict[str, Any]  # keywords of `models.create`
+    contract: dict[str, Any]  # of the input; see `contract.InputContract`
+    labels: list[str]  # of the outputs, in order
+    calibration: dict[str, Any]  # see `evaluation.calibration.Calibration`; fitted on simulated ECGs
+    thresholds: dict[str, float]  # of calibrated probabilities, by label; chosen on simulated ECGs
+    provenance: dict[str, Any]  # command, seed, commit and versions
+    results: list[dict[str, Any]]  # on real ECGs: a row per data set and label
 
 
 def read(name: str = DEFAULT, folder: str = FOLDER) -> Shipped:
@@ -60,7 +49,7 @@ def read(name: str = DEFAULT, folder: str = FOLDER) -> Shipped:
         InputError: when a file is missing or damaged, or the checksum is not that of the arrays.
     """
     stem = os.path.join(folder, FILES[name])
-    remedy = "install the package anew"
+    remedy = "reinstall the package"
     try:
         with open(f"{stem}.json") as file:
             described = json.load(file)
@@ -82,14 +71,7 @@ def read(name: str = DEFAULT, folder: str = FOLDER) -> Shipped:
 def write(
     arrays: Mapping[str, np.ndarray], described: Mapping[str, Any], name: str = DEFAULT, folder: str = FOLDER
 ) -> None:
-    """Writes what `read` reads.
-
-    Args:
-        arrays: By path; they are rounded to float16.
-        described: The other attributes of `Shipped`.
-        name: One of `FILES`.
-        folder: Where.
-    """
+    """Writes what `read` reads: arrays by path, rounded to float16, and the other attributes of `Shipped`."""
     buffer = io.BytesIO()
     np.savez_compressed(buffer, allow_pickle=False, **{path: each.astype(np.float16) for path, each in arrays.items()})
     content = buffer.getvalue()

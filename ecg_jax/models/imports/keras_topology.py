@@ -1,8 +1,8 @@
 """Recognizes the reference network in a Keras configuration, and reads what may differ from it.
 
-The graph is followed from the output back to the input, so that every layer that contributes to the output is looked
-at; layer names, which carry offsets and do not follow the layers' order, decide nothing. What the file does not state
-is taken to be as in the reference.
+The graph is followed from the output back to the input, so that every layer that contributes to the output is
+examined; layer names, which have offsets and another order, decide nothing. What the file does not state is taken to be
+as in the reference.
 """
 
 import dataclasses
@@ -10,7 +10,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from ecg_jax.errors import InputError
-from ecg_jax.models.keras_graph import Call, Graph, Node
+from ecg_jax.models.imports.keras_graph import Call, Graph, Node
 from ecg_jax.models.outputs import OUTPUT
 
 STRIDE = 4  # of every unit of the reference
@@ -20,23 +20,14 @@ _REGRESSIONS = ("mean", "mse", "mae", "mape", "msle", "huber", "logcosh", "poiss
 
 @dataclasses.dataclass(frozen=True)
 class Topology:
-    """The reference network, as a configuration describes it.
+    """The reference network, as a configuration describes it."""
 
-    Attributes:
-        layers: Keras' layers by Flax path; without a shortcut's convolution where the file has none.
-        strides: Of the units.
-        samples: Length of the input; None where it is not stated.
-        leads: Channels of the input likewise.
-        activation: What makes probabilities of the network's logits, `sigmoid` or `softmax`.
-        notes: What had to be assumed.
-    """
-
-    layers: dict[str, Node]
-    strides: tuple[int, ...]
-    samples: int | None
-    leads: int | None
-    activation: str
-    notes: tuple[str, ...]
+    layers: dict[str, Node]  # Keras' layers by Flax path; without a shortcut's convolution where the file has none
+    strides: tuple[int, ...]  # of the units
+    samples: int | None  # length of the input; None where it is not stated
+    leads: int | None  # channels of the input likewise
+    activation: str  # from logits to probabilities, `sigmoid` or `softmax`
+    notes: tuple[str, ...]  # assumptions
 
     @property
     def epsilons(self) -> dict[str, float]:
@@ -47,13 +38,8 @@ class Topology:
 def recognize(config: Mapping[str, Any], loss: Any, path: str) -> Topology:
     """Recognizes the reference network, of any width, depth, strides and length.
 
-    Args:
-        config: Of a serialized functional model.
-        loss: It was compiled with, as Keras serializes it.
-        path: Of the file, for messages.
-
-    Raises:
-        InputError: naming the first layer, from the output backwards, that the network here cannot have.
+    `config` is that of a serialized functional model, `loss` as Keras serializes it, `path` that of the file, for
+    messages. `InputError` names the first layer, from the output backwards, that the network here does not support.
     """
     graph = Graph(config, path)
     activations, call = graph.take_activations()
@@ -109,7 +95,7 @@ def _list_units(graph: Graph, call: Call) -> tuple[list[dict[str, Call]], dict[s
 
 
 def _read_unit(graph: Graph, total: Node) -> tuple[dict[str, Call], Call, Call]:
-    """Calls by name between a unit's sum and its input, where its shortcut begins, and the ReLU that it begins with."""
+    """Calls by name between a unit's sum and its input; where its shortcut begins; and its first ReLU."""
     origin, second = sorted(map(graph.skip, total.inputs), key=graph.depths.__getitem__)
     unit = {"conv2": second}
     graph.take(second, "Conv1D")
@@ -150,7 +136,7 @@ def _check(node: Node, *, is_strided: bool) -> None:
 
 
 def _check_strides(nodes: Mapping[str, Node], samples: int | None) -> int:
-    """The factor by which a unit, with `samples` at its input, shortens time, the same on both ways."""
+    """The factor by which a unit, with `samples` at its input, shortens time, the same on both paths."""
     convolution, pool = nodes["conv2"], nodes.get("pool")
     if pool is None:
         convolution.require("strides", 1)
@@ -168,13 +154,7 @@ def _check_strides(nodes: Mapping[str, Node], samples: int | None) -> int:
 
 
 def _choose_activation(applied: list[str], dense: Node, loss: Any) -> tuple[str, list[str]]:
-    """What makes probabilities of logits, and what had to be assumed for it.
-
-    Args:
-        applied: Functions after the dense layer.
-        dense: The last layer with weights.
-        loss: See `recognize`.
-    """
+    """The function from logits to probabilities, and assumptions made for it; `applied` follow the dense layer."""
     own = dense.activation if "activation" in dense.config or applied else "sigmoid"  # a file that does not state it
     found = [function for function in (own, *reversed(applied)) if function != "linear"]
     name = " then ".join(found) or "linear"

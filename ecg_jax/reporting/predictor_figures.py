@@ -9,7 +9,7 @@ from matplotlib.colors import LinearSegmentedColormap, to_rgb
 from matplotlib.figure import Figure
 from matplotlib.patches import Patch
 
-from ecg_jax.reporting import layout, numbers, style  # first: it chooses matplotlib's backend
+from ecg_jax.reporting import cells, layout, style  # first: style chooses matplotlib's backend
 
 import matplotlib.pyplot as plt  # isort: skip
 
@@ -23,11 +23,11 @@ _BOX_LEGEND = "Line: median. Box: quartiles. Whiskers: 2.5th and 97.5th percenti
 def draw_confusion(matrices: Mapping[str, Mapping[str, np.ndarray]]) -> Figure:
     """Draws confusion matrices, a row of them per label and a column per predictor.
 
-    Each cell tells its count, and its per cent of the cases of that truth, which is also its shade.
+    Each cell shows its count, and its per cent of the cases of that truth, which is also its shade.
 
     Args:
         matrices: By label, then by predictor: `[2, 2]` counts, rows true (absent, present), columns predicted (absent,
-            present). A predictor may lack labels. Beyond six predictors the figure is wider than a page.
+            present). A predictor may lack labels. With more than six predictors the figure is wider than a page.
     """
     predictors = list(dict.fromkeys(name for row in matrices.values() for name in row))
     if not predictors:
@@ -43,7 +43,7 @@ def draw_confusion(matrices: Mapping[str, Mapping[str, np.ndarray]]) -> Figure:
             else:
                 axes.set(xlim=(-0.5, 1.5), ylim=(1.5, -0.5))
                 axes.spines[:].set_visible(False)
-                layout.say(axes, numbers.MISSING)
+                layout.say(axes, cells.DASH)
             axes.set(xticks=[], yticks=[])
             axes.tick_params(length=0)
         row[0].set_yticks([0, 1], ["truly absent", "truly present"])
@@ -53,8 +53,7 @@ def draw_confusion(matrices: Mapping[str, Mapping[str, np.ndarray]]) -> Figure:
     for axes in grid[-1]:
         axes.set_xticks([0, 1], ["absent", "present"])
         axes.set_xlabel("Predicted")
-    aspect = 0.5 if len(predictors) <= 4 else 0.65  # a cell holds two lines
-    layout.arrange(figure, list(grid.ravel()), aspect=aspect, columns=len(predictors))
+    layout.arrange(figure, list(grid.ravel()), aspect=0.5 if len(predictors) <= 4 else 0.65)  # a cell holds two lines
     return figure
 
 
@@ -65,7 +64,7 @@ def _draw_matrix(axes: Axes, counts: np.ndarray) -> None:
     axes.imshow(shares, cmap=_SHADES, vmin=0, vmax=1, aspect="auto")
     axes.spines[:].set_visible(True)
     for (i, j), share in np.ndenumerate(shares):
-        text = f"{counts[i, j]:,.0f}\n({numbers.show(100 * share, 1)}{' %' if np.isfinite(share) else ''})"
+        text = f"{counts[i, j]:,.0f}\n({cells.show(float(100 * share), '.1f')}{' %' if np.isfinite(share) else ''})"
         axes.text(j, i, text, ha="center", va="center", fontsize=style.SMALL, linespacing=1.15)
 
 
@@ -73,10 +72,7 @@ def _draw_matrix(axes: Axes, counts: np.ndarray) -> None:
 def draw_bootstrap_boxes(samples: Mapping[str, np.ndarray], label_names: Sequence[str], axis_label: str) -> Figure:
     """Draws box plots of resampled scores, grouped by label, predictors side by side.
 
-    Args:
-        samples: By predictor: `[C, R]`, R resamples of the score of each label; what is NaN is ignored.
-        label_names: `[C]`.
-        axis_label: What the score is.
+    `samples` are `[C, R]` by predictor, R resamples of the score of each label; NaN is ignored.
     """
     if not samples or not label_names:
         raise ValueError(f"box plots need a predictor and a label, not {len(samples)} and {len(label_names)}")
@@ -117,7 +113,7 @@ def draw_bootstrap_boxes(samples: Mapping[str, np.ndarray], label_names: Sequenc
 
 def _write_names(axes: Axes, names: Sequence[str]) -> None:
     """Writes the names of groups below them, upright where they are too long to be read otherwise."""
-    letters = int(95 / len(names))  # that fit below a group
+    letters = int(95 / len(names))  # fit below a group
     longest = max(map(len, names))
     is_upright = longest > 3 * letters or max(len(word) for name in names for word in name.split()) > letters
     if is_upright:

@@ -7,18 +7,9 @@ from typing import Any
 from ecg_jax.errors import InputError
 
 Call = tuple[str, int]  # a layer's name, and which of its calls
-# Layers that hand on their input when predicting.
-_IDENTITIES = frozenset(
-    [
-        "Dropout",
-        "SpatialDropout1D",
-        "AlphaDropout",
-        "GaussianDropout",
-        "GaussianNoise",
-        "ActivityRegularization",
-        "Identity",
-    ]
-)
+# Layers that return their input when predicting.
+_IDENTITIES = ("Dropout", "SpatialDropout1D", "AlphaDropout", "GaussianDropout", "GaussianNoise")
+_IDENTITIES += ("ActivityRegularization", "Identity")
 _ACTIVATIONS = ("Activation", "ReLU", "Softmax")
 _RELU = {"max_value": None, "negative_slope": 0.0, "threshold": 0.0}  # of Keras' layer ReLU: no more than max(x, 0)
 _PRECISIONS = ("float32", "float64", "mixed_float16", "mixed_bfloat16", "float16", "bfloat16")
@@ -26,30 +17,21 @@ _PRECISIONS = ("float32", "float64", "mixed_float16", "mixed_bfloat16", "float16
 
 @dataclasses.dataclass(frozen=True)
 class Node:
-    """One call of a layer.
+    """One call of a layer."""
 
-    Attributes:
-        path: Of the file, for messages.
-        name: Of the layer.
-        kind: Its class; a class of the user's own has its package before it, `Custom>Conv1D`.
-        config: Its settings.
-        inputs: The calls whose outputs it takes.
-        is_training: It was called with `training=True`.
-    """
-
-    path: str
-    name: str
-    kind: str
-    config: Mapping[str, Any]
-    inputs: tuple[Call, ...]
-    is_training: bool
+    path: str  # of the file, for messages
+    name: str  # of the layer
+    kind: str  # its class; a user's own class is preceded by its package, `Custom>Conv1D`
+    config: Mapping[str, Any]  # its settings
+    inputs: tuple[Call, ...]  # the calls whose outputs it takes
+    is_training: bool  # it was called with `training=True`
 
     def refuse(self, found: str, supported: str) -> InputError:
-        """The error for something that the network here cannot have."""
+        """The error for something that the network here does not support."""
         return InputError(f"{self.path}: layer {self.name} ({self.kind}) has {found}; supported: {supported}")
 
     def require(self, key: str, *supported: Any) -> None:
-        """Refuses a setting that is none of those; one that the file does not state is taken to be the first."""
+        """Refuses a setting that is none of those; the first is the default where the file does not state it."""
         value = self.get(key, supported[0])
         if value not in supported:
             raise self.refuse(f"{key} {value}", " or ".join(map(str, supported)))
@@ -61,7 +43,7 @@ class Node:
 
     @property
     def activation(self) -> str:
-        """The function that it applies: `linear` for none, otherwise Keras' name, with settings that are not usual."""
+        """The function that it applies: `linear` for none, otherwise Keras' name, with unusual settings."""
         if self.kind == "Softmax":
             axis = self.get("axis", -1)
             return "softmax" if axis in (-1, 1) else f"softmax over axis {axis}"
@@ -77,7 +59,7 @@ class Node:
 
     @property
     def is_identity(self) -> bool:
-        """Whether it hands on its input when predicting."""
+        """Whether it returns its input when predicting."""
         return self.kind in _IDENTITIES or (self.kind == "Activation" and self.activation == "linear")
 
     @property
@@ -92,7 +74,7 @@ class Node:
 
 
 class Graph:
-    """All calls of a model's layers, walked from the output back to the input."""
+    """All calls of a model's layers, followed from the output back to the input."""
 
     def __init__(self, topology: Mapping[str, Any], path: str) -> None:
         """Parses `config` of a serialized model of Keras 2 or 3."""
@@ -114,7 +96,7 @@ class Graph:
         self.output = self.skip(outputs[0])
 
     def skip(self, call: Call) -> Call:
-        """The nearest call at or before this one that does something when predicting."""
+        """The nearest call at or before this one that is not an identity when predicting."""
         node = self.nodes[call]
         while node.is_identity:
             if node.is_training:
@@ -124,7 +106,7 @@ class Graph:
         return call
 
     def before(self, call: Call) -> Call:
-        """The call whose output this one takes, past layers that do nothing when predicting."""
+        """The call whose output this one takes, without identities."""
         inputs = self.nodes[call].inputs
         if len(inputs) != 1:
             raise self.nodes[call].refuse(f"{len(inputs)} inputs", "1")
@@ -157,7 +139,7 @@ class Graph:
         return found, call
 
     def _measure_depths(self) -> dict[Call, int]:
-        """How many calls lie between the input and each call, on the longest way; a `RecursionError` in a circle."""
+        """Number of calls from the input to each call, by the longest path; a `RecursionError` in a circle."""
         depths: dict[Call, int] = {}
 
         def measure(call: Call) -> int:

@@ -1,4 +1,4 @@
-"""Keras files opened with h5py alone: the arrays of every layer, and the configuration where there is one.
+"""Keras files read with h5py alone: the arrays of every layer, and the configuration if there is one.
 
 Four kinds are known: a whole model as HDF5 (Keras 2 and 3: `model_config`, with or without an optimizer), a whole
 model as a `.keras` archive, Keras 2's weights-only HDF5 (`layer_names`), and `.weights.h5` of Keras 2 and 3. The last
@@ -23,7 +23,7 @@ from ecg_jax.errors import InputError
 
 Arrays = dict[str, np.ndarray]
 
-_LARGEST = 1 << 29  # bytes of all arrays: 20 times the published network's; a few bytes of HDF5 can announce any size
+_LARGEST = 1 << 29  # bytes of all arrays, 20 times the published network's; a few bytes of HDF5 can announce any size
 _DAMAGE = (OSError, KeyError, ValueError, TypeError, AttributeError, IndexError, RuntimeError, MemoryError)
 _ARCHIVE_STEMS = {"Conv1D": "conv1d", "BatchNormalization": "batch_normalization", "Dense": "dense"}
 _STATISTICS = ("moving_mean", "moving_variance")
@@ -31,12 +31,12 @@ _STATISTICS = ("moving_mean", "moving_variance")
 
 @dataclasses.dataclass(frozen=True)
 class KerasFile:
-    """What a file holds.
+    """The contents of a file.
 
     Attributes:
-        layers: By name, in stored order, the float arrays of every layer that has some, by Keras' names.
-        topology: The model's configuration: its layers, and how they are connected; None where there is none.
-        loss: That it was compiled with, as Keras serializes it; None where it is not stated.
+        layers: Float arrays by Keras' names, by layer in stored order; layers without arrays are left out.
+        topology: The model's configuration, its layers and how they are connected; None if absent.
+        loss: That it was compiled with, as Keras serializes it; None if absent.
     """
 
     layers: dict[str, Arrays]
@@ -89,14 +89,14 @@ def _read_hdf5(path: str) -> KerasFile:
 
 
 def _check_size(what: str, announced: int, size: int) -> None:
-    """Refuses bytes that no network here, or no file of a size, holds."""
+    """Refuses more bytes than a network, or a file of this size, can hold."""
     for largest in (_LARGEST, budget.limit_unpacked(size)):
         if announced > largest:
             raise InputError(f"its {what} announce {announced >> 20} MiB; at most {largest >> 20} are read")
 
 
 def _refuse_links(file: h5py.File) -> None:
-    """A file's own arrays alone are read: links may lead to other files."""
+    """Only a file's own arrays are read: links may lead to other files."""
 
     def find(name: str, link: object) -> str | None:
         return None if isinstance(link, h5py.HardLink) else name
@@ -106,7 +106,7 @@ def _refuse_links(file: h5py.File) -> None:
 
 
 def _load(layers: Mapping[str, Mapping[str, h5py.Dataset]], size: int) -> dict[str, Arrays]:
-    """Reads the arrays, after adding up what they announce."""
+    """Reads the arrays, after checking their total size as announced."""
     stored = [array for arrays in layers.values() for array in arrays.values()]
     chunks = (math.prod(array.chunks or ()) * array.dtype.itemsize for array in stored)
     _check_size("arrays", max(sum(array.nbytes for array in stored), *chunks, 0), size)
@@ -154,7 +154,7 @@ def _list_variables(file: h5py.File) -> dict[str, list[h5py.Dataset]]:
 def _name_variables(
     layers: Mapping[str, list[h5py.Dataset]], configs: Iterable[Mapping[str, Any]]
 ) -> dict[str, dict[str, h5py.Dataset]]:
-    """Gives an archive's layers, which it numbers by class in the model's order, the names of its topology."""
+    """Names an archive's layers, numbered by class in the model's order, as its topology does."""
     named, counts = {}, dict.fromkeys(_ARCHIVE_STEMS, 0)
     for config in configs:
         kind, settings = config["class_name"], config["config"]
@@ -176,7 +176,7 @@ def _name_variables(
 
 
 def _guess_variables(layers: Mapping[str, list[h5py.Dataset]]) -> dict[str, dict[str, h5py.Dataset]]:
-    """Names variables by their number, where there is no topology."""
+    """Names variables by their number, without a topology."""
     leaves = {1: ("kernel",), 2: ("kernel", "bias"), 4: ("gamma", "beta", *_STATISTICS)}
     if other := [name for name, stored in layers.items() if len(stored) not in leaves]:
         raise InputError(

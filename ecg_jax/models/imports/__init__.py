@@ -1,0 +1,1 @@
+"""Weights of published networks from files of other frameworks."""
