@@ -1,6 +1,7 @@
 """Endless training examples: the contract as for files, and the same examples whoever draws them."""
 
 import dataclasses
+import functools
 import json
 from pathlib import Path
 
@@ -14,7 +15,7 @@ from cli_test import assert_one_line, call
 from resume_test import read_metrics
 
 from ecg_jax.contract import InputContract
-from ecg_jax.data import endless, preprocess
+from ecg_jax.data import endless, preprocess, preprocess_on_device
 from ecg_jax.data.datasets import simulated
 from ecg_jax.data.datasets.dataset import Dataset
 from ecg_jax.errors import InputError
@@ -40,8 +41,9 @@ def drawn():
 
 @pytest.mark.parametrize("contract", CONTRACTS.values(), ids=CONTRACTS)
 def test_the_contract_is_that_of_files(drawn, contract):
-    apply = jax.jit(jax.vmap(endless.create_contract_fn(contract)))
-    found = np.asarray(apply(drawn.signal, drawn.valid))
+    steps = contract.signal_steps(400.0) + contract.amplitude_steps()
+    apply = jax.jit(jax.vmap(functools.partial(preprocess_on_device.run, steps)))
+    found = np.asarray(apply(drawn.signal, drawn.valid[..., None]))
     for signal, valid, mine in zip(drawn.signal, drawn.valid, found, strict=True):
         recording = create_recording(signal[valid], leads=LEADS, sampling_rate=400.0, id="x")
         expected, expected_valid = preprocess.create_input(recording, contract)

@@ -7,7 +7,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from ecg_jax.data import preprocess
+from ecg_jax.data import preprocess, preprocess_on_device
 from ecg_jax.data.examples import Examples, StoredExamples
 from ecg_jax.data.store import INVALID, STEPS_PER_MILLIVOLT
 from ecg_jax.errors import InputError
@@ -24,30 +24,17 @@ def create_decoder(examples: Examples | StoredExamples) -> Callable[[Batch], Bat
     """
     if isinstance(examples, Examples):
         return lambda batch: batch
-    contract, normalized = examples.contract, examples.store.normalized
     columns = None if examples.columns == tuple(range(len(examples.store.leads))) else np.array(examples.columns)
+    amplitude_steps = examples.contract.amplitude_steps(examples.store.normalized)
 
     def decode(batch: Batch) -> Batch:
         steps = batch["signal"] if columns is None else batch["signal"][..., columns]
         valid = steps != INVALID
-        scale = (1.0 if contract.normalization == "zscore" else contract.units_per_millivolt) / STEPS_PER_MILLIVOLT
-        signal = jnp.where(valid, steps.astype(jnp.float32) * jnp.float32(scale), 0)
-        if contract.normalization == "zscore" and not normalized:
-            signal = _zscore(signal, valid)
-        elif contract.normalization == "none" and normalized:
-            usual = np.array(contract.usual_deviations) * contract.units_per_millivolt
-            signal = _zscore(signal, valid) * jnp.asarray(usual, jnp.float32)
+        signal = jnp.where(valid, steps.astype(jnp.float32) * jnp.float32(1 / STEPS_PER_MILLIVOLT), 0)
+        signal = preprocess_on_device.run(amplitude_steps, signal, valid)
         return batch | {"signal": signal, "valid": valid.any(axis=-1)}
 
     return decode
-
-
-def _zscore(signal: jax.Array, valid: jax.Array) -> jax.Array:
-    """Zero mean and unit variance of each lead over its valid samples; a flat lead becomes 0."""
-    count = jnp.maximum(valid.sum(axis=1, keepdims=True), 1)
-    centred = jnp.where(valid, signal - signal.sum(axis=1, keepdims=True) / count, 0)
-    deviation = jnp.sqrt((centred**2).sum(axis=1, keepdims=True) / count)
-    return centred / jnp.where(deviation > 1e-6, deviation, jnp.inf)
 
 
 class Resident:

@@ -10,18 +10,14 @@ from typing import Any
 import jax
 import jax.numpy as jnp
 import numpy as np
-import scipy.fft
-import scipy.signal
 
 from ecg_jax.contract import InputContract
-from ecg_jax.data import preprocess
+from ecg_jax.data import preprocess_on_device
 from ecg_jax.data.datasets.dataset import Dataset, DrawFn
 from ecg_jax.data.examples import Batch
 from ecg_jax.errors import InputError
 from ecg_jax.recording import LEADS
 from ecg_jax.simulation import SAMPLING_RATE
-
-_SETTLED = 1.5  # over the high pass, and 3 seconds at least: in which filters forget that an array is a circle to them
 
 _STREAM = 2**31 - 1  # apart from the streams of a data set's splits, and of the training step
 
@@ -84,11 +80,11 @@ def create_decoder(dataset: Dataset, contract: InputContract, seed: int) -> Call
     """
     draw = require_draw(dataset, contract)
     columns = np.array([LEADS.index(lead) for lead in contract.leads])
-    apply_contract = create_contract_fn(contract)
+    steps = contract.signal_steps(SAMPLING_RATE) + contract.amplitude_steps()
 
     def create(key: jax.Array) -> tuple[jax.Array, jax.Array, jax.Array]:
         signal, valid, label = draw(key, contract.samples, contract.sampling_rate)
-        return apply_contract(signal[:, columns], valid), valid, label
+        return preprocess_on_device.run(steps, signal[:, columns], valid[:, None]), valid, label
 
     def decode(batch: Batch) -> Batch:
         signal, valid, label = jax.vmap(create)(create_keys(seed, batch["step"], batch["index"]))
@@ -122,41 +118,3 @@ def require_draw(dataset: Dataset, contract: InputContract) -> DrawFn:
             "recordings; only simulated ECGs of data.simulated.population=hospital never end"
         )
     return dataset.draw
-
-
-def create_contract_fn(contract: InputContract) -> Callable[[jax.Array, jax.Array], jax.Array]:
-    """Builds `(signal [T, leads] mV, valid [T]) -> signal`, jittable: filters, unit or z-score as in `preprocess`.
-
-    The signal has the contract's length, leads and sampling rate. Filters are applied to its Fourier transform, with
-    the response of `preprocess`'s running forth and back, and the signal is continued as there by a second of its point
-    reflection on both sides. The result equals that of `preprocess.create_input` but near the ends, where
-    recursive filters start from a guess; with much wander a z-score may differ there by 0.4.
-    """
-    rate, samples = contract.sampling_rate, contract.samples
-    sections = preprocess.design_filter(contract)
-    margin = round(rate * max(3.0, _SETTLED / contract.highpass if contract.highpass else 0.0))
-    length = scipy.fft.next_fast_len(samples + 2 * margin, real=True)
-    response = None
-    if sections is not None:
-        response = np.abs(scipy.signal.sosfreqz(sections, 2 * np.pi * np.fft.rfftfreq(length))[1]) ** 2
-
-    def apply(signal: jax.Array, valid: jax.Array) -> jax.Array:
-        inside = valid[:, None]
-        if response is not None:
-            first, last = jnp.argmax(valid), samples - 1 - jnp.argmax(valid[::-1])
-            number = jnp.clip(jnp.arange(length) - margin, first - round(rate), last + round(rate))
-            nearest = jnp.clip(number, first, last)
-            mirrored = jnp.clip(2 * nearest - number, first, last)
-            edge = signal[nearest]
-            outside = (number != nearest)[:, None]
-            continued = jnp.where(outside, 2 * edge - signal[mirrored], edge)
-            spectrum = jnp.fft.rfft(continued, axis=0) * jnp.asarray(response, jnp.float32)[:, None]
-            signal = jnp.fft.irfft(spectrum, length, axis=0)[margin : margin + samples]
-        if contract.normalization == "none":
-            return jnp.where(inside, signal * contract.units_per_millivolt, 0)
-        count = jnp.maximum(jnp.sum(inside), 1)
-        centred = jnp.where(inside, signal - jnp.sum(jnp.where(inside, signal, 0), axis=0) / count, 0)
-        deviation = jnp.sqrt(jnp.sum(centred**2, axis=0) / count)
-        return centred / jnp.where(deviation > 1e-6, deviation, jnp.inf)
-
-    return apply

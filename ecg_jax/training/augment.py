@@ -23,6 +23,7 @@ from collections.abc import Callable, Mapping
 import jax
 import jax.numpy as jnp
 
+from ecg_jax.data.preprocess import zscore
 from ecg_jax.errors import InputError
 
 AugmentFn = Callable[[jax.Array, jax.Array, jax.Array], jax.Array]
@@ -286,11 +287,8 @@ def _scale(rng: jax.Array, signal: jax.Array, valid: jax.Array, most: float) -> 
 def _lose_amplitude(
     rng: jax.Array, signal: jax.Array, valid: jax.Array, probability: float, *, usual: tuple[float, ...]
 ) -> Example:
-    inside = valid[:, None] & (signal != 0)  # what was erased stays so, and is not measured
-    count = jnp.maximum(jnp.sum(inside, axis=0), 1)
-    centred = jnp.where(inside, signal - jnp.sum(jnp.where(inside, signal, 0), axis=0) / count, 0)
-    deviation = jnp.sqrt(jnp.sum(centred**2, axis=0) / count)
-    lost = centred / jnp.where(deviation > 1e-6, deviation, jnp.inf) * jnp.array(usual, signal.dtype)
+    recorded = valid[:, None] & (signal != 0)  # what was erased stays so, and is not measured
+    lost = zscore(signal, recorded, jnp) * jnp.array(usual, signal.dtype)
     return jnp.where(jax.random.uniform(rng, (), signal.dtype) < probability, lost, signal), valid
 
 
