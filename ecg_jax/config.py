@@ -92,7 +92,7 @@ def create_default() -> ConfigDict:
                 "checks": "refuse",  # recording.CHECKS: when physics contradicts a file
                 "sampling": "shuffle",  # data.sampling.SAMPLINGS
                 "crop": "center",  # of recordings longer than the contract's; or `random`, in training
-                "mode": "host",  # where batches are made; or `device`, `endless`: training.stream.DATA_MODES
+                "mode": "host",  # where batches are made; or `device`, `endless`: data.sources.MODES
                 "simulated": {"train": 4000, "validation": 500, "test": 1000, "population": "textbook"},
                 "ptbxl": {"sampling_rate": 500},
                 "challenge2021": {"ptbxl_csv": ""},

@@ -7,22 +7,22 @@ from ml_collections import ConfigDict
 
 from ecg_jax import config as config_lib
 from ecg_jax import contract, models
-from ecg_jax.data import datasets, sampling, splits
+from ecg_jax.data import datasets, sampling, sources, splits
 from ecg_jax.data.datasets import simulated
 from ecg_jax.errors import InputError
 from ecg_jax.evaluation import settings, thresholds
 from ecg_jax.models import convolution, heads, network
 from ecg_jax.recording import CHECKS
 from ecg_jax.runtime import parallel
-from ecg_jax.training import optimizers, stream
+from ecg_jax.training import optimizers
 
 MONITORS = {"loss": 1.0, "auroc": -1.0, "average_precision": -1.0}  # sign that makes lower better
 CHOICES: Mapping[str, Collection[str]] = {
     "data.dataset": datasets.DATASETS,
     "data.checks": CHECKS,
     "data.sampling": sampling.SAMPLINGS,
-    "data.crop": stream.CROPS,
-    "data.mode": stream.DATA_MODES,
+    "data.crop": sampling.CROPS,
+    "data.mode": sources.MODES,
     "data.simulated.population": simulated.POPULATIONS,
     "split.by": splits.WAYS,
     "split.leaks": (splits.REFUSE, splits.DROP),

@@ -14,16 +14,15 @@ from ml_collections import ConfigDict
 from rich.console import Console
 
 from ecg_jax import config as config_lib
-from ecg_jax.data import pipeline
+from ecg_jax.data import input_pipeline
 from ecg_jax.data.datasets.dataset import Dataset
-from ecg_jax.data.sampling import Order
 from ecg_jax.evaluation import metrics
 from ecg_jax.runtime import checkpoint, hardware, preemption, run_folder
 from ecg_jax.runtime.heartbeat import Heartbeat
 from ecg_jax.runtime.metric_writer import MetricWriter
 from ecg_jax.runtime.profile import CHECKPOINTING, COMPILING, EVALUATING, INPUT, TRAINING, VALIDATING, StepClock, Trace
 from ecg_jax.runtime.progress import show_progress
-from ecg_jax.training import results, stream
+from ecg_jax.training import results
 from ecg_jax.training import setup as setup_lib
 from ecg_jax.training.choices import MONITORS
 from ecg_jax.training.prediction import Stopped, name_recordings, predict
@@ -59,7 +58,7 @@ class _Run:
     console: Console
     clock: StepClock
     checkpoints: checkpoint.Checkpoints
-    batches: pipeline.Prefetched
+    batches: input_pipeline.TrainIterator
     writer: MetricWriter | None
     log: StepLog
     report: Report | None
@@ -156,7 +155,7 @@ def _train(
 ) -> None:
     """Steps until the end; the checkpoints are what it leaves."""
     config = setup.config
-    batches = stream.open_batches(config, setup.examples, setup.parallel)
+    batches = input_pipeline.create_train_iterator(config, setup.examples, setup.parallel)
     state, progression, step = _resume(setup, state, checkpoints, batches, console)
     writer = MetricWriter(setup.workdir, step) if jax.process_index() == 0 else None
     log = StepLog(setup, batches, clock, writer, console)
@@ -225,7 +224,7 @@ def _resume(
     setup: Setup,
     state: TrainState,
     checkpoints: checkpoint.Checkpoints,
-    batches: pipeline.Prefetched,
+    batches: input_pipeline.TrainIterator,
     console: Console,
 ) -> tuple[TrainState, Progression, int]:
     found = checkpoints.restore_last(setup.parallel.snapshot(state))
@@ -248,13 +247,12 @@ def _next_batch(run: _Run, state: TrainState) -> Any:
     config, dataset, batches = run.setup.config, run.setup.examples.dataset, run.batches
 
     def describe() -> str:
-        step = run.clock.step + batches.num_ready * config.train.steps_per_call
-        if config.data.mode == "endless":
+        step = run.clock.step + batches.num_ready
+        planned = batches.planned_ids(step)
+        if not planned:
             return f"the batch of step {step} of {dataset.name}, which nothing is read for"
-        positions = step * config.train.batch_size + np.arange(config.train.batch_size)
-        rows = Order(dataset, config.seed, config.data.sampling).rows_at(positions)
         source = f" in {config.data.source}" if config.data.source else ""
-        return f"the batch of step {step} of {dataset.name}{source}: {name_recordings(dataset.ids[rows])}"
+        return f"the batch of step {step} of {dataset.name}{source}: {name_recordings(planned)}"
 
     pending: Any = state.step
     with run.clock.during(INPUT, describe, counts=pending.is_ready):

@@ -12,9 +12,8 @@ from rich.console import Console
 from ecg_jax import labels as label_lib
 from ecg_jax import models
 from ecg_jax.contract import InputContract
-from ecg_jax.data import decode, pipeline, splits
+from ecg_jax.data import sources, splits
 from ecg_jax.data.datasets.dataset import SPLITS, Dataset
-from ecg_jax.data.examples import Examples, StoredExamples
 from ecg_jax.data.splits import manifest
 from ecg_jax.errors import InputError
 from ecg_jax.evaluation import predictions
@@ -30,7 +29,6 @@ from ecg_jax.training import (
     starting_weights,
     state,
     steps,
-    stream,
     transfer,
 )
 
@@ -56,7 +54,7 @@ class Setup:
 
     config: ConfigDict
     workdir: str
-    examples: pipeline.AnyExamples
+    examples: sources.Source
     parallel: parallel_lib.Parallel
     schedule: Callable[[Any], Any]
     train_step: Callable[[Any, Any], Any]
@@ -89,7 +87,7 @@ def create(
         InputError: on anything in the configuration or the data that cannot work.
     """
     choices.check(config)
-    stream.check_settings(config.data)
+    sources.check_settings(config.data)
     train = config.train
     parallel = parallel_lib.create(
         **config.parallel,
@@ -106,8 +104,8 @@ def create(
         starting_weights.require(config.init.weights)
     dataset = source.assign(config, dataset or source.open_dataset(config, workdir, console))
     predictions.check_names(dataset.label_names)  # before training, not when it is evaluated
-    examples = open_examples(config, contract, dataset)
-    stream.check_data(config, examples, parallel)
+    examples = sources.create(config.data, contract, dataset)
+    examples.check_data(config, parallel.replicated)
     monitor = _choose_monitor(dataset, config.checkpoint.monitor, console)
     steps_per_epoch = max(1, -(-len(dataset.indices("train")) // config.train.batch_size))
     total_steps = config.train.steps or max(1, round(config.train.epochs * steps_per_epoch))
@@ -127,11 +125,11 @@ def create(
         contract=contract,
         num_labels=len(dataset.label_names),
         axis_name=parallel.axis_name,
-        decode=stream.create_decoder(config, examples),
+        decode=examples.decode_train,
     )
     if train.steps_per_call > 1:
-        train_step = steps.create_scanned_step(train_step, stream.create_gather(config, examples))
-    eval_step = steps.create_eval_step(network, axis_name=parallel.axis_name, decode=decode.create_decoder(examples))
+        train_step = steps.create_scanned_step(train_step, examples.gather)
+    eval_step = steps.create_eval_step(network, axis_name=parallel.axis_name, decode=examples.decode)
 
     # Nothing is written before this.
     run_folder.claim(workdir, config, manifest.create(dataset), has_begun=has_begun)
@@ -193,13 +191,6 @@ def _choose_monitor(dataset: Dataset, monitor: str, console: Console) -> str:
         console.print(f"No label is both present and absent in the validation split: monitoring loss, not {monitor}")
         return "loss"
     return monitor
-
-
-def open_examples(config: ConfigDict, contract: InputContract, dataset: Dataset) -> pipeline.AnyExamples:
-    """Opens a data set under an input contract."""
-    if dataset.store:
-        return StoredExamples(dataset, contract)
-    return Examples(dataset, contract, cache_gb=config.data.cache_gb, checks=config.data.checks)
 
 
 def create_network(config: ConfigDict, num_labels: int, axis_name: str | None = None) -> models.Network:

@@ -5,7 +5,7 @@ import numpy as np
 from rich.console import Console
 
 from ecg_jax import models
-from ecg_jax.data import pipeline
+from ecg_jax.data import input_pipeline
 from ecg_jax.errors import InputError
 from ecg_jax.runtime import hardware, run_folder
 from ecg_jax.runtime.metric_writer import MetricWriter
@@ -26,7 +26,7 @@ class StepLog:
     def __init__(
         self,
         setup: Setup,
-        batches: pipeline.Prefetched,
+        batches: input_pipeline.TrainIterator,
         clock: StepClock,
         writer: MetricWriter | None,
         console: Console,

@@ -174,7 +174,7 @@ def create_scanned_step(train_step: TrainStep, gather: Callable[[jax.Array, Batc
 
     Args:
         train_step: See `create_train_step`.
-        gather: See `decode.create_gather`.
+        gather: See `Source.gather`.
 
     Returns:
         A function of the state and of what `gather` reads (`array`) and the `places` of as many
