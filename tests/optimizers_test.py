@@ -8,7 +8,7 @@ import pytest
 
 from ecg_jax.errors import InputError
 from ecg_jax.training import optimizers, transfer
-from ecg_jax.training.patience import Patience
+from ecg_jax.training.progression import Patience
 
 PARAMS = {"conv": {"kernel": jnp.full(3, 2.0)}, "norm": {"scale": jnp.ones(3), "bias": jnp.zeros(3)}}
 ALL = jax.tree.map(lambda _: True, PARAMS)

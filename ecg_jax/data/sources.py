@@ -130,7 +130,7 @@ class Source:
         del sharding
         return None
 
-    def gather(self, array: jax.Array | None, batch: Batch) -> Batch:
+    def gather(self, array: Any, batch: Batch) -> Batch:
         """Makes a batch of `read_step`, after its transfer, one that `decode_train` takes; jittable."""
         del array
         return batch
@@ -348,6 +348,7 @@ class DeviceSource(StoreSource):
             raise InputError(
                 f"data.mode=device: {shape[0]} samples are more than one array addresses; use data.mode=host"
             )
+        device: Any
         for device in sharding.addressable_devices:
             room = (device.memory_stats() or {}).get("bytes_limit")
             if room and needed > 0.8 * room:
@@ -383,7 +384,7 @@ class DeviceSource(StoreSource):
         facts = self._load_facts(rows) | {"index": places.astype(np.int32)}
         return {"start": start, "first": first, "count": count} | facts
 
-    def gather(self, array: jax.Array | None, batch: Batch) -> Batch:
+    def gather(self, array: Any, batch: Batch) -> Batch:
         """See `Source`."""
         samples = self.contract.samples
 

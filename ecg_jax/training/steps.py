@@ -16,9 +16,8 @@ from ecg_jax.models import Network
 from ecg_jax.models import weights as weights_lib
 from ecg_jax.training import transfer
 from ecg_jax.training.augment import AugmentFn, MixupFn
-from ecg_jax.training.averaging import update_average
 from ecg_jax.training.losses import LossFn
-from ecg_jax.training.state import TrainState, Window
+from ecg_jax.training.state import TrainState, Window, update_average
 
 Batch = dict[str, jax.Array]
 TrainStep = Callable[[TrainState, Batch], TrainState]
