@@ -116,13 +116,13 @@ def open_batches(folder: str, on_device: bool = False) -> Any:
     """The training stream of a store, as `main` opens it on one process."""
     from ecg_jax.contract import InputContract
     from ecg_jax.data import datasets
-    from ecg_jax.data.input_pipeline import TrainBatches
+    from ecg_jax.data.input_pipeline import read_steps
     from ecg_jax.data.sampling import Order
     from ecg_jax.data.sources import DeviceSource, StoreSource
 
     dataset = datasets.create("store", source=folder, labels="six", seed=0, options={})
     source = (DeviceSource if on_device else StoreSource)(dataset, InputContract())
-    return source, TrainBatches(source, Order(dataset, 0, batch_size=BATCH))
+    return source, read_steps(source, Order(dataset, 0, batch_size=BATCH))
 
 
 def time_steps(step: Callable[[], object], steps: int) -> float:

@@ -14,7 +14,6 @@ import grain
 import jax
 import numpy as np
 from absl import flags
-from ml_collections import ConfigDict
 
 from ecg_jax.data.sampling import Order
 from ecg_jax.data.sources import Batch, Source
@@ -38,59 +37,40 @@ class Devices(Protocol):
         """Compiles `(replicated array, batch) -> batch`."""
 
 
-class TrainBatches:
-    """An endless iterator over this process's part of the global batches, on the host: see `Source.read_step`."""
+def read_steps(
+    source: Source,
+    order: Order,
+    *,
+    process_index: int = 0,
+    process_count: int = 1,
+    threads: int = 0,
+    workers: int = 0,
+) -> grain.DatasetIterator[Batch]:
+    """Opens, at step 0, the endless stream of this process's part of the global batches: see `Source.read_step`.
 
-    def __init__(
-        self,
-        source: Source,
-        order: Order,
-        *,
-        process_index: int = 0,
-        process_count: int = 1,
-        threads: int = 0,
-        workers: int = 0,
-    ) -> None:
-        """Opens the stream at step 0.
+    Args:
+        source: Where examples come from; its split `train` is used.
+        order: Of its recordings.
+        process_index: This process.
+        process_count: All of them; they divide the batch.
+        threads: That read ahead; 0 for a number that suits the machine.
+        workers: Processes that read ahead, for formats that are slow to read; 0 for threads
+            alone. What they drop or refuse is not listed in this process.
 
-        Args:
-            source: Where examples come from; its split `train` is used.
-            order: Of its recordings.
-            process_index: This process.
-            process_count: All of them; they divide the batch.
-            threads: That read ahead; 0 for a number that suits the machine.
-            workers: Processes that read ahead, for formats that are slow to read; 0 for threads
-                alone. What they drop or refuse is not listed in this process.
-
-        Raises:
-            InputError: when the processes do not divide the batch.
-        """
-        if order.batch_size % process_count:
-            raise InputError(f"train.batch_size is {order.batch_size}, which {process_count} processes do not divide")
-        self.source, self.order = source, order
-        places = np.arange(process_index, order.batch_size, process_count)
-        steps = grain.MapDataset.range(1).repeat(None)
-        loaded = steps.map_with_index(functools.partial(_read_step, source, order, places))
-        stream = loaded.to_iter_dataset(_read_options(threads))
-        if workers:
-            if not flags.FLAGS.is_parsed():
-                flags.FLAGS.mark_as_parsed()  # grain's worker processes read flags, outside a program too
-            stream = stream.mp_prefetch(grain.MultiprocessingOptions(num_workers=workers, per_worker_buffer_size=2))
-        self._iterator = iter(stream)
-
-    def __iter__(self) -> Iterator[Batch]:
-        return self
-
-    def __next__(self) -> Batch:
-        return next(self._iterator)
-
-    def get_state(self) -> dict[str, Any]:
-        """The position, JSON-ready."""
-        return self._iterator.get_state()
-
-    def set_state(self, state: dict[str, Any]) -> None:
-        """Continues from a position; `{"step": n}` is that of endless data in checkpoints of earlier versions."""
-        self._iterator.set_state({"next_index": state["step"]} if "step" in state else state)
+    Raises:
+        InputError: when the processes do not divide the batch.
+    """
+    if order.batch_size % process_count:
+        raise InputError(f"train.batch_size is {order.batch_size}, which {process_count} processes do not divide")
+    places = np.arange(process_index, order.batch_size, process_count)
+    steps = grain.MapDataset.range(1).repeat(None)
+    loaded = steps.map_with_index(functools.partial(_read_step, source, order, places))
+    stream = loaded.to_iter_dataset(_read_options(threads))
+    if workers:
+        if not flags.FLAGS.is_parsed():
+            flags.FLAGS.mark_as_parsed()  # grain's worker processes read flags, outside a program too
+        stream = stream.mp_prefetch(grain.MultiprocessingOptions(num_workers=workers, per_worker_buffer_size=2))
+    return iter(stream)
 
 
 def _read_step(source: Source, order: Order, places: np.ndarray, step: int, _: object) -> Batch:
@@ -100,11 +80,13 @@ def _read_step(source: Source, order: Order, places: np.ndarray, step: int, _: o
 class TrainIterator:
     """Batches that are transferred to the devices before they are needed; its state counts only those handed out."""
 
-    def __init__(self, batches: TrainBatches, put: Callable[[Batch], Any], *, depth: int = 2, group: int = 1) -> None:
+    def __init__(
+        self, batches: grain.DatasetIterator[Batch], put: Callable[[Batch], Any], *, depth: int = 2, group: int = 1
+    ) -> None:
         """Wraps a stream.
 
         Args:
-            batches: The stream.
+            batches: Of `read_steps`.
             put: Starts the transfer of a batch, without waiting for it.
             depth: Batches under way.
             group: Above 1, `put` is given, and iterating yields, so many batches at once, stacked.
@@ -136,56 +118,49 @@ class TrainIterator:
         """Steps that have been read and not yet handed out."""
         return len(self._ahead) * self._group
 
-    def ids(self, step: int) -> list[str]:
-        """Recordings of the global batch of a step."""
-        return self._batches.source.ids(self._batches.order, step)
-
-    def planned_ids(self, step: int) -> list[str]:
-        """See `Source.planned_ids`."""
-        return self._batches.source.planned_ids(self._batches.order, step)
-
     def get_state(self) -> dict[str, Any]:
         """The position after the batch that was handed out last, JSON-ready."""
         return self._state
 
     def set_state(self, state: dict[str, Any]) -> None:
-        """Continues from a position."""
-        self._batches.set_state(state)
+        """Continues from a position; `{"step": n}` is one of endless data in checkpoints of earlier versions."""
+        self._batches.set_state({"next_index": state["step"]} if "step" in state else state)
         self._ahead.clear()
         self._state = state
 
 
-def create_train_iterator(config: ConfigDict, source: Source, devices: Devices) -> TrainIterator:
+def create_train_iterator(
+    source: Source, order: Order, devices: Devices, *, steps_per_call: int = 1, threads: int = 0, workers: int = 0
+) -> TrainIterator:
     """Opens the training stream of a run at step 0.
 
     Args:
-        config: Of the run; `source` has checked it.
         source: Its data.
+        order: Of its recordings.
         devices: Where its batches go.
+        steps_per_call: Batches that are handed out at once.
+        threads: See `read_steps`.
+        workers: Likewise.
 
     Returns:
-        An iterator over batches on the devices that `source.decode_train` takes; with `train.steps_per_call` above 1,
+        An iterator over batches on the devices that `source.decode_train` takes; with `steps_per_call` above 1,
         over `{"array", "places"}`, see `steps.create_scanned_step`.
     """
-    data, train = config.data, config.train
-    order = Order(
-        source.dataset, config.seed, data.sampling, batch_size=train.batch_size, random_crop=data.crop == "random"
-    )
-    batches = TrainBatches(
+    batches = read_steps(
         source,
         order,
         process_index=jax.process_index(),
         process_count=jax.process_count(),
-        threads=data.threads,
-        workers=data.workers,
+        threads=threads,
+        workers=workers,
     )
     array = source.fill(devices.replicated)
-    if train.steps_per_call > 1:
-        return TrainIterator(
-            batches,
-            lambda places: {"array": array, "places": devices.shard_stacked(places)},
-            group=train.steps_per_call,
-        )
+    if steps_per_call > 1:
+
+        def put(places: Batch) -> dict[str, Any]:
+            return {"array": array, "places": devices.shard_stacked(places)}
+
+        return TrainIterator(batches, put, group=steps_per_call)
     if array is None:
         return TrainIterator(batches, devices.shard)
     gather = devices.compile_gather(source.gather)

@@ -75,11 +75,10 @@ class Source:
         """Checks that training can read from here, without filling the devices.
 
         Raises:
-            InputError: on sampling weights that are missing or wrong, several steps in one call where batches come
-                from the host, too little memory, or a run whose length is not set.
+            InputError: on several steps in one call where batches come from the host, too little memory on the
+                devices, or a run whose length is not set.
         """
         del sharding
-        Order(self.dataset, config.seed, config.data.sampling)
         steps = config.train.steps_per_call
         if steps > 1 and not self.is_on_device:
             raise InputError(

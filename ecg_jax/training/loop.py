@@ -135,12 +135,20 @@ class _Run:
     ) -> None:
         self.setup, self.checkpoints, self.clock, self.console = setup, checkpoints, clock, console
         self._report = report
-        self.batches = input_pipeline.create_train_iterator(setup.config, setup.examples, setup.parallel)
+        data, train = setup.config.data, setup.config.train
+        self.batches = input_pipeline.create_train_iterator(
+            setup.examples,
+            setup.order,
+            setup.parallel,
+            steps_per_call=train.steps_per_call,
+            threads=data.threads,
+            workers=data.workers,
+        )
         self.state, self.step, self.progression = state, 0, Progression()
         self._restore()
         self._compiled = False
         self.writer = MetricWriter(setup.workdir, self.step) if jax.process_index() == 0 else None
-        self.log = StepLog(setup, self.batches, clock, self.writer, console)
+        self.log = StepLog(setup, clock, self.writer, console)
         clock.step = self.step
         clock.enter(TRAINING)
 
@@ -184,18 +192,19 @@ class _Run:
 
     def _next_batch(self) -> Any:
         """Waits for the next batch; if that takes long, the heartbeat names it."""
-        source, name, batches = self.setup.config.data.source, self.setup.examples.dataset.name, self.batches
+        source, examples = self.setup.config.data.source, self.setup.examples
+        name = examples.dataset.name
 
         def describe() -> str:
-            step = self.clock.step + batches.num_ready
-            planned = batches.planned_ids(step)
+            step = self.clock.step + self.batches.num_ready
+            planned = examples.planned_ids(self.setup.order, step)
             if not planned:
                 return f"the batch of step {step} of {name}, which nothing is read for"
             return f"the batch of step {step} of {name}{f' in {source}' if source else ''}: {name_recordings(planned)}"
 
         pending: Any = self.state.step
         with self.clock.during(INPUT, describe, counts=pending.is_ready):
-            return next(batches)
+            return next(self.batches)
 
     def write_log(self) -> None:
         """Reports the steps since the last log line."""

@@ -14,6 +14,7 @@ from ecg_jax import models
 from ecg_jax.contract import InputContract
 from ecg_jax.data import sources
 from ecg_jax.data.datasets.dataset import Dataset
+from ecg_jax.data.sampling import Order
 from ecg_jax.data.splits import manifest
 from ecg_jax.errors import InputError
 from ecg_jax.evaluation import predictions
@@ -30,6 +31,7 @@ class Setup:
         config: Its configuration.
         workdir: Its folder.
         examples: Its data.
+        order: Of the training recordings.
         parallel: How it uses devices.
         trainable: Tree of bool like the parameters.
         schedule: Learning rate by step.
@@ -44,6 +46,7 @@ class Setup:
     config: ConfigDict
     workdir: str
     examples: sources.Source
+    order: Order
     parallel: parallel_lib.Parallel
     trainable: Any
     schedule: optax.Schedule
@@ -91,6 +94,13 @@ def create(
     predictions.check_names(dataset.label_names)  # before training, not when it is evaluated
     examples = sources.create(config.data, contract, dataset)
     examples.check_data(config, parallel.replicated)
+    order = Order(
+        dataset,
+        config.seed,
+        config.data.sampling,
+        batch_size=train.batch_size,
+        random_crop=config.data.crop == "random",
+    )
     monitor = _choose_monitor(dataset, config.checkpoint.monitor, console)
     total_steps, eval_every, checkpoint_every = _count_steps(config, len(dataset.indices("train")))
     _check_calls(config, total_steps=total_steps, eval_every=eval_every, checkpoint_every=checkpoint_every)
@@ -123,6 +133,7 @@ def create(
         config=config,
         workdir=workdir,
         examples=examples,
+        order=order,
         parallel=parallel,
         trainable=trainable,
         schedule=schedule,

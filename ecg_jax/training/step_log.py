@@ -5,7 +5,6 @@ import numpy as np
 from rich.console import Console
 
 from ecg_jax import models
-from ecg_jax.data import input_pipeline
 from ecg_jax.errors import InputError
 from ecg_jax.runtime import hardware, run_folder
 from ecg_jax.runtime.metric_writer import MetricWriter
@@ -26,7 +25,6 @@ class StepLog:
     def __init__(
         self,
         setup: Setup,
-        batches: input_pipeline.TrainIterator,
         clock: StepClock,
         writer: MetricWriter | None,
         console: Console,
@@ -35,13 +33,11 @@ class StepLog:
 
         Args:
             setup: The run.
-            batches: Its training stream, which names recordings.
             clock: Its times.
             writer: Of its metrics; None in all processes but the first.
             console: Where it is read.
         """
         self._setup = setup
-        self._batches = batches
         self._clock = clock
         self._writer = writer
         self._console = console
@@ -96,7 +92,7 @@ class StepLog:
         self._judged = (0, 0) if steps >= _JUDGED_STEPS else (steps, skipped)
 
     def _name_step(self, step: int) -> str:
-        ids = name_recordings(self._batches.ids(step))
+        ids = name_recordings(self._setup.examples.ids(self._setup.order, step))
         return f"the loss or gradient of step {step} is not finite; its batch: {ids}"
 
     def _remedy(self) -> str:

@@ -16,7 +16,7 @@ from rich.console import Console
 from ecg_jax import config as config_lib
 from ecg_jax import models
 from ecg_jax.contract import InputContract
-from ecg_jax.data import datasets, input_pipeline, sources
+from ecg_jax.data import datasets, input_pipeline, sampling, sources
 from ecg_jax.models import weights as weights_lib
 from ecg_jax.recording import LEADS
 from ecg_jax.runtime import checkpoint, distributed, parallel
@@ -42,12 +42,11 @@ def main(mode: str, x64: bool, folder: str, prefix: str, saved: str = "", until:
     layout = parallel.create(
         mode=kind, sync_batchnorm=not is_local, batch_size=BATCH_SIZE, accumulate=1, steps_per_call=per_call
     )
-    config = config_lib.create_default()
-    config.seed = 5
-    config.data.mode = "device" if {"device", "scanned"} & set(options) else "host"
-    config.train.update(batch_size=BATCH_SIZE, steps_per_call=per_call)
-    source = sources.create(config.data, contract, create_data(folder))
-    batches = input_pipeline.create_train_iterator(config, source, layout)
+    data = config_lib.create_default().data
+    data.mode = "device" if {"device", "scanned"} & set(options) else "host"
+    source = sources.create(data, contract, create_data(folder))
+    order = sampling.Order(source.dataset, 5, batch_size=BATCH_SIZE)
+    batches = input_pipeline.create_train_iterator(source, order, layout, steps_per_call=per_call)
     network = models.create(
         "narrow",
         head="transfer",
