@@ -92,7 +92,6 @@ def test_schedules_reach_their_values():
 @pytest.mark.parametrize(
     "arguments, names",
     [
-        ({"name": "rmsprop"}, ["rmsprop", "adam", "lion"]),
         ({"name": "adam", "weight_decay": 0.1}, ["weight_decay", "adamw"]),
         ({"name": "sgd", "clip_norm": -1.0}, ["clip_norm"]),
     ],
@@ -104,8 +103,6 @@ def test_a_bad_optimizer_is_refused(arguments, names):
 
 
 def test_a_bad_schedule_is_refused():
-    with pytest.raises(InputError, match="known: constant"):
-        optimizers.create_schedule("step", learning_rate=0.1, steps=10)
     with pytest.raises(InputError, match="learning rate 0"):
         optimizers.create_schedule("cosine", learning_rate=0.0, steps=10)
 

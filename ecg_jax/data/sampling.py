@@ -47,10 +47,8 @@ class Order:
                 drawn for each position, instead of to their centre.
 
         Raises:
-            InputError: on an unknown sampling, or weights that are missing, negative or all zero.
+            InputError: on weights that are missing, negative or all zero.
         """
-        if sampling not in SAMPLINGS:
-            raise InputError(f"data.sampling is {sampling!r}; known: {', '.join(SAMPLINGS)}")
         self.rows = dataset.indices("train")
         self.batch_size = batch_size
         self._random_crop = random_crop
@@ -58,11 +56,9 @@ class Order:
         self._shuffled: dict[int, np.ndarray] = {}
         self._cumulative: np.ndarray | None = None
         if sampling != "shuffle":
-            weights = (
-                balanced_weights(dataset.labels[self.rows])
-                if sampling == "balanced"
-                else _read_weights(dataset, self.rows)
-            )
+            is_balanced = sampling == "balanced"
+            labels = dataset.labels[self.rows]
+            weights = balanced_weights(labels) if is_balanced else _read_weights(dataset, self.rows)
             self._cumulative = np.cumsum(weights / weights.sum())
 
     def draw(self, step: int, places: np.ndarray) -> tuple[np.ndarray, np.ndarray | None]:

@@ -73,7 +73,7 @@ def describe_contract(store: Store) -> dict[str, str]:
 
 
 def shorten_paths(store: Store, text: str) -> str:
-    """Leaves of the source's paths their last part."""
+    """Shortens the source's paths to their last part."""
     origin = store.manifest["settings"]["origin"]
     source = str(origin.get("source", ""))
     paths = [part.partition(":")[2] for part in source.split(",")] if origin.get("dataset") == "combined" else [source]
@@ -93,7 +93,7 @@ def _format(value: Any) -> str:
 
 
 def read_problems(store: Store) -> pd.DataFrame:
-    """What was left out: `recording`, `reason`, `detail`."""
+    """Recordings left out: `recording`, `reason`, `detail`."""
     with open(os.path.join(store.folder, PROBLEMS), encoding="utf-8", newline="") as file:
         rows = [{key: spreadsheet.restore(text) for key, text in row.items()} for row in csv.DictReader(file)]
     table = pd.DataFrame(rows, columns=["recording", "reason", "detail"])
@@ -117,13 +117,12 @@ def count_cohort(store: Store) -> pd.DataFrame:
     """Counts recordings and patients, over all and by split.
 
     Returns:
-        One row per group: `recordings`; `patients`, `repeated` (patients with several
-        recordings), `most` (recordings of one patient), `no_patient`; `female`, `male`, `no_sex`;
-        for `age`, `heart_rate` and `duration` the quartiles, e.g. `age_25`, `age_50`, `age_75`, and
-        `no_age`. NaN where nothing is known.
+        One row per group: `recordings`; `patients`, `repeated` (patients with several recordings), `most` (recordings
+        of one patient), `no_patient`; `female`, `male`, `no_sex`; quartiles of `age`, `heart_rate` and `duration`, e.g.
+        `age_25`, `age_50`, `age_75`; `no_age`. NaN where nothing is known.
     """
-    patients = _code(store, "patients")
-    sex = np.asarray(store.column("attribute_sex")).astype(str) if store.has_column("attribute_sex") else None
+    patients = _code_patients(store)
+    sex = _read(store, "attribute_sex", "").astype(str) if store.has_column("attribute_sex") else None
     values = read_measurements(store)
     return pd.DataFrame(
         {
@@ -145,13 +144,12 @@ def count_labels(store: Store) -> pd.DataFrame:
     """Counts, for every label, the recordings of which it is known and those that have it.
 
     Returns:
-        `label`, and for every group (`all` and the splits) `GROUP_known` and `GROUP_positive`;
-        the most frequent first.
+        `label`, and for every group (`all` and the splits) `GROUP_known` and `GROUP_positive`; the most frequent first.
     """
     states = np.asarray(store.column("labels"))
     table: dict[str, Any] = {"label": store.manifest["labels"]}
     for group, rows in _groups(store).items():
-        chosen = states if len(rows) == len(states) else states[rows]
+        chosen = states[rows]
         table |= {f"{group}_known": (chosen >= 0).sum(axis=0), f"{group}_positive": (chosen == 1).sum(axis=0)}
     return pd.DataFrame(table).sort_values(f"{ALL}_positive", ascending=False, kind="stable", ignore_index=True)
 
@@ -170,17 +168,14 @@ def count_flags(store: Store) -> pd.DataFrame:
 
 
 def read_measurements(store: Store) -> dict[str, np.ndarray]:
-    """What was measured of every recording, and `age`: name to `[N]` float64, NaN for unknown."""
-    names = [name for name in store.manifest["columns"] if name.startswith("measured_")]
-    found = {name.removeprefix("measured_"): np.asarray(store.column(name), np.float64) for name in names}
-    known = store.has_column("attribute_age")
-    return found | {
-        "age": np.asarray(store.column("attribute_age"), np.float64) if known else np.full(len(store), np.nan)
-    }
+    """Measurements of every recording, and `age`: name to `[N]` float64, NaN for unknown."""
+    names = {name: name.removeprefix("measured_") for name in store.manifest["columns"] if name.startswith("measured_")}
+    names["attribute_age"] = "age"
+    return {short: _read(store, name, np.nan).astype(np.float64) for name, short in names.items()}
 
 
 def describe_scale(store: Store) -> str:
-    """What the size of lead II says of the unit, over the whole store; empty where the unit is gone."""
+    """What the amplitude of lead II says about the unit; empty where recordings are z-scored."""
     if store.normalized:
         return ""
     estimate = estimate_scale(read_measurements(store)["lead_II_range"])
@@ -195,14 +190,14 @@ def find_repeats(store: Store) -> pd.DataFrame:
     """Lists the groups of recordings whose content is the same.
 
     Returns:
-        `recordings` (a tuple of ids), `patients` (how many), `splits` (a tuple of names), the
-        groups of several splits or patients first. An unnamed patient counts as another one.
+        `recordings` (a tuple of ids), `patients` (how many), `splits` (a tuple of names), the groups of several splits
+        or patients first. Each recording of an unknown patient counts as another patient.
     """
     rows = np.flatnonzero(store.column("flags") & quality.pack_flags(["duplicate"]))
     ids, hashes = np.asarray(store.column("ids"))[rows].astype(str), np.asarray(store.column("hashes"))[rows]
-    patients = _code(store, "patients")[rows]
+    patients = _code_patients(store)[rows]
     patients = np.where(patients < 0, -1 - np.arange(len(rows)), patients)
-    split = np.asarray(store.column("split"))[rows].astype(str) if store.has_column("split") else np.full(len(rows), "")
+    split = _read(store, "split", "")[rows].astype(str)
     found = [
         (tuple(ids[group].tolist()), len(set(patients[group])), tuple(sorted(set(split[group].tolist()) - {""})))
         for group in quality.find_duplicates(hashes)
@@ -212,10 +207,10 @@ def find_repeats(store: Store) -> pd.DataFrame:
 
 
 def count_split_patients(store: Store) -> int | None:
-    """Number of patients who stand in several splits; None where there are no splits, or no patients are named."""
+    """Number of patients who are in several splits; None where there are no splits, or no patient is known."""
     if not (store.has_column("split") and store.has_column("patients")):
         return None
-    patients, split = _code(store, "patients"), np.asarray(store.column("split"))
+    patients, split = _code_patients(store), np.asarray(store.column("split"))
     known = (patients >= 0) & (split != "")
     if not known.any():
         return None
@@ -233,12 +228,15 @@ def _groups(store: Store) -> dict[str, np.ndarray]:
     return groups | {name: rows for name, rows in found.items() if len(rows)}
 
 
-def _code(store: Store, name: str) -> np.ndarray:
-    """A column's different values as whole numbers, -1 where it is empty or missing."""
-    if not store.has_column(name):
-        return np.full(len(store), -1)
-    column = np.asarray(store.column(name)).astype(object)
-    return np.where(column == "", -1, pd.factorize(column)[0])
+def _read(store: Store, name: str, missing: float | str) -> np.ndarray:
+    """A column, or `missing` throughout where the store does not have it."""
+    return np.asarray(store.column(name)) if store.has_column(name) else np.full(len(store), missing)
+
+
+def _code_patients(store: Store) -> np.ndarray:
+    """A whole number for each patient, -1 where unknown."""
+    names = pd.Series(_read(store, "patients", ""), dtype=object)
+    return pd.factorize(names.mask(names == ""))[0]
 
 
 def _count_patients(patients: np.ndarray, rows: np.ndarray) -> dict[str, float]:
