@@ -147,11 +147,12 @@ def _report(folder: str) -> str:
 
     kept = Store(folder)
     path = os.path.join(folder, "report.html")
-    origin, problems, flags = summary.describe_origin(kept), summary.read_problems(kept), summary.count_flags(kept)
+    problems, flags = summary.read_problems(kept), summary.count_flags(kept)
+    dataset, source, command = summary.describe_origin(kept)
     report = quality_report.Report(
-        dataset=origin.dataset,
-        source=origin.source,
-        command=origin.command,
+        dataset=dataset,
+        source=source,
+        command=command,
         date=datetime.date.today().isoformat(),
         contract=summary.describe_contract(kept),
         checks=kept.manifest["settings"]["checks"],

@@ -53,9 +53,9 @@ def read_steps(
         order: Of its recordings.
         process_index: This process.
         process_count: All of them; they divide the batch.
-        threads: That read ahead; 0 for a number that suits the machine.
-        workers: Processes that read ahead, for formats that are slow to read; 0 for threads
-            alone. What they drop or refuse is not listed in this process.
+        threads: Threads that read ahead; 0 for a number that suits the machine.
+        workers: Processes that read ahead, for formats that are slow to read; 0 for threads alone. What they drop or
+            refuse is not listed in this process.
 
     Raises:
         InputError: when the processes do not divide the batch.

@@ -35,7 +35,7 @@ class Order:
         batch_size: int = 1,
         random_crop: bool = False,
     ) -> None:
-        """Prepares the order.
+        """Prepares the order; raises `InputError` on weights that are missing, negative or all zero.
 
         Args:
             dataset: One that has a split.
@@ -43,11 +43,8 @@ class Order:
             sampling: `shuffle` goes through all recordings in every epoch, in another order each time. `balanced` and
                 `weighted` draw with replacement: see `balanced_weights`, and the attribute `sampling_weight`.
             batch_size: Of the global batch.
-            random_crop: Whether recordings longer than the contract's length are cropped at a place
-                drawn for each position, instead of to their centre.
-
-        Raises:
-            InputError: on weights that are missing, negative or all zero.
+            random_crop: Whether longer recordings are cropped at a place drawn for each position, instead of to their
+                centre.
         """
         self.rows = dataset.indices("train")
         self.batch_size = batch_size
@@ -100,8 +97,7 @@ def balanced_weights(labels: np.ndarray) -> np.ndarray:
         labels: `[N, C]` in {1, 0, NaN}.
 
     Returns:
-        `[N]` float64 that sum to 1: over the groups a recording is in, the sum of one over
-        (number of groups times the group's size).
+        `[N]` float64 that sum to 1: over the groups of a recording, the sum of 1 / (number of groups x group size).
     """
     groups = np.concatenate([labels == 1, ~np.any(labels == 1, axis=1, keepdims=True)], axis=1)
     sizes = groups.sum(axis=0)

@@ -1,8 +1,7 @@
 """Where a run's batches come from: files, a prepared store, a store in the devices' memory, the simulator.
 
-A training batch goes through `Source.read_step` on the host, the transfer, then `gather` and `decode_train` on the
-devices; a batch of known recordings through `load`, the transfer and `decode`. `MODES` names the classes for
-`data.mode`.
+A training batch passes through `read_step` on the host, the transfer, and `gather` and `decode_train` on the devices;
+a batch of given recordings through `load`, the transfer and `decode`. A new `data.mode` is one more class in `MODES`.
 """
 
 import collections
@@ -46,8 +45,7 @@ class Source:
 
     def __init__(self, dataset: Dataset, contract: InputContract) -> None:
         """Wraps a data set that has a split."""
-        self.dataset = dataset
-        self.contract = contract
+        self.dataset, self.contract = dataset, contract
         self.dropped: set[str] = set()
         self.gaps: dict[str, int] = {}
         self.refused: dict[str, str] = {}
@@ -72,12 +70,7 @@ class Source:
             )
 
     def check_data(self, config: ConfigDict, sharding: jax.sharding.Sharding) -> None:
-        """Checks that training can read from here, without filling the devices.
-
-        Raises:
-            InputError: on several steps in one call where batches come from the host, too little memory on the
-                devices, or a run whose length is not set.
-        """
+        """Raises `InputError` on settings that do not suit the data set or the devices, which `sharding` names."""
         del sharding
         steps = config.train.steps_per_call
         if steps > 1 and not self.is_on_device:
@@ -98,10 +91,7 @@ class Source:
             stand_ins: Ascending numbers of recordings; the next of these replaces one that is dropped.
 
         Returns:
-            What `decode` takes, with `label` `[B, C]`, `mask` `[B]` and `row` `[B]` int32, which recordings they are.
-
-        Raises:
-            InputError: when no stand-in is left.
+            What `decode` takes: `signal`, `label` `[B, C]`, `mask` `[B]`, and `row` `[B]` int32, their numbers.
         """
         raise NotImplementedError
 
@@ -145,14 +135,7 @@ class FileSource(Source):
     def __init__(
         self, dataset: Dataset, contract: InputContract, *, cache_gb: float = 0.0, checks: str = "refuse"
     ) -> None:
-        """Wraps a data set.
-
-        Args:
-            dataset: Its recordings.
-            contract: The input a network expects.
-            cache_gb: Memory for examples already read; random crops are not kept.
-            checks: See `verify.enforce`.
-        """
+        """Wraps a data set; `cache_gb` bounds the memory for examples already read, `checks` is of `verify.enforce`."""
         super().__init__(dataset, contract)
         samples, leads = contract.shape
         self._room = int(cache_gb * 2**30 / (samples * (4 * leads + 1)))
@@ -254,11 +237,7 @@ class StoreSource(Source):
     """
 
     def __init__(self, dataset: Dataset, contract: InputContract) -> None:
-        """Wraps the data set of a store.
-
-        Raises:
-            InputError: when the store was prepared for another contract.
-        """
+        """Wraps the data set of a store; raises `InputError` when it was prepared for another contract."""
         super().__init__(dataset, contract)
         assert dataset.store is not None
         self.store = dataset.store
@@ -316,11 +295,7 @@ class DeviceSource(StoreSource):
     is_on_device = True
 
     def __init__(self, dataset: Dataset, contract: InputContract) -> None:
-        """Wraps the data set of a store.
-
-        Raises:
-            InputError: when it is none, or was prepared for another contract.
-        """
+        """Wraps the data set of a store; raises `InputError` when it is none, or was prepared for another contract."""
         if not dataset.store:
             raise InputError(
                 f"data.mode is 'device', which needs a prepared store, not data set {dataset.name}; "
@@ -423,16 +398,13 @@ class SimulatorSource(FileSource):
     is_on_device = True
 
     def __init__(self, dataset: Dataset, contract: InputContract, *, seed: int, **options: Any) -> None:
-        """Wraps a data set that can `draw`.
+        """Wraps a data set that can `draw`; raises `InputError` for others, and for another sampling rate.
 
         Args:
             dataset: The simulated one.
             contract: The input a network expects.
-            seed: Another seed, other examples.
+            seed: Of the drawn examples.
             **options: See `FileSource`.
-
-        Raises:
-            InputError: when the data set's recordings are finite, or at another sampling rate.
         """
         if contract.sampling_rate != SAMPLING_RATE:
             raise InputError(
@@ -445,8 +417,7 @@ class SimulatorSource(FileSource):
                 "recordings; only simulated ECGs of data.simulated.population=hospital never end"
             )
         super().__init__(dataset, contract, **options)
-        self._draw = dataset.draw
-        self._seed = seed
+        self._draw, self._seed = dataset.draw, seed
 
     @classmethod
     def check_settings(cls, data: ConfigDict) -> None:
@@ -511,11 +482,7 @@ def check_settings(data: ConfigDict) -> None:
 
 
 def create(data: ConfigDict, contract: InputContract, dataset: Dataset) -> Source:
-    """Opens a data set under an input contract, as `data.mode` has it.
-
-    Raises:
-        InputError: when the data set does not allow the mode, or is a store for another contract.
-    """
+    """Opens a data set under an input contract; raises `InputError` when it does not suit that, or `data.mode`."""
     if data.mode == "device":
         return DeviceSource(dataset, contract)
     if data.mode == "endless":

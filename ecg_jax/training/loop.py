@@ -114,15 +114,7 @@ def _evaluate_best(setup: Setup, clock: StepClock, console: Console) -> dict[str
 
 
 class _Run:
-    """A run while it trains: continues from its last checkpoint, if there is one.
-
-    Attributes:
-        state: After the last step.
-        step: Its number.
-        progression: What else the run remembers.
-        batches: The training stream.
-        writer: Of metrics; None in all processes but the first.
-    """
+    """A run while it trains; it continues from its last checkpoint, if there is one."""
 
     def __init__(
         self,

@@ -1,7 +1,6 @@
 """What the quality report of a prepared store says. Reads index columns, no signals."""
 
 import csv
-import dataclasses
 import os
 import re
 import shlex
@@ -22,23 +21,11 @@ ALL = "all"
 _UNSAFE = re.compile(r"[^\w…/.,:=@%+-]")  # in a shell
 
 
-@dataclasses.dataclass(frozen=True)
-class Origin:
-    """Where a store comes from; folders are named by their last part, since reports are passed on.
+def describe_origin(store: Store) -> tuple[str, str, str]:
+    """The name of the data set, its source, and the command that prepares such a store.
 
-    Attributes:
-        dataset: Name of the data set.
-        source: What it was opened from.
-        command: Prepares such a store.
+    Folders are named by their last part, since reports are passed on.
     """
-
-    dataset: str
-    source: str
-    command: str
-
-
-def describe_origin(store: Store) -> Origin:
-    """Names the data set, its source and the command."""
     settings = store.manifest["settings"]
     origin = settings["origin"]
     dataset, source = str(origin.get("dataset", "")), shorten_paths(store, str(origin.get("source", "")))
@@ -56,7 +43,7 @@ def describe_origin(store: Store) -> Origin:
     given = [
         f"--{key}={shlex.quote(value) if _UNSAFE.search(value) else value}" for key, value in flags.items() if value
     ]
-    return Origin(dataset, source, " ".join(["python -m ecg_jax.prepare", *given]))
+    return dataset, source, " ".join(["python -m ecg_jax.prepare", *given])
 
 
 def describe_contract(store: Store) -> dict[str, str]:
@@ -108,7 +95,7 @@ def count_reasons(problems: pd.DataFrame) -> dict[str, pd.DataFrame]:
 
 
 def count_notes(store: Store) -> pd.DataFrame:
-    """Counts what readers assumed and checks found or mended; see `messages.count_messages`."""
+    """Counts what readers assumed and checks found or repaired; see `messages.count_messages`."""
     table = messages.count_messages(line for lines in store.notes().values() for line in lines)
     return table.assign(message=[shorten_paths(store, message) for message in table.message])
 
