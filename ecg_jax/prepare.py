@@ -127,7 +127,7 @@ def _prepare(folder: str, settings: Any, damaged: list[str], console: Console) -
         console.print(f"  {note}")
     if "does not agree" in (scale := summary.describe_scale(made)):
         console.print(f"warning: {scale}", style="yellow")
-    for line in messages.describe(line for lines in made.notes().values() for line in lines):
+    for line in messages.describe(line for lines in made.notes.values() for line in lines):
         console.print(f"  {line}")
     for reason, count in outcome.left_out.items():
         console.print(f"  left out, {reason}: {count}")

@@ -461,8 +461,8 @@ def test_what_is_repaired_is_noted_once(tmp_path):
     convert(tmp_path, checks="repair")
     stored = open_store(tmp_path).store
     row = open_store(tmp_path).ids.tolist().index(f"r{VOLTS}")
-    assert len(stored.notes()[row]) == 1
-    assert stored.notes()[row][0].startswith("repaired: ")
+    assert len(stored.notes[row]) == 1
+    assert stored.notes[row][0].startswith("repaired: ")
 
 
 def test_a_foreign_manifest_deletes_nothing(tmp_path):

@@ -246,7 +246,7 @@ class StoreSource(Source):
     @property
     def notes(self) -> collections.Counter[str]:
         """See `Source`; of all recordings of the store."""
-        return collections.Counter(line for lines in self.store.notes().values() for line in lines)
+        return collections.Counter(line for lines in self.store.notes.values() for line in lines)
 
     def read(self, row: int) -> Batch:
         """See `Source`."""

@@ -1,13 +1,11 @@
 """An open store: its manifest, its index, and its recordings by number."""
 
-import collections
 import functools
 import hashlib
 import json
 import os
 import resource
 import shutil
-import threading
 from collections.abc import Mapping
 from typing import Any
 
@@ -141,11 +139,7 @@ class Store:
         self.lengths = self.column("length")
         self._shards = [str(shard["name"]) for shard in self.manifest["shards"]]
         self._shard, self._start = self.column("shard"), self.column("start")
-        self._maps: list[np.ndarray | None] = [None] * len(self._shards)
-        self._opening = [threading.Lock() for _ in self._shards]  # several shards may be opened at the same time
-        self._opened: collections.deque[int] = collections.deque()
-        self._lock = threading.Lock()
-        self._max_maps = _raise_file_limit() // 2
+        self._map = functools.lru_cache(maxsize=_raise_file_limit() // 2)(self._open)
 
     def __len__(self) -> int:
         return len(self.lengths)
@@ -167,12 +161,9 @@ class Store:
                 f"python -m ecg_jax.prepare --output={self.folder} writes it again"
             ) from error
 
+    @functools.cached_property
     def notes(self) -> dict[int, list[str]]:
         """Notes on recordings, by their number; most have none."""
-        return self._notes
-
-    @functools.cached_property
-    def _notes(self) -> dict[int, list[str]]:
         return {int(row): lines for row, lines in json.loads(self.column("notes").tobytes()).items()}
 
     def has_column(self, name: str) -> bool:
@@ -195,22 +186,8 @@ class Store:
             millivolts_per_unit=1 / STEPS_PER_MILLIVOLT,
             valid=steps != INVALID,
             normalized=self.normalized,
-            notes=self._notes.get(row, ()),
+            notes=self.notes.get(row, ()),
         )
-
-    def _map(self, shard: int) -> np.ndarray:
-        mapped = self._maps[shard]
-        if mapped is not None:
-            return mapped
-        with self._opening[shard]:
-            mapped = self._maps[shard]
-            if mapped is None:
-                mapped = self._maps[shard] = self._open(shard)
-                with self._lock:
-                    self._opened.append(shard)
-                    if len(self._opened) > self._max_maps:
-                        self._maps[self._opened.popleft()] = None
-        return mapped
 
     def _open(self, shard: int) -> np.ndarray:
         path = os.path.join(self.folder, SHARDS, f"{self._shards[shard]}.bin")

@@ -96,7 +96,7 @@ def count_reasons(problems: pd.DataFrame) -> dict[str, pd.DataFrame]:
 
 def count_notes(store: Store) -> pd.DataFrame:
     """Counts what readers assumed and checks found or repaired; see `messages.count_messages`."""
-    table = messages.count_messages(line for lines in store.notes().values() for line in lines)
+    table = messages.count_messages(line for lines in store.notes.values() for line in lines)
     return table.assign(message=[shorten_paths(store, message) for message in table.message])
 
 
