@@ -18,7 +18,7 @@ from ecg_jax.contract import InputContract
 from ecg_jax.data import datasets
 from ecg_jax.errors import InputError
 from ecg_jax.runtime import run_folder
-from ecg_jax.training import choices, loop, optimizers, setup, source, starting_weights, state, transfer
+from ecg_jax.training import choices, loop, optimizers, run_data, setup, starting_weights, state, transfer
 
 CONFIGS = sorted((Path(__file__).parents[1] / "configs").glob("*.py"))
 
@@ -124,7 +124,7 @@ def test_every_key_is_read_by_a_run(tmp_path, monkeypatch):
         config.data.dataset = name
         if name != "simulated":
             with pytest.raises(InputError):
-                source.open_dataset(recorder, str(tmp_path), Console(quiet=True))
+                run_data.open_dataset(recorder, str(tmp_path), Console(quiet=True))
     assert {key for key, _ in config_lib.flatten(config)} - read == set()
 
 

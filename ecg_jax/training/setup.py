@@ -20,7 +20,7 @@ from ecg_jax.errors import InputError
 from ecg_jax.evaluation import predictions
 from ecg_jax.runtime import parallel as parallel_lib
 from ecg_jax.runtime import run_folder
-from ecg_jax.training import augment, choices, losses, optimizers, source, starting_weights, state, steps, transfer
+from ecg_jax.training import augment, choices, losses, optimizers, run_data, starting_weights, state, steps, transfer
 
 
 @dataclasses.dataclass(frozen=True)
@@ -90,7 +90,7 @@ def create(
     )
     contract = InputContract.from_dict(config.contract)
     has_begun = _check_folder(config, workdir, console)
-    dataset = source.assign(config, dataset or source.open_dataset(config, workdir, console))
+    dataset = run_data.assign(config, dataset or run_data.open_dataset(config, workdir, console))
     predictions.check_names(dataset.label_names)  # before training, not when it is evaluated
     examples = sources.create(config.data, contract, dataset)
     examples.check_data(config, parallel.replicated)
