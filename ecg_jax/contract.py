@@ -1,4 +1,8 @@
-"""What a network eats. Written into every run, checked wherever data meets a model."""
+"""The input a network expects. Written into every run, checked wherever data meets a model.
+
+A contract is also a list of steps, from a recording to that input. `data.preprocess` carries them out with NumPy,
+`data.preprocess_on_device` with JAX.
+"""
 
 import dataclasses
 import math
@@ -15,24 +19,56 @@ USUAL_DEVIATIONS = (0.127, 0.122, 0.092, 0.118, 0.090, 0.089, 0.144, 0.233, 0.22
 
 
 @dataclasses.dataclass(frozen=True)
+class Resample:
+    """Changes the sampling rate, Hz."""
+
+    before: float
+    after: float
+
+
+@dataclasses.dataclass(frozen=True)
+class Filter:
+    """A Butterworth band of order 2 and a notch of quality 30, forward and backward; frequencies in Hz, 0 for none."""
+
+    sampling_rate: float
+    highpass: float
+    lowpass: float
+    notch: float
+
+
+@dataclasses.dataclass(frozen=True)
+class ZScore:
+    """Gives each lead zero mean and unit variance over its valid samples; a flat lead becomes 0."""
+
+
+@dataclasses.dataclass(frozen=True)
+class Scale:
+    """Multiplies by one factor, or by one per lead."""
+
+    factors: tuple[float, ...]
+
+
+Step = Resample | Filter | ZScore | Scale
+
+
+@dataclasses.dataclass(frozen=True)
 class InputContract:
-    """The array a network was trained on, and so the only one it understands.
+    """The array a network was trained on.
 
     Attributes:
         leads: Lead names, in the order of the array's columns.
         sampling_rate: Hz.
         samples: Length; shorter recordings are zero-padded on both sides, longer ones
             cropped to their centre.
-        highpass: Hz below which the signal is taken out; 0 for nothing.
-        lowpass: Hz above which the signal is taken out; 0 for nothing.
-        notch: Powerline frequency that is taken out (50 or 60 Hz); 0 for none.
-        units_per_millivolt: What 1 mV becomes. The published network was trained on
+        highpass: Hz below which the signal is removed; 0 for no filter.
+        lowpass: Hz above which the signal is removed; 0 for no filter.
+        notch: Powerline frequency that is removed (50 or 60 Hz); 0 for no filter.
+        units_per_millivolt: The value of 1 mV. The published network was trained on
             arrays of about 2 x mV (CODE), hence the default.
         normalization: `none` keeps amplitudes (times `units_per_millivolt`); `zscore`
             makes every lead zero mean and unit variance over its valid samples.
-        usual_deviations: Of each lead, millivolts: the standard deviation that it is given in recordings that
-            someone has z-scored, whose amplitude is lost. Empty: such recordings are refused, unless
-            `normalization` is `zscore`, which has no use for it.
+        usual_deviations: Standard deviation of each lead, millivolts, given to recordings that were z-scored before
+            and have lost their amplitude. Empty: such recordings are refused, unless `normalization` is `zscore`.
     """
 
     leads: tuple[str, ...] = LEADS
@@ -80,13 +116,30 @@ class InputContract:
 
     @property
     def takes_normalized(self) -> bool:
-        """Whether recordings that someone has z-scored can be given to the network."""
+        """Whether recordings that were z-scored before can be given to the network."""
         return self.normalization == "zscore" or bool(self.usual_deviations)
 
     @property
     def shape(self) -> tuple[int, int]:
         """`(samples, leads)` of one example."""
         return self.samples, len(self.leads)
+
+    def signal_steps(self, sampling_rate: float) -> tuple[Step, ...]:
+        """What comes first, for a recording of this rate (Hz) with the contract's leads; unit and length are kept."""
+        band = self.highpass, self.lowpass, self.notch
+        steps: list[Step] = []
+        if sampling_rate != self.sampling_rate:
+            steps.append(Resample(sampling_rate, self.sampling_rate))
+        if any(band):
+            steps.append(Filter(self.sampling_rate, *band))
+        return tuple(steps)
+
+    def amplitude_steps(self, normalized: bool = False) -> tuple[Step, ...]:
+        """What comes last, once the recording has the contract's length; `normalized` if it was z-scored before."""
+        if self.normalization == "zscore":
+            return () if normalized else (ZScore(),)
+        unit = Scale((self.units_per_millivolt,))
+        return (ZScore(), Scale(self.usual_deviations), unit) if normalized else (unit,)
 
     def to_dict(self) -> dict[str, Any]:
         """A JSON-ready dict that `from_dict` reads back."""

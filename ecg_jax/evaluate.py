@@ -295,7 +295,7 @@ def _open_model(path: str, first: Any, console: Any) -> Any:
     from ecg_jax.inference import evaluation_input
     from ecg_jax.inference.model import load_model
     from ecg_jax.runtime import run_folder
-    from ecg_jax.training import elsewhere, source
+    from ecg_jax.training import elsewhere, run_data
 
     model = load_model(path)
     for note in model.notes:
@@ -309,7 +309,7 @@ def _open_model(path: str, first: Any, console: Any) -> Any:
         dataset, is_own = elsewhere.open_data(_DATA.value, config, model.split, model.label_names, console)
     elif os.path.isdir(path):
         with elsewhere.explained(config.data.dataset):
-            dataset, is_own = source.assign(config, source.open_dataset(config, path, console)), True
+            dataset, is_own = run_data.assign(config, run_data.open_dataset(config, path, console)), True
     else:
         raise InputError(f"{path}: a Keras file brings no data; pass --data=STORE or --data=NAME:DIR")
     for note in () if first else dataset.notes:

@@ -127,7 +127,7 @@ def _prepare(folder: str, settings: Any, damaged: list[str], console: Console) -
         console.print(f"  {note}")
     if "does not agree" in (scale := summary.describe_scale(made)):
         console.print(f"warning: {scale}", style="yellow")
-    for line in messages.describe(line for lines in made.notes().values() for line in lines):
+    for line in messages.describe(line for lines in made.notes.values() for line in lines):
         console.print(f"  {line}")
     for reason, count in outcome.left_out.items():
         console.print(f"  left out, {reason}: {count}")
@@ -142,29 +142,30 @@ def _report(folder: str) -> str:
     """Writes the store's quality report; returns its path."""
     import datetime
 
-    from ecg_jax.data.store import Store, excerpts, messages, provenance, summary
+    from ecg_jax.data.store import Store, excerpts, summary
     from ecg_jax.reporting import quality_report
 
     kept = Store(folder)
     path = os.path.join(folder, "report.html")
-    origin, problems, flags = provenance.describe_origin(kept), messages.read_problems(kept), summary.count_flags(kept)
+    problems, flags = summary.read_problems(kept), summary.count_flags(kept)
+    dataset, source, command = summary.describe_origin(kept)
     report = quality_report.Report(
-        dataset=origin.dataset,
-        source=origin.source,
-        command=origin.command,
+        dataset=dataset,
+        source=source,
+        command=command,
         date=datetime.date.today().isoformat(),
-        contract=provenance.describe_contract(kept),
+        contract=summary.describe_contract(kept),
         checks=kept.manifest["settings"]["checks"],
         normalized=kept.normalized,
         left_out=problems,
-        left_out_kinds=messages.count_reasons(problems),
+        left_out_kinds=summary.count_reasons(problems),
         cohort=summary.count_cohort(kept),
         labels=summary.count_labels(kept),
         flags=flags,
         examples={flag: [_draw(found) for found in excerpts.find(kept, flag)] for flag in flags.flag},
         measurements=summary.read_measurements(kept),
         scale=summary.describe_scale(kept),
-        notes=messages.count_notes(kept),
+        notes=summary.count_notes(kept),
         remarks=kept.manifest["notes"],
         repeats=summary.find_repeats(kept),
         split_patients=summary.count_split_patients(kept),

@@ -2,6 +2,7 @@
 
 import dataclasses
 from collections.abc import Iterable
+from typing import Any
 
 import numpy as np
 
@@ -12,8 +13,8 @@ from ecg_jax.lead_names import LEADS, canonical_lead, canonical_leads
 __all__ = ["LEADS", "LIMB_LEADS", "Recording", "canonical_lead", "canonical_leads", "create_recording"]
 
 LOWEST_RATE, HIGHEST_RATE = 1, 100_000  # Hz
-UNITS = ("mV", "uV", "V", "code", "zscore")  # in which a file without any can be declared
-CHECKS = ("refuse", "repair", "warn")  # what happens to a recording that contradicts physics; see data.verify
+UNITS = ("mV", "uV", "V", "code", "zscore")  # that can be declared for a file without one
+CHECKS = ("refuse", "repair", "warn")  # what to do with a recording that contradicts physics; see data.verify
 
 # Every limb lead as a combination of leads I and II: Einthoven's law (III = II - I)
 # and Goldberger's augmented leads (aVR = -(I + II)/2, aVL = I - II/2, aVF = II - I/2).
@@ -38,14 +39,14 @@ class Recording:
         leads: Names in the standard spelling, one per column.
         sampling_rate: Hz.
         id: What the recording is called in its data set.
-        normalized: True when each lead was already z-scored by whoever made the file.
+        normalized: True when each lead in the file is already z-scored.
         gaps: Number of samples in `lead_columns` that were NaN or infinite; they are invalid.
         duration: Seconds, where the file states its duration apart from its sampling rate.
-        notes: What the reader assumed, derived or mended, one line each.
+        notes: What the reader assumed, derived or repaired, one line each.
         contradictions: What the file states twice and differently, or checksums that most of its samples fail, one
             line each; `verify` refuses them by default.
-        known_factor: By which amplitudes must be multiplied, where the file has an error that its publisher has
-            mended since; the reader does not apply it, `verify.enforce` does when it repairs.
+        known_factor: Amplitudes must be multiplied by it, because of an error that the publisher of the file has
+            corrected since; the reader does not apply it, `verify.enforce` does when it repairs.
     """
 
     signal: np.ndarray
@@ -62,12 +63,12 @@ class Recording:
 
     @property
     def lead_columns(self) -> slice | list[int]:
-        """Where the twelve standard leads are, or all columns where none is; an index or a V3R beside them is not."""
+        """Columns of the twelve standard leads, without others such as an index or V3R; all columns where none is."""
         return _find_columns(self.leads)
 
     @property
     def is_degenerate(self) -> bool:
-        """True when no valid sample in `lead_columns` differs from zero: there is no ECG in it."""
+        """True when no valid sample in `lead_columns` differs from zero."""
         return not np.any(self.signal[:, self.lead_columns])
 
 
@@ -77,12 +78,7 @@ def _find_columns(leads: tuple[str, ...]) -> slice | list[int]:
 
 
 def describe_negative(leads: Iterable[str], steps: Iterable[float]) -> tuple[str, ...]:
-    """A note where the step of a lead is negative, as a file may state on purpose or by mistake.
-
-    Args:
-        leads: Their names.
-        steps: What one unit of each is, in any unit of voltage; or its inverse.
-    """
+    """A note on leads whose step (one unit in any unit of voltage, or its inverse) is negative, perhaps by mistake."""
     turned = ", ".join(name for name, step in zip(leads, steps, strict=True) if step < 0)
     return (f"negative step in {turned}: the file turns the signal upside down",) if turned else ()
 
@@ -95,11 +91,9 @@ def create_recording(
     id: str,
     millivolts_per_unit: np.ndarray | float = 1.0,
     valid: np.ndarray | None = None,
-    normalized: bool = False,
-    duration: float | None = None,
     notes: Iterable[str] = (),
     contradictions: Iterable[str] = (),
-    known_factor: float | None = None,
+    **facts: Any,
 ) -> Recording:
     """Checks and wraps an array as a `Recording`.
 
@@ -109,12 +103,10 @@ def create_recording(
         sampling_rate: Hz, from `LOWEST_RATE` to `HIGHEST_RATE`.
         id: Name used in messages and in results.
         millivolts_per_unit: What one unit of `signal` is in mV; one number or one per lead.
-        valid: `[samples, leads]` bool of samples known to be invalid beforehand.
-        normalized: See `Recording`.
-        duration: See `Recording`.
+        valid: `[samples, leads]` bool, False for samples already known to be invalid.
         notes: See `Recording`.
         contradictions: See `Recording`.
-        known_factor: See `Recording`.
+        **facts: `normalized`, `duration`, `known_factor`: see `Recording`.
 
     Raises:
         InputError: on a wrong shape, an empty signal, a lead twice or without a name, an impossible rate, or more than
@@ -143,18 +135,15 @@ def create_recording(
     turned = describe_negative(names, np.broadcast_to(steps, len(names))) if (steps < 0).any() else ()
     finite = np.isfinite(signal)
     valid = finite if valid is None else finite & valid
-    looked_at = finite[:, _find_columns(names)]
-    gaps = looked_at.size - int(np.count_nonzero(looked_at))
+    gaps = int(np.count_nonzero(~finite[:, _find_columns(names)]))
     return Recording(
         signal=np.where(valid, signal, np.float32(0)),
         valid=valid,
         leads=names,
         sampling_rate=float(sampling_rate),
         id=id,
-        normalized=normalized,
         gaps=gaps,
-        duration=duration,
         notes=(*notes, *turned),
         contradictions=tuple(contradictions),
-        known_factor=known_factor,
+        **facts,
     )

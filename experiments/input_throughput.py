@@ -112,16 +112,17 @@ def read_memory() -> float:
     return total / 1024
 
 
-def open_batches(folder: str) -> Any:
+def open_batches(folder: str, on_device: bool = False) -> Any:
     """The training stream of a store, as `main` opens it on one process."""
     from ecg_jax.contract import InputContract
     from ecg_jax.data import datasets
-    from ecg_jax.data.examples import StoredExamples
-    from ecg_jax.data.pipeline import TrainBatches
+    from ecg_jax.data.input_pipeline import read_steps
+    from ecg_jax.data.sampling import Order
+    from ecg_jax.data.sources import DeviceSource, StoreSource
 
     dataset = datasets.create("store", source=folder, labels="six", seed=0, options={})
-    examples = StoredExamples(dataset, InputContract())
-    return examples, TrainBatches(examples, batch_size=BATCH, seed=0)
+    source = (DeviceSource if on_device else StoreSource)(dataset, InputContract())
+    return source, read_steps(source, Order(dataset, 0, batch_size=BATCH))
 
 
 def time_steps(step: Callable[[], object], steps: int) -> float:
@@ -138,10 +139,8 @@ def measure_rates(store: str, hdf5: str) -> dict[str, float]:
     import jax
     import numpy as np
 
-    from ecg_jax.data import decode
-
-    examples, batches = open_batches(store)
-    convert = jax.jit(decode.create_decoder(examples))
+    source, batches = open_batches(store)
+    convert = jax.jit(source.decode)
     tracings = h5py.File(hdf5, "r")["tracings"]
     slices = len(tracings) // BATCH
     number = iter(range(10**9))
@@ -256,23 +255,16 @@ def measure_device(store: str) -> dict[str, Any]:
     import numpy as np
     from jax.sharding import Mesh, NamedSharding, PartitionSpec
 
-    from ecg_jax.data import decode
-    from ecg_jax.data.pipeline import TrainBatches
-
-    examples, batches = open_batches(store)
+    (_, batches), (source, places) = open_batches(store), open_batches(store, on_device=True)
     sharding = NamedSharding(Mesh(np.array(jax.devices()[:1]), ("devices",)), PartitionSpec())
     began = time.perf_counter()
-    resident = decode.Resident(examples, examples.dataset.indices("train"), sharding)
-    jax.block_until_ready(resident.array)
+    resident = jax.block_until_ready(source.fill(sharding))
     filled = time.perf_counter() - began
-    places = TrainBatches(examples, batch_size=BATCH, seed=0, resident=resident)
-    convert = decode.create_decoder(examples)
-    gather = decode.create_gather(examples.contract.samples)
-    from_host = jax.jit(lambda batch: convert(batch)["signal"])
-    from_device = jax.jit(lambda array, batch: convert(gather(array, batch))["signal"])
+    from_host = jax.jit(lambda batch: source.decode(batch)["signal"])
+    from_device = jax.jit(lambda array, batch: source.decode(source.gather(array, batch))["signal"])
     ways = {
         "host": lambda: jax.block_until_ready(from_host(jax.device_put(next(batches)))),
-        "device": lambda: jax.block_until_ready(from_device(resident.array, jax.device_put(next(places)))),
+        "device": lambda: jax.block_until_ready(from_device(resident, jax.device_put(next(places)))),
     }
     times: dict[str, list[float]] = {name: [] for name in ways}
     for name in ways:

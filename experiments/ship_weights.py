@@ -8,6 +8,7 @@ what that does to the probabilities of 64 simulated ECGs.
 """
 
 import argparse
+import functools
 import os
 import sys
 
@@ -22,10 +23,11 @@ import jax  # noqa: E402
 
 from ecg_jax import config as config_lib  # noqa: E402
 from ecg_jax import pretrained as shipped  # noqa: E402
-from ecg_jax.data import endless  # noqa: E402
+from ecg_jax.data import preprocess_on_device  # noqa: E402
 from ecg_jax.inference.model import Model, load_model  # noqa: E402
 from ecg_jax.models import weights as weights_lib  # noqa: E402
 from ecg_jax.runtime import run_folder  # noqa: E402
+from ecg_jax.simulation import SAMPLING_RATE  # noqa: E402
 from ecg_jax.simulation.simulator import Population, simulate_many  # noqa: E402
 
 CARD = """# {notice}
@@ -104,7 +106,9 @@ def write_table(scores: pd.DataFrame) -> str:
 def compare(model: Model, rounded: Model) -> float:
     """The largest difference between the probabilities of two models on simulated ECGs."""
     drawn = simulate_many(jax.random.split(jax.random.key(0), 64), Population())
-    signal = np.asarray(jax.jit(jax.vmap(endless.create_contract_fn(model.contract)))(drawn.signal, drawn.valid))
+    steps = model.contract.signal_steps(SAMPLING_RATE) + model.contract.amplitude_steps()
+    apply = functools.partial(preprocess_on_device.run, steps)
+    signal = np.asarray(jax.jit(jax.vmap(apply))(drawn.signal, drawn.valid[..., None]))
     return float(np.abs(model.predict(signal) - rounded.predict(signal)).max())
 
 

@@ -31,8 +31,8 @@ import numpy as np  # noqa: E402
 
 from configs import pretrain  # noqa: E402
 from ecg_jax.contract import InputContract  # noqa: E402
-from ecg_jax.data import endless  # noqa: E402
 from ecg_jax.data.datasets import simulated  # noqa: E402
+from ecg_jax.data.sources import SimulatorSource  # noqa: E402
 from ecg_jax.labels import SIX  # noqa: E402
 from ecg_jax.simulation.simulator import Population, simulate_many  # noqa: E402
 
@@ -41,7 +41,7 @@ def measure(batch_size: int, rounds: int) -> dict[str, dict[str, float | list[fl
     """Compile time and ECG/s of both."""
     contract = InputContract.from_dict(pretrain.get_config().contract)
     dataset = simulated.create(source="", labels=SIX, seed=0, train=1, validation=0, test=0, population="hospital")
-    decode = jax.jit(endless.create_decoder(dataset, contract, 0))
+    decode = jax.jit(SimulatorSource(dataset, contract, seed=0).decode_train)
     places = np.arange(batch_size, dtype=np.int32)
     keys = jax.random.split(jax.random.key(0), batch_size)
     runs = {

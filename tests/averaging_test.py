@@ -6,7 +6,7 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from ecg_jax.training.averaging import update_average
+from ecg_jax.training.state import update_average
 
 
 def average(values, decay, start=0):

@@ -17,12 +17,12 @@ from ecg_jax import config as config_lib
 from ecg_jax import contract, labels, load_model, models
 from ecg_jax.config import reference
 from ecg_jax.contract import InputContract
-from ecg_jax.data import datasets, sampling, splits
+from ecg_jax.data import datasets, sampling, sources, splits
 from ecg_jax.data.datasets import simulated
 from ecg_jax.errors import InputError
 from ecg_jax.models import convolution, heads, network
 from ecg_jax.runtime import run_folder
-from ecg_jax.training import loop, optimizers, setup, source, starting_weights, state, stream, transfer
+from ecg_jax.training import loop, optimizers, run_data, setup, starting_weights, state, steps, transfer
 
 CONFIGS = sorted((Path(__file__).parents[1] / "configs").glob("*.py"))
 
@@ -128,7 +128,7 @@ def test_every_key_is_read_by_a_run(tmp_path, monkeypatch):
         config.data.dataset = name
         if name != "simulated":
             with pytest.raises(InputError):
-                source.open_dataset(recorder, str(tmp_path), Console(quiet=True))
+                run_data.open_dataset(recorder, str(tmp_path), Console(quiet=True))
     assert {key for key, _ in config_lib.flatten(config)} - read == set()
 
 
@@ -247,8 +247,8 @@ def test_every_key_with_choices_has_a_default_among_them():
     [
         ("data.dataset", datasets.DATASETS),
         ("data.sampling", sampling.SAMPLINGS),
-        ("data.crop", stream.CROPS),
-        ("data.mode", stream.DATA_MODES),
+        ("data.crop", sampling.CROPS),
+        ("data.mode", sources.MODES),
         ("data.simulated.population", simulated.POPULATIONS),
         ("split.by", splits.WAYS),
         ("split.leaks", (splits.REFUSE, splits.DROP)),

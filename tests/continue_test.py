@@ -139,7 +139,7 @@ def test_a_schedule_that_depends_on_the_length_is_the_new_one_from_there_on_and_
     np.testing.assert_allclose(step["kernel"], -0.5e-3)  # half of a cosine is half of the peak
     said = io.StringIO()
     now = SimpleNamespace(config=config, total_steps=8)
-    progression.tell_schedule(now, 4, SimpleNamespace(opt_state=state), 4, Console(file=said, width=500))
+    progression.report_schedule(now, 4, SimpleNamespace(opt_state=state), 4, Console(file=said, width=500))
     assert "from step 4 on as schedule.name=cosine has it for 8 steps (5.00e-04 now)" in said.getvalue()
     assert "followed that for 4 (0.00e+00 now)" in said.getvalue()
 

@@ -22,7 +22,10 @@ import yaml
 
 from ecg_jax import config as config_lib
 from ecg_jax.contract import InputContract
-from ecg_jax.data import datasets, pipeline
+from ecg_jax.data import datasets
+from ecg_jax.data.input_pipeline import read_steps
+from ecg_jax.data.sampling import Order
+from ecg_jax.data.sources import FileSource
 from ecg_jax.errors import InputError
 from ecg_jax.runtime import distributed
 from ecg_jax.runtime.distributed import Group
@@ -432,11 +435,12 @@ def test_a_killed_process_ends_the_others_and_the_same_command_continues(tmp_pat
     assert_close(workdir, alone)
 
 
-def create_batches(count: int, index: int) -> pipeline.TrainBatches:
+def create_batches(count: int, index: int):
     sizes = {"train": 21, "validation": 2, "test": 2}
     dataset = datasets.create("simulated", source="", labels="six", seed=3, options={"simulated": sizes})
-    examples = pipeline.Examples(dataset, InputContract(samples=256))
-    return pipeline.TrainBatches(examples, batch_size=8, seed=5, process_index=index, process_count=count)
+    source = FileSource(dataset, InputContract(samples=256))
+    order = Order(dataset, 5, batch_size=8)
+    return read_steps(source, order, process_index=index, process_count=count)
 
 
 def test_any_number_of_processes_reads_the_same_batches_from_any_step_on():

@@ -14,7 +14,7 @@ from rich.console import Console
 from ecg_jax import config as config_lib
 from ecg_jax.data.splits import manifest
 from ecg_jax.errors import InputError
-from ecg_jax.training import elsewhere, source
+from ecg_jax.training import elsewhere, run_data
 
 RECORDINGS = 10
 
@@ -48,7 +48,7 @@ def run(tmp_path):
         split__validation=0.3,
         split__test=0.3,
     )
-    dataset = source.assign(config, source.open_dataset(config, str(tmp_path / "run"), Console(quiet=True)))
+    dataset = run_data.assign(config, run_data.open_dataset(config, str(tmp_path / "run"), Console(quiet=True)))
     return config, manifest.create(dataset), dataset
 
 
@@ -96,7 +96,7 @@ def test_a_part_of_the_recordings_keeps_their_split(tmp_path):
     config = create_config(
         data__dataset="folder", data__source=str(write(tmp_path / "all", range(RECORDINGS))), data__labels="AF"
     )
-    before = source.assign(config, source.open_dataset(config, str(tmp_path / "run"), Console(quiet=True)))
+    before = run_data.assign(config, run_data.open_dataset(config, str(tmp_path / "run"), Console(quiet=True)))
     known = manifest.create(before)
     tested = before.indices("test")
     part, is_own = open_data(write(tmp_path / "part", range(tested[0], RECORDINGS)), config, known)
@@ -107,11 +107,11 @@ def test_a_part_of_the_recordings_keeps_their_split(tmp_path):
 
 def test_without_hashes_all_recordings_and_labels_must_be_the_runs(tmp_path):
     config = create_config(data__simulated__train=6, data__simulated__validation=3, data__simulated__test=3)
-    before = source.assign(config, source.open_dataset(config, str(tmp_path), Console(quiet=True)))
+    before = run_data.assign(config, run_data.open_dataset(config, str(tmp_path), Console(quiet=True)))
     known = manifest.create(before)
     assert "hashes" not in known
     assert manifest.recognize(known, before).tolist() == before.split.tolist()
-    other = source.open_files(config_lib.override(config, {"data.seed": 1}))
+    other = run_data.open_files(config_lib.override(config, {"data.seed": 1}))
     assert manifest.recognize(known, other) is None  # of the same names
 
 

@@ -1,6 +1,7 @@
 """Endless training examples: the contract as for files, and the same examples whoever draws them."""
 
 import dataclasses
+import functools
 import json
 from pathlib import Path
 
@@ -14,9 +15,12 @@ from cli_test import assert_one_line, call
 from resume_test import read_metrics
 
 from ecg_jax.contract import InputContract
-from ecg_jax.data import endless, preprocess
+from ecg_jax.data import preprocess, preprocess_on_device
 from ecg_jax.data.datasets import simulated
 from ecg_jax.data.datasets.dataset import Dataset
+from ecg_jax.data.input_pipeline import TrainIterator, read_steps
+from ecg_jax.data.sampling import Order
+from ecg_jax.data.sources import SimulatorSource, create_keys
 from ecg_jax.errors import InputError
 from ecg_jax.recording import LEADS, create_recording
 from ecg_jax.simulation.simulator import Population, simulate_many
@@ -40,8 +44,9 @@ def drawn():
 
 @pytest.mark.parametrize("contract", CONTRACTS.values(), ids=CONTRACTS)
 def test_the_contract_is_that_of_files(drawn, contract):
-    apply = jax.jit(jax.vmap(endless.create_contract_fn(contract)))
-    found = np.asarray(apply(drawn.signal, drawn.valid))
+    steps = contract.signal_steps(400.0) + contract.amplitude_steps()
+    apply = jax.jit(jax.vmap(functools.partial(preprocess_on_device.run, steps)))
+    found = np.asarray(apply(drawn.signal, drawn.valid[..., None]))
     for signal, valid, mine in zip(drawn.signal, drawn.valid, found, strict=True):
         recording = create_recording(signal[valid], leads=LEADS, sampling_rate=400.0, id="x")
         expected, expected_valid = preprocess.create_input(recording, contract)
@@ -59,16 +64,24 @@ def draw(key, samples, sampling_rate):
     return jax.random.normal(key, (samples, 12)), jnp.ones(samples, bool), jax.random.uniform(key, (2,))
 
 
-DATASET = Dataset(name="drawn", ids=np.array(["a"]), columns={"x": np.zeros(1)}, read=None, draw=draw)
+DATASET = Dataset(
+    name="drawn", ids=np.array(["a"]), columns={"x": np.zeros(1)}, read=None, draw=draw, split=np.array(["train"])
+)
 
 
 CONTRACT = InputContract(samples=64, units_per_millivolt=1.0)
 
 
-def decode(seed=0, contract=CONTRACT, **options):
-    batches = endless.EndlessBatches(batch_size=8, **options)
-    batches.set_state({"step": 5})
-    return jax.device_get(endless.create_decoder(DATASET, contract, seed)(next(batches)))
+def open_batches(batch_size, seed=0, contract=CONTRACT, **options):
+    source = SimulatorSource(DATASET, contract, seed=seed)
+    stream = read_steps(source, Order(DATASET, seed, batch_size=batch_size), **options)
+    return TrainIterator(stream, source.decode_train)
+
+
+def decode(**options):
+    batches = open_batches(8, **options)
+    batches.set_state({"step": 5})  # as in checkpoints of earlier versions
+    return jax.device_get(next(batches))
 
 
 def test_examples_depend_on_seed_step_and_place_alone():
@@ -84,7 +97,7 @@ def test_examples_depend_on_seed_step_and_place_alone():
 
 def test_no_example_is_one_of_the_data_sets_recordings():
     """Step 1 draws with other keys than the validation split, and the training step with others than both."""
-    drawn = jax.random.key_data(endless.create_keys(0, np.repeat([0, 1, 2], 50), np.tile(np.arange(50), 3)))
+    drawn = jax.random.key_data(create_keys(0, np.repeat([0, 1, 2], 50), np.tile(np.arange(50), 3)))
     root = jax.random.key(0)
     splits = [jax.random.fold_in(jax.random.fold_in(root, split), i) for split in range(3) for i in range(50)]
     steps = [key for step in range(50) for key in jax.random.split(jax.random.fold_in(root, step), 3)]
@@ -99,28 +112,30 @@ def test_leads_are_those_of_the_contract():
 
 
 def test_a_stream_continues_where_it_was():
-    first, second = (endless.EndlessBatches(batch_size=4) for _ in range(2))
+    first, second = (open_batches(4) for _ in range(2))
     for _ in range(3):
         next(first)
     second.set_state(first.get_state())
-    np.testing.assert_array_equal(next(first)["step"], next(second)["step"])
-    assert first.ids(3)[1] == "step 3 place 1"
+    np.testing.assert_array_equal(next(first)["label"], next(second)["label"])
+    source, order = SimulatorSource(DATASET, CONTRACT, seed=0), Order(DATASET, 0, batch_size=4)
+    assert source.ids(order, 3)[1] == "step 3 place 1"
+    assert source.planned_ids(order, 3) == []
 
 
 def test_processes_must_divide_the_batch():
     with pytest.raises(InputError, match="batch_size is 6, which 4 processes do not divide"):
-        endless.EndlessBatches(batch_size=6, process_count=4)
+        open_batches(6, process_count=4)
 
 
 def test_another_sampling_rate_is_refused():
     with pytest.raises(InputError, match=r"draws at 400 Hz, but contract\.sampling_rate is 250 Hz"):
-        endless.create_decoder(DATASET, dataclasses.replace(CONTRACT, sampling_rate=250.0), 0)
+        SimulatorSource(DATASET, dataclasses.replace(CONTRACT, sampling_rate=250.0), seed=0)
 
 
 def test_only_a_population_without_end_is_endless():
     textbook = simulated.create(source="", labels=("AF",), seed=0, train=3, validation=1, test=1)
     with pytest.raises(InputError, match=r"data set simulated has 3 training recordings; only simulated ECGs of "):
-        endless.create_decoder(textbook, CONTRACT, 0)
+        SimulatorSource(textbook, CONTRACT, seed=0)
 
 
 @pytest.mark.slow

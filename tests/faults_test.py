@@ -148,9 +148,9 @@ def test_a_run_stops_when_most_steps_are_skipped_or_at_the_first(tmp_path, monke
 
 def judge(windows: list[tuple[int, int]]) -> int:
     """Windows of `(steps, skipped)` that pass before the run is stopped."""
-    setup = SimpleNamespace(workdir="run", config=tiny())
-    batches = SimpleNamespace(ids=lambda step: ["a", "b"])
-    log = step_log.StepLog(setup, batches, None, None, Console(quiet=True))
+    examples = SimpleNamespace(ids=lambda order, step: ["a", "b"])
+    setup = SimpleNamespace(workdir="run", config=tiny(), examples=examples, order=None)
+    log = step_log.StepLog(setup, None, None, Console(quiet=True))
     for number, (steps, skipped) in enumerate(windows):
         try:
             log._judge_skipped(SimpleNamespace(steps=steps, skipped=skipped, bad_step=0))

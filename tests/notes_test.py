@@ -13,7 +13,7 @@ from rich.console import Console
 from ecg_jax import load_model
 from ecg_jax.contract import InputContract
 from ecg_jax.data import datasets, readers
-from ecg_jax.data.examples import Examples, StoredExamples
+from ecg_jax.data.sources import FileSource, StoreSource
 from ecg_jax.data.store import messages
 from ecg_jax.inference import output, predictor
 from ecg_jax.simulation import dipole
@@ -70,7 +70,7 @@ def test_an_evaluation_counts_it(folder):
 
 
 def test_training_and_a_store_keep_it(folder, tmp_path):
-    examples = Examples(open_folder(folder, "all"), InputContract())
+    examples = FileSource(open_folder(folder, "all"), InputContract())
     for _ in range(2):  # epochs
         examples.load(np.arange(3))
     assert examples.notes == {NOTE: 2}
@@ -83,7 +83,7 @@ def test_training_and_a_store_keep_it(folder, tmp_path):
     stored = datasets.open_source("store", source=str(tmp_path / "s"), labels="all", seed=0, options={})
     assert stored.read(0).notes == (NOTE,)
     contract = InputContract(**stored.store.manifest["contract"])
-    assert StoredExamples(stored, contract).notes == {NOTE: 2}
+    assert StoreSource(stored, contract).notes == {NOTE: 2}
 
 
 def test_kinds_of_notes_are_counted_and_only_the_most_frequent_are_listed():

@@ -20,7 +20,7 @@ from configs import smoke
 from ecg_jax import models
 from ecg_jax.runtime import hardware, heartbeat, parallel, profile, run_folder
 from ecg_jax.runtime.profile import CHECKPOINTING, INPUT, MEASURED, TRAINING, VALIDATING, StepClock
-from ecg_jax.training import loop, source, step_log
+from ecg_jax.training import loop, run_data, step_log
 
 STEPS, LOG_EVERY, EVAL_EVERY = 24, 6, 12
 
@@ -166,7 +166,7 @@ def done(tmp_path_factory):
     seen = Done(tmp_path_factory.mktemp("observed"))
     output, errors = io.StringIO(), io.StringIO()
     console = Console(file=output, width=120, soft_wrap=True, highlight=False)
-    dataset = source.open_dataset(config, str(seen.workdir), console)
+    dataset = run_data.open_dataset(config, str(seen.workdir), console)
     loops, value, write = threading.current_thread(), ArrayImpl._value.fget, run_folder.write_json
 
     def read(row: int):

@@ -8,7 +8,7 @@ import pytest
 
 from ecg_jax.errors import InputError
 from ecg_jax.training import optimizers, transfer
-from ecg_jax.training.patience import Patience
+from ecg_jax.training.progression import Patience
 
 PARAMS = {"conv": {"kernel": jnp.full(3, 2.0)}, "norm": {"scale": jnp.ones(3), "bias": jnp.zeros(3)}}
 ALL = jax.tree.map(lambda _: True, PARAMS)
@@ -92,7 +92,6 @@ def test_schedules_reach_their_values():
 @pytest.mark.parametrize(
     "arguments, names",
     [
-        ({"name": "rmsprop"}, ["rmsprop", "adam", "lion"]),
         ({"name": "adam", "weight_decay": 0.1}, ["weight_decay", "adamw"]),
         ({"name": "sgd", "clip_norm": -1.0}, ["clip_norm"]),
     ],
@@ -104,8 +103,6 @@ def test_a_bad_optimizer_is_refused(arguments, names):
 
 
 def test_a_bad_schedule_is_refused():
-    with pytest.raises(InputError, match="known: constant"):
-        optimizers.create_schedule("step", learning_rate=0.1, steps=10)
     with pytest.raises(InputError, match="learning rate 0"):
         optimizers.create_schedule("cosine", learning_rate=0.0, steps=10)
 

@@ -306,7 +306,7 @@ def passed(frequency, seconds=20, rate=400.0, **filters):
     return abs(response), np.angle(response)
 
 
-# A Butterworth filter of order 2, run forth and back, has the gain 1 / (1 + (f / corner)^4) (the
+# A Butterworth filter of order 2, run forward and backward, has the gain 1 / (1 + (f / corner)^4) (the
 # bilinear transform bends frequencies near half the sampling rate, so that these stay far below).
 @pytest.mark.parametrize(
     "frequency, filters, gain",
@@ -333,7 +333,7 @@ def test_a_filter_lets_a_sine_pass_as_its_formula_says(frequency, filters, gain)
 
 @pytest.mark.parametrize("rate", [100.0, 250.0, 500.0, 1000.0])
 def test_a_notch_is_as_narrow_as_its_quality_at_every_rate(rate):
-    corner = 25.0 + 25.0 / 60  # half a bandwidth above; forth and back: half the gain
+    corner = 25.0 + 25.0 / 60  # half a bandwidth above; forward and backward: half the gain
     assert passed(25.0, rate=rate, notch=25.0)[0] < 0.01
     assert passed(corner, rate=rate, notch=25.0)[0] == pytest.approx(0.5, abs=0.02)
 
@@ -343,7 +343,9 @@ def test_a_filter_is_scipys_to_the_bit(samples):
     contract = one_lead(samples, 400.0, units_per_millivolt=1.0, highpass=0.5, lowpass=40.0, notch=50.0)
     signal = np.random.default_rng(0).normal(size=(samples, 1)).astype(np.float32)
     found, _ = standardize(create_recording(signal, leads=["I"], sampling_rate=400.0, id="x"), contract)
-    wanted = scipy.signal.sosfiltfilt(design_filter(contract), signal, axis=0, padlen=min(samples - 1, 400))
+    wanted = scipy.signal.sosfiltfilt(
+        design_filter(contract.signal_steps(400.0)[0]), signal, axis=0, padlen=min(samples - 1, 400)
+    )
     np.testing.assert_array_equal(found, wanted.astype(np.float32))
 
 

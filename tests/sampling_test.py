@@ -98,11 +98,6 @@ def test_weighted_sampling_needs_its_column():
         Order(create_dataset(np.zeros((2, 1))), seed=0, sampling="weighted")
 
 
-def test_an_unknown_sampling_is_refused_naming_the_known():
-    with pytest.raises(InputError, match="shuffle, balanced, weighted"):
-        Order(create_dataset(np.zeros((2, 1))), seed=0, sampling="random")
-
-
 def test_uniform_numbers_are_uniform_and_independent_of_their_neighbours():
     drawn = draw_uniform(0, "row", np.arange(100_000))
     assert drawn.min() >= 0

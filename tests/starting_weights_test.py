@@ -109,7 +109,7 @@ def test_shared_labels_are_taken_over_and_others_drawn_afresh_and_both_are_said(
 def test_a_head_for_other_labels_is_refused_unless_it_starts_afresh(run):
     changes, _ = run
     labels = ("a", "b", "c", "d", "e", "f")  # as many as there
-    with pytest.raises(InputError, match=r"outputs are of 1dAVb, .* none of them of a, b, .* add 'head' to config"):
+    with pytest.raises(InputError, match=r"outputs are 1dAVb, .* none of them one of a, b, .* add 'head' to config"):
         start(labels, **changes)
     drawn, found, said = start(labels, **changes | {"init.exclude": ("head",)})
     assert "Head: starts afresh" in said
@@ -168,7 +168,7 @@ def test_a_keras_head_of_unknown_labels_or_another_kind_is_refused_unless_it_is_
 
 def test_a_keras_file_of_other_strides_or_length_is_refused(tmp_path):
     layers, save = write_keras(tmp_path)
-    with pytest.raises(InputError, match=r"its head is of 512 samples; set config\.contract\.samples to it, or"):
+    with pytest.raises(InputError, match=r"its head is for 512 samples; set config\.contract\.samples to it, or"):
         start(SIX, **{"contract.samples": 4096, "init.weights": save()})
     for place, settings in ((8, {"pool_size": [2], "strides": [2]}), (9, {"strides": [2]}), (0, {})):
         layers[place]["config"] = settings

@@ -13,7 +13,7 @@ from ecg_jax.errors import InputError
 from ecg_jax.models import weights as weights_lib
 from ecg_jax.recording import LEADS
 from ecg_jax.runtime import parallel
-from ecg_jax.training import augment, losses, optimizers, setup, state, steps, transfer
+from ecg_jax.training import augment, choices, losses, optimizers, setup, state, steps, transfer
 
 SHAPE, SIZE = (256, 12), 8
 TRUNK = {"stem_filters": 4, "filters": (8, 12), "dropout_rate": 0.2}
@@ -210,9 +210,18 @@ def test_the_learning_rate_scales_with_the_batch(scaling, expected):
     assert optimizers.scale_learning_rate(1e-3, scaling, batch_size=512, base_batch_size=64) == pytest.approx(expected)
 
 
-def test_an_unknown_scaling_is_refused():
-    with pytest.raises(InputError, match=r"schedule.batch_scaling is 'cubic'; known: none, linear, sqrt"):
-        optimizers.scale_learning_rate(1e-3, "cubic", batch_size=1, base_batch_size=1)
+@pytest.mark.parametrize(
+    "key, known",
+    [
+        ("schedule.batch_scaling", "none, linear, sqrt"),
+        ("schedule.name", "constant, cosine, one_cycle, plateau"),
+        ("optimizer.name", "adam, adamw, sgd, lion"),
+        ("data.sampling", "shuffle, balanced, weighted"),
+    ],
+)
+def test_an_unknown_name_is_refused_naming_the_known(key, known):
+    with pytest.raises(InputError, match=f"{key} is 'cubic'; known: {known}"):
+        choices.check(config_lib.override(config_lib.create_default(), {key: "cubic"}))
 
 
 def test_several_steps_in_one_call_must_add_up():

@@ -12,14 +12,14 @@ import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from input_pipeline_test import open_batches
 from jax.sharding import Mesh, NamedSharding, PartitionSpec
 
 from ecg_jax.contract import InputContract
-from ecg_jax.data import datasets, decode, quality, store
+from ecg_jax.data import datasets, quality, sources, store
 from ecg_jax.data.datasets import simulated
 from ecg_jax.data.datasets.dataset import Dataset
-from ecg_jax.data.examples import Examples, StoredExamples
-from ecg_jax.data.pipeline import TrainBatches, create_eval_batches
+from ecg_jax.data.input_pipeline import create_eval_batches
 from ecg_jax.data.preprocess import create_input
 from ecg_jax.data.store import conversion
 from ecg_jax.data.store.shards import read_sealed, write_sealed
@@ -170,8 +170,8 @@ def test_from_recording_to_store_to_batch_is_preprocessing_within_half_a_quantum
     dataset = Dataset("test", np.array(["r"]), {"AF": np.zeros(1)}, lambda i: recording, split=np.array(["train"]))
     folder = tmp_path_factory.mktemp("one")
     convert(folder, dataset, checks="warn")
-    examples = StoredExamples(open_store(folder), contract)
-    batch = decode.create_decoder(examples)(examples.load(np.array([0])))
+    examples = sources.StoreSource(open_store(folder), contract)
+    batch = examples.decode(examples.load(np.array([0])))
     expected, valid = create_input(recording, contract)
     np.testing.assert_array_equal(batch["valid"][0], valid.any(axis=1))
     if zscore:  # half a microvolt, in the lead's own standard deviations
@@ -188,8 +188,8 @@ def test_filters_are_applied_when_a_store_is_written(tmp_path):
     contract = InputContract(highpass=0.5, lowpass=40.0, notch=50.0)
     convert(tmp_path, contract=contract)
     stored = open_store(tmp_path)
-    examples = StoredExamples(stored, contract)
-    batch = decode.create_decoder(examples)(examples.load(np.array([2])))
+    examples = sources.StoreSource(stored, contract)
+    batch = examples.decode(examples.load(np.array([2])))
     expected, _ = create_input(create_dataset().read(original_rows(stored)[2]), contract)
     np.testing.assert_allclose(batch["signal"][0], expected, rtol=0, atol=1e-3 + 1e-5)
 
@@ -204,13 +204,13 @@ def test_filters_are_applied_when_a_store_is_written(tmp_path):
 )
 def test_a_store_for_another_contract_is_refused_naming_every_difference(whole, change, message):
     with pytest.raises(InputError, match=message):
-        StoredExamples(open_store(whole[0]), dataclasses.replace(CONTRACT, **change))
+        sources.StoreSource(open_store(whole[0]), dataclasses.replace(CONTRACT, **change))
 
 
 def test_a_store_without_a_lead_is_refused_by_its_name(tmp_path):
     convert(tmp_path, contract=InputContract(leads=("I", "II", "V1")))
     with pytest.raises(InputError, match="no lead V2, V3 there"):
-        StoredExamples(open_store(tmp_path), InputContract(leads=("I", "V2", "V3")))
+        sources.StoreSource(open_store(tmp_path), InputContract(leads=("I", "V2", "V3")))
 
 
 def test_normalized_recordings_make_a_normalized_store(tmp_path):
@@ -223,13 +223,13 @@ def test_normalized_recordings_make_a_normalized_store(tmp_path):
     zscore = InputContract(samples=500, normalization="zscore")
     convert(tmp_path, dataset, contract=zscore)
     with pytest.raises(InputError, match="z-scored there"):
-        StoredExamples(open_store(tmp_path), InputContract(samples=500))
-    examples = StoredExamples(open_store(tmp_path), zscore)
-    batch = decode.create_decoder(examples)(examples.load(np.array([0])))
+        sources.StoreSource(open_store(tmp_path), InputContract(samples=500))
+    examples = sources.StoreSource(open_store(tmp_path), zscore)
+    batch = examples.decode(examples.load(np.array([0])))
     np.testing.assert_allclose(batch["signal"][0], signal, atol=0.5e-3 + 1e-6)
     usual = InputContract(samples=400, leads=("V2", "II"), usual_deviations=(0.25, 0.1))
-    examples = StoredExamples(open_store(tmp_path), usual)
-    batch = decode.create_decoder(examples)(examples.load(np.array([0])))
+    examples = sources.StoreSource(open_store(tmp_path), usual)
+    batch = examples.decode(examples.load(np.array([0])))
     expected, valid = create_input(dataset.read(0), usual)
     np.testing.assert_allclose(batch["signal"][0], expected, atol=2 * 0.25 * 0.5e-3 * 1.1)
     assert valid.all()
@@ -247,32 +247,32 @@ def compare(first, second):
 @pytest.mark.parametrize("crop", [False, True], ids=["center", "random"])
 @pytest.mark.parametrize("sampling", ["shuffle", "balanced"])
 def test_device_mode_gives_the_same_batches(whole, crop, sampling):
-    examples = StoredExamples(
-        datasets.create("store", source=str(whole[0]), labels="AF,abnormal", seed=0, options={}),
-        InputContract(samples=3000),
-    )
-    sharding = NamedSharding(Mesh(np.array(jax.devices()[:1]), ("devices",)), PartitionSpec())
-    resident = decode.Resident(examples, examples.dataset.indices("train"), sharding)
-    gather = jax.jit(decode.create_gather(examples.contract.samples))
+    dataset = datasets.create("store", source=str(whole[0]), labels="AF,abnormal", seed=0, options={})
+    contract = InputContract(samples=3000)
+    on_host, on_device = sources.StoreSource(dataset, contract), sources.DeviceSource(dataset, contract)
+    array = on_device.fill(NamedSharding(Mesh(np.array(jax.devices()[:1]), ("devices",)), PartitionSpec()))
+    gather = jax.jit(on_device.gather)
     options = {"batch_size": 5, "seed": 1, "sampling": sampling, "random_crop": crop}
-    host, device = TrainBatches(examples, **options), TrainBatches(examples, resident=resident, **options)
+    host, device = open_batches(on_host, **options), open_batches(on_device, **options)
     for _ in range(6):
         places = next(device)
         assert "signal" not in places
-        compare(next(host), gather(resident.array, places))
+        compare(next(host), gather(array, places))
 
 
 def test_blocks_that_fill_the_device_do_not_overlap(whole, monkeypatch):
-    monkeypatch.setattr(decode, "_BLOCK", 700)
+    monkeypatch.setattr(sources, "_BLOCK", 700)
     test_device_mode_gives_the_same_batches(whole, False, "shuffle")
 
 
 def test_the_float_and_the_int16_way_give_the_same_stream(whole):
     stored = open_store(whole[0])
     contract = InputContract(samples=2500)
-    examples = StoredExamples(stored, contract)
-    convert_batch = decode.create_decoder(examples)
-    one, other = (TrainBatches(source, batch_size=3, seed=2) for source in (examples, Examples(stored, contract)))
+    examples = sources.StoreSource(stored, contract)
+    convert_batch = examples.decode
+    one, other = (
+        open_batches(source, batch_size=3, seed=2) for source in (examples, sources.FileSource(stored, contract))
+    )
     for _ in range(4):
         a, b = convert_batch(next(one)), next(other)
         np.testing.assert_array_equal(a["row"], b["row"])
@@ -282,7 +282,7 @@ def test_the_float_and_the_int16_way_give_the_same_stream(whole):
 
 
 def test_evaluation_from_a_store_covers_every_row_once(whole):
-    examples = StoredExamples(open_store(whole[0]), CONTRACT)
+    examples = sources.StoreSource(open_store(whole[0]), CONTRACT)
     batches = list(create_eval_batches(examples, np.arange(7), batch_size=4))
     assert np.concatenate([batch["index"] for batch in batches]).tolist() == [0, 1, 2, 3, 4, 5, 6, -1]
     assert batches[1]["mask"].tolist() == [True, True, True, False]
@@ -461,8 +461,8 @@ def test_what_is_repaired_is_noted_once(tmp_path):
     convert(tmp_path, checks="repair")
     stored = open_store(tmp_path).store
     row = open_store(tmp_path).ids.tolist().index(f"r{VOLTS}")
-    assert len(stored.notes()[row]) == 1
-    assert stored.notes()[row][0].startswith("repaired: ")
+    assert len(stored.notes[row]) == 1
+    assert stored.notes[row][0].startswith("repaired: ")
 
 
 def test_a_foreign_manifest_deletes_nothing(tmp_path):

@@ -1,15 +1,17 @@
-"""A recording becomes the array an input contract asks for. The only place where that happens."""
+"""A recording becomes the array of an input contract: the contract's steps in NumPy."""
 
 import dataclasses
 import functools
 import math
+from collections.abc import Sequence
 from fractions import Fraction
+from typing import Any
 
 import numpy as np
 import scipy.signal
 
 from ecg_jax import budget
-from ecg_jax.contract import InputContract
+from ecg_jax.contract import Filter, InputContract, Resample, Scale, Step, ZScore
 from ecg_jax.errors import InputError
 from ecg_jax.recording import LIMB_LEADS, Recording
 
@@ -17,11 +19,11 @@ from ecg_jax.recording import LIMB_LEADS, Recording
 def create_input(
     recording: Recording, contract: InputContract, crop: float | None = None
 ) -> tuple[np.ndarray, np.ndarray]:
-    """Applies a contract: `standardize`, then length, and unit or normalization.
+    """Applies a contract: `standardize`, then length, then unit or normalization.
 
     Args:
         recording: Any recording.
-        contract: What the network eats.
+        contract: The input a network expects.
         crop: See `place`.
 
     Returns:
@@ -32,18 +34,19 @@ def create_input(
         InputError: see `standardize`.
     """
     signal, valid = standardize(recording, contract)
-    return _finish(recording, contract, *_fit_length(signal, valid, contract.samples, crop))
+    signal, valid = _fit_length(signal, valid, contract.samples, crop)
+    return _run(contract.amplitude_steps(recording.normalized), signal, valid)
 
 
 def create_windows(recording: Recording, contract: InputContract) -> tuple[np.ndarray, np.ndarray]:
-    """The whole of a recording that is longer than a contract: inputs that follow each other.
+    """Cuts a recording that is longer than a contract into consecutive inputs.
 
-    The last window ends where the recording ends, and the others are spread evenly before it, so that they overlap a
-    little. A recording that is not longer is one window, that of `create_input`.
+    The last window ends where the recording ends, and the others are spread evenly before it, with a small overlap.
+    A recording that is not longer is one window, that of `create_input`.
 
     Args:
         recording: Any recording.
-        contract: What the network eats.
+        contract: The input a network expects.
 
     Returns:
         `signals` `[windows, samples, leads]` float32, and `starts` `[windows]`, seconds.
@@ -55,24 +58,9 @@ def create_windows(recording: Recording, contract: InputContract) -> tuple[np.nd
     extra = max(len(signal) - contract.samples, 0)
     count = -(-len(signal) // contract.samples)
     begins = np.linspace(0, extra, count).round().astype(int)
-    windows = [
-        _finish(recording, contract, *_fit_length(signal[begin:], valid[begin:], contract.samples, 0.0))[0]
-        for begin in begins
-    ]
+    steps = contract.amplitude_steps(recording.normalized)
+    windows = [_run(steps, *_fit_length(signal[begin:], valid[begin:], contract.samples, 0.0))[0] for begin in begins]
     return np.stack(windows), begins / contract.sampling_rate
-
-
-def _finish(
-    recording: Recording, contract: InputContract, signal: np.ndarray, valid: np.ndarray
-) -> tuple[np.ndarray, np.ndarray]:
-    """Unit or normalization, of a signal of the contract's length."""
-    if contract.normalization == "none":
-        if recording.normalized:
-            signal = _zscore(signal, valid) * np.array(contract.usual_deviations, np.float32)
-        signal = signal * np.float32(contract.units_per_millivolt)
-    elif not recording.normalized:
-        signal = _zscore(signal, valid)
-    return np.where(valid, signal, np.float32(0)), valid
 
 
 def standardize(recording: Recording, contract: InputContract) -> tuple[np.ndarray, np.ndarray]:
@@ -80,7 +68,7 @@ def standardize(recording: Recording, contract: InputContract) -> tuple[np.ndarr
 
     Args:
         recording: Any recording.
-        contract: What the network eats.
+        contract: The input a network expects.
 
     Returns:
         `signal` `[n, leads]` float32 in millivolts (standard deviations, if the recording is
@@ -98,27 +86,34 @@ def standardize(recording: Recording, contract: InputContract) -> tuple[np.ndarr
     samples = math.ceil(len(recording.signal) * contract.sampling_rate / recording.sampling_rate)
     budget.check_resampled(recording.id, int(np.count_nonzero(recording.valid)), samples, len(contract.leads))
     signal, valid = _select_leads(recording, contract.leads)
+    steps = contract.signal_steps(recording.sampling_rate)
     held = np.asarray(valid.any(axis=0))
     if held.all() or not held.any():
-        return _bring(signal, valid, recording.sampling_rate, contract)
-    some, some_valid = _bring(signal[:, held], valid[:, held], recording.sampling_rate, contract)
-    signal = np.zeros((len(some), valid.shape[1]), np.float32)  # most of the time goes into leads that are there
+        return _run(steps, signal, valid)
+    some, some_valid = _run(steps, signal[:, held], valid[:, held])  # filtering leads without samples takes as long
+    signal = np.zeros((len(some), valid.shape[1]), np.float32)
     valid = np.zeros(signal.shape, bool)
     signal[:, held], valid[:, held] = some, some_valid
     return signal, valid
 
 
-def _bring(
-    signal: np.ndarray, valid: np.ndarray, sampling_rate: float, contract: InputContract
-) -> tuple[np.ndarray, np.ndarray]:
-    """To a contract's sampling rate and filters."""
-    signal, valid = _resample(signal, valid, sampling_rate, contract.sampling_rate)
-    signal = _filter(signal, valid, contract)
+def _run(steps: Sequence[Step], signal: np.ndarray, valid: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """Carries out steps on `[n, leads]`; what is invalid ends as 0."""
+    for step in steps:
+        match step:
+            case Resample():
+                signal, valid = _resample(step, signal, valid)
+            case Filter():
+                signal = _filter(step, signal, valid)
+            case ZScore():
+                signal = zscore(signal, valid)
+            case Scale():
+                signal = signal * np.array(step.factors, np.float32)
     return np.where(valid, signal, np.float32(0)), valid
 
 
 def mask_missing(recording: Recording, leads: tuple[str, ...]) -> tuple[Recording, tuple[str, ...]]:
-    """Adds leads of a contract that a recording lacks and that cannot be derived, as zeros that are not valid.
+    """Adds leads of a contract that a recording lacks and that cannot be derived, as invalid zeros.
 
     Returns:
         The recording, and the names that were added.
@@ -175,9 +170,9 @@ def _select_leads(recording: Recording, leads: tuple[str, ...]) -> tuple[np.ndar
     return signal, valid
 
 
-def _resample(signal: np.ndarray, valid: np.ndarray, rate_in: float, rate_out: float) -> tuple[np.ndarray, np.ndarray]:
+def _resample(step: Resample, signal: np.ndarray, valid: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     """Polyphase resampling; gaps are bridged first, so that the filter does not spread them."""
-    ratio = Fraction(rate_out / rate_in).limit_denominator(2000)
+    ratio = Fraction(step.after / step.before).limit_denominator(2000)
     if ratio == 1:
         return signal, valid
     bridged = _bridge(signal, valid)
@@ -196,13 +191,13 @@ def _resample(signal: np.ndarray, valid: np.ndarray, rate_in: float, rate_out: f
 
 @functools.lru_cache(maxsize=64)
 def _design_lowpass(up: int, down: int) -> np.ndarray:
-    """Of `scipy.signal.resample_poly`, which designs its own at every call."""
+    """The default filter of `scipy.signal.resample_poly`, which designs it again at every call."""
     widest = max(up, down)
     return scipy.signal.firwin(20 * widest + 1, 1 / widest, window=("kaiser", 5.0)).astype(np.float32)
 
 
 def _resample_validity(valid: np.ndarray, count: int, ratio: Fraction) -> np.ndarray:
-    """Invalid is what has an invalid sample within half a new step, so that none is lost, or as its nearest one."""
+    """A sample is invalid if one within half a new step was; at a higher rate, if the nearest one was."""
     if valid.all():
         return np.ones((count, valid.shape[1]), bool)
     number = np.arange(count)
@@ -216,14 +211,10 @@ def _resample_validity(valid: np.ndarray, count: int, ratio: Fraction) -> np.nda
     return invalid[end] == invalid[begin]
 
 
-def _filter(signal: np.ndarray, valid: np.ndarray, contract: InputContract) -> np.ndarray:
-    """Zero-phase Butterworth of order 2 for the pass band, and a notch of quality 30; each is run forth and back."""
-    sections = design_filter(contract)
-    if sections is None:
-        return signal
+def _filter(step: Filter, signal: np.ndarray, valid: np.ndarray) -> np.ndarray:
     leads = _bridge(signal, valid).T
-    padding = min(len(signal) - 1, int(contract.sampling_rate))
-    return np.ascontiguousarray(_filter_both_ways(sections, leads, padding).T, np.float32)
+    padding = min(len(signal) - 1, int(step.sampling_rate))
+    return np.ascontiguousarray(_filter_both_ways(design_filter(step), leads, padding).T, np.float32)
 
 
 def _filter_both_ways(sections: np.ndarray, leads: np.ndarray, padding: int) -> np.ndarray:
@@ -232,7 +223,7 @@ def _filter_both_ways(sections: np.ndarray, leads: np.ndarray, padding: int) -> 
     end = 2 * leads[:, -1:] - leads[:, -2 : -padding - 2 : -1]
     filtered = np.concatenate([start, leads, end], axis=1, dtype=np.float64)
     state = _settle(sections.tobytes())[:, None]
-    for _ in range(2):  # forth and back
+    for _ in range(2):  # forward and backward
         filtered, _ = scipy.signal.sosfilt(sections, filtered, axis=1, zi=state * filtered[:, :1])
         filtered = filtered[:, ::-1]
     return filtered[:, padding : filtered.shape[1] - padding]
@@ -240,22 +231,22 @@ def _filter_both_ways(sections: np.ndarray, leads: np.ndarray, padding: int) -> 
 
 @functools.lru_cache(maxsize=16)
 def _settle(sections: bytes) -> np.ndarray:
-    """States `[sections, 2]` of a filter that has long seen a step."""
+    """States `[sections, 2]` of a filter's steady-state step response."""
     return scipy.signal.sosfilt_zi(np.frombuffer(sections).reshape(-1, 6))
 
 
 @functools.lru_cache(maxsize=16)
-def design_filter(contract: InputContract) -> np.ndarray | None:
-    """Second-order sections; None without a filter. Designing takes as long as filtering."""
-    nyquist = contract.sampling_rate / 2
+def design_filter(step: Filter) -> np.ndarray:
+    """Second-order sections `[n, 6]`. Designing takes as long as filtering."""
+    nyquist = step.sampling_rate / 2
     sections = []
-    if contract.highpass:
-        sections.append(scipy.signal.butter(2, contract.highpass / nyquist, "highpass", output="sos"))
-    if contract.lowpass:
-        sections.append(scipy.signal.butter(2, contract.lowpass / nyquist, "lowpass", output="sos"))
-    if contract.notch:
-        sections.append(scipy.signal.tf2sos(*scipy.signal.iirnotch(contract.notch / nyquist, Q=30)))
-    return np.concatenate(sections) if sections else None
+    if step.highpass:
+        sections.append(scipy.signal.butter(2, step.highpass / nyquist, "highpass", output="sos"))
+    if step.lowpass:
+        sections.append(scipy.signal.butter(2, step.lowpass / nyquist, "lowpass", output="sos"))
+    if step.notch:
+        sections.append(scipy.signal.tf2sos(*scipy.signal.iirnotch(step.notch / nyquist, Q=30)))
+    return np.concatenate(sections)
 
 
 def _bridge(signal: np.ndarray, valid: np.ndarray) -> np.ndarray:
@@ -271,14 +262,23 @@ def _bridge(signal: np.ndarray, valid: np.ndarray) -> np.ndarray:
     return bridged
 
 
-def _zscore(signal: np.ndarray, valid: np.ndarray) -> np.ndarray:
-    """Zero mean and unit variance of each lead over its valid samples; a flat lead becomes 0."""
-    count = np.maximum(valid.sum(axis=0), 1)
-    exact = np.where(valid, signal, 0).astype(np.float64)
-    exact -= exact.sum(axis=0) / count
-    known = np.where(valid, exact, 0)
-    deviation = np.sqrt(np.einsum("tl,tl->l", known, known) / count)
-    return (exact / np.where(deviation > 1e-6, deviation, np.inf)).astype(np.float32)
+def zscore(signal: Any, valid: Any, xp: Any = np) -> Any:
+    """Carries out `ZScore` with NumPy, or with another library of its interface.
+
+    Args:
+        signal: `[..., n, leads]` float32.
+        valid: Bool of the same shape, or one that broadcasts to it.
+        xp: `numpy`, which computes in float64, or `jax.numpy`.
+
+    Returns:
+        An array like `signal`, 0 where invalid.
+    """
+    count = xp.maximum(valid.sum(axis=-2, keepdims=True), 1)
+    known = xp.where(valid, signal, 0).astype(np.float64 if xp is np else signal.dtype)
+    known = xp.where(valid, known - known.sum(axis=-2, keepdims=True) / count, 0)
+    squares = np.einsum("tl,tl->l", known, known) if xp is np else (known**2).sum(axis=-2, keepdims=True)
+    deviation = xp.sqrt(squares / count)
+    return (known / xp.where(deviation > 1e-6, deviation, np.inf)).astype(signal.dtype)
 
 
 def place(length: int, samples: int, crop: float | None = None) -> tuple[int, int, int]:

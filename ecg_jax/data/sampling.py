@@ -1,7 +1,7 @@
-"""Which recording stands at which position of the endless stream that training reads.
+"""Which recording is at which position of the endless stream that training reads.
 
 Every position is a pure function of (seed, position): any process can compute any batch,
-and a run that continues needs to remember nothing but where it was.
+and a run that continues only has to remember its position.
 """
 
 from typing import Any
@@ -12,36 +12,56 @@ from ecg_jax.data.datasets.dataset import Dataset
 from ecg_jax.errors import InputError
 
 SAMPLINGS = ("shuffle", "balanced", "weighted")
+CROPS = ("center", "random")
 WEIGHT = "sampling_weight"  # the attribute behind `weighted`
 
 
 class Order:
-    """The training recordings of a data set in the order of a seed.
+    """The training recordings of a data set in the order of a seed, in batches.
 
-    `shuffle` goes through all of them in every epoch, in another order each time.
-    `balanced` and `weighted` draw with replacement: `balanced` as `balanced_weights` has
-    it, `weighted` in proportion to the data set's attribute `sampling_weight`.
+    Position p of the stream is place p % batch_size of the global batch of step p // batch_size.
+
+    Attributes:
+        rows: Numbers of all training recordings, ascending.
+        batch_size: Of the global batch.
     """
 
-    def __init__(self, dataset: Dataset, seed: int, sampling: str = "shuffle") -> None:
-        """Prepares the order.
+    def __init__(
+        self,
+        dataset: Dataset,
+        seed: int,
+        sampling: str = "shuffle",
+        *,
+        batch_size: int = 1,
+        random_crop: bool = False,
+    ) -> None:
+        """Prepares the order; raises `InputError` on weights that are missing, negative or all zero.
 
-        Raises:
-            InputError: on an unknown sampling, or weights that are missing, negative or all zero.
+        Args:
+            dataset: One that has a split.
+            seed: Of the order, and of crops.
+            sampling: `shuffle` goes through all recordings in every epoch, in another order each time. `balanced` and
+                `weighted` draw with replacement: see `balanced_weights`, and the attribute `sampling_weight`.
+            batch_size: Of the global batch.
+            random_crop: Whether longer recordings are cropped at a place drawn for each position, instead of to their
+                centre.
         """
-        if sampling not in SAMPLINGS:
-            raise InputError(f"data.sampling is {sampling!r}; known: {', '.join(SAMPLINGS)}")
         self.rows = dataset.indices("train")
+        self.batch_size = batch_size
+        self._random_crop = random_crop
         self._seed = seed
         self._shuffled: dict[int, np.ndarray] = {}
         self._cumulative: np.ndarray | None = None
         if sampling != "shuffle":
-            weights = (
-                balanced_weights(dataset.labels[self.rows])
-                if sampling == "balanced"
-                else _read_weights(dataset, self.rows)
-            )
+            is_balanced = sampling == "balanced"
+            labels = dataset.labels[self.rows]
+            weights = balanced_weights(labels) if is_balanced else _read_weights(dataset, self.rows)
             self._cumulative = np.cumsum(weights / weights.sum())
+
+    def draw(self, step: int, places: np.ndarray) -> tuple[np.ndarray, np.ndarray | None]:
+        """Recordings at some places of a step's global batch, `[n]` int64, and their crops; None for the centre."""
+        positions = step * self.batch_size + places
+        return self.rows_at(positions), self.crops_at(positions) if self._random_crop else None
 
     def rows_at(self, positions: np.ndarray) -> np.ndarray:
         """Recordings at some positions, `[n]` int64."""
@@ -56,7 +76,7 @@ class Order:
         return rows
 
     def _shuffle(self, epoch: int) -> np.ndarray:
-        """The order of an epoch: by a hash of each place, so that no library's generator decides."""
+        """The order of an epoch: by a hash of each place, so that it depends on no library's generator."""
         order = self._shuffled.get(epoch)
         if order is None:
             keys = _mix(_mix(np.uint64(self._seed % 2**63), np.uint64(epoch)), np.arange(len(self.rows)))
@@ -71,14 +91,13 @@ class Order:
 
 
 def balanced_weights(labels: np.ndarray) -> np.ndarray:
-    """Weights under which every label's positives, and those without any, are drawn equally often.
+    """Weights with which every label's positives, and recordings without any, are drawn equally often.
 
     Args:
         labels: `[N, C]` in {1, 0, NaN}.
 
     Returns:
-        `[N]` float64 that sum to 1: over the groups a recording is in, the sum of one over
-        (number of groups times the group's size).
+        `[N]` float64 that sum to 1: over the groups of a recording, the sum of 1 / (number of groups x group size).
     """
     groups = np.concatenate([labels == 1, ~np.any(labels == 1, axis=1, keepdims=True)], axis=1)
     sizes = groups.sum(axis=0)

@@ -1,19 +1,19 @@
 """Augmentations on the device, one key per example, inside the train step.
 
-Everything is off by default. What is on happens in this order:
+Everything is off by default. The order is:
 
-1. Time moves: `crop`, `resample`, `shift`. They carry the mask of valid samples along, and
-   come first because interpolating afterwards would smooth noise and detune the powerline.
-2. The heart's own amplitude: `scale`, so that noise keeps the unit it is given in.
-3. Additions: `wander`, `powerline`, `coloured_noise`, `noise`. Leads draw theirs
-   independently, so the limb leads no longer obey Einthoven's law exactly.
-4. Erasures: `time_mask`, `lead_dropout`, `lead_sets`. They come late, because a lead or a
-   stretch that is missing is exactly zero in a recording. `amplitude_loss`, which they survive.
-5. Mixup, which is no matter of one example: see `create_mixup`.
+1. Time: `crop`, `resample`, `shift`. They move the mask of valid samples, too, and come first because interpolation
+   would smooth noise and detune the powerline.
+2. Amplitude: `scale`, so that noise keeps its unit.
+3. Additions: `wander`, `powerline`, `coloured_noise`, `noise`. Leads draw theirs independently, so the limb leads no
+   longer obey Einthoven's law exactly.
+4. Erasures: `time_mask`, `lead_dropout`, `lead_sets`. They come late, because a missing lead or stretch is exactly zero
+   in a recording. `amplitude_loss` keeps these zeros.
+5. Mixup, which concerns several examples: see `create_mixup`.
 
-Between the steps only valid samples mean anything; in the result the others are exactly
-zero, and so is a lead that was zero throughout, which is one that was not recorded. Each
-augmentation draws from a key of its own: turning one on changes no other's draws.
+Between the steps only valid samples have a meaning; in the result the others are exactly zero, and so is a lead that
+was zero throughout, because it was not recorded. Each augmentation has its own key: turning one on changes no other's
+draws.
 """
 
 import functools
@@ -23,7 +23,9 @@ from collections.abc import Callable, Mapping
 import jax
 import jax.numpy as jnp
 
+from ecg_jax.data.preprocess import zscore
 from ecg_jax.errors import InputError
+from ecg_jax.recording import LIMB_LEADS
 
 AugmentFn = Callable[[jax.Array, jax.Array, jax.Array], jax.Array]
 MixupFn = Callable[
@@ -32,14 +34,8 @@ MixupFn = Callable[
 Example = tuple[jax.Array, jax.Array]  # signal, valid
 Step = Callable[[jax.Array, jax.Array, jax.Array, float], Example]
 
-# The reduced lead sets of the PhysioNet/CinC Challenge 2021 (Reyna et al. 2021,
-# "Will Two Do?", doi:10.23919/CinC53138.2021.9662687).
-LEAD_SETS = (
-    ("I", "II", "III", "aVR", "aVL", "aVF"),
-    ("I", "II", "III", "V2"),
-    ("I", "II", "V2"),
-    ("I", "II"),
-)
+# The reduced lead sets of the PhysioNet/CinC Challenge 2021 (Reyna et al., doi:10.23919/CinC53138.2021.9662687).
+LEAD_SETS = (tuple(LIMB_LEADS), ("I", "II", "III", "V2"), ("I", "II", "V2"), ("I", "II"))
 WANDER_BAND = (0.05, 0.5)  # Hz: below the heart's own lowest frequencies
 POWERLINE = (50.0, 60.0)  # Hz
 
@@ -64,55 +60,48 @@ def create(
 ) -> AugmentFn:
     """Builds the augmentation of one example.
 
-    Amplitudes are in the unit of the input contract (with its default of 2 units per mV,
-    0.1 is 0.05 mV) and at least 0; fractions are at least 0 and below 1. Each example draws
-    its own strength, uniformly up to the setting. Baseline wander and powerline interference
-    are among the kinds of noise of Friesen et al. 1990 (IEEE Trans. Biomed. Eng. 37(1), 85-98).
+    Amplitudes are in the unit of the input contract (with its default of 2 units per mV, 0.1 is 0.05 mV) and at least
+    0; fractions are at least 0 and below 1. Each example draws its own strength, uniformly up to the setting. Baseline
+    wander and powerline interference are among the kinds of noise of Friesen et al. 1990 (IEEE Trans. Biomed. Eng.
+    37(1), 85-98).
 
     Args:
         leads: The contract's leads, in the order of the signal's columns.
         sampling_rate: The contract's, Hz.
-        noise: Amplitude: standard deviation of white Gaussian noise at its strongest.
-        coloured_noise: Amplitude: standard deviation, over the window and in every lead, of
-            noise whose power falls with frequency as 1 / f^beta, at its strongest. Each
-            example draws beta in [1, 2], pink to brown. White Gaussian noise is shaped in the
-            frequency domain (Timmer and König 1995, Astron. Astrophys. 300, 707), without
-            its mean, and brought to unit standard deviation before it is scaled.
-        wander: Amplitude of baseline wander at its strongest: in every lead two sinusoids of
-            `WANDER_BAND`, each of at most half this, of frequencies that all leads share.
-        powerline: Amplitude of powerline interference at its strongest: one sinusoid of 50 or
-            60 Hz, as the example draws, with another phase and amplitude in every lead.
-        scale: Fraction: amplitudes are multiplied by a factor within 1 +- this, the same for
-            all leads.
-        shift: Fraction of the window: largest shift in time. What leaves is lost, zeros enter.
-        crop: Fraction of the recording (from its first valid sample to its last) that is lost
-            at most. A stretch that starts anywhere in it remains, and stands in the middle of
-            the window with zeros on both sides, where the input contract puts a recording
-            that was no longer than that.
-        time_mask: Fraction of the recording, as in `crop`: the longest stretch that is set to
-            zero in all leads (Park et al. 2019, arXiv:1904.08779). It lies anywhere in it.
-        resample: Fraction: time runs faster or slower by a factor within 1 +- this around the
-            window's middle, by Catmull-Rom interpolation (Keys 1981, IEEE Trans. Acoust.
-            Speech Signal Process. 29(6), 1153-1160). **The heart rate is multiplied by that
-            factor**, and intervals and the QRS duration are divided by it: SB (below 60 beats
-            per minute), ST (above 100), 1dAVb, RBBB and LBBB, which are defined by a rate or a
-            duration, may no longer be true of examples near their bounds. Keep it small (0.05)
-            or 0 where such labels are learned.
+        noise: Amplitude: largest standard deviation of white Gaussian noise.
+        coloured_noise: Amplitude: largest standard deviation, over the window and in every lead, of noise whose power
+            falls with frequency as 1 / f^beta. Each example draws beta in [1, 2], pink to brown. White Gaussian noise
+            is shaped in the frequency domain (Timmer and König 1995, Astron. Astrophys. 300, 707), without its mean.
+        wander: Largest amplitude of baseline wander: in every lead two sinusoids of `WANDER_BAND`, each of at most half
+            this, of frequencies that all leads share.
+        powerline: Largest amplitude of powerline interference: one sinusoid of 50 or 60 Hz, as the example draws, with
+            another phase and amplitude in every lead.
+        scale: Fraction: amplitudes are multiplied by a factor within 1 +- this, the same for all leads.
+        shift: Fraction of the window: largest shift in time; zeros replace what leaves the window.
+        crop: Largest fraction of the recording (from its first valid sample to its last) that is lost. A stretch that
+            starts anywhere in it remains, centred in the window with zeros on both sides, where the input contract
+            puts a shorter recording.
+        time_mask: Fraction of the recording, as in `crop`: the longest stretch, anywhere in it, that is set to zero in
+            all leads (Park et al. 2019, arXiv:1904.08779).
+        resample: Fraction: time runs faster or slower by a factor within 1 +- this around the window's middle, by
+            Catmull-Rom interpolation (Keys 1981, IEEE Trans. Acoust. Speech Signal Process. 29(6), 1153-1160). **The
+            heart rate is multiplied by that factor**, and intervals and the QRS duration are divided by it: labels
+            defined by a rate or a duration (SB, ST, 1dAVb, RBBB, LBBB) may become wrong for examples near their limits.
+            Keep it small (0.05) or 0 where such labels are learned.
         lead_dropout: Probability, below 1, that a lead is set to zero.
-        lead_sets: Probability, up to 1, that an example keeps only the leads of one of
-            `LEAD_SETS`, each as likely as the others; the rest is set to zero.
-        amplitude_loss: Probability, up to 1, that every lead is brought to its usual deviation, as the input contract
-            does where a recording's amplitude is lost.
+        lead_sets: Probability, up to 1, that an example keeps only the leads of one of `LEAD_SETS`, each equally
+            likely; the rest is set to zero.
+        amplitude_loss: Probability, up to 1, that every lead is given its usual deviation, as the input contract does
+            where a recording's amplitude is lost.
         usual_deviations: The contract's, in its unit; needed for `amplitude_loss`.
 
     Returns:
-        `(rng, signal [T, L], valid [T] bool) -> signal [T, L]`, of the signal's dtype, float32
-        or float64. Samples that were not valid are zero wherever they come to lie, and leads
-        that were not recorded stay zero.
+        `(rng, signal [T, L], valid [T] bool) -> signal [T, L]`, of the signal's dtype, float32 or float64. Invalid
+        samples are zero wherever they are moved, and leads that were not recorded stay zero.
 
     Raises:
-        InputError: on a value outside its range, a sampling rate too low for powerline
-            interference, or leads of which one of `LEAD_SETS` has none.
+        InputError: on a value outside its range, a sampling rate too low for powerline interference, or leads of which
+            one of `LEAD_SETS` has none.
     """
     kept = jnp.array([[lead in lead_set for lead in leads] for lead_set in LEAD_SETS])
     steps: dict[str, tuple[float, Step]] = {
@@ -146,24 +135,20 @@ def create(
 def create_mixup(alpha: float) -> MixupFn | None:
     """Builds mixup, the convex combination of two examples (Zhang et al. 2018, arXiv:1710.09412).
 
-    Every place of the global batch is mixed with another place, which it draws from its key
-    rather than takes from a fixed pairing: a batch whose order follows the classes is mixed
-    as well as any other. The share is drawn from Beta(alpha, alpha) and folded to
-    max(share, 1 - share), so that an example stays the larger part of its place. All this
-    depends on the global batch alone, not on which device or process holds which rows.
-
-    Where the two recordings differ in their valid samples, the result is that of either.
+    Each place of the global batch is mixed with another place, which it draws from its own key, so that a batch whose
+    order follows the classes is mixed as well as any other. The share is drawn from Beta(alpha, alpha) and folded to
+    max(share, 1 - share): an example stays the larger part of its place. All this depends on the global batch alone,
+    not on which device or process holds which rows. Where the two recordings differ in their valid samples, the result
+    is that of either.
 
     Args:
         alpha: At least 0; 0 for no mixup. The paper uses 0.1 to 0.4; 1 draws shares uniformly.
 
     Returns:
-        None if `alpha` is 0, else `(keys [B], signal [B, T, L], label [B, C], index [B],
-        pool_signal [N, T, L], pool_label [N, C], pool_index [N]) -> (signal, label)`. `index`
-        is the place of each example in the global batch; the pool is the whole global batch,
-        in any order, `pool_index` (0 to N - 1, each once) telling the place of each of its
-        rows. Labels become soft; where either one is unknown (NaN), so is the result, unless
-        the share is exactly 1.
+        None if `alpha` is 0, else `(keys [B], signal [B, T, L], label [B, C], index [B], pool_signal [N, T, L],
+        pool_label [N, C], pool_index [N]) -> (signal, label)`. `index` is the place of each example in the global
+        batch; the pool is the whole global batch, in any order, with the place of each row in `pool_index` (0 to N - 1,
+        each once). Labels become soft; where either one is unknown (NaN), so is the result, unless the share is 1.
 
     Raises:
         InputError: on a negative or infinite alpha.
@@ -286,11 +271,8 @@ def _scale(rng: jax.Array, signal: jax.Array, valid: jax.Array, most: float) -> 
 def _lose_amplitude(
     rng: jax.Array, signal: jax.Array, valid: jax.Array, probability: float, *, usual: tuple[float, ...]
 ) -> Example:
-    inside = valid[:, None] & (signal != 0)  # what was erased stays so, and is not measured
-    count = jnp.maximum(jnp.sum(inside, axis=0), 1)
-    centred = jnp.where(inside, signal - jnp.sum(jnp.where(inside, signal, 0), axis=0) / count, 0)
-    deviation = jnp.sqrt(jnp.sum(centred**2, axis=0) / count)
-    lost = centred / jnp.where(deviation > 1e-6, deviation, jnp.inf) * jnp.array(usual, signal.dtype)
+    recorded = valid[:, None] & (signal != 0)  # what was erased stays so, and is not measured
+    lost = zscore(signal, recorded, jnp) * jnp.array(usual, signal.dtype)
     return jnp.where(jax.random.uniform(rng, (), signal.dtype) < probability, lost, signal), valid
 
 

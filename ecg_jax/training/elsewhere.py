@@ -15,7 +15,7 @@ from ecg_jax.data.datasets.dataset import Dataset
 from ecg_jax.data.splits import manifest
 from ecg_jax.data.store import is_store
 from ecg_jax.errors import InputError
-from ecg_jax.training import source
+from ecg_jax.training import run_data
 
 _SOURCE_FLAG = "--config.data.source="
 
@@ -48,11 +48,11 @@ def open_data(
         changes |= _find_tables(config, name, place)
     config = config_lib.override(config, changes)
     with explained(name):
-        dataset = source.open_files(config)
+        dataset = run_data.open_files(config)
         if known is None or not manifest.names_all(known, dataset.ids):
             return dataset, False
         if "hashes" in known:
-            dataset = source.check_content(config, dataset, console)
+            dataset = run_data.check_content(config, dataset, console)
     split = manifest.recognize(known, dataset)
     if split is None:
         note = "recordings have the names of the run's, but are others: its split is not used"

@@ -13,10 +13,10 @@ from ml_collections import ConfigDict
 from rich.console import Console
 
 from ecg_jax import config as config_lib
-from ecg_jax.data import splits
+from ecg_jax.data import sources, splits
 from ecg_jax.data.splits import leaks, manifest
 from ecg_jax.runtime import run_folder
-from ecg_jax.training import loop, pooled, source, stream
+from ecg_jax.training import loop, pooled, run_data
 
 
 def folders(config: ConfigDict, workdir: str) -> list[str]:
@@ -57,8 +57,8 @@ def run(
 
 
 def _run_folds(config: ConfigDict, workdir: str, names: list[str], console: Console, profile: bool) -> dict[str, Any]:
-    stream.check_settings(config.data)
-    dataset = source.open_dataset(config, workdir, console)
+    sources.check_settings(config.data)
+    dataset = run_data.open_dataset(config, workdir, console)
     groups = leaks.find_groups(dataset)
     place, method, _ = splits.assign_folds(dataset, config.data.seed, config.split.folds, groups=groups)
     facts = {"method": method, "seed": config.data.seed} | splits.count_patients(dataset, groups)

@@ -2,10 +2,9 @@
 
 import contextlib
 import dataclasses
-import math
 import os
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from typing import Any
 
 import jax
@@ -14,54 +13,29 @@ from ml_collections import ConfigDict
 from rich.console import Console
 
 from ecg_jax import config as config_lib
-from ecg_jax.data import pipeline
+from ecg_jax.data import input_pipeline
 from ecg_jax.data.datasets.dataset import Dataset
-from ecg_jax.data.sampling import Order
 from ecg_jax.evaluation import metrics
 from ecg_jax.runtime import checkpoint, hardware, preemption, run_folder
 from ecg_jax.runtime.heartbeat import Heartbeat
 from ecg_jax.runtime.metric_writer import MetricWriter
 from ecg_jax.runtime.profile import CHECKPOINTING, COMPILING, EVALUATING, INPUT, TRAINING, VALIDATING, StepClock, Trace
 from ecg_jax.runtime.progress import show_progress
-from ecg_jax.training import results, stream
+from ecg_jax.training import results
 from ecg_jax.training import setup as setup_lib
+from ecg_jax.training.announcement import announce
 from ecg_jax.training.prediction import Stopped, name_recordings, predict
-from ecg_jax.training.progression import Progression, end_early, tell_schedule
+from ecg_jax.training.progression import Progression, end_early, report_schedule
 from ecg_jax.training.setup import Setup
 from ecg_jax.training.state import TrainState, Window
 from ecg_jax.training.step_log import StepLog
 
-# Told the number of an evaluation, from 1, and the validation scores; what it raises ends the run there.
+# Receives the number of an evaluation, from 1, and the validation scores; an exception that it raises ends the run.
 Report = Callable[[int, Mapping[str, float]], None]
 
 
 class Interrupted(Exception):
     """A signal asked the run to stop; its state is saved and the same command continues it."""
-
-
-@dataclasses.dataclass
-class _Run:
-    """What the parts of the loop share.
-
-    Attributes:
-        setup: What is trained.
-        console: Where progress is shown.
-        clock: Where its time goes.
-        checkpoints: What it leaves.
-        batches: Its training stream.
-        writer: Of its metrics; None in all processes but the first.
-        log: Of its steps.
-        report: Who is told of evaluations besides, if anybody.
-    """
-
-    setup: Setup
-    console: Console
-    clock: StepClock
-    checkpoints: checkpoint.Checkpoints
-    batches: pipeline.Prefetched
-    writer: MetricWriter | None
-    log: StepLog
-    report: Report | None
 
 
 def train_and_evaluate(
@@ -81,7 +55,7 @@ def train_and_evaluate(
         console: Where progress is shown.
         dataset: Its data, not yet split, where the caller has opened it.
         profile: Whether some steps are traced; see `runtime.profile.Trace`.
-        report: Who is told of every evaluation besides.
+        report: Called after every evaluation.
 
     Returns:
         What `result.json` holds.
@@ -93,22 +67,22 @@ def train_and_evaluate(
     """
     config_lib.check(config)
     with run_folder.hold(workdir, console):
-        return _run_in_folder(config, workdir, console, dataset, profile, report)
+        setup, state = setup_lib.create(config, workdir, console=console, dataset=dataset)
+        announce(setup, state, console)
+        clock = StepClock()
+        heartbeat = Heartbeat(workdir, clock, stall_warning=config.runtime.stall_warning)
+        with _explaining_out_of_memory(config, state), heartbeat:
+            with checkpoint.Checkpoints(os.path.join(workdir, run_folder.CHECKPOINTS)) as checkpoints:
+                _train(_Run(setup, state, checkpoints, clock, console, report), profile)
+                checkpoints.wait()
+            return _evaluate_best(setup, clock, console)
 
 
-def _run_in_folder(
-    config: ConfigDict,
-    workdir: str,
-    console: Console,
-    dataset: Dataset | None,
-    profile: bool,
-    report: Report | None,
-) -> dict[str, Any]:
-    setup, state = setup_lib.create(config, workdir, console=console, dataset=dataset)
-    clock, state_bytes = StepClock(), sum(leaf.nbytes for leaf in jax.tree.leaves(state))
+@contextlib.contextmanager
+def _explaining_out_of_memory(config: ConfigDict, state: TrainState) -> Iterator[None]:
+    state_bytes = sum(leaf.nbytes for leaf in jax.tree.leaves(state))
     try:
-        with Heartbeat(workdir, clock, stall_warning=config.runtime.stall_warning):
-            return _train_and_evaluate(setup, state, console, clock, profile, report)
+        yield
     except jax.errors.JaxRuntimeError as error:
         device = jax.local_devices()[0]
         explained = hardware.explain_out_of_memory(
@@ -123,15 +97,9 @@ def _run_in_folder(
         raise explained or error from error
 
 
-def _train_and_evaluate(
-    setup: Setup, state: TrainState, console: Console, clock: StepClock, profile: bool, report: Report | None
-) -> dict[str, Any]:
-    folder = os.path.join(setup.workdir, run_folder.CHECKPOINTS)
-    with checkpoint.Checkpoints(folder) as checkpoints:
-        _train(setup, state, checkpoints, console, clock, profile, report)
-        checkpoints.wait()
+def _evaluate_best(setup: Setup, clock: StepClock, console: Console) -> dict[str, Any]:
     clock.enter(EVALUATING)
-    step, variables, _, passed_over = checkpoint.read_best(folder)
+    step, variables, _, passed_over = checkpoint.read_best(os.path.join(setup.workdir, run_folder.CHECKPOINTS))
     for line in passed_over:
         console.print(f"warning: {line}; the best before it, of step {step}, is evaluated", style="yellow")
     variables = setup.parallel.replicate(variables)
@@ -144,193 +112,223 @@ def _train_and_evaluate(
     return results.write(setup, predicted, best_step=step, console=console)
 
 
-def _train(
-    setup: Setup,
-    state: TrainState,
-    checkpoints: checkpoint.Checkpoints,
-    console: Console,
-    clock: StepClock,
-    profile: bool,
-    report: Report | None,
-) -> None:
+class _Run:
+    """A run while it trains; it continues from its last checkpoint, if there is one."""
+
+    def __init__(
+        self,
+        setup: Setup,
+        state: TrainState,
+        checkpoints: checkpoint.Checkpoints,
+        clock: StepClock,
+        console: Console,
+        report: Report | None,
+    ) -> None:
+        self.setup, self.checkpoints, self.clock, self.console = setup, checkpoints, clock, console
+        self._report = report
+        data, train = setup.config.data, setup.config.train
+        self.batches = input_pipeline.create_train_iterator(
+            setup.examples,
+            setup.order,
+            setup.parallel,
+            steps_per_call=train.steps_per_call,
+            threads=data.threads,
+            workers=data.workers,
+        )
+        self.state, self.step, self.progression = state, 0, Progression()
+        self._restore()
+        self._compiled = False
+        self.writer = MetricWriter(setup.workdir, self.step) if jax.process_index() == 0 else None
+        self.log = StepLog(setup, clock, self.writer, console)
+        clock.step = self.step
+        clock.enter(TRAINING)
+
+    @property
+    def is_finished(self) -> bool:
+        return self.step >= self.setup.total_steps or self.progression.is_stopped
+
+    def is_due(self, every: int) -> bool:
+        """Whether something that happens every so many steps, and after the last one, happens now."""
+        return self.step % every == 0 or self.step == self.setup.total_steps
+
+    def _restore(self) -> None:
+        setup, console = self.setup, self.console
+        found = self.checkpoints.restore_last(setup.parallel.snapshot(self.state))
+        self.checkpoints.delete_after(found[0] if found else -1)
+        if not found:
+            return
+        self.step, restored, records, passed_over = found
+        for line in passed_over:
+            console.print(f"warning: {line}; the one of step {self.step} is used", style="yellow")
+        self.batches.set_state(records["iterator"])
+        console.print(f"Continuing from step {self.step} of {setup.total_steps}")
+        self.progression = Progression.from_dict(records["progression"])
+        end_early(self.progression, setup, self.step, console)
+        report_schedule(setup, records.get("total_steps", setup.total_steps), restored, self.step, console)
+        self.state = setup.parallel.replicate(restored)
+
+    def make_step(self, trace: Trace) -> None:
+        """Makes one call of the training step."""
+        batch = self._next_batch()
+        with self.clock.during(TRAINING if self._compiled else COMPILING), trace.step(self.step + 1):
+            self.state = self.setup.train_step(self.state, batch)
+            if not self._compiled:
+                jax.block_until_ready(self.state.step)
+        self.step += self.setup.config.train.steps_per_call
+        self.clock.step = self.step
+        trace.finish(self.state.step)
+        if not self._compiled:  # time only what comes after it
+            self.clock.restart()
+            self._compiled = True
+
+    def _next_batch(self) -> Any:
+        """Waits for the next batch; if that takes long, the heartbeat names it."""
+        source, examples = self.setup.config.data.source, self.setup.examples
+        name = examples.dataset.name
+
+        def describe() -> str:
+            step = self.clock.step + self.batches.num_ready
+            planned = examples.planned_ids(self.setup.order, step)
+            if not planned:
+                return f"the batch of step {step} of {name}, which nothing is read for"
+            return f"the batch of step {step} of {name}{f' in {source}' if source else ''}: {name_recordings(planned)}"
+
+        pending: Any = self.state.step
+        with self.clock.during(INPUT, describe, counts=pending.is_ready):
+            return next(self.batches)
+
+    def write_log(self) -> None:
+        """Reports the steps since the last log line."""
+        self.log.report(self.state, self.step)
+        self.state = self.state.replace(window=self.setup.parallel.replicate(Window.empty()))
+
+    def save(self, *, replaces: bool = False) -> None:
+        """Saves the run; `replaces` an earlier checkpoint of this step."""
+        self.log.check_finite(self.state)
+        with self.clock.during(CHECKPOINTING):
+            if self.writer:
+                self.writer.flush()
+            records = self._describe_model() | {
+                "iterator": self.batches.get_state(),
+                "progression": dataclasses.asdict(self.progression),
+                "total_steps": self.setup.total_steps,
+            }
+            state = self.setup.parallel.snapshot(self.state)
+            self.checkpoints.save(checkpoint.LAST, self.step, state, records, replaces=replaces)
+
+    def _describe_model(self) -> dict[str, Any]:
+        examples = self.setup.examples
+        return {"contract": examples.contract.to_dict(), "labels": list(examples.dataset.label_names)}
+
+    def evaluate(self, request: preemption.StopRequest) -> None:
+        """Scores validation, keeps the best network, and lets plateau and early stopping act.
+
+        If a signal comes before all is predicted, nothing changes but `progression.is_evaluation_due`.
+        """
+        setup = self.setup
+        with self.clock.during(VALIDATING):
+            begin = time.monotonic()
+            try:
+                values = self._score_validation(request)
+            except Stopped:
+                self.progression.is_evaluation_due = True
+                return
+            self.progression.is_evaluation_due = False
+            if self.writer:
+                self.writer.write(self.step, "validation", values)
+            value, sign = values[setup.monitor], 1.0 if setup.monitor == "loss" else -1.0
+            is_best = self.progression.is_best(value, sign)
+            self.console.print(
+                f"step {self.step:>6}  validation: loss {values['loss']:.4f}  AUROC {values['auroc']:.4f}  "
+                f"average precision {values['average_precision']:.4f}  {time.monotonic() - begin:.1f} s"
+                f"{'  (best)' if is_best else ''}"
+            )
+            if is_best:
+                self.progression.best_value, self.progression.best_step = value, self.step
+                variables = setup.parallel.snapshot(self.state.variables)
+                records = self._describe_model() | {"validation": values}
+                self.checkpoints.save(checkpoint.BEST, self.step, variables, records)
+            if self._report:
+                self._report(-(-self.step // setup.eval_every), values)
+            # An evaluation of the last step alone has nothing to lower or stop, and a longer run does not have it.
+            if self.step % setup.eval_every == 0:
+                self._update_plateau(sign * value)
+                self._update_stopping(sign * value)
+
+    def _score_validation(self, request: preemption.StopRequest) -> dict[str, float]:
+        setup = self.setup
+        rows = setup.examples.dataset.indices("validation")
+        probabilities, mask = predict(
+            setup,
+            self.state.variables,
+            rows,
+            "validating",
+            self.console,
+            clock=self.clock,
+            stops=lambda: request.agree(is_meeting=True),
+        )
+        return metrics.compute_summary(setup.examples.dataset.labels[rows][mask], probabilities[mask])
+
+    def _update_plateau(self, value: float) -> None:
+        config, progression = self.setup.config, self.progression
+        if config.schedule.name != "plateau":
+            return
+        settings = config.plateau
+        progression.plateau, has_run_out = progression.plateau.update(
+            value, patience=settings.patience, min_delta=settings.min_delta
+        )
+        if has_run_out:
+            progression.plateau = dataclasses.replace(progression.plateau, waited=0)
+            floor = settings.min_learning_rate / setup_lib.scale_learning_rate(config)
+            lr_scale = self.state.lr_scale
+            scale = max(float(lr_scale) * settings.factor, min(floor, 1.0))
+            lr_scale = self.setup.parallel.replicate(np.asarray(scale, lr_scale.dtype))
+            self.state = self.state.replace(lr_scale=lr_scale)
+            self.console.print(f"No improvement in {settings.patience} evaluations: learning rate times {scale:g}")
+
+    def _update_stopping(self, value: float) -> None:
+        settings, progression = self.setup.config.early_stopping, self.progression
+        progression.stopping, progression.is_stopped = progression.stopping.update(value, **settings)
+        if progression.is_stopped:
+            self.console.print(f"No improvement in {settings.patience} evaluations: stopping early")
+
+    def must_stop(self, request: preemption.StopRequest, is_meeting: bool) -> bool:
+        return self.progression.is_evaluation_due or request.agree(is_meeting)
+
+
+def _train(run: _Run, profile: bool) -> None:
     """Steps until the end; the checkpoints are what it leaves."""
-    config = setup.config
-    batches = stream.open_batches(config, setup.examples, setup.parallel)
-    state, progression, step = _resume(setup, state, checkpoints, batches, console)
-    writer = MetricWriter(setup.workdir, step) if jax.process_index() == 0 else None
-    log = StepLog(setup, batches, clock, writer, console)
-    run = _Run(setup, console, clock, checkpoints, batches, writer, log, report)
-    calls = (setup.total_steps - step) // config.train.steps_per_call if profile and writer else 0
-    trace = Trace(os.path.join(setup.workdir, "profile"), calls, clock, console)
-    clock.step = step
-    clock.enter(TRAINING)
-    is_compiled = False
+    setup, config = run.setup, run.setup.config
+    calls = (setup.total_steps - run.step) // config.train.steps_per_call if profile and run.writer else 0
+    trace = Trace(os.path.join(setup.workdir, "profile"), calls, run.clock, run.console)
     try:
-        with preemption.catch_signals() as request, show_progress(console, "training") as update:
-            update(step, setup.total_steps)
-            if step < setup.total_steps and not progression.is_stopped:
-                console.print("Compiling; the first step takes a while")
-            while (step < setup.total_steps and not progression.is_stopped) or progression.is_evaluation_due:
-                logs = saves = False
-                evaluates = was_due = progression.is_evaluation_due
-                if not was_due:
-                    batch = _next_batch(run, state)
-                    with clock.during(TRAINING if is_compiled else COMPILING), trace.step(step + 1):
-                        state = setup.train_step(state, batch)
-                        if not is_compiled:
-                            jax.block_until_ready(state.step)
-                    step += config.train.steps_per_call
-                    clock.step = step
-                    update(step, setup.total_steps)
-                    trace.finish(state.step)
-                    if not is_compiled:  # time what comes after it
-                        clock.restart()
-                        is_compiled = True
-                    evaluates = _is_due(step, setup.eval_every, setup.total_steps)
-                    saves = _is_due(step, setup.checkpoint_every, setup.total_steps)
-                    logs = evaluates or _is_due(step, config.train.log_every, setup.total_steps)
+        with preemption.catch_signals() as request, show_progress(run.console, "training") as update:
+            update(run.step, setup.total_steps)
+            if not run.is_finished:
+                run.console.print("Compiling; the first step takes a while")
+            stops = False
+            if run.progression.is_evaluation_due:  # a signal came before the evaluation of this step had ended
+                run.evaluate(request)
+                stops = run.must_stop(request, is_meeting=True)
+                run.save(replaces=not run.progression.is_evaluation_due)
+            while not run.is_finished and not stops:
+                run.make_step(trace)
+                update(run.step, setup.total_steps)
+                evaluates = run.is_due(setup.eval_every)
+                logs = evaluates or run.is_due(config.train.log_every)
                 if logs:
-                    run.log.report(state, step)
-                    state = state.replace(window=setup.parallel.replicate(Window.empty()))
+                    run.write_log()
                 if evaluates:
-                    try:
-                        with clock.during(VALIDATING):
-                            state, progression = _evaluate(run, state, progression, step, request)
-                    except Stopped:
-                        progression = dataclasses.replace(progression, is_evaluation_due=True)
-                stops = progression.is_evaluation_due or request.agree(is_meeting=logs or evaluates)
-                if saves or was_due or progression.is_stopped or stops:
-                    run.log.check_finite(state)
-                    with clock.during(CHECKPOINTING):
-                        is_anew = was_due and not progression.is_evaluation_due
-                        _save(run, state, progression, step, replaces=is_anew)
-                if stops:
-                    checkpoints.wait()
-                    raise Interrupted(
-                        f"{request.reason or 'a signal to another process'} at step {step}; the state is saved"
-                    )
+                    run.evaluate(request)
+                stops = run.must_stop(request, is_meeting=logs)
+                if stops or run.progression.is_stopped or run.is_due(setup.checkpoint_every):
+                    run.save()
+            if stops:
+                run.checkpoints.wait()
+                reason = request.reason or "a signal to another process"
+                raise Interrupted(f"{reason} at step {run.step}; the state is saved")
     finally:
         trace.close()
-        if writer:
-            with contextlib.suppress(OSError):  # a full disk: the error that brought us here is the one to tell
-                writer.close()
-
-
-def _is_due(step: int, every: int, last: int) -> bool:
-    return step % every == 0 or step == last
-
-
-def _resume(
-    setup: Setup,
-    state: TrainState,
-    checkpoints: checkpoint.Checkpoints,
-    batches: pipeline.Prefetched,
-    console: Console,
-) -> tuple[TrainState, Progression, int]:
-    found = checkpoints.restore_last(setup.parallel.snapshot(state))
-    if found is None:
-        checkpoints.delete_after(-1)
-        return state, Progression(), 0
-    step, restored, records, passed_over = found
-    for line in passed_over:
-        console.print(f"warning: {line}; the one of step {step} is used", style="yellow")
-    checkpoints.delete_after(step)
-    batches.set_state(records["iterator"])
-    console.print(f"Continuing from step {step} of {setup.total_steps}")
-    progression = end_early(Progression.from_dict(records["progression"]), setup, step, console)
-    tell_schedule(setup, records.get("total_steps", setup.total_steps), restored, step, console)
-    return setup.parallel.replicate(restored), progression, step
-
-
-def _next_batch(run: _Run, state: TrainState) -> Any:
-    """Waits for the next batch; if that takes long, the heartbeat says for which."""
-    config, dataset, batches = run.setup.config, run.setup.examples.dataset, run.batches
-
-    def describe() -> str:
-        step = run.clock.step + batches.num_ready * config.train.steps_per_call
-        if config.data.mode == "endless":
-            return f"the batch of step {step} of {dataset.name}, which nothing is read for"
-        positions = step * config.train.batch_size + np.arange(config.train.batch_size)
-        rows = Order(dataset, config.seed, config.data.sampling).rows_at(positions)
-        source = f" in {config.data.source}" if config.data.source else ""
-        return f"the batch of step {step} of {dataset.name}{source}: {name_recordings(dataset.ids[rows])}"
-
-    pending: Any = state.step
-    with run.clock.during(INPUT, describe, counts=pending.is_ready):
-        return next(batches)
-
-
-def _save(run: _Run, state: TrainState, progression: Progression, step: int, *, replaces: bool) -> None:
-    if run.writer:
-        run.writer.flush()
-    records = {
-        "iterator": run.batches.get_state(),
-        "progression": dataclasses.asdict(progression),
-        "contract": run.setup.examples.contract.to_dict(),
-        "labels": list(run.setup.examples.dataset.label_names),
-        "total_steps": run.setup.total_steps,
-    }
-    run.checkpoints.save(checkpoint.LAST, step, run.setup.parallel.snapshot(state), records, replaces=replaces)
-
-
-def _evaluate(
-    run: _Run, state: TrainState, progression: Progression, step: int, request: preemption.StopRequest
-) -> tuple[TrainState, Progression]:
-    """Scores validation, keeps the best network, and lets plateau and early stopping act.
-
-    Raises:
-        Stopped: when a signal came before all was predicted; nothing is changed then.
-    """
-    setup, console = run.setup, run.console
-    config = setup.config
-    begin = time.monotonic()
-    rows = setup.examples.dataset.indices("validation")
-    probabilities, mask = predict(
-        setup,
-        state.variables,
-        rows,
-        "validating",
-        console,
-        clock=run.clock,
-        stops=lambda: request.agree(is_meeting=True),
-    )
-    values = metrics.compute_summary(setup.examples.dataset.labels[rows][mask], probabilities[mask])
-    if run.writer:
-        run.writer.write(step, "validation", values)
-    value = values[setup.monitor]
-    sign = 1.0 if setup.monitor == "loss" else -1.0
-    is_best = progression.best_step < 0 or sign * value < sign * progression.best_value
-    is_best = is_best or (math.isnan(progression.best_value) and not math.isnan(value))
-    console.print(
-        f"step {step:>6}  validation: loss {values['loss']:.4f}  AUROC {values['auroc']:.4f}  "
-        f"average precision {values['average_precision']:.4f}  {time.monotonic() - begin:.1f} s"
-        f"{'  (best)' if is_best else ''}"
-    )
-    if is_best:
-        progression = dataclasses.replace(progression, best_value=value, best_step=step)
-        records = {"contract": setup.examples.contract.to_dict(), "labels": list(setup.examples.dataset.label_names)}
-        run.checkpoints.save(
-            checkpoint.BEST, step, setup.parallel.snapshot(state.variables), records | {"validation": values}
-        )
-    if run.report:
-        run.report(-(-step // setup.eval_every), values)
-    if (
-        step % setup.eval_every
-    ):  # the last step, where there is nothing left to lower or stop; a longer run had none here
-        return state, dataclasses.replace(progression, is_evaluation_due=False)
-    stopping, is_stopped = progression.stopping.update(sign * value, **config.early_stopping)
-    plateau = progression.plateau
-    if config.schedule.name == "plateau":
-        settings = config.plateau
-        plateau, has_run_out = plateau.update(sign * value, patience=settings.patience, min_delta=settings.min_delta)
-        if has_run_out:
-            plateau = dataclasses.replace(plateau, waited=0)
-            floor = settings.min_learning_rate / setup_lib.scale_learning_rate(config)
-            scale = max(float(state.lr_scale) * settings.factor, min(floor, 1.0))
-            state = state.replace(lr_scale=setup.parallel.replicate(np.asarray(scale, state.lr_scale.dtype)))
-            console.print(f"No improvement in {settings.patience} evaluations: learning rate times {scale:g}")
-    if is_stopped:
-        console.print(f"No improvement in {config.early_stopping.patience} evaluations: stopping early")
-    return state, dataclasses.replace(
-        progression, stopping=stopping, plateau=plateau, is_stopped=is_stopped, is_evaluation_due=False
-    )
+        if run.writer:
+            with contextlib.suppress(OSError):  # a full disk: the error that ended the run matters more
+                run.writer.close()

@@ -23,12 +23,7 @@ def scale_learning_rate(learning_rate: float, batch_scaling: str, *, batch_size:
             `sqrt` (Malladi et al. 2022, arXiv:2205.10287, for adaptive optimizers).
         batch_size: Of the run, over all devices.
         base_batch_size: That the rate was chosen for.
-
-    Raises:
-        InputError: on an unknown scaling.
     """
-    if batch_scaling not in BATCH_SCALINGS:
-        raise InputError(f"schedule.batch_scaling is {batch_scaling!r}; known: {', '.join(BATCH_SCALINGS)}")
     ratio = batch_size / base_batch_size
     return learning_rate * {"none": 1.0, "linear": ratio, "sqrt": ratio**0.5}[batch_scaling]
 
@@ -43,15 +38,12 @@ def create_schedule(
             `plateau`: constant here, scaled down by the training loop at evaluations.
         learning_rate: Its peak.
         steps: Length of the run.
-        warmup_fraction: Part of the run that rises linearly from 0 (for `one_cycle`, the
-            part before the peak).
+        warmup_fraction: Part of the run that rises linearly from 0 (for `one_cycle`, the part before the peak).
         final_fraction: Of the peak, where `cosine` ends.
 
     Raises:
-        InputError: on an unknown name or values out of range.
+        InputError: on values out of range.
     """
-    if name not in SCHEDULES:
-        raise InputError(f"schedule.name is {name!r}; known: {', '.join(SCHEDULES)}")
     if not learning_rate > 0 or not 0 <= warmup_fraction < 1 or not 0 <= final_fraction <= 1:
         raise InputError(
             f"learning rate {learning_rate} must be > 0, schedule.warmup_fraction {warmup_fraction} in [0, 1), "
@@ -93,21 +85,19 @@ def create(
         b1: Of the others.
         b2: Of the others.
         clip_norm: Global norm that gradients are clipped to; 0 for no clipping.
-        layer_decay: The learning rate of a module of the trunk is this times that of the one above it; the head
-            has all of it (discriminative fine-tuning: Howard & Ruder 2018, arXiv:1801.06146). 1 for one rate.
-        unfreeze_every: Steps after which the next module of the trunk, from the last one down, begins to learn,
-            the head alone learning at first (gradual unfreezing, ibid.); BatchNorm statistics follow the batches
-            from the start. 0 for all at once.
+        layer_decay: The learning rate of a module of the trunk is this times that of the module above it; the head
+            has the full rate (discriminative fine-tuning: Howard & Ruder 2018, arXiv:1801.06146). 1 for one rate.
+        unfreeze_every: Steps after which the next module of the trunk, from the last one down, starts to learn; only
+            the head learns at first (gradual unfreezing, ibid.). BatchNorm statistics follow the batches from the
+            start. 0 for all at once.
 
     Raises:
-        InputError: on an unknown name, a decay that the optimizer does not have, or a number out of range.
+        InputError: on a decay that the optimizer does not have, or a number out of range.
     """
     if not 0 < layer_decay <= 1 or unfreeze_every < 0:
         raise InputError(
             f"optimizer.layer_decay is {layer_decay}, it must be in (0, 1]; unfreeze_every {unfreeze_every}, at least 0"
         )
-    if name not in OPTIMIZERS:
-        raise InputError(f"optimizer.name is {name!r}; known: {', '.join(OPTIMIZERS)}")
     if name == "adam" and weight_decay:
         raise InputError(f"optimizer.weight_decay is {weight_decay}, but adam has none; use optimizer.name=adamw")
     if weight_decay < 0 or clip_norm < 0:
@@ -138,7 +128,7 @@ class _DepthState(NamedTuple):
 
 
 def _scale_by_depth(depths: Any, layer_decay: float, unfreeze_every: int) -> optax.GradientTransformation:
-    """Shrinks updates of modules by their depth, to nothing before their turn."""
+    """Shrinks updates of modules by their depth; before a module is unfrozen, to nothing."""
 
     def init(params: Any) -> _DepthState:
         del params
@@ -157,7 +147,7 @@ def _scale_by_depth(depths: Any, layer_decay: float, unfreeze_every: int) -> opt
 
 
 def count_updates(opt_state: optax.OptState) -> int:
-    """Updates that an optimizer of `create` made, which is where its schedule is: steps that were skipped made none."""
+    """Updates that an optimizer of `create` has made, the position of its schedule; skipped steps make none."""
     return int(optax.tree.get_all_with_path(opt_state, "count")[0][1])
 
 

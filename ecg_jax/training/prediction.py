@@ -9,7 +9,7 @@ import numpy as np
 import scipy.special
 from rich.console import Console
 
-from ecg_jax.data import pipeline
+from ecg_jax.data import input_pipeline
 from ecg_jax.data.datasets.dataset import Dataset
 from ecg_jax.errors import InputError
 from ecg_jax.runtime import run_folder
@@ -56,7 +56,7 @@ def predict(
     dataset, batch_size = setup.examples.dataset, setup.config.train.batch_size
     probabilities = np.full((len(rows), len(dataset.label_names)), np.nan, np.float32)
     has_signal = np.zeros(len(rows), bool)
-    batches = pipeline.create_eval_batches(
+    batches = input_pipeline.create_eval_batches(
         setup.examples,
         rows,
         batch_size=batch_size,

@@ -1,4 +1,4 @@
-"""What a run remembers besides its state, and what becomes of it when the run goes on with another length."""
+"""What a run remembers besides its state, and what changes when it continues with another length."""
 
 import dataclasses
 import math
@@ -8,9 +8,37 @@ from rich.console import Console
 
 from ecg_jax.training import optimizers
 from ecg_jax.training import setup as setup_lib
-from ecg_jax.training.patience import Patience
 from ecg_jax.training.setup import Setup
 from ecg_jax.training.state import TrainState
+
+
+@dataclasses.dataclass(frozen=True)
+class Patience:
+    """How long a value has not improved: the record behind reduce-on-plateau and early stopping.
+
+    Attributes:
+        best: Lowest value so far.
+        waited: Evaluations since then.
+    """
+
+    best: float = math.inf
+    waited: int = 0
+
+    def update(self, value: float, *, patience: int, min_delta: float) -> tuple["Patience", bool]:
+        """Steps the record at one evaluation, as Keras' callbacks do.
+
+        Args:
+            value: Lower is better; NaN is no improvement.
+            patience: Evaluations without improvement until it runs out; 0 for never.
+            min_delta: What an improvement must exceed.
+
+        Returns:
+            The next record, and True when patience has run out.
+        """
+        if value < self.best - min_delta:
+            return Patience(value, 0), False
+        waited = self.waited + 1
+        return Patience(self.best, waited), bool(patience) and waited >= patience
 
 
 @dataclasses.dataclass
@@ -38,28 +66,33 @@ class Progression:
         """The reverse of `dataclasses.asdict`."""
         return cls(**values | {key: Patience(**values[key]) for key in ("plateau", "stopping")})
 
+    def is_best(self, value: float, sign: float) -> bool:
+        """Whether a value is the first, or better than all before it; `sign` makes lower better."""
+        if self.best_step < 0 or math.isnan(self.best_value):
+            return self.best_step < 0 or not math.isnan(value)
+        return sign * value < sign * self.best_value
 
-def end_early(progression: Progression, setup: Setup, step: int, console: Console) -> Progression:
-    """Whether early stopping has ended the run, by the patience that it has now."""
+
+def end_early(progression: Progression, setup: Setup, step: int, console: Console) -> None:
+    """Decides whether early stopping has ended the run, with the patience that is configured now."""
     patience, waited = setup.config.early_stopping.patience, progression.stopping.waited
-    is_stopped = bool(patience) and waited >= patience
-    if is_stopped and step < setup.total_steps:
+    progression.is_stopped = bool(patience) and waited >= patience
+    if progression.is_stopped and step < setup.total_steps:
         console.print(
             f"The run stopped early: no improvement in {waited} evaluations. It makes no more steps, however many "
             f"there may be; config.early_stopping.patience={2 * waited} (or 0, for never) lets it go on"
         )
-    return dataclasses.replace(progression, is_stopped=is_stopped)
 
 
-def tell_schedule(setup: Setup, before: int, state: TrainState, step: int, console: Console) -> None:
-    """Says how the learning rate goes on, where its schedule follows from the length of the run, and that has changed.
+def report_schedule(setup: Setup, before: int, state: TrainState, step: int, console: Console) -> None:
+    """Reports how the learning rate continues where it depends on the run's length, and that has changed.
 
     Args:
-        setup: Of the run as it goes on.
-        before: Steps that it was to have when the state was saved.
-        state: That was saved.
+        setup: Of the run as it continues.
+        before: The run's length when the state was saved.
+        state: The saved one.
         step: Its number.
-        console: Where it is said.
+        console: Where it is printed.
     """
     updates, config = optimizers.count_updates(state.opt_state), setup.config
     rates = [float(setup_lib.create_schedule(config, total)(updates)) for total in (before, setup.total_steps)]

@@ -6,32 +6,21 @@ from typing import Any
 
 import jax
 import numpy as np
+import optax
 from ml_collections import ConfigDict
 from rich.console import Console
 
-from ecg_jax import labels as label_lib
 from ecg_jax import models
 from ecg_jax.contract import InputContract
-from ecg_jax.data import decode, pipeline, splits
-from ecg_jax.data.datasets.dataset import SPLITS, Dataset
-from ecg_jax.data.examples import Examples, StoredExamples
+from ecg_jax.data import sources
+from ecg_jax.data.datasets.dataset import Dataset
+from ecg_jax.data.sampling import Order
 from ecg_jax.data.splits import manifest
 from ecg_jax.errors import InputError
 from ecg_jax.evaluation import predictions
-from ecg_jax.reporting import tables
 from ecg_jax.runtime import parallel as parallel_lib
 from ecg_jax.runtime import run_folder
-from ecg_jax.training import (
-    augment,
-    losses,
-    optimizers,
-    source,
-    starting_weights,
-    state,
-    steps,
-    stream,
-    transfer,
-)
+from ecg_jax.training import augment, losses, optimizers, run_data, starting_weights, state, steps, transfer
 
 
 @dataclasses.dataclass(frozen=True)
@@ -42,11 +31,12 @@ class Setup:
         config: Its configuration.
         workdir: Its folder.
         examples: Its data.
+        order: Of the training recordings.
         parallel: How it uses devices.
+        trainable: Tree of bool like the parameters.
         schedule: Learning rate by step.
-        train_step: Compiled `(state, batch) -> state`; where `train.steps_per_call` is not 1, that many
-            steps on as many batches.
-        eval_step: Compiled `(variables, batch) -> (logits, index, mask)`.
+        train_step: Compiled; where `train.steps_per_call` is not 1, of that many steps on as many batches.
+        eval_step: Compiled.
         monitor: Metric on validation that chooses the best network, see `checkpoint.monitor`.
         total_steps: Length at most.
         eval_every: Steps between evaluations.
@@ -55,11 +45,13 @@ class Setup:
 
     config: ConfigDict
     workdir: str
-    examples: pipeline.AnyExamples
+    examples: sources.Source
+    order: Order
     parallel: parallel_lib.Parallel
-    schedule: Callable[[Any], Any]
-    train_step: Callable[[Any, Any], Any]
-    eval_step: Callable[[Any, Any], Any]
+    trainable: Any
+    schedule: optax.Schedule
+    train_step: steps.TrainStep
+    eval_step: steps.EvalStep
     monitor: str
     total_steps: int
     eval_every: int
@@ -73,12 +65,12 @@ def create(
     console: Console,
     dataset: Dataset | None = None,
 ) -> tuple[Setup, state.TrainState]:
-    """Builds a run, claims its folder, and says what it will do.
+    """Builds a run and claims its folder.
 
     Args:
         config: A checked configuration.
         workdir: The run folder.
-        console: Where it is said.
+        console: Where what is decided on the way is reported.
         dataset: Its data, not yet split, where the caller has opened it.
 
     Returns:
@@ -87,7 +79,7 @@ def create(
     Raises:
         InputError: on anything in the configuration or the data that cannot work.
     """
-    stream.check_settings(config.data)
+    sources.check_settings(config.data)
     train = config.train
     parallel = parallel_lib.create(
         **config.parallel,
@@ -96,26 +88,26 @@ def create(
         steps_per_call=train.steps_per_call,
     )
     contract = InputContract.from_dict(config.contract)
-    has_begun = run_folder.has_state(workdir)
-    if has_begun:  # checked before the data is looked at, which may take a while
-        for line in run_folder.check_config(workdir, config):
-            console.print(f"Changed since the run began: {line}")
-    else:
-        starting_weights.require(config.init.weights)
-    dataset = source.assign(config, dataset or source.open_dataset(config, workdir, console))
+    has_begun = _check_folder(config, workdir, console)
+    dataset = run_data.assign(config, dataset or run_data.open_dataset(config, workdir, console))
     predictions.check_names(dataset.label_names)  # before training, not when it is evaluated
-    examples = open_examples(config, contract, dataset)
-    stream.check_data(config, examples, parallel)
+    examples = sources.create(config.data, contract, dataset)
+    examples.check_data(config, parallel.replicated)
+    order = Order(
+        dataset,
+        config.seed,
+        config.data.sampling,
+        batch_size=train.batch_size,
+        random_crop=config.data.crop == "random",
+    )
     monitor = _choose_monitor(dataset, config.checkpoint.monitor, console)
-    steps_per_epoch = max(1, -(-len(dataset.indices("train")) // config.train.batch_size))
-    total_steps = config.train.steps or max(1, round(config.train.epochs * steps_per_epoch))
-    eval_every = config.train.eval_every or steps_per_epoch
-    network = create_network(config, len(dataset.label_names), axis_name=parallel.norm_axis_name)
-    trainable = transfer.create_trainable_mask(models.shapes(network, contract.shape)["params"], **config.freeze)
-    checkpoint_every = config.checkpoint.every or eval_every
+    total_steps, eval_every, checkpoint_every = _count_steps(config, len(dataset.indices("train")))
     _check_calls(config, total_steps=total_steps, eval_every=eval_every, checkpoint_every=checkpoint_every)
     _check_length(workdir, total_steps)
     schedule = create_schedule(config, total_steps)
+    num_labels = len(dataset.label_names)
+    network = create_network(config, num_labels, axis_name=parallel.norm_axis_name)
+    trainable = transfer.create_trainable_mask(models.shapes(network, contract.shape)["params"], **config.freeze)
     tx = optimizers.create(**dict(config.optimizer) | {"learning_rate": schedule}, trainable=trainable)
     train_step = create_train_step(
         config,
@@ -123,24 +115,26 @@ def create(
         tx=tx,
         trainable=trainable,
         contract=contract,
-        num_labels=len(dataset.label_names),
+        num_labels=num_labels,
         axis_name=parallel.axis_name,
-        decode=stream.create_decoder(config, examples),
+        decode=examples.decode_train,
     )
     if train.steps_per_call > 1:
-        train_step = steps.create_scanned_step(train_step, stream.create_gather(config, examples))
-    eval_step = steps.create_eval_step(network, axis_name=parallel.axis_name, decode=decode.create_decoder(examples))
+        train_step = steps.create_scanned_step(train_step, examples.gather)
+    eval_step = steps.create_eval_step(network, axis_name=parallel.axis_name, decode=examples.decode)
 
     # Nothing is written before this.
     run_folder.claim(workdir, config, manifest.create(dataset), has_begun=has_begun)
     variables = models.init(network, jax.random.key(config.seed), contract.shape)
-    if not has_begun:  # else the state that continues has them
+    if not has_begun:  # else they are in the state that continues
         variables = starting_weights.load(config, variables, console, labels=dataset.label_names)
     setup = Setup(
         config=config,
         workdir=workdir,
         examples=examples,
+        order=order,
         parallel=parallel,
+        trainable=trainable,
         schedule=schedule,
         train_step=parallel.compile_train(train_step),
         eval_step=parallel.compile_eval(eval_step),
@@ -149,13 +143,30 @@ def create(
         eval_every=eval_every,
         checkpoint_every=checkpoint_every,
     )
-    _announce(setup, variables, trainable, console)
     initial = state.create(variables, tx=tx, seed=config.seed, ema_decay=train.ema_decay)
     return setup, parallel.replicate(initial)
 
 
+def _check_folder(config: ConfigDict, workdir: str, console: Console) -> bool:
+    """Whether the run has begun; checked before the data is looked at, which may take a while."""
+    if not run_folder.has_state(workdir):
+        starting_weights.require(config.init.weights)
+        return False
+    for line in run_folder.check_config(workdir, config):
+        console.print(f"Changed since the run began: {line}")
+    return True
+
+
+def _count_steps(config: ConfigDict, recordings: int) -> tuple[int, int, int]:
+    """Steps of the run, between evaluations, and between checkpoints."""
+    train = config.train
+    per_epoch = max(1, -(-recordings // train.batch_size))
+    eval_every = train.eval_every or per_epoch
+    return train.steps or max(1, round(train.epochs * per_epoch)), eval_every, config.checkpoint.every or eval_every
+
+
 def _check_length(workdir: str, total_steps: int) -> None:
-    """A run that goes on may end later than it was to, not before the step where it is."""
+    """Refuses to end a run before the step that it has reached."""
     made = run_folder.last_step(workdir) or 0
     if total_steps < made:
         raise InputError(
@@ -165,7 +176,7 @@ def _check_length(workdir: str, total_steps: int) -> None:
 
 
 def _check_calls(config: ConfigDict, *, total_steps: int, eval_every: int, checkpoint_every: int) -> None:
-    """Several steps in one call must add up to whatever happens between calls."""
+    """Refuses intervals that are no multiples of the steps in one call."""
     steps = config.train.steps_per_call
     lengths = {
         "train.steps": total_steps,
@@ -182,7 +193,7 @@ def _check_calls(config: ConfigDict, *, total_steps: int, eval_every: int, check
 
 
 def _choose_monitor(dataset: Dataset, monitor: str, console: Console) -> str:
-    """The metric that chooses the best network: the one asked for, if validation can tell it at all."""
+    """The metric that chooses the best network: the configured one, if it is defined on the validation split."""
     for name in ("validation", "test"):
         if not len(dataset.indices(name)):
             raise InputError(f"data set {dataset.name}: no recording in the {name} split; give it one that has some")
@@ -193,19 +204,12 @@ def _choose_monitor(dataset: Dataset, monitor: str, console: Console) -> str:
     return monitor
 
 
-def open_examples(config: ConfigDict, contract: InputContract, dataset: Dataset) -> pipeline.AnyExamples:
-    """Opens a data set under an input contract."""
-    if dataset.store:
-        return StoredExamples(dataset, contract)
-    return Examples(dataset, contract, cache_gb=config.data.cache_gb, checks=config.data.checks)
-
-
 def create_network(config: ConfigDict, num_labels: int, axis_name: str | None = None) -> models.Network:
     """Builds `config.model`.
 
     Raises:
-        InputError: on what there is not, and on a network of `models.COMPARISONS` with settings that
-            mean the reference's layers.
+        InputError: on unknown names, and on a network of `models.COMPARISONS` with settings that
+            concern the reference's layers.
     """
     if config.model.name in models.COMPARISONS:
         _check_comparison(config)
@@ -219,7 +223,7 @@ def create_network(config: ConfigDict, num_labels: int, axis_name: str | None = 
 
 
 def _check_comparison(config: ConfigDict) -> None:
-    """Names at once all that a configuration of the transfer model, say, has to change for another network."""
+    """Names at once everything that a configuration of the transfer model has to change for another network."""
     remedies = {
         "model.head=dense": config.model.head == "transfer",
         "init.weights= (nothing, or a run folder)": starting_weights.are_of_the_reference(config.init.weights),
@@ -239,10 +243,9 @@ def scale_learning_rate(config: ConfigDict) -> float:
     return optimizers.scale_learning_rate(config.optimizer.learning_rate, **scaling, batch_size=config.train.batch_size)
 
 
-def create_schedule(config: ConfigDict, total_steps: int) -> Callable[[Any], Any]:
+def create_schedule(config: ConfigDict, total_steps: int) -> optax.Schedule:
     """Builds `config.schedule`."""
-    names = ("name", "warmup_fraction", "final_fraction")
-    settings = {key: config.schedule[key] for key in names}
+    settings = {key: config.schedule[key] for key in ("name", "warmup_fraction", "final_fraction")}
     return optimizers.create_schedule(**settings, learning_rate=scale_learning_rate(config), steps=total_steps)
 
 
@@ -250,17 +253,22 @@ def create_train_step(
     config: ConfigDict,
     network: models.Network,
     *,
+    tx: optax.GradientTransformation,
+    trainable: Any,
     contract: InputContract,
     num_labels: int,
-    **options: Any,
+    axis_name: str | None = None,
+    decode: Callable[[sources.Batch], sources.Batch] = lambda batch: batch,
 ) -> steps.TrainStep:
-    """Builds the step that `config` describes; `options` are the rest of `steps.create_train_step`."""
+    """Builds the step that `config` describes; see `steps.create_train_step`."""
     augmentations = dict(config.augment)
     mixup = augmentations.pop("mixup")
     usual = tuple(deviation * contract.units_per_millivolt for deviation in contract.usual_deviations)
     augmentations |= {"leads": contract.leads, "sampling_rate": contract.sampling_rate, "usual_deviations": usual}
     return steps.create_train_step(
         network,
+        tx=tx,
+        trainable=trainable,
         loss_fn=losses.create(**config.loss, num_labels=num_labels),
         augment=augment.create(**augmentations),
         mixup=augment.create_mixup(mixup),
@@ -268,55 +276,6 @@ def create_train_step(
         accumulate=config.train.accumulate,
         on_nonfinite=config.train.nonfinite,
         sync_batchnorm=config.parallel.sync_batchnorm,
-        **options,
+        axis_name=axis_name,
+        decode=decode,
     )
-
-
-def _announce(setup: Setup, variables: dict[str, Any], trainable: Any, console: Console) -> None:
-    config, dataset, devices = setup.config, setup.examples.dataset, jax.devices()
-    learned, frozen = transfer.partition(variables["params"], trainable)
-    console.print(f"Run folder: {setup.workdir}")
-    console.print(
-        f"Device: {len(devices)} x {devices[0].device_kind} ({jax.default_backend()}), "
-        f"{jax.process_count()} process(es), {setup.parallel.mode}"
-    )
-    console.print(f"Data: {dataset.name}{' in ' + config.data.source if config.data.source else ''}")
-    for note in dataset.notes:
-        console.print(f"  {note}")
-    if config.data.mode == "endless":
-        console.print("  training recordings are drawn anew in every step; the train split counted below is not used")
-    facts = dataset.split_facts
-    console.print(f"Split: {facts['method']}, {splits.describe_patients(facts)}")
-    if "warning" in facts:
-        console.print(f"warning: {facts['warning']}", style="yellow")
-    contract = setup.examples.contract
-    console.print(
-        f"Input: {contract.samples} samples x {len(contract.leads)} leads at {contract.sampling_rate:g} Hz, "
-        + ("z-scored" if contract.normalization == "zscore" else f"{contract.units_per_millivolt:g} units per mV")
-    )
-    rows = []
-    for name in SPLITS:
-        chosen = dataset.indices(name)
-        prevalence = label_lib.describe_prevalence(dataset.labels[chosen], dataset.label_names)
-        rows.append([name, str(len(chosen)), *(_prevalence(known, positives) for _, known, positives in prevalence)])
-    header = ["split", "n", *dataset.label_names]
-    if len(header) > _WIDEST:  # a row per label
-        header, *rows = [list(column) for column in zip(header, *rows, strict=True)]
-    tables.print_rows("Recordings and positives", header, rows, console)
-    norms = transfer.frozen_norms(trainable)
-    console.print(
-        f"Network: {config.model.name}, head {config.model.head}; parameters: "
-        f"{models.count_weights(learned):,} trainable, {models.count_weights(frozen):,} frozen; "
-        f"BatchNorm statistics: {models.count_weights(variables['batch_stats']):,}"
-        + (f", those of {', '.join(sorted(norms))} frozen" if norms else "")
-    )
-    console.print(
-        f"Training: {setup.total_steps} steps of {config.train.batch_size} ECGs, evaluated every {setup.eval_every}"
-    )
-
-
-_WIDEST = 12  # columns that a table on the screen has
-
-
-def _prevalence(known: int, positives: int) -> str:
-    return f"{positives} ({positives / known:.1%})" if known else "unknown"

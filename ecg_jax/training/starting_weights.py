@@ -26,13 +26,13 @@ def load(config: ConfigDict, variables: dict[str, Any], console: Console, *, lab
 
     Args:
         config: Of the run.
-        variables: Freshly drawn; what `config.init.exclude` names stays, and so do outputs that are not stored.
-        console: Where what is done is said.
+        variables: Newly initialized; what `config.init.exclude` names stays, and so do outputs that are not stored.
+        console: Where it is reported.
         labels: Of the network's outputs, in order.
 
     Raises:
-        InputError: when there are no such weights, they do not fit, they were trained under another input
-            contract, or it is unknown or none of `labels` what their outputs are of.
+        InputError: when the weights do not exist or fit, they were trained under another input contract, or the labels
+            of their outputs are unknown or none of `labels`.
     """
     origin = config.init.weights
     if not origin:
@@ -57,7 +57,7 @@ def load(config: ConfigDict, variables: dict[str, Any], console: Console, *, lab
 
 
 def require(origin: str) -> None:
-    """Raises `InputError` where `config.init.weights` names something that is not there."""
+    """Raises `InputError` where `config.init.weights` names something that does not exist."""
     if origin and origin not in shipped.FILES and not os.path.exists(origin):
         raise InputError(
             f"config.init.weights={origin}: no such file or folder; expected nothing, {shipped.DEFAULT!r}, a run "
@@ -82,7 +82,7 @@ def _read_shipped(config: ConfigDict, console: Console) -> _Found:
 
 
 def _read_keras(config: ConfigDict, console: Console) -> _Found:
-    """Refuses what the network to train, which is the published one or a narrower, would compute otherwise."""
+    """Refuses a network that the one to train, the published one or a narrower, would not reproduce."""
     origin = config.init.weights
     found = keras_import.read(origin)
     if "stride" in found.trunk:
@@ -94,7 +94,7 @@ def _read_keras(config: ConfigDict, console: Console) -> _Found:
         raise InputError(f"{origin}: its output is {found.activation}, training is of independent outputs; {_AFRESH}")
     if _takes_head(config) and found.samples != config.contract.samples:
         raise InputError(
-            f"{origin}: its head is of {found.samples} samples; set config.contract.samples to it, or {_AFRESH}"
+            f"{origin}: its head is for {found.samples} samples; set config.contract.samples to it, or {_AFRESH}"
         )
     console.print(
         f"Starting weights: {origin} (Keras). It states no input contract; CODE's is assumed: leads "
@@ -121,7 +121,7 @@ def _read_run(config: ConfigDict, console: Console) -> _Found:
 
 
 def _takes_head(config: ConfigDict) -> bool:
-    """Whether `init.exclude` leaves something of the output layer to be taken over."""
+    """Whether `init.exclude` leaves any part of the output layer."""
     return any(not weights_lib.matches(path, config.init.exclude) for path in outputs.PATHS)
 
 
@@ -133,17 +133,13 @@ def _match_outputs(
     source: str,
     console: Console,
 ) -> dict[str, np.ndarray]:
-    """Arranges the output layer by the names of labels, and says what was done.
-
-    Raises:
-        InputError: when labels are unknown, or none is shared.
-    """
+    """Arranges the output layer by the names of labels, and reports it."""
     if stored_labels is None:
         raise InputError(f"{source}: the labels of its outputs are unknown; {_AFRESH}")
     taken = [name for name in labels if name in stored_labels]
     if not taken:
         raise InputError(
-            f"{source}: its outputs are of {', '.join(stored_labels)}, none of them of {', '.join(labels)}; {_AFRESH}"
+            f"{source}: its outputs are {', '.join(stored_labels)}, none of them one of {', '.join(labels)}; {_AFRESH}"
         )
     drawn = [name for name in labels if name not in stored_labels]
     unused = [name for name in stored_labels if name not in labels]
@@ -167,7 +163,7 @@ def _check_contract(config: ConfigDict, theirs: Mapping[str, Any], source: str) 
 def _merge(
     config: ConfigDict, variables: dict[str, Any], weights: Mapping[str, np.ndarray], source: str
 ) -> dict[str, Any]:
-    """Merges all but what `init.exclude` names and the trunk's layers after the cut, which are not used."""
+    """Merges all but `init.exclude` and the trunk's unused layers after the cut."""
     cut = config.model.transfer.cut if config.model.head == "transfer" else LAYERS[-1].number
     unused = [layer.flax_path for layer in LAYERS[:-1] if layer.flax_path and layer.number > cut]
     used = {path: value for path, value in weights.items() if not weights_lib.matches(path, unused)}

@@ -5,7 +5,6 @@ import numpy as np
 from rich.console import Console
 
 from ecg_jax import models
-from ecg_jax.data import pipeline
 from ecg_jax.errors import InputError
 from ecg_jax.runtime import hardware, run_folder
 from ecg_jax.runtime.metric_writer import MetricWriter
@@ -17,7 +16,7 @@ from ecg_jax.training.setup import Setup
 from ecg_jax.training.state import TrainState, Window
 
 _PARTS = {"input": "input", "compute": "compute", "save": "checkpoint"}
-_JUDGED_STEPS = 10  # fewer are too few to call a run hopeless
+_JUDGED_STEPS = 10  # minimum number of steps before a run is ended for skipping most of them
 
 
 class StepLog:
@@ -26,33 +25,23 @@ class StepLog:
     def __init__(
         self,
         setup: Setup,
-        batches: pipeline.Prefetched,
         clock: StepClock,
         writer: MetricWriter | None,
         console: Console,
     ) -> None:
-        """Prepares it.
-
-        Args:
-            setup: The run.
-            batches: Its training stream, which names recordings.
-            clock: Its times.
-            writer: Of its metrics; None in all processes but the first.
-            console: Where it is read.
-        """
+        """Reports on the run of `setup`, timed by `clock`; `writer` is None in all processes but the first."""
         self._setup = setup
-        self._batches = batches
         self._clock = clock
         self._writer = writer
         self._console = console
         self._flops = _relate_flops(setup)
-        self._judged = (0, 0)  # steps, and skipped ones among them, since these were last held against each other
+        self._judged = (0, 0)  # steps and skipped steps since the last comparison
 
     def report(self, state: TrainState, step: int) -> None:
-        """Waits for the devices, and tells of the steps since the last log line.
+        """Waits for the devices, and reports the steps since the last log line.
 
         Raises:
-            InputError: when a step was not finite, or too many were and their updates were skipped.
+            InputError: when a step was not finite, or too many such steps were skipped.
         """
         setup = self._setup
         values = self._read_window(state)
@@ -89,14 +78,14 @@ class StepLog:
         """Warns of skipped steps, and ends a run that skips most of them."""
         steps, skipped = self._judged[0] + int(window.steps), self._judged[1] + int(window.skipped)
         if window.skipped:
-            told = f"{self._name_step(int(window.bad_step))}; {window.skipped} of the last {window.steps} steps"
+            skips = f"{self._name_step(int(window.bad_step))}; {window.skipped} of the last {window.steps} steps"
             if 2 * skipped > max(steps, _JUDGED_STEPS):
-                raise InputError(f"{told} were skipped: more than half of late. {self._remedy()}")
-            self._console.print(f"warning: {told} were skipped", style="yellow")
+                raise InputError(f"{skips} were skipped: more than half recently. {self._remedy()}")
+            self._console.print(f"warning: {skips} were skipped", style="yellow")
         self._judged = (0, 0) if steps >= _JUDGED_STEPS else (steps, skipped)
 
     def _name_step(self, step: int) -> str:
-        ids = name_recordings(self._batches.ids(step))
+        ids = name_recordings(self._setup.examples.ids(self._setup.order, step))
         return f"the loss or gradient of step {step} is not finite; its batch: {ids}"
 
     def _remedy(self) -> str:
@@ -108,7 +97,7 @@ class StepLog:
 
 
 def describe(values: dict[str, float], step: int, total: int) -> str:
-    """A log line; shares are of the time between evaluations, memory is the device's at its peak + the process's."""
+    """A log line; shares are of the time between evaluations, memory is the device's peak + the process's."""
     line = f"step {step:>6}/{total}  loss {values['loss']:.4f}  lr {values['learning_rate']:.1e}"
     if "step_s" in values:
         between = values["step_s"] - values["evaluation_s"]
@@ -126,7 +115,7 @@ def describe(values: dict[str, float], step: int, total: int) -> str:
 
 
 def _relate_flops(setup: Setup) -> float | None:
-    """Of training on one ECG, in seconds of all devices together at their peak; None where that is unknown."""
+    """Seconds of all devices at peak speed for training on one ECG; None where that speed is unknown."""
     peak = setup.config.runtime.peak_tflops * 1e12 or hardware.find_peak_flops(jax.devices()[0].device_kind)
     if not peak:
         return None

@@ -1,8 +1,8 @@
 """One update, one evaluation: pure functions of state and batch.
 
-A batch is a dict: `signal` `[B, T, leads]` in the contract's unit, `valid` `[B, T]` bool,
-`label` `[B, C]` (1, 0, NaN = unknown), `mask` `[B]` bool (False where there is no
-recording) and `index` `[B]` int32, the example's place in the global batch.
+A batch is a dict: `signal` `[B, T, leads]` in the contract's unit, `valid` `[B, T]` bool, `label` `[B, C]` (1, 0,
+NaN = unknown), `mask` `[B]` bool (False where there is no recording) and `index` `[B]` int32, the example's place in
+the global batch.
 """
 
 from collections.abc import Callable
@@ -16,9 +16,8 @@ from ecg_jax.models import Network
 from ecg_jax.models import weights as weights_lib
 from ecg_jax.training import transfer
 from ecg_jax.training.augment import AugmentFn, MixupFn
-from ecg_jax.training.averaging import update_average
 from ecg_jax.training.losses import LossFn
-from ecg_jax.training.state import TrainState, Window
+from ecg_jax.training.state import TrainState, Window, update_average
 
 Batch = dict[str, jax.Array]
 TrainStep = Callable[[TrainState, Batch], TrainState]
@@ -42,9 +41,9 @@ def create_train_step(
 ) -> TrainStep:
     """Builds `(state, batch) -> state`.
 
-    Only trainable leaves are differentiated; frozen BatchNorms run on their stored
-    statistics. Losses and counts of known labels are summed over devices and micro-batches
-    before the division, or those with fewer known labels would weigh too much.
+    Only trainable leaves are differentiated; frozen BatchNorms run on their stored statistics. Losses and counts of
+    known labels are summed over devices and micro-batches before the division, or those with fewer known labels would
+    weigh too much.
 
     Args:
         network: The network; if mapped, built with its BatchNorms' `axis_name`.
@@ -54,16 +53,14 @@ def create_train_step(
         augment: See `augment.create`.
         mixup: See `augment.create_mixup`; the whole global batch is gathered for it.
         ema_decay: Of the averaged weights and statistics, after its warm-up (see `update_average`); 0 for none.
-        accumulate: Micro-batches that a batch is computed in, one after the other, to save memory;
-            a device's examples are dealt out to them in turn. BatchNorms that learn normalize by
-            the statistics of a micro-batch, and update theirs once for each.
-        on_nonfinite: `skip` leaves weights, statistics and the optimizer's state as they were where
-            loss or gradients are not finite (so the schedule waits, too); `stop` leaves it to the
-            caller to stop.
+        accumulate: Micro-batches of a batch, computed one after the other to save memory; a device's examples are dealt
+            out to them in turn. BatchNorms that learn normalize by the statistics of each, and update theirs each time.
+        on_nonfinite: `skip` keeps weights, statistics and the optimizer's state (and so the schedule's position) where
+            loss or gradients are not finite; with `stop` the caller has to stop.
         axis_name: The mapped axis under pmap; None under jit.
-        sync_batchnorm: False if the network's BatchNorms do not average over that axis;
-            then the running statistics are averaged here.
-        decode: Turns a batch as it is transferred into the batch described above.
+        sync_batchnorm: False if the network's BatchNorms do not average over that axis; then the running statistics are
+            averaged here.
+        decode: Makes a transferred batch the batch described above.
     """
     norms = transfer.frozen_norms(trainable)
 
@@ -109,9 +106,7 @@ def create_train_step(
         if accumulate == 1:
             (loss_sum, (count, batch_stats)), grads = compute(learned, state.batch_stats, examples)
         else:
-            loss_sum, count, batch_stats, grads = _accumulate(
-                compute, learned, state.batch_stats, _split(examples, accumulate)
-            )
+            loss_sum, count, batch_stats, grads = _accumulate(compute, learned, state.batch_stats, examples, accumulate)
         grads, loss_sum, count = total((grads, loss_sum, count))
         grads = jax.tree.map(lambda grad: grad / jnp.maximum(count, 1).astype(grad.dtype), grads)
         if axis_name and not sync_batchnorm:
@@ -145,40 +140,32 @@ def create_train_step(
     return train_step
 
 
-def _split(examples: Batch, count: int) -> Batch:
-    """Splits `[B, ...]` into `[count, B / count, ...]`, so that every device keeps a share of each part."""
+def _accumulate(
+    compute: Callable, learned: Any, batch_stats: Any, examples: Batch, count: int
+) -> tuple[jax.Array, jax.Array, Any, Any]:
+    """Sums losses, counts and gradients over micro-batches; returns them with the last statistics."""
 
     def split(value: jax.Array) -> jax.Array:
+        """`[B, ...]` as `[count, B / count, ...]`, so that every device keeps a share of each part."""
         return jnp.swapaxes(value.reshape(-1, count, *value.shape[1:]), 0, 1)
-
-    return jax.tree.map(split, examples)
-
-
-def _accumulate(compute: Callable, learned: Any, batch_stats: Any, parts: Batch) -> tuple[Any, Any, Any, Any]:
-    """Sums losses, counts and gradients over parts; returns them with the last statistics."""
 
     def add(carry: tuple[Any, Any], part: Batch) -> tuple[tuple[Any, Any], None]:
         sums, batch_stats = carry
-        (loss_sum, (count, batch_stats)), grads = compute(learned, batch_stats, part)
-        return (jax.tree.map(jnp.add, sums, (loss_sum, count, grads)), batch_stats), None
+        (loss_sum, (known, batch_stats)), grads = compute(learned, batch_stats, part)
+        return (jax.tree.map(jnp.add, sums, (loss_sum, known, grads)), batch_stats), None
 
+    parts = jax.tree.map(split, examples)
     first = jax.tree.map(lambda value: value[0], parts)
-    (loss_sum, (count, _)), grads = jax.eval_shape(lambda: compute(learned, batch_stats, first))
-    zeros = jax.tree.map(lambda shape: jnp.zeros(shape.shape, shape.dtype), (loss_sum, count, grads))
-    ((loss_sum, count, grads), batch_stats), _ = jax.lax.scan(add, (zeros, batch_stats), parts)
-    return loss_sum, count, batch_stats, grads
+    (loss_sum, (known, _)), grads = jax.eval_shape(lambda: compute(learned, batch_stats, first))
+    zeros = jax.tree.map(lambda shape: jnp.zeros(shape.shape, shape.dtype), (loss_sum, known, grads))
+    ((loss_sum, known, grads), batch_stats), _ = jax.lax.scan(add, (zeros, batch_stats), parts)
+    return loss_sum, known, batch_stats, grads
 
 
 def create_scanned_step(train_step: TrainStep, gather: Callable[[jax.Array, Batch], Batch]) -> TrainStep:
     """Builds `(state, batches) -> state`, several steps in one call, on data that is on the device.
 
-    Args:
-        train_step: See `create_train_step`.
-        gather: See `decode.create_gather`.
-
-    Returns:
-        A function of the state and of what `gather` reads (`array`) and the `places` of as many
-        batches as there are steps, stacked, `[steps, B, ...]`.
+    `batches` hold the `array` that `gather` reads, see `Source.gather`, and `places`, `[steps, B, ...]`, of each step.
     """
 
     def scanned(state: TrainState, batches: Batch) -> TrainState:

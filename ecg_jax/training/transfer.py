@@ -48,7 +48,7 @@ def create_trainable_mask(params: Any, *, first_keras_layers: int = 0, patterns:
 
 
 def measure_depths(params: Any) -> Any:
-    """How far below the head each weight is, in modules of the trunk: 0 in the head, 1 in the trunk's last, and so on.
+    """Distance from the head in modules of the trunk: 0 in the head, 1 in the trunk's last module, and so on.
 
     Args:
         params: The network's parameters, or any tree like them.
@@ -57,7 +57,7 @@ def measure_depths(params: Any) -> Any:
         Tree like `params` of int.
 
     Raises:
-        InputError: of a trunk that is not `stem`, `unit1`, `unit2` and so on, whose order names do not tell.
+        InputError: on a trunk whose modules are not `stem`, `unit1`, `unit2` and so on.
     """
     paths = [path.split("/") for path in weights_lib.flatten(params)]
     modules = sorted({path[1] for path in paths if path[0] == "trunk"}, key=_split_number)
@@ -99,7 +99,7 @@ def stored_statistics(norms: frozenset[str]) -> Iterator[None]:
 
 
 def partition(tree: Any, mask: Any) -> tuple[Any, Any]:
-    """Splits a tree into its True and its False leaves; None stands where a leaf went elsewhere."""
+    """Splits a tree into its True and its False leaves; each is None in the other tree."""
     chosen = jax.tree.map(lambda leaf, keep: leaf if keep else None, tree, mask)
     rest = jax.tree.map(lambda leaf, keep: None if keep else leaf, tree, mask)
     return chosen, rest

@@ -16,12 +16,11 @@ from rich.console import Console
 from ecg_jax import config as config_lib
 from ecg_jax import models
 from ecg_jax.contract import InputContract
-from ecg_jax.data import datasets, decode
-from ecg_jax.data.examples import StoredExamples
+from ecg_jax.data import datasets, input_pipeline, sampling, sources
 from ecg_jax.models import weights as weights_lib
 from ecg_jax.recording import LEADS
 from ecg_jax.runtime import checkpoint, distributed, parallel
-from ecg_jax.training import augment, losses, optimizers, state, steps, stream, transfer
+from ecg_jax.training import augment, losses, optimizers, state, steps, transfer
 
 BATCH_SIZE, STEPS, SCANNED = 16, 20, 5
 AUGMENT = dict.fromkeys(("noise", "wander", "scale", "shift", "lead_dropout", "resample", "time_mask"), 0.1)
@@ -38,17 +37,16 @@ def main(mode: str, x64: bool, folder: str, prefix: str, saved: str = "", until:
     jax.config.update("jax_enable_x64", x64)
     distributed.start(Console(quiet=True))
     contract = InputContract(samples=256)
-    examples = StoredExamples(create_data(folder), contract)
     kind, *options = mode.split("_")
     is_local, per_call = "local" in options, SCANNED if "scanned" in options else 1
     layout = parallel.create(
         mode=kind, sync_batchnorm=not is_local, batch_size=BATCH_SIZE, accumulate=1, steps_per_call=per_call
     )
-    config = config_lib.create_default()
-    config.seed = 5
-    config.data.mode = "device" if {"device", "scanned"} & set(options) else "host"
-    config.train.update(batch_size=BATCH_SIZE, steps_per_call=per_call)
-    batches = stream.open_batches(config, examples, layout)
+    data = config_lib.create_default().data
+    data.mode = "device" if {"device", "scanned"} & set(options) else "host"
+    source = sources.create(data, contract, create_data(folder))
+    order = sampling.Order(source.dataset, 5, batch_size=BATCH_SIZE)
+    batches = input_pipeline.create_train_iterator(source, order, layout, steps_per_call=per_call)
     network = models.create(
         "narrow",
         head="transfer",
@@ -63,7 +61,6 @@ def main(mode: str, x64: bool, folder: str, prefix: str, saved: str = "", until:
     trainable = transfer.create_trainable_mask(variables["params"], first_keras_layers=5)
     schedule = optimizers.create_schedule("constant", learning_rate=1e-3, steps=STEPS)
     tx = optimizers.create("adamw", learning_rate=schedule, trainable=trainable, weight_decay=1e-2, clip_norm=1.0)
-    decoder = decode.create_decoder(examples)
 
     def as_float(batch: dict) -> dict:
         return batch | {"signal": batch["signal"].astype(float)}  # of 64 bits where x64 is on
@@ -78,10 +75,10 @@ def main(mode: str, x64: bool, folder: str, prefix: str, saved: str = "", until:
         ema_decay=0.9,
         axis_name=layout.axis_name,
         sync_batchnorm=layout.sync_batchnorm,
-        decode=lambda batch: as_float(decoder(batch)),
+        decode=lambda batch: as_float(source.decode_train(batch)),
     )
     if per_call > 1:
-        step = steps.create_scanned_step(step, decode.create_gather(contract.samples))
+        step = steps.create_scanned_step(step, source.gather)
     step = layout.compile_train(step)
     current = layout.replicate(state.create(variables, tx=tx, seed=2, ema_decay=0.9))
     history = []

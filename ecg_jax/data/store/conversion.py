@@ -24,7 +24,7 @@ from ecg_jax.data.datasets.dataset import Dataset
 from ecg_jax.data.preprocess import standardize
 from ecg_jax.data.store.gather import Outcome, Shard, gather, latest_problems, read_shards
 from ecg_jax.data.store.settings import ERRORS, EXCLUDED, NO_SIGNAL, REFUSED, UNREADABLE, Settings
-from ecg_jax.data.store.shards import ShardWriter, find_damage, hash_file, read_sealed, write_sealed
+from ecg_jax.data.store.shards import ShardWriter, find_damage, find_fault, read_sealed, write_sealed
 from ecg_jax.errors import InputError
 
 SHARD_SIZE = 256
@@ -33,13 +33,13 @@ SETTINGS = "settings.json"
 
 @dataclasses.dataclass(frozen=True)
 class Job:
-    """A shard that is to be written.
+    """A shard to write.
 
     Attributes:
         name: Of the shard.
         rows: Numbers of its recordings, `[n]`.
-        attempt: 0, or which one it is of recordings that failed before.
-        failures: How they failed, by number; nothing is written if they all fail in the same way.
+        attempt: 0, or the number of the attempt at recordings that failed before.
+        failures: How they failed, by number; nothing is written if they all fail in the same way again.
     """
 
     name: str
@@ -58,21 +58,20 @@ def convert(
     shard_size: int = SHARD_SIZE,
     progress: Callable[[int, int], None] = lambda done, total: None,
 ) -> Outcome:
-    """Writes what is not yet there of a data set into a store.
+    """Writes the recordings of a data set that a store does not yet hold.
 
-    Whatever ends it early, shards that are whole stay, and the same call goes on from them.
-    The store does not depend on where it was interrupted or on the number of workers.
-    Recordings that were left out as unreadable or refused are tried again; the others are
-    not read again, even if their files have changed.
+    Whatever ends it early, whole shards stay, and the same call continues from them. The store does not depend on where
+    it was interrupted or on the number of workers. Recordings that were left out as unreadable or refused are tried
+    again; the others are not read again, even if their files have changed.
 
     Args:
         folder: The store.
         open_dataset: Opens the data set; it is called in every worker, and must be picklable.
         settings: How recordings are stored.
-        damaged: Names of shards that are written again.
+        damaged: Names of shards to write again.
         workers: Processes; 1 works in this one.
         shard_size: Recordings in a shard.
-        progress: Called with the number of recordings done, and of all that are to be done.
+        progress: Called with the numbers of recordings done and to be done in all.
 
     Raises:
         InputError: when the store was prepared with other settings or from another data set,
@@ -98,7 +97,7 @@ def convert(
 
 @contextmanager
 def _lock(folder: str) -> Iterator[None]:
-    """Keeps other preparations out of a store; the system gives the lock back however this one ends."""
+    """Keeps other preparations out of a store; the system releases the lock however this one ends."""
     os.makedirs(folder, exist_ok=True)
     with open(os.path.join(folder, "lock"), "w") as file:
         try:
@@ -109,7 +108,7 @@ def _lock(folder: str) -> Iterator[None]:
 
 
 def _claim(folder: str, settings: Settings) -> None:
-    """Refuses a folder whose shards are made in another way; clears what a killed preparation left half done."""
+    """Refuses a folder whose shards were made in another way; removes partial files of a killed preparation."""
     known = read_settings(folder)
     if known and (wrong := known.differences(settings)):
         raise InputError(f"{folder} was prepared in another way ({'; '.join(wrong)}); choose another --output")
@@ -121,11 +120,7 @@ def _claim(folder: str, settings: Settings) -> None:
 
 
 def read_settings(folder: str) -> Settings | None:
-    """How a store is, or was being, prepared; None where nothing was begun.
-
-    Raises:
-        InputError: when what says so is damaged.
-    """
+    """How a store is, or was being, prepared; None where nothing was begun. A damaged file raises `InputError`."""
     path = os.path.join(folder, SETTINGS)
     try:
         return Settings.from_dict(read_sealed(path))
@@ -138,11 +133,7 @@ def read_settings(folder: str) -> Settings | None:
 def verify_store(
     folder: str, progress: Callable[[int, int], None] = lambda done, total: None
 ) -> tuple[dict[str, str], dict[str, str]]:
-    """Compares every file with its checksum.
-
-    Returns:
-        What is wrong, by shard; and by file, for what `convert` writes again in any case.
-    """
+    """Compares every file with its checksum; returns faults by shard, and of other files, which `convert` rewrites."""
     manifest = store.read_manifest(folder)
     names = [shard["name"] for shard in manifest["shards"]]
     damage = {}
@@ -151,16 +142,13 @@ def verify_store(
             damage[name] = found
         progress(done + 1, len(names))
     others = store.find_index_damage(folder, manifest["index"], manifest["checksums"])
-    try:
-        if hash_file(os.path.join(folder, store.PROBLEMS)) != manifest["problems_checksum"]:
-            others[store.PROBLEMS] = "its checksum is wrong"
-    except OSError as error:
-        others[store.PROBLEMS] = f"it cannot be read ({error.strerror})"
+    if fault := find_fault(os.path.join(folder, store.PROBLEMS), manifest["problems_checksum"]):
+        others[store.PROBLEMS] = fault
     return damage, others
 
 
 def _remove(folder: str, names: Collection[str]) -> None:
-    """Removes damaged shards that are not to be made again; never what a link puts into another folder."""
+    """Removes damaged shards that are not made again; never through a link into another folder."""
     above = os.path.join(os.path.realpath(folder), "")
     for path in (os.path.join(folder, store.SHARDS, name + suffix) for name in names for suffix in (".json", ".bin")):
         if os.path.isfile(path) and os.path.realpath(path).startswith(above):
@@ -168,7 +156,7 @@ def _remove(folder: str, names: Collection[str]) -> None:
 
 
 def _plan(dataset: Dataset, shards: Sequence[Shard], settings: Settings, shard_size: int) -> list[Job]:
-    """What is left to do: what is in no shard yet, and what failed before."""
+    """Shards of the recordings that are in none yet, and of those that failed before."""
     is_settled, has_failed = np.zeros(len(dataset.ids), bool), np.zeros(len(dataset.ids), bool)
     failures = latest_problems(shards)
     for shard in shards:
@@ -186,7 +174,7 @@ def _plan(dataset: Dataset, shards: Sequence[Shard], settings: Settings, shard_s
 
 
 def _name_shard(ids: np.ndarray, settings: Settings) -> str:
-    """A shard is named by what is in it, so that a repeated preparation finds what is done."""
+    """A shard is named by its contents, so that a repeated preparation finds it."""
     return hashlib.sha256(json.dumps([settings.fingerprint, *ids.tolist()]).encode()).hexdigest()[:16]
 
 
@@ -198,7 +186,7 @@ def _run(
     jobs: list[Job],
     workers: int,
 ) -> Iterator[tuple[int, int]]:
-    """Does the jobs; yields how many recordings each looked at, and how many it wrote."""
+    """Writes shards; yields how many recordings each job read, and how many it wrote."""
     workers = min(workers, len(jobs))
     if workers <= 1:
         for job in jobs:
@@ -223,7 +211,7 @@ def _run(
 
 
 def _start_forkserver() -> multiprocessing.context.ForkServerContext:
-    """Starts the process that workers are forked from; Ctrl-C concerns the process that waits for them alone."""
+    """Starts the process that workers are forked from; it ignores Ctrl-C, which this process handles."""
     context = multiprocessing.get_context("forkserver")
     context.set_forkserver_preload(["ecg_jax.data.store.conversion", "ecg_jax.data.datasets"])
     in_main_thread = threading.current_thread() is threading.main_thread()
@@ -246,7 +234,7 @@ def _open_worker(open_dataset: Callable[[], Dataset]) -> None:
 
 
 def _end_with_parent() -> None:
-    """A worker whose parent was killed must not go on writing: another preparation may have begun."""
+    """Ends a worker whose parent was killed: another preparation may have begun to write."""
     parent = multiprocessing.parent_process()
     if parent:
         parent.join()
@@ -287,7 +275,7 @@ class _LeftOut(Exception):
 
 
 def _convert_recording(dataset: Dataset, row: int, settings: Settings) -> tuple[np.ndarray, dict[str, Any]]:
-    """One recording as int16, and what is known of it."""
+    """One recording as int16, and the facts about it."""
     try:
         recording = dataset.read(row)
     except InputError as error:
@@ -298,7 +286,7 @@ def _convert_recording(dataset: Dataset, row: int, settings: Settings) -> tuple[
         raise _LeftOut(NO_SIGNAL, "no valid sample differs from zero")
     try:
         findings: tuple[verify.Finding, ...] = ()
-        if dataset.reads_files:  # what is simulated has no unit to be mistaken
+        if dataset.reads_files:  # the unit of a simulated ECG cannot be wrong
             recording, findings = verify.enforce(recording, settings.checks)
         examination = quality.examine(recording)
         steps, beyond = store.quantize(*standardize(recording, settings.contract))

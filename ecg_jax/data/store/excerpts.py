@@ -11,14 +11,9 @@ from ecg_jax.recording import Recording
 SECONDS = 10
 _LEADS = ("I", "II", "V1", "V5")
 _SWAP_LEADS = ("I", "II", "aVR", "V6")  # the first three against the last show swapped electrodes
-_OF_THE_WHOLE = (
-    "implausible_amplitude",
-    "too_short",
-    "duplicate",
-    "limb_leads_disagree",
-    "inverted",
-)  # no lead shows them more than another
-_WINDOWS = 30  # that are searched for a defect
+# Flags that no lead shows more than another.
+_OF_THE_WHOLE = ("implausible_amplitude", "too_short", "duplicate", "limb_leads_disagree", "inverted")
+_WINDOWS = 30  # searched for a defect
 
 
 @dataclasses.dataclass(frozen=True)
@@ -37,7 +32,7 @@ class Excerpt:
 
 
 def find(store: Store, flag: str, count: int = 3) -> list[Excerpt]:
-    """Finds examples of a flag; of recordings without any, where it is empty. See `choose_rows` and `cut`."""
+    """Finds examples of a flag; of recordings without any flag, where it is empty. See `choose_rows` and `cut`."""
     return [cut(store, row, flag) for row in choose_rows(np.asarray(store.column("flags")), flag, count)]
 
 
@@ -62,13 +57,7 @@ def choose_rows(bits: np.ndarray, flag: str, count: int) -> list[int]:
 
 
 def cut(store: Store, row: int, flag: str) -> Excerpt:
-    """Cuts the first ten seconds that show a flag, with the leads that show it first, or else I, II, V1 and V5.
-
-    Args:
-        store: Where the recording is.
-        row: Its number.
-        flag: The flag to be seen; empty for none.
-    """
+    """Cuts the first ten seconds of a recording that show a flag, with the leads that do, or else I, II, V1 and V5."""
     whole = store.read(row, str(store.column("ids")[row]))
     flags = quality.unpack_flags(int(store.column("flags")[row]))
     length = round(SECONDS * whole.sampling_rate)
@@ -81,7 +70,7 @@ def cut(store: Store, row: int, flag: str) -> Excerpt:
 
 
 def _choose_leads(piece: Recording, flag: str) -> list[str]:
-    """Four, in the recording's order: those that show the flag first, of these the usual ones."""
+    """Four leads, in the recording's order, preferably some that show the flag, of these the usual ones."""
     telling = list(_SWAP_LEADS) if flag == "swapped_limb_leads" else _find_leads(piece, flag)
     order = dict.fromkeys([*sorted(telling, key=lambda lead: lead not in _LEADS), *_LEADS, *piece.leads])
     chosen = [lead for lead in order if lead in piece.leads][: len(_LEADS)]

@@ -1,4 +1,4 @@
-"""Shards become a store: their recordings in the order of the data set, with what it says of them now."""
+"""Shards become a store: their recordings in the order of the data set, with its current labels and attributes."""
 
 import csv
 import dataclasses
@@ -20,13 +20,7 @@ from ecg_jax.errors import InputError
 
 @dataclasses.dataclass(frozen=True)
 class Outcome:
-    """What a preparation did.
-
-    Attributes:
-        recordings: Now in the store.
-        added: Of these, written by this call.
-        left_out: How many were left out, by reason.
-    """
+    """Numbers of recordings in a prepared store, of those written by this call, and of those left out, by reason."""
 
     recordings: int
     added: int
@@ -40,16 +34,16 @@ class Outcome:
 
 @dataclasses.dataclass(frozen=True)
 class Shard:
-    """What is known of a shard that is whole, in arrays: a store may hold millions of recordings.
+    """The description of a whole shard, in arrays, as a store may hold millions of recordings.
 
     Attributes:
         name: Of its files.
         sha256: Of its signals.
         rows: `[n]` numbers of its recordings in the data set.
-        facts: Name to `[n]`: `length`, `flags`, `hash`, `normalized`, and what was measured.
-        notes: What was noted of a recording, by its place in the shard.
-        problems: What was left out of it, by number in the data set.
-        attempt: How often what is in it had failed before.
+        facts: Name to `[n]`: `length`, `flags`, `hash`, `normalized`, and measurements.
+        notes: Of a recording, by its place in the shard.
+        problems: Recordings left out, by number in the data set.
+        attempt: How often its recordings had failed before.
     """
 
     name: str
@@ -62,16 +56,16 @@ class Shard:
 
 
 def read_shards(folder: str, dataset: Dataset, settings: Settings, without: Collection[str] = ()) -> list[Shard]:
-    """Describes the whole shards that were made with these settings, in the order of the data set.
+    """Describes the whole shards made with these settings, in the order of the data set.
 
     Args:
         folder: The store.
-        dataset: What it was made from.
-        settings: How.
-        without: Names of shards to pass over.
+        dataset: The data set it was made from.
+        settings: How recordings are stored.
+        without: Names of shards to ignore.
 
     Raises:
-        InputError: when the data set does not have what they hold.
+        InputError: when the data set lacks one of their recordings.
     """
     place = {str(id): row for row, id in enumerate(dataset.ids)}
     path = os.path.join(folder, SHARDS)
@@ -107,7 +101,7 @@ def _read_shard(folder: str, name: str, settings: Settings, place: Mapping[str, 
 
 
 def latest_problems(shards: Sequence[Shard]) -> dict[int, Mapping[str, str]]:
-    """What was left out, by number in the data set, with what the last attempt says of it."""
+    """Recordings left out, by number in the data set, with the account of the last attempt."""
     by_attempt = sorted(shards, key=lambda shard: shard.attempt)
     return {row: problem for shard in by_attempt for row, problem in shard.problems.items()}
 
@@ -117,7 +111,7 @@ def gather(folder: str, dataset: Dataset, settings: Settings, added: int) -> Out
     shards = read_shards(folder, dataset, settings)
     left_out = latest_problems(shards)
     for row in (row for shard in shards for row in shard.rows.tolist()):
-        left_out.pop(row, None)  # it made its way into a later shard
+        left_out.pop(row, None)  # a later attempt stored it
     filled = [shard for shard in shards if len(shard.rows)]
     if not filled:
         first = f"; the first: {next(iter(left_out.values()))['detail']}" if left_out else ""
@@ -153,11 +147,7 @@ def gather(folder: str, dataset: Dataset, settings: Settings, added: int) -> Out
 def _create_columns(
     dataset: Dataset, shards: list[Shard], without_repeats: bool
 ) -> tuple[dict[str, np.ndarray], dict[int, Mapping[str, str]]]:
-    """The index: where recordings lie, what was measured of them, what the data set says of them.
-
-    Returns:
-        Its columns; and, if repeats are to be left out, what becomes of them, by number.
-    """
+    """The columns of the index; and the repeats that are left out, if they are to be, by number."""
     rows = np.concatenate([shard.rows for shard in shards])
     sizes = [len(shard.rows) for shard in shards]
     facts = {key: np.concatenate([shard.facts[key] for shard in shards]) for key in shards[0].facts}
@@ -197,7 +187,7 @@ def _create_columns(
 
 
 def _write_problems(folder: str, problems: list[Mapping[str, str]]) -> str:
-    """Writes the table of what was left out; returns its checksum."""
+    """Writes the table of recordings left out; returns its checksum."""
     path = os.path.join(folder, PROBLEMS)
     with files.replacing(path, newline="") as file:
         table = csv.DictWriter(file, ("recording", "reason", "detail"))

@@ -14,7 +14,7 @@ from ecg_jax.errors import InputError
 from ecg_jax.recording import CHECKS
 
 UNREADABLE, REFUSED, NO_SIGNAL, EXCLUDED = "unreadable", "refused", "no signal", "excluded"
-ERRORS = (UNREADABLE, REFUSED)  # what is somebody's mistake; the rest is how data is
+ERRORS = (UNREADABLE, REFUSED)  # faults of a file; the other reasons are properties of an ECG
 
 
 @dataclasses.dataclass(frozen=True)
@@ -25,8 +25,7 @@ class Settings:
         contract: Its leads, sampling rate and filters are used.
         checks: What happens when physics contradicts a file; one of `recording.CHECKS`.
         exclude: Quality flags whose recordings are left out.
-        origin: How the data set is opened, JSON-ready: the arguments of `datasets.open_source`
-            but `labels`.
+        origin: The arguments of `datasets.open_source` but `labels`, JSON-ready.
     """
 
     contract: InputContract
@@ -42,7 +41,7 @@ class Settings:
             raise InputError(f"no quality flag {', '.join(unknown)}; there are: {', '.join(quality.FLAGS)}")
 
     def to_dict(self) -> dict[str, Any]:
-        """JSON-ready; of the contract, what a store fixes, and whether it takes normalized input."""
+        """JSON-ready; of the contract, the part that a store fixes, and its normalization."""
         kept = kept_contract(self.contract) | {"normalization": self.contract.normalization}
         return {
             "contract": kept,

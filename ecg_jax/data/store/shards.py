@@ -1,4 +1,4 @@
-"""Shards: recordings in int16, written whole or not at all, with what is known of each and a checksum."""
+"""Shards: recordings in int16 with the facts about each and a checksum, written whole or not at all."""
 
 import hashlib
 import json
@@ -24,8 +24,7 @@ def quantize(signal: np.ndarray, valid: np.ndarray) -> tuple[np.ndarray, int]:
         valid: `[n, leads]` bool.
 
     Returns:
-        `[n, leads]` int16 with `INVALID` where invalid, and how many samples went beyond
-        +-32.767 mV and were set to that.
+        `[n, leads]` int16 with `INVALID` where invalid, and how many samples were clipped to +-32.767 mV.
     """
     steps = np.rint(signal * np.float32(STEPS_PER_MILLIVOLT))
     beyond = int(np.count_nonzero((np.abs(steps) > _LIMIT) & valid))
@@ -33,10 +32,10 @@ def quantize(signal: np.ndarray, valid: np.ndarray) -> tuple[np.ndarray, int]:
 
 
 class ShardWriter:
-    """Writes one shard; it is there whole after `commit`, or not at all."""
+    """Writes one shard, which exists once `commit` is done; `problems` are the recordings left out."""
 
     def __init__(self, folder: str, name: str) -> None:
-        """Opens a shard in a store's folder; one of that name is replaced. `problems` is what was left out."""
+        """Opens a shard in a store's folder; one of that name is replaced."""
         self._path = os.path.join(folder, SHARDS, name)
         os.makedirs(os.path.dirname(self._path), exist_ok=True)
         self._made = files.Replacement(f"{self._path}.bin", "wb")
@@ -45,7 +44,7 @@ class ShardWriter:
         self.problems: list[dict[str, str]] = []
 
     def add(self, steps: np.ndarray, facts: Mapping[str, Any]) -> None:
-        """Appends a recording, `[n, leads]` int16, and what is known of it (JSON-ready)."""
+        """Appends a recording, `[n, leads]` int16, and the facts about it (JSON-ready)."""
         data = np.ascontiguousarray(steps, "<i2").tobytes()
         with files.naming(self._made.path):
             self._made.file.write(data)
@@ -57,12 +56,7 @@ class ShardWriter:
         self.problems.append({"recording": id, "reason": reason, "detail": detail})
 
     def commit(self, settings: str, attempt: int = 0) -> None:
-        """Ends the shard: data first, then its description, each renamed into place.
-
-        Args:
-            settings: Fingerprint of how its recordings were made.
-            attempt: How often they had failed before; what a later attempt says of a problem counts.
-        """
+        """Renames the data, then their description, into place; of a problem, the latest attempt's account counts."""
         with files.naming(self._made.path):
             self._made.file.flush()
             os.fsync(self._made.file.fileno())
@@ -82,7 +76,7 @@ class ShardWriter:
 
 
 def read_shard_description(folder: str, name: str) -> dict[str, Any] | None:
-    """What is known of a shard; None where there is none that is whole."""
+    """The description of a shard; None where it is missing or damaged."""
     path = os.path.join(folder, SHARDS, name)
     try:
         return read_sealed(f"{path}.json") if os.path.isfile(f"{path}.bin") else None
@@ -91,15 +85,20 @@ def read_shard_description(folder: str, name: str) -> dict[str, Any] | None:
 
 
 def find_damage(folder: str, name: str) -> str:
-    """What is wrong with a shard; empty if its bytes are those that were written."""
+    """What is wrong with a shard; empty if nothing is."""
     description = read_shard_description(folder, name)
     if description is None:
         return "it is missing or its description is unreadable"
+    return find_fault(os.path.join(folder, SHARDS, f"{name}.bin"), description["sha256"])
+
+
+def find_fault(path: str, expected: str) -> str:
+    """What is wrong with a file; empty if it has its checksum."""
     try:
-        found = hash_file(os.path.join(folder, SHARDS, f"{name}.bin"))
+        found = hash_file(path)
     except OSError as error:
         return f"it cannot be read ({error.strerror})"
-    return "" if found == description["sha256"] else f"its checksum is {found[:12]}, not {description['sha256'][:12]}"
+    return "" if found == expected else f"its checksum is {found[:12]}, not {expected[:12]}"
 
 
 def hash_file(path: str) -> str:
@@ -116,11 +115,7 @@ def write_sealed(path: str, values: dict[str, Any]) -> None:
 
 
 def read_sealed(path: str) -> dict[str, Any]:
-    """Reads what `write_sealed` wrote.
-
-    Raises:
-        ValueError: when that has changed since.
-    """
+    """Reads what `write_sealed` wrote; raises `ValueError` when that has changed since."""
     files.measure(path)
     with open(path, encoding="utf-8") as file:
         values = json.load(file)

@@ -1,13 +1,11 @@
 """An open store: its manifest, its index, and its recordings by number."""
 
-import collections
 import functools
 import hashlib
 import json
 import os
 import resource
 import shutil
-import threading
 from collections.abc import Mapping
 from typing import Any
 
@@ -15,7 +13,15 @@ import numpy as np
 
 from ecg_jax import files
 from ecg_jax.contract import InputContract
-from ecg_jax.data.store.shards import INVALID, SHARDS, STEPS_PER_MILLIVOLT, hash_file, read_sealed, write_sealed
+from ecg_jax.data.store.shards import (
+    INVALID,
+    SHARDS,
+    STEPS_PER_MILLIVOLT,
+    find_fault,
+    hash_file,
+    read_sealed,
+    write_sealed,
+)
 from ecg_jax.errors import InputError
 from ecg_jax.recording import Recording, create_recording
 
@@ -35,7 +41,7 @@ def write_manifest(folder: str, manifest: Mapping[str, Any], columns: Mapping[st
 
     Args:
         folder: The store.
-        manifest: What `Store.manifest` gives back.
+        manifest: See `Store`.
         columns: The index: name to array, one row per recording.
     """
     partial = os.path.join(folder, f"{_INDEX}partial")
@@ -65,15 +71,9 @@ def write_manifest(folder: str, manifest: Mapping[str, Any], columns: Mapping[st
 
 def find_index_damage(folder: str, index: str, checksums: Mapping[str, str]) -> dict[str, str]:
     """What is wrong with the files of an index, by their names."""
-    damage = {}
-    for column, expected in checksums.items():
-        name = os.path.join(index, f"{column}.npy")
-        try:
-            if hash_file(os.path.join(folder, name)) != expected:
-                damage[name] = "its checksum is wrong"
-        except OSError as error:
-            damage[name] = f"it cannot be read ({error.strerror})"
-    return damage
+    names = {os.path.join(index, f"{column}.npy"): expected for column, expected in checksums.items()}
+    faults = {name: find_fault(os.path.join(folder, name), expected) for name, expected in names.items()}
+    return {name: fault for name, fault in faults.items() if fault}
 
 
 def is_store(folder: str) -> bool:
@@ -82,11 +82,7 @@ def is_store(folder: str) -> bool:
 
 
 def read_manifest(folder: str) -> dict[str, Any]:
-    """Reads `store.json`.
-
-    Raises:
-        InputError: when there is none, or a newer version of ecg_jax wrote it.
-    """
+    """Reads `store.json`; raises `InputError` when it is missing, damaged, or of a newer version of ecg_jax."""
     path = os.path.join(folder, MANIFEST)
     try:
         with open(path, encoding="utf-8") as file:
@@ -110,7 +106,7 @@ def read_manifest(folder: str) -> dict[str, Any]:
     return manifest
 
 
-_whole: set[tuple[object, ...]] = set()  # files that had their checksum, by path and version
+_whole: set[tuple[object, ...]] = set()  # files whose checksum was right, by path and version
 
 
 def _has_checksum(path: str, expected: str) -> bool:
@@ -123,10 +119,10 @@ def _has_checksum(path: str, expected: str) -> bool:
 
 
 class Store:
-    """An open store: its index, and its recordings by number. What is read of it has its checksum.
+    """An open store: its index, and its recordings by number. Each file is checked before it is read.
 
     Attributes:
-        manifest: What `store.json` says.
+        manifest: The contents of `store.json`.
         leads: Lead names, in the order of the columns.
         sampling_rate: Hz.
         normalized: Whether recordings are in standard deviations.
@@ -134,11 +130,7 @@ class Store:
     """
 
     def __init__(self, folder: str) -> None:
-        """Opens a store; its arrays are memory-mapped.
-
-        Raises:
-            InputError: when it is not whole, or of a newer version.
-        """
+        """Memory-maps a store; raises `InputError` when it is not whole, or of a newer version."""
         self.folder = folder
         self.manifest = read_manifest(folder)
         self.leads = tuple(self.manifest["contract"]["leads"])
@@ -147,11 +139,7 @@ class Store:
         self.lengths = self.column("length")
         self._shards = [str(shard["name"]) for shard in self.manifest["shards"]]
         self._shard, self._start = self.column("shard"), self.column("start")
-        self._maps: list[np.ndarray | None] = [None] * len(self._shards)
-        self._opening = [threading.Lock() for _ in self._shards]  # of one shard once, of several at the same time
-        self._opened: collections.deque[int] = collections.deque()
-        self._lock = threading.Lock()
-        self._max_maps = _raise_file_limit() // 2
+        self._map = functools.lru_cache(maxsize=_raise_file_limit() // 2)(self._open)
 
     def __len__(self) -> int:
         return len(self.lengths)
@@ -160,11 +148,7 @@ class Store:
         return Store, (self.folder,)
 
     def column(self, name: str) -> np.ndarray:
-        """A column of the index, `[N, ...]`.
-
-        Raises:
-            InputError: when its file is missing, damaged, or not the one that was written.
-        """
+        """A column of the index, `[N, ...]`; raises `InputError` when its file is missing or damaged."""
         path = os.path.join(self.folder, self.manifest["index"], f"{name}.npy")
         try:
             files.measure(path)
@@ -177,8 +161,9 @@ class Store:
                 f"python -m ecg_jax.prepare --output={self.folder} writes it again"
             ) from error
 
+    @functools.cached_property
     def notes(self) -> dict[int, list[str]]:
-        """What was noted while a recording was read and checked, by its number; most have none."""
+        """Notes on recordings, by their number; most have none."""
         return {int(row): lines for row, lines in json.loads(self.column("notes").tobytes()).items()}
 
     def has_column(self, name: str) -> bool:
@@ -201,26 +186,8 @@ class Store:
             millivolts_per_unit=1 / STEPS_PER_MILLIVOLT,
             valid=steps != INVALID,
             normalized=self.normalized,
-            notes=self._notes.get(row, ()),
+            notes=self.notes.get(row, ()),
         )
-
-    @functools.cached_property
-    def _notes(self) -> dict[int, list[str]]:
-        return self.notes()
-
-    def _map(self, shard: int) -> np.ndarray:
-        mapped = self._maps[shard]
-        if mapped is not None:
-            return mapped
-        with self._opening[shard]:
-            mapped = self._maps[shard]
-            if mapped is None:
-                mapped = self._maps[shard] = self._open(shard)
-                with self._lock:
-                    self._opened.append(shard)
-                    if len(self._opened) > self._max_maps:
-                        self._maps[self._opened.popleft()] = None
-        return mapped
 
     def _open(self, shard: int) -> np.ndarray:
         path = os.path.join(self.folder, SHARDS, f"{self._shards[shard]}.bin")
@@ -239,14 +206,7 @@ class Store:
 
 
 def check_contract(store: Store, contract: InputContract) -> tuple[int, ...]:
-    """Compares a store with what a network eats.
-
-    Returns:
-        Which of the store's columns are the contract's leads, in its order.
-
-    Raises:
-        InputError: naming every difference.
-    """
+    """Returns the store's columns that are a contract's leads; raises `InputError` naming every other difference."""
     there, here = store.manifest["contract"], kept_contract(contract)
     wrong = [f"{key} {there[key]} there, {here[key]} here" for key in _KEPT[1:] if there[key] != here[key]]
     missing = [lead for lead in contract.leads if lead not in store.leads]
@@ -263,7 +223,7 @@ def check_contract(store: Store, contract: InputContract) -> tuple[int, ...]:
 
 
 def _raise_file_limit() -> int:
-    """Lets this process map as many shards as the system allows; returns how many files that is."""
+    """Lets this process open as many files as the system allows; returns how many."""
     soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
     wanted = min(hard, 65536) if hard > 0 else 65536
     if soft < wanted:

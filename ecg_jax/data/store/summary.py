@@ -1,29 +1,115 @@
-"""A prepared store in numbers: what its quality report says. Reads index columns, no signals."""
+"""What the quality report of a prepared store says. Reads index columns, no signals."""
 
+import csv
+import os
+import re
+import shlex
 from typing import Any
 
 import numpy as np
 import pandas as pd
 
+from ecg_jax import spreadsheet
+from ecg_jax.contract import InputContract
 from ecg_jax.data import quality
 from ecg_jax.data.datasets.dataset import SPLITS
 from ecg_jax.data.measures.amplitude import estimate_scale
-from ecg_jax.data.store import Store
+from ecg_jax.data.store import PROBLEMS, Store, messages
+from ecg_jax.data.store.settings import EXCLUDED, NO_SIGNAL, REFUSED, UNREADABLE
 
 ALL = "all"
+_UNSAFE = re.compile(r"[^\w…/.,:=@%+-]")  # in a shell
+
+
+def describe_origin(store: Store) -> tuple[str, str, str]:
+    """The name of the data set, its source, and the command that prepares such a store.
+
+    Folders are named by their last part, since reports are passed on.
+    """
+    settings = store.manifest["settings"]
+    origin = settings["origin"]
+    dataset, source = str(origin.get("dataset", "")), shorten_paths(store, str(origin.get("source", "")))
+    default = InputContract()
+    contract = InputContract.from_dict(settings["contract"])
+    changed = {
+        key: value for key, value in settings["contract"].items() if getattr(contract, key) != getattr(default, key)
+    }
+    flags = {"dataset": dataset, "source": source, "output": f"…/{os.path.basename(os.path.abspath(store.folder))}"}
+    flags |= {"checks": settings["checks"], "exclude": ",".join(settings["exclude"])}
+    flags |= {"config.data.seed": str(origin.get("seed") or "")}
+    flags |= {f"config.contract.{key}": _format(value) for key, value in changed.items()}
+    for name, options in sorted(origin.get("options", {}).items()):
+        flags |= {f"config.data.{name}.{key}": _shorten(_format(value)) for key, value in sorted(options.items())}
+    given = [
+        f"--{key}={shlex.quote(value) if _UNSAFE.search(value) else value}" for key, value in flags.items() if value
+    ]
+    return dataset, source, " ".join(["python -m ecg_jax.prepare", *given])
+
+
+def describe_contract(store: Store) -> dict[str, str]:
+    """The contract that a store was written for, in words."""
+    contract = store.manifest["contract"]
+    filters = {"highpass": "High-pass filter", "lowpass": "Low-pass filter", "notch": "Notch filter"}
+    return {
+        "Leads": ", ".join(store.leads),
+        "Sampling rate": f"{store.sampling_rate:g} Hz",
+        **{title: f"{contract[name]:g} Hz" if contract[name] else "none" for name, title in filters.items()},
+        "Stored as": "int16, " + ("1/1000 standard deviation" if store.normalized else "1 microvolt") + " per step",
+        "Length": "each recording's own",
+    }
+
+
+def shorten_paths(store: Store, text: str) -> str:
+    """Shortens the source's paths to their last part."""
+    origin = store.manifest["settings"]["origin"]
+    source = str(origin.get("source", ""))
+    paths = [part.partition(":")[2] for part in source.split(",")] if origin.get("dataset") == "combined" else [source]
+    for path in sorted((path.strip() for path in paths), key=len, reverse=True):
+        text = text.replace(path, _shorten(path)) if os.path.basename(path.rstrip("/")) else text
+    return text
+
+
+def _shorten(path: str) -> str:
+    return f"…/{os.path.basename(path.rstrip('/'))}" if os.path.isabs(path) else path
+
+
+def _format(value: Any) -> str:
+    if isinstance(value, list | tuple):
+        return ",".join(map(str, value))
+    return f"{value:g}" if isinstance(value, float) else str(value)
+
+
+def read_problems(store: Store) -> pd.DataFrame:
+    """Recordings left out: `recording`, `reason`, `detail`."""
+    with open(os.path.join(store.folder, PROBLEMS), encoding="utf-8", newline="") as file:
+        rows = [{key: spreadsheet.restore(text) for key, text in row.items()} for row in csv.DictReader(file)]
+    table = pd.DataFrame(rows, columns=["recording", "reason", "detail"])
+    return table.assign(detail=[shorten_paths(store, detail) for detail in table.detail])
+
+
+def count_reasons(problems: pd.DataFrame) -> dict[str, pd.DataFrame]:
+    """By reason, what `messages.count_messages` counts of `read_problems`."""
+    reasons = (UNREADABLE, REFUSED, NO_SIGNAL, EXCLUDED)
+    found = {reason: problems.detail[problems.reason == reason] for reason in reasons}
+    return {reason: messages.count_messages(details) for reason, details in found.items() if len(details)}
+
+
+def count_notes(store: Store) -> pd.DataFrame:
+    """Counts what readers assumed and checks found or repaired; see `messages.count_messages`."""
+    table = messages.count_messages(line for lines in store.notes.values() for line in lines)
+    return table.assign(message=[shorten_paths(store, message) for message in table.message])
 
 
 def count_cohort(store: Store) -> pd.DataFrame:
     """Counts recordings and patients, over all and by split.
 
     Returns:
-        One row per group: `recordings`; `patients`, `repeated` (patients with several
-        recordings), `most` (recordings of one patient), `no_patient`; `female`, `male`, `no_sex`;
-        for `age`, `heart_rate` and `duration` the quartiles, e.g. `age_25`, `age_50`, `age_75`, and
-        `no_age`. NaN where nothing is known.
+        One row per group: `recordings`; `patients`, `repeated` (patients with several recordings), `most` (recordings
+        of one patient), `no_patient`; `female`, `male`, `no_sex`; quartiles of `age`, `heart_rate` and `duration`, e.g.
+        `age_25`, `age_50`, `age_75`; `no_age`. NaN where nothing is known.
     """
-    patients = _code(store, "patients")
-    sex = np.asarray(store.column("attribute_sex")).astype(str) if store.has_column("attribute_sex") else None
+    patients = _code_patients(store)
+    sex = _read(store, "attribute_sex", "").astype(str) if store.has_column("attribute_sex") else None
     values = read_measurements(store)
     return pd.DataFrame(
         {
@@ -45,13 +131,12 @@ def count_labels(store: Store) -> pd.DataFrame:
     """Counts, for every label, the recordings of which it is known and those that have it.
 
     Returns:
-        `label`, and for every group (`all` and the splits) `GROUP_known` and `GROUP_positive`;
-        the most frequent first.
+        `label`, and for every group (`all` and the splits) `GROUP_known` and `GROUP_positive`; the most frequent first.
     """
     states = np.asarray(store.column("labels"))
     table: dict[str, Any] = {"label": store.manifest["labels"]}
     for group, rows in _groups(store).items():
-        chosen = states if len(rows) == len(states) else states[rows]
+        chosen = states[rows]
         table |= {f"{group}_known": (chosen >= 0).sum(axis=0), f"{group}_positive": (chosen == 1).sum(axis=0)}
     return pd.DataFrame(table).sort_values(f"{ALL}_positive", ascending=False, kind="stable", ignore_index=True)
 
@@ -70,17 +155,14 @@ def count_flags(store: Store) -> pd.DataFrame:
 
 
 def read_measurements(store: Store) -> dict[str, np.ndarray]:
-    """What was measured of every recording, and `age`: name to `[N]` float64, NaN for unknown."""
-    names = [name for name in store.manifest["columns"] if name.startswith("measured_")]
-    found = {name.removeprefix("measured_"): np.asarray(store.column(name), np.float64) for name in names}
-    known = store.has_column("attribute_age")
-    return found | {
-        "age": np.asarray(store.column("attribute_age"), np.float64) if known else np.full(len(store), np.nan)
-    }
+    """Measurements of every recording, and `age`: name to `[N]` float64, NaN for unknown."""
+    names = {name: name.removeprefix("measured_") for name in store.manifest["columns"] if name.startswith("measured_")}
+    names["attribute_age"] = "age"
+    return {short: _read(store, name, np.nan).astype(np.float64) for name, short in names.items()}
 
 
 def describe_scale(store: Store) -> str:
-    """What the size of lead II says of the unit, over the whole store; empty where the unit is gone."""
+    """What the amplitude of lead II says about the unit; empty where recordings are z-scored."""
     if store.normalized:
         return ""
     estimate = estimate_scale(read_measurements(store)["lead_II_range"])
@@ -95,14 +177,14 @@ def find_repeats(store: Store) -> pd.DataFrame:
     """Lists the groups of recordings whose content is the same.
 
     Returns:
-        `recordings` (a tuple of ids), `patients` (how many), `splits` (a tuple of names), the
-        groups of several splits or patients first. An unnamed patient counts as another one.
+        `recordings` (a tuple of ids), `patients` (how many), `splits` (a tuple of names), the groups of several splits
+        or patients first. Each recording of an unknown patient counts as another patient.
     """
     rows = np.flatnonzero(store.column("flags") & quality.pack_flags(["duplicate"]))
     ids, hashes = np.asarray(store.column("ids"))[rows].astype(str), np.asarray(store.column("hashes"))[rows]
-    patients = _code(store, "patients")[rows]
+    patients = _code_patients(store)[rows]
     patients = np.where(patients < 0, -1 - np.arange(len(rows)), patients)
-    split = np.asarray(store.column("split"))[rows].astype(str) if store.has_column("split") else np.full(len(rows), "")
+    split = _read(store, "split", "")[rows].astype(str)
     found = [
         (tuple(ids[group].tolist()), len(set(patients[group])), tuple(sorted(set(split[group].tolist()) - {""})))
         for group in quality.find_duplicates(hashes)
@@ -112,10 +194,10 @@ def find_repeats(store: Store) -> pd.DataFrame:
 
 
 def count_split_patients(store: Store) -> int | None:
-    """Number of patients who stand in several splits; None where there are no splits, or no patients are named."""
+    """Number of patients who are in several splits; None where there are no splits, or no patient is known."""
     if not (store.has_column("split") and store.has_column("patients")):
         return None
-    patients, split = _code(store, "patients"), np.asarray(store.column("split"))
+    patients, split = _code_patients(store), np.asarray(store.column("split"))
     known = (patients >= 0) & (split != "")
     if not known.any():
         return None
@@ -133,12 +215,15 @@ def _groups(store: Store) -> dict[str, np.ndarray]:
     return groups | {name: rows for name, rows in found.items() if len(rows)}
 
 
-def _code(store: Store, name: str) -> np.ndarray:
-    """A column's different values as whole numbers, -1 where it is empty or missing."""
-    if not store.has_column(name):
-        return np.full(len(store), -1)
-    column = np.asarray(store.column(name)).astype(object)
-    return np.where(column == "", -1, pd.factorize(column)[0])
+def _read(store: Store, name: str, missing: float | str) -> np.ndarray:
+    """A column, or `missing` throughout where the store does not have it."""
+    return np.asarray(store.column(name)) if store.has_column(name) else np.full(len(store), missing)
+
+
+def _code_patients(store: Store) -> np.ndarray:
+    """A whole number for each patient, -1 where unknown."""
+    names = pd.Series(_read(store, "patients", ""), dtype=object)
+    return pd.factorize(names.mask(names == ""))[0]
 
 
 def _count_patients(patients: np.ndarray, rows: np.ndarray) -> dict[str, float]:

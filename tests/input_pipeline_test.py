@@ -8,11 +8,11 @@ import numpy as np
 import pytest
 
 from ecg_jax.contract import InputContract
-from ecg_jax.data import decode
 from ecg_jax.data.datasets import simulated
 from ecg_jax.data.datasets.dataset import Dataset
-from ecg_jax.data.examples import Examples
-from ecg_jax.data.pipeline import Prefetched, TrainBatches, create_eval_batches
+from ecg_jax.data.input_pipeline import TrainIterator, create_eval_batches, read_steps
+from ecg_jax.data.sampling import Order
+from ecg_jax.data.sources import DeviceSource, FileSource
 from ecg_jax.errors import InputError
 from ecg_jax.recording import LEADS, create_recording
 
@@ -45,7 +45,12 @@ def create_dataset(train=22, others=5):
 
 
 def examples(**options):
-    return Examples(create_dataset()[0], CONTRACT, **options)
+    return FileSource(create_dataset()[0], CONTRACT, **options)
+
+
+def open_batches(source, *, batch_size, seed, sampling="shuffle", random_crop=False, **options):
+    order = Order(source.dataset, seed, sampling, batch_size=batch_size, random_crop=random_crop)
+    return read_steps(source, order, **options)
 
 
 def take(batches, steps):
@@ -99,7 +104,7 @@ def test_nan_is_counted_and_does_not_drop_a_recording():
 
 def test_a_cache_gives_identical_examples_and_reads_once():
     (plain, plain_reads), (cached, cached_reads) = create_dataset(), create_dataset()
-    without, within = Examples(plain, CONTRACT), Examples(cached, CONTRACT, cache_gb=0.1)
+    without, within = FileSource(plain, CONTRACT), FileSource(cached, CONTRACT, cache_gb=0.1)
     for row in [0, ZEROS, GAPS, 0, ZEROS, GAPS]:
         assert_same(without.read(row), within.read(row))
     assert len(plain_reads) == 6
@@ -109,21 +114,21 @@ def test_a_cache_gives_identical_examples_and_reads_once():
 
 def test_a_cache_keeps_to_its_room():
     dataset, reads = create_dataset()
-    source = Examples(dataset, CONTRACT, cache_gb=3.5 * 8 * (4 * 2 + 1) / 2**30)  # three and a half examples
+    source = FileSource(dataset, CONTRACT, cache_gb=3.5 * 8 * (4 * 2 + 1) / 2**30)  # three and a half examples
     for row in [0, 1, 2, 4, 6, 0, 1, 2, 4, 6]:
         source.read(row)
     assert reads == [0, 1, 2, 4, 6, 4, 6]
 
 
 def test_a_cached_stream_is_the_same_stream():
-    plain = TrainBatches(examples(), batch_size=4, seed=1)
-    cached = TrainBatches(examples(cache_gb=0.1), batch_size=4, seed=1)
+    plain = open_batches(examples(), batch_size=4, seed=1)
+    cached = open_batches(examples(cache_gb=0.1), batch_size=4, seed=1)
     for a, b in zip(take(plain, 15), take(cached, 15), strict=True):
         assert_same(a, b)
 
 
 def test_a_batch_has_the_documented_arrays():
-    batch = next(TrainBatches(examples(), batch_size=4, seed=0))
+    batch = next(open_batches(examples(), batch_size=4, seed=0))
     found = {key: (value.shape, value.dtype.name) for key, value in batch.items()}
     assert found == {
         "signal": ((4, 8, 2), "float32"),
@@ -137,7 +142,7 @@ def test_a_batch_has_the_documented_arrays():
 
 
 def test_label_and_mask_stay_with_their_signal():
-    for batch in take(TrainBatches(examples(), batch_size=4, seed=0), 11):
+    for batch in take(open_batches(examples(), batch_size=4, seed=0), 11):
         np.testing.assert_array_equal(batch["label"][:, 0], recordings(batch) % 2)
         assert batch["mask"].all()
         assert ZEROS not in recordings(batch)
@@ -147,7 +152,7 @@ VISITS = np.where(np.arange(22) == ZEROS + 1, 2, 1) * (np.arange(22) != ZEROS)  
 
 
 def test_an_epoch_visits_every_training_recording_once_and_the_one_after_zeros_twice():
-    batches = TrainBatches(examples(), batch_size=2, seed=0)
+    batches = open_batches(examples(), batch_size=2, seed=0)
     orders = [np.concatenate([recordings(batch) for batch in take(batches, 11)]) for _ in range(3)]
     for order in orders:
         np.testing.assert_array_equal(np.bincount(order, minlength=22), VISITS)
@@ -157,7 +162,7 @@ def test_an_epoch_visits_every_training_recording_once_and_the_one_after_zeros_t
 
 
 def test_a_batch_that_spans_two_epochs_is_full():
-    batches = TrainBatches(examples(), batch_size=8, seed=0)  # 22 recordings: the third batch spans
+    batches = open_batches(examples(), batch_size=8, seed=0)  # 22 recordings: the third batch spans
     visits = np.concatenate([recordings(batch) for batch in take(batches, 11)])
     assert len(visits) == 88
     np.testing.assert_array_equal(np.bincount(visits, minlength=22), 4 * VISITS)
@@ -167,14 +172,14 @@ def test_a_training_split_of_nothing_but_zeros_is_refused():
     empty = examples()
     empty.read = lambda row, crop: empty.blank()
     with pytest.raises(InputError, match="every training recording is all zeros"):
-        next(TrainBatches(empty, batch_size=2, seed=0))
+        next(open_batches(empty, batch_size=2, seed=0))
 
 
 def test_every_example_is_read_once_where_nothing_is_kept_in_memory():
     source, read = examples(), []
     original = source.read
     source.read = lambda row, crop: read.append(row) or original(row, crop)
-    batches = TrainBatches(source, batch_size=11, seed=0, threads=1)
+    batches = open_batches(source, batch_size=11, seed=0, threads=1)
     served = np.concatenate([recordings(batch) for batch in take(batches, 2)])
     assert len(served) == 22
     order = [row for row in read if row != ZEROS]
@@ -182,7 +187,7 @@ def test_every_example_is_read_once_where_nothing_is_kept_in_memory():
 
 
 def test_the_stream_is_a_function_of_the_seed():
-    first, again, other = (take(TrainBatches(examples(), batch_size=4, seed=seed), 6) for seed in (5, 5, 6))
+    first, again, other = (take(open_batches(examples(), batch_size=4, seed=seed), 6) for seed in (5, 5, 6))
     for a, b in zip(first, again, strict=True):
         assert_same(a, b)
     assert any((recordings(a) != recordings(b)).any() for a, b in zip(first, other, strict=True))
@@ -190,16 +195,16 @@ def test_the_stream_is_a_function_of_the_seed():
 
 @pytest.mark.parametrize("threads", [1, 3])
 def test_the_stream_does_not_depend_on_the_number_of_threads(threads):
-    one = take(TrainBatches(examples(), batch_size=4, seed=5), 8)
-    for a, b in zip(one, take(TrainBatches(examples(), batch_size=4, seed=5, threads=threads), 8), strict=True):
+    one = take(open_batches(examples(), batch_size=4, seed=5), 8)
+    for a, b in zip(one, take(open_batches(examples(), batch_size=4, seed=5, threads=threads), 8), strict=True):
         assert_same(a, b)
 
 
 @pytest.mark.parametrize("processes", [2, 4])
 def test_any_number_of_processes_shares_the_same_global_batches(processes):
-    alone = TrainBatches(examples(), batch_size=8, seed=2)
+    alone = open_batches(examples(), batch_size=8, seed=2)
     group = [
-        TrainBatches(examples(), batch_size=8, seed=2, process_index=k, process_count=processes)
+        open_batches(examples(), batch_size=8, seed=2, process_index=k, process_count=processes)
         for k in range(processes)
     ]
     for _ in range(9):  # over the ends of three epochs
@@ -212,14 +217,14 @@ def test_any_number_of_processes_shares_the_same_global_batches(processes):
 
 def test_a_batch_that_processes_do_not_divide_is_refused():
     with pytest.raises(InputError, match="batch_size is 8, which 3 processes do not divide"):
-        TrainBatches(examples(), batch_size=8, seed=0, process_count=3)
+        open_batches(examples(), batch_size=8, seed=0, process_count=3)
 
 
 @pytest.mark.parametrize("processes", [1, 2])
 @pytest.mark.parametrize("stop", [0, 1, 7])
 def test_a_stream_continues_exactly_where_its_state_was_taken(processes, stop):
     def batches():
-        return TrainBatches(examples(), batch_size=4, seed=9, process_index=processes - 1, process_count=processes)
+        return open_batches(examples(), batch_size=4, seed=9, process_index=processes - 1, process_count=processes)
 
     running, resumed = batches(), batches()
     take(running, stop)
@@ -231,22 +236,18 @@ def test_a_stream_continues_exactly_where_its_state_was_taken(processes, stop):
 
 
 def test_ids_of_a_step_are_the_recordings_it_serves():
-    batches = TrainBatches(examples(), batch_size=8, seed=4)
+    source = examples()
+    order = Order(source.dataset, 4, batch_size=8)
+    batches = read_steps(source, order)
     for step in range(7):
-        batch = merge([next(batches)])
-        assert batches.ids(step) == [f"r{i}" for i in recordings(batch)]
-
-
-def test_ids_of_a_step_are_the_same_for_every_process():
-    one = TrainBatches(examples(), batch_size=8, seed=4)
-    other = TrainBatches(examples(), batch_size=8, seed=4, process_index=1, process_count=2)
-    assert one.ids(0) == other.ids(0)
-    assert one.ids(100) == other.ids(100)
+        assert source.ids(order, step) == [f"r{i}" for i in recordings(merge([next(batches)]))]
+        planned = [id for id in source.planned_ids(order, step) if id != f"r{ZEROS}"]
+        assert set(planned) <= set(source.ids(order, step))
 
 
 def test_fewer_recordings_than_a_batch_still_fill_it():
     dataset, _ = create_dataset(train=3, others=0)
-    batch = next(TrainBatches(Examples(dataset, CONTRACT), batch_size=8, seed=0))
+    batch = next(open_batches(FileSource(dataset, CONTRACT), batch_size=8, seed=0))
     assert np.bincount(recordings(batch)[:6]).tolist() == [2, 2, 2]
     assert len(batch["index"]) == 8
 
@@ -294,22 +295,22 @@ def test_a_recording_that_cannot_be_read_stops_the_stream_by_name():
     def read(i):
         raise InputError(f"r{i}.hea: no such file")
 
-    broken = Examples(dataclasses.replace(dataset, read=read), CONTRACT)
+    broken = FileSource(dataclasses.replace(dataset, read=read), CONTRACT)
     with pytest.raises(InputError, match=r"r\d+\.hea: no such file"):
-        next(TrainBatches(broken, batch_size=4, seed=0))
+        next(open_batches(broken, batch_size=4, seed=0))
 
 
 def test_a_prefetched_stream_is_the_same_stream_and_remembers_only_what_it_handed_out():
-    plain = [batch["row"] for batch in take(TrainBatches(examples(), batch_size=4, seed=0), 9)]
+    plain = [batch["row"] for batch in take(open_batches(examples(), batch_size=4, seed=0), 9)]
     put = []
-    ahead = Prefetched(
-        TrainBatches(examples(), batch_size=4, seed=0), lambda batch: put.append(0) or batch["row"], depth=3
+    ahead = TrainIterator(
+        open_batches(examples(), batch_size=4, seed=0), lambda batch: put.append(0) or batch["row"], depth=3
     )
     first = take(ahead, 4)
     assert len(put) == 6  # the fourth was handed out while two more were under way
     state = json.loads(json.dumps(ahead.get_state()))
     np.testing.assert_array_equal(first + take(ahead, 5), plain)
-    again = Prefetched(TrainBatches(examples(), batch_size=4, seed=0), lambda batch: batch["row"])
+    again = TrainIterator(open_batches(examples(), batch_size=4, seed=0), lambda batch: batch["row"])
     again.set_state(state)
     np.testing.assert_array_equal(take(again, 5), plain[4:])
     ahead.set_state(state)
@@ -330,7 +331,7 @@ def create_long(samples=30):
 
 def test_a_random_crop_is_another_part_each_time_and_the_same_for_the_same_seed():
     def begins(**options):
-        batches = TrainBatches(Examples(create_long(), CONTRACT), batch_size=50, seed=3, **options)
+        batches = open_batches(FileSource(create_long(), CONTRACT), batch_size=50, seed=3, **options)
         return [np.rint(batch["signal"][:, 0, 0] * 100).astype(int) for batch in take(batches, 4)]
 
     drawn = np.concatenate(begins(random_crop=True))
@@ -343,12 +344,12 @@ def test_recordings_that_physics_contradicts_are_refused_listed_and_stood_in_for
     dataset = simulated.create(source="", labels=("AF",), seed=0, train=6, validation=0, test=0)
     volts = dataclasses.replace(dataset.read(2), signal=dataset.read(2).signal / 1000)
     mixed = dataclasses.replace(dataset, reads_files=True, read=lambda i: volts if i == 2 else dataset.read(i))
-    source = Examples(mixed, InputContract())
-    batch = next(TrainBatches(source, batch_size=6, seed=0))
+    source = FileSource(mixed, InputContract())
+    batch = next(open_batches(source, batch_size=6, seed=0))
     assert sorted(batch["row"]) == [0, 1, 3, 3, 4, 5]
     assert list(source.refused) == [volts.id]
-    kept = Examples(mixed, InputContract(), checks="warn")
-    assert sorted(next(TrainBatches(kept, batch_size=6, seed=0))["row"]) == [0, 1, 2, 3, 4, 5]
+    kept = FileSource(mixed, InputContract(), checks="warn")
+    assert sorted(next(open_batches(kept, batch_size=6, seed=0))["row"]) == [0, 1, 2, 3, 4, 5]
     assert list(kept.findings) == [volts.id]
 
 
@@ -357,9 +358,9 @@ def test_processes_that_read_ahead_give_the_same_stream():
     dataset = simulated.create(source="", labels=("AF",), seed=0, train=9, validation=0, test=0)
 
     def rows(**options):
-        batches = TrainBatches(Examples(dataset, CONTRACT), batch_size=4, seed=0, **options)
+        batches = open_batches(FileSource(dataset, CONTRACT), batch_size=4, seed=0, **options)
         first = [batch["row"] for batch in take(batches, 3)]
-        again = TrainBatches(Examples(dataset, CONTRACT), batch_size=4, seed=0, **options)
+        again = open_batches(FileSource(dataset, CONTRACT), batch_size=4, seed=0, **options)
         again.set_state(batches.get_state())
         return [*first, next(again)["row"]]
 
@@ -367,14 +368,17 @@ def test_processes_that_read_ahead_give_the_same_stream():
 
 
 def test_recordings_that_do_not_fit_the_device_are_refused_before_it_is_filled():
-    store = SimpleNamespace(lengths=[4000, 9999, 4000], leads=LEADS)
-    examples = SimpleNamespace(store=store, contract=InputContract(samples=1000))
+    source = SimpleNamespace(
+        store=SimpleNamespace(lengths=[4000, 9999, 4000], leads=LEADS),
+        contract=InputContract(samples=1000),
+        dataset=SimpleNamespace(indices=lambda split: np.array([0, 2])),
+    )
     samples = 8000 + 2 * 1000 + 65536  # two recordings, margins, and a block
     needed = samples * 12 * 2
 
     def measure(bytes_limit):
         device = SimpleNamespace(memory_stats=lambda: {"bytes_limit": bytes_limit})
-        return decode.measure_resident(examples, np.array([0, 2]), SimpleNamespace(addressable_devices=[device]))
+        return DeviceSource.measure(source, SimpleNamespace(addressable_devices=[device]))
 
     assert measure(needed / 0.79) == (samples, 12)
     assert measure(None) == (samples, 12)  # a device that does not say

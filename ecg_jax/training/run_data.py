@@ -1,4 +1,4 @@
-"""Where a run's recordings come from: a data set whose files were read once, and its split."""
+"""Opens and splits the data set of a run."""
 
 import dataclasses
 import os
@@ -15,15 +15,9 @@ from ecg_jax.runtime import run_folder
 
 
 def open_dataset(config: ConfigDict, workdir: str, console: Console) -> Dataset:
-    """Opens `config.data`, not yet split; reads every recording once if `split.check_content` says so.
+    """Opens `config.data`, not yet split.
 
-    Args:
-        config: Of the run.
-        workdir: Its folder; if the run has begun, it knows the recordings already.
-        console: Where progress is shown.
-
-    Raises:
-        InputError: on whatever is wrong with the data.
+    With `split.check_content` every recording is read once, unless the run in `workdir` has begun and knows them.
     """
     dataset = open_files(config)
     if not config.split.check_content or dataset.hashes is not None or not dataset.reads_files:
@@ -35,7 +29,7 @@ def open_dataset(config: ConfigDict, workdir: str, console: Console) -> Dataset:
 
 
 def open_files(config: ConfigDict) -> Dataset:
-    """Opens `config.data` as its files have it; no recording is read."""
+    """Opens `config.data` without reading a recording."""
     data = config.data
     options = {name: section for name, section in data.items() if name in datasets.DATASETS}
     return datasets.open_source(data.dataset, source=data.source, labels=data.labels, seed=data.seed, options=options)
@@ -57,24 +51,23 @@ def check_content(config: ConfigDict, dataset: Dataset, console: Console) -> Dat
 
 
 def assign(config: ConfigDict, dataset: Dataset) -> Dataset:
-    """The data set with the split that `config.split` asks for; see `splits.assign`.
+    """The data set with the split of `config.split`; see `splits.assign`.
 
-    Where training starts from another run, and the split would be drawn, it is that run's if
-    the recordings are the same: else its training recordings might test this one.
+    Where training starts from another run, and the split would be drawn, that run's split is used if the recordings are
+    the same; otherwise its training recordings might be in the test split.
 
     Raises:
         InputError: also when recordings of the test split trained the starting weights.
     """
-    settings = {key: value for key, value in config.split.items() if key != "check_content"}
     path = os.path.join(config.init.weights, run_folder.SPLIT)
     before = run_folder.read_json(path) if config.init.weights and os.path.isfile(path) else None
     is_open = dataset.split is None or bool((dataset.split == splits.UNDECIDED).any())
-    is_drawn = is_open and config.split.by == splits.OWN
-    if before and is_drawn and not config.split.folds:
+    if before and is_open and config.split.by == splits.OWN and not config.split.folds:
         split = manifest.find_split(before, dataset.ids)
         note = f"split as in {config.init.weights}, where the starting weights come from"
         if split is not None:
             dataset = dataclasses.replace(dataset, split=split, notes=(*dataset.notes, note))
+    settings = {key: value for key, value in config.split.items() if key != "check_content"}
     assigned = splits.assign(dataset, config.data.seed, **settings)
     if before:
         manifest.refuse_trained(before, assigned, config.init.weights)

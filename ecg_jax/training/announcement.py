@@ -1,0 +1,72 @@
+"""What a run prints before it starts: where, on what, with what."""
+
+import jax
+from rich.console import Console
+
+from ecg_jax import labels as label_lib
+from ecg_jax import models
+from ecg_jax.data import splits
+from ecg_jax.data.datasets.dataset import SPLITS, Dataset
+from ecg_jax.reporting import tables
+from ecg_jax.training import transfer
+from ecg_jax.training.setup import Setup
+from ecg_jax.training.state import TrainState
+
+_MAX_COLUMNS = 12  # of a table on the screen
+
+
+def announce(setup: Setup, initial: TrainState, console: Console) -> None:
+    """Describes a run: its folder, devices, data, split, input, network and length."""
+    config, devices = setup.config, jax.devices()
+    console.print(f"Run folder: {setup.workdir}")
+    console.print(
+        f"Device: {len(devices)} x {devices[0].device_kind} ({jax.default_backend()}), "
+        f"{jax.process_count()} process(es), {setup.parallel.mode}"
+    )
+    _describe_data(setup, console)
+    contract = setup.examples.contract
+    console.print(
+        f"Input: {contract.samples} samples x {len(contract.leads)} leads at {contract.sampling_rate:g} Hz, "
+        + ("z-scored" if contract.normalization == "zscore" else f"{contract.units_per_millivolt:g} units per mV")
+    )
+    _count_positives(setup.examples.dataset, console)
+    learned, frozen = transfer.partition(initial.params, setup.trainable)
+    norms = transfer.frozen_norms(setup.trainable)
+    console.print(
+        f"Network: {config.model.name}, head {config.model.head}; parameters: "
+        f"{models.count_weights(learned):,} trainable, {models.count_weights(frozen):,} frozen; "
+        f"BatchNorm statistics: {models.count_weights(initial.batch_stats):,}"
+        + (f", those of {', '.join(sorted(norms))} frozen" if norms else "")
+    )
+    console.print(
+        f"Training: {setup.total_steps} steps of {config.train.batch_size} ECGs, evaluated every {setup.eval_every}"
+    )
+
+
+def _describe_data(setup: Setup, console: Console) -> None:
+    data, dataset = setup.config.data, setup.examples.dataset
+    console.print(f"Data: {dataset.name}{' in ' + data.source if data.source else ''}")
+    for note in dataset.notes:
+        console.print(f"  {note}")
+    if data.mode == "endless":
+        console.print("  training recordings are drawn in every step; the train split counted below is not used")
+    facts = dataset.split_facts
+    console.print(f"Split: {facts['method']}, {splits.describe_patients(facts)}")
+    if "warning" in facts:
+        console.print(f"warning: {facts['warning']}", style="yellow")
+
+
+def _count_positives(dataset: Dataset, console: Console) -> None:
+    rows = []
+    for name in SPLITS:
+        chosen = dataset.indices(name)
+        prevalence = label_lib.describe_prevalence(dataset.labels[chosen], dataset.label_names)
+        rows.append([name, str(len(chosen)), *(_prevalence(known, positives) for _, known, positives in prevalence)])
+    header = ["split", "n", *dataset.label_names]
+    if len(header) > _MAX_COLUMNS:  # a row per label
+        header, *rows = [list(column) for column in zip(header, *rows, strict=True)]
+    tables.print_rows("Recordings and positives", header, rows, console)
+
+
+def _prevalence(known: int, positives: int) -> str:
+    return f"{positives} ({positives / known:.1%})" if known else "unknown"
