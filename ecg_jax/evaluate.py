@@ -26,11 +26,10 @@ input, and then nothing is written.
 """
 
 import dataclasses
+import functools
 import os
-import shlex
-import sys
 from collections.abc import Sequence
-from typing import Any
+from typing import TYPE_CHECKING
 
 from absl import flags
 
@@ -39,7 +38,15 @@ from ecg_jax.errors import InputError
 from ecg_jax.evaluation import settings as settings_lib
 from ecg_jax.evaluation import thresholds as thresholds_lib
 from ecg_jax.recording import CHECKS
-from ecg_jax.runtime.progress import show_progress
+
+if TYPE_CHECKING:
+    import numpy as np
+    from rich.console import Console
+
+    from ecg_jax.data import joins
+    from ecg_jax.data.datasets.dataset import Dataset
+    from ecg_jax.inference import evaluated_files
+    from ecg_jax.inference.evaluated import Evaluated
 
 _MODEL = flags.DEFINE_string("model", None, "A run folder, or a Keras file of the reference network.")
 _DATA = flags.DEFINE_string(
@@ -115,70 +122,39 @@ def main(argv: Sequence[str]) -> int:
     if _RULE.value:
         thresholds_lib.parse_rule(_RULE.value)
 
-    from ecg_jax.data import evaluation_tables
-    from ecg_jax.evaluation import analysis, resampling
-    from ecg_jax.inference import evaluation_input
-    from ecg_jax.reporting import evaluation_report, tables
+    from ecg_jax.data import label_files
+    from ecg_jax.inference import evaluated, scoring
 
-    console = cli.create_console()
+    console, rules = cli.create_console(), _create_rules()
     first = _open(console)
     second = _open_other(_COMPARE.value, first, console) if _COMPARE.value else None
     if second:
-        first, second = evaluation_input.align(first, second, _create_rules())
+        first, second = evaluated.align(first, second, rules)
         if not _CHOOSE_ON_TEST.value and not _THRESHOLDS.value:
-            first, second = evaluation_input.treat_alike(first, second)
-    readings = evaluation_tables.read_annotators(
-        _ANNOTATORS.value, first.predictions, first.recordings, source=first.source, rules=_create_rules()
+            first, second = evaluated.drop_unpaired_thresholds(first, second)
+    choose = functools.partial(
+        evaluated.Evaluated.choose_thresholds,
+        settings=settings,
+        given=_THRESHOLDS.value,
+        rule=_RULE.value,
+        on_test=_CHOOSE_ON_TEST.value,
     )
-    seeds = [_align_seed(path, first, console) for path in _SEEDS.value]
-    names = _choose_subgroups(first.predictions.attributes)
-    chosen = [_find_thresholds(each, settings) for each in (first, second) if each]
-    console.print(
-        f"Scoring {first.subtitle}: {', '.join(first.predictions.names)}; thresholds: {chosen[0].describe()}; "
-        f"{settings.resamples} resamples"
+    extras = scoring.Extras(
+        subgroups=() if _SUBGROUPS.value == ["none"] else _SUBGROUPS.value,
+        annotators=label_files.read_annotators(_ANNOTATORS.value, first.predictions, first.side, rules),
+        seeds=[_align_seed(path, first, console) for path in _SEEDS.value],
+        decision_range=decision_range,
+        challenge=(_CHALLENGE.value, _NORMAL.value) if _CHALLENGE.value else None,
     )
-    warnings = tuple(dict.fromkeys((*first.warnings, *(second.warnings if second else ()))))
-    with show_progress(console, "resampling") as update, resampling.watched(update):
-        found = analysis.analyse(
-            first.predictions,
-            chosen[0],
-            settings,
-            attributes=names,
-            annotators=readings,
-            other=(second.predictions, chosen[1]) if second else None,
-            decision_range=decision_range,
-        )
-        challenge = None
-        if _CHALLENGE.value:
-            challenge = evaluation_input.score_challenge(
-                first.predictions, chosen[0], settings, _CHALLENGE.value, _NORMAL.value
-            )
-    with show_progress(console, "drawing") as update:
-        written = evaluation_report.write(
-            _OUTPUT.value,
-            found,
-            title=f"Evaluation of {first.title}" + (f" against {second.title}" if second else ""),
-            models=(first.title, second.title) if second else (),
-            subtitle=first.subtitle,
-            command=shlex.join(["python", "-m", "ecg_jax.evaluate", *sys.argv[1:]]),
-            facts=(*first.facts, *(second.facts if second else ())),
-            warnings=warnings,
-            annotators=readings,
-            seeds=seeds,
-            challenge=challenge,
-            learning_curve=first.learning_curve,
-            progress=update,
-        )
-    ends = [name for name in ("auroc_low", "auroc_high", "f1_low", "f1_high") if name in found.scores.table]
-    shown = ["label", "n", "positives", "auroc", "average_precision", "f1", "threshold", *ends]
-    seen = found.scores.table.assign(threshold=found.shown_thresholds)
-    tables.print_scores(seen[shown], f"{first.title}: {first.subtitle}", console)
-    for line in found.notes:
-        console.print(f"note: {line}")
-    for line in (*found.stamps, *warnings, *found.warnings):
-        console.print(f"warning: {line}", style="yellow")
-    if challenge is not None:
-        tables.print_scores(challenge, "With partial credit", console)
+    written = scoring.evaluate(
+        choose(first),
+        settings,
+        _OUTPUT.value,
+        console,
+        command="evaluate",
+        second=choose(second) if second else None,
+        extras=extras,
+    )
     console.print(f"Written: {len(written)} files in {_OUTPUT.value}; look at {written[-1]}")
     return 0
 
@@ -206,12 +182,8 @@ def _refuse_idle_flags() -> None:
     for name, partner in idle.items():
         if flags.FLAGS[name].present:
             raise InputError(f"--{name} goes with {partner}")
-
-
-def _create_rules() -> Any:
-    from ecg_jax.data import joins
-
-    return joins.Rules(tuple(_RECORDING_COLUMN.value), _PATIENT_COLUMN.value, _PARTIAL.value, _BY_POSITION.value)
+    if _THRESHOLDS.value and (_RULE.value or _CHOOSE_ON_TEST.value):
+        raise InputError("--thresholds are given, and --rule or --choose_on_test would choose them; pass one of both")
 
 
 def _create_settings() -> settings_lib.Settings:
@@ -238,125 +210,79 @@ def _parse_range(texts: Sequence[str]) -> tuple[float, float]:
     return low, high
 
 
-def _open(console: Any) -> Any:
+def _create_rules() -> "joins.Rules":
+    from ecg_jax.data import joins
+
+    return joins.Rules(tuple(_RECORDING_COLUMN.value), _PATIENT_COLUMN.value, _PARTIAL.value, _BY_POSITION.value)
+
+
+def _create_files(path: str) -> "evaluated_files.Files":
+    """A file of predictions, read as the flags say."""
+    from ecg_jax.inference import evaluated_files
+
+    return evaluated_files.Files(path, _LABELS.value, _NAMES.value, _SPLIT.value, _LOGITS.value, _create_rules())
+
+
+def _open(console: "Console") -> "Evaluated":
     """What is evaluated, as the flags say."""
-    from ecg_jax.inference import evaluation_input
+    from ecg_jax.inference import evaluated_files
 
     if _MODEL.value:
         return _open_model(_MODEL.value, None, console)
     assert _PREDICTIONS.value is not None  # or --model is given
-    opened = evaluation_input.open_file(
-        _PREDICTIONS.value,
-        labels=_LABELS.value,
-        names=_NAMES.value,
-        split=_SPLIT.value,
-        logits=_LOGITS.value,
-        validation=_VALIDATION.value,
-        validation_labels=_VALIDATION_LABELS.value,
-        calibration=_CALIBRATION.value,
-        rules=_create_rules(),
+    files = dataclasses.replace(
+        _create_files(_PREDICTIONS.value), validation=_VALIDATION.value, validation_labels=_VALIDATION_LABELS.value
     )
+    opened = evaluated_files.open_file(files, _CALIBRATION.value)
     for fact in opened.facts:
         console.print(fact)
     return opened
 
 
-def _open_other(path: str, first: Any, console: Any) -> Any:
+def _open_other(path: str, first: "Evaluated", console: "Console") -> "Evaluated":
     """What it is compared with: another model on the same recordings, or another file of predictions of them."""
-    from ecg_jax.inference import evaluation_input
+    from ecg_jax.inference import evaluated_files
 
-    if not path.endswith((".csv", ".npy", ".npz")):
-        if not os.path.exists(path):
-            raise InputError(f"--compare={path}: no such file or folder")
-        if not _MODEL.value:
-            raise InputError(f"--compare={path}: a model needs --model, whose recordings it predicts; or pass a file")
-        return _open_model(path, first, console)
-    return evaluation_input.open_other_file(
-        path, first, labels=_LABELS.value, logits=_LOGITS.value, split=_SPLIT.value, rules=_create_rules()
-    )
+    if path.endswith((".csv", ".npy", ".npz")):
+        return evaluated_files.open_other_file(_create_files(path), first)
+    if not os.path.exists(path):
+        raise InputError(f"--compare={path}: no such file or folder")
+    if not _MODEL.value:
+        raise InputError(f"--compare={path}: a model needs --model, whose recordings it predicts; or pass a file")
+    return _open_model(path, first.dataset, console)
 
 
-def _align_seed(path: str, first: Any, console: Any) -> Any:
+def _align_seed(path: str, first: "Evaluated", console: "Console") -> "np.ndarray":
     """Another seed's probabilities of the recordings that are scored."""
-    from ecg_jax.inference import evaluation_input
+    from ecg_jax.inference import evaluated
 
     rules = dataclasses.replace(_create_rules(), partial=True)  # what is missing is refused below
-    one, other = evaluation_input.align(first, _open_other(path, first, console), rules)
+    one, other = evaluated.align(first, _open_other(path, first, console), rules)
     if len(one.predictions.ids) < len(first.predictions.ids):
         raise InputError(f"{path}: lacks {len(first.predictions.ids) - len(one.predictions.ids)} of the recordings")
     return other.predictions.ranking
 
 
-def _open_model(path: str, first: Any, console: Any) -> Any:
-    """A model's predictions of the data that the flags name, or of the first model's."""
-    from rich.progress import track
-
-    from ecg_jax import config as config_lib
-    from ecg_jax.inference import evaluation_input
+def _open_model(path: str, dataset: "Dataset | None", console: "Console") -> "Evaluated":
+    """A model's predictions of a data set, or if None of the one that the flags name."""
+    from ecg_jax.inference import evaluated_model
     from ecg_jax.inference.model import load_model
-    from ecg_jax.runtime import run_folder
-    from ecg_jax.training import elsewhere, source
+    from ecg_jax.training import elsewhere
 
-    model = load_model(path)
+    model, is_own = load_model(path), False
     for note in model.notes:
         console.print(f"Model: {note}")
-    config = config_lib.create_default()
-    if os.path.isdir(path):
-        config = config_lib.from_dict(run_folder.read_json(os.path.join(path, run_folder.CONFIG)))
-    if first:
-        dataset, is_own = first.dataset, False
-    elif _DATA.value:
-        dataset, is_own = elsewhere.open_data(_DATA.value, config, model.split, model.label_names, console)
-    elif os.path.isdir(path):
-        with elsewhere.explained(config.data.dataset):
-            dataset, is_own = source.assign(config, source.open_dataset(config, path, console)), True
-    else:
-        raise InputError(f"{path}: a Keras file brings no data; pass --data=STORE or --data=NAME:DIR")
-    for note in () if first else dataset.notes:
-        console.print(f"  {note}")
-
-    def progress(made: Any, total: int) -> Any:
-        return track(made, "predicting", total, console=console, disable=not console.is_terminal)
-
-    return evaluation_input.predict_model(
-        path,
-        model,
-        dataset,
+    if dataset is None:
+        dataset, is_own = elsewhere.open_for_model(path, model, _DATA.value, console)
+        for note in dataset.notes:
+            console.print(f"  {note}")
+    choices = evaluated_model.Choices(
         split=_SPLIT.value,
-        is_own=is_own,
         needs_validation=bool(_RULE.value or _CALIBRATION.value or not model.thresholds) and not _CHOOSE_ON_TEST.value,
         calibration=_CALIBRATION.value,
         checks=_CHECKS.value,
-        progress=progress,
     )
-
-
-def _choose_subgroups(attributes: Any) -> list[str]:
-    wanted = _SUBGROUPS.value
-    if wanted is None:
-        return list(attributes)
-    if wanted in ([], ["none"]):
-        return []
-    if missing := [name for name in wanted if name not in attributes]:
-        raise InputError(f"--subgroups: no column {', '.join(missing)}; there are: {', '.join(attributes) or 'none'}")
-    return wanted
-
-
-def _find_thresholds(each: Any, settings: settings_lib.Settings) -> thresholds_lib.Thresholds:
-    from ecg_jax.evaluation import analysis
-    from ecg_jax.inference import evaluation_input
-
-    if _THRESHOLDS.value:
-        if _RULE.value or _CHOOSE_ON_TEST.value:
-            raise InputError(
-                "--thresholds are given, and --rule or --choose_on_test would choose them; pass one of both"
-            )
-        return evaluation_input.parse_thresholds(_THRESHOLDS.value, each.predictions.names)
-    if each.thresholds is not None and not _RULE.value and not _CHOOSE_ON_TEST.value:
-        return each.thresholds
-    return analysis.choose_thresholds(
-        each.predictions, each.validation, _RULE.value or "max_f1", settings, on_test=_CHOOSE_ON_TEST.value
-    )
+    return evaluated_model.predict_model(path, model, dataset, choices, is_own=is_own, console=console)
 
 
 if __name__ == "__main__":

@@ -72,8 +72,6 @@ _FILE_UNIT = flags.DEFINE_enum(
     "Unit of NumPy, CSV, .mat and HDF5 `tracings` files without a sidecar.",
     case_sensitive=False,
 )
-
-
 _TABLES = 10  # recordings at most that have a table of their own on the screen
 
 
@@ -81,20 +79,15 @@ def main(argv: Sequence[str]) -> int:
     """Predicts; see the module's docstring."""
     if len(argv) < 2:
         raise InputError("no recordings named; add the path of a file or a folder")
-    stem, suffix = os.path.splitext(_OUTPUT.value)
-    folder = os.path.dirname(os.path.abspath(_OUTPUT.value))
-    is_other = os.path.exists(_OUTPUT.value) and not os.path.isfile(_OUTPUT.value)
-    if not os.access(folder, os.W_OK) or is_other:
-        raise InputError(f"--output={_OUTPUT.value}: not a file that can be written")
+    path = _OUTPUT.value
+    is_other = os.path.exists(path) and not os.path.isfile(path)
+    if not os.access(os.path.dirname(os.path.abspath(path)), os.W_OK) or is_other:
+        raise InputError(f"--output={path}: not a file that can be written")
 
     from rich.progress import track
 
-    from ecg_jax.data import readers
-    from ecg_jax.data.splits import manifest
-    from ecg_jax.data.store import messages
-    from ecg_jax.inference import output, predictor
+    from ecg_jax.inference import predict, writers
     from ecg_jax.inference.model import load_model
-    from ecg_jax.reporting import ecg_page
 
     console = cli.create_console()
     model = load_model(
@@ -106,76 +99,54 @@ def main(argv: Sequence[str]) -> int:
     )
     for note in model.notes:
         console.print(f"Model: {note}")
-    declared = None
-    if _FILE_LEADS.value or _FILE_RATE.value or _FILE_UNIT.value:
-        declared = readers.Declared(tuple(_FILE_LEADS.value), _FILE_RATE.value, _FILE_UNIT.value or "")
-    sources, unknown, passed_over = _find_sources(argv[1:], declared)
-    problems = Counter(dict.fromkeys(unknown, 1))
-    what = model.label_names if len(model.label_names) <= output.MANY else (f"{len(model.label_names)} labels",)
+    sources, unknown, passed_over = _find_sources(argv[1:])
+    problems = Counter(unknown)
+    what = model.label_names if len(model.label_names) <= writers.MANY else (f"{len(model.label_names)} labels",)
     console.print(f"Predicting {', '.join(what)} for {len(sources)} recording(s)")
     if passed_over:
         console.print(f"  {passed_over}")
 
-    predictions = predictor.predict(model, sources, batch_size=_BATCH_SIZE.value, checks=_CHECKS.value, whole=True)
-    positives = dict.fromkeys(model.thresholds, 0)
-    notes: Counter[str] = Counter()
-    written = seen = 0
-    pages: set[str] = set()
-    undrawn: list[str] = []
-    with files.Replacement(_OUTPUT.value, newline="", errors="backslashreplace") as replacement:
-        table = (output.JsonTable if suffix.lower() == ".json" else output.CsvTable)(replacement.file, model)
-        tracked = track(predictions, "predicting", len(sources), console=console, disable=not console.is_terminal)
+    predicted = predict.predict(model, sources, batch_size=_BATCH_SIZE.value, checks=_CHECKS.value, whole=True)
+    tally = writers.Tally(model)
+    pages = writers.Pages(f"{os.path.splitext(path)[0]}_figures", _FORMAT.value, model, _CHECKS.value)
+    with files.Replacement(path, newline="", errors="backslashreplace") as replacement:
+        table = writers.create_table(path, replacement.file, model)
+        tracked = track(predicted, "predicting", len(sources), console=console, disable=not console.is_terminal)
         for source, made in zip(sources, tracked, strict=True):
             if made.error:
                 problems[made.error] += 1
                 continue
             table.add(made)
-            written += 1
-            seen += manifest.SEEN in made.quality
-            notes.update(made.notes)
-            for name, value in zip(model.label_names, made.probabilities, strict=True):
-                positives[name] = positives.get(name, 0) + int(value >= model.thresholds.get(name, float("inf")))
+            tally.add(made)
             if len(sources) <= _TABLES:
-                output.print_table(console, model, made)
+                writers.print_table(console, model, made)
             if _FIGURE.value:
-                page = os.path.join(f"{stem}_figures", ecg_page.find_name(made.recording, pages))
-                if problem := output.draw_source(source, model, made, f"{page}.{_FORMAT.value}", _CHECKS.value):
-                    undrawn.append(problem)
+                pages.add(source, made)
         table.close()
-        if written:
+        if tally.count:
             replacement.commit()
     for problem, count in problems.items():
         console.print(f"  not predicted: {problem}{f' ({count} recordings)' if count > 1 else ''}")
-    if not written:
-        console.print(f"Nothing is written to {_OUTPUT.value}: {problems.total()} could not be read")
+    if not tally.count:
+        console.print(f"Nothing is written to {path}: {problems.total()} could not be read")
         return 1
-    for name in model.thresholds:
-        if len(model.thresholds) > output.MANY and not positives[name]:
-            continue
-        threshold = model.describe_threshold(name)
-        console.print(f"  {name}: {positives[name]} of {written} at or above the model's threshold {threshold}")
-    for line in messages.describe(notes):
+    for line in tally.describe():
         console.print(f"  {line}")
-    if seen:
-        console.print(f"  {seen} of {written} {manifest.SEEN} of this model: no measure of how good it is")
-    for problem in undrawn:
+    for problem in pages.undrawn:
         console.print(f"  predicted, but not drawn: {problem}")
-    if pages:
-        console.print(f"Drawn: {len(pages) - len(undrawn)} page(s) in {stem}_figures")
-    console.print(f"Written: {_OUTPUT.value}, {written} recording(s); {problems.total()} could not be read")
-    return 2 if problems or undrawn else 0
+    if _FIGURE.value:
+        console.print(f"Drawn: {pages.count} page(s) in {pages.folder}")
+    console.print(f"Written: {path}, {tally.count} recording(s); {problems.total()} could not be read")
+    return 2 if problems or pages.undrawn else 0
 
 
-def _find_sources(
-    paths: Sequence[str], declared: "readers.Declared | None"
-) -> "tuple[list[readers.Source], list[str], str]":
-    """What there is to predict, each recording once however often and by whatever path it is named; and what is not.
-
-    Returns:
-        Recordings; what is wrong with a path; and a line on files that are no ECG.
-    """
+def _find_sources(paths: Sequence[str]) -> "tuple[list[readers.Source], list[str], str]":
+    """Recordings to predict, each once whatever paths name it; problems with paths; a line on files that are no ECG."""
     from ecg_jax.data import readers
 
+    declared = None
+    if _FILE_LEADS.value or _FILE_RATE.value or _FILE_UNIT.value:
+        declared = readers.Declared(tuple(_FILE_LEADS.value), _FILE_RATE.value, _FILE_UNIT.value or "")
     sources: dict[str, readers.Source] = {}
     problems = []
     passed_over: Counter[str] = Counter()
@@ -187,7 +158,7 @@ def _find_sources(
                 sources.setdefault(os.path.abspath(source.name), source)
         except InputError as error:
             problems.append(" ".join(str(error).split()))
-    return list(sources.values()), problems, readers.describe_passed_over(passed_over)
+    return list(sources.values()), list(dict.fromkeys(problems)), readers.describe_passed_over(passed_over)
 
 
 if __name__ == "__main__":

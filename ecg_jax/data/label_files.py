@@ -1,4 +1,4 @@
-"""The truth beside predictions in files: the file's own, or that of a CSV, joined recording by recording."""
+"""The truth for predictions in files: in the same file, or in a CSV that is joined with it recording by recording."""
 
 import dataclasses
 from collections.abc import Sequence
@@ -7,7 +7,7 @@ import numpy as np
 import pandas as pd
 
 from ecg_jax import labels as label_lib
-from ecg_jax.data import joins, prediction_files, spelling
+from ecg_jax.data import joins, prediction_files
 from ecg_jax.data.datasets import attributes as attribute_lib
 from ecg_jax.data.datasets import table as table_lib
 from ecg_jax.data.prediction_files import PredictionFile
@@ -33,13 +33,13 @@ class LabelFile:
 
     @property
     def side(self) -> joins.Side:
-        """As one that is joined."""
+        """One side of a join."""
         return joins.Side(self.path, len(self.table), self.recordings)
 
 
 @dataclasses.dataclass(frozen=True)
 class Joined:
-    """Predictions beside the truth.
+    """Predictions and their truth.
 
     Attributes:
         predictions: Of the recordings to score.
@@ -84,15 +84,18 @@ def join(
         raise InputError(
             f"{truth.path}: no label {', '.join(missing)}, which {file.path} predicts; it has {', '.join(truth.table)}"
         )
-    found = find_recordings(file, truth, rules)
-    place, warnings = found.rows, []
-    if found.way == spelling.POSITION:
-        warnings.append(
-            f"{file.path} and {truth.path} are joined {found.way}, as asked: they must be in the same order"
+    if file.left_out and not file.recordings:
+        raise InputError(
+            f"{file.path}: {len(file.left_out)} recordings have no probability; give both files ids to join by"
         )
+    size = next((len(names) for names in file.recordings.values()), len(file.values))
+    found = joins.join(joins.Side(file.path, size, file.recordings), truth.side, rules)
+    if found.way == joins.POSITION:
+        place, how = found.rows, found.way
+        warnings = [f"{file.path} and {truth.path} are joined {how}, as asked: they must be in the same order"]
     else:
-        place = found.rows[file.rows]
-        warnings += _check_shared(file, truth, found, rules, others)
+        place, how = found.rows[file.rows], f"by name, {' and '.join(found.columns)} {found.way}"
+        warnings = _check_shared(file, truth, found, rules, others)
     rows = np.flatnonzero(place >= 0)
     place = place[rows]
     table = truth.table.iloc[place]
@@ -107,10 +110,8 @@ def join(
         probabilities=file.values[rows],
         raw=None if file.raw is None else file.raw[rows],
         patients=None if patients is None else patients[rows if truth.patients is None else place],
-        attributes={name: values[rows] for name, values in file.attributes.items()}
-        | attribute_lib.read_all(table, truth.path, file.names),
+        attributes=joins.take(file.attributes, rows) | attribute_lib.read_all(table, truth.path, file.names),
     )
-    how = found.way if found.way == spelling.POSITION else f"by name, {' and '.join(found.columns)} {found.way}"
     return Joined(predictions, recordings, (f"{file.path} and {truth.path} are joined {how}.",), tuple(warnings))
 
 
@@ -138,32 +139,8 @@ def use_own_labels(file: PredictionFile) -> Joined:
     return Joined(predictions, joins.take(file.recordings, file.rows))
 
 
-def find_recordings(file: PredictionFile, truth: LabelFile, rules: joins.Rules) -> spelling.Match:
-    """Where the labels have each recording of a file, also those of other splits and without a probability.
-
-    By position, of those with a probability alone: there may be no others.
-
-    Raises:
-        InputError: see `joins.join`.
-    """
-    if file.left_out and not file.recordings:
-        raise InputError(
-            f"{file.path}: {len(file.left_out)} recordings have no probability; give both files ids to join by"
-        )
-    size = next((len(names) for names in file.recordings.values()), len(file.values))
-    return joins.join(joins.Side(file.path, size, file.recordings), truth.side, rules)
-
-
-def knows(truth: LabelFile, file: PredictionFile) -> bool:
-    """Whether labels name any of a file's recordings with a probability."""
-    if not (truth.recordings and file.recordings):
-        return False
-    found = joins.match(file.recordings, truth.recordings, (file.path, truth.path))
-    return bool((found.rows[file.rows] >= 0).any())
-
-
 def _check_shared(
-    file: PredictionFile, truth: LabelFile, found: spelling.Match, rules: joins.Rules, others: Sequence[joins.Names]
+    file: PredictionFile, truth: LabelFile, found: joins.Match, rules: joins.Rules, others: Sequence[joins.Names]
 ) -> list[str]:
     """Refuses recordings that only one file has, or says how many are left out where that was asked for."""
     ids, held = file.recordings[found.columns[0]][file.rows], truth.recordings[found.columns[1]]
@@ -177,33 +154,28 @@ def _check_shared(
             f"{file.path} and {truth.path} share no recording: the first are {str(ids[0])!r} and {str(held[0])!r}; "
             f"{hint}; validation has labels of its own in --validation_labels"
         )
-    lost = [
-        (len(names), total, where, absent, names[0])
-        for names, total, where, absent in (
-            (missing, len(ids), file.path, truth.path),
-            (unpredicted, len(held), truth.path, file.path),
-        )
-        if len(names)
-    ]
-    if lost and not rules.partial:
-        count, total, where, absent, first = lost[0]
-        raise InputError(
-            f"{absent}: {count} of the {total} recordings of {where} are not in it, the first {first}; "
-            "--partial scores those that both have"
-        )
-    lines = [
-        f"{count} of the {total} recordings of {where} are left out, as {absent} does not have them (--partial)"
-        for count, total, where, absent, _ in lost
-    ]
+    lines = []
+    for names, total, where, absent in (
+        (missing, len(ids), file.path, truth.path),
+        (unpredicted, len(held), truth.path, file.path),
+    ):
+        if len(names) and not rules.partial:
+            raise InputError(
+                f"{absent}: {len(names)} of the {total} recordings of {where} are not in it, the first {names[0]}; "
+                "--partial scores those that both have"
+            )
+        if len(names):
+            left_out = f"{len(names)} of the {total} recordings of {where} are left out"
+            lines.append(f"{left_out}, as {absent} does not have them (--partial)")
     return lines + joins.describe_doubt(found, file.recordings, truth.recordings)
 
 
-def _find_known(found: spelling.Match, truth: LabelFile, others: Sequence[joins.Names]) -> np.ndarray:
+def _find_known(found: joins.Match, truth: LabelFile, others: Sequence[joins.Names]) -> np.ndarray:
     """`[N]` bool: labels of recordings that a file has, or one of the others."""
     known = np.zeros(len(truth.table), bool)
     known[found.rows[found.rows >= 0]] = True
-    for names in others:
-        if names and not known.all():
+    for names in filter(None, others):
+        if not known.all():
             other = joins.match(names, truth.recordings, ("validation", truth.path))
             known[other.rows[(other.rows >= 0) & (not other.is_doubtful)]] = True
     return known
@@ -223,3 +195,36 @@ def _name_columns(file: PredictionFile, truth: LabelFile) -> PredictionFile:
         f"{file.path}: an array does not name its {count} columns; name them in their order: --names="
         f"{','.join(held[:count]) or 'A,B'}"
     )
+
+
+def read_annotators(
+    paths: Sequence[str], predictions: Predictions, scored: joins.Side, rules: joins.Rules
+) -> dict[str, np.ndarray]:
+    """Other readers' labels of the same recordings, `[N, C]` by file name.
+
+    Args:
+        paths: CSVs with a column per label.
+        predictions: Of these recordings.
+        scored: The same as a side of a join.
+        rules: See `joins.join`.
+
+    Raises:
+        InputError: when a label or a recording is missing.
+    """
+    readings: dict[str, np.ndarray] = {}
+    for path in paths:
+        name = prediction_files.describe(path)
+        if name in readings:
+            raise InputError(f"{path}: another reader's file has the same name; rename one")
+        reader = read_labels(path, rules)
+        if missing := [label for label in predictions.names if label not in reader.table]:
+            raise InputError(f"{path}: no label {', '.join(missing)}; it has {', '.join(reader.table.columns)}")
+        rows = joins.join(scored, reader.side, rules).rows
+        if (rows < 0).any():
+            absent = predictions.ids[rows < 0]
+            raise InputError(
+                f"{path}: {len(absent)} of the {len(rows)} scored recordings are not in it, the first {absent[0]}"
+            )
+        columns = [label_lib.parse_column(reader.table[label], path)[rows] for label in predictions.names]
+        readings[name] = np.stack(columns, axis=1).astype(np.float64)
+    return readings

@@ -34,16 +34,16 @@ class Model:
     Attributes:
         network: The Flax module.
         variables: `{"params", "batch_stats"}`.
-        contract: What it eats.
+        contract: The input it expects.
         label_names: Of its outputs, in order.
         thresholds: Of calibrated probabilities, by label, where the model brings some; else empty.
         notes: What was assumed in loading it.
-        split: What it was trained on (see `data.manifest.create`), where it says so.
-        calibration: Makes probabilities of what the network puts out, where the model brings one.
+        split: What it was trained on (see `manifest.create`), where it says so.
+        calibration: Recalibrates the network's probabilities, where the model brings one.
+        notice: What a reader of its probabilities must know.
         unchosen: Labels whose threshold is the default, as validation had no positive or no negative.
-        notice: What whoever reads its probabilities must know.
-        activation: What makes probabilities of the network's logits, one of `ACTIVATIONS`; where it is `softmax`,
-            they add up to 1.
+        threshold_rule: That chose the thresholds; empty where unknown.
+        activation: From logits to probabilities, one of `ACTIVATIONS`; those of `softmax` add up to 1.
     """
 
     network: models.Network
@@ -56,6 +56,7 @@ class Model:
     calibration: Calibration | None = None
     notice: str = ""
     unchosen: tuple[str, ...] = ()
+    threshold_rule: str = ""
     activation: str = "sigmoid"
 
     def describe_threshold(self, name: str) -> str:
@@ -76,24 +77,20 @@ class Model:
         """Probabilities `[B, labels]` float32.
 
         Args:
-            signal: `[B, samples, leads]` in the contract's unit; or a recording, as `ecg_jax.read` gives it, which is
-                brought to the contract as the command `predict` does it: B is 1 then, and the probabilities of
+            signal: `[B, samples, leads]` in the contract's unit; or a recording, as `ecg_jax.read` returns it, which
+                is brought to the contract as by the command `predict`: B is 1 then, and the probabilities of
                 a long recording are means over its windows.
 
         Raises:
             InputError: on another shape; on a recording without a signal, or one that physics contradicts.
         """
-        if isinstance(signal, Recording):
-            return self._predict_recording(signal)
-        return self.calibrate(self.predict_raw(signal))
+        if not isinstance(signal, Recording):
+            return self.calibrate(self.predict_raw(signal))
+        from ecg_jax.inference import predict  # which predicts with this class
 
-    def _predict_recording(self, recording: Recording) -> np.ndarray:
-        from ecg_jax.inference import predictor  # which predicts with this class
-
-        source = readers.Source(recording.id, lambda: recording)
-        [made] = predictor.predict(self, [source], whole=True)
+        [made] = predict.predict(self, [readers.Source(signal.id, lambda: signal)], whole=True)
         if made.error or np.isnan(made.probabilities).all():
-            raise InputError(made.error or f"{recording.id}: {made.quality}")
+            raise InputError(made.error or f"{signal.id}: {made.quality}")
         return made.probabilities[None]
 
     def predict_raw(self, signal: np.ndarray) -> np.ndarray:
@@ -175,26 +172,34 @@ def _load_run(path: str) -> Model:
     contract = InputContract.from_dict(records["contract"])
     labels = tuple(records["labels"])
     network = models.create(**config.model, num_labels=len(labels))
-    weights = weights_lib.flatten(variables)
-    variables = weights_lib.merge(models.shapes(network, contract.shape), weights, source=path)
-    stored = os.path.join(path, run_folder.THRESHOLDS)
-    thresholds = run_folder.read_json(stored) if os.path.exists(stored) else {}
-    notes = [
-        f"{path}: best checkpoint, step {step}",
-        *(f"warning: {line}; an older one is used" for line in passed_over),
-    ]
+    variables = weights_lib.merge(models.shapes(network, contract.shape), weights_lib.flatten(variables), source=path)
+    thresholds = _read_if_there(path, run_folder.THRESHOLDS) or {}
+    split = _read_if_there(path, run_folder.SPLIT)
+    stored = _read_if_there(path, run_folder.CALIBRATION)
+    calibration = None if stored is None else Calibration.from_dict(stored)
+    result = _read_if_there(path, run_folder.RESULT) or {}
+    notes = [f"{path}: best checkpoint, step {step}"]
+    notes += [f"warning: {line}; an older one is used" for line in passed_over]
     if not thresholds:
         notes.append("the run has not chosen thresholds yet: it is unfinished")
-    described = os.path.join(path, run_folder.SPLIT)
-    split = run_folder.read_json(described) if os.path.exists(described) else None
-    stored = os.path.join(path, run_folder.CALIBRATION)
-    calibration = Calibration.from_dict(run_folder.read_json(stored)) if os.path.exists(stored) else None
-    stored = os.path.join(path, run_folder.RESULT)
-    unchosen = run_folder.read_json(stored).get(run_folder.UNCHOSEN, ()) if os.path.exists(stored) else ()
     _check(path, labels, thresholds, split, calibration)
     return Model(
-        network, variables, contract, labels, thresholds, tuple(notes), split, calibration, unchosen=tuple(unchosen)
+        network,
+        variables,
+        contract,
+        labels,
+        thresholds,
+        notes=tuple(notes),
+        split=split,
+        calibration=calibration,
+        unchosen=tuple(result.get(run_folder.UNCHOSEN, ())),
+        threshold_rule=config.evaluation.threshold_rule,
     )
+
+
+def _read_if_there(folder: str, name: str) -> dict[str, Any] | None:
+    path = os.path.join(folder, name)
+    return run_folder.read_json(path) if os.path.exists(path) else None
 
 
 def _check(
@@ -204,7 +209,7 @@ def _check(
     split: manifest.Manifest | None,
     calibration: Calibration | None,
 ) -> None:
-    """What is used only when recordings are predicted, and would end that, is tried once."""
+    """Refuses files that loading does not use, but predicting would fail on."""
     for name, value in thresholds.items():
         if name not in labels or isinstance(value, bool) or not isinstance(value, int | float) or math.isnan(value):
             raise InputError(f"{os.path.join(path, run_folder.THRESHOLDS)}: {name} has {value!r}; expected numbers")
@@ -215,7 +220,7 @@ def _check(
 
 
 def _load_keras(path: str, stated: dict[str, Any], labels: tuple[str, ...] | None) -> Model:
-    """Loads a Keras file; `stated` are fields of the input contract."""
+    """Loads a Keras file; `stated` holds fields of the input contract."""
     network, variables, found = keras_import.load(path)
     contract = InputContract(**{"samples": found.samples} | stated)
     if found.leads != len(contract.leads):
@@ -236,4 +241,4 @@ def _load_keras(path: str, stated: dict[str, Any], labels: tuple[str, ...] | Non
         + (", whose probabilities add up to 1" if found.activation == "softmax" else ""),
         *found.notes,
     ]
-    return Model(network, variables, contract, names, {}, tuple(notes), activation=found.activation)
+    return Model(network, variables, contract, names, {}, notes=tuple(notes), activation=found.activation)

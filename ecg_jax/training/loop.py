@@ -23,7 +23,7 @@ from ecg_jax.runtime.heartbeat import Heartbeat
 from ecg_jax.runtime.metric_writer import MetricWriter
 from ecg_jax.runtime.profile import CHECKPOINTING, COMPILING, EVALUATING, INPUT, TRAINING, VALIDATING, StepClock, Trace
 from ecg_jax.runtime.progress import show_progress
-from ecg_jax.training import results, stream
+from ecg_jax.training import final_evaluation, stream
 from ecg_jax.training import setup as setup_lib
 from ecg_jax.training.choices import MONITORS
 from ecg_jax.training.prediction import Stopped, name_recordings, predict
@@ -142,7 +142,7 @@ def _train_and_evaluate(
         )
         for name in ("validation", "test")
     }
-    return results.write(setup, predicted, best_step=step, console=console)
+    return final_evaluation.write(setup, predicted, best_step=step, console=console)
 
 
 def _train(

@@ -1,13 +1,14 @@
-"""Many recordings through one model: read in parallel, predicted in batches, bad ones set aside."""
+"""From a model and recordings to probabilities: read in parallel, predicted in batches, bad ones set aside."""
 
 import dataclasses
 import functools
 from collections import deque
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
-from typing import Any
 
 import numpy as np
+from rich.console import Console
+from rich.progress import track
 
 from ecg_jax.contract import InputContract
 from ecg_jax.data import quality, verify
@@ -31,21 +32,20 @@ class Prediction:
 
     Attributes:
         recording: Its name.
-        probabilities: `[labels]` float32; NaN where there was no signal or an error. Of a recording of several windows
-            the means.
+        probabilities: `[labels]` float32, means over windows; NaN where there was no signal or an error.
         raw: The same before calibration.
         quality: What was noticed about the recording, separated by `; `; empty if nothing.
         error: Why it could not be read; empty if it could.
         flags: Of its quality (see `quality.examine`).
         notes: What its reader and the checks noticed, also in `quality`.
-        starts: `[windows]`, seconds: where each part that was predicted begins.
+        starts: `[windows]`, seconds: where each predicted part begins.
         windows: `[windows, labels]`: their probabilities.
     """
 
     recording: str
     probabilities: np.ndarray
     raw: np.ndarray
-    quality: str
+    quality: str = ""
     error: str = ""
     flags: tuple[str, ...] = ()
     notes: tuple[str, ...] = ()
@@ -53,16 +53,9 @@ class Prediction:
     windows: np.ndarray = dataclasses.field(default_factory=lambda: np.zeros((0, 0)))
 
 
-@dataclasses.dataclass(frozen=True)
-class _Loaded:
-    """A recording as the network eats it: `signals` `[windows, samples, leads]`, none where it cannot be predicted."""
-
-    signals: np.ndarray
-    starts: np.ndarray
-    noticed: tuple[str, ...] = ()
-    error: str = ""
-    flags: tuple[str, ...] = ()
-    notes: tuple[str, ...] = ()
+_Loaded = tuple[
+    np.ndarray, Prediction
+]  # inputs `[windows, samples, leads]`, and what is known before they are predicted
 
 
 def predict(
@@ -80,14 +73,14 @@ def predict(
         model: See `load_model`.
         sources: See `readers.find`.
         batch_size: Windows predicted at once.
-        threads: That read ahead.
+        threads: Threads that read ahead.
         checks: See `verify.enforce`; a recording that is refused yields its error.
-        whole: Predict all of a long recording, in windows, and one that lacks leads, as zeros; otherwise, as in
-            training, the centre of the one, and the other yields an error.
+        whole: Predict all of a long recording, in windows, and one that lacks leads, with zeros. Otherwise, as in
+            training, only the centre is predicted, and missing leads are an error.
     """
     trained = manifest.Trained(model.split) if model.split else None
     load = functools.partial(_load_safely, model=model, trained=trained, checks=checks, whole=whole)
-    waiting: deque[tuple[Source, _Loaded]] = deque()
+    waiting: deque[tuple[int, Prediction]] = deque()  # with their numbers of windows
     signals: list[np.ndarray] = []  # windows of those that wait, not yet predicted
     raw = np.zeros((0, len(model.label_names)), np.float32)  # and predicted
     size = 0  # of batches: one shape is compiled
@@ -95,15 +88,15 @@ def predict(
     with ThreadPoolExecutor(threads) as pool:
         ahead: deque[Future[_Loaded]] = deque()
         depth, opened = threads, 0  # how many are read ahead: fewer, where they are long
-        for number, source in enumerate(sources):
+        for number in range(len(sources)):
             while opened < len(sources) and opened <= number + depth:
                 ahead.append(pool.submit(load, sources[opened]))
                 opened += 1
-            loaded = ahead.popleft().result()
-            fitting = 2 * batch_size // max(1, len(loaded.signals))
+            windows, loaded = ahead.popleft().result()
+            fitting = 2 * batch_size // max(1, len(windows))
             depth = max(threads, min(depth + 1, fitting, 4 * threads))  # the next ones may be long
-            waiting.append((source, loaded))
-            signals.extend(loaded.signals)
+            waiting.append((len(windows), loaded))
+            signals.extend(windows)
             is_last = number == len(sources) - 1
             while len(signals) >= batch_size or (is_last and signals):
                 size = size or min(batch_size, len(signals))
@@ -111,42 +104,50 @@ def predict(
                 batch[: len(signals)] = signals[:size]
                 raw = np.concatenate([raw, model.predict_raw(batch)[: len(signals)]])
                 del signals[:size]
-            while waiting and len(waiting[0][1].signals) <= len(raw):
-                source, loaded = waiting.popleft()
-                count = len(loaded.signals)
-                yield _conclude(model, source, loaded, raw[:count])
+            while waiting and waiting[0][0] <= len(raw):
+                count, loaded = waiting.popleft()
+                yield _conclude(model, loaded, raw[:count])
                 raw = raw[count:]
 
 
-def _load_safely(source: Source, **how: Any) -> _Loaded:
+def _load_safely(source: Source, model: Model, trained: manifest.Trained | None, checks: str, whole: bool) -> _Loaded:
     """One bad file ends nothing, whatever it makes a library raise."""
     try:
-        return _load(source, **how)
+        return _load(source, model, trained, checks, whole)
+    except InputError as error:
+        message = " ".join(str(error).split())
     except Exception as error:  # noqa: BLE001 - see above
         reason = " ".join(f"{type(error).__name__}: {error}".split()).rstrip(":")[:_LONGEST_REASON]
         message = f"{source.name}: cannot be read ({reason})"
-        return _Loaded(np.zeros((0, *how["model"].contract.shape), np.float32), np.zeros(0), error=message)
+    return _no_windows(model), dataclasses.replace(_begin(source, model), error=message)
 
 
-def _load(source: Source, *, model: Model, trained: manifest.Trained | None, checks: str, whole: bool) -> _Loaded:
-    nothing = np.zeros((0, *model.contract.shape), np.float32), np.zeros(0)
+def _begin(source: Source, model: Model) -> Prediction:
+    unknown = np.full(len(model.label_names), np.nan, np.float32)
+    return Prediction(source.name, unknown, unknown)
+
+
+def _no_windows(model: Model) -> np.ndarray:
+    return np.zeros((0, *model.contract.shape), np.float32)
+
+
+def _load(source: Source, model: Model, trained: manifest.Trained | None, checks: str, whole: bool) -> _Loaded:
+    contract = model.contract
     missing: tuple[str, ...] = ()
-    try:
-        recording, findings = verify.enforce(source.read(), checks)
-        if whole:
-            extended, missing = mask_missing(recording, model.contract.leads)
-            signals, starts = create_windows(extended, model.contract)
-        else:
-            signals, starts = create_input(recording, model.contract)[0][None], np.zeros(1)
-    except InputError as error:
-        return _Loaded(*nothing, error=" ".join(str(error).split()))
+    recording, findings = verify.enforce(source.read(), checks)
+    if whole:
+        extended, missing = mask_missing(recording, contract.leads)
+        signals, starts = create_windows(extended, contract)
+        moves = np.array([_moves(recording, start, contract) for start in starts.tolist()])
+    else:
+        signals, starts, moves = create_input(recording, contract)[0][None], np.zeros(1), np.ones(1, bool)
     notes = verify.list_notes(recording, findings, checks)
-    moves = np.array([not whole or _moves(recording, start, model.contract) for start in starts.tolist()])
+    begun = dataclasses.replace(_begin(source, model), notes=notes)
     if recording.is_degenerate or not moves.any():
-        return _Loaded(*nothing, noticed=(NO_SIGNAL, *notes), notes=notes)
+        return _no_windows(model), dataclasses.replace(begun, quality="; ".join((NO_SIGNAL, *notes)))
     flags = tuple(quality.examine(recording).flags)
     noticed = [
-        f"{len(missing)} of {len(model.contract.leads)} leads missing ({', '.join(missing)}), zeros in their place"
+        f"{len(missing)} of {len(contract.leads)} leads missing ({', '.join(missing)}), zeros in their place"
         if missing
         else "",
         f"{np.sum(~moves)} of {len(moves)} windows without a signal" if not moves.all() else "",
@@ -156,11 +157,13 @@ def _load(source: Source, *, model: Model, trained: manifest.Trained | None, che
         *notes,
     ]
     signals = signals if moves.all() else signals[moves]
-    return _Loaded(signals, starts[moves], tuple(filter(None, noticed)), flags=flags, notes=notes)
+    return signals, dataclasses.replace(
+        begun, quality="; ".join(filter(None, noticed)), flags=flags, starts=starts[moves]
+    )
 
 
 def _moves(recording: Recording, start: float, contract: InputContract) -> bool:
-    """Whether the recording moves where a window is: filters bring something in from beside it."""
+    """Whether the recording changes inside a window itself: filters bring something in from beside it."""
     begin, end = (
         round(s * recording.sampling_rate) for s in (start, start + contract.samples / contract.sampling_rate)
     )
@@ -168,15 +171,13 @@ def _moves(recording: Recording, start: float, contract: InputContract) -> bool:
     return bool(np.any(part != part[:1]))
 
 
-def _conclude(model: Model, source: Source, loaded: _Loaded, raw: np.ndarray) -> Prediction:
-    """Means over windows, and which label is higher in one of them."""
-    blank = np.full(len(model.label_names), np.nan, np.float32)
+def _conclude(model: Model, loaded: Prediction, raw: np.ndarray) -> Prediction:
+    """Means over windows, and which labels are higher in one of them."""
     if not len(raw):
-        quality_text = "; ".join(loaded.noticed)
-        return Prediction(source.name, blank, blank, quality_text, loaded.error, loaded.flags, loaded.notes)
+        return loaded
     windows = model.calibrate(raw)
     mean = windows.mean(axis=0)
-    noticed = list(loaded.noticed)
+    noticed = [loaded.quality] if loaded.quality else []
     if len(windows) > 1:
         highest = windows.argmax(axis=0)
         episodes = [
@@ -184,38 +185,24 @@ def _conclude(model: Model, source: Source, loaded: _Loaded, raw: np.ndarray) ->
             for i, (name, place) in enumerate(zip(model.label_names, highest, strict=True))
             if windows[place, i] >= model.thresholds.get(name, 0.5) > mean[i]
         ]
-        told = f"{len(windows)} windows, whose means the probabilities are"
-        noticed.append(f"{told}; highest: {', '.join(episodes)}" if episodes else told)
-    return Prediction(
-        source.name,
-        mean,
-        raw.mean(axis=0),
-        "; ".join(noticed),
-        flags=loaded.flags,
-        notes=loaded.notes,
-        starts=loaded.starts,
-        windows=windows,
+        line = f"{len(windows)} windows, whose means the probabilities are"
+        noticed.append(f"{line}; highest: {', '.join(episodes)}" if episodes else line)
+    return dataclasses.replace(
+        loaded, probabilities=mean, raw=raw.mean(axis=0), quality="; ".join(noticed), windows=windows
     )
 
 
 def predict_dataset(
-    model: Model,
-    dataset: Dataset,
-    rows: np.ndarray,
-    *,
-    checks: str = "refuse",
-    batch_size: int = 32,
-    progress: Callable[[Iterable[Prediction], int], Iterable[Prediction]] = lambda made, _: made,
+    model: Model, dataset: Dataset, rows: np.ndarray, *, checks: str = "refuse", console: Console | None = None
 ) -> tuple[Predictions, list[str]]:
     """Predicts recordings of a data set that has the model's labels, beside their truth.
 
     Args:
         model: See `load_model`.
-        dataset: Any; its labels are the model's.
+        dataset: Any with the model's labels.
         rows: Numbers of the recordings.
         checks: See `verify.enforce`; what is simulated is never refused.
-        batch_size: Recordings predicted at once.
-        progress: Wraps the predictions while they are made, and is told how many there will be.
+        console: Where progress is shown.
 
     Returns:
         Predictions of the recordings that hold a signal and were not refused, with their
@@ -227,15 +214,16 @@ def predict_dataset(
     """
     ids = dataset.ids[rows].tolist()
     sources = [Source(id, functools.partial(dataset.read, int(row))) for id, row in zip(ids, rows, strict=True)]
-    checks = checks if dataset.reads_files else "warn"
-    made = list(progress(predict(model, sources, batch_size=batch_size, checks=checks), len(sources)))
-    kept = np.array([bool(len(each.windows)) for each in made], bool)
+    predicted = predict(model, sources, checks=checks if dataset.reads_files else "warn")
+    is_shown = console is not None and console.is_terminal
+    made = list(track(predicted, "predicting", len(sources), console=console, disable=not is_shown))
     lines = _describe_left_out(made)
+    kept = np.array([bool(len(each.windows)) for each in made], bool)
     if not kept.any():
         raise InputError(
             f"data set {dataset.name}: no recording could be predicted ({'; '.join(lines) or 'none there'})"
         )
-    rows, made = rows[kept], [each for each, is_kept in zip(made, kept, strict=True) if is_kept]
+    rows, made = rows[kept], [each for each in made if len(each.windows)]
     lines += messages.describe([note for each in made for note in each.notes])
     seen = sum(manifest.SEEN in each.quality for each in made)
     if seen:
@@ -243,8 +231,7 @@ def predict_dataset(
     flags = np.array([" + ".join(each.flags) or "no flag" for each in made])
     raw = np.stack([each.raw for each in made]) if model.calibration else None
     predictions = create_predictions(dataset, rows, np.stack([each.probabilities for each in made]), raw)
-    predictions = dataclasses.replace(predictions, attributes={**predictions.attributes, "quality": flags})
-    return predictions, lines
+    return dataclasses.replace(predictions, attributes={**predictions.attributes, "quality": flags}), lines
 
 
 def _describe_left_out(made: Sequence[Prediction]) -> list[str]:

@@ -1,0 +1,159 @@
+"""Scores predictions, writes the tables and the report, and shows them: the end of `main` and of `evaluate`."""
+
+import dataclasses
+import shlex
+import sys
+from collections.abc import Mapping, Sequence
+
+import numpy as np
+import pandas as pd
+from rich.console import Console
+
+from ecg_jax.errors import InputError
+from ecg_jax.evaluation import analysis, resampling
+from ecg_jax.evaluation.analysis import Analysis
+from ecg_jax.evaluation.predictions import Predictions
+from ecg_jax.evaluation.settings import Settings
+from ecg_jax.inference import challenge_score
+from ecg_jax.inference.evaluated import Evaluated
+from ecg_jax.reporting import evaluation_report, tables
+from ecg_jax.runtime.progress import show_progress
+
+RATE_ONLY = "auroc_rate_only"
+_SHOWN = ("label", "n", "positives", "auroc", RATE_ONLY, "average_precision", "f1", "threshold")
+_INTERVALS = ("auroc_low", "auroc_high", "f1_low", "f1_high")
+
+
+@dataclasses.dataclass(frozen=True)
+class Extras:
+    """What an evaluation may take besides predictions.
+
+    Attributes:
+        subgroups: Attributes that make subgroups; all there are if None.
+        annotators: `[N, C]` readings in {1, 0, NaN} of the same recordings, by reader.
+        seeds: `[N, C]` probabilities of networks trained from other seeds.
+        decision_range: Lowest and highest threshold of the decision curves.
+        challenge: Path of weights and class of sinus rhythm, for the Challenge score; None for none.
+        rate_only: AUROC of a baseline that knows the heart rate alone, per label and macro; None without one.
+        has_report: Write the page too, not the tables alone.
+        has_figure_files: Write figures as files too.
+    """
+
+    subgroups: Sequence[str] | None = None
+    annotators: Mapping[str, np.ndarray] = dataclasses.field(default_factory=dict)
+    seeds: Sequence[np.ndarray] = ()
+    decision_range: tuple[float, float] = analysis.DECISION_RANGE
+    challenge: tuple[str, str] | None = None
+    rate_only: np.ndarray | None = None
+    has_report: bool = True
+    has_figure_files: bool = True
+
+
+NO_EXTRAS = Extras()
+
+
+def evaluate(
+    first: Evaluated,
+    settings: Settings,
+    folder: str,
+    console: Console,
+    *,
+    command: str,
+    second: Evaluated | None = None,
+    extras: Extras = NO_EXTRAS,
+) -> list[str]:
+    """Evaluates predictions.
+
+    Args:
+        first: What is evaluated, with thresholds.
+        settings: See `Settings`.
+        folder: Where everything is written.
+        console: Where progress and scores are shown.
+        command: The module that was run, as `main`.
+        second: Of another model, on the same recordings in the same order, with thresholds.
+        extras: See `Extras`.
+
+    Returns:
+        The files written; the page last, if it is among them.
+
+    Raises:
+        InputError: when a subgroup or a class of the Challenge is unknown.
+    """
+    assert first.thresholds is not None
+    models = [first] if second is None else [first, second]
+    warnings = tuple(dict.fromkeys(line for each in models for line in each.warnings))
+    subgroups = _check_subgroups(extras.subgroups, first.predictions)
+    console.print(
+        f"Scoring {first.subtitle}: {', '.join(first.predictions.names)}; thresholds: {first.thresholds.describe()}; "
+        f"{settings.resamples} resamples"
+    )
+    challenge = other = None
+    if second:
+        assert second.thresholds is not None
+        other = second.predictions, second.thresholds
+    with show_progress(console, "resampling") as update, resampling.watched(update):
+        found = analysis.analyse(
+            first.predictions,
+            first.thresholds,
+            settings,
+            attributes=subgroups,
+            annotators=extras.annotators,
+            other=other,
+            decision_range=extras.decision_range,
+        )
+        if extras.challenge:
+            challenge = challenge_score.compute(first.predictions, first.thresholds, settings, *extras.challenge)
+    added = {}
+    if extras.rate_only is not None:
+        added[RATE_ONLY] = np.full(len(found.scores.table), np.nan)  # of averages macro alone has one
+        added[RATE_ONLY][: len(extras.rate_only)] = extras.rate_only
+    if extras.has_report:
+        with show_progress(console, "drawing") as update:
+            written = evaluation_report.write(
+                folder,
+                found,
+                title=f"Evaluation of {' against '.join(each.title for each in models)}",
+                models=tuple(each.title for each in models) if second else (),
+                subtitle=first.subtitle,
+                command=shlex.join(["python", "-m", f"ecg_jax.{command}", *sys.argv[1:]]),
+                facts=tuple(fact for each in models for fact in each.facts),
+                warnings=warnings,
+                annotators=extras.annotators,
+                seeds=extras.seeds,
+                challenge=challenge,
+                extra_scores=added,
+                learning_curve=first.learning_curve,
+                figure_files=extras.has_figure_files,
+                progress=update,
+            )
+    else:
+        written = evaluation_report.write_tables(folder, found, added)
+    _show(f"{first.title}: {first.subtitle}", found, found.scores.table.assign(**added), warnings, challenge, console)
+    return written
+
+
+def _check_subgroups(wanted: Sequence[str] | None, predictions: Predictions) -> list[str]:
+    known = list(predictions.attributes)
+    if missing := [name for name in wanted or () if name not in known]:
+        raise InputError(f"--subgroups: no column {', '.join(missing)}; there are: {', '.join(known) or 'none'}")
+    return known if wanted is None else list(wanted)
+
+
+def _show(
+    title: str,
+    found: Analysis,
+    scores: pd.DataFrame,
+    warnings: Sequence[str],
+    challenge: pd.DataFrame | None,
+    console: Console,
+) -> None:
+    shown = scores.assign(threshold=found.shown_thresholds)
+    tables.print_scores(shown[[name for name in (*_SHOWN, *_INTERVALS) if name in shown]], title, console)
+    if RATE_ONLY in shown:
+        console.print("'rate only': AUROC of a baseline that knows the heart rate alone")
+    for line in found.notes:
+        console.print(f"note: {line}")
+    for line in (*found.stamps, *warnings, *found.warnings):
+        console.print(f"warning: {line}", style="yellow")
+    if challenge is not None:
+        tables.print_scores(challenge, "With partial credit", console)
