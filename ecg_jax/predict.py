@@ -44,28 +44,25 @@ from ecg_jax.recording import CHECKS, UNITS
 if TYPE_CHECKING:
     from ecg_jax.data import readers
 
-_MODEL = flags.DEFINE_string(
-    "model", "real", "A run folder, a Keras file of the reference network, or weights that ship."
-)
-_OUTPUT = flags.DEFINE_string("output", "predictions.csv", "The file to write: .json for JSON, else CSV.")
-_FIGURE = flags.DEFINE_bool("figure", False, "Draw each recording on ECG paper, into a folder beside --output.")
-_FORMAT = flags.DEFINE_enum("figure_format", "png", ("png", "pdf", "svg"), "Of --figure.")
-_BATCH_SIZE = flags.DEFINE_integer("batch_size", 32, "Windows predicted at once.", lower_bound=1)
-_LEADS = flags.DEFINE_list("leads", None, "Lead order of a Keras file; default I,II,III,aVR,aVL,aVF,V1,...,V6.")
-_UNITS = flags.DEFINE_float("units_per_millivolt", None, "Unit of a Keras file; default 2, as CODE.", lower_bound=1e-6)
-_RATE = flags.DEFINE_float("sampling_rate", None, "Of a Keras file, in Hz; default 400, as CODE.", lower_bound=1e-6)
-_NAMES = flags.DEFINE_list("names", None, "Labels of a Keras file's outputs, in their order.")
-_CHECKS = flags.DEFINE_enum("checks", "refuse", CHECKS, "When lead order, unit or rate contradict physics.")
-_FILE_LEADS = flags.DEFINE_list(
-    "file_leads", [], "Leads of NumPy, CSV and .mat files without a sidecar, in their order."
-)
-_FILE_RATE = flags.DEFINE_float(
+FLAGS = flags.FLAGS
+flags.DEFINE_string("model", "real", "A run folder, a Keras file of the reference network, or weights that ship.")
+flags.DEFINE_string("output", "predictions.csv", "The file to write: .json for JSON, else CSV.")
+flags.DEFINE_bool("figure", False, "Draw each recording on ECG paper, into a folder beside --output.")
+flags.DEFINE_enum("figure_format", "png", ("png", "pdf", "svg"), "Of --figure.")
+flags.DEFINE_integer("batch_size", 32, "Windows predicted at once.", lower_bound=1)
+flags.DEFINE_list("leads", None, "Lead order of a Keras file; default I,II,III,aVR,aVL,aVF,V1,...,V6.")
+flags.DEFINE_float("units_per_millivolt", None, "Unit of a Keras file; default 2, as CODE.", lower_bound=1e-6)
+flags.DEFINE_float("sampling_rate", None, "Of a Keras file, in Hz; default 400, as CODE.", lower_bound=1e-6)
+flags.DEFINE_list("names", None, "Labels of a Keras file's outputs, in their order.")
+flags.DEFINE_enum("checks", "refuse", CHECKS, "When lead order, unit or rate contradict physics.")
+flags.DEFINE_list("file_leads", [], "Leads of NumPy, CSV and .mat files without a sidecar, in their order.")
+flags.DEFINE_float(
     "file_rate",
     None,
     "Sampling rate in Hz of NumPy, CSV, .mat and HDF5 `tracings` files without a sidecar.",
     lower_bound=0.0,
 )
-_FILE_UNIT = flags.DEFINE_enum(
+flags.DEFINE_enum(
     "file_unit",
     None,
     UNITS,
@@ -79,7 +76,7 @@ def main(argv: Sequence[str]) -> int:
     """Predicts; see the module's docstring."""
     if len(argv) < 2:
         raise InputError("no recordings named; add the path of a file or a folder")
-    path = _OUTPUT.value
+    path = FLAGS.output
     is_other = os.path.exists(path) and not os.path.isfile(path)
     if not os.access(os.path.dirname(os.path.abspath(path)), os.W_OK) or is_other:
         raise InputError(f"--output={path}: not a file that can be written")
@@ -91,11 +88,11 @@ def main(argv: Sequence[str]) -> int:
 
     console = cli.create_console()
     model = load_model(
-        _MODEL.value,
-        leads=tuple(_LEADS.value or ()) or None,
-        units_per_millivolt=_UNITS.value,
-        sampling_rate=_RATE.value,
-        labels=tuple(_NAMES.value or ()) or None,
+        FLAGS.model,
+        leads=tuple(FLAGS.leads or ()) or None,
+        units_per_millivolt=FLAGS.units_per_millivolt,
+        sampling_rate=FLAGS.sampling_rate,
+        labels=tuple(FLAGS.names or ()) or None,
     )
     for note in model.notes:
         console.print(f"Model: {note}")
@@ -106,9 +103,9 @@ def main(argv: Sequence[str]) -> int:
     if passed_over:
         console.print(f"  {passed_over}")
 
-    predicted = predict.predict(model, sources, batch_size=_BATCH_SIZE.value, checks=_CHECKS.value, whole=True)
+    predicted = predict.predict(model, sources, batch_size=FLAGS.batch_size, checks=FLAGS.checks, whole=True)
     tally = writers.Tally(model)
-    pages = writers.Pages(f"{os.path.splitext(path)[0]}_figures", _FORMAT.value, model, _CHECKS.value)
+    pages = writers.Pages(f"{os.path.splitext(path)[0]}_figures", FLAGS.figure_format, model, FLAGS.checks)
     with files.Replacement(path, newline="", errors="backslashreplace") as replacement:
         table = writers.create_table(path, replacement.file, model)
         tracked = track(predicted, "predicting", len(sources), console=console, disable=not console.is_terminal)
@@ -120,7 +117,7 @@ def main(argv: Sequence[str]) -> int:
             tally.add(made)
             if len(sources) <= _TABLES:
                 writers.print_table(console, model, made)
-            if _FIGURE.value:
+            if FLAGS.figure:
                 pages.add(source, made)
         table.close()
         if tally.count:
@@ -134,7 +131,7 @@ def main(argv: Sequence[str]) -> int:
         console.print(f"  {line}")
     for problem in pages.undrawn:
         console.print(f"  predicted, but not drawn: {problem}")
-    if _FIGURE.value:
+    if FLAGS.figure:
         console.print(f"Drawn: {pages.count} page(s) in {pages.folder}")
     console.print(f"Written: {path}, {tally.count} recording(s); {problems.total()} could not be read")
     return 2 if problems or pages.undrawn else 0
@@ -145,8 +142,8 @@ def _find_sources(paths: Sequence[str]) -> "tuple[list[readers.Source], list[str
     from ecg_jax.data import readers
 
     declared = None
-    if _FILE_LEADS.value or _FILE_RATE.value or _FILE_UNIT.value:
-        declared = readers.Declared(tuple(_FILE_LEADS.value), _FILE_RATE.value, _FILE_UNIT.value or "")
+    if FLAGS.file_leads or FLAGS.file_rate or FLAGS.file_unit:
+        declared = readers.Declared(tuple(FLAGS.file_leads), FLAGS.file_rate, FLAGS.file_unit or "")
     sources: dict[str, readers.Source] = {}
     problems = []
     passed_over: Counter[str] = Counter()

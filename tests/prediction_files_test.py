@@ -8,9 +8,9 @@ import numpy as np
 import pytest
 import scipy.special
 
-from ecg_jax.data import joins, label_files, prediction_files
+from ecg_jax.data import joins, prediction_files
 from ecg_jax.errors import InputError
-from ecg_jax.inference import evaluated, evaluated_files
+from ecg_jax.inference import evaluated, evaluated_files, label_files
 
 NAN = np.nan
 NAMES = ("AF", "SB")
@@ -368,11 +368,11 @@ def test_files_are_compared_by_name_and_what_one_lacks_is_refused_or_said(open_f
 def test_readers_are_joined_by_name_in_any_usual_column(open_file, write):
     first = open_file(TABLE, LABELS)
     paths = [write("anna.csv", "file,AF,SB\nc.hea,1,1\na.hea,0,0\nb.hea,0,1\n")]
-    found = label_files.read_annotators(paths, first.predictions, first.side, joins.USUAL)
+    found = label_files.read_annotators(paths, first, joins.USUAL)
     np.testing.assert_array_equal(found["anna"], [[0, 0], [0, 1], [1, 1]])
     bare = [write("ben.csv", "AF,SB\n0,0\n0,1\n1,1\n")]
     with refuse("ben.csv does not", "p.csv names them"):
-        label_files.read_annotators(bare, first.predictions, first.side, joins.Rules(by_position=True))
+        label_files.read_annotators(bare, first, joins.Rules(by_position=True))
 
 
 def test_a_file_without_truth_says_how_to_give_it(read):

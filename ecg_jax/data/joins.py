@@ -5,9 +5,10 @@ Names may differ in folder, file suffix and leading zeros, as long as no two rec
 """
 
 import dataclasses
+import functools
 import itertools
 import re
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 
 import numpy as np
 import pandas as pd
@@ -28,24 +29,19 @@ EXACT, SUFFIX, ZEROS, FOLDER, ALL = (
 )
 STRICT = (EXACT, SUFFIX)
 POSITION = "line by line"
-_SEPARATOR = re.compile(r"^\./|[\\/:]+(?:\./)*")  # `part0.hdf5:12` is an exam in a file
+_SEPARATOR = re.compile(r"[\\/:]+(?:\./)*")  # `part0.hdf5:12` is an exam in a file
+_SUFFIX = re.compile(r"(?<=.)\.[^\W\d_]\w*\Z", re.DOTALL)  # `1.2.840` has none
+_NUMBER = re.compile(r"(?:\A|(?<=/))0*(\d+?)(?:\.0*)?\Z")  # `007`, and `7.0` of a column that was read as numbers
 
 
 @dataclasses.dataclass(frozen=True)
 class Rules:
-    """What a user says about how files are joined.
+    """What a user says about how files are joined."""
 
-    Attributes:
-        columns: Columns that name recordings, in each file those that it has; if empty, the usual ones.
-        patient_column: The column that names patients; if empty, the usual ones.
-        partial: Leave out recordings that one of the files lacks, instead of refusing them.
-        by_position: Join files that name no recordings line by line, instead of refusing them.
-    """
-
-    columns: tuple[str, ...] = ()
-    patient_column: str = ""
-    partial: bool = False
-    by_position: bool = False
+    columns: tuple[str, ...] = ()  # that name recordings, in each file those that it has; if empty, the usual ones
+    patient_column: str = ""  # if empty, the usual ones
+    partial: bool = False  # leave out recordings that one of the files lacks, instead of refusing them
+    by_position: bool = False  # join files that name no recordings line by line, instead of refusing them
 
 
 USUAL = Rules()
@@ -62,21 +58,13 @@ class Side:
 
 @dataclasses.dataclass(frozen=True)
 class Match:
-    """Which rows of a second file are those of a first.
+    """Which rows of a second file are those of a first."""
 
-    Attributes:
-        rows: `[N]` int: for each recording of the first file, its row in the second; -1 where it has none.
-        columns: Column of the names in the first and in the second file.
-        way: How names were compared: a constant above.
-        is_doubtful: The joined names are in different folders (`a/1` and `b/1`).
-        clash: Two names of one file that a looser comparison would not tell apart; empty if there are none.
-    """
-
-    rows: np.ndarray
-    columns: tuple[str, str]
-    way: str = EXACT
-    is_doubtful: bool = False
-    clash: tuple[str, ...] = ()
+    rows: np.ndarray  # `[N]` int: for each recording of the first file, its row in the second; -1 where it has none
+    columns: tuple[str, str]  # of the names in the first and in the second file
+    way: str = EXACT  # how names were compared: a constant above
+    is_doubtful: bool = False  # the joined names are in different folders (`a/1` and `b/1`)
+    clash: tuple[str, ...] = ()  # two names of one file that a looser comparison would not tell apart
 
     @property
     def count(self) -> int:
@@ -90,15 +78,9 @@ class Match:
 
 
 def find_names(table: pd.DataFrame, source: str, wanted: tuple[str, ...] = ()) -> dict[str, np.ndarray]:
-    """The columns of a table of text that name its recordings uniquely.
+    """The columns of a table of text that name its recordings uniquely, the preferred ones first.
 
-    Args:
-        table: Of text.
-        source: File name for messages.
-        wanted: These columns; if empty, those called as in `columns.RECORDING`.
-
-    Returns:
-        Column to `[N]` str, the preferred ones first; empty where there is no such column.
+    Those are the `wanted` ones, or else those called as in `columns.RECORDING`, of which there may be none.
 
     Raises:
         InputError: when none of the wanted ones is there, or all have an empty or a repeated name.
@@ -147,25 +129,14 @@ def join(first: Side, second: Side, rules: Rules) -> Match:
 def match(first: Names, second: Names, sources: tuple[str, str]) -> Match:
     """Finds the recordings of the first among those of the second, by the pair of columns that matches best.
 
-    Columns that match about as well must agree.
-
-    Args:
-        first: Names of N recordings, by column.
-        second: Names in the other file.
-        sources: What the files are called in messages.
-
     Raises:
-        InputError: when columns contradict each other.
+        InputError: naming `sources`, when columns that match about as well contradict each other.
     """
-    indices = [
-        {column: pd.Index(values.astype(object), dtype=object) for column, values in names.items()}
-        for names in (first, second)
-    ]
-    pairs = [*itertools.product(*indices)]
-    found = [_compare((a, b), indices[0][a], indices[1][b], len(STRICT)) for a, b in pairs]
-    size = min(len(next(iter(names.values()))) for names in indices)
+    pairs = [*itertools.product(first, second)]
+    found = [_compare((a, b), first[a], second[b], len(STRICT)) for a, b in pairs]
+    size = min(len(next(iter(names.values()))) for names in (first, second))
     if not any(each.count == size and (_is_sure(each, first) or len(pairs) == 1) for each in found):
-        found = [_compare((a, b), indices[0][a], indices[1][b]) for a, b in pairs]
+        found = [_compare((a, b), first[a], second[b]) for a, b in pairs]
     most = max(each.count for each in found)
     rivals = [(_is_sure(each, first), each) for each in found if 2 * each.count >= most]
     is_best_sure, best = max(
@@ -206,15 +177,16 @@ def _contradict(best: Match, other: Match) -> bool:
     return bool((best.rows[both] != other.rows[both]).any())
 
 
-def _compare(pair: tuple[str, str], first: pd.Index, second: pd.Index, ways: int | None = None) -> Match:
+def _compare(pair: tuple[str, str], first: np.ndarray, second: np.ndarray, ways: int | None = None) -> Match:
     """Compares the unique names in two columns, in the strictest way that finds most; at most in the first `ways`."""
+    names = _index(first.tolist()), _index(second.tolist())
     best = Match(np.full(len(first), -1), pair)
-    for way, one, other, paths in itertools.islice(_spell(first, second), ways):
-        if not (one.is_unique and other.is_unique):
-            if not best.clash and one.isin(other).any():
-                best = dataclasses.replace(best, clash=_find_clash((first, one), (second, other)))
+    for way, keys, paths in itertools.islice(_spell(names), ways):
+        if not (keys[0].is_unique and keys[1].is_unique):
+            if not best.clash and keys[0].isin(keys[1]).any():
+                best = dataclasses.replace(best, clash=_find_clash(names, keys))
             continue
-        rows = other.get_indexer(one)
+        rows = keys[1].get_indexer(keys[0])
         differs = _differ_in_folders(*paths, rows) if paths else np.zeros(len(rows), bool)
         is_doubtful = bool(differs.any()) and not best.count
         rows = rows if is_doubtful else np.where(differs, -1, rows)
@@ -225,55 +197,48 @@ def _compare(pair: tuple[str, str], first: pd.Index, second: pd.Index, ways: int
     return best
 
 
-_Keys = tuple[str, pd.Index, pd.Index, tuple[list[str], list[str]] | None]
+_Pair = tuple[pd.Index, pd.Index]  # of both files
 
 
-def _spell(first: pd.Index, second: pd.Index) -> Iterator[_Keys]:
-    """A way to compare names, the keys of either file, and the whole paths of which keys are only the end."""
+def _index(names: Iterable[str]) -> pd.Index:
+    return pd.Index([*names], dtype=object)
 
-    def index(names: list[str]) -> pd.Index:
-        return pd.Index(names, dtype=object)
 
-    yield EXACT, first, second, None
-    plain = [*map(_strip, first)], [*map(_strip, second)]
-    yield SUFFIX, index(plain[0]), index(plain[1]), None
-    bare = [*map(_strip_zeros, plain[0])], [*map(_strip_zeros, plain[1])]
-    yield ZEROS, index(bare[0]), index(bare[1]), None
-    deepest = min(max(name.count("/") for name in names) for names in plain) + 1
+def _spell(names: _Pair) -> Iterator[tuple[str, _Pair, _Pair | None]]:
+    """A way to compare names, their keys then, and the whole paths where keys are only the ends of these."""
+
+    def convert(function: Callable[[str], str], names: _Pair) -> _Pair:
+        return _index(map(function, names[0])), _index(map(function, names[1]))
+
+    yield EXACT, names, None
+    plain = convert(_strip, names)
+    yield SUFFIX, plain, None
+    bare = convert(lambda path: _NUMBER.sub(r"\1", path), plain)
+    yield ZEROS, bare, None
+    deepest = min(max(name.count("/") for name in each) for each in plain) + 1
     for way, paths in ((FOLDER, plain), (ALL, bare)):
         for parts in range(deepest, 0, -1):
-            ends = [["/".join(name.rsplit("/", parts)[-parts:]) for name in names] for names in paths]
-            yield way, index(ends[0]), index(ends[1]), paths
+            yield way, convert(functools.partial(_take_end, parts), paths), paths
 
 
 def _strip(name: str) -> str:
-    """A path with plain separators, without suffix (`1.2.840` has none) and without a spreadsheet's apostrophes."""
-    name = name.lstrip("'")
-    if "\\" in name or ":" in name or "./" in name or "//" in name:
-        name = _SEPARATOR.sub(lambda found: "" if found[0] == "./" else "/", name)
-    stem, _, suffix = name.rpartition(".")
-    return stem if stem and suffix.isidentifier() and suffix[0].isalpha() else name
+    """A path with plain separators, without suffix and without a spreadsheet's apostrophes."""
+    return _SUFFIX.sub("", _SEPARATOR.sub("/", name.lstrip("'")).removeprefix("./"))
 
 
-def _strip_zeros(name: str) -> str:
-    """A path whose last part, if it is a whole number, has no leading zeros (and no `.0` at its end)."""
-    folder, slash, last = name.rpartition("/")
-    number, _, zeros = last.partition(".")
-    return f"{folder}{slash}{number.lstrip('0') or 0}" if number.isdigit() and not zeros.strip("0") else name
+def _take_end(parts: int, path: str) -> str:
+    return "/".join(path.rsplit("/", parts)[-parts:])
 
 
-def _differ_in_folders(first: list[str], second: list[str], rows: np.ndarray) -> np.ndarray:
+def _differ_in_folders(first: pd.Index, second: pd.Index, rows: np.ndarray) -> np.ndarray:
     """`[N]` bool: whether two joined paths contradict each other, as neither is the end of the other."""
-
-    def agree(one: str, other: str) -> bool:
-        return one == other or one.endswith(f"/{other}") or other.endswith(f"/{one}")
-
-    return np.array([row >= 0 and not agree(name, second[row]) for name, row in zip(first, rows.tolist(), strict=True)])
+    ends = [(f"/{one}", f"/{other}") for one, other in zip(first, second.take(rows), strict=True)]
+    agree = [one.endswith(other) or other.endswith(one) for one, other in ends]
+    return (rows >= 0) & ~np.array(agree)
 
 
-def _find_clash(*files: tuple[pd.Index, pd.Index]) -> tuple[str, ...]:
+def _find_clash(names: _Pair, keys: _Pair) -> tuple[str, ...]:
     """Two names of one file that have the same key."""
-    for names, keys in files:
-        if not keys.is_unique:
-            return tuple(map(str, names[keys == keys[keys.duplicated()][0]][:2]))
-    return ()
+    i = int(keys[0].is_unique)
+    repeated = keys[i][keys[i].duplicated()][0]
+    return tuple(names[i][keys[i] == repeated][:2])

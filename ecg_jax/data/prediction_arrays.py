@@ -23,29 +23,17 @@ _DAMAGE = (OSError, ValueError, EOFError, MemoryError, SyntaxError, zipfile.BadZ
 
 @dataclasses.dataclass(frozen=True)
 class Arrays:
-    """What such a file holds.
+    """What such a file holds of N recordings and C classes."""
 
-    Attributes:
-        values: `[N, C]` float64, as they are.
-        labels: `[N, C]` float64 in {1, 0, NaN}; None without truth.
-        names: The C classes; empty where it does not name them.
-        table: What else is known of recordings: of text, a row each.
-        facts: A sentence on which arrays of an archive were taken for what.
-    """
-
-    values: np.ndarray
-    labels: np.ndarray | None = None
-    names: tuple[str, ...] = ()
-    table: pd.DataFrame = dataclasses.field(default_factory=pd.DataFrame)
-    facts: tuple[str, ...] = ()
+    values: np.ndarray  # `[N, C]` float64, as they are
+    labels: np.ndarray | None = None  # `[N, C]` float64 in {1, 0, NaN}; None without truth
+    names: tuple[str, ...] = ()  # of the classes; empty where it does not name them
+    table: pd.DataFrame = dataclasses.field(default_factory=pd.DataFrame)  # N rows of text: what else is known
+    facts: tuple[str, ...] = ()  # a sentence on which arrays of an archive were taken for what
 
 
 def read(path: str) -> Arrays:
-    """Reads a `.npy` or `.npz` file; nothing in it is executed.
-
-    Raises:
-        InputError: when it cannot be read, or holds something else.
-    """
+    """Reads a `.npy` or `.npz` file without executing anything in it; `InputError` when it holds something else."""
     try:
         content = np.load(path, mmap_mode="r", allow_pickle=False)  # checks the announced size against the file's
     except FileNotFoundError as error:

@@ -20,37 +20,21 @@ ARRAYS = (".npy", ".npz")
 
 @dataclasses.dataclass(frozen=True)
 class PredictionFile:
-    """Probabilities of some recordings.
-
-    Attributes:
-        path: Where they were read.
-        names: The C labels; empty where a bare array does not name its columns.
-        values: `[N, C]` float64 in [0, 1].
-        rows: `[N]` int, places of these recordings among all of the file.
-        raw: The same before recalibration, where the file has both.
-        recordings: Names of all recordings of the file, also those without a probability or of another split.
-        split: `[N]` str, `train`, `validation` or `test`; None where the file does not say.
-        labels: `[N, C]` where the file holds the truth too, in columns `LABEL_true`; else None.
-        patients: `[N]` str, empty where unknown; None where none is named.
-        attributes: What else is known of recordings, name to `[N]`.
-        left_out: Recordings (names or lines) without a probability, for which `quality` gives a reason.
-        unused: Columns of numbers that were taken for no label.
-        facts: Sentences on how the file was read.
-    """
+    """Probabilities of N recordings for C labels."""
 
     path: str
-    names: tuple[str, ...]
-    values: np.ndarray
-    rows: np.ndarray
-    raw: np.ndarray | None = None
-    recordings: joins.Names = dataclasses.field(default_factory=dict)
-    split: np.ndarray | None = None
-    labels: np.ndarray | None = None
-    patients: np.ndarray | None = None
-    attributes: Mapping[str, np.ndarray] = dataclasses.field(default_factory=dict)
-    left_out: tuple[str, ...] = ()
-    unused: tuple[str, ...] = ()
-    facts: tuple[str, ...] = ()
+    names: tuple[str, ...]  # of the labels; empty where a bare array does not name its columns
+    values: np.ndarray  # `[N, C]` float64 in [0, 1]
+    rows: np.ndarray  # `[N]` int, places of these recordings among all of the file
+    raw: np.ndarray | None = None  # `values` before recalibration, where the file has both
+    recordings: joins.Names = dataclasses.field(default_factory=dict)  # of all recordings of the file
+    split: np.ndarray | None = None  # `[N]` str, `train`, `validation` or `test`; None where the file does not say
+    labels: np.ndarray | None = None  # `[N, C]` in {1, 0, NaN}, where the file holds the truth too
+    patients: np.ndarray | None = None  # `[N]` str, empty where unknown; None where none is named
+    attributes: Mapping[str, np.ndarray] = dataclasses.field(default_factory=dict)  # `[N]` by name
+    left_out: tuple[str, ...] = ()  # recordings (names or lines) for which `quality` says why they have no probability
+    unused: tuple[str, ...] = ()  # columns of numbers that were taken for no label
+    facts: tuple[str, ...] = ()  # sentences on how the file was read
 
     @property
     def ids(self) -> np.ndarray | None:
@@ -63,11 +47,7 @@ class PredictionFile:
         return "test" if self.split is not None and (self.split == "test").any() else "all"
 
     def take_split(self, split: str) -> "PredictionFile":
-        """The recordings of one split, where the file says which are in it.
-
-        Raises:
-            InputError: when there are none.
-        """
+        """The recordings of one split, where the file says which are in it; `InputError` when there are none."""
         if self.split is None or split == "all":
             return self
         rows = np.flatnonzero(self.split == split)

@@ -19,11 +19,7 @@ def could_be(column: pd.Series) -> bool:
 
 
 def parse_columns(table: pd.DataFrame, names: Sequence[str], path: str, *, logits: bool = False) -> np.ndarray:
-    """Columns of text as probabilities, `[N, C]` float64.
-
-    Raises:
-        InputError: naming line, column and value.
-    """
+    """Columns of text as probabilities, `[N, C]` float64; `InputError` names line, column and value."""
     values = np.stack([_parse(table[name], path, logits) for name in names], axis=1)
 
     def place(row: int, column: int) -> str:
@@ -47,16 +43,10 @@ def _parse(column: pd.Series, path: str, logits: bool) -> np.ndarray:
 
 
 def convert(values: np.ndarray, path: str, place: Callable[[int, int], str], *, logits: bool = False) -> np.ndarray:
-    """Finite numbers `[N, C]` as probabilities.
-
-    Args:
-        values: Probabilities, or logits.
-        path: File name for messages.
-        place: `(row, column)` in words.
-        logits: Whether they are logits.
+    """Finite probabilities or logits `[N, C]` as probabilities.
 
     Raises:
-        InputError: when a probability is not from 0 to 1.
+        InputError: when one is not from 0 to 1, naming `path` and, by `place(row, column)`, where it is.
     """
     if logits:
         return scipy.special.expit(values)

@@ -18,33 +18,19 @@ from ecg_jax.evaluation.thresholds import GIVEN, Thresholds
 
 @dataclasses.dataclass(frozen=True)
 class Evaluated:
-    """Predictions to evaluate, and what is known about them.
+    """Predictions to evaluate, and what is known about them."""
 
-    Attributes:
-        title: Short name of the model or file.
-        subtitle: Which recordings these are.
-        predictions: Of the recordings to score.
-        validation: Of others, on which thresholds may be chosen; None without any.
-        thresholds: That the model brings, or that were chosen; None where there are none yet.
-        facts: Sentences on where everything comes from.
-        warnings: Lines that a reader must know.
-        source: The file or folder, for messages.
-        recordings: Names of the recordings, by column; empty where no file names them.
-        dataset: That was predicted; None for files.
-        learning_curve: Draws that of the training, where there was one.
-    """
-
-    title: str
-    subtitle: str
-    predictions: Predictions
-    validation: Predictions | None = None
-    thresholds: Thresholds | None = None
-    facts: tuple[str, ...] = ()
-    warnings: tuple[str, ...] = ()
-    source: str = ""
-    recordings: joins.Names = dataclasses.field(default_factory=dict)
-    dataset: Dataset | None = None
-    learning_curve: Callable[[], Figure] | None = None
+    title: str  # short name of the model or file
+    subtitle: str  # which recordings these are
+    predictions: Predictions  # of the recordings to score
+    validation: Predictions | None = None  # of others, on which thresholds may be chosen
+    thresholds: Thresholds | None = None  # that the model brings, or that were chosen
+    facts: tuple[str, ...] = ()  # sentences on where everything comes from
+    warnings: tuple[str, ...] = ()  # lines that a reader must know
+    source: str = ""  # the file or folder, for messages
+    recordings: joins.Names = dataclasses.field(default_factory=dict)  # empty where no file names them
+    dataset: Dataset | None = None  # that was predicted; None for files
+    learning_curve: Callable[[], Figure] | None = None  # draws that of the training
 
     @property
     def side(self) -> joins.Side:
@@ -58,7 +44,7 @@ class Evaluated:
         )
 
     def recalibrate(self, method: str | None) -> "Evaluated":
-        """With another calibration of the raw probabilities, fitted on validation; None leaves everything as it is.
+        """With a calibration of the raw probabilities fitted on validation, and no thresholds; unchanged if None.
 
         Raises:
             InputError: when there is no validation to fit it on.
@@ -70,27 +56,32 @@ class Evaluated:
                 f"--calibration={method} is fitted on other recordings: those of the validation split beside the one "
                 "that is scored, or --validation=FILE"
             )
+        raw = self.undo_calibration()
+        assert raw.validation is not None
         names = self.predictions.names
-        test, validation = (
-            each.probabilities if each.raw is None else each.raw for each in (self.predictions, self.validation)
+        fitted = calibration.fit(method, raw.validation.labels, raw.validation.probabilities, names)
+        scored, validation = (
+            dataclasses.replace(each, probabilities=fitted.apply(each.probabilities, names), raw=each.probabilities)
+            for each in (raw.predictions, raw.validation)
         )
-        fitted = calibration.fit(method, self.validation.labels, validation, names)
-        scored, other = (
-            dataclasses.replace(each, probabilities=fitted.apply(raw, names), raw=raw)
-            for each, raw in ((self.predictions, test), (self.validation, validation))
-        )
-        return dataclasses.replace(self, predictions=scored, validation=other)
+        return dataclasses.replace(self, predictions=scored, validation=validation, thresholds=None)
+
+    def undo_calibration(self) -> "Evaluated":
+        """With the raw probabilities in place of recalibrated ones."""
+
+        def undo(each: Predictions) -> Predictions:
+            return each if each.raw is None else dataclasses.replace(each, probabilities=each.raw, raw=None)
+
+        validation = self.validation and undo(self.validation)
+        return dataclasses.replace(self, predictions=undo(self.predictions), validation=validation)
 
     def choose_thresholds(
         self, settings: Settings, *, given: Sequence[str] = (), rule: str | None = None, on_test: bool = False
     ) -> "Evaluated":
-        """With thresholds: those given, or those that the model brings, or newly chosen ones.
+        """With thresholds: those given as `LABEL=0.3`, or those that the model brings, or chosen ones.
 
-        Args:
-            settings: See `analysis.choose_thresholds`.
-            given: `LABEL=0.3`, one for each label; see `parse_thresholds`.
-            rule: Chooses new ones; if None, `max_f1` does where the model brings none.
-            on_test: Choose new ones on the scored recordings themselves.
+        These are chosen by a rule, `max_f1` if None, on validation, on the scored recordings themselves (`on_test`), or
+        by cross-fitting; a rule or `on_test` replaces those that the model brings.
         """
         names = self.predictions.names
         if given:
@@ -104,11 +95,7 @@ class Evaluated:
 
 
 def parse_thresholds(texts: Sequence[str], names: Sequence[str]) -> Thresholds:
-    """Thresholds that are given as `LABEL=0.3`, one for each label.
-
-    Raises:
-        InputError: on one that is missing, unknown or no number from 0 to 1.
-    """
+    """Thresholds that are given as `LABEL=0.3`, from 0 to 1, one for each label."""
     found = {}
     for text in texts:
         name, _, number = text.rpartition("=")

@@ -1,6 +1,5 @@
 """A model's predictions of a data set as something to evaluate."""
 
-import dataclasses
 import functools
 import os
 
@@ -19,25 +18,16 @@ from ecg_jax.runtime import run_folder
 from ecg_jax.runtime.metric_writer import read_metrics
 
 
-@dataclasses.dataclass(frozen=True)
-class Choices:
-    """How a model predicts a data set.
-
-    Attributes:
-        split: `train`, `validation`, `test` or `all`; if None, `test` where the data set has one, else `all`.
-        needs_validation: Predict the validation split too, where there is one besides the scored one.
-        calibration: Fit another calibration there; see `evaluation.settings.CALIBRATIONS`.
-        checks: See `verify.enforce`.
-    """
-
-    split: str | None = None
-    needs_validation: bool = False
-    calibration: str | None = None
-    checks: str = "refuse"
-
-
 def predict_model(
-    path: str, model: Model, dataset: Dataset, choices: Choices, *, is_own: bool, console: Console | None = None
+    path: str,
+    model: Model,
+    dataset: Dataset,
+    *,
+    split: str | None,
+    is_own: bool,
+    needs_validation: bool,
+    checks: str,
+    console: Console,
 ) -> Evaluated:
     """Predicts a split of a data set with a model.
 
@@ -45,8 +35,10 @@ def predict_model(
         path: Where the model was loaded from.
         model: See `load_model`.
         dataset: With the model's labels.
-        choices: See `Choices`.
+        split: `train`, `validation`, `test` or `all`; if None, `test` where the data set has one, else `all`.
         is_own: The data set is that of the model's run.
+        needs_validation: Predict the validation split too, where there is one besides the scored one.
+        checks: See `verify.enforce`.
         console: Where progress is shown.
 
     Raises:
@@ -55,11 +47,11 @@ def predict_model(
     if dataset.label_names != model.label_names:
         raise InputError(f"{path} predicts {', '.join(model.label_names)}, not {', '.join(dataset.label_names)}")
     has_split = dataset.split is not None and bool((dataset.split == "test").any())
-    split = choices.split or ("test" if has_split else "all")
-    run = functools.partial(predict_dataset, model, dataset, checks=choices.checks, console=console)
+    split = split or ("test" if has_split else "all")
+    run = functools.partial(predict_dataset, model, dataset, checks=checks, console=console)
     predictions, lines = run(_find_rows(dataset, split))
     validation = None
-    if choices.needs_validation and split == "test" and len(dataset.indices("validation")):
+    if needs_validation and split == "test" and len(dataset.indices("validation")):
         validation, _ = run(dataset.indices("validation"))
     left_out = [line for line in lines if line.startswith("left out")]
     warnings = [line for line in lines if line not in left_out]
@@ -73,14 +65,14 @@ def predict_model(
         subtitle=f"data set {dataset.name}, split {split}",
         predictions=predictions,
         validation=validation,
-        thresholds=None if chose_thresholds or choices.calibration is not None else _find_thresholds(model),
+        thresholds=None if chose_thresholds else _find_thresholds(model),
         facts=(f"{'; '.join(model.notes)}.", *(f"{line}." for line in left_out)),
         warnings=tuple(warnings),
         source=path,
         recordings={"recording": predictions.ids},
         dataset=dataset,
         learning_curve=_find_learning_curve(path),
-    ).recalibrate(choices.calibration)
+    )
 
 
 def _find_rows(dataset: Dataset, split: str) -> np.ndarray:

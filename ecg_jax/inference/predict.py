@@ -5,6 +5,7 @@ import functools
 from collections import deque
 from collections.abc import Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
+from typing import Any
 
 import numpy as np
 from rich.console import Console
@@ -28,34 +29,20 @@ _LONGEST_REASON = 300  # characters
 
 @dataclasses.dataclass(frozen=True)
 class Prediction:
-    """What became of one recording.
+    """What became of one recording."""
 
-    Attributes:
-        recording: Its name.
-        probabilities: `[labels]` float32, means over windows; NaN where there was no signal or an error.
-        raw: The same before calibration.
-        quality: What was noticed about the recording, separated by `; `; empty if nothing.
-        error: Why it could not be read; empty if it could.
-        flags: Of its quality (see `quality.examine`).
-        notes: What its reader and the checks noticed, also in `quality`.
-        starts: `[windows]`, seconds: where each predicted part begins.
-        windows: `[windows, labels]`: their probabilities.
-    """
-
-    recording: str
-    probabilities: np.ndarray
-    raw: np.ndarray
-    quality: str = ""
-    error: str = ""
-    flags: tuple[str, ...] = ()
-    notes: tuple[str, ...] = ()
-    starts: np.ndarray = dataclasses.field(default_factory=lambda: np.zeros(0))
-    windows: np.ndarray = dataclasses.field(default_factory=lambda: np.zeros((0, 0)))
+    recording: str  # its name
+    probabilities: np.ndarray  # `[labels]` float32, means over windows; NaN where there was no signal or an error
+    raw: np.ndarray  # the same before calibration
+    quality: str = ""  # what was noticed about the recording, separated by `; `
+    error: str = ""  # why it could not be read
+    flags: tuple[str, ...] = ()  # of its quality, see `quality.examine`
+    notes: tuple[str, ...] = ()  # what its reader and the checks noticed, also in `quality`
+    starts: np.ndarray = dataclasses.field(default_factory=lambda: np.zeros(0))  # `[windows]`, seconds
+    windows: np.ndarray = dataclasses.field(default_factory=lambda: np.zeros((0, 0)))  # `[windows, labels]`
 
 
-_Loaded = tuple[
-    np.ndarray, Prediction
-]  # inputs `[windows, samples, leads]`, and what is known before they are predicted
+_Loaded = tuple[Sequence[np.ndarray], dict[str, Any]]  # windows `[samples, leads]`, and fields of a `Prediction`
 
 
 def predict(
@@ -80,7 +67,7 @@ def predict(
     """
     trained = manifest.Trained(model.split) if model.split else None
     load = functools.partial(_load_safely, model=model, trained=trained, checks=checks, whole=whole)
-    waiting: deque[tuple[int, Prediction]] = deque()  # with their numbers of windows
+    waiting: deque[tuple[str, int, dict[str, Any]]] = deque()  # names, numbers of windows, what was noticed
     signals: list[np.ndarray] = []  # windows of those that wait, not yet predicted
     raw = np.zeros((0, len(model.label_names)), np.float32)  # and predicted
     size = 0  # of batches: one shape is compiled
@@ -88,14 +75,14 @@ def predict(
     with ThreadPoolExecutor(threads) as pool:
         ahead: deque[Future[_Loaded]] = deque()
         depth, opened = threads, 0  # how many are read ahead: fewer, where they are long
-        for number in range(len(sources)):
+        for number, source in enumerate(sources):
             while opened < len(sources) and opened <= number + depth:
                 ahead.append(pool.submit(load, sources[opened]))
                 opened += 1
-            windows, loaded = ahead.popleft().result()
+            windows, known = ahead.popleft().result()
             fitting = 2 * batch_size // max(1, len(windows))
             depth = max(threads, min(depth + 1, fitting, 4 * threads))  # the next ones may be long
-            waiting.append((len(windows), loaded))
+            waiting.append((source.name, len(windows), known))
             signals.extend(windows)
             is_last = number == len(sources) - 1
             while len(signals) >= batch_size or (is_last and signals):
@@ -104,34 +91,25 @@ def predict(
                 batch[: len(signals)] = signals[:size]
                 raw = np.concatenate([raw, model.predict_raw(batch)[: len(signals)]])
                 del signals[:size]
-            while waiting and waiting[0][0] <= len(raw):
-                count, loaded = waiting.popleft()
-                yield _conclude(model, loaded, raw[:count])
+            while waiting and waiting[0][1] <= len(raw):
+                name, count, known = waiting.popleft()
+                yield _conclude(model, name, raw[:count], known)
                 raw = raw[count:]
 
 
-def _load_safely(source: Source, model: Model, trained: manifest.Trained | None, checks: str, whole: bool) -> _Loaded:
+def _load_safely(source: Source, **how: Any) -> _Loaded:
     """One bad file ends nothing, whatever it makes a library raise."""
     try:
-        return _load(source, model, trained, checks, whole)
+        return _load(source, **how)
     except InputError as error:
         message = " ".join(str(error).split())
     except Exception as error:  # noqa: BLE001 - see above
         reason = " ".join(f"{type(error).__name__}: {error}".split()).rstrip(":")[:_LONGEST_REASON]
         message = f"{source.name}: cannot be read ({reason})"
-    return _no_windows(model), dataclasses.replace(_begin(source, model), error=message)
+    return (), {"error": message}
 
 
-def _begin(source: Source, model: Model) -> Prediction:
-    unknown = np.full(len(model.label_names), np.nan, np.float32)
-    return Prediction(source.name, unknown, unknown)
-
-
-def _no_windows(model: Model) -> np.ndarray:
-    return np.zeros((0, *model.contract.shape), np.float32)
-
-
-def _load(source: Source, model: Model, trained: manifest.Trained | None, checks: str, whole: bool) -> _Loaded:
+def _load(source: Source, *, model: Model, trained: manifest.Trained | None, checks: str, whole: bool) -> _Loaded:
     contract = model.contract
     missing: tuple[str, ...] = ()
     recording, findings = verify.enforce(source.read(), checks)
@@ -142,24 +120,22 @@ def _load(source: Source, model: Model, trained: manifest.Trained | None, checks
     else:
         signals, starts, moves = create_input(recording, contract)[0][None], np.zeros(1), np.ones(1, bool)
     notes = verify.list_notes(recording, findings, checks)
-    begun = dataclasses.replace(_begin(source, model), notes=notes)
     if recording.is_degenerate or not moves.any():
-        return _no_windows(model), dataclasses.replace(begun, quality="; ".join((NO_SIGNAL, *notes)))
+        return (), {"quality": "; ".join((NO_SIGNAL, *notes)), "notes": notes}
     flags = tuple(quality.examine(recording).flags)
-    noticed = [
-        f"{len(missing)} of {len(contract.leads)} leads missing ({', '.join(missing)}), zeros in their place"
-        if missing
-        else "",
-        f"{np.sum(~moves)} of {len(moves)} windows without a signal" if not moves.all() else "",
-        f"{recording.gaps} samples masked" if recording.gaps else "",
-        trained.find(recording) if trained else "",
-        *flags,
-        *notes,
-    ]
-    signals = signals if moves.all() else signals[moves]
-    return signals, dataclasses.replace(
-        begun, quality="; ".join(filter(None, noticed)), flags=flags, starts=starts[moves]
-    )
+    noticed = []
+    if missing:
+        listed = ", ".join(missing)
+        noticed.append(f"{len(missing)} of {len(contract.leads)} leads missing ({listed}), zeros in their place")
+    if not moves.all():
+        noticed.append(f"{np.sum(~moves)} of {len(moves)} windows without a signal")
+    if recording.gaps:
+        noticed.append(f"{recording.gaps} samples masked")
+    if trained and (seen := trained.find(recording)):
+        noticed.append(seen)
+    noticed += [*flags, *notes]
+    known = {"quality": "; ".join(noticed), "flags": flags, "notes": notes, "starts": starts[moves]}
+    return signals if moves.all() else signals[moves], known
 
 
 def _moves(recording: Recording, start: float, contract: InputContract) -> bool:
@@ -171,25 +147,24 @@ def _moves(recording: Recording, start: float, contract: InputContract) -> bool:
     return bool(np.any(part != part[:1]))
 
 
-def _conclude(model: Model, loaded: Prediction, raw: np.ndarray) -> Prediction:
+def _conclude(model: Model, name: str, raw: np.ndarray, known: dict[str, Any]) -> Prediction:
     """Means over windows, and which labels are higher in one of them."""
     if not len(raw):
-        return loaded
+        unknown = np.full(len(model.label_names), np.nan, np.float32)
+        return Prediction(name, unknown, unknown, **known)
     windows = model.calibrate(raw)
-    mean = windows.mean(axis=0)
-    noticed = [loaded.quality] if loaded.quality else []
-    if len(windows) > 1:
-        highest = windows.argmax(axis=0)
-        episodes = [
-            f"{name} {windows[place, i]:.2f} at {loaded.starts[place]:.0f} s"
-            for i, (name, place) in enumerate(zip(model.label_names, highest, strict=True))
-            if windows[place, i] >= model.thresholds.get(name, 0.5) > mean[i]
-        ]
-        line = f"{len(windows)} windows, whose means the probabilities are"
-        noticed.append(f"{line}; highest: {', '.join(episodes)}" if episodes else line)
-    return dataclasses.replace(
-        loaded, probabilities=mean, raw=raw.mean(axis=0), quality="; ".join(noticed), windows=windows
-    )
+    made = Prediction(name, windows.mean(axis=0), raw.mean(axis=0), windows=windows, **known)
+    if len(windows) == 1:
+        return made
+    highest = windows.argmax(axis=0)
+    episodes = [
+        f"{label} {windows[place, i]:.2f} at {made.starts[place]:.0f} s"
+        for i, (label, place) in enumerate(zip(model.label_names, highest, strict=True))
+        if windows[place, i] >= model.thresholds.get(label, 0.5) > made.probabilities[i]
+    ]
+    line = f"{len(windows)} windows, whose means the probabilities are"
+    line += f"; highest: {', '.join(episodes)}" if episodes else ""
+    return dataclasses.replace(made, quality="; ".join(filter(None, (made.quality, line))))
 
 
 def predict_dataset(
@@ -205,9 +180,8 @@ def predict_dataset(
         console: Where progress is shown.
 
     Returns:
-        Predictions of the recordings that hold a signal and were not refused, with their
-        quality flags as attribute `quality` (`no flag`, or names); and lines on those that were
-        left out, on what was noticed while they were read, and on those that trained the model.
+        Predictions of the recordings that hold a signal and were not refused, with their quality flags as attribute
+        `quality`; and lines on what was left out, on what was noticed, and on recordings that trained the model.
 
     Raises:
         InputError: when none is left.

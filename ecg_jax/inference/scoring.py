@@ -6,12 +6,10 @@ import sys
 from collections.abc import Mapping, Sequence
 
 import numpy as np
-import pandas as pd
 from rich.console import Console
 
 from ecg_jax.errors import InputError
 from ecg_jax.evaluation import analysis, resampling
-from ecg_jax.evaluation.analysis import Analysis
 from ecg_jax.evaluation.predictions import Predictions
 from ecg_jax.evaluation.settings import Settings
 from ecg_jax.inference import challenge_score
@@ -20,32 +18,23 @@ from ecg_jax.reporting import evaluation_report, tables
 from ecg_jax.runtime.progress import show_progress
 
 RATE_ONLY = "auroc_rate_only"
-_SHOWN = ("label", "n", "positives", "auroc", RATE_ONLY, "average_precision", "f1", "threshold")
-_INTERVALS = ("auroc_low", "auroc_high", "f1_low", "f1_high")
+_SHOWN = (
+    *("label", "n", "positives", "auroc", RATE_ONLY, "average_precision", "f1", "threshold"),
+    *("auroc_low", "auroc_high", "f1_low", "f1_high"),
+)
 
 
 @dataclasses.dataclass(frozen=True)
 class Extras:
-    """What an evaluation may take besides predictions.
+    """What an evaluation may take besides predictions."""
 
-    Attributes:
-        subgroups: Attributes that make subgroups; all there are if None.
-        annotators: `[N, C]` readings in {1, 0, NaN} of the same recordings, by reader.
-        seeds: `[N, C]` probabilities of networks trained from other seeds.
-        decision_range: Lowest and highest threshold of the decision curves.
-        challenge: Path of weights and class of sinus rhythm, for the Challenge score; None for none.
-        rate_only: AUROC of a baseline that knows the heart rate alone, per label and macro; None without one.
-        has_report: Write the page too, not the tables alone.
-        has_figure_files: Write figures as files too.
-    """
-
-    subgroups: Sequence[str] | None = None
-    annotators: Mapping[str, np.ndarray] = dataclasses.field(default_factory=dict)
-    seeds: Sequence[np.ndarray] = ()
-    decision_range: tuple[float, float] = analysis.DECISION_RANGE
-    challenge: tuple[str, str] | None = None
-    rate_only: np.ndarray | None = None
-    has_report: bool = True
+    subgroups: Sequence[str] | None = None  # attributes that make them; all there are if None
+    annotators: Mapping[str, np.ndarray] = dataclasses.field(default_factory=dict)  # see `read_annotators`
+    seeds: Sequence[np.ndarray] = ()  # `[N, C]` probabilities of networks trained from other seeds
+    decision_range: tuple[float, float] = analysis.DECISION_RANGE  # of thresholds
+    challenge: tuple[str, str] | None = None  # for the Challenge score: path of weights, class of sinus rhythm
+    rate_only: np.ndarray | None = None  # AUROC of a baseline that knows the heart rate alone, per label and macro
+    has_report: bool = True  # else the tables alone are written
     has_figure_files: bool = True
 
 
@@ -70,7 +59,7 @@ def evaluate(
         folder: Where everything is written.
         console: Where progress and scores are shown.
         command: The module that was run, as `main`.
-        second: Of another model, on the same recordings in the same order, with thresholds.
+        second: Of another model, for the same recordings in the same order, with thresholds.
         extras: See `Extras`.
 
     Returns:
@@ -79,30 +68,28 @@ def evaluate(
     Raises:
         InputError: when a subgroup or a class of the Challenge is unknown.
     """
-    assert first.thresholds is not None
     models = [first] if second is None else [first, second]
+    predictions, thresholds = first.predictions, first.thresholds
+    assert thresholds is not None
+    subgroups = _check_subgroups(extras.subgroups, predictions)
     warnings = tuple(dict.fromkeys(line for each in models for line in each.warnings))
-    subgroups = _check_subgroups(extras.subgroups, first.predictions)
     console.print(
-        f"Scoring {first.subtitle}: {', '.join(first.predictions.names)}; thresholds: {first.thresholds.describe()}; "
+        f"Scoring {first.subtitle}: {', '.join(predictions.names)}; thresholds: {thresholds.describe()}; "
         f"{settings.resamples} resamples"
     )
-    challenge = other = None
-    if second:
-        assert second.thresholds is not None
-        other = second.predictions, second.thresholds
+    challenge = None
     with show_progress(console, "resampling") as update, resampling.watched(update):
         found = analysis.analyse(
-            first.predictions,
-            first.thresholds,
+            predictions,
+            thresholds,
             settings,
             attributes=subgroups,
             annotators=extras.annotators,
-            other=other,
+            other=(second.predictions, second.thresholds) if second and second.thresholds else None,
             decision_range=extras.decision_range,
         )
         if extras.challenge:
-            challenge = challenge_score.compute(first.predictions, first.thresholds, settings, *extras.challenge)
+            challenge = challenge_score.compute(predictions, thresholds, settings, *extras.challenge)
     added = {}
     if extras.rate_only is not None:
         added[RATE_ONLY] = np.full(len(found.scores.table), np.nan)  # of averages macro alone has one
@@ -128,7 +115,17 @@ def evaluate(
             )
     else:
         written = evaluation_report.write_tables(folder, found, added)
-    _show(f"{first.title}: {first.subtitle}", found, found.scores.table.assign(**added), warnings, challenge, console)
+    shown = found.scores.table.assign(**added, threshold=found.shown_thresholds)
+    shown = shown[[name for name in _SHOWN if name in shown]]
+    tables.print_scores(shown, f"{first.title}: {first.subtitle}", console)
+    if added:
+        console.print("'rate only': AUROC of a baseline that knows the heart rate alone")
+    for line in found.notes:
+        console.print(f"note: {line}")
+    for line in (*found.stamps, *warnings, *found.warnings):
+        console.print(f"warning: {line}", style="yellow")
+    if challenge is not None:
+        tables.print_scores(challenge, "With partial credit", console)
     return written
 
 
@@ -137,23 +134,3 @@ def _check_subgroups(wanted: Sequence[str] | None, predictions: Predictions) -> 
     if missing := [name for name in wanted or () if name not in known]:
         raise InputError(f"--subgroups: no column {', '.join(missing)}; there are: {', '.join(known) or 'none'}")
     return known if wanted is None else list(wanted)
-
-
-def _show(
-    title: str,
-    found: Analysis,
-    scores: pd.DataFrame,
-    warnings: Sequence[str],
-    challenge: pd.DataFrame | None,
-    console: Console,
-) -> None:
-    shown = scores.assign(threshold=found.shown_thresholds)
-    tables.print_scores(shown[[name for name in (*_SHOWN, *_INTERVALS) if name in shown]], title, console)
-    if RATE_ONLY in shown:
-        console.print("'rate only': AUROC of a baseline that knows the heart rate alone")
-    for line in found.notes:
-        console.print(f"note: {line}")
-    for line in (*found.stamps, *warnings, *found.warnings):
-        console.print(f"warning: {line}", style="yellow")
-    if challenge is not None:
-        tables.print_scores(challenge, "With partial credit", console)

@@ -23,16 +23,9 @@ _SOURCE_FLAG = "--config.data.source="
 
 
 def open_for_model(path: str, model: Model, data: str | None, console: Console) -> tuple[Dataset, bool]:
-    """Opens what `--data` names, or the data of the model's own run.
+    """Opens what `--data` names, or if None the data of the model's own run.
 
-    Args:
-        path: Where the model was loaded from.
-        model: See `load_model`.
-        data: See `open_data`; None for the run's own.
-        console: Where progress is shown.
-
-    Returns:
-        See `open_data`.
+    `path` is where the model was loaded from. Returns what `open_data` returns.
 
     Raises:
         InputError: on whatever is wrong with the data; when there is none.

@@ -94,15 +94,8 @@ def evaluate(
 ) -> list[str]:
     """Writes a run's `evaluation/`, and shows its scores; of the columns of its data, the usual ones make subgroups.
 
-    Args:
-        workdir: The run folder.
-        evaluated: Its predictions, with thresholds.
-        config: Of the run.
-        rate_only: AUROC of the heart rate alone, per label and macro.
-        console: Where scores are shown.
-
-    Returns:
-        The files to look at.
+    `evaluated` has thresholds; `rate_only` is the AUROC of the heart rate alone, per label and macro. Returns the files
+    to look at.
     """
     extras = scoring.Extras(
         subgroups=[name for name in evaluated.predictions.attributes if name in _SUBGROUPS],

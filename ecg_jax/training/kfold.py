@@ -1,7 +1,7 @@
 """One network per fold: each is tested on recordings that it has not seen, together they are tested on all.
 
-`WORKDIR/fold1`, `fold2`, ... are ordinary run folders: fold k tests, the next one validates,
-the others train. What `WORKDIR` itself holds is described in `pooled`.
+`WORKDIR/fold1`, `fold2`, ... are run folders: fold k tests, the next one validates, the others train. For what
+`WORKDIR` itself holds, see `pooled`.
 """
 
 import os
@@ -34,19 +34,9 @@ def run(
 ) -> dict[str, Any]:
     """Trains, or continues, what a configuration describes: one network, or one per fold, or one fold's.
 
-    Args:
-        config: See `config.create_default`.
-        workdir: The run folder, or the one above those of the folds.
-        console: Where progress is shown.
-        profile: See `loop.train_and_evaluate`.
-        report: Likewise; not of folds.
+    Folds that are finished stay so when a later one is interrupted. `report` is not called for folds.
 
-    Returns:
-        What `result.json` holds.
-
-    Raises:
-        InputError: see `loop.train_and_evaluate`.
-        Interrupted: likewise; folds that are finished stay so.
+    Args and errors: see `loop.train_and_evaluate`. Returns what `result.json` holds.
     """
     config_lib.check(config)
     names = folders(config, workdir)
@@ -71,13 +61,13 @@ def _run_folds(config: ConfigDict, workdir: str, names: list[str], console: Cons
             console.print(f"Finished before: {folder}")
             continue
         loop.train_and_evaluate(fold, folder, console, dataset, profile=profile)
-        if jax.process_count() > 1:  # the first process has written what all go on with
+        if jax.process_count() > 1:  # the first process has written what all of them read next
             multihost_utils.sync_global_devices(f"fold {number} written")
     console.rule(f"All {len(names)} folds")
     return pooled.write(config, workdir, names, dataset, place, console)
 
 
 def _claim(config: ConfigDict, workdir: str, names: list[str], described: dict[str, Any]) -> None:
-    """A folder in which single folds were trained, and nothing else, belongs to nobody yet."""
+    """Claims the folder above the folds, which is free while it has nothing but single folds."""
     has_begun = any(map(run_folder.has_state, names)) and os.path.exists(os.path.join(workdir, run_folder.CONFIG))
     run_folder.claim(workdir, config, described, has_begun=has_begun)
