@@ -1,28 +1,28 @@
-"""Evaluates a model, or anybody's predictions: scores with intervals, calibration, subgroups, figures, one page.
+"""Evaluates a model, or a file of predictions: scores with intervals, calibration, subgroups, figures, one page.
 
   python -m ecg_jax.evaluate --model=runs/finetune --output=evaluation
   python -m ecg_jax.evaluate --model=runs/finetune --data=stores/ptbxl --output=evaluation
   python -m ecg_jax.evaluate --predictions=probabilities.csv --labels=gold.csv --output=evaluation
   python -m ecg_jax.evaluate --model=runs/a --compare=runs/b --output=evaluation
 
---model is a run folder or a Keras file; its best checkpoint predicts the test split of its own data, or
---split of --data: a prepared store, NAME:DIR of a data set (ptbxl:DIR), or a path alone, which is read with the
-run's data settings; where its recordings are the run's, its split is theirs. --predictions is a CSV
-with a column of probabilities per label, an array (.npy, [recordings, labels]), or an archive that may
-hold truth and class names too (.npz: y_true, y_pred, classes); --labels a CSV with a column per label,
-0, 1 or empty for unknown. They are joined by name (a column `recording`, `path`, `id`, `exam_id`, ..., or
---recording_column), whatever folder, suffix or leading zeros names have in one of them; files that name
-nothing, as .npy, line by line, and only with --by_position. Other columns of --labels make subgroups
-(age, sex, ...), and `patient_id` (`subject_id`, ..., or --patient_column) keeps a patient's recordings
-together in the bootstrap. A run's predictions.csv needs no --labels.
+--model is a run folder or a Keras file; its best checkpoint predicts the test split of its own data, or --split of
+--data: a prepared store, NAME:DIR of a data set (ptbxl:DIR), or a path alone, which is read with the run's data
+settings. Recordings of the run keep the run's split.
 
-Thresholds never come from the recordings that are scored: a run's own were chosen on its validation
-split; for a prediction file they are chosen on --validation, or else each recording's on the
-other parts of the file (cross-fitted). --choose_on_test does it all the same, and says so everywhere.
+--predictions is a CSV with a column of probabilities per label, an array (.npy, [recordings, labels]), or an archive
+that may hold truth and class names too (.npz: y_true, y_pred, classes). --labels is a CSV with a column per label: 0, 1
+or empty for unknown. A run's predictions.csv needs no --labels. Both are joined by name (a column `recording`, `path`,
+`id`, `exam_id`, ..., or --recording_column), where folders, suffixes and leading zeros may differ. Files that name
+nothing, as .npy, are joined line by line, and only with --by_position. Other columns of --labels make subgroups (age,
+sex, ...), and `patient_id` (`subject_id`, ..., or --patient_column) keeps a patient's recordings together in the
+bootstrap.
 
-Writes report.html, which needs no other file and no network; scores, confusion, calibration, ... as
-.csv, .json and .tex; figures as .pdf and .png. Exit status: 0; 1 where something is wrong with the
-input, and then nothing is written.
+Thresholds never come from the recordings that are scored. Those of a run were chosen on its validation split; those
+for a prediction file are chosen on --validation, or else each recording's on the other parts of the file
+(cross-fitted). --choose_on_test chooses them on the scored recordings all the same; every output then says so.
+
+Writes report.html, which needs no other file and no network; scores, confusion, calibration, ... as .csv, .json and
+.tex; figures as .pdf and .png. Exit status: 0; 1 where something is wrong with the input, and then nothing is written.
 """
 
 import dataclasses

@@ -4,30 +4,28 @@
   python -m ecg_jax.predict --figure --output=results.json 'exams/*.dcm'
   python -m ecg_jax.predict --model=runs/finetune FOLDER...
 
-Without --model, the weights that ship with the package are used: six diagnoses, normal against
-abnormal, superclasses and statements, not for clinical use. --model is a name of such weights (real,
-the default, or simulated, which has seen simulated ECGs only), a run folder, or a Keras file of the
-reference network (.hdf5, .h5, .keras). What is predicted is a file, a folder, which is searched to
-its depths (links to folders are named, not followed), or a pattern. Of a folder's files whatever
-looks like an ECG is predicted or listed at the end, and the rest is counted.
+Without --model, the weights that ship with the package are used: six diagnoses, normal against abnormal, superclasses
+and statements, not for clinical use. --model is a name of such weights (real, the default, or simulated, trained on
+simulated ECGs only), a run folder, or a Keras file of the reference network (.hdf5, .h5, .keras). Recordings are given
+as a file, a folder, which is searched to its depths (links to folders are named, not followed), or a pattern. Whatever
+looks like an ECG in a folder is predicted or listed at the end; the other files are counted.
 
-Formats are told by content: WFDB (.hea with .dat or .mat), CODE and SPH HDF5, CPSC2018 MATLAB, DICOM,
-HL7 aECG, Philips Sierra, GE MUSE, GE CardioSoft, Schiller and Mortara XML, SCP-ECG, EDF, EDF+ and BDF,
-ISHNE, MFER, Edan, and NumPy (.npy), CSV or MATLAB (.mat with `val`) files of one recording with a
-sidecar NAME.json {"leads": [...], "sampling_rate": 500, "unit": "mV"}, or else with --file_leads,
---file_rate and --file_unit. HDF5 `tracings` are described in the same way, or by attributes; where
-nothing does, CODE's 400 Hz and 2 units per mV are assumed if the file agrees with them, and that is said.
+Formats are recognized by content: WFDB (.hea with .dat or .mat), CODE and SPH HDF5, CPSC2018 MATLAB, DICOM, HL7 aECG,
+Philips Sierra, GE MUSE, GE CardioSoft, Schiller and Mortara XML, SCP-ECG, EDF, EDF+ and BDF, ISHNE, MFER, Edan, and
+NumPy (.npy), CSV or MATLAB (.mat with `val`) files of one recording with a sidecar NAME.json {"leads": [...],
+"sampling_rate": 500, "unit": "mV"}, or else with --file_leads, --file_rate and --file_unit. HDF5 `tracings` are
+described in the same way, or by attributes; otherwise CODE's 400 Hz and 2 units per mV are assumed, with a note, if
+the file agrees with them.
 
-The CSV has one row per recording: its name, one probability per label, the same before calibration
-as LABEL_raw (equal where the model has none), and what was noticed about its quality and while it was
-read; JSON (--output=NAME.json) has the thresholds and every window too. --figure draws each recording's twelve
-leads on ECG paper. A recording longer than the model's input is predicted in windows, whose means
-are its probabilities; a lead that is missing and cannot be derived is zeros; both are said under
-quality. A recording whose lead order, unit or sampling rate contradicts physics, or that
-contradicts itself (checksums, values stated twice), is not predicted, unless --checks=repair (which
-mends what has one remedy, and says so) or --checks=warn (which only
-says so). What is not predicted is listed at the end; the others are predicted all the same, and the
-exit status is 2. Where nothing can be predicted it is 1, and no file is written.
+The CSV has one row per recording: its name, one probability per label, the same before calibration as LABEL_raw (equal
+where the model has none), and what was noticed about its quality and while it was read. JSON (--output=NAME.json) has
+the thresholds and every window too. --figure draws each recording's twelve leads on ECG paper. A recording longer than
+the model's input is predicted in windows, and its probabilities are their means; a lead that is missing and cannot be
+derived is replaced by zeros; both are noted under quality. A recording whose lead order, unit or sampling rate
+contradicts physics, or that contradicts itself (checksums, values stated twice), is not predicted, unless
+--checks=repair (repairs what has one remedy, with a note) or --checks=warn (a note alone). What is not predicted is
+listed at the end; the others are predicted all the same, and the exit status is 2. Where nothing can be predicted it
+is 1, and no file is written.
 """
 
 import os

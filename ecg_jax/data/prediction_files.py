@@ -1,4 +1,4 @@
-"""Files of predictions, whoever wrote them: read and checked."""
+"""Files of predictions, from any source: read and checked."""
 
 import dataclasses
 import os

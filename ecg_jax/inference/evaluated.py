@@ -83,9 +83,8 @@ class Evaluated:
         These are chosen by a rule, `max_f1` if None, on validation, on the scored recordings themselves (`on_test`), or
         by cross-fitting; a rule or `on_test` replaces those that the model brings.
         """
-        names = self.predictions.names
         if given:
-            return dataclasses.replace(self, thresholds=parse_thresholds(given, names))
+            return dataclasses.replace(self, thresholds=parse_thresholds(given, self.predictions.names))
         if self.thresholds is not None and not rule and not on_test:
             return self
         chosen = analysis.choose_thresholds(

@@ -3,7 +3,7 @@
 import dataclasses
 import functools
 from collections import deque
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from typing import Any
 
@@ -25,6 +25,7 @@ from ecg_jax.recording import Recording
 
 NO_SIGNAL = "no signal"
 _LONGEST_REASON = 300  # characters
+_THREADS = 4  # that read
 
 
 @dataclasses.dataclass(frozen=True)
@@ -46,13 +47,7 @@ _Loaded = tuple[Sequence[np.ndarray], dict[str, Any]]  # windows `[samples, lead
 
 
 def predict(
-    model: Model,
-    sources: Sequence[Source],
-    *,
-    batch_size: int = 32,
-    threads: int = 4,
-    checks: str = "refuse",
-    whole: bool = False,
+    model: Model, sources: Sequence[Source], *, batch_size: int = 32, checks: str = "refuse", whole: bool = False
 ) -> Iterator[Prediction]:
     """Predicts recordings in order; one that cannot be read yields its error.
 
@@ -60,7 +55,6 @@ def predict(
         model: See `load_model`.
         sources: See `readers.find`.
         batch_size: Windows predicted at once.
-        threads: Threads that read ahead.
         checks: See `verify.enforce`; a recording that is refused yields its error.
         whole: Predict all of a long recording, in windows, and one that lacks leads, with zeros. Otherwise, as in
             training, only the centre is predicted, and missing leads are an error.
@@ -71,30 +65,34 @@ def predict(
     signals: list[np.ndarray] = []  # windows of those that wait, not yet predicted
     raw = np.zeros((0, len(model.label_names)), np.float32)  # and predicted
     size = 0  # of batches: one shape is compiled
+    for number, (windows, known) in enumerate(_read_ahead(load, sources, batch_size), start=1):
+        waiting.append((sources[number - 1].name, len(windows), known))
+        signals.extend(windows)
+        while len(signals) >= batch_size or (signals and number == len(sources)):
+            size = size or min(batch_size, len(signals))
+            batch = np.zeros((size, *model.contract.shape), np.float32)
+            batch[: len(signals)] = signals[:size]
+            raw = np.concatenate([raw, model.predict_raw(batch)[: len(signals)]])
+            del signals[:size]
+        while waiting and waiting[0][1] <= len(raw):
+            name, count, known = waiting.popleft()
+            yield _conclude(model, name, raw[:count], known)
+            raw = raw[count:]
 
-    with ThreadPoolExecutor(threads) as pool:
+
+def _read_ahead(load: Callable[[Source], _Loaded], sources: Sequence[Source], batch_size: int) -> Iterator[_Loaded]:
+    """Reads recordings in threads, some ahead of the one that is yielded: fewer, where they are long."""
+    with ThreadPoolExecutor(_THREADS) as pool:
         ahead: deque[Future[_Loaded]] = deque()
-        depth, opened = threads, 0  # how many are read ahead: fewer, where they are long
-        for number, source in enumerate(sources):
+        depth, opened = _THREADS, 0
+        for number in range(len(sources)):
             while opened < len(sources) and opened <= number + depth:
                 ahead.append(pool.submit(load, sources[opened]))
                 opened += 1
-            windows, known = ahead.popleft().result()
-            fitting = 2 * batch_size // max(1, len(windows))
-            depth = max(threads, min(depth + 1, fitting, 4 * threads))  # the next ones may be long
-            waiting.append((source.name, len(windows), known))
-            signals.extend(windows)
-            is_last = number == len(sources) - 1
-            while len(signals) >= batch_size or (is_last and signals):
-                size = size or min(batch_size, len(signals))
-                batch = np.zeros((size, *model.contract.shape), np.float32)
-                batch[: len(signals)] = signals[:size]
-                raw = np.concatenate([raw, model.predict_raw(batch)[: len(signals)]])
-                del signals[:size]
-            while waiting and waiting[0][1] <= len(raw):
-                name, count, known = waiting.popleft()
-                yield _conclude(model, name, raw[:count], known)
-                raw = raw[count:]
+            loaded = ahead.popleft().result()
+            fitting = 2 * batch_size // max(1, len(loaded[0]))  # the next ones may be as long
+            depth = max(_THREADS, min(depth + 1, fitting, 4 * _THREADS))
+            yield loaded
 
 
 def _load_safely(source: Source, **how: Any) -> _Loaded:
@@ -135,7 +133,7 @@ def _load(source: Source, *, model: Model, trained: manifest.Trained | None, che
         noticed.append(seen)
     noticed += [*flags, *notes]
     known = {"quality": "; ".join(noticed), "flags": flags, "notes": notes, "starts": starts[moves]}
-    return signals if moves.all() else signals[moves], known
+    return [*(signals if moves.all() else signals[moves])], known
 
 
 def _moves(recording: Recording, start: float, contract: InputContract) -> bool:

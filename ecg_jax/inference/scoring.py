@@ -6,10 +6,12 @@ import sys
 from collections.abc import Mapping, Sequence
 
 import numpy as np
+import pandas as pd
 from rich.console import Console
 
 from ecg_jax.errors import InputError
 from ecg_jax.evaluation import analysis, resampling
+from ecg_jax.evaluation.analysis import Analysis
 from ecg_jax.evaluation.predictions import Predictions
 from ecg_jax.evaluation.settings import Settings
 from ecg_jax.inference import challenge_score
@@ -38,9 +40,6 @@ class Extras:
     has_figure_files: bool = True
 
 
-NO_EXTRAS = Extras()
-
-
 def evaluate(
     first: Evaluated,
     settings: Settings,
@@ -48,8 +47,8 @@ def evaluate(
     console: Console,
     *,
     command: str,
+    extras: Extras,
     second: Evaluated | None = None,
-    extras: Extras = NO_EXTRAS,
 ) -> list[str]:
     """Evaluates predictions.
 
@@ -59,8 +58,8 @@ def evaluate(
         folder: Where everything is written.
         console: Where progress and scores are shown.
         command: The module that was run, as `main`.
-        second: Of another model, for the same recordings in the same order, with thresholds.
         extras: See `Extras`.
+        second: Of another model, for the same recordings in the same order, with thresholds.
 
     Returns:
         The files written; the page last, if it is among them.
@@ -115,17 +114,7 @@ def evaluate(
             )
     else:
         written = evaluation_report.write_tables(folder, found, added)
-    shown = found.scores.table.assign(**added, threshold=found.shown_thresholds)
-    shown = shown[[name for name in _SHOWN if name in shown]]
-    tables.print_scores(shown, f"{first.title}: {first.subtitle}", console)
-    if added:
-        console.print("'rate only': AUROC of a baseline that knows the heart rate alone")
-    for line in found.notes:
-        console.print(f"note: {line}")
-    for line in (*found.stamps, *warnings, *found.warnings):
-        console.print(f"warning: {line}", style="yellow")
-    if challenge is not None:
-        tables.print_scores(challenge, "With partial credit", console)
+    _show(first, found, found.scores.table.assign(**added), warnings, challenge, console)
     return written
 
 
@@ -134,3 +123,23 @@ def _check_subgroups(wanted: Sequence[str] | None, predictions: Predictions) -> 
     if missing := [name for name in wanted or () if name not in known]:
         raise InputError(f"--subgroups: no column {', '.join(missing)}; there are: {', '.join(known) or 'none'}")
     return known if wanted is None else list(wanted)
+
+
+def _show(
+    first: Evaluated,
+    found: Analysis,
+    table: pd.DataFrame,
+    warnings: Sequence[str],
+    challenge: pd.DataFrame | None,
+    console: Console,
+) -> None:
+    shown = table.assign(threshold=found.shown_thresholds)[[name for name in _SHOWN if name in table]]
+    tables.print_scores(shown, f"{first.title}: {first.subtitle}", console)
+    if RATE_ONLY in table:
+        console.print("'rate only': AUROC of a baseline that knows the heart rate alone")
+    for line in found.notes:
+        console.print(f"note: {line}")
+    for line in (*found.stamps, *warnings, *found.warnings):
+        console.print(f"warning: {line}", style="yellow")
+    if challenge is not None:
+        tables.print_scores(challenge, "With partial credit", console)

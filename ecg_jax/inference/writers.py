@@ -81,7 +81,7 @@ def create_table(path: str, file: IO[str], model: Model) -> CsvTable | JsonTable
 
 
 class Tally:
-    """What is said at the end about all recordings that were predicted."""
+    """The summary of all recordings that were predicted."""
 
     def __init__(self, model: Model) -> None:
         """Begins it."""

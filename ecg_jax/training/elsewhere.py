@@ -19,8 +19,6 @@ from ecg_jax.inference.model import Model
 from ecg_jax.runtime import run_folder
 from ecg_jax.training import source
 
-_SOURCE_FLAG = "--config.data.source="
-
 
 def open_for_model(path: str, model: Model, data: str | None, console: Console) -> tuple[Dataset, bool]:
     """Opens what `--data` names, or if None the data of the model's own run.
@@ -111,7 +109,7 @@ def _explained(name: str) -> Iterator[None]:
 
 def name_flags(text: str, name: str) -> str:
     """Replaces flags of a configuration in a message by those of `evaluate`."""
-    text = text.replace(_SOURCE_FLAG, f"--data={name}:")
+    text = text.replace("--config.data.source=", f"--data={name}:")
     if not (flags := re.findall(r"--config\.[\w.]+(?:=\w+)?", text)):
         return text
     return (

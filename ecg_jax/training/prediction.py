@@ -1,7 +1,7 @@
 """Predicting recordings of a run's data set with its network, over all devices and processes."""
 
 import functools
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import jax
@@ -86,7 +86,7 @@ def predict(
     return probabilities, has_signal
 
 
-def name_recordings(ids: np.ndarray, prefix: str = "") -> str:
+def name_recordings(ids: Sequence[str] | np.ndarray, prefix: str = "") -> str:
     """Names recordings in a sentence, the first 64 of them."""
     names = prefix + ", ".join(map(str, ids[:_NAMED]))
     return f"{names} and {len(ids) - _NAMED} more" if len(ids) > _NAMED else names
