@@ -41,7 +41,7 @@ def match(first, second):
 )
 def test_names_may_differ_in_folder_suffix_and_leading_zeros(first, second, rows, way):
     found = match(first, second)
-    assert (found.rows.tolist(), found.way, found.is_doubtful) == (rows, way, False)
+    assert (found.rows.tolist(), found.way, found.doubt) == (rows, way, ())
     back = match(second, first)
     assert back.rows[found.rows].tolist() == [*range(len(rows))]
 
@@ -67,10 +67,9 @@ def test_a_name_is_never_taken_for_another_where_some_are_spelled_alike():
 def test_folders_of_other_names_are_said():
     """Moved data looks like this, and so do two splits."""
     found = match("old/1 old/2", "new/2 new/1")
-    assert (found.rows.tolist(), found.is_doubtful) == ([1, 0], True)
-    lines = joins.describe_doubt(found, name("old/1 old/2"), name("new/2 new/1"))
-    assert "'old/1' and 'new/1'" in lines[0]
-    assert joins.describe_doubt(match("1", "new/1"), name("1"), name("new/1")) == []
+    assert found.rows.tolist() == [1, 0]
+    assert "'old/1' and 'new/1'" in found.doubt[0]
+    assert match("1", "new/1").doubt == ()
 
 
 def test_the_column_that_the_other_file_names_is_taken():

@@ -63,7 +63,7 @@ class Match:
     rows: np.ndarray  # `[N]` int: for each recording of the first file, its row in the second; -1 where it has none
     columns: tuple[str, str]  # of the names in the first and in the second file
     way: str = EXACT  # how names were compared: a constant above
-    is_doubtful: bool = False  # the joined names are in different folders (`a/1` and `b/1`)
+    doubt: tuple[str, ...] = ()  # a line, where the joined names are in different folders (`a/1` and `b/1`)
     clash: tuple[str, ...] = ()  # two names of one file that a looser comparison would not tell apart
 
     @property
@@ -95,7 +95,7 @@ def find_names(table: pd.DataFrame, source: str, wanted: tuple[str, ...] = ()) -
 
 
 def take(names: Names, rows: np.ndarray) -> dict[str, np.ndarray]:
-    """The names of some recordings, by number or mask."""
+    """What is known of some recordings, by number or mask, of columns `[N]`."""
     return {column: values[rows] for column, values in names.items()}
 
 
@@ -152,15 +152,6 @@ def match(first: Names, second: Names, sources: tuple[str, str]) -> Match:
     return best
 
 
-def describe_doubt(found: Match, first: Names, second: Names) -> list[str]:
-    """A line where recordings were joined although their folders contradict each other."""
-    if not found.is_doubtful:
-        return []
-    row = int(np.argmax(found.rows >= 0))
-    names = [first[found.columns[0]][row], second[found.columns[1]][found.rows[row]]]
-    return [f"recordings are joined by the names of their files alone, as {' and '.join(map(repr, map(str, names)))}"]
-
-
 def _is_sure(found: Match, first: Names) -> bool:
     """Whether equal names mean equal recordings: plain numbers are in every list, and may be equal by accident."""
     if found.way not in STRICT or not found.count:
@@ -188,10 +179,15 @@ def _compare(pair: tuple[str, str], first: np.ndarray, second: np.ndarray, ways:
             continue
         rows = keys[1].get_indexer(keys[0])
         differs = _differ_in_folders(*paths, rows) if paths else np.zeros(len(rows), bool)
-        is_doubtful = bool(differs.any()) and not best.count
-        rows = rows if is_doubtful else np.where(differs, -1, rows)
+        doubt: tuple[str, ...] = ()
+        if differs.any() and not best.count:
+            row = int(np.argmax(rows >= 0))
+            example = f"{names[0][row]!r} and {names[1][rows[row]]!r}"
+            doubt = (f"recordings are joined by the names of their files alone, as {example}",)
+        else:
+            rows = np.where(differs, -1, rows)
         if (rows >= 0).sum() > best.count:
-            best = dataclasses.replace(best, rows=rows, way=way, is_doubtful=is_doubtful)
+            best = dataclasses.replace(best, rows=rows, way=way, doubt=doubt)
         if best.count == min(len(first), len(second)):
             break
     return best

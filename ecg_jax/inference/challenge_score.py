@@ -17,15 +17,12 @@ def compute(
     """One row: `score`, `value`, `value_low`, `value_high`; `n` recordings have no unknown label.
 
     Args:
-        predictions: Whose labels are the classes of the table; a class of several names
-            (`733534002|164909002`) is present where any of them is.
+        predictions: Of the classes of the table; one of several names (`733534002|164909002`) is present where any of
+            them is.
         thresholds: Where probabilities become decisions.
         settings: Of the interval.
         weights: Path of a table of credits between classes, as the Challenge's `weights.csv`.
         normal: The class of sinus rhythm.
-
-    Raises:
-        InputError: when a class is not predicted, or the table is not of that kind.
     """
     classes, values = _read_weights(weights)
     called, labels, calls = scores.decide(predictions, thresholds), [], []

@@ -141,7 +141,7 @@ def align(first: Evaluated, second: Evaluated, rules: joins.Rules) -> tuple[Eval
             f"{second.source}: {lost} of the {total} recordings of {first.source or first.title} are not in it, "
             f"the first {first.predictions.ids[~kept][0]}; --partial compares on those that both have"
         )
-    lines = joins.describe_doubt(found, first.recordings, second.recordings)
+    lines = [*found.doubt]
     if lost:
         lines.append(f"{lost} of the {total} recordings are left out, which {second.title} does not have")
     if surplus:

@@ -29,10 +29,10 @@ def predict_model(
     checks: str,
     console: Console,
 ) -> Evaluated:
-    """Predicts a split of a data set with a model.
+    """Predicts a split of a data set with the model that was loaded from a path.
 
     Args:
-        path: Where the model was loaded from.
+        path: Of the model.
         model: See `load_model`.
         dataset: With the model's labels.
         split: `train`, `validation`, `test` or `all`; if None, `test` where the data set has one, else `all`.
@@ -40,9 +40,6 @@ def predict_model(
         needs_validation: Predict the validation split too, where there is one besides the scored one.
         checks: See `verify.enforce`.
         console: Where progress is shown.
-
-    Raises:
-        InputError: when the split is empty, or nothing can be predicted.
     """
     if dataset.label_names != model.label_names:
         raise InputError(f"{path} predicts {', '.join(model.label_names)}, not {', '.join(dataset.label_names)}")

@@ -154,7 +154,7 @@ def _check_shared(
     for names in others:
         if names and not known.all():
             other = joins.match(names, truth.recordings, ("validation", truth.path))
-            known[other.rows[(other.rows >= 0) & (not other.is_doubtful)]] = True
+            known[other.rows[(other.rows >= 0) & (not other.doubt)]] = True
     lines = []
     for lost, total, where, absent in (
         (missing, len(ids), file.path, truth.path),
@@ -167,7 +167,7 @@ def _check_shared(
             )
         if len(lost):
             lines.append(f"{count} are left out, as {absent} does not have them (--partial)")
-    return lines + joins.describe_doubt(found, file.recordings, truth.recordings)
+    return [*lines, *found.doubt]
 
 
 def read_annotators(paths: Sequence[str], scored: Evaluated, rules: joins.Rules) -> dict[str, np.ndarray]:

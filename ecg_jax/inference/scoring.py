@@ -50,22 +50,19 @@ def evaluate(
     extras: Extras,
     second: Evaluated | None = None,
 ) -> list[str]:
-    """Evaluates predictions.
+    """Evaluates predictions that have thresholds, writes everything to a folder, and shows the scores.
 
     Args:
-        first: What is evaluated, with thresholds.
+        first: What is evaluated.
         settings: See `Settings`.
         folder: Where everything is written.
         console: Where progress and scores are shown.
         command: The module that was run, as `main`.
         extras: See `Extras`.
-        second: Of another model, for the same recordings in the same order, with thresholds.
+        second: Another model's predictions of the same recordings in the same order.
 
     Returns:
         The files written; the page last, if it is among them.
-
-    Raises:
-        InputError: when a subgroup or a class of the Challenge is unknown.
     """
     models = [first] if second is None else [first, second]
     predictions, thresholds = first.predictions, first.thresholds

@@ -21,12 +21,9 @@ from ecg_jax.training import source
 
 
 def open_for_model(path: str, model: Model, data: str | None, console: Console) -> tuple[Dataset, bool]:
-    """Opens what `--data` names, or if None the data of the model's own run.
+    """Opens what `--data` names, or if None the data of the run in `path`, from which the model was loaded.
 
-    `path` is where the model was loaded from. Returns what `open_data` returns.
-
-    Raises:
-        InputError: on whatever is wrong with the data; when there is none.
+    Returns what `open_data` returns.
     """
     config = config_lib.create_default()
     if os.path.isdir(path):
@@ -54,9 +51,6 @@ def open_data(
     Returns:
         The data set, and whether its recordings are the run's, by content or by the run's fingerprint. If so, it
         has the run's split, else its own, if any.
-
-    Raises:
-        InputError: on whatever is wrong with it.
     """
     name, place = _locate(data, config.data.dataset)
     changes = {"data.dataset": name, "data.source": place, "data.labels": ",".join(labels)}

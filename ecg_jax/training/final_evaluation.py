@@ -44,8 +44,7 @@ def write(setup: Setup, predicted: Predicted, *, best_step: int, console: Consol
         console: Where the table is shown.
 
     Returns:
-        What `result.json` holds: the best step, validation and test scores (of uncalibrated
-        probabilities, as while training).
+        What `result.json` holds; its scores are of uncalibrated probabilities, as while training.
     """
     dataset, workdir, config = setup.examples.dataset, setup.workdir, setup.config
     names = dataset.label_names

@@ -38,11 +38,11 @@ def predict(
     Args:
         setup: The run.
         variables: `{"params", "batch_stats"}`, placed on the devices.
-        rows: Their numbers, `[n]`.
-        title: Shown beside the progress bar.
-        console: Where that is.
+        rows: Numbers `[n]` of the recordings.
+        title: Of the progress bar.
+        console: Where it is shown.
         clock: Measures waits for input.
-        stops: Asked before every batch, in every process: whether to stop.
+        stops: Whether to stop; asked before every batch, in every process.
 
     Returns:
         Probabilities `[n, C]` float32, and `[n]` bool: False, and NaN there, where a recording held
