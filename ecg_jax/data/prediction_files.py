@@ -54,14 +54,22 @@ class PredictionFile:
         if not rows.size:
             known = ", ".join(sorted(set(self.split)))
             raise InputError(f"{self.path}: no recording in the split {split!r}; it has {known}")
+        return self.take(rows)
+
+    def take(self, rows: np.ndarray) -> "PredictionFile":
+        """Some of the N recordings, by number."""
+
+        def pick(values: np.ndarray | None) -> np.ndarray | None:
+            return None if values is None else values[rows]
+
         return dataclasses.replace(
             self,
             values=self.values[rows],
             rows=self.rows[rows],
-            raw=None if self.raw is None else self.raw[rows],
-            split=self.split[rows],
-            labels=None if self.labels is None else self.labels[rows],
-            patients=None if self.patients is None else self.patients[rows],
+            raw=pick(self.raw),
+            split=pick(self.split),
+            labels=pick(self.labels),
+            patients=pick(self.patients),
             attributes=joins.take(self.attributes, rows),
         )
 

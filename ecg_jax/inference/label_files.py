@@ -48,16 +48,21 @@ def read_labels(path: str, rules: joins.Rules = joins.USUAL) -> LabelFile:
     return LabelFile(path, table, recordings, prediction_files.read_patients(table, path, rules))
 
 
-def use_own_labels(file: PredictionFile) -> Evaluated:
-    """Predictions whose file holds the truth too, as a run's predictions.csv does; `InputError` when it does not."""
+def use_own_labels(file: PredictionFile, ids: np.ndarray | None = None) -> Evaluated:
+    """Predictions whose file holds the truth too, as a run's predictions.csv does; `InputError` when it does not.
+
+    Recordings are called as in the file, or numbered, unless `ids` `[N]` str are given.
+    """
     if file.labels is None:
         raise InputError(f"{file.path}: holds no labels (columns LABEL{prediction_files.TRUE}); pass --labels=FILE.csv")
     if not file.names:
         raise InputError(
             f"{file.path}: does not name its {file.values.shape[1]} columns; name them in their order with --names=A,B"
         )
+    if ids is None:
+        ids = np.arange(len(file.values)).astype(str) if file.ids is None else file.ids
     predictions = Predictions(
-        ids=np.arange(len(file.values)).astype(str) if file.ids is None else file.ids,
+        ids=ids,
         names=file.names,
         labels=file.labels.astype(np.float64),
         probabilities=file.values,
@@ -95,27 +100,20 @@ def join(
         warnings = _check_shared(file, truth, found, rules, others)
     rows = np.flatnonzero(place >= 0)
     place = place[rows]
-    table = truth.table.iloc[place]
-    labels = truth.parse(file.names, place)
-    recordings = joins.take(truth.recordings, place) | joins.take(file.recordings, file.rows[rows])
+    table, taken = truth.table.iloc[place], file.take(rows)
+    recordings = joins.take(truth.recordings, place) | joins.take(file.recordings, taken.rows)
     named = file.recordings or truth.recordings
-    patients, source = (file.patients, rows) if truth.patients is None else (truth.patients, place)
-    predictions = Predictions(
-        ids=recordings[next(iter(named))] if named else (table.index.to_numpy() + 2).astype(str),
-        names=file.names,
-        labels=labels,
-        probabilities=file.values[rows],
-        raw=None if file.raw is None else file.raw[rows],
-        patients=None if patients is None else patients[source],
-        attributes=joins.take(file.attributes, rows) | attribute_lib.read_all(table, truth.path, file.names),
+    joined = dataclasses.replace(
+        taken,
+        labels=truth.parse(file.names, place),
+        patients=taken.patients if truth.patients is None else truth.patients[place],
+        attributes={**taken.attributes, **attribute_lib.read_all(table, truth.path, file.names)},
     )
-    return Evaluated(
-        title=prediction_files.describe(file.path),
-        subtitle="",
-        predictions=predictions,
+    ids = recordings[next(iter(named))] if named else (table.index.to_numpy() + 2).astype(str)
+    return dataclasses.replace(
+        use_own_labels(joined, ids),
         facts=(f"{file.path} and {truth.path} are joined {how}.",),
         warnings=tuple(warnings),
-        source=file.path,
         recordings=recordings,
     )
 
