@@ -1,4 +1,4 @@
-"""What columns of tables are called, whoever wrote them: compared without case, spaces and punctuation."""
+"""Usual names of a table's columns, compared without case, spaces and punctuation."""
 
 import re
 from collections.abc import Iterable
@@ -22,7 +22,7 @@ def canonical(name: object) -> str:
 
 
 def find(names: Iterable[object], wanted: tuple[str, ...]) -> list[str]:
-    """Those of a table's columns whose canonical name is wanted, the most wanted first."""
+    """The columns of a table whose canonical name is wanted, in the order of `wanted`."""
     rank = {name: place for place, name in enumerate(wanted)}
     found = [str(name) for name in names if canonical(name) in rank]
     return sorted(found, key=lambda name: rank[canonical(name)])

@@ -1,36 +1,34 @@
-"""Evaluates a model, or anybody's predictions: scores with intervals, calibration, subgroups, figures, one page.
+"""Evaluates a model, or a file of predictions: scores with intervals, calibration, subgroups, figures, one page.
 
   python -m ecg_jax.evaluate --model=runs/finetune --output=evaluation
   python -m ecg_jax.evaluate --model=runs/finetune --data=stores/ptbxl --output=evaluation
   python -m ecg_jax.evaluate --predictions=probabilities.csv --labels=gold.csv --output=evaluation
   python -m ecg_jax.evaluate --model=runs/a --compare=runs/b --output=evaluation
 
---model is a run folder or a Keras file; its best checkpoint predicts the test split of its own data, or
---split of --data: a prepared store, NAME:DIR of a data set (ptbxl:DIR), or a path alone, which is read with the
-run's data settings; where its recordings are the run's, its split is theirs. --predictions is a CSV
-with a column of probabilities per label, an array (.npy, [recordings, labels]), or an archive that may
-hold truth and class names too (.npz: y_true, y_pred, classes); --labels a CSV with a column per label,
-0, 1 or empty for unknown. They are joined by name (a column `recording`, `path`, `id`, `exam_id`, ..., or
---recording_column), whatever folder, suffix or leading zeros names have in one of them; files that name
-nothing, as .npy, line by line, and only with --by_position. Other columns of --labels make subgroups
-(age, sex, ...), and `patient_id` (`subject_id`, ..., or --patient_column) keeps a patient's recordings
-together in the bootstrap. A run's predictions.csv needs no --labels.
+--model is a run folder or a Keras file; its best checkpoint predicts the test split of its own data, or --split of
+--data: a prepared store, NAME:DIR of a data set (ptbxl:DIR), or a path alone, which is read with the run's data
+settings. Recordings of the run keep the run's split.
 
-Thresholds never come from the recordings that are scored: a run's own were chosen on its validation
-split; for a prediction file they are chosen on --validation, or else each recording's on the
-other parts of the file (cross-fitted). --choose_on_test does it all the same, and says so everywhere.
+--predictions is a CSV with a column of probabilities per label, an array (.npy, [recordings, labels]), or an archive
+that may hold truth and class names too (.npz: y_true, y_pred, classes). --labels is a CSV with a column per label: 0, 1
+or empty for unknown. A run's predictions.csv needs no --labels. Both are joined by name (a column `recording`, `path`,
+`id`, `exam_id`, ..., or --recording_column), where folders, suffixes and leading zeros may differ. Files that name
+nothing, as .npy, are joined line by line, and only with --by_position. Other columns of --labels make subgroups (age,
+sex, ...), and `patient_id` (`subject_id`, ..., or --patient_column) keeps a patient's recordings together in the
+bootstrap.
 
-Writes report.html, which needs no other file and no network; scores, confusion, calibration, ... as
-.csv, .json and .tex; figures as .pdf and .png. Exit status: 0; 1 where something is wrong with the
-input, and then nothing is written.
+Thresholds never come from the recordings that are scored. Those of a run were chosen on its validation split; those
+for a prediction file are chosen on --validation, or else each recording's on the other parts of the file
+(cross-fitted). --choose_on_test chooses them on the scored recordings all the same; every output then says so.
+
+Writes report.html, which needs no other file and no network; scores, confusion, calibration, ... as .csv, .json and
+.tex; figures as .pdf and .png. Exit status: 0; 1 where something is wrong with the input, and then nothing is written.
 """
 
 import dataclasses
 import os
-import shlex
-import sys
 from collections.abc import Sequence
-from typing import Any
+from typing import TYPE_CHECKING
 
 from absl import flags
 
@@ -39,147 +37,101 @@ from ecg_jax.errors import InputError
 from ecg_jax.evaluation import settings as settings_lib
 from ecg_jax.evaluation import thresholds as thresholds_lib
 from ecg_jax.recording import CHECKS
-from ecg_jax.runtime.progress import show_progress
 
-_MODEL = flags.DEFINE_string("model", None, "A run folder, or a Keras file of the reference network.")
-_DATA = flags.DEFINE_string(
+if TYPE_CHECKING:
+    import numpy as np
+    from rich.console import Console
+
+    from ecg_jax.data import joins
+    from ecg_jax.data.datasets.dataset import Dataset
+    from ecg_jax.inference import evaluated_files
+    from ecg_jax.inference.evaluated import Evaluated
+
+FLAGS = flags.FLAGS
+flags.DEFINE_string("model", None, "A run folder, or a Keras file of the reference network.")
+flags.DEFINE_string(
     "data", None, "A place of data like the run's, a prepared store, or NAME:DIR of a data set; default the run's own."
 )
-_SPLIT = flags.DEFINE_enum(
+flags.DEFINE_enum(
     "split", None, ("train", "validation", "test", "all"), "Recordings to score; default test, or all where none is."
 )
-_PREDICTIONS = flags.DEFINE_string("predictions", None, "A CSV, .npy or .npz of probabilities, in place of --model.")
-_LABELS = flags.DEFINE_string("labels", None, "A CSV of labels 0, 1 or empty, for --predictions.")
-_NAMES = flags.DEFINE_list("names", [], "Labels to score: columns of a CSV, or those of an array in their order.")
-_LOGITS = flags.DEFINE_bool("logits", False, "The numbers in --predictions (and others) are logits.")
-_PARTIAL = flags.DEFINE_bool("partial", False, "Score the recordings that both files have, and leave out the others.")
-_BY_POSITION = flags.DEFINE_bool(
-    "by_position", False, "Join files that name no recordings line by line; without it they are refused."
-)
-_RECORDING_COLUMN = flags.DEFINE_list(
+flags.DEFINE_string("predictions", None, "A CSV, .npy or .npz of probabilities, in place of --model.")
+flags.DEFINE_string("labels", None, "A CSV of labels 0, 1 or empty, for --predictions.")
+flags.DEFINE_list("names", [], "Labels to score: columns of a CSV, or those of an array in their order.")
+flags.DEFINE_bool("logits", False, "The numbers in --predictions (and others) are logits.")
+flags.DEFINE_bool("partial", False, "Score the recordings that both files have, and leave out the others.")
+flags.DEFINE_bool("by_position", False, "Join files that name no recordings line by line; without it they are refused.")
+flags.DEFINE_list(
     "recording_column", [], "Columns that name recordings, in each file those it has; default recording, path, id, ..."
 )
-_PATIENT_COLUMN = flags.DEFINE_string(
-    "patient_column", "", "The column that names patients; default patient_id, subject_id, ..."
-)
-_COMPARE = flags.DEFINE_string("compare", None, "Another run folder, Keras file or prediction file to compare with.")
-_OUTPUT = flags.DEFINE_string("output", "evaluation", "The folder to write.")
-_VALIDATION = flags.DEFINE_string("validation", None, "Predictions of other recordings, to choose thresholds on.")
-_VALIDATION_LABELS = flags.DEFINE_string("validation_labels", None, "Their labels; default --labels.")
-_RULE = flags.DEFINE_string("rule", None, f"What chooses thresholds: {thresholds_lib.RULES}; default max_f1.")
-_THRESHOLDS = flags.DEFINE_list("thresholds", [], "Thresholds that are given, as LABEL=0.3, separated by commas.")
-_CHOOSE_ON_TEST = flags.DEFINE_bool(
+flags.DEFINE_string("patient_column", "", "The column that names patients; default patient_id, subject_id, ...")
+flags.DEFINE_string("compare", None, "Another run folder, Keras file or prediction file to compare with.")
+flags.DEFINE_string("output", "evaluation", "The folder to write.")
+flags.DEFINE_string("validation", None, "Predictions of other recordings, to choose thresholds on.")
+flags.DEFINE_string("validation_labels", None, "Their labels; default --labels.")
+flags.DEFINE_string("rule", None, f"What chooses thresholds: {thresholds_lib.RULES}; default max_f1.")
+flags.DEFINE_list("thresholds", [], "Thresholds that are given, as LABEL=0.3, separated by commas.")
+flags.DEFINE_bool(
     "choose_on_test", False, "Choose thresholds on the recordings that are scored; every output then says so."
 )
-_CALIBRATION = flags.DEFINE_enum(
+flags.DEFINE_enum(
     "calibration",
     None,
     settings_lib.CALIBRATIONS,
     "Recalibrate, as fitted on --validation or the model's validation split.",
 )
-_CHECKS = flags.DEFINE_enum("checks", "refuse", CHECKS, "When physics contradicts a recording.")
-_INTERVAL = flags.DEFINE_enum("interval", "auto", settings_lib.INTERVALS, "Kind of interval; auto suits few positives.")
-_LEVEL = flags.DEFINE_float("level", 0.95, "Of the intervals.")
-_RESAMPLES = flags.DEFINE_integer("resamples", 1000, "Of the bootstrap; 0 leaves intervals out.", lower_bound=0)
-_RESAMPLED = flags.DEFINE_enum(
+flags.DEFINE_enum("checks", "refuse", CHECKS, "When physics contradicts a recording.")
+flags.DEFINE_enum("interval", "auto", settings_lib.INTERVALS, "Kind of interval; auto suits few positives.")
+flags.DEFINE_float("level", 0.95, "Of the intervals.")
+flags.DEFINE_integer("resamples", 1000, "Of the bootstrap; 0 leaves intervals out.", lower_bound=0)
+flags.DEFINE_enum(
     "resampled", "auto", settings_lib.RESAMPLED, "What is drawn; auto: patients where they are known, else recordings."
 )
-_LEGACY = flags.DEFINE_bool("legacy", False, "Resamples and intervals as the script of Ribeiro et al. 2020 (seed 123).")
-_SEED = flags.DEFINE_integer("seed", 0, "Of the resamples, and of the parts of a cross-fit.", lower_bound=0)
-_BETA = flags.DEFINE_float("beta", 1.0, "Adds F-beta: above 1, recall counts more than precision.")
-_PREVALENCE = flags.DEFINE_float("prevalence", None, "Adds predictive values where the labels have this prevalence.")
-_MAX_FPR = flags.DEFINE_float("max_false_positive_rate", 0.1, "Where the partial AUROC ends.")
-_SUBGROUPS = flags.DEFINE_list(
-    "subgroups", None, "Columns that make subgroups; default all there are; `none` for none."
-)
-_ANNOTATORS = flags.DEFINE_list(
-    "annotators", [], "CSVs of other readers' labels: kappa, McNemar, points in the figures."
-)
-_DECISION_RANGE = flags.DEFINE_list("decision_range", ["0.01", "0.99"], "Thresholds of the decision curves.")
-_SEEDS = flags.DEFINE_list("seeds", [], "Predictions of networks trained from other seeds: a band in the figures.")
-_CHALLENGE = flags.DEFINE_string("challenge_weights", None, "CSV of weights: adds the PhysioNet Challenge 2021 score.")
-_NORMAL = flags.DEFINE_string("challenge_normal", "426783006", "Its class of sinus rhythm.")
+flags.DEFINE_bool("legacy", False, "Resamples and intervals as the script of Ribeiro et al. 2020 (seed 123).")
+flags.DEFINE_integer("seed", 0, "Of the resamples, and of the parts of a cross-fit.", lower_bound=0)
+flags.DEFINE_float("beta", 1.0, "Adds F-beta: above 1, recall counts more than precision.")
+flags.DEFINE_float("prevalence", None, "Adds predictive values where the labels have this prevalence.")
+flags.DEFINE_float("max_false_positive_rate", 0.1, "Where the partial AUROC ends.")
+flags.DEFINE_list("subgroups", None, "Columns that make subgroups; default all there are; `none` for none.")
+flags.DEFINE_list("annotators", [], "CSVs of other readers' labels: kappa, McNemar, points in the figures.")
+flags.DEFINE_list("decision_range", ["0.01", "0.99"], "Thresholds of the decision curves.")
+flags.DEFINE_list("seeds", [], "Predictions of networks trained from other seeds: a band in the figures.")
+flags.DEFINE_string("challenge_weights", None, "CSV of weights: adds the PhysioNet Challenge 2021 score.")
+flags.DEFINE_string("challenge_normal", "426783006", "Its class of sinus rhythm.")
 
 
 def main(argv: Sequence[str]) -> int:
     """Evaluates; see the module's docstring."""
     cli.refuse_arguments(argv)
-    if bool(_MODEL.value) == bool(_PREDICTIONS.value):
+    if bool(FLAGS.model) == bool(FLAGS.predictions):
         raise InputError("pass either --model=RUN or --predictions=FILE; --help shows how")
-    _check_output(_OUTPUT.value)
+    _check_output(FLAGS.output)
     _refuse_idle_flags()
-    cli.require_files(
-        _PREDICTIONS.value, _LABELS.value, _VALIDATION.value, _VALIDATION_LABELS.value, *_ANNOTATORS.value
-    )
-    settings, decision_range = _create_settings(), _parse_range(_DECISION_RANGE.value)
-    if _RULE.value:
-        thresholds_lib.parse_rule(_RULE.value)
+    cli.require_files(FLAGS.predictions, FLAGS.labels, FLAGS.validation, FLAGS.validation_labels, *FLAGS.annotators)
+    settings, decision_range = _create_settings(), _parse_range(FLAGS.decision_range)
+    if FLAGS.rule:
+        thresholds_lib.parse_rule(FLAGS.rule)
 
-    from ecg_jax.data import evaluation_tables
-    from ecg_jax.evaluation import analysis, resampling
-    from ecg_jax.inference import evaluation_input
-    from ecg_jax.reporting import evaluation_report, tables
+    from ecg_jax.inference import evaluated, label_files, scoring
 
-    console = cli.create_console()
+    console, rules = cli.create_console(), _create_rules()
     first = _open(console)
-    second = _open_other(_COMPARE.value, first, console) if _COMPARE.value else None
+    second = _open_other(FLAGS.compare, first, console) if FLAGS.compare else None
     if second:
-        first, second = evaluation_input.align(first, second, _create_rules())
-        if not _CHOOSE_ON_TEST.value and not _THRESHOLDS.value:
-            first, second = evaluation_input.treat_alike(first, second)
-    readings = evaluation_tables.read_annotators(
-        _ANNOTATORS.value, first.predictions, first.recordings, source=first.source, rules=_create_rules()
+        first, second = evaluated.align(first, second, rules)
+        if not FLAGS.choose_on_test and not FLAGS.thresholds:
+            first, second = evaluated.drop_unpaired_thresholds(first, second)
+    how = {"given": FLAGS.thresholds, "rule": FLAGS.rule, "on_test": FLAGS.choose_on_test}
+    extras = scoring.Extras(
+        subgroups=() if FLAGS.subgroups == ["none"] else FLAGS.subgroups,
+        annotators=label_files.read_annotators(FLAGS.annotators, first, rules),
+        seeds=[_align_seed(path, first, console) for path in FLAGS.seeds],
+        decision_range=decision_range,
+        challenge=(FLAGS.challenge_weights, FLAGS.challenge_normal) if FLAGS.challenge_weights else None,
     )
-    seeds = [_align_seed(path, first, console) for path in _SEEDS.value]
-    names = _choose_subgroups(first.predictions.attributes)
-    chosen = [_find_thresholds(each, settings) for each in (first, second) if each]
-    console.print(
-        f"Scoring {first.subtitle}: {', '.join(first.predictions.names)}; thresholds: {chosen[0].describe()}; "
-        f"{settings.resamples} resamples"
-    )
-    warnings = tuple(dict.fromkeys((*first.warnings, *(second.warnings if second else ()))))
-    with show_progress(console, "resampling") as update, resampling.watched(update):
-        found = analysis.analyse(
-            first.predictions,
-            chosen[0],
-            settings,
-            attributes=names,
-            annotators=readings,
-            other=(second.predictions, chosen[1]) if second else None,
-            decision_range=decision_range,
-        )
-        challenge = None
-        if _CHALLENGE.value:
-            challenge = evaluation_input.score_challenge(
-                first.predictions, chosen[0], settings, _CHALLENGE.value, _NORMAL.value
-            )
-    with show_progress(console, "drawing") as update:
-        written = evaluation_report.write(
-            _OUTPUT.value,
-            found,
-            title=f"Evaluation of {first.title}" + (f" against {second.title}" if second else ""),
-            models=(first.title, second.title) if second else (),
-            subtitle=first.subtitle,
-            command=shlex.join(["python", "-m", "ecg_jax.evaluate", *sys.argv[1:]]),
-            facts=(*first.facts, *(second.facts if second else ())),
-            warnings=warnings,
-            annotators=readings,
-            seeds=seeds,
-            challenge=challenge,
-            learning_curve=first.learning_curve,
-            progress=update,
-        )
-    ends = [name for name in ("auroc_low", "auroc_high", "f1_low", "f1_high") if name in found.scores.table]
-    shown = ["label", "n", "positives", "auroc", "average_precision", "f1", "threshold", *ends]
-    seen = found.scores.table.assign(threshold=found.shown_thresholds)
-    tables.print_scores(seen[shown], f"{first.title}: {first.subtitle}", console)
-    for line in found.notes:
-        console.print(f"note: {line}")
-    for line in (*found.stamps, *warnings, *found.warnings):
-        console.print(f"warning: {line}", style="yellow")
-    if challenge is not None:
-        tables.print_scores(challenge, "With partial credit", console)
-    console.print(f"Written: {len(written)} files in {_OUTPUT.value}; look at {written[-1]}")
+    first, second = first.choose_thresholds(settings, **how), second and second.choose_thresholds(settings, **how)
+    written = scoring.evaluate(first, settings, FLAGS.output, console, command="evaluate", second=second, extras=extras)
+    console.print(f"Written: {len(written)} files in {FLAGS.output}; look at {written[-1]}")
     return 0
 
 
@@ -194,38 +146,25 @@ def _check_output(folder: str) -> None:
 def _refuse_idle_flags() -> None:
     """Raises `InputError` for a flag that would do nothing."""
     idle = {"data": "--model", "checks": "--model"}
-    if _MODEL.value:
+    if FLAGS.model:
         names = ["labels", "names", "logits", "validation", "validation_labels", "patient_column"]
-        if not (_COMPARE.value or _SEEDS.value or _ANNOTATORS.value):
+        if not (FLAGS.compare or FLAGS.seeds or FLAGS.annotators):
             names += ["partial", "by_position", "recording_column"]
         idle = dict.fromkeys(names, "--predictions; a model brings its data's labels and validation split")
-    elif not _VALIDATION.value:
+    elif not FLAGS.validation:
         idle["validation_labels"] = "--validation"
-    elif _CHOOSE_ON_TEST.value:
+    elif FLAGS.choose_on_test:
         idle["validation"] = "thresholds that are chosen there, not with --choose_on_test"
     for name, partner in idle.items():
-        if flags.FLAGS[name].present:
+        if FLAGS[name].present:
             raise InputError(f"--{name} goes with {partner}")
-
-
-def _create_rules() -> Any:
-    from ecg_jax.data import joins
-
-    return joins.Rules(tuple(_RECORDING_COLUMN.value), _PATIENT_COLUMN.value, _PARTIAL.value, _BY_POSITION.value)
+    if FLAGS.thresholds and (FLAGS.rule or FLAGS.choose_on_test):
+        raise InputError("--thresholds are given, and --rule or --choose_on_test would choose them; pass one of both")
 
 
 def _create_settings() -> settings_lib.Settings:
-    return settings_lib.Settings(
-        beta=_BETA.value,
-        prevalence=_PREVALENCE.value,
-        max_false_positive_rate=_MAX_FPR.value,
-        interval=_INTERVAL.value,
-        level=_LEVEL.value,
-        resamples=_RESAMPLES.value,
-        resampled=_RESAMPLED.value,
-        legacy=_LEGACY.value,
-        seed=_SEED.value,
-    )
+    names = [field.name for field in dataclasses.fields(settings_lib.Settings)]
+    return settings_lib.Settings(**{name: getattr(FLAGS, name) for name in names if name in FLAGS})
 
 
 def _parse_range(texts: Sequence[str]) -> tuple[float, float]:
@@ -238,125 +177,80 @@ def _parse_range(texts: Sequence[str]) -> tuple[float, float]:
     return low, high
 
 
-def _open(console: Any) -> Any:
-    """What is evaluated, as the flags say."""
-    from ecg_jax.inference import evaluation_input
+def _create_rules() -> "joins.Rules":
+    from ecg_jax.data import joins
 
-    if _MODEL.value:
-        return _open_model(_MODEL.value, None, console)
-    assert _PREDICTIONS.value is not None  # or --model is given
-    opened = evaluation_input.open_file(
-        _PREDICTIONS.value,
-        labels=_LABELS.value,
-        names=_NAMES.value,
-        split=_SPLIT.value,
-        logits=_LOGITS.value,
-        validation=_VALIDATION.value,
-        validation_labels=_VALIDATION_LABELS.value,
-        calibration=_CALIBRATION.value,
-        rules=_create_rules(),
+    return joins.Rules(tuple(FLAGS.recording_column), FLAGS.patient_column, FLAGS.partial, FLAGS.by_position)
+
+
+def _open(console: "Console") -> "Evaluated":
+    """What is evaluated, as the flags say."""
+    from ecg_jax.inference import evaluated_files
+
+    if FLAGS.model:
+        return _open_model(FLAGS.model, None, console)
+    files = dataclasses.replace(
+        _create_files(FLAGS.predictions), validation=FLAGS.validation, validation_labels=FLAGS.validation_labels
     )
+    opened = evaluated_files.open_file(files, FLAGS.calibration)
     for fact in opened.facts:
         console.print(fact)
     return opened
 
 
-def _open_other(path: str, first: Any, console: Any) -> Any:
+def _create_files(path: str) -> "evaluated_files.Files":
+    from ecg_jax.inference import evaluated_files
+
+    return evaluated_files.Files(path, FLAGS.labels, FLAGS.names, FLAGS.split, FLAGS.logits, _create_rules())
+
+
+def _open_other(path: str, first: "Evaluated", console: "Console") -> "Evaluated":
     """What it is compared with: another model on the same recordings, or another file of predictions of them."""
-    from ecg_jax.inference import evaluation_input
+    from ecg_jax.inference import evaluated_files
 
-    if not path.endswith((".csv", ".npy", ".npz")):
-        if not os.path.exists(path):
-            raise InputError(f"--compare={path}: no such file or folder")
-        if not _MODEL.value:
-            raise InputError(f"--compare={path}: a model needs --model, whose recordings it predicts; or pass a file")
-        return _open_model(path, first, console)
-    return evaluation_input.open_other_file(
-        path, first, labels=_LABELS.value, logits=_LOGITS.value, split=_SPLIT.value, rules=_create_rules()
-    )
+    if path.endswith((".csv", ".npy", ".npz")):
+        return evaluated_files.open_other_file(_create_files(path), first)
+    if not os.path.exists(path):
+        raise InputError(f"--compare={path}: no such file or folder")
+    if not FLAGS.model:
+        raise InputError(f"--compare={path}: a model needs --model, whose recordings it predicts; or pass a file")
+    return _open_model(path, first.dataset, console)
 
 
-def _align_seed(path: str, first: Any, console: Any) -> Any:
+def _align_seed(path: str, first: "Evaluated", console: "Console") -> "np.ndarray":
     """Another seed's probabilities of the recordings that are scored."""
-    from ecg_jax.inference import evaluation_input
+    from ecg_jax.inference import evaluated
 
     rules = dataclasses.replace(_create_rules(), partial=True)  # what is missing is refused below
-    one, other = evaluation_input.align(first, _open_other(path, first, console), rules)
+    one, other = evaluated.align(first, _open_other(path, first, console), rules)
     if len(one.predictions.ids) < len(first.predictions.ids):
         raise InputError(f"{path}: lacks {len(first.predictions.ids) - len(one.predictions.ids)} of the recordings")
     return other.predictions.ranking
 
 
-def _open_model(path: str, first: Any, console: Any) -> Any:
-    """A model's predictions of the data that the flags name, or of the first model's."""
-    from rich.progress import track
-
-    from ecg_jax import config as config_lib
-    from ecg_jax.inference import evaluation_input
+def _open_model(path: str, dataset: "Dataset | None", console: "Console") -> "Evaluated":
+    """A model's predictions of a data set, or if None of the one that the flags name."""
+    from ecg_jax.inference import evaluated_model
     from ecg_jax.inference.model import load_model
-    from ecg_jax.runtime import run_folder
-    from ecg_jax.training import elsewhere, run_data
+    from ecg_jax.training import elsewhere
 
-    model = load_model(path)
+    model, is_own = load_model(path), False
     for note in model.notes:
         console.print(f"Model: {note}")
-    config = config_lib.create_default()
-    if os.path.isdir(path):
-        config = config_lib.from_dict(run_folder.read_json(os.path.join(path, run_folder.CONFIG)))
-    if first:
-        dataset, is_own = first.dataset, False
-    elif _DATA.value:
-        dataset, is_own = elsewhere.open_data(_DATA.value, config, model.split, model.label_names, console)
-    elif os.path.isdir(path):
-        with elsewhere.explained(config.data.dataset):
-            dataset, is_own = run_data.assign(config, run_data.open_dataset(config, path, console)), True
-    else:
-        raise InputError(f"{path}: a Keras file brings no data; pass --data=STORE or --data=NAME:DIR")
-    for note in () if first else dataset.notes:
-        console.print(f"  {note}")
-
-    def progress(made: Any, total: int) -> Any:
-        return track(made, "predicting", total, console=console, disable=not console.is_terminal)
-
-    return evaluation_input.predict_model(
+    if dataset is None:
+        dataset, is_own = elsewhere.open_for_model(path, model, FLAGS.data, console)
+        for note in dataset.notes:
+            console.print(f"  {note}")
+    return evaluated_model.predict_model(
         path,
         model,
         dataset,
-        split=_SPLIT.value,
+        split=FLAGS.split,
         is_own=is_own,
-        needs_validation=bool(_RULE.value or _CALIBRATION.value or not model.thresholds) and not _CHOOSE_ON_TEST.value,
-        calibration=_CALIBRATION.value,
-        checks=_CHECKS.value,
-        progress=progress,
-    )
-
-
-def _choose_subgroups(attributes: Any) -> list[str]:
-    wanted = _SUBGROUPS.value
-    if wanted is None:
-        return list(attributes)
-    if wanted in ([], ["none"]):
-        return []
-    if missing := [name for name in wanted if name not in attributes]:
-        raise InputError(f"--subgroups: no column {', '.join(missing)}; there are: {', '.join(attributes) or 'none'}")
-    return wanted
-
-
-def _find_thresholds(each: Any, settings: settings_lib.Settings) -> thresholds_lib.Thresholds:
-    from ecg_jax.evaluation import analysis
-    from ecg_jax.inference import evaluation_input
-
-    if _THRESHOLDS.value:
-        if _RULE.value or _CHOOSE_ON_TEST.value:
-            raise InputError(
-                "--thresholds are given, and --rule or --choose_on_test would choose them; pass one of both"
-            )
-        return evaluation_input.parse_thresholds(_THRESHOLDS.value, each.predictions.names)
-    if each.thresholds is not None and not _RULE.value and not _CHOOSE_ON_TEST.value:
-        return each.thresholds
-    return analysis.choose_thresholds(
-        each.predictions, each.validation, _RULE.value or "max_f1", settings, on_test=_CHOOSE_ON_TEST.value
-    )
+        needs_validation=bool(FLAGS.rule or FLAGS.calibration or not model.thresholds) and not FLAGS.choose_on_test,
+        checks=FLAGS.checks,
+        console=console,
+    ).recalibrate(FLAGS.calibration)
 
 
 if __name__ == "__main__":

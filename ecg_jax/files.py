@@ -1,4 +1,4 @@
-"""Files are written whole or not at all, and of a folder's own names only those of its own files are followed."""
+"""Files are written whole or not at all, and names found in a file never lead out of its folder."""
 
 import contextlib
 import errno
@@ -12,19 +12,13 @@ _PARTIAL = re.compile(r"[0-9a-f]{16}\.partial")
 
 
 class Replacement:
-    """A file that is being written beside the one that it replaces, under a name that no other process has.
+    """A file written beside the one that it replaces, under a name that no other process uses.
 
     As a context it is removed at the end of the block, unless it was committed, and errors name what it replaces.
     """
 
     def __init__(self, path: str, mode: str = "w", **options: Any) -> None:
-        """Opens it.
-
-        Args:
-            path: Of the file that it becomes; a folder for it exists.
-            mode: `w` for UTF-8 or `wb`.
-            options: Of `open`.
-        """
+        """Opens it, in mode `w` for UTF-8 or `wb`, with options of `open`; the folder of `path` exists."""
         self.path = path
         self._partial = os.path.join(os.path.dirname(path), f"{os.urandom(8).hex()}.partial")
         with naming(path):
@@ -57,12 +51,7 @@ class Replacement:
 
 @contextlib.contextmanager
 def replacing(path: str, mode: str = "w", **options: Any) -> Iterator[IO[Any]]:
-    """Opens a file to write that replaces `path` at the end of the block, and is removed where the block fails.
-
-    Args:
-        path: See `Replacement`.
-        mode: Likewise.
-        options: Likewise.
+    """Opens a file that replaces `path` at the end of the block, unless the block fails; see `Replacement`.
 
     Raises:
         OSError: naming `path`, when it cannot be written.
@@ -81,7 +70,7 @@ def write_text(path: str, text: str) -> str:
 
 @contextlib.contextmanager
 def naming(path: str) -> Iterator[None]:
-    """An `OSError` of the block that names no file, or the partial one, names `path`: that is what is to be said."""
+    """Has an `OSError` of the block that names no file, or the partial one, name `path`."""
     try:
         yield
     except OSError as error:
@@ -95,21 +84,17 @@ def _name(error: OSError, path: str) -> None:
 
 
 def is_partial(path: str) -> bool:
-    """Whether a path has the name of what was being written when its process was killed."""
+    """Whether a path is what a killed process left of a `Replacement`."""
     return bool(_PARTIAL.fullmatch(os.path.basename(path)))
 
 
 def is_plain_name(name: object) -> bool:
-    """Whether a name that was found in a file means a file beside it: no path, no `..`."""
+    """Whether a name that was found in a file names a file beside it: no path, no `..`."""
     return isinstance(name, str) and name == os.path.basename(name) and name not in ("", ".", "..") and "\0" not in name
 
 
 def measure(path: str) -> int:
-    """The size in bytes of a regular file, or of one that a link leads to.
-
-    Raises:
-        OSError: when there is none, or it is a folder, a pipe or a device, which may never end.
-    """
+    """The size in bytes of a regular file; `OSError` for a folder, or a pipe or a device, which may never end."""
     status = os.stat(path)
     if not stat.S_ISREG(status.st_mode):
         raise OSError(errno.EINVAL, "no regular file", path)

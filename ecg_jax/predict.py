@@ -4,30 +4,28 @@
   python -m ecg_jax.predict --figure --output=results.json 'exams/*.dcm'
   python -m ecg_jax.predict --model=runs/finetune FOLDER...
 
-Without --model, the weights that ship with the package are used: six diagnoses, normal against
-abnormal, superclasses and statements, not for clinical use. --model is a name of such weights (real,
-the default, or simulated, which has seen simulated ECGs only), a run folder, or a Keras file of the
-reference network (.hdf5, .h5, .keras). What is predicted is a file, a folder, which is searched to
-its depths (links to folders are named, not followed), or a pattern. Of a folder's files whatever
-looks like an ECG is predicted or listed at the end, and the rest is counted.
+Without --model, the weights that ship with the package are used: six diagnoses, normal against abnormal, superclasses
+and statements, not for clinical use. --model is a name of such weights (real, the default, or simulated, trained on
+simulated ECGs only), a run folder, or a Keras file of the reference network (.hdf5, .h5, .keras). Recordings are given
+as a file, a folder, which is searched to its depths (links to folders are named, not followed), or a pattern. Whatever
+looks like an ECG in a folder is predicted or listed at the end; the other files are counted.
 
-Formats are told by content: WFDB (.hea with .dat or .mat), CODE and SPH HDF5, CPSC2018 MATLAB, DICOM,
-HL7 aECG, Philips Sierra, GE MUSE, GE CardioSoft, Schiller and Mortara XML, SCP-ECG, EDF, EDF+ and BDF,
-ISHNE, MFER, Edan, and NumPy (.npy), CSV or MATLAB (.mat with `val`) files of one recording with a
-sidecar NAME.json {"leads": [...], "sampling_rate": 500, "unit": "mV"}, or else with --file_leads,
---file_rate and --file_unit. HDF5 `tracings` are described in the same way, or by attributes; where
-nothing does, CODE's 400 Hz and 2 units per mV are assumed if the file agrees with them, and that is said.
+Formats are recognized by content: WFDB (.hea with .dat or .mat), CODE and SPH HDF5, CPSC2018 MATLAB, DICOM, HL7 aECG,
+Philips Sierra, GE MUSE, GE CardioSoft, Schiller and Mortara XML, SCP-ECG, EDF, EDF+ and BDF, ISHNE, MFER, Edan, and
+NumPy (.npy), CSV or MATLAB (.mat with `val`) files of one recording with a sidecar NAME.json {"leads": [...],
+"sampling_rate": 500, "unit": "mV"}, or else with --file_leads, --file_rate and --file_unit. HDF5 `tracings` are
+described in the same way, or by attributes; otherwise CODE's 400 Hz and 2 units per mV are assumed, with a note, if
+the file agrees with them.
 
-The CSV has one row per recording: its name, one probability per label, the same before calibration
-as LABEL_raw (equal where the model has none), and what was noticed about its quality and while it was
-read; JSON (--output=NAME.json) has the thresholds and every window too. --figure draws each recording's twelve
-leads on ECG paper. A recording longer than the model's input is predicted in windows, whose means
-are its probabilities; a lead that is missing and cannot be derived is zeros; both are said under
-quality. A recording whose lead order, unit or sampling rate contradicts physics, or that
-contradicts itself (checksums, values stated twice), is not predicted, unless --checks=repair (which
-mends what has one remedy, and says so) or --checks=warn (which only
-says so). What is not predicted is listed at the end; the others are predicted all the same, and the
-exit status is 2. Where nothing can be predicted it is 1, and no file is written.
+The CSV has one row per recording: its name, one probability per label, the same before calibration as LABEL_raw (equal
+where the model has none), and what was noticed about its quality and while it was read. JSON (--output=NAME.json) has
+the thresholds and every window too. --figure draws each recording's twelve leads on ECG paper. A recording longer than
+the model's input is predicted in windows, and its probabilities are their means; a lead that is missing and cannot be
+derived is replaced by zeros; both are noted under quality. A recording whose lead order, unit or sampling rate
+contradicts physics, or that contradicts itself (checksums, values stated twice), is not predicted, unless
+--checks=repair (repairs what has one remedy, with a note) or --checks=warn (a note alone). What is not predicted is
+listed at the end; the others are predicted all the same, and the exit status is 2. Where nothing can be predicted it
+is 1, and no file is written.
 """
 
 import os
@@ -44,36 +42,31 @@ from ecg_jax.recording import CHECKS, UNITS
 if TYPE_CHECKING:
     from ecg_jax.data import readers
 
-_MODEL = flags.DEFINE_string(
-    "model", "real", "A run folder, a Keras file of the reference network, or weights that ship."
-)
-_OUTPUT = flags.DEFINE_string("output", "predictions.csv", "The file to write: .json for JSON, else CSV.")
-_FIGURE = flags.DEFINE_bool("figure", False, "Draw each recording on ECG paper, into a folder beside --output.")
-_FORMAT = flags.DEFINE_enum("figure_format", "png", ("png", "pdf", "svg"), "Of --figure.")
-_BATCH_SIZE = flags.DEFINE_integer("batch_size", 32, "Windows predicted at once.", lower_bound=1)
-_LEADS = flags.DEFINE_list("leads", None, "Lead order of a Keras file; default I,II,III,aVR,aVL,aVF,V1,...,V6.")
-_UNITS = flags.DEFINE_float("units_per_millivolt", None, "Unit of a Keras file; default 2, as CODE.", lower_bound=1e-6)
-_RATE = flags.DEFINE_float("sampling_rate", None, "Of a Keras file, in Hz; default 400, as CODE.", lower_bound=1e-6)
-_NAMES = flags.DEFINE_list("names", None, "Labels of a Keras file's outputs, in their order.")
-_CHECKS = flags.DEFINE_enum("checks", "refuse", CHECKS, "When lead order, unit or rate contradict physics.")
-_FILE_LEADS = flags.DEFINE_list(
-    "file_leads", [], "Leads of NumPy, CSV and .mat files without a sidecar, in their order."
-)
-_FILE_RATE = flags.DEFINE_float(
+FLAGS = flags.FLAGS
+flags.DEFINE_string("model", "real", "A run folder, a Keras file of the reference network, or weights that ship.")
+flags.DEFINE_string("output", "predictions.csv", "The file to write: .json for JSON, else CSV.")
+flags.DEFINE_bool("figure", False, "Draw each recording on ECG paper, into a folder beside --output.")
+flags.DEFINE_enum("figure_format", "png", ("png", "pdf", "svg"), "Of --figure.")
+flags.DEFINE_integer("batch_size", 32, "Windows predicted at once.", lower_bound=1)
+flags.DEFINE_list("leads", None, "Lead order of a Keras file; default I,II,III,aVR,aVL,aVF,V1,...,V6.")
+flags.DEFINE_float("units_per_millivolt", None, "Unit of a Keras file; default 2, as CODE.", lower_bound=1e-6)
+flags.DEFINE_float("sampling_rate", None, "Of a Keras file, in Hz; default 400, as CODE.", lower_bound=1e-6)
+flags.DEFINE_list("names", None, "Labels of a Keras file's outputs, in their order.")
+flags.DEFINE_enum("checks", "refuse", CHECKS, "When lead order, unit or rate contradict physics.")
+flags.DEFINE_list("file_leads", [], "Leads of NumPy, CSV and .mat files without a sidecar, in their order.")
+flags.DEFINE_float(
     "file_rate",
     None,
     "Sampling rate in Hz of NumPy, CSV, .mat and HDF5 `tracings` files without a sidecar.",
     lower_bound=0.0,
 )
-_FILE_UNIT = flags.DEFINE_enum(
+flags.DEFINE_enum(
     "file_unit",
     None,
     UNITS,
     "Unit of NumPy, CSV, .mat and HDF5 `tracings` files without a sidecar.",
     case_sensitive=False,
 )
-
-
 _TABLES = 10  # recordings at most that have a table of their own on the screen
 
 
@@ -81,101 +74,74 @@ def main(argv: Sequence[str]) -> int:
     """Predicts; see the module's docstring."""
     if len(argv) < 2:
         raise InputError("no recordings named; add the path of a file or a folder")
-    stem, suffix = os.path.splitext(_OUTPUT.value)
-    folder = os.path.dirname(os.path.abspath(_OUTPUT.value))
-    is_other = os.path.exists(_OUTPUT.value) and not os.path.isfile(_OUTPUT.value)
-    if not os.access(folder, os.W_OK) or is_other:
-        raise InputError(f"--output={_OUTPUT.value}: not a file that can be written")
+    path = FLAGS.output
+    is_other = os.path.exists(path) and not os.path.isfile(path)
+    if not os.access(os.path.dirname(os.path.abspath(path)), os.W_OK) or is_other:
+        raise InputError(f"--output={path}: not a file that can be written")
 
     from rich.progress import track
 
-    from ecg_jax.data import readers
-    from ecg_jax.data.splits import manifest
-    from ecg_jax.data.store import messages
-    from ecg_jax.inference import output, predictor
+    from ecg_jax.inference import predict, writers
     from ecg_jax.inference.model import load_model
-    from ecg_jax.reporting import ecg_page
 
     console = cli.create_console()
     model = load_model(
-        _MODEL.value,
-        leads=tuple(_LEADS.value or ()) or None,
-        units_per_millivolt=_UNITS.value,
-        sampling_rate=_RATE.value,
-        labels=tuple(_NAMES.value or ()) or None,
+        FLAGS.model,
+        leads=tuple(FLAGS.leads or ()) or None,
+        units_per_millivolt=FLAGS.units_per_millivolt,
+        sampling_rate=FLAGS.sampling_rate,
+        labels=tuple(FLAGS.names or ()) or None,
     )
     for note in model.notes:
         console.print(f"Model: {note}")
-    declared = None
-    if _FILE_LEADS.value or _FILE_RATE.value or _FILE_UNIT.value:
-        declared = readers.Declared(tuple(_FILE_LEADS.value), _FILE_RATE.value, _FILE_UNIT.value or "")
-    sources, unknown, passed_over = _find_sources(argv[1:], declared)
-    problems = Counter(dict.fromkeys(unknown, 1))
-    what = model.label_names if len(model.label_names) <= output.MANY else (f"{len(model.label_names)} labels",)
+    sources, unknown, passed_over = _find_sources(argv[1:])
+    problems = Counter(unknown)
+    what = model.label_names if len(model.label_names) <= writers.MANY else (f"{len(model.label_names)} labels",)
     console.print(f"Predicting {', '.join(what)} for {len(sources)} recording(s)")
     if passed_over:
         console.print(f"  {passed_over}")
 
-    predictions = predictor.predict(model, sources, batch_size=_BATCH_SIZE.value, checks=_CHECKS.value, whole=True)
-    positives = dict.fromkeys(model.thresholds, 0)
-    notes: Counter[str] = Counter()
-    written = seen = 0
-    pages: set[str] = set()
-    undrawn: list[str] = []
-    with files.Replacement(_OUTPUT.value, newline="", errors="backslashreplace") as replacement:
-        table = (output.JsonTable if suffix.lower() == ".json" else output.CsvTable)(replacement.file, model)
-        tracked = track(predictions, "predicting", len(sources), console=console, disable=not console.is_terminal)
+    predicted = predict.predict(model, sources, batch_size=FLAGS.batch_size, checks=FLAGS.checks, whole=True)
+    tally = writers.Tally(model)
+    pages = writers.Pages(f"{os.path.splitext(path)[0]}_figures", FLAGS.figure_format, model, FLAGS.checks)
+    with files.Replacement(path, newline="", errors="backslashreplace") as replacement:
+        table = writers.create_table(path, replacement.file, model)
+        tracked = track(predicted, "predicting", len(sources), console=console, disable=not console.is_terminal)
         for source, made in zip(sources, tracked, strict=True):
             if made.error:
                 problems[made.error] += 1
                 continue
             table.add(made)
-            written += 1
-            seen += manifest.SEEN in made.quality
-            notes.update(made.notes)
-            for name, value in zip(model.label_names, made.probabilities, strict=True):
-                positives[name] = positives.get(name, 0) + int(value >= model.thresholds.get(name, float("inf")))
+            tally.add(made)
             if len(sources) <= _TABLES:
-                output.print_table(console, model, made)
-            if _FIGURE.value:
-                page = os.path.join(f"{stem}_figures", ecg_page.find_name(made.recording, pages))
-                if problem := output.draw_source(source, model, made, f"{page}.{_FORMAT.value}", _CHECKS.value):
-                    undrawn.append(problem)
+                writers.print_table(console, model, made)
+            if FLAGS.figure:
+                pages.add(source, made)
         table.close()
-        if written:
+        if tally.count:
             replacement.commit()
     for problem, count in problems.items():
         console.print(f"  not predicted: {problem}{f' ({count} recordings)' if count > 1 else ''}")
-    if not written:
-        console.print(f"Nothing is written to {_OUTPUT.value}: {problems.total()} could not be read")
+    if not tally.count:
+        console.print(f"Nothing is written to {path}: {problems.total()} could not be read")
         return 1
-    for name in model.thresholds:
-        if len(model.thresholds) > output.MANY and not positives[name]:
-            continue
-        threshold = model.describe_threshold(name)
-        console.print(f"  {name}: {positives[name]} of {written} at or above the model's threshold {threshold}")
-    for line in messages.describe(notes):
+    for line in tally.describe():
         console.print(f"  {line}")
-    if seen:
-        console.print(f"  {seen} of {written} {manifest.SEEN} of this model: no measure of how good it is")
-    for problem in undrawn:
+    for problem in pages.undrawn:
         console.print(f"  predicted, but not drawn: {problem}")
-    if pages:
-        console.print(f"Drawn: {len(pages) - len(undrawn)} page(s) in {stem}_figures")
-    console.print(f"Written: {_OUTPUT.value}, {written} recording(s); {problems.total()} could not be read")
-    return 2 if problems or undrawn else 0
+    if FLAGS.figure:
+        console.print(f"Drawn: {pages.count} page(s) in {pages.folder}")
+    console.print(f"Written: {path}, {tally.count} recording(s); {problems.total()} could not be read")
+    return 2 if problems or pages.undrawn else 0
 
 
-def _find_sources(
-    paths: Sequence[str], declared: "readers.Declared | None"
-) -> "tuple[list[readers.Source], list[str], str]":
-    """What there is to predict, each recording once however often and by whatever path it is named; and what is not.
-
-    Returns:
-        Recordings; what is wrong with a path; and a line on files that are no ECG.
-    """
+def _find_sources(paths: Sequence[str]) -> "tuple[list[readers.Source], list[str], str]":
+    """Recordings to predict, each once whatever paths name it; problems with paths; a line on files that are no ECG."""
     from ecg_jax.data import readers
 
+    declared = None
+    if FLAGS.file_leads or FLAGS.file_rate or FLAGS.file_unit:
+        declared = readers.Declared(tuple(FLAGS.file_leads), FLAGS.file_rate, FLAGS.file_unit or "")
     sources: dict[str, readers.Source] = {}
     problems = []
     passed_over: Counter[str] = Counter()
@@ -187,7 +153,7 @@ def _find_sources(
                 sources.setdefault(os.path.abspath(source.name), source)
         except InputError as error:
             problems.append(" ".join(str(error).split()))
-    return list(sources.values()), problems, readers.describe_passed_over(passed_over)
+    return list(sources.values()), list(dict.fromkeys(problems)), readers.describe_passed_over(passed_over)
 
 
 if __name__ == "__main__":

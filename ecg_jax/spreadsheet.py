@@ -1,8 +1,7 @@
 """Text in CSV files that a spreadsheet shows instead of computing it.
 
-A cell that begins with `=`, `+`, `-`, `@`, a tab or a carriage return is a formula to a spreadsheet, whoever wrote it,
-unless an apostrophe stands before it (OWASP, "CSV Injection"). `guard` puts one there and `restore` takes it away, so
-that a name that was written and read is the same name; numbers stay as they are.
+A cell that begins with `=`, `+`, `-`, `@`, a tab or a carriage return is a formula to a spreadsheet, unless an
+apostrophe precedes it (OWASP, "CSV Injection"). `guard` adds it and `restore` removes it; numbers stay as they are.
 """
 
 import re
@@ -18,12 +17,12 @@ _NUMBER = re.compile(r"[-+]?(\d+\.?\d*|\.\d+)([eE][-+]?\d+)?")
 
 
 def guard(text: str) -> str:
-    """The text of a cell, with an apostrophe before what would be a formula (or begins with such an apostrophe)."""
+    """The text of a cell, with an apostrophe before a formula, or before what begins with such an apostrophe."""
     return f"'{text}" if _FORMULA.match(text) and not _NUMBER.fullmatch(text) else text
 
 
 def restore(text: str) -> str:
-    """What `guard` was given."""
+    """The reverse of `guard`."""
     return text[1:] if _GUARDED.match(text) else text
 
 

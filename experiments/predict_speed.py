@@ -3,7 +3,7 @@
   python experiments/predict_speed.py [--recordings=256] [--repeats=5]
 
 Writes as many WFDB records (500 Hz, 10 s, 12 leads), reads them once so that the disk's cache is warm, and times, in
-turn, the network alone on batches that are there and `predictor.predict` from the files, for the weights that ship
+turn, the network alone on batches that are there and `predict.predict` from the files, for the weights that ship
 and for the reference network (random weights). Prints medians, ranges and the ratio.
 """
 
@@ -25,7 +25,7 @@ import wfdb  # noqa: E402
 
 from ecg_jax import models  # noqa: E402
 from ecg_jax.data import readers  # noqa: E402
-from ecg_jax.inference import predictor  # noqa: E402
+from ecg_jax.inference import predict  # noqa: E402
 from ecg_jax.inference.model import Model, load_model  # noqa: E402
 from ecg_jax.recording import LEADS  # noqa: E402
 from ecg_jax.runtime import startup  # noqa: E402
@@ -55,7 +55,7 @@ def time_alone(model: Model, signal: np.ndarray, count: int) -> float:
 def time_files(model: Model, sources: list[readers.Source]) -> float:
     """ECG/s from files."""
     begin = time.perf_counter()
-    made = sum(1 for _ in predictor.predict(model, sources, batch_size=BATCH, whole=True))
+    made = sum(1 for _ in predict.predict(model, sources, batch_size=BATCH, whole=True))
     return made / (time.perf_counter() - begin)
 
 

@@ -35,8 +35,8 @@ from ecg_jax.data.datasets.dataset import Dataset  # noqa: E402
 from ecg_jax.evaluation import scores, thresholds  # noqa: E402
 from ecg_jax.evaluation.predictions import Predictions  # noqa: E402
 from ecg_jax.evaluation.settings import Settings  # noqa: E402
-from ecg_jax.inference import predictor  # noqa: E402
 from ecg_jax.inference.model import Model, load_model  # noqa: E402
+from ecg_jax.inference.predict import predict_dataset  # noqa: E402
 from ecg_jax.recording import LEADS  # noqa: E402
 from ecg_jax.reporting import ecg_page  # noqa: E402
 
@@ -87,7 +87,7 @@ def predict(model: Model, dataset: Dataset, rows: np.ndarray) -> Predictions:
     """Predictions of the model's labels, unknown where the data set does not know them; what was left out is said."""
     unknown = np.full(len(dataset.ids), np.nan, np.float32)
     columns = {name: dataset.columns.get(name, unknown) for name in model.label_names}
-    found, lines = predictor.predict_dataset(model, dataclasses.replace(dataset, columns=columns), rows, checks="warn")
+    found, lines = predict_dataset(model, dataclasses.replace(dataset, columns=columns), rows, checks="warn")
     for line in lines:
         print(f"  {dataset.name}: {line}")
     return found

@@ -18,7 +18,7 @@ from ecg_jax.data import readers
 from ecg_jax.data.datasets import table as table_lib
 from ecg_jax.data.preprocess import mask_missing, standardize
 from ecg_jax.errors import InputError
-from ecg_jax.inference import predictor
+from ecg_jax.inference import predict
 from ecg_jax.recording import LEADS, create_recording
 from ecg_jax.reporting import ecg_page
 
@@ -102,7 +102,7 @@ def test_whatever_a_file_makes_a_library_raise_is_a_line(error, model):
 
     good = create_recording(np.random.default_rng(0).normal(0, 0.3, (4096, 12)), leads=LEADS, sampling_rate=400, id="a")
     sources = [readers.Source("bad", read), readers.Source("good", lambda: good), readers.Source("worse", read)]
-    bad, fine, worse = predictor.predict(model, sources)
+    bad, fine, worse = predict.predict(model, sources)
     assert (bad.recording, worse.recording) == ("bad", "worse")
     assert bad.error.startswith(f"bad: cannot be read ({type(error).__name__}")
     assert "\n" not in bad.error

@@ -15,7 +15,7 @@ from ecg_jax.contract import InputContract
 from ecg_jax.data import datasets, readers
 from ecg_jax.data.sources import FileSource, StoreSource
 from ecg_jax.data.store import messages
-from ecg_jax.inference import output, predictor
+from ecg_jax.inference import predict, writers
 from ecg_jax.simulation import dipole
 
 NOTE = "no gain stated; 200 per unit, as WFDB defines"
@@ -28,7 +28,7 @@ def folder(tmp_path_factory):
     for i, gain in enumerate(("0(0)/mV", "0(0)/mV", "200(0)/mV")):
         signal = dipole.simulate(np.random.default_rng(i), np.zeros(6, bool), dipole.Conditions())
         ecg_files.write_wfdb(folder, np.rint(signal * 200).astype("<i2"), f"r{i}", rate=400, gain=gain)
-    names = predictor_model().label_names
+    names = load_simulated().label_names
     with open(folder / "table.csv", "w", newline="") as file:
         table = csv.writer(file)
         table.writerow(["path", *names])
@@ -36,7 +36,7 @@ def folder(tmp_path_factory):
     return folder
 
 
-def predictor_model():
+def load_simulated():
     return load_model("simulated")
 
 
@@ -45,27 +45,27 @@ def open_folder(folder, labels):
 
 
 def test_predictions_say_it_in_the_csv_the_json_and_on_the_screen(folder):
-    model = predictor_model()
-    first, _, plain = predictor.predict(model, readers.find(str(folder / "r*.hea")), whole=True)
+    model = load_simulated()
+    first, _, plain = predict.predict(model, readers.find(str(folder / "r*.hea")), whole=True)
     assert first.notes == (NOTE,)
     assert NOTE in first.quality
     assert plain.notes == ()
     table, screen, text = io.StringIO(), io.StringIO(), io.StringIO()
-    output.CsvTable(table, model).add(first)
+    writers.CsvTable(table, model).add(first)
     names, row = csv.reader(table.getvalue().splitlines())
     assert NOTE in row[names.index("quality")]
-    written = output.JsonTable(text, model)
+    written = writers.JsonTable(text, model)
     written.add(first)
     written.close()
     assert json.loads(text.getvalue())["recordings"][0]["notes"] == [NOTE]
-    output.print_table(Console(file=screen, width=200), model, first)
+    writers.print_table(Console(file=screen, width=200), model, first)
     assert NOTE in screen.getvalue()
 
 
 def test_an_evaluation_counts_it(folder):
-    model = predictor_model()
+    model = load_simulated()
     dataset = open_folder(folder, ",".join(model.label_names))
-    _, lines = predictor.predict_dataset(model, dataset, np.arange(3))
+    _, lines = predict.predict_dataset(model, dataset, np.arange(3))
     assert lines == [f"noticed in 2 recording(s): {NOTE}"]
 
 

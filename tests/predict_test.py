@@ -17,7 +17,8 @@ from ecg_jax import load_model
 from ecg_jax.data.preprocess import create_input, create_windows, mask_missing
 from ecg_jax.data.readers import Source, find
 from ecg_jax.errors import InputError
-from ecg_jax.inference import output, predictor
+from ecg_jax.inference import predict as predict_lib
+from ecg_jax.inference import writers
 from ecg_jax.labels import SIX
 from ecg_jax.recording import LEADS, create_recording
 from ecg_jax.reporting import ecg_page
@@ -42,7 +43,7 @@ def model():
 
 
 def predict(model, *sources, **options):
-    return list(predictor.predict(model, list(sources), whole=True, **options))
+    return list(predict_lib.predict(model, list(sources), whole=True, **options))
 
 
 def test_windows_cover_a_long_recording_evenly_and_end_with_it(model):
@@ -229,9 +230,9 @@ def test_a_threshold_that_was_not_chosen_is_said_in_the_table_and_in_json(model)
     unchosen = dataclasses.replace(model, unchosen=("AF",))
     (made,) = predict(model, wrap(draw()))
     text, file = io.StringIO(), io.StringIO()
-    output.print_table(Console(file=text, width=200), unchosen, made)
+    writers.print_table(Console(file=text, width=200), unchosen, made)
     assert text.getvalue().count("0.5, not chosen") == 1
-    table = output.JsonTable(file, unchosen)
+    table = writers.JsonTable(file, unchosen)
     table.add(made)
     table.close()
     assert json.loads(file.getvalue())["thresholds_not_chosen"] == ["AF"]

@@ -3,9 +3,10 @@
 import numpy as np
 import pytest
 
-from ecg_jax.data import label_files, prediction_arrays, prediction_files
+from ecg_jax.data import prediction_arrays, prediction_files
 from ecg_jax.errors import InputError
 from ecg_jax.evaluation import metrics
+from ecg_jax.inference import label_files
 
 VALUES = np.array([[0.1, 0.2], [0.3, 0.4], [0.5, 0.6]], np.float32)
 TRUTH = np.array([[1, 0], [0, 1], [1, 1]], np.uint8)

@@ -8,9 +8,9 @@ import numpy as np
 import pytest
 import scipy.special
 
-from ecg_jax.data import evaluation_tables, joins, label_files, prediction_files
+from ecg_jax.data import joins, prediction_files
 from ecg_jax.errors import InputError
-from ecg_jax.inference import evaluation_input
+from ecg_jax.inference import evaluated, evaluated_files, label_files
 
 NAN = np.nan
 NAMES = ("AF", "SB")
@@ -247,13 +247,13 @@ def test_what_a_run_wrote_holds_truth_raw_probabilities_and_split(read):
     np.testing.assert_array_equal(file.labels, [[1, 0], [0, NAN], [1, 1]])
     assert file.split.tolist() == ["validation", "test", "test"]
     assert file.left_out == ("t3",)
-    assert prediction_files.default_split(file) == "test"
-    found = label_files.use_own_labels(prediction_files.take_split(file, "test")).predictions
+    assert file.default_split == "test"
+    found = label_files.use_own_labels(file.take_split("test")).predictions
     assert found.ids.tolist() == ["t1", "t2"]
     np.testing.assert_array_equal(found.raw, [[0.4, 0.6], [0.6, 0.3]])
-    assert prediction_files.take_split(file, "all") is file
+    assert file.take_split("all") is file
     with refuse("p.csv", "'train'", "test, validation"):
-        prediction_files.take_split(file, "train")
+        file.take_split("train")
 
 
 OWN = (
@@ -298,9 +298,8 @@ def open_file(write):
 
     def open_file(predictions, labels, *, logits=False, names=(), **rules):
         paths = write("p.csv", predictions), labels and write("l.csv", labels)
-        return evaluation_input.open_file(
-            paths[0], labels=paths[1], names=names, split=None, logits=logits, rules=joins.Rules(**rules)
-        )
+        files = evaluated_files.Files(paths[0], labels=paths[1], names=names, logits=logits, rules=joins.Rules(**rules))
+        return evaluated_files.open_file(files)
 
     return open_file
 
@@ -355,8 +354,8 @@ def test_files_are_compared_by_name_and_what_one_lacks_is_refused_or_said(open_f
 
     def compare(**rules):
         rules = joins.Rules(**rules)
-        other = evaluation_input.open_other_file(path, first, labels=None, logits=False, split=None, rules=rules)
-        return evaluation_input.align(first, other, rules)
+        other = evaluated_files.open_other_file(evaluated_files.Files(path, rules=rules), first)
+        return evaluated.align(first, other, rules)
 
     with refuse("other.csv", "1 of the 3 recordings", "the first b", "--partial"):
         compare()
@@ -369,15 +368,11 @@ def test_files_are_compared_by_name_and_what_one_lacks_is_refused_or_said(open_f
 def test_readers_are_joined_by_name_in_any_usual_column(open_file, write):
     first = open_file(TABLE, LABELS)
     paths = [write("anna.csv", "file,AF,SB\nc.hea,1,1\na.hea,0,0\nb.hea,0,1\n")]
-    found = evaluation_tables.read_annotators(
-        paths, first.predictions, first.recordings, source=first.source, rules=joins.USUAL
-    )
+    found = label_files.read_annotators(paths, first, joins.USUAL)
     np.testing.assert_array_equal(found["anna"], [[0, 0], [0, 1], [1, 1]])
     bare = [write("ben.csv", "AF,SB\n0,0\n0,1\n1,1\n")]
     with refuse("ben.csv does not", "p.csv names them"):
-        evaluation_tables.read_annotators(
-            bare, first.predictions, first.recordings, source=first.source, rules=joins.Rules(by_position=True)
-        )
+        label_files.read_annotators(bare, first, joins.Rules(by_position=True))
 
 
 def test_a_file_without_truth_says_how_to_give_it(read):
@@ -638,7 +633,7 @@ def test_a_recording_that_could_not_be_predicted_is_no_reason_to_refuse_the_labe
 
 def test_the_split_of_a_file_may_be_scored_with_the_labels_of_all(read, write):
     """The others do stand in both files."""
-    file = prediction_files.take_split(read(RUN), "test")
+    file = read(RUN).take_split("test")
     labels = label_files.read_labels(write("l.csv", "recording,AF,SB\nv,1,0\nt1,0,1\nt2,1,0\nt3,1,0\n"))
     found = label_files.join(file, labels).predictions
     assert found.ids.tolist() == ["t1", "t2"]

@@ -3,7 +3,6 @@
 import dataclasses
 import zipfile
 import zlib
-from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -12,43 +11,31 @@ from ecg_jax import columns
 from ecg_jax.errors import InputError
 
 # Canonical names of an archive's arrays, the clearest first.
-PREDICTIONS = (
+_PREDICTIONS = (
     *("probabilities", "probability", "probs", "yprob", "yprobs", "yproba", "ytestprob", "ytestproba"),
     *("predictions", "prediction", "ypred", "ytestpred", "yhat", "yscore", "yscores", "scores", "preds", "pred"),
     *("logits", "outputs", "output"),
 )
+_TRUTH = ("ytrue", "ytest", "labels", "label", "targets", "target", "truth", "groundtruth", "y")
+_CLASSES = ("classes", "classnames", "names", "labelnames", "targetnames", "labels", "columns")
 _DAMAGE = (OSError, ValueError, EOFError, MemoryError, SyntaxError, zipfile.BadZipFile, zlib.error)
-TRUTH = ("ytrue", "ytest", "labels", "label", "targets", "target", "truth", "groundtruth", "y")
-CLASSES = ("classes", "classnames", "names", "labelnames", "targetnames", "labels", "columns")
 
 
 @dataclasses.dataclass(frozen=True)
 class Arrays:
-    """What such a file holds.
+    """What such a file holds of N recordings and C classes."""
 
-    Attributes:
-        values: `[N, C]` float64, as they are.
-        labels: `[N, C]` float64 in {1, 0, NaN}; None without truth.
-        names: The C classes; empty where it does not name them.
-        table: What is known of recordings: of text, a row each.
-        facts: A sentence on which arrays of an archive were taken for what.
-    """
-
-    values: np.ndarray
-    labels: np.ndarray | None = None
-    names: tuple[str, ...] = ()
-    table: pd.DataFrame = dataclasses.field(default_factory=pd.DataFrame)
-    facts: tuple[str, ...] = ()
+    values: np.ndarray  # `[N, C]` float64, as they are
+    labels: np.ndarray | None = None  # `[N, C]` float64 in {1, 0, NaN}; None without truth
+    names: tuple[str, ...] = ()  # of the classes; empty where it does not name them
+    table: pd.DataFrame = dataclasses.field(default_factory=pd.DataFrame)  # N rows of text: what else is known
+    facts: tuple[str, ...] = ()  # a sentence on which arrays of an archive were taken for what
 
 
 def read(path: str) -> Arrays:
-    """Reads a `.npy` or `.npz` file; nothing in it is executed.
-
-    Raises:
-        InputError: when it cannot be read, or holds something else.
-    """
+    """Reads a `.npy` or `.npz` file without executing anything in it; `InputError` when it holds something else."""
     try:
-        content = np.load(path, mmap_mode="r", allow_pickle=False)  # which compares what it announces with its size
+        content = np.load(path, mmap_mode="r", allow_pickle=False)  # checks the announced size against the file's
     except FileNotFoundError as error:
         raise InputError(f"{path}: no such file") from error
     except _DAMAGE as error:
@@ -63,11 +50,8 @@ def read(path: str) -> Arrays:
         return _read_archive(content, path)
 
 
-def _read_archive(archive: Any, path: str) -> Arrays:
+def _read_archive(archive: np.lib.npyio.NpzFile, path: str) -> Arrays:
     keys = {columns.canonical(key): key for key in reversed(archive.files)}
-
-    def get(wanted: tuple[str, ...], kinds: str) -> str | None:
-        return next((keys[name] for name in wanted if name in keys and load(keys[name]).dtype.kind in kinds), None)
 
     def load(key: str) -> np.ndarray:
         try:
@@ -77,32 +61,36 @@ def _read_archive(archive: Any, path: str) -> Arrays:
                 f"{path}: array {key} holds Python objects, or is damaged; save numbers, or text by .astype(str)"
             ) from error
 
-    key, truth, classes = get(PREDICTIONS, "fiub"), get(TRUTH, "fiub"), get(CLASSES, "US")
+    def find(wanted: tuple[str, ...], kinds: str) -> str | None:
+        return next((keys[name] for name in wanted if name in keys and load(keys[name]).dtype.kind in kinds), None)
+
+    key, truth, classes = find(_PREDICTIONS, "fiub"), find(_TRUTH, "fiub"), find(_CLASSES, "US")
     if key is None:
         raise InputError(
             f"{path}: no array of predictions (y_pred, y_prob, probabilities, ...); it has {', '.join(archive.files)}"
         )
     values = _require_matrix(load(key), f"{path}: array {key}")
     labels = None if truth is None else _parse_truth(load(truth), values, f"{path}: array {truth}")
-    names = () if classes is None else _parse_names(load(classes), values, f"{path}: array {classes}")
-    said = [
-        f"{what} from {found}" for what, found in (("predictions", key), ("truth", truth), ("names", classes)) if found
-    ]
-    others = [name for name in archive.files if name not in (key, truth, classes)]
+    names = () if classes is None else tuple(_to_text(load(classes).reshape(-1)).tolist())
+    if classes is not None and len(names) != values.shape[1]:
+        raise InputError(f"{path}: array {classes}: {len(names)} names for {values.shape[1]} columns of predictions")
+    used = {"predictions": key, "truth": truth, "names": classes}
+    others = {name: load(name) for name in archive.files if name not in used.values()}
     table = {
-        name: array for name in others if (array := load(name)).shape == (len(values),) and array.dtype.kind in "fiubUS"
+        name: pd.Series(_to_text(array), dtype=object).replace({"": None, "nan": None})
+        for name, array in others.items()
+        if array.shape == (len(values),) and array.dtype.kind in "fiubUS"
     }
-    return Arrays(values, labels, names, _to_table(table), (f"{path}: {', '.join(said)}.",))
+    fact = f"{path}: {', '.join(f'{what} from {found}' for what, found in used.items() if found)}."
+    return Arrays(values, labels, names, pd.DataFrame(table), (fact,))
 
 
 def _require_matrix(values: np.ndarray, source: str) -> np.ndarray:
     if values.dtype.kind not in "fiub" or values.ndim not in (1, 2) or not values.size:
         raise InputError(f"{source}: {values.dtype} {values.shape}; expected numbers [recordings, labels]")
     values = values.reshape(len(values), -1).astype(np.float64)
-    if (bad := np.argwhere(~np.isfinite(values))).size:
-        raise InputError(
-            f"{source}: row {bad[0][0]}, column {bad[0][1]} holds {values[tuple(bad[0])]}; expected a number"
-        )
+    for row, column in np.argwhere(~np.isfinite(values))[:1]:
+        raise InputError(f"{source}: row {row}, column {column} holds {values[row, column]}; expected a number")
     return values
 
 
@@ -110,28 +98,10 @@ def _parse_truth(truth: np.ndarray, values: np.ndarray, source: str) -> np.ndarr
     if truth.size != values.size or len(truth) != len(values):
         raise InputError(f"{source}: {truth.shape} beside predictions {values.shape}; expected 0, 1 or NaN for each")
     labels = truth.reshape(values.shape).astype(np.float64)
-    if (bad := np.argwhere(~(np.isnan(labels) | np.isin(labels, (0, 1))))).size:
-        row, column = bad[0]
-        raise InputError(
-            f"{source}: row {row}, column {column} holds {labels[row, column]:.9g}; a label is 0, 1 or NaN for unknown"
-        )
+    for row, column in np.argwhere(~(np.isnan(labels) | np.isin(labels, (0, 1))))[:1]:
+        value = f"{labels[row, column]:.9g}"
+        raise InputError(f"{source}: row {row}, column {column} holds {value}; a label is 0, 1 or NaN for unknown")
     return labels
-
-
-def _parse_names(names: np.ndarray, values: np.ndarray, source: str) -> tuple[str, ...]:
-    found = tuple(_to_text(names.reshape(-1)).tolist())
-    if len(found) != values.shape[1]:
-        raise InputError(f"{source}: {len(found)} names for {values.shape[1]} columns of predictions")
-    return found
-
-
-def _to_table(arrays: dict[str, np.ndarray]) -> pd.DataFrame:
-    return pd.DataFrame(
-        {
-            name: pd.Series(_to_text(array), dtype=object).replace({"": None, "nan": None})
-            for name, array in arrays.items()
-        }
-    )
 
 
 def _to_text(array: np.ndarray) -> np.ndarray:

@@ -1,4 +1,4 @@
-"""Predictions in files, anybody's: read and checked."""
+"""Files of predictions, from any source: read and checked."""
 
 import dataclasses
 import os
@@ -20,42 +20,58 @@ ARRAYS = (".npy", ".npz")
 
 @dataclasses.dataclass(frozen=True)
 class PredictionFile:
-    """Probabilities of some recordings.
-
-    Attributes:
-        path: Where they were read.
-        names: The C labels; empty where a bare array does not name its columns.
-        values: `[N, C]` float64 in [0, 1].
-        raw: The same before recalibration, where the file has both.
-        recordings: Names of all recordings of the file, also those without a probability or of another split.
-        rows: `[N]` int, which of all these are.
-        split: `[N]` str, `train`, `validation` or `test`; None where the file does not say.
-        labels: `[N, C]` where the file holds the truth too, in columns `LABEL_true`; else None.
-        patients: `[N]` str, empty where unknown; None where none is named.
-        attributes: What else is known of recordings, name to `[N]`.
-        left_out: Recordings (names or lines) that have no probability, with a reason in `quality`.
-        unused: Columns of numbers that were taken for no label.
-        facts: Sentences on how the file was read.
-    """
+    """Probabilities of N recordings for C labels."""
 
     path: str
-    names: tuple[str, ...]
-    values: np.ndarray
-    rows: np.ndarray
-    raw: np.ndarray | None = None
-    recordings: joins.Names = dataclasses.field(default_factory=dict)
-    split: np.ndarray | None = None
-    labels: np.ndarray | None = None
-    patients: np.ndarray | None = None
-    attributes: Mapping[str, np.ndarray] = dataclasses.field(default_factory=dict)
-    left_out: tuple[str, ...] = ()
-    unused: tuple[str, ...] = ()
-    facts: tuple[str, ...] = ()
+    names: tuple[str, ...]  # of the labels; empty where a bare array does not name its columns
+    values: np.ndarray  # `[N, C]` float64 in [0, 1]
+    rows: np.ndarray  # `[N]` int, places of these recordings among all of the file
+    raw: np.ndarray | None = None  # `values` before recalibration, where the file has both
+    recordings: joins.Names = dataclasses.field(default_factory=dict)  # of all recordings of the file
+    split: np.ndarray | None = None  # `[N]` str, `train`, `validation` or `test`; None where the file does not say
+    labels: np.ndarray | None = None  # `[N, C]` in {1, 0, NaN}, where the file holds the truth too
+    patients: np.ndarray | None = None  # `[N]` str, empty where unknown; None where none is named
+    attributes: Mapping[str, np.ndarray] = dataclasses.field(default_factory=dict)  # `[N]` by name
+    left_out: tuple[str, ...] = ()  # recordings (names or lines) for which `quality` says why they have no probability
+    unused: tuple[str, ...] = ()  # columns of numbers that were taken for no label
+    facts: tuple[str, ...] = ()  # sentences on how the file was read
 
     @property
     def ids(self) -> np.ndarray | None:
         """`[N]` str, the names in the preferred column; None where the file names nothing."""
         return next((names[self.rows] for names in self.recordings.values()), None)
+
+    @property
+    def default_split(self) -> str:
+        """The split to score: `test` where the file says which recordings are in it, else `all`."""
+        return "test" if self.split is not None and (self.split == "test").any() else "all"
+
+    def take_split(self, split: str) -> "PredictionFile":
+        """The recordings of one split, where the file says which are in it; `InputError` when there are none."""
+        if self.split is None or split == "all":
+            return self
+        rows = np.flatnonzero(self.split == split)
+        if not rows.size:
+            known = ", ".join(sorted(set(self.split)))
+            raise InputError(f"{self.path}: no recording in the split {split!r}; it has {known}")
+        return self.take(rows)
+
+    def take(self, rows: np.ndarray) -> "PredictionFile":
+        """Some of the N recordings, by number."""
+
+        def pick(values: np.ndarray | None) -> np.ndarray | None:
+            return None if values is None else values[rows]
+
+        return dataclasses.replace(
+            self,
+            values=self.values[rows],
+            rows=self.rows[rows],
+            raw=pick(self.raw),
+            split=pick(self.split),
+            labels=pick(self.labels),
+            patients=pick(self.patients),
+            attributes=joins.take(self.attributes, rows),
+        )
 
 
 def read_predictions(
@@ -71,11 +87,11 @@ def read_predictions(
     Args:
         path: A CSV with a column per label, as `predict` and a run write; `.npy`, `[N, C]` or `[N]`; or `.npz`, see
             `prediction_arrays`.
-        names: The labels: which columns of a CSV, or the columns of an array in their order. If none, those of a CSV
-            that have a column of truth (`LABEL_true`) beside them, or else all that may hold probabilities.
+        names: The labels: columns of a CSV, or the columns of an array in their order. If empty, those of a CSV
+            with a column of truth (`LABEL_true`), or else all that may hold probabilities.
         logits: The numbers are logits, to be turned into probabilities.
-        among: A table of labels: only those are read that it has, too.
-        rules: What names recordings and patients.
+        among: A table of labels: only those that it has too are read.
+        rules: Which columns name recordings and patients.
 
     Raises:
         InputError: naming file, line and value.
@@ -99,7 +115,7 @@ def _read_table(
     if missing := [name for name in names if name not in table]:
         raise InputError(f"{path}: no column {', '.join(missing)}; it has {', '.join(table.columns)}")
     known = np.ones(len(table), bool)
-    if "quality" in table:  # a recording that could not be predicted says why
+    if "quality" in table:  # which gives the reason why a recording could not be predicted
         known = ~(table[[*names]].isna().all(axis=1) & table["quality"].notna()).to_numpy()
     if not known.any():
         raise InputError(f"{path}: no recording has a probability; the first: {table['quality'].iloc[0]}")
@@ -107,7 +123,7 @@ def _read_table(
     patients = read_patients(table, path, rules)
     table = table[known]
     raws, truths = ([f"{name}{end}" for name in names] for end in (RAW, TRUE))
-    has_raw, has_truth = (all(name in table for name in wanted) for wanted in (raws, truths))
+    has_raw, has_truth = (set(wanted) <= set(table) for wanted in (raws, truths))
     if has_truth:
         attributes = attribute_lib.read_all(table, path, {*names, *_find_parts(table)})
     else:
@@ -129,14 +145,14 @@ def _read_table(
 
 
 def read_patients(table: pd.DataFrame, path: str, rules: joins.Rules) -> np.ndarray | None:
-    """Who the patients are; None where a table has no such column, also where another file has the one asked for."""
+    """Patients, see `patients.parse`; None also where another file has the column that was asked for."""
     if rules.patient_column and rules.patient_column not in table:
         return None
     return patient_lib.parse(table, path, rules.patient_column)
 
 
 def _find_names(table: pd.DataFrame, path: str) -> tuple[str, ...]:
-    """Columns of a prediction file that may hold probabilities: those that are not something else."""
+    """Columns of a prediction file that may hold probabilities, as they are not something else."""
     others = {name for name in _find_parts(table) if f"{name}{TRUE}" not in table}
     names = tuple(name for name in table.columns if name not in others and not attribute_lib.is_fact(name))
     if not names:
@@ -145,7 +161,7 @@ def _find_names(table: pd.DataFrame, path: str) -> tuple[str, ...]:
 
 
 def _find_parts(table: pd.DataFrame) -> set[str]:
-    """Labels with their truth beside them, and what stands beside labels."""
+    """Columns of truth and raw probabilities, and the labels that have a column of truth."""
     beside = {f"{name}{end}" for name in table for end in (RAW, TRUE)} & {*table}
     return beside | {name for name in table if f"{name}{TRUE}" in table}
 
@@ -153,7 +169,7 @@ def _find_parts(table: pd.DataFrame) -> set[str]:
 def _choose_names(
     table: pd.DataFrame, offered: tuple[str, ...], among: pd.DataFrame | None, logits: bool
 ) -> tuple[str, ...]:
-    """The labels that are scored: where a table of labels is given, what both have, and is a label in either."""
+    """The labels to score: those with truth; where a table of labels is given, what is a label in both."""
     if among is None:
         return tuple(name for name in offered if f"{name}{TRUE}" in table) or offered
 
@@ -166,16 +182,15 @@ def _choose_names(
 
 def _read_arrays(path: str, names: tuple[str, ...], logits: bool, rules: joins.Rules) -> PredictionFile:
     found = prediction_arrays.read(path)
-    names = names or found.names
+    table, names = found.table, names or found.names
     if names and len(names) != found.values.shape[1]:
         raise InputError(f"{path}: {found.values.shape[1]} columns, but {len(names)} label names: {', '.join(names)}")
-    table = found.table
     return PredictionFile(
         path=path,
         names=names,
-        values=probabilities.convert(found.values, path, logits=logits),
+        values=probabilities.convert(found.values, path, "row {}, column {}".format, logits=logits),
         rows=np.arange(len(found.values)),
-        recordings=joins.find_names(table, path) if len(table.columns) else {},
+        recordings=joins.find_names(table, path),
         labels=found.labels,
         split=table_lib.parse_split(table["split"], path) if "split" in table else None,
         patients=read_patients(table, path, rules),
@@ -184,45 +199,11 @@ def _read_arrays(path: str, names: tuple[str, ...], logits: bool, rules: joins.R
     )
 
 
-def take_split(file: PredictionFile, split: str) -> PredictionFile:
-    """The recordings of one split, where the file says who is in which.
-
-    Raises:
-        InputError: when it has none in that split.
-    """
-    if file.split is None or split == "all":
-        return file
-    rows = np.flatnonzero(file.split == split)
-    if not rows.size:
-        raise InputError(
-            f"{file.path}: no recording in the split {split!r}; it has {', '.join(sorted(set(file.split)))}"
-        )
-
-    def pick(values: np.ndarray | None) -> np.ndarray | None:
-        return None if values is None else values[rows]
-
-    return dataclasses.replace(
-        file,
-        values=file.values[rows],
-        rows=file.rows[rows],
-        raw=pick(file.raw),
-        split=pick(file.split),
-        labels=pick(file.labels),
-        patients=pick(file.patients),
-        attributes={name: values[rows] for name, values in file.attributes.items()},
-    )
-
-
 def has_labels(path: str, names: Sequence[str]) -> bool:
     """Whether a file of predictions holds the truth too; of a CSV its first line says so."""
     if path.endswith(".npz"):
         return prediction_arrays.read(path).labels is not None
     return path.endswith(".csv") and all(table_lib.has_column(path, f"{name}{TRUE}") for name in names)
-
-
-def default_split(file: PredictionFile) -> str:
-    """The split to score: the test split where the file says who is in it, else everything."""
-    return "test" if file.split is not None and (file.split == "test").any() else "all"
 
 
 def describe(path: str) -> str:

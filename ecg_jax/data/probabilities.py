@@ -9,48 +9,44 @@ import scipy.special
 from ecg_jax.errors import InputError
 
 _LEAST_LOGITS = 0.2  # share of negative values from which numbers outside 0-1 look like logits
+_INSPECTED = 1000  # lines of a column
 
-_LOOKED_AT = 1000  # lines of a column
+
+def could_be(column: pd.Series) -> bool:
+    """Whether a column of text begins with nothing but numbers from 0 to 1, empty cells aside."""
+    column = column.head(_INSPECTED).dropna()
+    return bool(pd.to_numeric(column, errors="coerce").between(0, 1).all())
 
 
 def parse_columns(table: pd.DataFrame, names: Sequence[str], path: str, *, logits: bool = False) -> np.ndarray:
-    """Columns of text as probabilities, `[N, C]` float64.
-
-    Raises:
-        InputError: naming line, column and value.
-    """
+    """Columns of text as probabilities, `[N, C]` float64; `InputError` names line, column and value."""
     values = np.stack([_parse(table[name], path, logits) for name in names], axis=1)
 
     def place(row: int, column: int) -> str:
         return f"line {table.index[row] + 2}, column {names[column]!r}"
 
-    return convert(values, path, logits=logits, place=place)
+    return convert(values, path, place, logits=logits)
 
 
-def could_be(column: pd.Series) -> bool:
-    """Whether a column of text begins with nothing but numbers from 0 to 1, empty cells aside."""
-    column = column.head(_LOOKED_AT)
-    numbers = pd.to_numeric(column, errors="coerce")
-    return bool((numbers.notna() == column.notna()).all() and numbers.between(0, 1)[numbers.notna()].all())
+def _parse(column: pd.Series, path: str, logits: bool) -> np.ndarray:
+    values = pd.to_numeric(column, errors="coerce").to_numpy(np.float64)
+    bad = np.flatnonzero(~np.isfinite(values))
+    if bad.size:
+        value = column.iloc[bad[0]]
+        found = "is empty" if pd.isna(value) else f"holds {value}"
+        raise InputError(
+            f"{path}: line {column.index[bad[0]] + 2}, column {column.name!r} {found}; "
+            f"expected {'a logit' if logits else 'a probability'} ({bad.size} such value(s)); leave such recordings "
+            "out, or name the labels if this is none: --names=A,B"
+        )
+    return values
 
 
-def _name_place(row: int, column: int) -> str:
-    return f"row {row}, column {column}"
-
-
-def convert(
-    values: np.ndarray, path: str, *, logits: bool = False, place: Callable[[int, int], str] = _name_place
-) -> np.ndarray:
-    """Numbers `[N, C]` as probabilities.
-
-    Args:
-        values: Finite.
-        path: File name for messages.
-        logits: They are logits.
-        place: `(row, column)` in words.
+def convert(values: np.ndarray, path: str, place: Callable[[int, int], str], *, logits: bool = False) -> np.ndarray:
+    """Finite probabilities or logits `[N, C]` as probabilities.
 
     Raises:
-        InputError: when one is not from 0 to 1.
+        InputError: when one is not from 0 to 1, naming `path` and, by `place(row, column)`, where it is.
     """
     if logits:
         return scipy.special.expit(values)
@@ -67,17 +63,3 @@ def convert(
         f"{path}: {place(row, column)} holds {values[row, column]:.9g}; a probability lies between 0 and 1 "
         f"({outside.sum()} of {outside.size} values do not); {hint}"
     )
-
-
-def _parse(column: pd.Series, path: str, logits: bool) -> np.ndarray:
-    values = pd.to_numeric(column, errors="coerce").to_numpy(np.float64)
-    bad = np.flatnonzero(~np.isfinite(values))
-    if bad.size:
-        value = column.iloc[bad[0]]
-        found = "is empty" if pd.isna(value) else f"holds {value}"
-        raise InputError(
-            f"{path}: line {column.index[bad[0]] + 2}, column {column.name!r} {found}; "
-            f"expected {'a logit' if logits else 'a probability'} ({bad.size} such value(s)); leave such recordings "
-            "out, or name the labels if this is none: --names=A,B"
-        )
-    return values

@@ -4,7 +4,7 @@ import dataclasses
 import functools
 import math
 import os
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from typing import Any
 
 import jax
@@ -29,34 +29,20 @@ ACTIVATIONS = {"sigmoid": jax.nn.sigmoid, "softmax": jax.nn.softmax}
 
 @dataclasses.dataclass(frozen=True)
 class Model:
-    """A trained network, ready for recordings.
-
-    Attributes:
-        network: The Flax module.
-        variables: `{"params", "batch_stats"}`.
-        contract: What it eats.
-        label_names: Of its outputs, in order.
-        thresholds: Of calibrated probabilities, by label, where the model brings some; else empty.
-        notes: What was assumed in loading it.
-        split: What it was trained on (see `data.manifest.create`), where it says so.
-        calibration: Makes probabilities of what the network puts out, where the model brings one.
-        unchosen: Labels whose threshold is the default, as validation had no positive or no negative.
-        notice: What whoever reads its probabilities must know.
-        activation: What makes probabilities of the network's logits, one of `ACTIVATIONS`; where it is `softmax`,
-            they add up to 1.
-    """
+    """A trained network, ready for recordings."""
 
     network: models.Network
-    variables: dict[str, Any]
-    contract: InputContract
-    label_names: tuple[str, ...]
-    thresholds: dict[str, float]
-    notes: tuple[str, ...] = ()
-    split: manifest.Manifest | None = None
-    calibration: Calibration | None = None
-    notice: str = ""
-    unchosen: tuple[str, ...] = ()
-    activation: str = "sigmoid"
+    variables: dict[str, Any]  # `{"params", "batch_stats"}`
+    contract: InputContract  # the input it expects
+    label_names: tuple[str, ...]  # of its outputs, in order
+    thresholds: dict[str, float]  # of calibrated probabilities, by label; empty where the model brings none
+    notes: tuple[str, ...] = ()  # what was assumed in loading it
+    split: manifest.Manifest | None = None  # what it was trained on, where it says so; see `manifest.create`
+    calibration: Calibration | None = None  # of the network's probabilities
+    notice: str = ""  # what a reader of its probabilities must know
+    unchosen: tuple[str, ...] = ()  # labels whose threshold is the default: validation lacked positives or negatives
+    threshold_rule: str = ""  # that chose the thresholds; empty where unknown
+    activation: str = "sigmoid"  # from logits to probabilities, one of `ACTIVATIONS`; those of `softmax` add up to 1
 
     def describe_threshold(self, name: str) -> str:
         """A label's threshold in words; empty where there is none."""
@@ -65,8 +51,8 @@ class Model:
         return f"{self.thresholds[name]:.3f}" if name in self.thresholds else ""
 
     @functools.cached_property
-    def _apply(self) -> Callable[[Any, Any], jax.Array]:
-        def apply(variables: Any, signal: jax.Array) -> jax.Array:
+    def _apply(self) -> Callable[[dict[str, Any], np.ndarray], jax.Array]:
+        def apply(variables: dict[str, Any], signal: jax.Array) -> jax.Array:
             logits: Any = self.network.apply(variables, signal)
             return ACTIVATIONS[self.activation](logits)
 
@@ -76,24 +62,20 @@ class Model:
         """Probabilities `[B, labels]` float32.
 
         Args:
-            signal: `[B, samples, leads]` in the contract's unit; or a recording, as `ecg_jax.read` gives it, which is
-                brought to the contract as the command `predict` does it: B is 1 then, and the probabilities of
+            signal: `[B, samples, leads]` in the contract's unit; or a recording, as `ecg_jax.read` returns it, which
+                is brought to the contract as by the command `predict`: B is 1 then, and the probabilities of
                 a long recording are means over its windows.
 
         Raises:
             InputError: on another shape; on a recording without a signal, or one that physics contradicts.
         """
-        if isinstance(signal, Recording):
-            return self._predict_recording(signal)
-        return self.calibrate(self.predict_raw(signal))
+        if not isinstance(signal, Recording):
+            return self.calibrate(self.predict_raw(signal))
+        from ecg_jax.inference import predict  # which predicts with this class
 
-    def _predict_recording(self, recording: Recording) -> np.ndarray:
-        from ecg_jax.inference import predictor  # which predicts with this class
-
-        source = readers.Source(recording.id, lambda: recording)
-        [made] = predictor.predict(self, [source], whole=True)
+        [made] = predict.predict(self, [readers.Source(signal.id, lambda: signal)], whole=True)
         if made.error or np.isnan(made.probabilities).all():
-            raise InputError(made.error or f"{recording.id}: {made.quality}")
+            raise InputError(made.error or f"{signal.id}: {made.quality}")
         return made.probabilities[None]
 
     def predict_raw(self, signal: np.ndarray) -> np.ndarray:
@@ -133,20 +115,20 @@ def load_model(
     Raises:
         InputError: when there is no such model, or it contradicts itself.
     """
-    if path not in shipped.FILES and not os.path.exists(path):
-        kinds = f"a run folder, or a Keras file ({', '.join(keras_import.SUFFIXES)})"
-        raise InputError(f"{path}: no such file or folder; a model is {shipped.DEFAULT!r}, {kinds}")
+    kinds = f"a run folder, or a Keras file ({', '.join(keras_import.SUFFIXES)})"
     stated = {"leads": leads, "units_per_millivolt": units_per_millivolt, "sampling_rate": sampling_rate}
-    if os.path.isdir(path) or path in shipped.FILES:
+    if path in shipped.FILES or os.path.isdir(path):
         if any(stated.values()) or labels:
             raise InputError(f"{path}: it states its own leads, unit, rate and labels; they cannot be set")
         if path in shipped.FILES:
             return _load_shipped(path)
         with run_folder.reading(path):
             return _load_run(path)
+    if not os.path.exists(path):
+        raise InputError(f"{path}: no such file or folder; a model is {shipped.DEFAULT!r}, {kinds}")
     if path.endswith(keras_import.SUFFIXES):
         return _load_keras(path, {key: value for key, value in stated.items() if value}, labels)
-    raise InputError(f"{path}: not a run folder, and not a Keras file ({', '.join(keras_import.SUFFIXES)})")
+    raise InputError(f"{path}: not {kinds}")
 
 
 def _load_shipped(name: str) -> Model:
@@ -175,65 +157,70 @@ def _load_run(path: str) -> Model:
     contract = InputContract.from_dict(records["contract"])
     labels = tuple(records["labels"])
     network = models.create(**config.model, num_labels=len(labels))
-    weights = weights_lib.flatten(variables)
-    variables = weights_lib.merge(models.shapes(network, contract.shape), weights, source=path)
-    stored = os.path.join(path, run_folder.THRESHOLDS)
-    thresholds = run_folder.read_json(stored) if os.path.exists(stored) else {}
-    notes = [
-        f"{path}: best checkpoint, step {step}",
-        *(f"warning: {line}; an older one is used" for line in passed_over),
-    ]
+    thresholds = _read_thresholds(os.path.join(path, run_folder.THRESHOLDS), labels)
+    notes = [f"{path}: best checkpoint, step {step}"]
+    notes += [f"warning: {line}; an older one is used" for line in passed_over]
     if not thresholds:
         notes.append("the run has not chosen thresholds yet: it is unfinished")
-    described = os.path.join(path, run_folder.SPLIT)
-    split = run_folder.read_json(described) if os.path.exists(described) else None
-    stored = os.path.join(path, run_folder.CALIBRATION)
-    calibration = Calibration.from_dict(run_folder.read_json(stored)) if os.path.exists(stored) else None
-    stored = os.path.join(path, run_folder.RESULT)
-    unchosen = run_folder.read_json(stored).get(run_folder.UNCHOSEN, ()) if os.path.exists(stored) else ()
-    _check(path, labels, thresholds, split, calibration)
+    split = _read_if_there(os.path.join(path, run_folder.SPLIT))
+    if split is not None:
+        manifest.Trained(split)  # refused here if it is damaged, not when recordings are predicted
+    result = _read_if_there(os.path.join(path, run_folder.RESULT)) or {}
     return Model(
-        network, variables, contract, labels, thresholds, tuple(notes), split, calibration, unchosen=tuple(unchosen)
+        network,
+        weights_lib.merge(models.shapes(network, contract.shape), weights_lib.flatten(variables), source=path),
+        contract,
+        labels,
+        thresholds,
+        notes=tuple(notes),
+        split=split,
+        calibration=_read_calibration(os.path.join(path, run_folder.CALIBRATION), labels),
+        unchosen=tuple(result.get(run_folder.UNCHOSEN, ())),
+        threshold_rule=config.evaluation.threshold_rule,
     )
 
 
-def _check(
-    path: str,
-    labels: tuple[str, ...],
-    thresholds: Mapping[str, Any],
-    split: manifest.Manifest | None,
-    calibration: Calibration | None,
-) -> None:
-    """What is used only when recordings are predicted, and would end that, is tried once."""
+def _read_if_there(path: str) -> dict[str, Any] | None:
+    return run_folder.read_json(path) if os.path.exists(path) else None
+
+
+def _read_thresholds(path: str, labels: tuple[str, ...]) -> dict[str, float]:
+    thresholds = _read_if_there(path) or {}
     for name, value in thresholds.items():
         if name not in labels or isinstance(value, bool) or not isinstance(value, int | float) or math.isnan(value):
-            raise InputError(f"{os.path.join(path, run_folder.THRESHOLDS)}: {name} has {value!r}; expected numbers")
-    if calibration and not np.isfinite(calibration.apply(np.full((2, len(labels)), 0.5), labels)).all():
-        raise InputError(f"{os.path.join(path, run_folder.CALIBRATION)}: gives no probabilities; it is damaged")
-    if split is not None:
-        manifest.Trained(split)
+            raise InputError(f"{path}: {name} has {value!r}; expected numbers")
+    return thresholds
+
+
+def _read_calibration(path: str, labels: tuple[str, ...]) -> Calibration | None:
+    stored = _read_if_there(path)
+    if stored is None:
+        return None
+    calibration = Calibration.from_dict(stored)
+    if not np.isfinite(calibration.apply(np.full((2, len(labels)), 0.5), labels)).all():
+        raise InputError(f"{path}: gives no probabilities; it is damaged")
+    return calibration
 
 
 def _load_keras(path: str, stated: dict[str, Any], labels: tuple[str, ...] | None) -> Model:
-    """Loads a Keras file; `stated` are fields of the input contract."""
+    """Loads a Keras file; `stated` holds fields of the input contract."""
     network, variables, found = keras_import.load(path)
     contract = InputContract(**{"samples": found.samples} | stated)
     if found.leads != len(contract.leads):
         raise InputError(f"{path}: the network takes {found.leads} leads, the contract names {len(contract.leads)}")
-    numbered = tuple(f"output{i}" for i in range(1, found.num_labels + 1))
-    names = labels or found.assumed_labels or numbered
+    names = labels or found.assumed_labels or tuple(f"output{i}" for i in range(1, found.num_labels + 1))
+    listed = ", ".join(names)
     if len(names) != found.num_labels or len(set(names)) != len(names):
-        raise InputError(f"{path}: the network has {found.num_labels} outputs; got the labels {', '.join(names)}")
-    if labels or found.assumed_labels:
-        known = f"labels {'set' if labels else 'taken'} to be {', '.join(names)}"
-    else:
-        known = f"labels unknown, numbered {', '.join(names)}; name them (labels=, or predict --names=)"
-    notes = [
+        raise InputError(f"{path}: the network has {found.num_labels} outputs; got the labels {listed}")
+    known = f"labels {'set' if labels else 'taken'} to be {listed}"
+    if not labels and not found.assumed_labels:
+        known = f"labels unknown, numbered {listed}; name them (labels=, or predict --names=)"
+    adds_up = ", whose probabilities add up to 1" if found.activation == "softmax" else ""
+    notes = (
         f"{path}: a Keras file states no input contract; "
         f"{'taken as set, the rest as in CODE' if stated else 'CODE assumed'}: leads {', '.join(contract.leads)}, "
         f"{contract.units_per_millivolt:g} units per mV, {contract.sampling_rate:g} Hz, {contract.samples} samples",
-        f"{known}; output: {found.activation}"
-        + (", whose probabilities add up to 1" if found.activation == "softmax" else ""),
+        f"{known}; output: {found.activation}{adds_up}",
         *found.notes,
-    ]
-    return Model(network, variables, contract, names, {}, tuple(notes), activation=found.activation)
+    )
+    return Model(network, variables, contract, names, {}, notes=notes, activation=found.activation)

@@ -1,4 +1,4 @@
-"""Recordings for a trained model: its run's own that lie in another place now, or others."""
+"""Recordings to evaluate a trained model on: those of its run, also where these have moved, or others."""
 
 import contextlib
 import dataclasses
@@ -15,9 +15,25 @@ from ecg_jax.data.datasets.dataset import Dataset
 from ecg_jax.data.splits import manifest
 from ecg_jax.data.store import is_store
 from ecg_jax.errors import InputError
+from ecg_jax.inference.model import Model
+from ecg_jax.runtime import run_folder
 from ecg_jax.training import run_data
 
-_SOURCE_FLAG = "--config.data.source="
+
+def open_for_model(path: str, model: Model, data: str | None, console: Console) -> tuple[Dataset, bool]:
+    """Opens what `--data` names, or if None the data of the run in `path`, from which the model was loaded.
+
+    Returns what `open_data` returns.
+    """
+    config = config_lib.create_default()
+    if os.path.isdir(path):
+        config = config_lib.from_dict(run_folder.read_json(os.path.join(path, run_folder.CONFIG)))
+    if data:
+        return open_data(data, config, model.split, model.label_names, console)
+    if not os.path.isdir(path):
+        raise InputError(f"{path}: a Keras file brings no data; pass --data=STORE or --data=NAME:DIR")
+    with _explained(config.data.dataset):
+        return run_data.assign(config, run_data.open_dataset(config, path, console)), True
 
 
 def open_data(
@@ -27,17 +43,14 @@ def open_data(
 
     Args:
         data: `NAME:SOURCE`, or a path alone: a prepared store where it is one, else of the run's kind.
-        config: Of the run; the default one of a model without a run.
+        config: Of the run; for a model without a run, the default one.
         known: The run's `split.json`.
         labels: The model's.
         console: Where progress is shown.
 
     Returns:
-        The data set, and whether its recordings are the run's, by content or by the run's fingerprint: it
-        has the run's split then, else its own, if any.
-
-    Raises:
-        InputError: on whatever is wrong with it.
+        The data set, and whether its recordings are the run's, by content or by the run's fingerprint. If so, it
+        has the run's split, else its own, if any.
     """
     name, place = _locate(data, config.data.dataset)
     changes = {"data.dataset": name, "data.source": place, "data.labels": ",".join(labels)}
@@ -47,7 +60,7 @@ def open_data(
     else:
         changes |= _find_tables(config, name, place)
     config = config_lib.override(config, changes)
-    with explained(name):
+    with _explained(name):
         dataset = run_data.open_files(config)
         if known is None or not manifest.names_all(known, dataset.ids):
             return dataset, False
@@ -72,7 +85,7 @@ def _locate(data: str, own: str) -> tuple[str, str]:
 
 
 def _find_tables(config: ConfigDict, name: str, place: str) -> dict[str, str]:
-    """Where tables that the run names apart from its source lie now: beside the source, if they are there."""
+    """Tables that the run keeps apart from its source, where they lie beside the source now."""
     folder = place if os.path.isdir(place) else os.path.dirname(place)
     section = config.data.get(name, {})
     found = {key: os.path.join(folder, os.path.basename(path)) for key, path in section.items() if key.endswith("_csv")}
@@ -80,8 +93,8 @@ def _find_tables(config: ConfigDict, name: str, place: str) -> dict[str, str]:
 
 
 @contextlib.contextmanager
-def explained(name: str) -> Iterator[None]:
-    """Within it, an `InputError` about data set `name` has the flags of `evaluate`, not those of a configuration."""
+def _explained(name: str) -> Iterator[None]:
+    """Translates an `InputError` about data set `name` with `name_flags`."""
     try:
         yield
     except InputError as error:
@@ -89,8 +102,8 @@ def explained(name: str) -> Iterator[None]:
 
 
 def name_flags(text: str, name: str) -> str:
-    """Replaces flags of a configuration in a message by what `evaluate` has in their place."""
-    text = text.replace(_SOURCE_FLAG, f"--data={name}:")
+    """Replaces flags of a configuration in a message by those of `evaluate`."""
+    text = text.replace("--config.data.source=", f"--data={name}:")
     if not (flags := re.findall(r"--config\.[\w.]+(?:=\w+)?", text)):
         return text
     return (

@@ -1,22 +1,38 @@
 """One network per fold: each is tested on recordings that it has not seen, together they are tested on all.
 
-`WORKDIR/fold1`, `fold2`, ... are ordinary run folders: fold k tests, the next one validates,
-the others train. What `WORKDIR` itself holds is described in `pooled`.
+`WORKDIR/fold1`, `fold2`, ... are run folders: fold k tests, the next one validates, the others train. Beside them:
+
+- `predictions.csv`: every recording once, predicted by the network that has not seen it.
+- `evaluation/scores.csv`: as of one run. AUROC and average precision rank the pooled probabilities of all networks;
+  decisions take each network's own thresholds (`threshold` is their mean); `auroc_rate_only` is the mean over folds.
+- `evaluation/folds.csv`: each fold's own scores, their mean and standard deviation (n - 1).
 """
 
 import os
 from typing import Any
 
 import jax
+import numpy as np
+import pandas as pd
 from jax.experimental import multihost_utils
 from ml_collections import ConfigDict
 from rich.console import Console
 
 from ecg_jax import config as config_lib
+from ecg_jax import files, spreadsheet
 from ecg_jax.data import sources, splits
+from ecg_jax.data.datasets.dataset import Dataset, create_predictions
 from ecg_jax.data.splits import leaks, manifest
+from ecg_jax.errors import InputError
+from ecg_jax.evaluation import metrics
+from ecg_jax.evaluation.thresholds import FOLDS, Thresholds
+from ecg_jax.inference.evaluated import Evaluated
+from ecg_jax.reporting import tables
+from ecg_jax.reporting.cells import create_heading
 from ecg_jax.runtime import run_folder
-from ecg_jax.training import loop, pooled, run_data
+from ecg_jax.training import final_evaluation, loop, run_data
+
+_SHOWN = ("auroc", "average_precision", "f1")
 
 
 def folders(config: ConfigDict, workdir: str) -> list[str]:
@@ -34,19 +50,9 @@ def run(
 ) -> dict[str, Any]:
     """Trains, or continues, what a configuration describes: one network, or one per fold, or one fold's.
 
-    Args:
-        config: See `config.create_default`.
-        workdir: The run folder, or the one above those of the folds.
-        console: Where progress is shown.
-        profile: See `loop.train_and_evaluate`.
-        report: Likewise; not of folds.
+    Folds that are finished stay so when a later one is interrupted. `report` is not called for folds.
 
-    Returns:
-        What `result.json` holds.
-
-    Raises:
-        InputError: see `loop.train_and_evaluate`.
-        Interrupted: likewise; folds that are finished stay so.
+    Args and errors: see `loop.train_and_evaluate`. Returns what `result.json` holds.
     """
     config_lib.check(config)
     names = folders(config, workdir)
@@ -70,13 +76,98 @@ def _run_folds(config: ConfigDict, workdir: str, names: list[str], console: Cons
             console.print(f"Finished before: {folder}")
             continue
         loop.train_and_evaluate(fold, folder, console, dataset, profile=profile)
-        if jax.process_count() > 1:  # the first process has written what all go on with
+        if jax.process_count() > 1:  # the first process has written what all of them read next
             multihost_utils.sync_global_devices(f"fold {number} written")
     console.rule(f"All {len(names)} folds")
-    return pooled.write(config, workdir, names, dataset, place, console)
+    return _pool(config, workdir, names, dataset, place, console)
 
 
 def _claim(config: ConfigDict, workdir: str, names: list[str], described: dict[str, Any]) -> None:
-    """A folder in which single folds were trained, and nothing else, belongs to nobody yet."""
+    """Claims the folder above the folds, which is free while it has nothing but single folds."""
     has_begun = any(map(run_folder.has_state, names)) and os.path.exists(os.path.join(workdir, run_folder.CONFIG))
     run_folder.claim(workdir, config, described, has_begun=has_begun)
+
+
+def _pool(
+    config: ConfigDict, workdir: str, folders: list[str], dataset: Dataset, place: np.ndarray, console: Console
+) -> dict[str, Any]:
+    """Pools the predictions of finished folds on their test parts, and scores them; returns what `result.json` holds.
+
+    Its validation scores are means over folds. `place` `[N]` int64 is each recording's fold from 1.
+    """
+    names = dataset.label_names
+    parts = [_read_part(folder, number, dataset.ids[place == number]) for number, folder in enumerate(folders, start=1)]
+    predictions = pd.concat(parts, ignore_index=True)
+    rows = pd.Index(dataset.ids).get_indexer(predictions["recording"])
+    predictions = predictions.assign(**final_evaluation.describe(dataset, rows))
+    probabilities = predictions[[*names]].to_numpy(np.float64)
+    raw = predictions[[f"{name}_raw" for name in names]].to_numpy(np.float64)
+    has_signal = np.isfinite(probabilities).all(axis=1)
+    pooled = create_predictions(dataset, rows[has_signal], probabilities[has_signal], raw[has_signal])
+    found = [run_folder.read_json(os.path.join(folder, run_folder.RESULT)) for folder in folders]
+    monitors = {result["monitor"] for result in found}
+    result = {
+        "folds": len(folders),
+        "monitor": monitors.pop() if len(monitors) == 1 else "loss",
+        "validation": pd.DataFrame([result["validation"] for result in found]).mean().to_dict(),
+        "test": metrics.compute_summary(pooled.labels, pooled.probabilities),
+    }
+    if jax.process_index() != 0:
+        return result
+    folds = _read_scores(folders)
+    paths = [os.path.join(workdir, run_folder.PREDICTIONS), os.path.join(workdir, run_folder.EVALUATION, "folds.csv")]
+    os.makedirs(os.path.dirname(paths[1]), exist_ok=True)
+    for path, table in zip(paths, (predictions, folds), strict=True):
+        files.write_text(path, spreadsheet.to_csv(table))
+    chosen = [run_folder.read_json(os.path.join(folder, run_folder.THRESHOLDS)) for folder in folders]
+    thresholds = np.array([[values[name] for name in names] for values in chosen])[predictions["fold"] - 1]
+    unchosen = {name for result in found for name in result.get(run_folder.UNCHOSEN, ())}
+    evaluated = Evaluated(
+        title=os.path.basename(os.path.abspath(workdir)),
+        subtitle=f"All {len(predictions)} recordings, each by the network that has not seen it",
+        predictions=pooled,
+        thresholds=Thresholds(
+            thresholds[has_signal],
+            config.evaluation.threshold_rule,
+            FOLDS,
+            tuple(name for name in names if name in unchosen),
+        ),
+        facts=(f"{len(folders)} networks, each tested on the fold that neither trained nor validated it.",),
+    )
+    means, deviations = (folds[folds["fold"] == name].set_index("label") for name in ("mean", "sd"))
+    rate_only = means["auroc_rate_only"][[*names, metrics.MACRO]].to_numpy()
+    paths += final_evaluation.evaluate(workdir, evaluated, config, rate_only, console)
+    run_folder.write_json(os.path.join(workdir, run_folder.RESULT), result)
+    cells = [
+        [label, *(f"{means.loc[label, key]:.3f} +- {deviations.loc[label, key]:.3f}" for key in _SHOWN)]
+        for label in means.index
+    ]
+    tables.print_rows(f"Over {len(folders)} folds: mean +- sd", ["label", *map(create_heading, _SHOWN)], cells, console)
+    console.print(f"Written: {', '.join(paths)}")
+    return result
+
+
+def _read_part(folder: str, number: int, expected: np.ndarray) -> pd.DataFrame:
+    path = os.path.join(folder, run_folder.PREDICTIONS)
+    try:
+        table = spreadsheet.restore_table(pd.read_csv(path, converters={"recording": str}))
+    except (OSError, ValueError) as error:
+        raise InputError(f"{path}: not readable ({' '.join(str(error).split())}); remove {folder}") from error
+    table = table[table["split"] == "test"].drop(columns="split")
+    if sorted(table["recording"]) != sorted(expected.tolist()):
+        raise InputError(
+            f"{path}: its {len(table)} test recordings are not the {len(expected)} of fold {number}: it was trained on "
+            f"other data; remove {folder} or pass another --workdir"
+        )
+    table.insert(1, "fold", number)
+    return table
+
+
+def _read_scores(folders: list[str]) -> pd.DataFrame:
+    """Each fold's scores, and per label their mean and standard deviation where they are defined."""
+    paths = [os.path.join(folder, run_folder.EVALUATION, "scores.csv") for folder in folders]
+    read = [spreadsheet.restore_table(pd.read_csv(path)).drop(columns="note") for path in paths]
+    parts = [table.assign(fold=str(number)) for number, table in enumerate(read, start=1)]
+    grouped = pd.concat(read).groupby("label", sort=False)
+    parts += [grouped.mean().reset_index().assign(fold="mean"), grouped.std().reset_index().assign(fold="sd")]
+    return pd.concat(parts, ignore_index=True)[["fold", *read[0].columns]]

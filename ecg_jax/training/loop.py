@@ -21,7 +21,7 @@ from ecg_jax.runtime.heartbeat import Heartbeat
 from ecg_jax.runtime.metric_writer import MetricWriter
 from ecg_jax.runtime.profile import CHECKPOINTING, COMPILING, EVALUATING, INPUT, TRAINING, VALIDATING, StepClock, Trace
 from ecg_jax.runtime.progress import show_progress
-from ecg_jax.training import results
+from ecg_jax.training import final_evaluation
 from ecg_jax.training import setup as setup_lib
 from ecg_jax.training.announcement import announce
 from ecg_jax.training.prediction import Stopped, name_recordings, predict
@@ -109,7 +109,7 @@ def _evaluate_best(setup: Setup, clock: StepClock, console: Console) -> dict[str
         )
         for name in ("validation", "test")
     }
-    return results.write(setup, predicted, best_step=step, console=console)
+    return final_evaluation.write(setup, predicted, best_step=step, console=console)
 
 
 class _Run:

@@ -1,7 +1,7 @@
-"""Predicting recordings of a run's data set, in batches."""
+"""Predicting recordings of a run's data set with its network, over all devices and processes."""
 
 import functools
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import jax
@@ -10,7 +10,6 @@ import scipy.special
 from rich.console import Console
 
 from ecg_jax.data import input_pipeline
-from ecg_jax.data.datasets.dataset import Dataset
 from ecg_jax.errors import InputError
 from ecg_jax.runtime import run_folder
 from ecg_jax.runtime.profile import INPUT, StepClock
@@ -39,11 +38,11 @@ def predict(
     Args:
         setup: The run.
         variables: `{"params", "batch_stats"}`, placed on the devices.
-        rows: Their numbers, `[n]`.
-        title: Shown beside the progress bar.
-        console: Where that is.
-        clock: Told of waits for input.
-        stops: Asked before every batch, in every process: whether to stop.
+        rows: Numbers `[n]` of the recordings.
+        title: Of the progress bar.
+        console: Where it is shown.
+        clock: Measures waits for input.
+        stops: Whether to stop; asked before every batch, in every process.
 
     Returns:
         Probabilities `[n, C]` float32, and `[n]` bool: False, and NaN there, where a recording held
@@ -65,35 +64,29 @@ def predict(
         threads=setup.config.data.threads,
     )
     with show_progress(console, title) as update:
-        done = 0
         for begin in range(0, len(rows), batch_size):
             if stops():
                 raise Stopped
             wanted = rows[begin : begin + batch_size]
-            with clock.during(INPUT, functools.partial(_describe, title, dataset, wanted)):
+            describe = functools.partial(name_recordings, dataset.ids[wanted], f"a batch of {dataset.name}, {title}: ")
+            with clock.during(INPUT, describe):
                 batch = next(batches)
             logits, index, mask = map(np.asarray, setup.eval_step(variables, setup.parallel.shard(batch)))
-            real = index >= 0
-            known = real & mask
+            known = (index >= 0) & mask
             probabilities[index[known]] = scipy.special.expit(logits[known].astype(np.float64))
             has_signal[index[known]] = True
-            done += int(real.sum())
-            update(done, len(rows))
-    bad = rows[has_signal & ~np.isfinite(probabilities).all(axis=1)]
+            update(begin + len(wanted), len(rows))
+    bad = dataset.ids[rows[has_signal & ~np.isfinite(probabilities).all(axis=1)]]
     if bad.size:
         raise InputError(
             f"{title}: the network's output is not finite for {bad.size} recording(s) "
-            f"({', '.join(map(str, dataset.ids[bad[:8]]))}); {run_folder.describe_checkpoint(setup.workdir)}; "
+            f"({', '.join(map(str, bad[:8]))}); {run_folder.describe_checkpoint(setup.workdir)}; "
             "lower config.optimizer.learning_rate"
         )
     return probabilities, has_signal
 
 
-def _describe(title: str, dataset: Dataset, rows: np.ndarray) -> str:
-    return f"a batch of {dataset.name}, {title}: {name_recordings(dataset.ids[rows])}"
-
-
-def name_recordings(ids: Any) -> str:
+def name_recordings(ids: Sequence[str] | np.ndarray, prefix: str = "") -> str:
     """Names recordings in a sentence, the first 64 of them."""
-    names = ", ".join(map(str, ids[:_NAMED]))
+    names = prefix + ", ".join(map(str, ids[:_NAMED]))
     return f"{names} and {len(ids) - _NAMED} more" if len(ids) > _NAMED else names

@@ -1,0 +1,134 @@
+"""Files of predictions as something to evaluate."""
+
+import dataclasses
+import functools
+import os
+from collections.abc import Sequence
+
+from ecg_jax.data import joins, prediction_files
+from ecg_jax.data.prediction_files import PredictionFile
+from ecg_jax.errors import InputError
+from ecg_jax.evaluation.predictions import Predictions
+from ecg_jax.inference import label_files
+from ecg_jax.inference.evaluated import Evaluated, require_shared
+from ecg_jax.inference.label_files import LabelFile
+
+
+@dataclasses.dataclass(frozen=True)
+class Files:
+    """Predictions in files, and how they are read: the flags of `evaluate`."""
+
+    predictions: str
+    labels: str | None = None  # a CSV; None where `predictions` holds the truth too
+    names: Sequence[str] = ()
+    split: str | None = None  # `test` if None, where the file says which recordings are in it
+    logits: bool = False
+    rules: joins.Rules = joins.USUAL
+    validation: str | None = None  # predictions to choose thresholds on; if None, of the file's own validation split
+    validation_labels: str | None = None  # `labels` if None
+
+
+def open_file(files: Files, calibration: str | None = None) -> Evaluated:
+    """Reads a file of predictions, and the truth.
+
+    Args:
+        files: What to read.
+        calibration: Fit one on validation; see `evaluation.settings.CALIBRATIONS`.
+
+    Raises:
+        InputError: on whatever is wrong with the files.
+    """
+    path, rules = files.predictions, files.rules
+    truth = label_files.read_labels(files.labels, rules) if files.labels else None
+    read = functools.partial(prediction_files.read_predictions, logits=files.logits, rules=rules)
+    file = read(path, names=files.names, among=truth and truth.table)
+    split = files.split or file.default_split
+    if file.split is None and files.split not in (None, "all"):
+        raise InputError(f"{path}: no column `split`, so --split={split} selects no recording; leave it out")
+    part = file.take_split(split)
+    other = read(files.validation, names=files.names or file.names) if files.validation else None
+    if truth:
+        scored = label_files.join(part, truth, rules, others=[other.recordings] if other else [])
+    else:
+        scored = label_files.use_own_labels(part)
+    if rules.patient_column and scored.predictions.patients is None:
+        source = files.labels or path
+        raise InputError(f"--patient_column={rules.patient_column}: no such column in {source}, or it is empty")
+    validation = None
+    if other:
+        validation = _join_validation(other, truth, files, scored, part.recordings)
+    elif split == "test":
+        validation = _find_validation(file, truth)
+    facts = [f"Predictions: {path}. Labels: {files.labels or 'in the same file'}.", *file.facts, *scored.facts]
+    if file.left_out:
+        facts.append(f"Recordings without a probability, which are left out: {len(file.left_out)}.")
+    warnings = [*scored.warnings]
+    if file.unused:
+        unused = ", ".join(file.unused)
+        warnings.append(f"columns of {path} that are no labels of {files.labels}, and are not scored: {unused}")
+    count = len(scored.predictions.ids)
+    scored = dataclasses.replace(
+        scored,
+        subtitle=f"{count} recording{'' if count == 1 else 's'}" + ("" if split == "all" else f", split {split}"),
+        validation=validation,
+        facts=tuple(facts),
+        warnings=tuple(warnings),
+    )
+    return scored.undo_calibration() if calibration == "none" else scored.recalibrate(calibration)
+
+
+def _find_validation(file: PredictionFile, truth: LabelFile | None) -> Predictions | None:
+    """The file's own validation split, where it has one whose labels are known."""
+    if file.split is None or not (file.split == "validation").any():
+        return None
+    part = file.take_split("validation")
+    if not truth:
+        return label_files.use_own_labels(part).predictions
+    if not (truth.recordings and part.recordings):
+        return None
+    found = joins.match(part.recordings, truth.recordings, (part.path, truth.path))
+    return label_files.join(part, truth).predictions if (found.rows[part.rows] >= 0).any() else None
+
+
+def _join_validation(
+    file: PredictionFile, truth: LabelFile | None, files: Files, scored: Evaluated, names: joins.Names
+) -> Predictions:
+    """Predictions of recordings that are not scored; their truth is in its own file, in the same, or in that of all."""
+    path, rules = file.path, files.rules
+    if os.path.samefile(path, scored.source):
+        raise InputError(
+            f"{path}: its {len(scored.predictions.ids)} recordings are scored too; thresholds need other ones, with "
+            "labels in --validation_labels"
+        )
+    if files.validation_labels:
+        others = label_files.join(file, label_files.read_labels(files.validation_labels, rules), rules, [names])
+    elif file.labels is not None or truth is None:
+        others = label_files.use_own_labels(file)
+    elif not (file.recordings and truth.recordings):
+        raise InputError(
+            f"{path} and {truth.path} do not both name their recordings; pass --validation_labels=FILE.csv"
+        )
+    else:
+        others = label_files.join(file, truth, rules, [names])
+    if others.recordings and scored.recordings:
+        found = joins.match(others.recordings, scored.recordings, (path, scored.source))
+        if found.count and found.way in joins.STRICT:  # `val/1` need not be `1`
+            raise InputError(f"{path}: {found.count} of its recordings are scored too; thresholds need other ones")
+    return others.predictions
+
+
+def open_other_file(files: Files, first: Evaluated) -> Evaluated:
+    """Reads another file of predictions of the first's recordings; its truth is the first's, unless it has its own."""
+    path, names = files.predictions, first.predictions.names
+    if files.labels or prediction_files.has_labels(path, names):
+        return open_file(dataclasses.replace(files, names=names))
+    file = prediction_files.read_predictions(path, names=names, logits=files.logits, rules=files.rules)
+    side = joins.Side(path, len(file.values), joins.take(file.recordings, file.rows))
+    rows = joins.join(first.side, side, files.rules).rows
+    kept = rows >= 0
+    require_shared(first, path, kept)
+    taken = first.take(kept)
+    predictions = dataclasses.replace(taken.predictions, probabilities=file.values[rows[kept]], raw=None)
+    fact = f"Compared with: {path}."
+    title = prediction_files.describe(path)
+    return Evaluated(title, "", predictions, facts=(fact,), source=path, recordings=taken.recordings)

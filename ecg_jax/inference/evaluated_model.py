@@ -1,0 +1,101 @@
+"""A model's predictions of a data set as something to evaluate."""
+
+import functools
+import os
+
+import numpy as np
+from rich.console import Console
+
+from ecg_jax.data.datasets.dataset import Dataset
+from ecg_jax.data.splits import manifest
+from ecg_jax.errors import InputError
+from ecg_jax.evaluation.thresholds import VALIDATION, Thresholds
+from ecg_jax.inference.evaluated import Evaluated
+from ecg_jax.inference.model import Model
+from ecg_jax.inference.predict import predict_dataset
+from ecg_jax.reporting import figures
+from ecg_jax.runtime import run_folder
+from ecg_jax.runtime.metric_writer import read_metrics
+
+
+def predict_model(
+    path: str,
+    model: Model,
+    dataset: Dataset,
+    *,
+    split: str | None,
+    is_own: bool,
+    needs_validation: bool,
+    checks: str,
+    console: Console,
+) -> Evaluated:
+    """Predicts a split of a data set with the model that was loaded from a path.
+
+    Args:
+        path: Of the model.
+        model: See `load_model`.
+        dataset: With the model's labels.
+        split: `train`, `validation`, `test` or `all`; if None, `test` where the data set has one, else `all`.
+        is_own: The data set is that of the model's run.
+        needs_validation: Predict the validation split too, where there is one besides the scored one.
+        checks: See `verify.enforce`.
+        console: Where progress is shown.
+    """
+    if dataset.label_names != model.label_names:
+        raise InputError(f"{path} predicts {', '.join(model.label_names)}, not {', '.join(dataset.label_names)}")
+    has_split = dataset.split is not None and bool((dataset.split == "test").any())
+    split = split or ("test" if has_split else "all")
+    run = functools.partial(predict_dataset, model, dataset, checks=checks, console=console)
+    predictions, lines = run(_find_rows(dataset, split))
+    validation = None
+    if needs_validation and split == "test" and len(dataset.indices("validation")):
+        validation, _ = run(dataset.indices("validation"))
+    left_out = [line for line in lines if line.startswith("left out")]
+    warnings = [line for line in lines if line not in left_out]
+    if is_own and split in ("validation", "all"):
+        warnings.append(f"leak: the split {split} has recordings that chose the run's checkpoint and calibration")
+    if is_own and model.split is not None and manifest.differs(model.split, dataset):
+        warnings.append("leak: the data or its split is not what the run was trained on: its fingerprint differs")
+    chose_thresholds = is_own and split != "test"  # these recordings, or some of them
+    return Evaluated(
+        title=os.path.basename(os.path.abspath(path)),
+        subtitle=f"data set {dataset.name}, split {split}",
+        predictions=predictions,
+        validation=validation,
+        thresholds=None if chose_thresholds else _find_thresholds(model),
+        facts=(f"{'; '.join(model.notes)}.", *(f"{line}." for line in left_out)),
+        warnings=tuple(warnings),
+        source=path,
+        recordings={"recording": predictions.ids},
+        dataset=dataset,
+        learning_curve=_find_learning_curve(path),
+    )
+
+
+def _find_rows(dataset: Dataset, split: str) -> np.ndarray:
+    if split == "all":
+        return np.arange(len(dataset.ids))
+    if dataset.split is None:
+        raise InputError(f"data set {dataset.name}: has no split of its own; pass --split=all")
+    rows = dataset.indices(split)
+    if not len(rows):
+        raise InputError(f"data set {dataset.name}: no recording in the split {split}; pass --split=all, or another")
+    return rows
+
+
+def _find_thresholds(model: Model) -> Thresholds | None:
+    """The model's own, where it has one for each label."""
+    if set(model.thresholds) != set(model.label_names):
+        return None
+    values = np.array([model.thresholds[name] for name in model.label_names])
+    return Thresholds(values, model.threshold_rule, VALIDATION, model.unchosen)
+
+
+def _find_learning_curve(path: str) -> functools.partial | None:
+    """Draws that of a finished run."""
+    metrics, result = (os.path.join(path, name) for name in ("metrics.jsonl", run_folder.RESULT))
+    if not (os.path.isfile(metrics) and os.path.isfile(result)):
+        return None
+    with run_folder.reading(path):
+        best_step = run_folder.read_json(result)["best_step"]
+        return functools.partial(figures.draw_learning_curve, read_metrics(metrics), best_step)

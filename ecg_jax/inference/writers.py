@@ -1,0 +1,218 @@
+"""Predictions of recordings as a CSV, as JSON, on the screen and on pages, and counted."""
+
+import csv
+import dataclasses
+import json
+import os
+from collections import Counter
+from typing import IO, Any
+
+import numpy as np
+from rich.console import Console
+from rich.table import Table
+from rich.text import Text
+
+from ecg_jax import labels as label_lib
+from ecg_jax import spreadsheet, statements
+from ecg_jax.data import verify
+from ecg_jax.data.readers import Source
+from ecg_jax.data.splits import manifest
+from ecg_jax.data.store import messages
+from ecg_jax.evaluation.heart_rate import measure_heart_rate
+from ecg_jax.inference.model import Model
+from ecg_jax.inference.predict import Prediction
+from ecg_jax.recording import Recording
+from ecg_jax.reporting import ecg_page
+
+MANY = 12  # labels, above which only some are shown on the screen
+_PAGE = 7  # labels that have room on a page
+
+
+class CsvTable:
+    """A row per recording."""
+
+    def __init__(self, file: IO[str], model: Model) -> None:
+        """Begins it."""
+        self._writer = csv.writer(file)
+        raw = [f"{name}_raw" for name in model.label_names]
+        self._writer.writerow(map(spreadsheet.guard, ["recording", *model.label_names, *raw, "quality"]))
+
+    def add(self, made: Prediction) -> None:
+        """Writes a recording."""
+        values = ["" if np.isnan(value) else f"{value:.6g}" for value in (*made.probabilities, *made.raw)]
+        self._writer.writerow([spreadsheet.guard(made.recording), *values, spreadsheet.guard(made.quality)])
+
+    def close(self) -> None:
+        """Nothing remains to be written."""
+
+
+class JsonTable:
+    """An object: the model's `notice` and `thresholds`, those of them not chosen, and `recordings`, one per line."""
+
+    def __init__(self, file: IO[str], model: Model) -> None:
+        """Begins it."""
+        self._file, self._names, self._separator = file, model.label_names, "\n"
+        file.write(f'{{"notice": {json.dumps(model.notice)}, "thresholds": {json.dumps(model.thresholds)}, ')
+        file.write(f'"thresholds_not_chosen": {json.dumps(model.unchosen)}, "recordings": [')
+
+    def add(self, made: Prediction) -> None:
+        """Writes a recording."""
+        row: dict[str, Any] = {"recording": made.recording, "quality": made.quality}
+        row |= {"flags": made.flags, "notes": made.notes}
+        row |= {"probabilities": self._name(made.probabilities), "raw": self._name(made.raw)}
+        if len(made.windows) > 1 or made.starts.any():
+            starts = made.starts.tolist()
+            row["windows"] = [{"start": s, **self._name(w)} for s, w in zip(starts, made.windows, strict=True)]
+        self._file.write(f"{self._separator}{json.dumps(row)}")
+        self._separator = ",\n"
+
+    def _name(self, values: np.ndarray) -> dict[str, float | None]:
+        plain = [None if np.isnan(value) else float(f"{value:.6g}") for value in values.tolist()]
+        return dict(zip(self._names, plain, strict=True))
+
+    def close(self) -> None:
+        """Ends the object."""
+        self._file.write("\n]}\n")
+
+
+def create_table(path: str, file: IO[str], model: Model) -> CsvTable | JsonTable:
+    """The table that the suffix of a path asks for: JSON for .json, else CSV."""
+    return JsonTable(file, model) if path.lower().endswith(".json") else CsvTable(file, model)
+
+
+class Tally:
+    """The summary of all recordings that were predicted."""
+
+    def __init__(self, model: Model) -> None:
+        """Begins it."""
+        self.count = 0
+        self._model = model
+        self._positives: Counter[str] = Counter()
+        self._notes: Counter[str] = Counter()
+        self._seen = 0
+
+    def add(self, made: Prediction) -> None:
+        """Counts a recording."""
+        self.count += 1
+        self._seen += manifest.SEEN in made.quality
+        self._notes.update(made.notes)
+        self._positives.update(_find_called(self._model, made))
+
+    def describe(self) -> list[str]:
+        """Lines on positives, on what was noticed, and on recordings that trained the model."""
+        model, names = self._model, list(self._model.thresholds)
+        if len(names) > MANY:
+            names = [name for name in names if self._positives[name]]
+        lines = [
+            f"{name}: {self._positives[name]} of {self.count} at or above the model's threshold "
+            f"{model.describe_threshold(name)}"
+            for name in names
+        ]
+        lines += messages.describe(self._notes)
+        if self._seen:
+            lines.append(f"{self._seen} of {self.count} {manifest.SEEN} of this model: no measure of how good it is")
+        return lines
+
+
+def _find_called(model: Model, made: Prediction) -> list[str]:
+    """Labels at or above their thresholds."""
+    values = zip(model.label_names, made.probabilities, strict=True)
+    return [name for name, value in values if value >= model.thresholds.get(name, float("inf"))]
+
+
+def _choose_labels(model: Model, made: Prediction) -> list[str]:
+    """Labels to show of a recording: all, or where there are many the usual ones and those at their thresholds."""
+    if len(model.label_names) <= MANY:
+        return list(model.label_names)
+    shown = {*label_lib.SIX, label_lib.ABNORMAL, *statements.SUPERCLASSES[1:], *_find_called(model, made)}
+    return [name for name in model.label_names if name in shown]
+
+
+def _choose_for_page(model: Model, made: Prediction) -> list[str]:
+    """As many of these as have room: `abnormal` and the most probable of those at their thresholds, or of the six."""
+    if len(shown := _choose_labels(model, made)) <= _PAGE:
+        return shown
+    values = dict(zip(model.label_names, made.probabilities.tolist(), strict=True))
+    ranked = sorted(_find_called(model, made) or label_lib.SIX, key=lambda name: -values[name])
+    first = [label_lib.ABNORMAL] if label_lib.ABNORMAL in values else []
+    return first + [name for name in ranked if name not in first][: _PAGE - len(first)]
+
+
+def print_table(console: Console, model: Model, made: Prediction) -> None:
+    """Prints a row per label to show, and what was noticed."""
+    if np.isnan(made.probabilities).all():
+        console.print(made.recording)
+    else:
+        chosen, called = _choose_labels(model, made), _find_called(model, made)
+        table = Table("", "probability", "before calibration", "threshold", "", title=Text(made.recording), box=None)
+        for name, probability, raw in zip(model.label_names, made.probabilities, made.raw, strict=True):
+            if name in chosen:
+                row = [name, f"{probability:.3f}", f"{raw:.3f}", model.describe_threshold(name)]
+                is_called = name in called
+                table.add_row(*row, "at or above" if is_called else "", style="bold" if is_called else "")
+        console.print(table)
+        if left := len(model.label_names) - len(chosen):
+            console.print(f"  {left} more labels, below their thresholds, are in the file")
+    console.print(f"  quality: {made.quality or 'nothing noticed'}")
+
+
+class Pages:
+    """Recordings on ECG paper, a file each.
+
+    Attributes:
+        folder: Where they are drawn; it is made with the first.
+        undrawn: What prevented some.
+    """
+
+    def __init__(self, folder: str, suffix: str, model: Model, checks: str) -> None:
+        """Draws nothing yet.
+
+        Args:
+            folder: Where to.
+            suffix: Format of the files, as `png`.
+            model: What predicts the recordings.
+            checks: See `verify.enforce`.
+        """
+        self.folder = folder
+        self.undrawn: list[str] = []
+        self._suffix, self._model, self._checks = suffix, model, checks
+        self._names: set[str] = set()
+
+    @property
+    def count(self) -> int:
+        """Pages drawn."""
+        return len(self._names) - len(self.undrawn)
+
+    def add(self, source: Source, made: Prediction) -> None:
+        """Reads a recording again and draws its page."""
+        path = os.path.join(self.folder, f"{ecg_page.find_name(made.recording, self._names)}.{self._suffix}")
+        try:
+            recording, _ = verify.enforce(source.read(), self._checks)
+            os.makedirs(self.folder, exist_ok=True)
+            draw_page(recording, self._model, made, path)
+        except OSError:  # as of a full disk, on which nothing else will be written either
+            raise
+        except Exception as error:  # noqa: BLE001 - one page that cannot be drawn ends nothing
+            self.undrawn.append(" ".join(f"{path}: {type(error).__name__}: {error}".split())[:1000])
+
+
+def draw_page(recording: Recording, model: Model, made: Prediction, path: str) -> None:
+    """Draws the window in which a label is most probable; see `ecg_page.draw`."""
+    rate, contract, start = recording.sampling_rate, model.contract, 0.0
+    if len(made.windows):
+        start = float(made.starts[made.windows.max(axis=1).argmax()])
+    begin, end = round(start * rate), round((start + contract.samples / contract.sampling_rate) * rate)
+    values = dict(zip(model.label_names, made.probabilities.tolist(), strict=True))
+    findings = [
+        ecg_page.Finding(label, values[label], model.thresholds.get(label, float("nan")))
+        for label in _choose_for_page(model, made)
+    ]
+    ecg_page.draw(
+        dataclasses.replace(recording, id=made.recording),
+        findings,
+        path,
+        heart_rate=measure_heart_rate(recording.signal[begin:end], rate),
+        remarks=made.quality,
+        notice=model.notice,
+        start=start,
+    )

@@ -1,0 +1,179 @@
+"""What a finished run writes: predictions, calibration, thresholds, an evaluation, and a baseline beside it."""
+
+import dataclasses
+import functools
+import os
+from collections.abc import Iterable
+from typing import Any
+
+import jax
+import numpy as np
+import pandas as pd
+from ml_collections import ConfigDict
+from rich.console import Console
+
+from ecg_jax import files, spreadsheet
+from ecg_jax.data.datasets import table as table_lib
+from ecg_jax.data.datasets.dataset import Dataset, create_predictions
+from ecg_jax.data.store import messages
+from ecg_jax.evaluation import calibration, heart_rate, metrics
+from ecg_jax.evaluation.calibration import Calibration
+from ecg_jax.evaluation.settings import Settings
+from ecg_jax.inference import scoring
+from ecg_jax.inference.evaluated import Evaluated
+from ecg_jax.reporting import figures
+from ecg_jax.runtime import run_folder
+from ecg_jax.runtime.metric_writer import read_metrics
+from ecg_jax.training.setup import Setup
+
+_BASELINE_RECORDINGS = 1000
+_SUBGROUPS = ("age", "sex", "date", "source")
+
+Predicted = dict[str, tuple[np.ndarray, np.ndarray]]
+
+
+def write(setup: Setup, predicted: Predicted, *, best_step: int, console: Console) -> dict[str, Any]:
+    """Evaluates the best network on the test split, and writes the run folder's results.
+
+    Calibration and thresholds are fitted on validation; the test split decides nothing.
+
+    Args:
+        setup: The run.
+        predicted: `(probabilities [n, C], has_signal [n])` of `validation` and `test`.
+        best_step: Of the checkpoint that predicted.
+        console: Where the table is shown.
+
+    Returns:
+        What `result.json` holds; its scores are of uncalibrated probabilities, as while training.
+    """
+    dataset, workdir, config = setup.examples.dataset, setup.workdir, setup.config
+    names = dataset.label_names
+    known = {name: dataset.indices(name)[has_signal] for name, (_, has_signal) in predicted.items()}
+    raw = {name: values[has_signal] for name, (values, has_signal) in predicted.items()}
+    labels = dataset.labels[known["validation"]]
+    fitted = calibration.fit(config.evaluation.calibration, labels, raw["validation"], names)
+    scored = {
+        name: create_predictions(dataset, known[name], fitted.apply(raw[name], names), raw[name]) for name in predicted
+    }
+    evaluated = Evaluated(
+        title=os.path.basename(os.path.abspath(workdir)),
+        subtitle=f"Test split, best checkpoint (step {best_step})",
+        predictions=scored["test"],
+        validation=scored["validation"],
+        facts=(f"Run folder {workdir}; data set {dataset.name}; {_describe_calibration(fitted)}.",),
+    ).choose_thresholds(Settings(), rule=config.evaluation.threshold_rule)
+    assert evaluated.thresholds is not None
+    result = {
+        "best_step": best_step,
+        "monitor": setup.monitor,
+        run_folder.UNCHOSEN: list(evaluated.thresholds.unchosen),
+    } | {name: metrics.compute_summary(scored[name].labels, raw[name]) for name in predicted}
+    if jax.process_index() != 0:
+        return result
+    run_folder.write_json(os.path.join(workdir, run_folder.CALIBRATION), fitted.to_dict())
+    thresholds = dict(zip(names, evaluated.thresholds.values.tolist(), strict=True))
+    run_folder.write_json(os.path.join(workdir, run_folder.THRESHOLDS), thresholds)
+    table = pd.concat([_tabulate(setup, name, *predicted[name], fitted) for name in predicted])
+    written = [files.write_text(os.path.join(workdir, run_folder.PREDICTIONS), spreadsheet.to_csv(table))]
+    lines = read_metrics(os.path.join(workdir, "metrics.jsonl"))
+    curve = functools.partial(figures.draw_learning_curve, lines, best_step)
+    rate_only = _score_baseline(setup, scored["test"].labels, known["test"])
+    written += evaluate(workdir, dataclasses.replace(evaluated, learning_curve=curve), config, rate_only, console)
+    if config.evaluation.report:
+        stem = os.path.join(workdir, run_folder.EVALUATION, "learning_curve")
+        written += figures.write_learning_curve(lines, best_step, stem)
+    run_folder.write_json(os.path.join(workdir, run_folder.RESULT), result)
+    _report_losses(setup, console)
+    console.print(f"Written: {', '.join(written)}")
+    return result
+
+
+def evaluate(
+    workdir: str, evaluated: Evaluated, config: ConfigDict, rate_only: np.ndarray, console: Console
+) -> list[str]:
+    """Writes a run's `evaluation/`, and shows its scores; of the columns of its data, the usual ones make subgroups.
+
+    `evaluated` has thresholds; `rate_only` is the AUROC of the heart rate alone, per label and macro. Returns the files
+    to look at.
+    """
+    extras = scoring.Extras(
+        subgroups=[name for name in evaluated.predictions.attributes if name in _SUBGROUPS],
+        rate_only=rate_only,
+        has_report=config.evaluation.report,
+        has_figure_files=False,
+    )
+    settings = Settings(resamples=config.evaluation.resamples, seed=config.data.seed)
+    folder = os.path.join(workdir, run_folder.EVALUATION)
+    written = scoring.evaluate(evaluated, settings, folder, console, command="main", extras=extras)
+    return [written[0], written[-1]] if extras.has_report else written[:1]
+
+
+def _describe_calibration(fitted: Calibration) -> str:
+    if fitted.method == "none":
+        return "probabilities are not recalibrated"
+    reasons = [f"{name}: {values['reason']}" for name, values in fitted.maps.items() if "reason" in values]
+    left = f"; as they are: {'; '.join(reasons)}" if reasons else ""
+    return f"probabilities are recalibrated ({fitted.method}), as fitted on validation{left}"
+
+
+def _tabulate(setup: Setup, split: str, raw: np.ndarray, has_signal: np.ndarray, fitted: Calibration) -> pd.DataFrame:
+    """One split's part of `predictions.csv`."""
+    dataset = setup.examples.dataset
+    rows = dataset.indices(split)
+    columns = {"recording": dataset.ids[rows], "split": split} | describe(dataset, rows)
+    probabilities = fitted.apply(raw, dataset.label_names)
+    for i, label in enumerate(dataset.label_names):
+        columns[f"{label}_true"] = dataset.labels[rows, i]
+        columns[label] = probabilities[:, i]
+        columns[f"{label}_raw"] = raw[:, i]
+    is_refused = np.isin(dataset.ids[rows], list(setup.examples.refused))
+    columns["quality"] = np.select([is_refused, ~has_signal], ["refused", "no signal"], "")
+    return pd.DataFrame(columns)
+
+
+def describe(dataset: Dataset, rows: np.ndarray) -> dict[str, np.ndarray]:
+    """Patients and attributes of recordings: columns of `predictions.csv`, beside its own."""
+    known = {} if dataset.patients is None else {"patient_id": dataset.patients}
+    known |= {name: values for name, values in dataset.attributes.items() if name != "sampling_weight"}
+    own = {f"{label}{end}" for label in dataset.label_names for end in ("", "_true", "_raw")}
+    own |= {"recording", "split", "fold", "quality"}
+    if "date" in known:
+        known["date"] = table_lib.format_dates(known["date"])
+    return {name: values[rows] for name, values in known.items() if name not in own}
+
+
+def _score_baseline(setup: Setup, test_labels: np.ndarray, test_rows: np.ndarray) -> np.ndarray:
+    """AUROC per label and macro of a model that sees the heart rate alone."""
+    examples = setup.examples
+
+    def measure(rows: np.ndarray) -> np.ndarray:
+        rate = examples.contract.sampling_rate
+        return np.array([heart_rate.measure_heart_rate(examples.read(int(row))["signal"], rate) for row in rows])
+
+    train_rows = examples.dataset.indices("train")
+    spread = np.linspace(0, len(train_rows) - 1, min(len(train_rows), _BASELINE_RECORDINGS)).astype(int)
+    train_rows = train_rows[spread]
+    guesses = heart_rate.predict_from_rate(measure(train_rows), examples.dataset.labels[train_rows], measure(test_rows))
+    aurocs = [metrics.compute_ranking(test_labels[:, i], guesses[:, i])[0] for i in range(test_labels.shape[1])]
+    return np.array([*aurocs, float(metrics.average(np.array(aurocs)))])
+
+
+def _report_losses(setup: Setup, console: Console) -> None:
+    """Lists recordings that were dropped, refused, doubtful or had gaps, and what was noticed while they were read."""
+    examples = setup.examples
+    for title, reasons in (("Refused", examples.refused), ("Doubtful, used all the same", examples.findings)):
+        if reasons:
+            ids = _list_some(reasons)
+            console.print(f"{title}: {len(reasons)} recording(s): {ids}; the first: {next(iter(reasons.values()))}")
+    if examples.dropped:
+        console.print(f"Dropped, all zeros: {len(examples.dropped)} recording(s): {_list_some(examples.dropped)}")
+    if gaps := examples.gaps:
+        total = sum(gaps.values())
+        console.print(f"Masked: {total} NaN or infinite samples in {len(gaps)} recording(s): {_list_some(gaps)}")
+    for line in messages.describe(examples.notes):
+        console.print(line)
+
+
+def _list_some(ids: Iterable[str]) -> str:
+    ids = sorted(ids)
+    return ", ".join(ids[:8]) + (f" and {len(ids) - 8} more" if len(ids) > 8 else "")
