@@ -22,7 +22,7 @@ from ecg_jax.data.datasets import simulated
 from ecg_jax.errors import InputError
 from ecg_jax.models import convolution, heads, network
 from ecg_jax.runtime import run_folder
-from ecg_jax.training import loop, optimizers, run_data, setup, starting_weights, state, steps, transfer
+from ecg_jax.training import loop, optimizers, run_data, setup, starting_weights, state, transfer
 
 CONFIGS = sorted((Path(__file__).parents[1] / "configs").glob("*.py"))
 
@@ -142,7 +142,10 @@ def test_every_key_is_read_by_a_run(tmp_path, monkeypatch):
         ),
         (lambda c: c.train.__delattr__("epochs"), r"config.train.epochs is missing"),
         (lambda c: c.__setattr__("loss", 3), r"config.loss is 3; expected a section with focal_gamma"),
-        (lambda c: c.model.__setattr__("variant", 3), r"config.model.variant is 3; expected a section with kernel_size, pre"),
+        (
+            lambda c: c.model.__setattr__("variant", 3),
+            r"config.model.variant is 3; expected a section with kernel_size",
+        ),
     ],
 )
 def test_an_unknown_or_missing_key_is_refused_naming_the_known_ones(change, message):
