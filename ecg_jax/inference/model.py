@@ -128,7 +128,7 @@ def load_model(
         raise InputError(f"{path}: no such file or folder; a model is {shipped.DEFAULT!r}, {kinds}")
     if path.endswith(keras_import.SUFFIXES):
         return _load_keras(path, {key: value for key, value in stated.items() if value}, labels)
-    raise InputError(f"{path}: not {kinds}")
+    raise InputError(f"{path}: is not {kinds}")
 
 
 def _load_shipped(name: str) -> Model:
@@ -143,6 +143,7 @@ def _load_shipped(name: str) -> Model:
         found.thresholds,
         notes=(f"the weights {name}. {shipped.NOTICES[shipped.FILES[name]]}",),
         calibration=Calibration.from_dict(found.calibration),
+        threshold_rule="as shipped",
         notice=shipped.NOTICES[shipped.FILES[name]],
     )
 

@@ -3,7 +3,7 @@
 import dataclasses
 import functools
 import os
-from collections.abc import Iterable
+from collections.abc import Collection
 from typing import Any
 
 import jax
@@ -161,19 +161,17 @@ def _score_baseline(setup: Setup, test_labels: np.ndarray, test_rows: np.ndarray
 def _report_losses(setup: Setup, console: Console) -> None:
     """Lists recordings that were dropped, refused, doubtful or had gaps, and what was noticed while they were read."""
     examples = setup.examples
+
+    def count(ids: Collection[str]) -> str:
+        more = f" and {len(ids) - 8} more" if len(ids) > 8 else ""
+        return f"{len(ids)} recording(s): {', '.join(sorted(ids)[:8])}{more}"
+
     for title, reasons in (("Refused", examples.refused), ("Doubtful, used all the same", examples.findings)):
         if reasons:
-            ids = _list_some(reasons)
-            console.print(f"{title}: {len(reasons)} recording(s): {ids}; the first: {next(iter(reasons.values()))}")
+            console.print(f"{title}: {count(reasons)}; the first: {next(iter(reasons.values()))}")
     if examples.dropped:
-        console.print(f"Dropped, all zeros: {len(examples.dropped)} recording(s): {_list_some(examples.dropped)}")
-    if gaps := examples.gaps:
-        total = sum(gaps.values())
-        console.print(f"Masked: {total} NaN or infinite samples in {len(gaps)} recording(s): {_list_some(gaps)}")
+        console.print(f"Dropped, all zeros: {count(examples.dropped)}")
+    if examples.gaps:
+        console.print(f"Masked: {sum(examples.gaps.values())} NaN or infinite samples in {count(examples.gaps)}")
     for line in messages.describe(examples.notes):
         console.print(line)
-
-
-def _list_some(ids: Iterable[str]) -> str:
-    ids = sorted(ids)
-    return ", ".join(ids[:8]) + (f" and {len(ids) - 8} more" if len(ids) > 8 else "")

@@ -40,9 +40,8 @@ def folders(config: ConfigDict, workdir: str) -> list[str]:
     settings = config.split
     if not settings.folds:
         return [workdir]
-    return [
-        os.path.join(workdir, f"fold{k}") for k in ([settings.fold] if settings.fold else range(1, settings.folds + 1))
-    ]
+    numbers = [settings.fold] if settings.fold else range(1, settings.folds + 1)
+    return [os.path.join(workdir, f"fold{number}") for number in numbers]
 
 
 def run(
@@ -68,7 +67,8 @@ def _run_folds(config: ConfigDict, workdir: str, names: list[str], console: Cons
     groups = leaks.find_groups(dataset)
     place, method, _ = splits.assign_folds(dataset, config.data.seed, config.split.folds, groups=groups)
     facts = {"method": method, "seed": config.data.seed} | splits.count_patients(dataset, groups)
-    _claim(config, workdir, names, manifest.create(dataset, place, facts))
+    has_begun = any(map(run_folder.has_state, names)) and os.path.exists(os.path.join(workdir, run_folder.CONFIG))
+    run_folder.claim(workdir, config, manifest.create(dataset, place, facts), has_begun=has_begun)
     for number, folder in enumerate(names, start=1):
         console.rule(f"Fold {number} of {len(names)}")
         fold = config_lib.override(config, {"split.fold": number})
@@ -80,12 +80,6 @@ def _run_folds(config: ConfigDict, workdir: str, names: list[str], console: Cons
             multihost_utils.sync_global_devices(f"fold {number} written")
     console.rule(f"All {len(names)} folds")
     return _pool(config, workdir, names, dataset, place, console)
-
-
-def _claim(config: ConfigDict, workdir: str, names: list[str], described: dict[str, Any]) -> None:
-    """Claims the folder above the folds, which is free while it has nothing but single folds."""
-    has_begun = any(map(run_folder.has_state, names)) and os.path.exists(os.path.join(workdir, run_folder.CONFIG))
-    run_folder.claim(workdir, config, described, has_begun=has_begun)
 
 
 def _pool(
@@ -121,17 +115,13 @@ def _pool(
         files.write_text(path, spreadsheet.to_csv(table))
     chosen = [run_folder.read_json(os.path.join(folder, run_folder.THRESHOLDS)) for folder in folders]
     thresholds = np.array([[values[name] for name in names] for values in chosen])[predictions["fold"] - 1]
-    unchosen = {name for result in found for name in result.get(run_folder.UNCHOSEN, ())}
+    unchosen = {name for each in found for name in each.get(run_folder.UNCHOSEN, ())}
+    used = thresholds[has_signal], config.evaluation.threshold_rule, FOLDS, tuple(n for n in names if n in unchosen)
     evaluated = Evaluated(
         title=os.path.basename(os.path.abspath(workdir)),
         subtitle=f"All {len(predictions)} recordings, each by the network that has not seen it",
         predictions=pooled,
-        thresholds=Thresholds(
-            thresholds[has_signal],
-            config.evaluation.threshold_rule,
-            FOLDS,
-            tuple(name for name in names if name in unchosen),
-        ),
+        thresholds=Thresholds(*used),
         facts=(f"{len(folders)} networks, each tested on the fold that neither trained nor validated it.",),
     )
     means, deviations = (folds[folds["fold"] == name].set_index("label") for name in ("mean", "sd"))
