@@ -68,7 +68,8 @@ seed {seed}, best of the evaluations on {validation} simulated recordings at ste
 mean and the covariance of the parameters of {beats} normal beats of PTB-XL's folds 1 to 8 (Wagner et al. 2020, CC BY
 4.0), and the sizes of its diseases were compared with these folds; how long to train was chosen on fold 9.
 Calibration (Platt) and thresholds (largest F1) were fitted on the {validation} simulated recordings, in which
-diagnoses are more frequent than among patients and `SB` begins at 50, 55 or 60 per minute, as readers differ. Choose
+diagnoses are more frequent than among patients (those with fewer than 5 positives keep their probabilities and the
+threshold 0.5) and `SB` begins at 50, 55 or 60 per minute, as readers differ. Choose
 thresholds again on recordings of your own before you count decisions.
 """,
     shipped.REAL: """
@@ -80,7 +81,8 @@ millivolts at 100 Hz, {zscored} z-scored; labels that are unknown were masked:
 
 seed {seed}, best of the evaluations on fold 9 ({validation} recordings) at step {step}, commit {commit}, jax {jax},
 flax {flax}, {hardware}. Calibration (Platt) and thresholds (largest F1) were fitted on fold 9 as well, where sinus
-bradycardia is written below 50 per minute. Where findings are rarer or readers have other habits, choose them again.
+bradycardia is written below 50 per minute; findings with fewer than 5 positives there keep their probabilities and the
+threshold 0.5. Where findings are rarer or readers have other habits, choose them again.
 """,
 }
 
@@ -149,6 +151,7 @@ def main() -> None:
             "labels": list(model.label_names),
             "calibration": model.calibration.to_dict(),
             "thresholds": model.thresholds,
+            "unchosen": list(model.unchosen),
             "provenance": provenance,
             "results": scores.to_dict("records"),
         },

@@ -249,3 +249,12 @@ def test_the_parts_of_the_brier_score_add_up(pairs):
 
 
 # Newcombe 1998, Stat Med 17:857-872, table I, method 3
+
+
+def test_labels_can_be_left_as_they_are_for_a_reason():
+    found = calibration.Calibration("platt", {name: {"slope": 0.5, "intercept": 1.0} for name in "ab"})
+    left = found.leave(["b"], "fewer than 5 positives")
+    probabilities = np.array([[0.3, 0.3]])
+    assert left.apply(probabilities, "ab")[0, 1] == 0.3
+    assert left.apply(probabilities, "ab")[0, 0] == found.apply(probabilities, "ab")[0, 0] != 0.3
+    assert left.maps["b"]["reason"] == "fewer than 5 positives"

@@ -271,8 +271,18 @@ def test_labels_without_positives_or_without_negatives_have_a_threshold_that_was
         "positive",
         "unknown",
     )
+    labels = np.array([[1, 1], [1, 1], [0, 0], [0, 0], [0, np.nan]])
+    assert thresholds.find_unchosen(labels, ("two of each", "the same"), fewest=2) == ()
+    assert thresholds.find_unchosen(labels, ("three", "two"), fewest=3) == ("three", "two")
     found = thresholds.Thresholds(np.full(2, 0.5), "max_f1", thresholds.VALIDATION, ("AF",))
     assert found.describe() == "chosen on the validation set (max_f1); 0.5, not chosen: AF"
     (line,) = found.warnings
-    assert line.startswith("threshold 0.5, not chosen, as there was no positive or no negative to choose by: AF")
+    assert line.startswith("threshold 0.5, not chosen, as there were too few positives or negatives to choose by: AF")
     assert not thresholds.Thresholds(np.full(2, 0.5), "max_f1", thresholds.VALIDATION).warnings
+
+
+def test_thresholds_of_rare_labels_are_given_up_for_the_default():
+    found = thresholds.Thresholds(np.array([0.1, 0.2, 0.3]), "max_f1", thresholds.VALIDATION, ("b",))
+    found = found.leave(["c"], ("a", "b", "c"))
+    assert found.values.tolist() == [0.1, 0.2, 0.5]
+    assert found.unchosen == ("b", "c")

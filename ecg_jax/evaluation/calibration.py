@@ -6,7 +6,7 @@ separable), isotonic a monotone step function (Zadrozny & Elkan 2002, KDD). Each
 """
 
 import dataclasses
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -22,6 +22,7 @@ from ecg_jax.evaluation.settings import CALIBRATIONS
 
 BINS = 10
 _BRIER_PARTS = ("brier", "miscalibration", "resolution", "uncertainty", "within_bins")
+IDENTITY = {"slope": 1.0, "intercept": 0.0}
 _WRONG_WAY = "probabilities rank the wrong way round"
 
 
@@ -38,6 +39,10 @@ class Calibration:
         """Recalibrates `[N, C]`; NaN stays NaN, and the dtype is kept."""
         columns = [_apply(self.maps[name], probabilities[:, i]) for i, name in enumerate(names)]
         return np.stack(columns, axis=1).astype(probabilities.dtype)
+
+    def leave(self, names: Collection[str], reason: str) -> "Calibration":
+        """With the identity for some labels."""
+        return Calibration(self.method, {**self.maps, **{name: IDENTITY | {"reason": reason} for name in names}})
 
     def to_dict(self) -> dict[str, Any]:
         """What `calibration.json` holds."""
@@ -62,11 +67,10 @@ def fit(method: str, labels: np.ndarray, probabilities: np.ndarray, names: Seque
 
 
 def _fit(method: str, label: np.ndarray, probability: np.ndarray) -> dict[str, Any]:
-    identity = {"slope": 1.0, "intercept": 0.0}
     if reason := "not asked for" if method == "none" else metrics.explain(label):
-        return identity | {"reason": reason}
+        return IDENTITY | {"reason": reason}
     if metrics.compute_ranking(label, probability)[0] < 0.5:
-        return identity | {"reason": _WRONG_WAY}
+        return IDENTITY | {"reason": _WRONG_WAY}
     known = ~np.isnan(label)
     truth, score = label[known] > 0.5, probability[known]
     if method == "isotonic":
@@ -76,12 +80,12 @@ def _fit(method: str, label: np.ndarray, probability: np.ndarray) -> dict[str, A
     if method == "temperature":
         entropy = lambda log_slope: _entropy(np.exp(log_slope) * logit, truth.astype(float))  # noqa: E731
         found = scipy.optimize.minimize_scalar(entropy, bounds=(-5, 5), method="bounded", options={"xatol": 1e-9})
-        return identity | {"slope": float(np.exp(found.x))}
+        return IDENTITY | {"slope": float(np.exp(found.x))}
     positives, negatives = truth.sum(), (~truth).sum()
     target = np.where(truth, (positives + 1) / (positives + 2), 1 / (negatives + 2))
     slope, intercept = _fit_line(logit, target)
     if slope <= 0:
-        return identity | {"reason": _WRONG_WAY}
+        return IDENTITY | {"reason": _WRONG_WAY}
     return {"slope": slope, "intercept": intercept}
 
 

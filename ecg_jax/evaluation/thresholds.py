@@ -2,7 +2,7 @@
 
 import dataclasses
 import functools
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Collection, Sequence
 
 import numpy as np
 
@@ -12,6 +12,7 @@ DEFAULT = 0.5
 NOT_CHOSEN = f"{DEFAULT}, not chosen"
 VALIDATION, FOLDS, CROSS_FITTED, TEST, GIVEN = "validation", "folds", "cross-fitted", "test", "given"
 STAMP = "Thresholds were chosen on the test set itself: these scores are optimistic"
+FEWEST = 5  # positives and negatives: with fewer a run chooses no threshold and fits no calibration
 PARTS = 10  # of a cross-fit
 
 # Hits and false alarms [K + 1] of calling nothing, or everything from each of K scores on; number of positives and of
@@ -28,7 +29,7 @@ class Thresholds:
         rule: The rule that chose them; empty where they were given.
         source: Where they were chosen: `VALIDATION`, `FOLDS` (each network's validation), `CROSS_FITTED`,
             `TEST` or `GIVEN`.
-        unchosen: Labels left at `DEFAULT` for lack of a positive or a negative; where they are cross-fitted or of
+        unchosen: Labels left at `DEFAULT` for lack of positives or negatives; where they are cross-fitted or of
             several networks, in at least one part.
     """
 
@@ -36,6 +37,12 @@ class Thresholds:
     rule: str
     source: str
     unchosen: tuple[str, ...] = ()
+
+    def leave(self, unchosen: Collection[str], names: Sequence[str]) -> "Thresholds":
+        """With `DEFAULT` for some of the labels `names`."""
+        values = np.where(np.isin(names, list(unchosen)), DEFAULT, self.values)
+        chosen = tuple(name for name in names if name in {*self.unchosen, *unchosen})
+        return dataclasses.replace(self, values=values, unchosen=chosen)
 
     @property
     def stamps(self) -> tuple[str, ...]:
@@ -49,7 +56,7 @@ class Thresholds:
             return ()
         where = " in a part" if self.source in (FOLDS, CROSS_FITTED) else ""
         return (
-            f"threshold {NOT_CHOSEN}{where}, as there was no positive or no negative to choose by: "
+            f"threshold {NOT_CHOSEN}{where}, as there were too few positives or negatives to choose by: "
             f"{', '.join(self.unchosen)}",
         )
 
@@ -156,10 +163,10 @@ def _choose(truth: np.ndarray, score: np.ndarray, objective: Objective) -> float
     return float(midway) if midway > missed else float(called)  # no number lies between neighbours
 
 
-def find_unchosen(labels: np.ndarray, names: Sequence[str]) -> tuple[str, ...]:
-    """Names of the labels `[N, C]` without both classes, for which `choose` gives `DEFAULT`."""
-    has_both = (labels == 1).any(axis=0) & (labels == 0).any(axis=0)
-    return tuple(name for name, is_chosen in zip(names, has_both, strict=True) if not is_chosen)
+def find_unchosen(labels: np.ndarray, names: Sequence[str], fewest: int = 1) -> tuple[str, ...]:
+    """Names of the labels `[N, C]` with fewer positives or negatives; with none, `choose` gives `DEFAULT`."""
+    count = np.minimum((labels == 1).sum(axis=0), (labels == 0).sum(axis=0))
+    return tuple(name for name, smaller in zip(names, count, strict=True) if smaller < fewest)
 
 
 def cross_fit(labels: np.ndarray, probabilities: np.ndarray, fold: np.ndarray, rule: str = "max_f1") -> np.ndarray:

@@ -40,7 +40,7 @@ class Model:
     split: manifest.Manifest | None = None  # what it was trained on, where it says so; see `manifest.create`
     calibration: Calibration | None = None  # of the network's probabilities
     notice: str = ""  # what a reader of its probabilities must know
-    unchosen: tuple[str, ...] = ()  # labels whose threshold is the default: validation lacked positives or negatives
+    unchosen: tuple[str, ...] = ()  # labels with the default threshold, for lack of positives or negatives
     threshold_rule: str = ""  # that chose the thresholds; empty where unknown
     activation: str = "sigmoid"  # from logits to probabilities, one of `ACTIVATIONS`; those of `softmax` add up to 1
 
@@ -143,6 +143,7 @@ def _load_shipped(name: str) -> Model:
         found.thresholds,
         notes=(f"the weights {name}. {shipped.NOTICES[shipped.FILES[name]]}",),
         calibration=Calibration.from_dict(found.calibration),
+        unchosen=tuple(found.unchosen),
         threshold_rule="as shipped",
         notice=shipped.NOTICES[shipped.FILES[name]],
     )

@@ -38,6 +38,7 @@ class Shipped:
     labels: list[str]  # of the outputs, in order
     calibration: dict[str, Any]  # see `evaluation.calibration.Calibration`; fitted on simulated ECGs
     thresholds: dict[str, float]  # of calibrated probabilities, by label; chosen on simulated ECGs
+    unchosen: list[str]  # labels with the default threshold, for lack of positives or negatives
     provenance: dict[str, Any]  # command, seed, commit and versions
     results: list[dict[str, Any]]  # on real ECGs: a row per data set and label
 

@@ -17,6 +17,7 @@ from ecg_jax.data.datasets import table as table_lib
 from ecg_jax.data.datasets.dataset import Dataset, create_predictions
 from ecg_jax.data.store import messages
 from ecg_jax.evaluation import calibration, heart_rate, metrics
+from ecg_jax.evaluation import thresholds as thresholds_lib
 from ecg_jax.evaluation.calibration import Calibration
 from ecg_jax.evaluation.settings import Settings
 from ecg_jax.inference import scoring
@@ -26,6 +27,7 @@ from ecg_jax.runtime import run_folder
 from ecg_jax.runtime.metric_writer import read_metrics
 from ecg_jax.training.setup import Setup
 
+_RARE = f"fewer than {thresholds_lib.FEWEST} positives or negatives"
 _BASELINE_RECORDINGS = 1000
 _SUBGROUPS = ("age", "sex", "date", "source")
 
@@ -35,7 +37,8 @@ Predicted = dict[str, tuple[np.ndarray, np.ndarray]]
 def write(setup: Setup, predicted: Predicted, *, best_step: int, console: Console) -> dict[str, Any]:
     """Evaluates the best network on the test split, and writes the run folder's results.
 
-    Calibration and thresholds are fitted on validation; the test split decides nothing.
+    Calibration and thresholds are fitted on validation; the test split decides nothing. Labels with fewer than
+    `thresholds.FEWEST` positives or negatives there keep their probabilities and the threshold 0.5.
 
     Args:
         setup: The run.
@@ -51,7 +54,9 @@ def write(setup: Setup, predicted: Predicted, *, best_step: int, console: Consol
     known = {name: dataset.indices(name)[has_signal] for name, (_, has_signal) in predicted.items()}
     raw = {name: values[has_signal] for name, (values, has_signal) in predicted.items()}
     labels = dataset.labels[known["validation"]]
+    rare = thresholds_lib.find_unchosen(labels, names, thresholds_lib.FEWEST)
     fitted = calibration.fit(config.evaluation.calibration, labels, raw["validation"], names)
+    fitted = fitted.leave([name for name in rare if "reason" not in fitted.maps[name]], _RARE)
     scored = {
         name: create_predictions(dataset, known[name], fitted.apply(raw[name], names), raw[name]) for name in predicted
     }
@@ -63,6 +68,7 @@ def write(setup: Setup, predicted: Predicted, *, best_step: int, console: Consol
         facts=(f"Run folder {workdir}; data set {dataset.name}; {_describe_calibration(fitted)}.",),
     ).choose_thresholds(Settings(), rule=config.evaluation.threshold_rule)
     assert evaluated.thresholds is not None
+    evaluated = dataclasses.replace(evaluated, thresholds=evaluated.thresholds.leave(rare, names))
     result = {
         "best_step": best_step,
         "monitor": setup.monitor,
