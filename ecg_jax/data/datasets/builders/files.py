@@ -25,18 +25,10 @@ from ecg_jax.recording import Recording
 
 
 class Files:
-    """An open data set; row i is record i of its splits, one after the other.
-
-    Attributes:
-        notes: Notes of the build.
-    """
+    """An open data set; row i is record i of its splits, one after the other. `notes` are those of its build."""
 
     def __init__(self, folder: str, split: np.ndarray) -> None:
-        """Opens the files.
-
-        Args:
-            folder: That of `dataset_info.json`.
-            split: `[N]` str, of each record.
+        """Opens the files in the folder of `dataset_info.json`; `split` `[N]` is that of each record.
 
         Raises:
             InputError: when TFDS cannot read them, or they do not hold these records.
