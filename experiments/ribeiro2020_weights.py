@@ -39,11 +39,12 @@ from absl import flags
 from rich.console import Console
 from rich.progress import track
 
-from ecg_jax import cli, labels, units
+from ecg_jax import cli, labels
 from ecg_jax.data.measures import amplitude, lead_order
 from ecg_jax.data.readers import code_hdf5, hdf5_file
 from ecg_jax.errors import InputError
 from ecg_jax.recording import LEADS, Recording
+from ecg_jax.units import CODE_UNITS_PER_MILLIVOLT
 
 if TYPE_CHECKING:
     from ecg_jax.inference.model import Model
@@ -145,7 +146,7 @@ def find_order(recordings: Sequence[Recording]) -> tuple[tuple[str, ...] | None,
 
 def estimate_unit(recordings: Sequence[Recording], order: tuple[str, ...]) -> amplitude.ScaleEstimate:
     """Estimates how many of the array's units are 1 mV."""
-    column, scale = order.index("II"), units.CODE_UNITS_PER_MILLIVOLT  # which the reader has divided by
+    column, scale = order.index("II"), CODE_UNITS_PER_MILLIVOLT  # which the reader has divided by
     known = [recording.signal[recording.valid[:, column], column] for recording in recordings]
     return amplitude.estimate_scale(
         np.array([np.ptp(np.percentile(lead, (0.5, 99.5))) * scale for lead in known if lead.size])
@@ -234,7 +235,7 @@ def conclude(table: pd.DataFrame, scale: amplitude.ScaleEstimate) -> tuple[str, 
     if len(fitting) > 1:
         listed = "; ".join(describe(row) for _, row in fitting.iterrows())
         return f"{len(fitting)} hypotheses reproduce the predictions, and nothing tells which: {listed}", "none follow"
-    known = (1.0, amplitude.CODE_UNITS_PER_MILLIVOLT, *(1 / unit for unit in amplitude.UNITS))
+    known = (1.0, CODE_UNITS_PER_MILLIVOLT, *(1 / unit for unit in amplitude.UNITS))
     units = [unit * nearest.factor for unit in known if scale.low <= unit <= scale.high]
     has_names = set(nearest.leads.split(",")) == set(LEADS)
     leads = f"--leads={nearest.leads}" if has_names else "(no --leads: the file's own order is not settled)"

@@ -21,6 +21,7 @@ from ecg_jax.data.datasets.dataset import Dataset
 from ecg_jax.errors import InputError
 from ecg_jax.recording import Recording
 
+_UNKNOWN = np.float32(np.nan)
 Parts = dict[str, Dataset]  # by the name that goes in front of ids
 Notes = dict[str, list[str]]  # of each part
 
@@ -72,15 +73,11 @@ def _list_rows(parts: Parts) -> pd.DataFrame:
     frames = []
     for prefix, part in parts.items():
         unknown = np.full(len(part.ids), "")
-        origins, patients, split = (
-            unknown if known is None else known for known in (part.origins, part.patients, part.split)
-        )
-        named = _prefix(prefix, patients)
-        of_database = [scp_codes.name_patient(str(patient)) for patient in patients]
-        frame = {"origin": origins, "patient": np.where(origins != "", of_database, named), "side": split}
-        frames.append(
-            pd.DataFrame(frame, dtype=object).assign(part=prefix, name=part.name, number=np.arange(len(named)))
-        )
+        values = (unknown if known is None else known for known in (part.origins, part.patients, part.split))
+        frame = pd.DataFrame(dict(zip(("origin", "patient", "side"), values, strict=True)), dtype=object)
+        named = zip(frame.origin, frame.patient, _prefix(prefix, frame.patient), strict=True)
+        frame["patient"] = [scp_codes.name_patient(patient) if origin else name for origin, patient, name in named]
+        frames.append(frame.assign(part=prefix, name=part.name, number=np.arange(len(frame))))
     return pd.concat(frames, ignore_index=True)
 
 
@@ -126,25 +123,24 @@ def _find_database(origin: str) -> str:
 def _join(parts: Parts, names: tuple[str, ...], rows: pd.DataFrame, has_split: bool, notes: Notes) -> Dataset:
     kept = rows.index.to_numpy()
 
-    def gather(values: dict[str, np.ndarray]) -> np.ndarray:
-        """The values of all parts, of the recordings that are kept."""
-        return np.concatenate([values[prefix] for prefix in parts])[kept]
+    def gather(find: Callable[[str, Dataset], np.ndarray]) -> np.ndarray:
+        """What `find(prefix, part)` finds in each part, of the recordings that are kept."""
+        return np.concatenate([find(prefix, part) for prefix, part in parts.items()])[kept]
 
-    def fill(prefix: str, blank: object) -> np.ndarray:
-        return np.full(len(parts[prefix].ids), blank)
+    def find_source(prefix: str, part: Dataset) -> np.ndarray:
+        return _prefix(prefix, part.attributes["source"]) if "source" in part.attributes else fill(part, prefix)
 
-    ids = gather({prefix: _prefix(prefix, part.ids) for prefix, part in parts.items()})
+    def fill(part: Dataset, blank: object) -> np.ndarray:
+        return np.full(len(part.ids), blank)
+
+    ids = gather(lambda prefix, part: _prefix(prefix, part.ids))
     attributes = {}
     for name in dict.fromkeys(name for part in parts.values() for name in part.attributes):
-        held = {prefix: part.attributes[name] for prefix, part in parts.items() if name in part.attributes}
-        blank = "" if next(iter(held.values())).dtype.kind == "U" else np.float32(np.nan)
-        attributes[name] = gather({prefix: held.get(prefix, fill(prefix, blank)) for prefix in parts})
-    sources = {
-        prefix: _prefix(prefix, part.attributes["source"]) if "source" in part.attributes else fill(prefix, prefix)
-        for prefix, part in parts.items()
-    }
-    unknown = np.float32(np.nan)
-    hashes = {prefix: part.hashes for prefix, part in parts.items() if part.hashes is not None}
+        held = next(part.attributes[name] for part in parts.values() if name in part.attributes)
+        blank = "" if held.dtype.kind == "U" else np.float32(np.nan)
+        attributes[name] = gather(lambda _, part: part.attributes.get(name, fill(part, blank)))  # noqa: B023
+    columns = {name: gather(lambda _, part: part.columns.get(name, fill(part, _UNKNOWN))) for name in names}  # noqa: B023
+    has_hashes = all(part.hashes is not None for part in parts.values())
     places = list(zip(rows.part, rows.number.tolist(), strict=True))
     has_origins = any(part.origins is not None for part in parts.values())
     has_patients = has_origins or any(part.patients is not None for part in parts.values())
@@ -156,16 +152,13 @@ def _join(parts: Parts, names: tuple[str, ...], rows: pd.DataFrame, has_split: b
     return Dataset(
         name="combined",
         ids=ids,
-        columns={
-            name: gather({prefix: part.columns.get(name, fill(prefix, unknown)) for prefix, part in parts.items()})
-            for name in names
-        },
+        columns=columns,
         read=read,
         split=rows.side.to_numpy(str) if has_split else None,
         patients=_name_patients(rows) if has_patients else None,
         origins=rows.origin.to_numpy(str) if has_origins else None,
-        attributes=attributes | {"source": gather(sources)},
-        hashes=gather(hashes) if len(hashes) == len(parts) else None,
+        attributes=attributes | {"source": gather(find_source)},
+        hashes=gather(lambda _, part: np.asarray(part.hashes)) if has_hashes else None,
         notes=tuple(f"{prefix}: {note}" for prefix, lines in notes.items() for note in lines),
     )
 
@@ -179,6 +172,6 @@ def _name_patients(rows: pd.DataFrame) -> np.ndarray:
     return rows.patient.where((rows.patient != "") | ~is_copied, found).to_numpy(str)
 
 
-def _prefix(prefix: str, values: np.ndarray) -> np.ndarray:
+def _prefix(prefix: str, values: np.ndarray | pd.Series) -> np.ndarray:
     """The values with a part's name in front; what is empty, and so unknown, stays so."""
     return np.array([value and f"{prefix}/{value}" for value in values.tolist()], str)

@@ -17,8 +17,7 @@ import numpy as np
 import pandas as pd
 
 from ecg_jax import statements
-from ecg_jax.data.datasets.table import parse_integers
-from ecg_jax.errors import InputError
+from ecg_jax.data.datasets import table as table_lib
 
 COLUMN = "scp_codes"
 ID = "ecg_id"
@@ -28,18 +27,18 @@ _NUMBER = re.compile(r"0*(\d+)(?:\.0*)?")
 
 def parse(column: pd.Series, source: str) -> list[frozenset[str]]:
     """The codes of each recording, none where the cell is empty; another value raises `InputError` with its line."""
-    return [_parse(text, source, row + 2) for row, text in column.fillna("{}").items()]
+    found = [_parse(text) for text in column.fillna("{}")]
+    is_valid = np.array([codes is not None for codes in found], bool)
+    table_lib.require(is_valid, column, source, "expected a dict such as {'NORM': 100.0}")
+    return [codes for codes in found if codes is not None]
 
 
-def _parse(text: str, source: str, line: int) -> frozenset[str]:
-    problem = f"{source}: line {line}, column {COLUMN!r} holds {text[:80]!r}; expected a dict such as {{'NORM': 100.0}}"
+def _parse(text: str) -> frozenset[str] | None:
     try:
         found = ast.literal_eval(text.strip())
-    except (ValueError, SyntaxError, TypeError, MemoryError, RecursionError) as error:
-        raise InputError(problem) from error
-    if not isinstance(found, dict) or not all(isinstance(code, str) for code in found):
-        raise InputError(problem)
-    return frozenset(found)
+    except (ValueError, SyntaxError, TypeError, MemoryError, RecursionError):
+        return None
+    return frozenset(found) if isinstance(found, dict) and all(isinstance(code, str) for code in found) else None
 
 
 def derive(stated: Sequence[Collection[str]]) -> dict[str, np.ndarray]:
@@ -90,7 +89,7 @@ def read_origins(table: pd.DataFrame, source: str) -> np.ndarray | None:
     """
     if COLUMN not in table or ID not in table:
         return None
-    return np.array([name_origin(number) for number in parse_integers(table[ID], source)], str)
+    return np.array([name_origin(number) for number in table_lib.parse_integers(table[ID], source)], str)
 
 
 def name_origin(ecg_id: int) -> str:

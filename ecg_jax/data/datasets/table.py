@@ -135,7 +135,7 @@ def require(is_valid: np.ndarray | pd.Series, column: pd.Series, source: str, ex
     bad = np.flatnonzero(~np.asarray(is_valid))
     if bad.size:
         value = column.iloc[bad[0]]
-        found = "is empty" if pd.isna(value) else f"holds {value!r}"
+        found = "is empty" if pd.isna(value) else f"holds {str(value)[:80]!r}"
         raise InputError(f"{source}: line {column.index[bad[0]] + 2}, column {column.name!r} {found}; {expected}")
 
 

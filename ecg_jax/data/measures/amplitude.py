@@ -14,6 +14,7 @@ import numpy as np
 import scipy.ndimage
 
 from ecg_jax.recording import LEADS, Recording
+from ecg_jax.units import CODE_UNITS_PER_MILLIVOLT
 
 WINDOW = 1.0  # seconds; a beat at 60 per minute
 LONGEST_INTERVAL = 4.0  # seconds between beats: 15 per minute, of the slowest escape rhythms
@@ -48,7 +49,6 @@ _ALIKE = 0.02  # of the deviation; how near z-scores come to mean 0 and to one d
 # Chapman, SPH) and recordings from each other.
 REFERENCE_RANGE = 1.02
 SPREAD_BETWEEN, SPREAD_WITHIN = 0.13, 0.42
-CODE_UNITS_PER_MILLIVOLT = 2.0
 
 
 @dataclasses.dataclass(frozen=True)

@@ -147,7 +147,6 @@ def finds_reversal(products: np.ndarray, names: list[str], residual: float) -> b
     A limb lead: the other limb leads obey the identities without it, and not with it. A chest lead: it opposes both its
     neighbours, which resemble each other.
     """
-    residual = lead_order.measure_residual(products, names)
     limb = [name for name in names if name in lead_order.LIMB_LEADS]
     if residual > lead_order.CONTRADICTED and len(limb) >= 5:
         without = min(lead_order.measure_residual(products, names, left_out=name) for name in limb)

@@ -46,6 +46,10 @@ class Declared:
     sampling_rate: float | None = None
     unit: str = ""
 
+    def fill(self, other: "Declared") -> "Declared":
+        """Takes from another what is unknown here."""
+        return Declared(self.leads or other.leads, self.sampling_rate or other.sampling_rate, self.unit or other.unit)
+
     @property
     def is_normalized(self) -> bool:
         """Whether each lead was already divided by its standard deviation."""

@@ -109,13 +109,8 @@ def _find_stated(path: str, declared: Declared | None) -> tuple[Declared, list[s
     if declared and declared.sampling_rate and declared.unit and not has_sidecar:
         return declared, []
     sidecar, notes = arrays.read_sidecar(path) if has_sidecar else (Declared(), [])
-    said = [sidecar, declared or Declared(), parse_attributes(path, hdf5_file.read_attributes(path, "tracings"))]
-    stated = Declared(
-        leads=next((each.leads for each in said if each.leads), ()),
-        sampling_rate=next((each.sampling_rate for each in said if each.sampling_rate), None),
-        unit=next((each.unit for each in said if each.unit), ""),
-    )
-    return stated, notes
+    attributes = parse_attributes(path, hdf5_file.read_attributes(path, "tracings"))
+    return sidecar.fill(declared or Declared()).fill(attributes), notes
 
 
 def parse_attributes(path: str, attributes: Mapping[str, str]) -> Declared:

@@ -7,7 +7,6 @@ that a damaged file is named instead of passed over.
 import os
 from types import ModuleType
 
-from ecg_jax import files
 from ecg_jax.data.readers import (
     aecg,
     arrays,
@@ -23,6 +22,7 @@ from ecg_jax.data.readers import (
     mortara,
     muse,
     philips,
+    reading,
     schiller,
     scp,
     sph_hdf5,
@@ -110,12 +110,8 @@ def detect(path: str) -> ModuleType | None:
     Raises:
         InputError: when it cannot be opened.
     """
-    try:
-        files.measure(path)
-        with open(path, "rb") as file:
-            head = xml_document.read_prologue(file, file.read(HEAD_BYTES))
-    except OSError as error:
-        raise InputError(f"{path}: cannot be read ({error.strerror}); check its permissions") from error
+    reading.measure(path)
+    head = xml_document.read_head(path, HEAD_BYTES)
     reader = next((module for module in FORMATS.values() if module.matches(path, head)), None)
     if reader is None and not head.startswith(hdf5_file.SIGNATURE):  # a whole file of another layout is not damaged
         reader = _SUFFIXES.get(os.path.splitext(path)[1].lower())

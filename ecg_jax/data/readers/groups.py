@@ -13,7 +13,7 @@ from ecg_jax import units
 from ecg_jax.errors import InputError
 from ecg_jax.recording import LEADS, Recording, canonical_lead, create_recording
 
-LONGEST_NAME = 64
+_LONGEST_NAME = 64
 
 
 @dataclasses.dataclass(frozen=True)
@@ -55,9 +55,9 @@ def millivolts(path: str, field: str, unit: str) -> float:
 def lead(path: str, text: str) -> str:
     """A lead's name in the standard spelling; raises `InputError` when it is empty, or no name at all."""
     name = canonical_lead(text)
-    if not name or len(name) > LONGEST_NAME or not name.isprintable():
+    if not name or len(name) > _LONGEST_NAME or not name.isprintable():
         raise InputError(
-            f"{path}: lead named {name[:LONGEST_NAME]!r}; each lead needs a name, such as {', '.join(LEADS[:4])}"
+            f"{path}: lead named {name[:_LONGEST_NAME]!r}; each lead needs a name, such as {', '.join(LEADS[:4])}"
         )
     return name
 

@@ -45,15 +45,15 @@ class Signal:
 
     file: str
     format: str
-    frame: int
-    skew: int
-    offset: int
     gain: float
     baseline: int
     unit: str
-    initial: int | None
-    checksum: int | None
     lead: str
+    frame: int = 1  # samples of it at once
+    skew: int = 0
+    offset: int = 0
+    initial: int | None = None
+    checksum: int | None = None
 
     @property
     def known_factor(self) -> float | None:
@@ -140,19 +140,14 @@ def _parse_signal(path: str, line: str, notes: list[str]) -> Signal:
             f"gain {MISTAKEN_GAIN}: a known mistake of early Georgia headers, where {PUBLISHED_GAIN} is right; "
             "--checks=repair mends it"
         )
-    initial, checksum = (None if match[key] is None else int(match[key]) for key in ("initial", "checksum"))
     return Signal(
         file=_find_moved(path, match["file"], notes),
         format=match["format"],
-        frame=int(match["frame"] or 1),
-        skew=int(match["skew"] or 0),
-        offset=int(match["offset"] or 0),
         gain=gain or DEFAULT_GAIN,
         baseline=int(match["baseline"] or match["zero"] or 0),
         unit=match["unit"] or "mV",
-        initial=initial,
-        checksum=checksum,
         lead=match["lead"] or "",
+        **{name: int(match[name]) for name in ("frame", "skew", "offset", "initial", "checksum") if match[name]},
     )
 
 

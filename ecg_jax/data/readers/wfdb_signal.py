@@ -51,23 +51,16 @@ def read_signals(stem: str, header: Header) -> Segment:
     if any(not signal.lead for signal in header.signals):
         raise InputError(f"{stem}.hea: signal without a description; each must name its lead")
     factors, notes = _select_voltages(stem, header.signals)
-    kept = list(factors)
-    files = dict.fromkeys(signal.file for signal in header.signals)
-    sizes = {name: _measure(stem, name) for name in files}
+    sizes = {name: _measure(stem, name) for name in dict.fromkeys(signal.file for signal in header.signals)}
     is_plain = all((s.format, s.frame, s.skew) == ("16", 1, 0) for s in header.signals)
-    read_file = _read_plain if is_plain else _read_by_library
-    values, digital, extra = read_file(stem, header, sizes)
+    values, digital, extra = (_read_plain if is_plain else _read_by_library)(stem, header, sizes)
     doubts, is_most = ([], False) if digital is None else _compare_samples(digital, header.signals)
-    if kept != [*range(len(header.signals))]:
-        values = values[:, kept]
+    if len(factors) < len(header.signals):
+        values = values[:, [*factors]]
     if set(factors.values()) != {1.0}:
         values = values * np.array([*factors.values()], np.float32)
-    return Segment(
-        values,
-        tuple(header.signals[i].lead for i in kept),
-        (*notes, *extra, *doubts),
-        tuple(doubts) if is_most else (),
-    )
+    leads = tuple(header.signals[i].lead for i in factors)
+    return Segment(values, leads, (*notes, *extra, *doubts), tuple(doubts) if is_most else ())
 
 
 def _select_voltages(stem: str, signals: tuple[Signal, ...]) -> tuple[dict[int, float], list[str]]:
@@ -97,23 +90,22 @@ def _measure(stem: str, name: str) -> int:
 
 def _read_plain(stem: str, header: Header, sizes: dict[str, int]) -> tuple[np.ndarray, np.ndarray, list[str]]:
     """Format 16: each file holds interleaved int16 of its signals. Returns physical and digital samples, and notes."""
-    columns = {name: [i for i, signal in enumerate(header.signals) if signal.file == name] for name in sizes}
-    offsets = {name: header.signals[columns[name][0]].offset for name in sizes}
-    frames = {name: (sizes[name] - offsets[name]) // (2 * len(columns[name])) for name in sizes}
-    samples = header.samples or max(frames[next(iter(frames))], 0)
-    notes = []
-    digital = np.empty((samples, 0), "<i2")
+    columns: dict[str, list[int]] = {}
+    for i, signal in enumerate(header.signals):
+        columns.setdefault(signal.file, []).append(i)
+    samples, parts, notes = header.samples, [], []
     for name, numbers in columns.items():
-        if frames[name] < samples or samples == 0:
-            held = f"{name} holds {max(frames[name], 0)} of the {samples} samples the header announces"
-            raise damaged(f"{stem}.hea", f"{held}; copy the file again")
-        if extra := frames[name] - samples:
-            notes.append(f"{name} holds {frames[name]} samples, {extra} more than the header announces")
-        read = _read_int16(stem, name, offsets[name], samples, len(numbers))
-        digital = read if len(numbers) == len(header.signals) else np.concatenate([digital, read], axis=1)
-    order = [number for numbers in columns.values() for number in numbers]
-    if order != sorted(order):
-        digital = digital[:, np.argsort(order)]
+        offset = header.signals[numbers[0]].offset
+        held = max((sizes[name] - offset) // (2 * len(numbers)), 0)
+        samples = samples or held
+        if held < samples or samples == 0:
+            reason = f"{name} holds {held} of the {samples} samples the header announces; copy the file again"
+            raise damaged(f"{stem}.hea", reason)
+        if extra := held - samples:
+            notes.append(f"{name} holds {held} samples, {extra} more than the header announces")
+        parts.append(_read_int16(stem, name, offset, samples, len(numbers)))
+    order = np.argsort([number for numbers in columns.values() for number in numbers])
+    digital = parts[0] if len(parts) == 1 else np.concatenate(parts, axis=1)[:, order]
     return _to_physical(digital, header.signals), digital, notes
 
 

@@ -10,7 +10,6 @@ import itertools
 import math
 import re
 from collections.abc import Callable, Sequence
-from typing import BinaryIO
 from xml.etree.ElementTree import Element, ParseError, TreeBuilder
 from xml.parsers import expat
 
@@ -55,13 +54,12 @@ def root_name(head: bytes) -> str | None:
     return None
 
 
-def read_prologue(file: BinaryIO, head: bytes) -> bytes:
-    """Extends `head`, the bytes already read, up to the first element where that comes late in an XML file."""
-    while _BEGINNING.match(head) and root_name(head) is None and len(head) < _LONGEST_PROLOGUE:
-        more = file.read(len(head))
-        if not more:
-            break
-        head += more
+def read_head(path: str, size: int) -> bytes:
+    """The first bytes of a file: `size`, or as far as the first element where that comes late in an XML file."""
+    head = reading.read_bytes(path, size)
+    while _BEGINNING.match(head) and root_name(head) is None and size == len(head) < _LONGEST_PROLOGUE:
+        size *= 2
+        head = reading.read_bytes(path, size)
     return head
 
 

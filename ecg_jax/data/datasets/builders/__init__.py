@@ -24,15 +24,7 @@ BUILDERS: dict[str, type[EcgBuilder]] = {builder.name: builder for builder in (C
 
 
 def create(dataset: str, data_dir: str) -> EcgBuilder:
-    """Creates a builder.
-
-    Args:
-        dataset: One of `BUILDERS`, or one with its configuration, as `ptbxl/100hz`.
-        data_dir: Where built data sets are.
-
-    Raises:
-        InputError: on an unknown name, naming the known ones.
-    """
+    """Creates a builder of one of `BUILDERS`, also with its configuration, as `ptbxl/100hz`; see `EcgBuilder`."""
     name, _, config = dataset.partition("/")
     if name not in BUILDERS:
         raise InputError(f"data set {name!r} has no builder; there are: {', '.join(BUILDERS)}")
@@ -43,12 +35,7 @@ def create(dataset: str, data_dir: str) -> EcgBuilder:
 
 
 def build(builder: EcgBuilder, source: str, beam_arguments: Sequence[str] = ()) -> None:
-    """Builds a data set, here or on Apache Beam.
-
-    Args:
-        builder: See `create`.
-        source: The folder that its data set is read from.
-        beam_arguments: Beam's own, as `--runner=DirectRunner`; none builds here, in this process.
+    """Builds the data set in the folder `source`, in this process or, with arguments for it, on Apache Beam.
 
     Raises:
         InputError: when something is wrong with the files; nothing of the build is left then.

@@ -31,12 +31,7 @@ def create_options(arguments: Sequence[str]) -> Any:
 
 
 def run(write: Callable[[Any], None], shards: Sequence[Any], config: tfds.download.DownloadConfig) -> None:
-    """Writes shards on Beam's workers, each by one call.
-
-    Args:
-        write: Can be pickled, as the shards can.
-        shards: What it is called with.
-        config: Its `beam_runner` and `beam_options`.
+    """Writes shards on Beam's workers, each by one call of `write`; function and shards can be pickled.
 
     Raises:
         InputError: when Beam is not installed or has no such runner, or a worker raised one.

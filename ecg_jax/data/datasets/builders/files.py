@@ -19,23 +19,16 @@ from tensorflow_datasets.core import naming
 
 from ecg_jax.data.datasets.builders import records
 from ecg_jax.data.datasets.dataset import SPLITS
+from ecg_jax.data.readers import reading
 from ecg_jax.errors import InputError
 from ecg_jax.recording import Recording
 
 
 class Files:
-    """An open data set; row i is record i of its splits, one after the other.
-
-    Attributes:
-        notes: Notes of the build.
-    """
+    """An open data set; row i is record i of its splits, one after the other. `notes` are those of its build."""
 
     def __init__(self, folder: str, split: np.ndarray) -> None:
-        """Opens the files.
-
-        Args:
-            folder: That of `dataset_info.json`.
-            split: `[N]` str, of each record.
+        """Opens the files in the folder of `dataset_info.json`; `split` `[N]` is that of each record.
 
         Raises:
             InputError: when TFDS cannot read them, or they do not hold these records.
@@ -50,7 +43,7 @@ class Files:
             notes = tuple(map(str, stated.get("notes", ())))
         except Exception as error:  # array_record documents none
             raise InputError(
-                f"{folder}: TFDS cannot read this data set ({_describe(error)}); build it again"
+                f"{folder}: TFDS cannot read this data set ({reading.describe(error)}); build it again"
             ) from error
         if wrong := [f"{key} {stated.get(key)}" for key, value in records.METADATA.items() if stated.get(key) != value]:
             raise InputError(f"{folder}: not a data set of this project's builders ({', '.join(wrong)})")
@@ -70,7 +63,7 @@ class Files:
         try:
             recording = records.decode(self._features.deserialize_example_np(self._sources[split][i]))
         except Exception as error:  # array_record documents none
-            raise InputError(f"{self._folder}: record {i} of {split} is damaged ({_describe(error)})") from error
+            raise InputError(f"{self._folder}: record {i} of {split} is damaged ({reading.describe(error)})") from error
         if recording.id != id:
             raise InputError(
                 f"{os.path.join(self._folder, 'index.csv')}: {id} should be record {i} of {split}, but that is "
@@ -99,7 +92,3 @@ def _open_split(folder: str, dataset: str, split: dict[str, Any]) -> Sequence[by
         name=split["name"], shard_lengths=lengths, num_bytes=0, filename_template=template
     ).file_instructions
     return ArrayRecordDataSource(parts)
-
-
-def _describe(error: Exception) -> str:
-    return f"{type(error).__name__}: {' '.join(str(error).split())[:200]}"

@@ -1,7 +1,7 @@
-"""A recording as a TFDS record: int16 microvolts at its own sampling rate, and what its data set says of it.
+"""A recording as a TFDS record: int16 microvolts at its own sampling rate, and what its data set states of it.
 
-A record holds 12 leads in the order of `LEADS`, one microvolt per step, -32768 where there
-is nothing. Amplitudes beyond +-32.767 mV are set to that, which the record's notes say.
+A record holds 12 leads in the order of `LEADS`, one microvolt per step, -32768 where there is nothing. Amplitudes
+beyond +-32.767 mV are set to that, which the record's notes say.
 """
 
 import dataclasses
@@ -49,12 +49,11 @@ def create_features(label_names: Sequence[str]) -> tfds.features.FeaturesDict:
 
 
 def describe(dataset: Dataset, label_names: Sequence[str]) -> pd.DataFrame:
-    """What a data set says of its recordings, one per row.
+    """What a data set states of its recordings, one per row.
 
     Returns:
-        `id`, `split`, `patient_id`, `sex` and `source` (str, empty where unknown), `age`
-        (float32, NaN where unknown), `fold` (-1 where there is none), and each label as in a
-        record; one that the data set does not offer is unknown throughout.
+        `id`, `split`, `patient_id`, `sex` and `source` (str, empty where unknown), `age` (float32, NaN where unknown),
+        `fold` (-1 where there is none), and each label as in a record; one that the data set does not offer is unknown.
     """
     size = len(dataset.ids)
     nothing, unknown = np.full(size, ""), np.full(size, np.nan, np.float32)
