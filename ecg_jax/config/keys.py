@@ -161,7 +161,7 @@ KEYS: Mapping[str, Key] = {
     "optimizer.name": Key("adam", "algorithm", choices=("adam", "adamw", "sgd", "lion")),
     "optimizer.learning_rate": Key(1e-3, "highest learning rate of the schedule", _POSITIVE),
     "optimizer.weight_decay": Key(0.0, "decoupled; spares biases and BatchNorm; not for `adam`", _NOT_NEGATIVE),
-    "optimizer.momentum": Key(0.9, "of `sgd`", _FRACTION),
+    "optimizer.momentum": Key(0.9, "of `sgd`", _NOT_NEGATIVE),
     "optimizer.b1": Key(0.9, "of the other optimizers: decay of the first moment", _FRACTION),
     "optimizer.b2": Key(0.999, "of the other optimizers: decay of the second moment", _FRACTION),
     "optimizer.clip_norm": Key(0.0, "highest global norm of a gradient; 0 for any", _NOT_NEGATIVE),
