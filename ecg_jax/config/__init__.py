@@ -1,4 +1,4 @@
-"""Configurations: every key with its default, what is refused, and how two of them differ.
+"""Configurations: every key with its default, checks, and comparisons.
 
 A file under `configs/` starts from `create_default()` and changes what it needs. Each section is the keyword
 arguments of one function, which documents them; `keys.KEYS` documents each key in a line.

@@ -27,7 +27,7 @@ def _describe_changes(old: Mapping[str, Any], new: Mapping[str, Any]) -> dict[st
 
 @dataclasses.dataclass(frozen=True)
 class Changes:
-    """How the configuration of a run differs from one that it is to continue with.
+    """Differences between the configuration of a run and the one to continue it with.
 
     Attributes:
         refused: A line per key that would change what a step does.

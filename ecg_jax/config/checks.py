@@ -1,4 +1,4 @@
-"""What is refused: unknown keys, and values that a key does not take."""
+"""Checks of configurations: unknown keys, and values that a key does not take."""
 
 import difflib
 from collections.abc import Mapping

@@ -1,4 +1,4 @@
-"""What a key of a configuration is, and which values it takes."""
+"""A key of a configuration, and the values that it takes."""
 
 import dataclasses
 import difflib
@@ -37,13 +37,13 @@ class Key:
     """A key of a configuration.
 
     Attributes:
-        default: Its value where nobody sets it, of the type of all its values.
+        default: Default value; other values have its type.
         doc: What it is for.
         range: Of a number, or of the items of a tuple.
         unit: Of its value.
-        choices: All its values, where they are few.
+        choices: All its values, if they are few.
         items: Type of the items of a tuple.
-        may_change: Why it may change when a run goes on in its folder; empty where it may not.
+        may_change: Why it may change when a run is continued in its folder; empty if it may not.
     """
 
     default: Any

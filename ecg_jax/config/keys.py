@@ -1,4 +1,4 @@
-"""The table of all keys: the defaults, what is refused, `--help` and `docs/configuration.md` follow from it."""
+"""The table of all keys; defaults, checks, `--help` and `docs/configuration.md` follow from it."""
 
 from collections.abc import Mapping
 from typing import Any
@@ -17,9 +17,9 @@ _DATASETS = (
     *("arrays", "challenge2021", "code", "code15", "combined", "folder", "ludb", "mimic_iv_ecg"),
     *("ptbxl", "samitrop", "simulated", "sph", "store", "tfds"),
 )
-# Why a key may change when a run goes on in its folder. No other key may: it would change what a step does.
+# Why a key may change when a run is continued in its folder. Any other key would change what a step does.
 SAME_RECORDINGS = "another place; the fingerprint in split.json shows that the recordings are the same"
-_SAME_EXAMPLES = "examples and their order are the same, whoever reads them and whatever is kept"
+_SAME_EXAMPLES = "examples and their order are the same with any reader and cache"
 _LENGTH = "only where the run ends; of the schedule, steps still to come"
 _LESS_OFTEN = "the same is written more or less often"
 _AFTERWARDS = "read when training is over"
@@ -161,7 +161,7 @@ KEYS: Mapping[str, Key] = {
     "optimizer.name": Key("adam", "algorithm", choices=("adam", "adamw", "sgd", "lion")),
     "optimizer.learning_rate": Key(1e-3, "highest learning rate of the schedule", _POSITIVE),
     "optimizer.weight_decay": Key(0.0, "decoupled; spares biases and BatchNorm; not for `adam`", _NOT_NEGATIVE),
-    "optimizer.momentum": Key(0.9, "of `sgd`", _FRACTION),
+    "optimizer.momentum": Key(0.9, "of `sgd`", _NOT_NEGATIVE),
     "optimizer.b1": Key(0.9, "of the other optimizers: decay of the first moment", _FRACTION),
     "optimizer.b2": Key(0.999, "of the other optimizers: decay of the second moment", _FRACTION),
     "optimizer.clip_norm": Key(0.0, "highest global norm of a gradient; 0 for any", _NOT_NEGATIVE),

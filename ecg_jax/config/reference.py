@@ -1,4 +1,4 @@
-"""The keys of a configuration in words: for `--help`, and as `docs/configuration.md`.
+"""The documentation of all keys, for `--help` and as `docs/configuration.md`.
 
 Run as a program it writes the page: `python -m ecg_jax.config.reference docs/configuration.md`.
 """
@@ -28,7 +28,7 @@ def create_page() -> str:
     parts = [_INTRODUCTION]
     for section, names in _group():
         parts += [f"## {section or 'A run'}\n", *([f"{SECTIONS[section]}\n"] if section else [])]
-        parts += ["| key | default | values | what it is for |", "|---|---|---|---|"]
+        parts += ["| key | default | values | purpose |", "|---|---|---|---|"]
         parts += [_create_row(name, KEYS[name]) for name in names]
         parts.append("")
     return "\n".join(parts)

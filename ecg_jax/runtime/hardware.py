@@ -57,8 +57,8 @@ def find_peak_flops(device_kind: str) -> float | None:
 def count_flops(network: nn.Module, variables: Mapping[str, Any], shape: tuple[int, int]) -> int:
     """Floating-point operations of the forward pass of one example.
 
-    Two per multiplication of a direct convolution or dense layer, whatever algorithm
-    computes it; the rest is small. Training takes three times as many.
+    Two per multiplication of a direct convolution or dense layer, with any algorithm;
+    the rest is small. Training takes three times as many.
 
     Args:
         network: Called with `[B, samples, leads]`.
@@ -135,9 +135,9 @@ def explain_out_of_memory(
     needed, limit = _measure_need(message, stats or {})
     batch = f"a batch of {batch_size}" + (f" in {accumulate} parts" if accumulate > 1 else "")
     size = f", {limit / 1e9:.1f} GB" if limit else ""
-    told = f"the memory of a device ({device_kind}{size}) is too small for {batch}"
+    explanation = f"the memory of a device ({device_kind}{size}) is too small for {batch}"
     if needed and limit and needed > limit > state_bytes:
-        told += f", which needs about {needed / 1e9:.1f} GB"
+        explanation += f", which needs about {needed / 1e9:.1f} GB"
         fits = int(_HEADROOM * batch_size * (limit - state_bytes) / (needed - state_bytes))
         verb = "fit"
     else:
@@ -145,14 +145,14 @@ def explain_out_of_memory(
     fits = min(fits, batch_size - 1) // devices * devices
     remedies = []
     if fits:
-        told += f"; {fits} would {verb}"
+        explanation += f"; {fits} would {verb}"
         parts = [n for n in range(accumulate + 1, batch_size + 1) if batch_size % (n * devices) == 0]
         enough = next((n for n in parts if batch_size / n <= fits / accumulate), None)
         remedies = [f"train.batch_size={fits}"] + ([f"train.accumulate={enough}"] if enough else [])
     else:
-        told += "; not even one ECG per device would fit"
+        explanation += "; not even one ECG per device would fit"
     remedies += ["model.dtype=bfloat16", "model.checkpoint_activations=true"]
-    return InputError(f"{told}. Set one or more of {', '.join(remedies)}")
+    return InputError(f"{explanation}. Set one or more of {', '.join(remedies)}")
 
 
 def _measure_need(message: str, stats: Mapping[str, int]) -> tuple[float | None, float | None]:

@@ -19,7 +19,7 @@ class Heartbeat:
 
     `heartbeat.json` (`heartbeat-K.json` in process K of several) holds `time` (seconds since
     1970), `process`, `step`, `phase` and `phase_s`, the seconds since that phase began. The thread
-    writes it whatever the run does: the same `step` with a growing `phase_s` is a stall,
+    writes it at any time: the same `step` with a growing `phase_s` is a stall,
     the same `time` is a process that has ended.
     """
 
@@ -30,7 +30,7 @@ class Heartbeat:
             workdir: The run folder.
             clock: The run's.
             stall_warning: Seconds of waiting for input after which a line on stderr says so, again
-                after twice as long, and so on; 0 for never. The run goes on waiting.
+                after twice as long, and so on; 0 for never. The run continues to wait.
             interval: Seconds between two writes.
         """
         suffix = f"-{jax.process_index()}" if jax.process_count() > 1 else ""

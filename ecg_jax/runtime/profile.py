@@ -30,7 +30,7 @@ class Activity(NamedTuple):
     Attributes:
         phase: One of the names above.
         since: When that began, on the monotonic clock.
-        describe: What it waits for, in words; called only if that takes long.
+        describe: Returns what it waits for; called only if that takes long.
     """
 
     phase: str

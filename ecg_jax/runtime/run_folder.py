@@ -134,7 +134,7 @@ def last_step(workdir: str) -> int | None:
 
 
 def describe_checkpoint(workdir: str) -> str:
-    """What a failed run can continue from, in words."""
+    """Describes the state that a failed run can continue from."""
     step = last_step(workdir)
     if step is None:
         return "there is no checkpoint yet"

@@ -1,4 +1,4 @@
-"""A second Ctrl-C (or SIGTERM) ends the process at once, whatever it is doing.
+"""A second Ctrl-C (or SIGTERM) ends the process at once.
 
 Python runs its signal handlers between two instructions of the main thread, which may spend minutes inside a
 compilation, and an interpreter that shuts down while JAX and Orbax still have threads may crash. So another

@@ -26,7 +26,7 @@ class _CmaEs(optuna.samplers.BaseSampler):
     """CMA-ES on the unit cube, from all finished trials again for every draw.
 
     Optuna's own keeps its state in the study as a pickle, and a study may come from anyone: unpickling would run
-    whatever code its bytes name.
+    any code that its bytes name.
     """
 
     def __init__(self, seed: int) -> None:
@@ -55,7 +55,7 @@ class _CmaEs(optuna.samplers.BaseSampler):
         )
         sign = -1.0 if study.direction == optuna.study.StudyDirection.MAXIMIZE else 1.0
         finished = study.get_trials(deepcopy=False, states=(TrialState.COMPLETE,))
-        told = [
+        results = [
             (
                 np.array([_to_unit(drawn, each.params[key]) for key, drawn in search_space.items()]),
                 sign * each.values[0],
@@ -63,8 +63,8 @@ class _CmaEs(optuna.samplers.BaseSampler):
             for each in finished
         ]
         size = optimizer.population_size
-        for begin in range(0, len(told) - size + 1, size):
-            optimizer.tell(told[begin : begin + size])
+        for begin in range(0, len(results) - size + 1, size):
+            optimizer.tell(results[begin : begin + size])
         return {
             key: _from_unit(drawn, u) for (key, drawn), u in zip(search_space.items(), optimizer.ask(), strict=True)
         }
@@ -77,7 +77,7 @@ class _CmaEs(optuna.samplers.BaseSampler):
 
 
 def _find_ends(drawn: Any) -> tuple[float, float]:
-    """What 0 and 1 stand for; steps have equal shares of the interval."""
+    """The values of 0 and 1; steps have equal shares of the interval."""
     half = (drawn.step or 0) / 2
     low, high = drawn.low - half, drawn.high + half
     return (math.log(low), math.log(high)) if drawn.log else (low, high)

@@ -181,10 +181,11 @@ class Study:
             return
         if found == wanted:
             return
-        told = "; ".join(config_lib.differences(found["config"], wanted["config"]))
+        differences = config_lib.differences(found["config"], wanted["config"])
         others = [name for name in wanted if name != "config" and found.get(name) != wanted[name]]
-        told = "; ".join(filter(None, [told, f"another {' and other '.join(others)}" if others else ""]))
-        raise InputError(f"{self.workdir} is the folder of another sweep ({told[:400]}); pass another --workdir")
+        differences += [f"another {' and other '.join(others)}"] if others else []
+        reason = "; ".join(differences)[:400]
+        raise InputError(f"{self.workdir} is the folder of another sweep ({reason}); pass another --workdir")
 
     @property
     def sign(self) -> float:
@@ -311,10 +312,10 @@ class Study:
 
         return self._database.persist(tell)
 
-    def complete(self, claim: Claim, values: Mapping[str, float], **told: Any) -> None:
+    def complete(self, claim: Claim, values: Mapping[str, float], **attributes: Any) -> None:
         """Finishes a trial with the values of the objectives, and other values to keep."""
         wanted = [values[name] for name in self.settings.objectives]
-        self._database.persist(lambda: self._end(claim.trial, TrialState.COMPLETE, wanted, **told))
+        self._database.persist(lambda: self._end(claim.trial, TrialState.COMPLETE, wanted, **attributes))
 
     def prune(self, claim: Claim) -> None:
         """Finishes a trial that the pruner has ended."""
@@ -328,11 +329,13 @@ class Study:
         """Ends a trial that was interrupted; its point will be run again."""
         self._database.persist(lambda: self._end(claim.trial, TrialState.FAIL, ended="interrupted"))
 
-    def _end(self, trial: optuna.Trial, state: TrialState, values: Sequence[float] | None = None, **told: Any) -> None:
+    def _end(
+        self, trial: optuna.Trial, state: TrialState, values: Sequence[float] | None = None, **attributes: Any
+    ) -> None:
         with contextlib.suppress(
             optuna.exceptions.UpdateFinishedTrialError, ValueError
         ):  # taken over by another process
-            for key, value in told.items():
+            for key, value in attributes.items():
                 trial.set_user_attr(key, value)
             self._study.tell(trial, values, state=state)
 

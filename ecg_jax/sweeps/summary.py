@@ -1,4 +1,4 @@
-"""A sweep's results in words and as a short table."""
+"""A sweep's results in short: the winner, its command, the main columns."""
 
 import shlex
 from collections.abc import Sequence
@@ -39,10 +39,10 @@ def describe_winner(found: Results) -> list[str]:
     winner, objective = found.ranked[0], found.objective
     lines = [f"Winner: {winner.name}"]
     tried = len(found.ranked)
-    told = ", ".join(f"{name} {spread(found.test[name])}" for name in SCORES if name in found.test)
+    scores = ", ".join(f"{name} {spread(found.test[name])}" for name in SCORES if name in found.test)
     seeds = f"{len(winner.runs)} seeds: mean, lowest-highest" if len(winner.runs) > 1 else "1 seed"
-    if told:
-        lines.append(f"Its test split, looked at for it alone: {told} ({seeds})")
+    if scores:
+        lines.append(f"Its test split, read for it alone: {scores} ({seeds})")
     if np.isfinite(found.optimism):
         value = winner.row[name_column(objective)]
         lines.append(

@@ -51,7 +51,7 @@ def work(
         Interrupted: after a signal; the trial will be run again.
         Unreachable: when the database does not answer.
     """
-    has_stopped = told = False
+    has_stopped = is_waiting = False
 
     def check_parent() -> None:
         """Stops once: a second signal would not wait until the run is saved."""
@@ -65,13 +65,13 @@ def work(
         if claim is None:
             if study.is_over:
                 return
-            if not told:
+            if not is_waiting:
                 console.print("Nothing left to start; waiting for the trials of other processes")
-            told = True
+            is_waiting = True
             check_parent()
             time.sleep(_NAP)
             continue
-        told = False
+        is_waiting = False
         console.rule(f"Trial {claim.trial.number}  {describe(claim.overrides)}")
         with study.give_signs_of_life(claim, check_parent) as is_lost:
             _run(study, claim, is_lost, console, log)
@@ -148,7 +148,7 @@ def _run_seed(
     begin, before = time.monotonic(), np.nan_to_num(read_seconds(folder))
     objective = study.settings.objectives[0]
     is_judged = number == 0 and study.settings.pruner != "none"
-    told: set[int] = set()
+    judged: set[int] = set()
 
     def keep_time() -> None:
         if os.path.isdir(folder):
@@ -156,8 +156,8 @@ def _run_seed(
 
     def judge(evaluation: int, values: Mapping[str, float | None]) -> None:
         value = values[objective]
-        if is_judged and evaluation not in told and value is not None and math.isfinite(value):
-            told.add(evaluation)
+        if is_judged and evaluation not in judged and value is not None and math.isfinite(value):
+            judged.add(evaluation)
             if study.report(claim, value, evaluation):
                 raise _Pruned
 
