@@ -303,7 +303,7 @@ def compute_bootstrap(label: np.ndarray, score: np.ndarray, called: np.ndarray, 
     return {method: dict(zip(METRICS, zip(*ends, strict=True), strict=True)) for method, ends in found.items()}
 
 
-def compute_delong(auroc: float, variance: float, positives: int, negatives: int) -> Ends:
+def compute_delong(auroc: float, variance: float, positives: int, negatives: int) -> closed_intervals.Ends:
     """DeLong's interval on the logit scale (Perme and Manevski 2019, Stat Methods Med Res 28:3755-3768).
 
     The score interval where the variance is zero, as it is where classes are separated, or undefined.

@@ -220,7 +220,8 @@ def tabulate_leak_free_intervals(readings: Mapping[str, np.ndarray], truth: np.n
     for reader, calls in readings.items():
         for i, label in enumerate(label_lib.SIX):
             counts = metrics.count_outcomes(truth[:, i], calls[:, i] > 0.5)
-            values = tally.compute_decisions(*counts, Settings())
+            hits, alarms, misses, rejections = counts
+            values = tally.compute_decisions(hits, alarms, misses, rejections, Settings())
             ends = closed_intervals.compute_proportion_intervals(counts)
             row = {"predictor": reader, "diagnosis": label, "positives": int(truth[:, i].sum())}
             for name in SHOWN.values():

@@ -62,10 +62,7 @@ class Thresholds:
 
     def describe(self) -> str:
         """In words, for captions."""
-        return self._describe_source() + (f"; {NOT_CHOSEN}: {', '.join(self.unchosen)}" if self.unchosen else "")
-
-    def _describe_source(self) -> str:
-        return {
+        source = {
             VALIDATION: f"chosen on the validation set ({self.rule})",
             FOLDS: f"each network's own, chosen on its validation part ({self.rule}); the table shows their mean",
             CROSS_FITTED: f"chosen for each recording on other parts of the test set ({self.rule}, cross-fitted); "
@@ -73,6 +70,7 @@ class Thresholds:
             TEST: f"chosen on the test set itself ({self.rule})",
             GIVEN: "given",
         }[self.source]
+        return source + (f"; {NOT_CHOSEN}: {', '.join(self.unchosen)}" if self.unchosen else "")
 
 
 def _f1(hits: np.ndarray, alarms: np.ndarray, positives: int, negatives: int) -> np.ndarray:

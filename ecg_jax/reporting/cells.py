@@ -62,7 +62,7 @@ def arrange(frame: pd.DataFrame, formats: Mapping[str, str] | None = None) -> li
         spec = formats.get(name)
         if name in bounds:
             rows = zip(cells[name], *(cells[end] for end in bounds[name]), strict=True)
-            texts = [show_interval(*row, spec) for row in rows]
+            texts = [show_interval(value, low, high, spec) for value, low, high in rows]
         else:
             texts = [show(value, spec) for value in cells[name]]
         values = [math.nan if is_missing(value) else float(value) if is_number[name] else None for value in cells[name]]

@@ -74,8 +74,9 @@ def set_titles(panels: Sequence[Axes], titles: Sequence[str], details: Sequence[
             text = axes.annotate(style.literal(detail), (0, 1), (0, 6), color=style.GREY, fontsize=style.SMALL, **place)
             text.set_in_layout(False)  # it may be wider than its panel
         if len(panels) > 1:  # as many lines as the title, so that it is beside the first
-            text = letter + "\n" * shown.count("\n")
-            axes.annotate(text, (0, 1), (-22, lift), fontsize=9, fontweight="bold", **place)
+            axes.annotate(
+                letter + "\n" * shown.count("\n"), (0, 1), (-22, lift), fontsize=9, fontweight="bold", **place
+            )
 
 
 def label_outer(panels: Sequence[Axes], xlabel: str, ylabel: str) -> None:

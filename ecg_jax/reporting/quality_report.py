@@ -120,7 +120,7 @@ class Distribution:
     """A quantity, drawn and summarized."""
 
     title: str  # its name, and unit in brackets
-    figure: str  # A data URI of an SVG
+    figure: str  # a data URI of an SVG
     known: int  # number of recordings with a known value
     quantiles: tuple[float, ...]  # smallest, 5 %, 25 %, median, 75 %, 95 %, largest; empty without a known value
     outside: int  # number of recordings beyond the histogram's ends

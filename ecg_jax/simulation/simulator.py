@@ -113,7 +113,7 @@ def simulate(
 
     here = (beats.ventricular > 0) & (beats.ventricular < count / sampling_rate)
     rate = _measure_rate(beats.ventricular, here, patient.rate)
-    beat_measures = measures.measure(beat.qrs, beat.t, beat.p, intervals.qrs, beat.t_peak, intervals.p, places, limbs)
+    beat_measures = measures.measure(beat, intervals, places, limbs)
     shown = _look(patient, intervals, beats, here, rate, disease.present)
     stated = reader.read(reading, shown, beat_measures, population.grey)
     offset = first / sampling_rate

@@ -170,16 +170,44 @@ def draw_beat(
     The ventricles are paced from the right one's apex. In junctional rhythm premature P waves come from below, upside
     down.
     """
-    conduction, is_paced, mean_interval = patient.conduction, patient.is_paced, patient.mean_interval
     own = shapes.draw_shape(draws, patient.age, patient.is_male, spread)
+    shape, widths, origins = _draw_qrs(draws, patient, own, changes)
+    body = draws.rotation(0.08 * spread)  # the heart's place in the chest
+    size = draws.lognormal(1.06, 0.05 * spread) * changes.size
+    t_dipole, t_chest = _shape_t(patient, own, changes, jnp.sum(shape.qrs_dipole * widths[:, None], axis=0))
+    shape = shape._replace(
+        qrs_dipole=size * shape.qrs_dipole @ body.T,
+        qrs_chest=size * shape.qrs_chest,
+        t_dipole=size * t_dipole @ body.T,
+        t_chest=size * t_chest,
+    )
+    qrs = create_qrs(shape, intervals.qrs)._replace(origin=origins @ body.T)
+    fall = narrow(own.t_fall, patient.mean_interval) * changes.t_width
+    t_peak = intervals.qt - 2.1 * fall
+    t = create_t(shape, fall, jnp.maximum(t_peak - intervals.qrs, 0.05))
+
+    atria = _P_SIZE * jnp.stack([changes.p_right, changes.p_left])[:, None]
+    p = create_p(own._replace(p_dipole=own.p_dipole * atria, p_chest=_P_IN_CHEST * own.p_chest * atria), intervals.p)
+    is_retrograde = patient.rhythm == rhythm.JUNCTIONAL
+    turn = jnp.where(is_retrograde, -jnp.eye(3), draws.rotation(1.4) * draws.lognormal(0.9, 0.3))
+    p_premature = p._replace(dipole=p.dipole @ turn.T, chest=jnp.where(is_retrograde, -p.chest, 0.3 * p.chest))
+    qrs_ectopic, t_ectopic, t_peak_ectopic = _draw_ectopic(
+        draws, intervals, size, size * draws.lognormal(0.85, 0.2), fall
+    )
+    return Beat(p, p_premature, qrs, t, t_peak, qrs_ectopic, t_ectopic, t_peak_ectopic)
+
+
+def _draw_qrs(draws: Draws, patient: Patient, own: Shape, changes: Changes) -> tuple[Shape, jax.Array, jax.Array]:
+    """The patient's shape with QRS after conduction and disease, the widths of its bells and their origins."""
+    conduction, is_paced = patient.conduction, patient.is_paced
     is_plain = jnp.isin(conduction, jnp.array(conduction_lib.LIKE_NORMAL)) & ~is_paced
     paced = jnp.asarray(_flatten(_QRS["LBBB"]))
     paced = paced.at[:, 3].set(-0.7 * paced[:, 3] - 0.2).at[0, 2:5].set(jnp.array([0.1, -0.15, 0.1]))
     table = jnp.where(is_paced, paced, jnp.asarray(_QRS_TABLE)[conduction])
     share = jnp.where(is_plain, 1.0, 0.6)  # of the patient's own shape, less where conduction is abnormal
 
-    def blend(usual: jax.Array, patient: jax.Array, mean: jax.Array) -> jax.Array:
-        return usual + share * (patient - mean)
+    def blend(usual: jax.Array, value: jax.Array, mean: jax.Array) -> jax.Array:
+        return usual + share * (value - mean)
 
     times = blend(table[:, 0], own.qrs_time, shapes.MEAN.qrs_time)
     widths = jnp.exp(blend(jnp.log(table[:, 1]), own.qrs_width, shapes.MEAN.qrs_width))
@@ -208,21 +236,22 @@ def draw_beat(
     cos, sin = jnp.cos(changes.rotation), jnp.sin(changes.rotation)
     turned = vectors @ jnp.array([[cos, 0.0, sin], [0.0, 1.0, 0.0], [-sin, 0.0, cos]])
     vectors = jnp.where((jnp.arange(QRS_BELLS) < QRS_BELLS // 2)[:, None], turned, vectors)
-    body = draws.rotation(0.08 * spread)  # the heart's place in the chest
-    size = draws.lognormal(1.06, 0.05 * spread) * changes.size
-    shape = own._replace(
-        qrs_time=times, qrs_width=jnp.log(widths), qrs_dipole=size * vectors @ body.T, qrs_chest=size * chest
-    )
-    qrs = create_qrs(shape, intervals.qrs)._replace(origin=origins @ body.T)
+    shape = own._replace(qrs_time=times, qrs_width=jnp.log(widths), qrs_dipole=vectors, qrs_chest=chest)
+    return shape, widths, origins
 
-    # T and its surroundings. Where a ventricle is late, T depends on the late forces.
+
+def _shape_t(patient: Patient, own: Shape, changes: Changes, area: jax.Array) -> tuple[jax.Array, jax.Array]:
+    """The T wave and its surroundings after conduction and disease, `[4, 3]` and `[4, 6]`, from the area of QRS `[3]`.
+
+    Where a ventricle is late, T depends on the late forces.
+    """
+    conduction, is_paced = patient.conduction, patient.is_paced
     is_late_left = jnp.isin(conduction, jnp.array(conduction_lib.LEFT_BLOCKS)) | is_paced
     late_right = (conduction == conduction_lib.RBBB) | (conduction >= conduction_lib.RBBB_LAFB)
     other = jnp.where(is_late_left, jnp.array(_T_LBBB), jnp.array(_T_RBBB))
     is_other = is_late_left | late_right
     main, foot, st, u = own.t_dipole
     main = jnp.where(is_other, other + 0.5 * (main - shapes.MEAN.t_dipole[0]), main)
-    area = jnp.sum(vectors * widths[:, None], axis=0)
     against = jnp.array([-0.34, -0.34, -0.15]) * area / (jnp.linalg.norm(area) + 1e-3)
     kept = (1 - changes.t_strain) * changes.t_size
     # T becomes smaller mainly towards the apex: in V1 to V3 it stays upright longer.
@@ -245,20 +274,7 @@ def draw_beat(
     is_incomplete = (conduction == conduction_lib.INCOMPLETE_RBBB) & ~is_paced
     t_chest = t_chest.at[0].add(changes.t_chest + is_incomplete * _T_INCOMPLETE_RIGHT)
     t_chest = t_chest.at[2].add(is_incomplete * 0.35 * _T_INCOMPLETE_RIGHT)
-    shape = shape._replace(t_dipole=size * dipoles @ body.T, t_chest=size * t_chest)
-    fall = narrow(own.t_fall, mean_interval) * changes.t_width
-    t_peak = intervals.qt - 2.1 * fall
-    t = create_t(shape, fall, jnp.maximum(t_peak - intervals.qrs, 0.05))
-
-    atria = _P_SIZE * jnp.stack([changes.p_right, changes.p_left])[:, None]
-    p = create_p(own._replace(p_dipole=own.p_dipole * atria, p_chest=_P_IN_CHEST * own.p_chest * atria), intervals.p)
-    is_retrograde = patient.rhythm == rhythm.JUNCTIONAL
-    turn = jnp.where(is_retrograde, -jnp.eye(3), draws.rotation(1.4) * draws.lognormal(0.9, 0.3))
-    p_premature = p._replace(dipole=p.dipole @ turn.T, chest=jnp.where(is_retrograde, -p.chest, 0.3 * p.chest))
-    qrs_ectopic, t_ectopic, t_peak_ectopic = _draw_ectopic(
-        draws, intervals, size, size * draws.lognormal(0.85, 0.2), fall
-    )
-    return Beat(p, p_premature, qrs, t, t_peak, qrs_ectopic, t_ectopic, t_peak_ectopic)
+    return dipoles, t_chest
 
 
 def create_qrs(shape: Shape, seconds: jax.Array) -> Bells:

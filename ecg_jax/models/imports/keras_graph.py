@@ -8,8 +8,10 @@ from ecg_jax.errors import InputError
 
 Call = tuple[str, int]  # a layer's name, and which of its calls
 # Layers that return their input when predicting.
-_IDENTITIES = ("Dropout", "SpatialDropout1D", "AlphaDropout", "GaussianDropout", "GaussianNoise")
-_IDENTITIES += ("ActivityRegularization", "Identity")
+_IDENTITIES = (
+    *("Dropout", "SpatialDropout1D", "AlphaDropout", "GaussianDropout", "GaussianNoise"),
+    *("ActivityRegularization", "Identity"),
+)
 _ACTIVATIONS = ("Activation", "ReLU", "Softmax")
 _RELU = {"max_value": None, "negative_slope": 0.0, "threshold": 0.0}  # of Keras' layer ReLU: no more than max(x, 0)
 _PRECISIONS = ("float32", "float64", "mixed_float16", "mixed_bfloat16", "float16", "bfloat16")
