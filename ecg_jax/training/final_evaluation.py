@@ -68,16 +68,17 @@ def write(setup: Setup, predicted: Predicted, *, best_step: int, console: Consol
         facts=(f"Run folder {workdir}; data set {dataset.name}; {_describe_calibration(fitted)}.",),
     ).choose_thresholds(Settings(), rule=config.evaluation.threshold_rule)
     assert evaluated.thresholds is not None
-    evaluated = dataclasses.replace(evaluated, thresholds=evaluated.thresholds.leave(rare, names))
+    chosen = evaluated.thresholds.leave(rare, names)
+    evaluated = dataclasses.replace(evaluated, thresholds=chosen)
     result = {
         "best_step": best_step,
         "monitor": setup.monitor,
-        run_folder.UNCHOSEN: list(evaluated.thresholds.unchosen),
+        run_folder.UNCHOSEN: list(chosen.unchosen),
     } | {name: metrics.compute_summary(scored[name].labels, raw[name]) for name in predicted}
     if jax.process_index() != 0:
         return result
     run_folder.write_json(os.path.join(workdir, run_folder.CALIBRATION), fitted.to_dict())
-    thresholds = dict(zip(names, evaluated.thresholds.values.tolist(), strict=True))
+    thresholds = dict(zip(names, chosen.values.tolist(), strict=True))
     run_folder.write_json(os.path.join(workdir, run_folder.THRESHOLDS), thresholds)
     table = pd.concat([_tabulate(setup, name, *predicted[name], fitted) for name in predicted])
     written = [files.write_text(os.path.join(workdir, run_folder.PREDICTIONS), spreadsheet.to_csv(table))]
