@@ -61,13 +61,15 @@ def create_step(network, patterns, mixup, options):
     tx = optimizers.create("adamw", learning_rate=schedule, trainable=trainable)
     step = steps.create_train_step(
         network,
-        tx=tx,
-        trainable=trainable,
-        loss_fn=losses.create(num_labels=2),
-        augment=augment.create(leads=LEADS, sampling_rate=400.0, scale=0.1),
-        mixup=augment.create_mixup(mixup),
-        ema_decay=0.5,
-        **dict(options),
+        steps.Recipe(
+            tx=tx,
+            trainable=trainable,
+            loss_fn=losses.create(num_labels=2),
+            augment=augment.create(leads=LEADS, sampling_rate=400.0, scale=0.1),
+            mixup=augment.create_mixup(mixup),
+            ema_decay=0.5,
+            **dict(options),
+        ),
     )
     return jax.jit(step), tx, variables
 
@@ -170,10 +172,12 @@ def test_several_steps_in_one_call_are_these_steps():
         tx = optimizers.create("adam", learning_rate=schedule, trainable=trainable)
         step = steps.create_train_step(
             network,
-            tx=tx,
-            trainable=trainable,
-            loss_fn=losses.create(num_labels=2),
-            augment=augment.create(leads=LEADS, sampling_rate=400.0, scale=0.1),
+            steps.Recipe(
+                tx=tx,
+                trainable=trainable,
+                loss_fn=losses.create(num_labels=2),
+                augment=augment.create(leads=LEADS, sampling_rate=400.0, scale=0.1),
+            ),
         )
         facts = {key: data[key].reshape(3, SIZE, *data[key].shape[1:]) for key in ("label", "mask", "valid")}
         places = facts | {
