@@ -42,10 +42,12 @@ def create_step(network: models.Network, variables: dict, frozen: int, is_masked
     learned = jax.tree.map(lambda _: True, mask) if is_masked_only else mask
     step = steps.create_train_step(
         network,
-        tx=tx,
-        trainable=learned,
-        loss_fn=losses.create(num_labels=1),
-        augment=augment.create(leads=LEADS, sampling_rate=400.0),
+        steps.Recipe(
+            tx=tx,
+            trainable=learned,
+            loss_fn=losses.create(num_labels=1),
+            augment=augment.create(leads=LEADS, sampling_rate=400.0),
+        ),
     )
     return jax.jit(step), state.create(variables, tx=tx, seed=0, ema_decay=0.0)
 

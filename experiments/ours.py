@@ -32,11 +32,13 @@ def create_training(
     tx = optimizers.create("adam", learning_rate=schedule, trainable=trainable)
     step = steps.create_train_step(
         network,
-        tx=tx,
-        trainable=trainable,
-        loss_fn=losses.create(num_labels=peers.LABELS),
-        augment=augment.create(leads=LEADS, sampling_rate=400.0),
-        accumulate=accumulate,
+        steps.Recipe(
+            tx=tx,
+            trainable=trainable,
+            loss_fn=losses.create(num_labels=peers.LABELS),
+            augment=augment.create(leads=LEADS, sampling_rate=400.0),
+            accumulate=accumulate,
+        ),
         axis_name=layout.axis_name,
     )
     return step, layout.replicate(state.create(variables, tx=tx, seed=0, ema_decay=0.0))

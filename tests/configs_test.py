@@ -22,7 +22,7 @@ from ecg_jax.data.datasets import simulated
 from ecg_jax.errors import InputError
 from ecg_jax.models import convolution, heads, network
 from ecg_jax.runtime import run_folder
-from ecg_jax.training import loop, optimizers, run_data, setup, starting_weights, state, transfer
+from ecg_jax.training import loop, optimizers, run_data, setup, starting_weights, state, steps, transfer
 
 CONFIGS = sorted((Path(__file__).parents[1] / "configs").glob("*.py"))
 
@@ -56,9 +56,7 @@ def test_every_configuration_builds_and_steps_under_eval_shape(path):
     trainable = transfer.create_trainable_mask(variables["params"], **config.freeze)
     schedule = setup.create_schedule(config, 100)
     tx = optimizers.create(**dict(config.optimizer) | {"learning_rate": schedule}, trainable=trainable)
-    step = setup.create_train_step(
-        config, network, tx=tx, trainable=trainable, contract=contract, num_labels=num_labels
-    )
+    step = steps.create_train_step(network, setup.create_recipe(config, tx, trainable, contract, num_labels))
     size = config.train.batch_size
     batch = {
         "signal": jax.ShapeDtypeStruct((size, *contract.shape), jnp.float32),

@@ -13,7 +13,7 @@ from ecg_jax.errors import InputError
 from ecg_jax.models import weights as weights_lib
 from ecg_jax.recording import LEADS
 from ecg_jax.runtime import parallel
-from ecg_jax.training import augment, choices, losses, optimizers, setup, state, steps, transfer
+from ecg_jax.training import augment, losses, optimizers, setup, state, steps, transfer
 
 SHAPE, SIZE = (256, 12), 8
 TRUNK = {"stem_filters": 4, "filters": (8, 12), "dropout_rate": 0.2}
@@ -61,13 +61,15 @@ def create_step(network, patterns, mixup, options):
     tx = optimizers.create("adamw", learning_rate=schedule, trainable=trainable)
     step = steps.create_train_step(
         network,
-        tx=tx,
-        trainable=trainable,
-        loss_fn=losses.create(num_labels=2),
-        augment=augment.create(leads=LEADS, sampling_rate=400.0, scale=0.1),
-        mixup=augment.create_mixup(mixup),
-        ema_decay=0.5,
-        **dict(options),
+        steps.Recipe(
+            tx=tx,
+            trainable=trainable,
+            loss_fn=losses.create(num_labels=2),
+            augment=augment.create(leads=LEADS, sampling_rate=400.0, scale=0.1),
+            mixup=augment.create_mixup(mixup),
+            ema_decay=0.5,
+            **dict(options),
+        ),
     )
     return jax.jit(step), tx, variables
 
@@ -170,10 +172,12 @@ def test_several_steps_in_one_call_are_these_steps():
         tx = optimizers.create("adam", learning_rate=schedule, trainable=trainable)
         step = steps.create_train_step(
             network,
-            tx=tx,
-            trainable=trainable,
-            loss_fn=losses.create(num_labels=2),
-            augment=augment.create(leads=LEADS, sampling_rate=400.0, scale=0.1),
+            steps.Recipe(
+                tx=tx,
+                trainable=trainable,
+                loss_fn=losses.create(num_labels=2),
+                augment=augment.create(leads=LEADS, sampling_rate=400.0, scale=0.1),
+            ),
         )
         facts = {key: data[key].reshape(3, SIZE, *data[key].shape[1:]) for key in ("label", "mask", "valid")}
         places = facts | {
@@ -221,7 +225,7 @@ def test_the_learning_rate_scales_with_the_batch(scaling, expected):
 )
 def test_an_unknown_name_is_refused_naming_the_known(key, known):
     with pytest.raises(InputError, match=f"{key} is 'cubic'; known: {known}"):
-        choices.check(config_lib.override(config_lib.create_default(), {key: "cubic"}))
+        config_lib.check(config_lib.override(config_lib.create_default(), {key: "cubic"}))
 
 
 def test_several_steps_in_one_call_must_add_up():

@@ -48,11 +48,13 @@ def build(network, ema_decay, optimizer, freeze):
     tx = optimizers.create(optimizer, learning_rate=schedule, trainable=trainable, weight_decay=0.1)
     step = steps.create_train_step(
         network,
-        tx=tx,
-        trainable=trainable,
-        loss_fn=losses.create(num_labels=2),
-        augment=augment.create(leads=LEADS, sampling_rate=400.0, scale=0.1),
-        ema_decay=ema_decay,
+        steps.Recipe(
+            tx=tx,
+            trainable=trainable,
+            loss_fn=losses.create(num_labels=2),
+            augment=augment.create(leads=LEADS, sampling_rate=400.0, scale=0.1),
+            ema_decay=ema_decay,
+        ),
     )
     return jax.jit(step), tx
 
@@ -122,10 +124,12 @@ def test_only_the_trainable_subtree_is_differentiated(network, variables, batch)
         tx = optimizers.create("sgd", learning_rate=schedule, trainable=trainable)
         step = steps.create_train_step(
             network,
-            tx=tx,
-            trainable=trainable,
-            loss_fn=losses.create(num_labels=2),
-            augment=augment.create(leads=LEADS, sampling_rate=400.0),
+            steps.Recipe(
+                tx=tx,
+                trainable=trainable,
+                loss_fn=losses.create(num_labels=2),
+                augment=augment.create(leads=LEADS, sampling_rate=400.0),
+            ),
         )
         initial = state.create(variables, tx=tx, seed=0, ema_decay=0.0)
         return jax.jit(step).lower(initial, batch).as_text().count("stablehlo.convolution")

@@ -33,7 +33,7 @@ class Devices(Protocol):
     def shard_stacked(self, batches: Batch) -> Batch:
         """Transfers its part of several batches."""
 
-    def compile_gather(self, gather: Callable[[Any, Any], Any]) -> Callable[[Any, Any], Any]:
+    def compile_gather(self, gather: Callable[[Any, Batch], Batch]) -> Callable[[Any, Batch], Batch]:
         """Compiles `(replicated array, batch) -> batch`."""
 
 
@@ -81,7 +81,7 @@ class TrainIterator:
     """Batches that are transferred to the devices before they are needed; its state counts only those handed out."""
 
     def __init__(
-        self, batches: grain.DatasetIterator[Batch], put: Callable[[Batch], Any], *, depth: int = 2, group: int = 1
+        self, batches: grain.DatasetIterator[Batch], put: Callable[[Batch], Batch], *, depth: int = 2, group: int = 1
     ) -> None:
         """Wraps a stream.
 
@@ -95,13 +95,13 @@ class TrainIterator:
         self._put = put
         self._depth = depth
         self._group = group
-        self._ahead: collections.deque[tuple[Any, dict[str, Any]]] = collections.deque()
+        self._ahead: collections.deque[tuple[Batch, dict[str, Any]]] = collections.deque()
         self._state = batches.get_state()
 
-    def __iter__(self) -> Iterator[Any]:
+    def __iter__(self) -> Iterator[Batch]:
         return self
 
-    def __next__(self) -> Any:
+    def __next__(self) -> Batch:
         while len(self._ahead) < self._depth:
             self._ahead.append((self._put(self._read()), self._batches.get_state()))
         batch, self._state = self._ahead.popleft()
@@ -157,7 +157,7 @@ def create_train_iterator(
     array = source.fill(devices.replicated)
     if steps_per_call > 1:
 
-        def put(places: Batch) -> dict[str, Any]:
+        def put(places: Batch) -> Batch:
             return {"array": array, "places": devices.shard_stacked(places)}
 
         return TrainIterator(batches, put, group=steps_per_call)

@@ -70,7 +70,7 @@ class Source:
             )
 
     def check_data(self, config: ConfigDict, sharding: jax.sharding.Sharding) -> None:
-        """Raises `InputError` on settings that do not suit the data set or the devices, which `sharding` names."""
+        """Raises `InputError` on settings that do not suit the data set, or the devices of `sharding`."""
         del sharding
         steps = config.train.steps_per_call
         if steps > 1 and not self.is_on_device:
@@ -80,7 +80,9 @@ class Source:
 
     def read(self, row: int) -> Batch:
         """Reads one example: `signal` `[T, leads]` float32, `valid` `[T]` bool, `label` `[C]` float32, `mask` bool."""
-        raise NotImplementedError
+        signal, valid = create_input(self.dataset.read(row), self.contract)
+        label = self.dataset.labels[row]
+        return {"signal": signal, "valid": valid.any(axis=1), "label": label, "mask": np.array(True)}
 
     def load(self, rows: np.ndarray, crops: np.ndarray | None = None, stand_ins: np.ndarray | None = None) -> Batch:
         """Reads a batch on the host.
@@ -247,12 +249,6 @@ class StoreSource(Source):
     def notes(self) -> collections.Counter[str]:
         """See `Source`; of all recordings of the store."""
         return collections.Counter(line for lines in self.store.notes.values() for line in lines)
-
-    def read(self, row: int) -> Batch:
-        """See `Source`."""
-        signal, valid = create_input(self.dataset.read(row), self.contract)
-        label = self.dataset.labels[row]
-        return {"signal": signal, "valid": valid.any(axis=1), "label": label, "mask": np.array(True)}
 
     def load(self, rows: np.ndarray, crops: np.ndarray | None = None, stand_ins: np.ndarray | None = None) -> Batch:
         """See `Source`; `signal` is `[B, T, leads of the store]` int16."""

@@ -15,6 +15,7 @@ from rich.console import Console
 from ecg_jax import config as config_lib
 from ecg_jax.data import input_pipeline
 from ecg_jax.data.datasets.dataset import Dataset
+from ecg_jax.data.sources import Batch
 from ecg_jax.evaluation import metrics
 from ecg_jax.runtime import checkpoint, hardware, preemption, run_folder
 from ecg_jax.runtime.heartbeat import Heartbeat
@@ -181,7 +182,7 @@ class _Run:
             self.clock.restart()
             self._compiled = True
 
-    def _next_batch(self) -> Any:
+    def _next_batch(self) -> Batch:
         """Waits for the next batch; if that takes long, the heartbeat names it."""
         source, examples = self.setup.config.data.source, self.setup.examples
         name = examples.dataset.name

@@ -1,7 +1,6 @@
 """A configuration becomes the objects of a run: data, network, optimizer, compiled steps."""
 
 import dataclasses
-from collections.abc import Callable
 from typing import Any
 
 import jax
@@ -109,14 +108,11 @@ def create(
     network = create_network(config, num_labels, axis_name=parallel.norm_axis_name)
     trainable = transfer.create_trainable_mask(models.shapes(network, contract.shape)["params"], **config.freeze)
     tx = optimizers.create(**dict(config.optimizer) | {"learning_rate": schedule}, trainable=trainable)
-    train_step = create_train_step(
-        config,
+    train_step = steps.create_train_step(
         network,
-        tx=tx,
-        trainable=trainable,
-        contract=contract,
-        num_labels=num_labels,
+        create_recipe(config, tx, trainable, contract, num_labels),
         axis_name=parallel.axis_name,
+        sync_batchnorm=config.parallel.sync_batchnorm,
         decode=examples.decode_train,
     )
     if train.steps_per_call > 1:
@@ -249,24 +245,15 @@ def create_schedule(config: ConfigDict, total_steps: int) -> optax.Schedule:
     return optimizers.create_schedule(**settings, learning_rate=scale_learning_rate(config), steps=total_steps)
 
 
-def create_train_step(
-    config: ConfigDict,
-    network: models.Network,
-    *,
-    tx: optax.GradientTransformation,
-    trainable: Any,
-    contract: InputContract,
-    num_labels: int,
-    axis_name: str | None = None,
-    decode: Callable[[sources.Batch], sources.Batch] = lambda batch: batch,
-) -> steps.TrainStep:
-    """Builds the step that `config` describes; see `steps.create_train_step`."""
+def create_recipe(
+    config: ConfigDict, tx: optax.GradientTransformation, trainable: Any, contract: InputContract, num_labels: int
+) -> steps.Recipe:
+    """Builds what `config` says about learning."""
     augmentations = dict(config.augment)
     mixup = augmentations.pop("mixup")
     usual = tuple(deviation * contract.units_per_millivolt for deviation in contract.usual_deviations)
     augmentations |= {"leads": contract.leads, "sampling_rate": contract.sampling_rate, "usual_deviations": usual}
-    return steps.create_train_step(
-        network,
+    return steps.Recipe(
         tx=tx,
         trainable=trainable,
         loss_fn=losses.create(**config.loss, num_labels=num_labels),
@@ -275,7 +262,4 @@ def create_train_step(
         ema_decay=config.train.ema_decay,
         accumulate=config.train.accumulate,
         on_nonfinite=config.train.nonfinite,
-        sync_batchnorm=config.parallel.sync_batchnorm,
-        axis_name=axis_name,
-        decode=decode,
     )

@@ -5,6 +5,7 @@ NaN = unknown), `mask` `[B]` bool (False where there is no recording) and `index
 the global batch.
 """
 
+import dataclasses
 from collections.abc import Callable
 from typing import Any
 
@@ -24,17 +25,37 @@ TrainStep = Callable[[TrainState, Batch], TrainState]
 EvalStep = Callable[[Any, Batch], tuple[jax.Array, jax.Array, jax.Array]]
 
 
+@dataclasses.dataclass(frozen=True)
+class Recipe:
+    """How a network learns.
+
+    Attributes:
+        tx: The optimizer, masked by `trainable`.
+        trainable: Tree of bool like the parameters.
+        loss_fn: See `losses.create`.
+        augment: See `augment.create`.
+        mixup: See `augment.create_mixup`; the whole global batch is gathered for it.
+        ema_decay: Of the averaged weights and statistics, after its warm-up (see `update_average`); 0 for none.
+        accumulate: Micro-batches of a batch, computed one after the other to save memory; a device's examples are dealt
+            out to them in turn. BatchNorms that learn normalize by the statistics of each, and update theirs each time.
+        on_nonfinite: `skip` keeps weights, statistics and the optimizer's state (and so the schedule's position) where
+            loss or gradients are not finite; with `stop` the caller has to stop.
+    """
+
+    tx: optax.GradientTransformation
+    trainable: Any
+    loss_fn: LossFn
+    augment: AugmentFn
+    mixup: MixupFn | None = None
+    ema_decay: float = 0.0
+    accumulate: int = 1
+    on_nonfinite: str = "stop"
+
+
 def create_train_step(
     network: Network,
+    recipe: Recipe,
     *,
-    tx: optax.GradientTransformation,
-    trainable: Any,
-    loss_fn: LossFn,
-    augment: AugmentFn,
-    mixup: MixupFn | None = None,
-    ema_decay: float = 0.0,
-    accumulate: int = 1,
-    on_nonfinite: str = "stop",
     axis_name: str | None = None,
     sync_batchnorm: bool = True,
     decode: Callable[[Batch], Batch] = lambda batch: batch,
@@ -47,46 +68,23 @@ def create_train_step(
 
     Args:
         network: The network; if mapped, built with its BatchNorms' `axis_name`.
-        tx: The optimizer, masked by `trainable`.
-        trainable: Tree of bool like the parameters.
-        loss_fn: See `losses.create`.
-        augment: See `augment.create`.
-        mixup: See `augment.create_mixup`; the whole global batch is gathered for it.
-        ema_decay: Of the averaged weights and statistics, after its warm-up (see `update_average`); 0 for none.
-        accumulate: Micro-batches of a batch, computed one after the other to save memory; a device's examples are dealt
-            out to them in turn. BatchNorms that learn normalize by the statistics of each, and update theirs each time.
-        on_nonfinite: `skip` keeps weights, statistics and the optimizer's state (and so the schedule's position) where
-            loss or gradients are not finite; with `stop` the caller has to stop.
+        recipe: How it learns.
         axis_name: The mapped axis under pmap; None under jit.
         sync_batchnorm: False if the network's BatchNorms do not average over that axis; then the running statistics are
             averaged here.
         decode: Makes a transferred batch the batch described above.
     """
-    norms = transfer.frozen_norms(trainable)
+    norms = transfer.frozen_norms(recipe.trainable)
 
     def total(value: Any) -> Any:
         return jax.lax.psum(value, axis_name) if axis_name else value
-
-    def create_examples(batch: Batch, augment_rng: jax.Array, mixup_rng: jax.Array) -> Batch:
-        """Augments; leaves `signal`, `label` and `index`."""
-
-        def create_keys(rng: jax.Array) -> jax.Array:
-            return jax.vmap(lambda i: jax.random.fold_in(rng, i))(batch["index"])
-
-        signal = jax.vmap(augment)(create_keys(augment_rng), batch["signal"], batch["valid"])
-        label = jnp.where(batch["mask"][:, None], batch["label"], jnp.nan)
-        if mixup:
-            mine = signal, label, batch["index"]
-            everyone = jax.lax.all_gather(mine, axis_name, tiled=True) if axis_name else mine
-            signal, label = mixup(create_keys(mixup_rng), *mine, *everyone)
-        return {"signal": signal, "label": label, "index": batch["index"]}
 
     def train_step(state: TrainState, batch: Batch) -> TrainState:
         batch = decode(batch)
         rng = jax.random.fold_in(jax.random.wrap_key_data(state.rng), state.step)
         dropout_rng, augment_rng, mixup_rng = jax.random.split(rng, 3)
-        examples = create_examples(batch, augment_rng, mixup_rng)
-        learned, frozen = transfer.partition(state.params, trainable)
+        examples = _create_examples(recipe, batch, augment_rng, mixup_rng, axis_name)
+        learned, frozen = transfer.partition(state.params, recipe.trainable)
 
         def objective(learned: Any, batch_stats: Any, examples: Batch) -> tuple[jax.Array, tuple[jax.Array, Any]]:
             variables = {"params": transfer.combine(learned, frozen), "batch_stats": batch_stats}
@@ -99,30 +97,32 @@ def create_train_step(
                     rngs={"dropout": dropout_rng},
                     mutable=["batch_stats"],
                 )
-            loss_sum, count = loss_fn(logits, examples["label"])
+            loss_sum, count = recipe.loss_fn(logits, examples["label"])
             return loss_sum, (count, updated.get("batch_stats", {}))
 
         compute = jax.value_and_grad(objective, has_aux=True)
-        if accumulate == 1:
+        if recipe.accumulate == 1:
             (loss_sum, (count, batch_stats)), grads = compute(learned, state.batch_stats, examples)
         else:
-            loss_sum, count, batch_stats, grads = _accumulate(compute, learned, state.batch_stats, examples, accumulate)
+            loss_sum, count, batch_stats, grads = _accumulate(
+                compute, learned, state.batch_stats, examples, recipe.accumulate
+            )
         grads, loss_sum, count = total((grads, loss_sum, count))
         grads = jax.tree.map(lambda grad: grad / jnp.maximum(count, 1).astype(grad.dtype), grads)
         if axis_name and not sync_batchnorm:
             batch_stats = _average(batch_stats, state.batch_stats, norms, axis_name)
-        updates, opt_state = tx.update(grads, state.opt_state, state.params)
+        updates, opt_state = recipe.tx.update(grads, state.opt_state, state.params)
         updates = jax.tree.map(lambda update: update * state.lr_scale.astype(update.dtype), updates)
         params = transfer.combine(optax.apply_updates(learned, updates), frozen)
         ema = state.ema
-        if ema_decay:
+        if recipe.ema_decay:
             fresh = {"params": params, "batch_stats": batch_stats}
-            ema = update_average(ema, fresh, decay=ema_decay, step=state.step)
+            ema = update_average(ema, fresh, decay=recipe.ema_decay, step=state.step)
         grad_norm = optax.tree.norm(grads)
         is_bad = ~(jnp.isfinite(loss_sum) & jnp.isfinite(grad_norm))
         changed = {"params": params, "batch_stats": batch_stats, "opt_state": opt_state, "ema": ema}
-        is_skipped = is_bad & (on_nonfinite == "skip")
-        if on_nonfinite == "skip":
+        is_skipped = is_bad & (recipe.on_nonfinite == "skip")
+        if recipe.on_nonfinite == "skip":
             before = {key: getattr(state, key) for key in changed}
             changed = jax.tree.map(lambda old, new: jnp.where(is_bad, old, new), before, changed)
             loss_sum, count, grad_norm = (jnp.where(is_bad, 0, value) for value in (loss_sum, count, grad_norm))
@@ -138,6 +138,23 @@ def create_train_step(
         return state.replace(step=state.step + 1, window=window, **changed)
 
     return train_step
+
+
+def _create_examples(
+    recipe: Recipe, batch: Batch, augment_rng: jax.Array, mixup_rng: jax.Array, axis_name: str | None
+) -> Batch:
+    """Augments; leaves `signal`, `label` and `index`."""
+
+    def create_keys(rng: jax.Array) -> jax.Array:
+        return jax.vmap(lambda i: jax.random.fold_in(rng, i))(batch["index"])
+
+    signal = jax.vmap(recipe.augment)(create_keys(augment_rng), batch["signal"], batch["valid"])
+    label = jnp.where(batch["mask"][:, None], batch["label"], jnp.nan)
+    if recipe.mixup:
+        mine = signal, label, batch["index"]
+        everyone = jax.lax.all_gather(mine, axis_name, tiled=True) if axis_name else mine
+        signal, label = recipe.mixup(create_keys(mixup_rng), *mine, *everyone)
+    return {"signal": signal, "label": label, "index": batch["index"]}
 
 
 def _accumulate(

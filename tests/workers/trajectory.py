@@ -67,12 +67,14 @@ def main(mode: str, x64: bool, folder: str, prefix: str, saved: str = "", until:
 
     step = steps.create_train_step(
         network,
-        tx=tx,
-        trainable=trainable,
-        loss_fn=losses.create(num_labels=6),
-        augment=augment.create(leads=LEADS, sampling_rate=400.0, **AUGMENT),
-        mixup=augment.create_mixup(0.3),
-        ema_decay=0.9,
+        steps.Recipe(
+            tx=tx,
+            trainable=trainable,
+            loss_fn=losses.create(num_labels=6),
+            augment=augment.create(leads=LEADS, sampling_rate=400.0, **AUGMENT),
+            mixup=augment.create_mixup(0.3),
+            ema_decay=0.9,
+        ),
         axis_name=layout.axis_name,
         sync_batchnorm=layout.sync_batchnorm,
         decode=lambda batch: as_float(source.decode_train(batch)),
