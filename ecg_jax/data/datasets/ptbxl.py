@@ -1,7 +1,7 @@
 """PTB-XL (Wagner et al. 2020, Sci Data 7:154; PhysioNet doi 10.13026/kfzx-aw45), in its own layout.
 
-Labels are those of the vocabulary (`ecg_jax.statements`); `scp_codes` derives them from a record's statements. The
-folder's `scp_statements.csv` is not needed: its content is in the vocabulary.
+Labels are those of the vocabulary (`ecg_jax.statements`, which also says what `abnormal` is); `scp_codes` derives them
+from a record's statements. The folder's `scp_statements.csv` is not needed: its content is in the vocabulary.
 
 Traps: files at 100 Hz and 500 Hz are side by side; a likelihood of 0 in `scp_codes` means unknown likelihood, not
 absence; some records carry no diagnostic statement.
