@@ -150,7 +150,7 @@ def test_recordings_and_patients_of_ptbxl_keep_to_one_side_in_whatever_parts_the
         "folder/g": ("", "folder/10"),  # of another data base: drawn
         "challenge2021/HR00030": ("train", "ptbxl/patient 7"),
         "challenge2021/A0001": ("", ""),
-    }  # HR00031 is of nobody knows whom
+    }  # the patient of HR00031 is unknown
     assert "1 recordings of PTB-XL whose fold is unknown are left out" in dataset.notes[-1]
     split = splits.assign(dataset, 0).split
     assert set(split) <= {"train", "validation", "test"}

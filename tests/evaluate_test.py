@@ -431,7 +431,7 @@ def test_a_model_does_not_differ_from_itself(evaluate, flags):
 
 @pytest.mark.slow
 def test_lines_joined_without_ids_are_said_to_be(evaluate):
-    """In whatever order somebody saved them, scores come out; a reader must know what they rest on."""
+    """Rows saved in any order give scores; a reader must know what they rest on."""
     done = evaluate("--predictions=p_bare.csv", "--labels=l_bare.csv", NONE, "--subgroups=none", "--by_position")
     assert done.returncode == 0, done.stderr
     assert "line by line" in page(done).text

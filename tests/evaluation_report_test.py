@@ -165,7 +165,7 @@ def test_a_figure_as_a_file_has_the_stamp_too(full):
 
 @pytest.mark.slow
 def test_what_is_not_there_has_no_section(tmp_path):
-    """One label, no intervals, nobody else."""
+    """One label, no intervals, no other readers."""
     written, _ = write(tmp_path / "page", draw(["AF"]), resamples=0)
     found = look(tmp_path / "page", tmp_path)
     assert found["sections"] == ALWAYS

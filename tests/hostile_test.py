@@ -1,4 +1,4 @@
-"""Files that nobody should trust: nothing hangs, nothing is lost in silence, and a bad one ends nothing else."""
+"""Untrusted files: nothing hangs, nothing is lost without a message, and a bad file ends nothing else."""
 
 import os
 import struct

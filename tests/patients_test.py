@@ -1,4 +1,4 @@
-"""Patients are known by whatever their column is called, and who is nobody is no patient."""
+"""Patients are known by whatever their column is called, and an unknown one is no patient."""
 
 import numpy as np
 import pandas as pd
@@ -38,7 +38,7 @@ def test_patient_id_goes_before_other_names_and_a_named_column_before_all():
 @pytest.mark.parametrize(
     "nobody", ["", " ", "unknown", "Unknown", "UNK", "nan", "None", "NULL", "n/a", "NA", "-1", "-1.0", "-999", "?", "-"]
 )
-def test_a_word_for_nobody_is_no_patient(nobody):
+def test_a_word_for_unknown_is_no_patient(nobody):
     assert clean("p", nobody, nobody, "p") == ["p", "", "", "p"]
     assert clean(nobody, nobody) is None
     assert clean("p", np.nan) == ["p", ""]

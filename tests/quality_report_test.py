@@ -121,7 +121,7 @@ def test_patients_age_and_sex_are_counted(store, content):
     rows = {row[0]: row[1] for row in content.tables["cohort"]}
     assert rows["Recordings"] == "17"
     assert rows["Recordings without a named patient"].startswith("1 ")
-    assert rows["Patients"] == "15"  # p0 twice, and one recording of nobody
+    assert rows["Patients"] == "15"  # p0 twice, and one recording of an unknown patient
     assert rows["Patients with several recordings"] == "1 (6.7 %)"
     sex = store.column("attribute_sex")
     assert rows["Female"].startswith(f"{(sex == 'F').sum()} (")

@@ -1,4 +1,4 @@
-"""A run folder that was damaged, or made by somebody else, is used or refused in one line."""
+"""A run folder that was damaged, or made by another user, is used or refused in one line."""
 
 import json
 import os

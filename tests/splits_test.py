@@ -227,7 +227,7 @@ def test_who_shares_a_signal_is_drawn_together_and_counted():
     ids=["known", "unknown", "some known"],
 )
 def test_patients_are_counted_only_where_they_are_known(patients, facts, words):
-    """Nobody may take a split that could not keep patients together for one that did."""
+    """A split that could not keep patients together is not mistaken for one that did."""
     whole = dataset(4, patients=patients and np.array(patients), split=np.array(["train"] * 4))
     assigned = splits.assign(whole, 0)
     found = dict(assigned.split_facts)
@@ -252,7 +252,7 @@ def test_a_recording_without_a_patient_is_a_patient_of_its_own():
 
 @pytest.fixture
 def quality(monkeypatch):
-    """Contents are told by their first sample."""
+    """Contents differ in their first sample."""
     monkeypatch.setattr("ecg_jax.data.quality.content_hash", lambda recording: f"{recording.signal[0, 0]:g}")
 
 

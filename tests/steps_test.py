@@ -124,8 +124,8 @@ def test_otherwise_batchnorm_sees_micro_batches_one_after_the_other():
 
 @pytest.mark.slow
 def test_checkpointed_activations_change_nothing_but_what_is_kept():
-    kept, anew = create_network(), create_network(checkpoint_activations=True)
-    compare(train(GOOD, GOOD, network=kept), train(GOOD, GOOD, network=anew), atol=1e-12)
+    kept, recomputed = create_network(), create_network(checkpoint_activations=True)
+    compare(train(GOOD, GOOD, network=kept), train(GOOD, GOOD, network=recomputed), atol=1e-12)
 
     def count_saved(network):
         variables = models.init(network, jax.random.key(0), SHAPE)
@@ -135,7 +135,7 @@ def test_checkpointed_activations_change_nothing_but_what_is_kept():
         )
         return str(text(variables["params"])).count("remat")
 
-    assert (count_saved(kept), count_saved(anew) > 0) == (0, True)
+    assert (count_saved(kept), count_saved(recomputed) > 0) == (0, True)
 
 
 def test_a_skipped_step_changes_nothing_but_the_count():

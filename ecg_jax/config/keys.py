@@ -28,9 +28,7 @@ DECIDE_RESULT = (_LENGTH, _AFTERWARDS)  # reasons of keys on which the result of
 
 KEYS: Mapping[str, Key] = {
     "seed": Key(0, "seed of initial weights, order of the data, dropout and augmentation", _NOT_NEGATIVE),
-    "data.dataset": Key(
-        "simulated", "the data set; its folders and files: docs/data.md", choices=_DATASETS
-    ),
+    "data.dataset": Key("simulated", "the data set; its folders and files: docs/data.md", choices=_DATASETS),
     "data.source": Key("", "folder or file of the data set", may_change=SAME_RECORDINGS),
     "data.labels": Key("six", "`six`, `abnormal`, `superclasses`, `statements`, or names; with commas"),
     "data.seed": Key(0, "seed of splits that are drawn, and of the simulator", _NOT_NEGATIVE),
