@@ -11,7 +11,7 @@ import jax
 from jax.typing import DTypeLike
 
 from ecg_jax.errors import InputError
-from ecg_jax.models.layers import Dropout, TorchBatchNorm, Trunk
+from ecg_jax.models.layers import Dense, Dropout, TorchBatchNorm, Trunk
 
 _WINDOW = 3  # samples, of the pooling
 
@@ -81,9 +81,8 @@ class AutoEcg2dHead(nn.Module):
     @nn.compact
     def __call__(self, features: jax.Array, index: jax.Array, train: bool) -> jax.Array:
         """Maps features `[B, T, C]` to logits `[B, num_labels]`."""
-        init = nn.initializers.he_normal()
         x = features.reshape(len(features), -1)
         for i, (width, rate) in enumerate(zip(self.widths, self.dropout_rates, strict=True), start=1):
             x = Dropout(rate, name=f"dropout{i}")(x, index, train)
-            x = nn.relu(nn.Dense(width, kernel_init=init, dtype=self.dtype, name=f"dense{i}")(x))
-        return nn.Dense(self.num_labels, kernel_init=init, dtype=self.dtype, name="output")(x)
+            x = nn.relu(Dense(width, dtype=self.dtype, name=f"dense{i}")(x))
+        return Dense(self.num_labels, dtype=self.dtype, name="output")(x)

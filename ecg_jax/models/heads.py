@@ -6,7 +6,7 @@ import jax.numpy as jnp
 from jax.typing import DTypeLike
 
 from ecg_jax.errors import InputError
-from ecg_jax.models.layers import BatchNorm, Dropout, TorchBatchNorm
+from ecg_jax.models.layers import BatchNorm, Dense, Dropout, TorchBatchNorm
 
 NORMALIZATIONS = ("batch", "none")
 
@@ -22,7 +22,7 @@ class DenseHead(nn.Module):
         """Maps features `[B, T, C]` to logits `[B, num_labels]`."""
         del index, train
         flat = features.reshape(len(features), -1)
-        return nn.Dense(self.num_labels, kernel_init=nn.initializers.he_normal(), dtype=self.dtype, name="output")(flat)
+        return Dense(self.num_labels, dtype=self.dtype, name="output")(flat)
 
 
 class TransferHead(nn.Module):
@@ -57,9 +57,8 @@ class TransferHead(nn.Module):
 
         def finish(x: jax.Array, name: str) -> jax.Array:
             if self.normalization == "batch":
-                x = BatchNorm(axis_name=self.axis_name, dtype=self.dtype, name=f"{name}_norm")(
-                    x, use_running_average=not train
-                )
+                norm = BatchNorm(axis_name=self.axis_name, dtype=self.dtype, name=f"{name}_norm")
+                x = norm(x, use_running_average=not train)
             return Dropout(self.dropout_rate, name=f"{name}_dropout")(nn.relu(x), index, train)
 
         has_bias = self.normalization == "none"
@@ -70,9 +69,9 @@ class TransferHead(nn.Module):
             x = finish(conv(x), f"conv{i}")
         x = x.reshape(len(x), -1)
         for i, width in enumerate(self.dense_widths, start=1):
-            dense = nn.Dense(width, use_bias=has_bias, kernel_init=init, dtype=self.dtype, name=f"dense{i}")
+            dense = Dense(width, use_bias=has_bias, dtype=self.dtype, name=f"dense{i}")
             x = finish(dense(x), f"dense{i}")
-        return nn.Dense(self.num_labels, kernel_init=init, dtype=self.dtype, name="output")(x)
+        return Dense(self.num_labels, dtype=self.dtype, name="output")(x)
 
 
 class PooledHead(nn.Module):
@@ -95,7 +94,7 @@ class PooledHead(nn.Module):
         def connect(x: jax.Array, width: int, rate: float, name: str) -> jax.Array:
             norm = TorchBatchNorm(axis_name=self.axis_name, dtype=self.dtype, name=f"{name}_norm")
             x = Dropout(rate, name=f"{name}_dropout")(norm(x, use_running_average=not train), index, train)
-            return nn.Dense(width, kernel_init=nn.initializers.he_normal(), dtype=self.dtype, name=name)(x)
+            return Dense(width, dtype=self.dtype, name=name)(x)
 
         # By index, as in PyTorch: the gradient of `max` looks for values equal to the largest, and may find none where
         # a compiler recomputes the features for it with other rounding.

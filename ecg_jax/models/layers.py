@@ -13,6 +13,7 @@ from jax.typing import DTypeLike
 
 from ecg_jax.random_bits import draw_bits, mix
 
+Dense = functools.partial(nn.Dense, kernel_init=nn.initializers.he_normal())
 # Keras' defaults, with which the published weights were trained.
 BatchNorm = functools.partial(nn.BatchNorm, epsilon=1e-3, momentum=0.99)
 # PyTorch's, with which the benchmark networks were trained; its momentum of 0.1 is the weight of the new statistics.

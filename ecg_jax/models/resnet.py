@@ -68,22 +68,22 @@ class ResidualUnit(nn.Module):
             return value
 
         conv = functools.partial(Conv, self.filters, method=self.convolution, dtype=self.dtype)
-        norm = functools.partial(BatchNorm, use_running_average=not train, axis_name=self.axis_name, dtype=self.dtype)
+        norm = functools.partial(BatchNorm, axis_name=self.axis_name, dtype=self.dtype)
         x = tap(0, conv(self.kernel_size, name="conv1")(x))
-        x = tap(1, norm(name="norm1")(x))
+        x = tap(1, norm(name="norm1")(x, use_running_average=not train))
         x = tap(2, nn.relu(x))
         x = tap(3, Dropout(self.dropout_rate, name="dropout1")(x, index, train))
         shortcut = tap(4, max_pool(shortcut, self.stride))
         x = tap(5, conv(self.kernel_size, self.stride, name="conv2")(x))
         shortcut = tap(6, conv(1, name="shortcut")(shortcut))
         if not self.preactivation:
-            x = nn.relu(norm(name="norm2")(x) + shortcut)
+            x = nn.relu(norm(name="norm2")(x, use_running_average=not train) + shortcut)
             x = Dropout(self.dropout_rate, name="dropout2")(x, index, train)
             return x, x
         shortcut = tap(7, x + shortcut)
         if self.sum_only:
             return shortcut, shortcut
-        x = tap(8, norm(name="norm2")(shortcut))
+        x = tap(8, norm(name="norm2")(shortcut, use_running_average=not train))
         x = tap(9, nn.relu(x))
         x = tap(10, Dropout(self.dropout_rate, name="dropout2")(x, index, train))
         return x, shortcut
