@@ -176,7 +176,7 @@ def _report(folder: str) -> str:
 
 def _draw(excerpt: Any) -> Any:
     """An excerpt as a strip of the report."""
-    from ecg_jax.reporting.ecg_paper import Strip
+    from ecg_jax.reporting.ecg_strip import Strip
 
     piece, start = excerpt.recording, excerpt.start
     title = f"Recording {piece.id}{f', from {start:g} s' if start else ''}: {', '.join(excerpt.flags) or 'no flag'}"

@@ -17,7 +17,7 @@ import numpy as np
 import pandas as pd
 from scipy import integrate, special, stats
 
-from ecg_jax.evaluation import agreement, closed_intervals, delong, metrics, resampling, scores, tally
+from ecg_jax.evaluation import agreement, auroc_intervals, closed_intervals, metrics, resampling, scores, tally
 from ecg_jax.evaluation.predictions import Predictions
 from ecg_jax.evaluation.settings import Settings
 from ecg_jax.evaluation.thresholds import GIVEN, Thresholds
@@ -114,7 +114,7 @@ class PatientSetting:
         counted = tally.create(label, score[:, 0], called[:, 0])
         average_precision = tally.compute_scores(counted, np.ones((len(label), 1)), Settings())["average_precision"][0]
         ends = closed_intervals.find(label, score[:, 0], called[:, 0], average_precision, members)
-        test = delong.compare(truth, score[:, 0], score[:, 1], members)
+        test = auroc_intervals.compare(truth, score[:, 0], score[:, 1], members)
         right = called == truth[:, None]
         first, second = called.T.astype(np.float64)
         effect = 1.0 if members is None else agreement.measure_kappa_effect(first, second, unit)

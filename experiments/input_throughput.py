@@ -234,13 +234,13 @@ def write_records(folder: Path, count: int) -> None:
     import wfdb
 
     from ecg_jax.recording import LEADS
-    from ecg_jax.simulation import dipole
+    from ecg_jax.simulation import textbook
 
     folder.mkdir(parents=True)
     rng = np.random.default_rng(0)
     names = [f"{i:05d}" for i in range(count)]
     for name in names:
-        ecg = dipole.simulate(rng, dipole.draw_diagnoses(rng), dipole.Conditions())
+        ecg = textbook.simulate(rng, textbook.draw_diagnoses(rng), textbook.Conditions())
         signal = scipy.signal.resample_poly(ecg, 5, 4, axis=0)[:5000]
         wfdb.wrsamp(
             name, 500, ["mV"] * 12, list(LEADS), d_signal=np.rint(signal * 1000).astype(np.int16),

@@ -181,7 +181,16 @@ from matplotlib.ticker import NullLocator
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn, TimeRemainingColumn
 from scipy import integrate, special, stats
 
-from ecg_jax.evaluation import closed_intervals, delong, intervals, metrics, resampling, scores, tally, thresholds
+from ecg_jax.evaluation import (
+    auroc_intervals,
+    bootstrap_intervals,
+    closed_intervals,
+    metrics,
+    resampling,
+    scores,
+    tally,
+    thresholds,
+)
 from ecg_jax.evaluation.predictions import Predictions
 from ecg_jax.evaluation.settings import Settings
 from ecg_jax.reporting import figures, layout, style
@@ -296,9 +305,9 @@ def compute_bootstrap(label: np.ndarray, score: np.ndarray, called: np.ndarray, 
     estimate[ranking] = metrics.compute_ranking(label, score)  # BCa asks whether a resample equals it to the last bit
     sizes = np.full(len(METRICS), max(min(label.sum(), (1 - label).sum()), 2))
     found = {
-        "percentile": intervals.compute_percentile(values),
-        "bca": intervals.compute_bca(estimate, values, resampling.jackknife(statistic, design)),
-        "expanded": intervals.compute_expanded(values, sizes),
+        "percentile": bootstrap_intervals.compute_percentile(values),
+        "bca": bootstrap_intervals.compute_bca(estimate, values, resampling.jackknife(statistic, design)),
+        "expanded": bootstrap_intervals.compute_expanded(values, sizes),
     }
     return {method: dict(zip(METRICS, zip(*ends, strict=True), strict=True)) for method, ends in found.items()}
 
@@ -309,7 +318,7 @@ def compute_delong(auroc: float, variance: float, positives: int, negatives: int
     The score interval where the variance is zero, as it is where classes are separated, or undefined.
     """
     if not variance > 0:
-        return delong.compute_score_interval(auroc, positives, negatives)
+        return auroc_intervals.compute_score_interval(auroc, positives, negatives)
     reach = stats.norm.ppf(0.975) * np.sqrt(variance) / (auroc * (1 - auroc))
     return float(special.expit(special.logit(auroc) - reach)), float(special.expit(special.logit(auroc) + reach))
 
@@ -318,7 +327,7 @@ def compute_intervals(
     label: np.ndarray, score: np.ndarray, called: np.ndarray, settings: Settings, is_bootstrapped: bool
 ) -> np.ndarray:
     """Lower and upper ends, `[metrics, methods, 2]`; NaN where a method has none, or is a bootstrap left out."""
-    auroc, covariance = delong.compute_covariance(label > 0, score[:, None])
+    auroc, covariance = auroc_intervals.compute_covariance(label > 0, score[:, None])
     classes = int(label.sum()), int((1 - label).sum())
     observed = tally.compute_scores(tally.create(label, score, called), np.ones((len(label), 1)), settings)
     default = closed_intervals.find(label, score, called, observed["average_precision"][0])

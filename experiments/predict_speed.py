@@ -29,7 +29,7 @@ from ecg_jax.inference import predict  # noqa: E402
 from ecg_jax.inference.model import Model, load_model  # noqa: E402
 from ecg_jax.recording import LEADS  # noqa: E402
 from ecg_jax.runtime import startup  # noqa: E402
-from ecg_jax.simulation import dipole  # noqa: E402
+from ecg_jax.simulation import textbook  # noqa: E402
 
 BATCH = 32
 
@@ -37,7 +37,7 @@ BATCH = 32
 def write_records(folder: str, count: int) -> None:
     """Simulated ECGs as 500 Hz WFDB; that they run faster than they should does not matter here."""
     rng = np.random.default_rng(0)
-    drawn = [dipole.simulate(rng, dipole.draw_diagnoses(rng), dipole.Conditions()) for _ in range(8)]
+    drawn = [textbook.simulate(rng, textbook.draw_diagnoses(rng), textbook.Conditions()) for _ in range(8)]
     for i in range(count):
         signal = np.resize(drawn[i % 8], (5000, 12)).astype(float)
         wfdb.wrsamp(f"{i:05d}", 500, ["mV"] * 12, list(LEADS), signal, fmt=["16"] * 12, adc_gain=[1000.0] * 12,

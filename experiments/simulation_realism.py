@@ -33,8 +33,8 @@ from sklearn.model_selection import StratifiedKFold, cross_val_predict  # noqa: 
 from ecg_jax import statements  # noqa: E402
 from ecg_jax.data import preprocess  # noqa: E402
 from ecg_jax.recording import LEADS, create_recording  # noqa: E402
-from ecg_jax.reporting import ecg_paper, style  # noqa: E402
-from ecg_jax.simulation import reader  # noqa: E402
+from ecg_jax.reporting import ecg_strip, style  # noqa: E402
+from ecg_jax.simulation import criteria  # noqa: E402
 from ecg_jax.simulation.simulator import Population, simulate_many  # noqa: E402
 
 SAMPLES, AT_ONCE, FEWEST = 4000, 64, 10
@@ -55,7 +55,7 @@ def draw_simulated(count: int) -> tuple[pd.DataFrame, np.ndarray]:
             filtered, _ = preprocess.standardize(recording, median_beats.CONTRACT)
             beat = median_beats.find(filtered)
             if beat is not None:
-                codes = {code for code, is_there in zip(reader.NAMES, stated, strict=True) if is_there}
+                codes = {code for code, is_there in zip(criteria.NAMES, stated, strict=True) if is_there}
                 rows.append([codes, filtered, beat])
                 kept.append(signal[valid])
     return pd.DataFrame(rows[:count], columns=["statements", "signal", "beat"]), np.stack(kept[:count])
@@ -81,7 +81,7 @@ def measure(signal: np.ndarray, beat: median_beats.Beat) -> dict[str, float]:
 def compare(real: pd.DataFrame, simulated: pd.DataFrame, stated: tuple[pd.Series, pd.Series]) -> pd.DataFrame:
     """Percentiles of every measure and their distance, per statement."""
     rows = []
-    for code in reader.NAMES:
+    for code in criteria.NAMES:
         chosen = [each[[code in codes for codes in some]] for each, some in zip((real, simulated), stated, strict=True)]
         if min(map(len, chosen)) < FEWEST:
             continue
@@ -143,15 +143,15 @@ def plot(real: pd.DataFrame, simulated: pd.DataFrame, folder: str) -> None:
 def write_page(stated: pd.Series, millivolts: np.ndarray, path: str) -> None:
     """Simulated recordings of every statement on ECG paper, two each as far as there are."""
     parts, shown = [], set()
-    for code in reader.NAMES:
+    for code in criteria.NAMES:
         for row in [row for row, codes in enumerate(stated) if code in codes][:2]:
             if row in shown:
                 continue
             shown.add(row)
             signal = millivolts[row]
-            title = f"{code}: {', '.join(name for name in reader.NAMES if name in stated[row])}"
-            strip = ecg_paper.Strip(title, signal, np.ones(signal.shape, bool), LEADS, RATE)
-            parts.append(f"<h2>{strip.title}</h2>{ecg_paper.draw_strip(strip)}")
+            title = f"{code}: {', '.join(name for name in criteria.NAMES if name in stated[row])}"
+            strip = ecg_strip.Strip(title, signal, np.ones(signal.shape, bool), LEADS, RATE)
+            parts.append(f"<h2>{strip.title}</h2>{ecg_strip.draw_strip(strip)}")
     looks = (
         "svg{width:100%} path{fill:none;stroke-width:.2} .fine{stroke:#f4c7c7;stroke-width:.1} .coarse{stroke:#e89a9a} "
         ".trace{stroke:#000;vector-effect:non-scaling-stroke;stroke-width:1} text{font-size:3px}"

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 from sklearn.metrics import average_precision_score
 
-from ecg_jax.evaluation import closed_intervals, delong, tally
+from ecg_jax.evaluation import auroc_intervals, closed_intervals, tally
 from ecg_jax.evaluation.closed_intervals import compute_wilson
 from ecg_jax.evaluation.settings import Settings
 
@@ -29,7 +29,7 @@ def test_each_recording_a_patient_is_as_without_patients():
     assert set(one) == {"auroc", "average_precision", "f1", "precision", "recall", "specificity", "npv"}
     for name, ends in one.items():
         np.testing.assert_allclose(other[name], ends, rtol=1e-12)
-    np.testing.assert_allclose(one["auroc"], delong.find_interval(label > 0, score))
+    np.testing.assert_allclose(one["auroc"], auroc_intervals.find_interval(label > 0, score))
     positives, value = label.sum(), average_precision_score(label, score)
     np.testing.assert_allclose(one["average_precision"], compute_wilson(value * positives, positives))
 

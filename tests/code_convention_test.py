@@ -9,7 +9,7 @@ from ecg_jax.data import readers, verify
 from ecg_jax.data.readers import Declared, code_convention, code_hdf5
 from ecg_jax.errors import InputError
 from ecg_jax.recording import LEADS
-from ecg_jax.simulation import dipole
+from ecg_jax.simulation import textbook
 
 ASSUMED = "sampling rate and unit not stated, CODE's 400 Hz and 2 units per mV assumed"
 REMEDY = "write x.json beside it or pass --file_leads, --file_rate, --file_unit"
@@ -17,7 +17,7 @@ REMEDY = "write x.json beside it or pass --file_leads, --file_rate, --file_unit"
 
 def simulate(seed=0):
     """`[2800 or 4000, 12]` mV at 400 Hz."""
-    return dipole.simulate(np.random.default_rng(seed), np.zeros(6, bool), dipole.Conditions())
+    return textbook.simulate(np.random.default_rng(seed), np.zeros(6, bool), textbook.Conditions())
 
 
 def pad(signal, samples=4096):

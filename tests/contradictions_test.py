@@ -14,12 +14,12 @@ from ecg_jax.data import readers, verify
 from ecg_jax.data.readers import scp
 from ecg_jax.errors import InputError
 from ecg_jax.recording import create_recording
-from ecg_jax.simulation import dipole
+from ecg_jax.simulation import textbook
 
 
 def microvolts(seed=0):
     """A simulated ECG, `[samples, 12]` int16 at 400 Hz."""
-    signal = dipole.simulate(np.random.default_rng(seed), np.zeros(6, bool), dipole.Conditions())
+    signal = textbook.simulate(np.random.default_rng(seed), np.zeros(6, bool), textbook.Conditions())
     return np.rint(signal * 1000).astype("<i2")
 
 

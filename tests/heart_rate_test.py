@@ -8,7 +8,7 @@ import pytest
 from ecg_jax.data.readers import wfdb
 from ecg_jax.evaluation.heart_rate import measure_heart_rate, predict_from_rate
 from ecg_jax.labels import SIX
-from ecg_jax.simulation import dipole
+from ecg_jax.simulation import textbook
 
 
 def spikes(rate, *, seconds=10.0, sampling_rate=400.0, width=0.015, leads=12):
@@ -52,8 +52,8 @@ def test_a_few_samples_have_no_rate(samples):
 def test_the_rate_of_simulated_ecgs_lies_where_their_rhythm_says(diagnosis, block, low, high):
     for seed in range(15):
         flags = np.array([name in (diagnosis, block) for name in SIX])
-        signal = dipole.simulate(np.random.default_rng(seed), flags, dipole.Conditions())
-        assert low < measure_heart_rate(signal, dipole.SAMPLING_RATE) < high, seed
+        signal = textbook.simulate(np.random.default_rng(seed), flags, textbook.Conditions())
+        assert low < measure_heart_rate(signal, textbook.SAMPLING_RATE) < high, seed
 
 
 def read_csv(path):

@@ -2,7 +2,7 @@
 
 from ecg_jax import statements
 from ecg_jax.data.datasets import label_table, snomed
-from ecg_jax.simulation.reader import CRITERIA
+from ecg_jax.simulation.criteria import CRITERIA
 
 TEXT = label_table.FILE.read_text()
 

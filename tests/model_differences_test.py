@@ -7,7 +7,7 @@ import pandas as pd
 import pytest
 
 from ecg_jax.errors import InputError
-from ecg_jax.evaluation import agreement, closed_intervals, delong, metrics, model_differences, tally
+from ecg_jax.evaluation import agreement, auroc_intervals, closed_intervals, metrics, model_differences, tally
 from ecg_jax.evaluation.agreement import adjust_holm
 from ecg_jax.evaluation.predictions import Predictions
 from ecg_jax.evaluation.settings import Settings
@@ -79,7 +79,7 @@ def test_values_are_those_of_either_model_and_macro_is_their_mean():
 def test_aurocs_are_compared_by_delong():
     first, second = draw(0.2), draw(0.25)
     row = compare(first, second).loc[("AF", "auroc")]
-    test = delong.compare(first.labels[:, 0] == 1, first.probabilities[:, 0], second.probabilities[:, 0])
+    test = auroc_intervals.compare(first.labels[:, 0] == 1, first.probabilities[:, 0], second.probabilities[:, 0])
     assert row["test"] == "DeLong"
     expected = [test.difference, test.low, test.high, test.p]
     np.testing.assert_allclose(row[["difference", "difference_low", "difference_high", "p"]].astype(float), expected)

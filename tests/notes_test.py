@@ -16,7 +16,7 @@ from ecg_jax.data import datasets, readers
 from ecg_jax.data.sources import FileSource, StoreSource
 from ecg_jax.data.store import messages
 from ecg_jax.inference import predict, writers
-from ecg_jax.simulation import dipole
+from ecg_jax.simulation import textbook
 
 NOTE = "no gain stated; 200 per unit, as WFDB defines"
 
@@ -26,7 +26,7 @@ def folder(tmp_path_factory):
     """Two records without a gain and a plain one; a table of their labels."""
     folder = tmp_path_factory.mktemp("records")
     for i, gain in enumerate(("0(0)/mV", "0(0)/mV", "200(0)/mV")):
-        signal = dipole.simulate(np.random.default_rng(i), np.zeros(6, bool), dipole.Conditions())
+        signal = textbook.simulate(np.random.default_rng(i), np.zeros(6, bool), textbook.Conditions())
         ecg_files.write_wfdb(folder, np.rint(signal * 200).astype("<i2"), f"r{i}", rate=400, gain=gain)
     names = load_simulated().label_names
     with open(folder / "table.csv", "w", newline="") as file:

@@ -9,14 +9,14 @@ from ecg_jax.data.measures import amplitude, timing
 from ecg_jax.errors import InputError
 from ecg_jax.evaluation.heart_rate import measure_heart_rate
 from ecg_jax.recording import LEADS, LIMB_LEADS, create_recording
-from ecg_jax.simulation import dipole
+from ecg_jax.simulation import textbook
 
 RATE = 400
 SEEDS = range(4)
 
 
 def simulate(seed=0):
-    return dipole.simulate(np.random.default_rng(seed), np.zeros(6, bool), dipole.Conditions(noise=0.3))
+    return textbook.simulate(np.random.default_rng(seed), np.zeros(6, bool), textbook.Conditions(noise=0.3))
 
 
 def record(signal, **options):

@@ -22,13 +22,13 @@ from ecg_jax.inference import writers
 from ecg_jax.labels import SIX
 from ecg_jax.recording import LEADS, create_recording
 from ecg_jax.reporting import ecg_page
-from ecg_jax.simulation import dipole
+from ecg_jax.simulation import textbook
 
 
 def draw(seed=0, **diagnoses):
     """`[4096, 12]` mV at 400 Hz."""
     chosen = np.array([diagnoses.get(name, 0) for name in SIX])
-    drawn = dipole.simulate(np.random.default_rng(seed), chosen, dipole.Conditions())
+    drawn = textbook.simulate(np.random.default_rng(seed), chosen, textbook.Conditions())
     return np.resize(drawn, (4096, 12))  # it lasts 7 to 10 s
 
 

@@ -16,7 +16,7 @@ import wfdb
 from ecg_jax.data import datasets, store
 from ecg_jax.recording import LEADS
 from ecg_jax.runtime.profile import MEASURED
-from ecg_jax.simulation import dipole
+from ecg_jax.simulation import textbook
 
 COUNT = 30
 
@@ -30,8 +30,8 @@ def source(tmp_path_factory):
         table = csv.writer(file)
         table.writerow(["path", "patient_id", "age", "AF", "abnormal"])
         for i in range(COUNT):
-            diagnoses = dipole.draw_diagnoses(rng)
-            signal = dipole.simulate(rng, diagnoses, dipole.Conditions())[:4000]
+            diagnoses = textbook.draw_diagnoses(rng)
+            signal = textbook.simulate(rng, diagnoses, textbook.Conditions())[:4000]
             gain = 1000.0 if i != 4 else 1e6
             wfdb.wrsamp(
                 f"r{i:02d}",

@@ -21,7 +21,7 @@ from ecg_jax.data.store.shards import hash_file
 from ecg_jax.data.store.store import write_manifest
 from ecg_jax.errors import InputError
 from ecg_jax.recording import LEADS, LIMB_LEADS, create_recording
-from ecg_jax.reporting import ecg_paper, quality_report
+from ecg_jax.reporting import ecg_strip, quality_report
 
 EVIL = "<script>alert('x')</script>&\"quoted\""
 SOURCE = "/private/of/somebody/hospital"
@@ -212,8 +212,8 @@ def test_the_page_refers_to_nothing_outside_itself(page, content):
 def test_a_strip_has_the_proportions_of_ecg_paper():
     signal = np.zeros((1000, 1), np.float32)
     signal[500] = 1.5
-    strip = ecg_paper.Strip("t", signal, np.ones_like(signal, bool), ("II",), 500.0)
-    svg = ElementTree.fromstring(ecg_paper.draw_strip(strip))
+    strip = ecg_strip.Strip("t", signal, np.ones_like(signal, bool), ("II",), 500.0)
+    svg = ElementTree.fromstring(ecg_strip.draw_strip(strip))
     left, top, width, _ = map(float, svg.get("viewBox").split())
     assert (left, top, width) == (0, 0, 10 + 2 * 25)  # margin, and 25 mm per second
     path = next(part for part in svg.iter("path") if "scale" in part.get("transform", ""))
@@ -230,13 +230,13 @@ def test_a_strip_shades_what_is_invalid_and_says_what_it_clips():
     signal[300:400, 1] = -31.5
     valid = np.ones_like(signal, bool)
     valid[250:500, 0] = False
-    svg = ElementTree.fromstring(ecg_paper.draw_strip(ecg_paper.Strip("t", signal, valid, ("I", "<b>"), 500.0)))
+    svg = ElementTree.fromstring(ecg_strip.draw_strip(ecg_strip.Strip("t", signal, valid, ("I", "<b>"), 500.0)))
     (gap,) = svg.iter("rect")
     assert float(gap.get("x")) == pytest.approx(10 + 0.5 * 25)
     assert float(gap.get("width")) == pytest.approx(0.5 * 25)
     assert [text.text for text in svg.iter("text")] == ["I", "<b>", "−31.5 to 0 mV, clipped"]
-    nothing = ecg_paper.Strip("t", signal, np.zeros_like(valid), ("I", "II"), 500.0)
-    assert ecg_paper.draw_strip(nothing).count("nothing valid") == 2
+    nothing = ecg_strip.Strip("t", signal, np.zeros_like(valid), ("I", "II"), 500.0)
+    assert ecg_strip.draw_strip(nothing).count("nothing valid") == 2
 
 
 def test_examples_are_spread_over_the_purest():

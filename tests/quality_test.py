@@ -10,13 +10,13 @@ from ecg_jax.data import quality, readers
 from ecg_jax.data.measures import defects
 from ecg_jax.evaluation import heart_rate
 from ecg_jax.recording import LEADS, create_recording
-from ecg_jax.simulation import dipole
+from ecg_jax.simulation import textbook
 
 NOTHING = np.zeros(6, bool)
 
 
 def simulate(seed=3, diagnoses=NOTHING, noise=0.5):
-    return dipole.simulate(np.random.default_rng(seed), diagnoses, dipole.Conditions(noise=noise))
+    return textbook.simulate(np.random.default_rng(seed), diagnoses, textbook.Conditions(noise=noise))
 
 
 def record(signal, leads=LEADS, rate=400.0, **options):
@@ -33,7 +33,7 @@ def column(lead):
 
 @pytest.mark.parametrize("seed", range(10))
 def test_a_clean_ecg_has_no_flag(seed):
-    diagnoses = dipole.draw_diagnoses(np.random.default_rng(seed))
+    diagnoses = textbook.draw_diagnoses(np.random.default_rng(seed))
     assert flags(simulate(seed, diagnoses)) == ()
 
 

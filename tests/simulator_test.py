@@ -16,7 +16,7 @@ from ecg_jax.data.datasets import simulated
 from ecg_jax.evaluation.heart_rate import measure_heart_rate
 from ecg_jax.labels import SIX
 from ecg_jax.recording import LEADS
-from ecg_jax.simulation import conduction, leads, reader, rhythm, simulator
+from ecg_jax.simulation import conduction, criteria, leads, rhythm, simulator
 from ecg_jax.simulation.draws import Draws
 from ecg_jax.simulation.simulator import Population, Simulated, describe_many, simulate, simulate_many
 
@@ -232,7 +232,7 @@ def test_prevalences_are_those_of_the_description(described):
     usual = dict(zip(SIX, label.mean(axis=0), strict=True))
     assert usual["AF"] == pytest.approx(expected[RHYTHMS["fibrillation"]], abs=0.015)
     assert all(0.03 < share < 0.25 for share in usual.values())
-    assert truth["stated"][:, reader.NAMES.index("NORM")].mean() == pytest.approx(0.47, abs=0.03)
+    assert truth["stated"][:, criteria.NAMES.index("NORM")].mean() == pytest.approx(0.47, abs=0.03)
 
 
 def test_without_disagreement_labels_are_exact():
@@ -256,7 +256,7 @@ def test_where_nobody_is_ill_hearts_are_healthy():
     assert not truth["pathology"].any()
     usual, variant = (list(conduction.CONDUCTIONS).index(name) for name in ("normal", "incomplete_RBBB"))
     assert np.isin(truth["conduction"], (usual, variant)).all()
-    assert truth["stated"][:, reader.NAMES.index("NORM")].mean() > 0.75
+    assert truth["stated"][:, criteria.NAMES.index("NORM")].mean() > 0.75
 
 
 # Signals.
@@ -434,7 +434,7 @@ def test_another_seed_is_another_data_set():
 
 
 def test_a_label_is_drawn_under_either_of_its_names(monkeypatch):
-    stated = np.array([name in ("CRBBB", "PVC") for name in reader.NAMES])
+    stated = np.array([name in ("CRBBB", "PVC") for name in criteria.NAMES])
     drawn = Simulated(np.zeros((8, 12)), np.ones(8, bool), np.zeros(6), {"stated": jnp.asarray(stated)})
     monkeypatch.setattr(simulator, "simulate", lambda *_, **__: drawn)
     for names in (("CRBBB", "STACH", "abnormal", "PVC"), ("RBBB", "ST", "abnormal", "PVC")):

@@ -10,7 +10,7 @@ from ecg_jax.data import readers, verify
 from ecg_jax.data.measures import amplitude
 from ecg_jax.errors import InputError
 from ecg_jax.recording import CHECKS, LEADS, create_recording
-from ecg_jax.simulation import dipole
+from ecg_jax.simulation import textbook
 
 CHEST = LEADS[6:]
 WRONG_ORDERS = {
@@ -25,7 +25,7 @@ WRONG_ORDERS = {
 
 def simulate(seed=0, diagnoses=(), noise=1.0):
     present = np.array([name in diagnoses for name in ("1dAVb", "RBBB", "LBBB", "SB", "AF", "ST")])
-    return dipole.simulate(np.random.default_rng(seed), present, dipole.Conditions(noise=noise))
+    return textbook.simulate(np.random.default_rng(seed), present, textbook.Conditions(noise=noise))
 
 
 def record(signal, leads=LEADS, rate=400.0, **options):
@@ -45,8 +45,8 @@ def find(recording):
 
 @pytest.mark.parametrize("seed", range(8))
 def test_an_ecg_as_it_should_be_has_no_finding(seed):
-    diagnoses = dipole.draw_diagnoses(np.random.default_rng(seed))
-    signal = dipole.simulate(np.random.default_rng(seed), diagnoses, dipole.Conditions())
+    diagnoses = textbook.draw_diagnoses(np.random.default_rng(seed))
+    signal = textbook.simulate(np.random.default_rng(seed), diagnoses, textbook.Conditions())
     assert verify.verify(record(signal)) == ()
 
 

@@ -16,7 +16,7 @@ from ecg_jax import pretrained as shipped
 from ecg_jax.data.datasets.dataset import Dataset
 from ecg_jax.errors import InputError
 from ecg_jax.labels import SIX
-from ecg_jax.simulation import reader
+from ecg_jax.simulation import criteria
 
 ROOT = Path(__file__).parents[1]
 
@@ -29,7 +29,7 @@ def test_they_bring_what_they_need_and_say_what_they_are(name):
     model = load_model(name)
     names = model.label_names
     assert names[:6] == SIX
-    simulated = {statements.column_name(code) for code in reader.NAMES} | set(statements.MEMBERS)
+    simulated = {statements.column_name(code) for code in criteria.NAMES} | set(statements.MEMBERS)
     assert simulated <= set(names) <= set(statements.LABELS)
     assert (model.contract.normalization, model.contract.highpass, model.contract.lowpass) == ("none", 0.5, 40.0)
     assert model.contract.takes_normalized

@@ -11,7 +11,7 @@ import numpy as np
 import pandas as pd
 import scipy.stats
 
-from ecg_jax.evaluation import clusters, intervals
+from ecg_jax.evaluation import bootstrap_intervals, clusters
 
 FEW_POSITIVES = 10  # fewer get a note: their kappa says little
 METHODS = ("exact", "asymptotic", "corrected")  # of McNemar's test
@@ -89,7 +89,7 @@ def compute_fleiss_kappa(
             return np.where(chance < 1, (agreement - chance) / (1 - chance), np.nan)[None]
 
     members = None if unit is None else unit[is_known]
-    return intervals.estimate_with_bca(statistic, len(known), members, resamples, level, seed)
+    return bootstrap_intervals.estimate_with_bca(statistic, len(known), members, resamples, level, seed)
 
 
 def compute_mcnemar(only_a: int, only_b: int, *, method: str = "exact") -> float:

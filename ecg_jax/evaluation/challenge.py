@@ -5,7 +5,7 @@ Reyna et al. 2021, Computing in Cardiology, doi 10.23919/CinC53138.2021.9662687.
 
 import numpy as np
 
-from ecg_jax.evaluation import intervals
+from ecg_jax.evaluation import bootstrap_intervals
 from ecg_jax.evaluation.settings import Settings
 
 
@@ -50,4 +50,4 @@ def compute_score(
 
     members = None if unit is None else unit[known]
     bootstrap = (settings.resamples, settings.level, settings.seed)
-    return intervals.estimate_with_bca(statistic, credits.shape[1], members, *bootstrap)
+    return bootstrap_intervals.estimate_with_bca(statistic, credits.shape[1], members, *bootstrap)

@@ -1,6 +1,6 @@
 """Intervals that hold with few recordings and few patients, without resampling.
 
-AUROC: see `delong.find_interval`. Decisions: Wilson's, as of proportions. Average precision: Wilson's too, as of a
+AUROC: see `auroc_intervals`. Decisions: Wilson's, as of proportions. Average precision: Wilson's too, as of a
 proportion of the positives, whose variance it has approximately (Boyd, Eng and Page 2013, ECML PKDD, doi
 10.1007/978-3-642-40994-3_29). Difference of two proportions of the same recordings: Newcombe's (1998, Stat Med
 17:2635-2650, method 10), Wilson's intervals of both combined with their correlation, corrected for continuity.
@@ -15,7 +15,7 @@ from collections.abc import Mapping
 import numpy as np
 from scipy.stats import norm
 
-from ecg_jax.evaluation import averages, clusters, delong, metrics
+from ecg_jax.evaluation import auroc_intervals, averages, clusters, metrics
 
 # hits, false alarms, misses, correct rejections -> the two sides of a proportion
 _PROPORTIONS = {"precision": (0, 1), "recall": (0, 2), "specificity": (3, 1), "npv": (3, 2), "f1": (0, 1, 2)}
@@ -53,7 +53,7 @@ def find(
         effective = clusters.count_effective(measure_influence(truth, score), members, truth)
     low, high = compute_wilson(np.array(average_precision * effective), np.array(effective), level)
     return compute_proportion_intervals(metrics.count_outcomes(label, called), level, sizes) | {
-        "auroc": delong.find_interval(truth, score, members, level=level),
+        "auroc": auroc_intervals.find_interval(truth, score, members, level=level),
         "average_precision": (float(low), float(high)),
     }
 

@@ -4,7 +4,16 @@ import numpy as np
 import pandas as pd
 
 from ecg_jax.errors import InputError
-from ecg_jax.evaluation import agreement, closed_intervals, delong, intervals, metrics, resampling, scores, tally
+from ecg_jax.evaluation import (
+    agreement,
+    auroc_intervals,
+    bootstrap_intervals,
+    closed_intervals,
+    metrics,
+    resampling,
+    scores,
+    tally,
+)
 from ecg_jax.evaluation.predictions import Predictions
 from ecg_jax.evaluation.scores import Column
 from ecg_jax.evaluation.settings import Settings
@@ -20,10 +29,10 @@ def compare(
     """Compares two models on the same recordings and labels in the same order; `InputError` if these differ.
 
     Intervals are of the paired bootstrap: both models are scored on the same resamples. AUROCs of a label are compared
-    by DeLong's test and interval (`delong.compare`). How often decisions are right, of the positives (`recall`), of the
-    negatives (`specificity`) and of all (the last metric, `accuracy`), is compared by McNemar's exact test
-    (`agreement.compare_right`) and Newcombe's interval (`closed_intervals.find_difference`). Where patients are drawn,
-    all of these count patients.
+    by DeLong's test and interval (`auroc_intervals.compare`). How often decisions are right, of the positives
+    (`recall`), of the negatives (`specificity`) and of all (the last metric, `accuracy`), is compared by McNemar's
+    exact test (`agreement.compare_right`) and Newcombe's interval (`closed_intervals.find_difference`). Where patients
+    are drawn, all of these count patients.
 
     Returns:
         `COLUMNS`, one row per label, or `macro`, and metric; `difference` is first minus second, and
@@ -40,7 +49,9 @@ def compare(
     both = np.where(np.isnan(found).any(axis=0), np.nan, found)  # macro is over labels where both have a score
     found = np.concatenate([found, np.stack([metrics.average(each) for each in both])[:, None]], axis=1)
     drawn = _resample_differences(tallies, names, scores.create_design(first, settings), settings)
-    bootstrap = np.stack([*intervals.compute_percentile(drawn, settings.level), intervals.compute_p(drawn)], axis=1)
+    bootstrap = np.stack(
+        [*bootstrap_intervals.compute_percentile(drawn, settings.level), bootstrap_intervals.compute_p(drawn)], axis=1
+    )
     unit, rows = scores.find_units(first, settings), []
     for i, label in enumerate((*first.names, metrics.MACRO)):
         pair = None if label == metrics.MACRO else (models[0][i], models[1][i])
@@ -80,7 +91,9 @@ def _test_label(first: Column, second: Column, unit: np.ndarray | None, level: f
     """What needs no resampling: the ends of the interval, p and the name of the test, by metric."""
     label, known = first.label, ~np.isnan(first.label)
     members = None if unit is None else unit[known]
-    test = delong.compare(label[known] > 0.5, first.ranking[known], second.ranking[known], members, level=level)
+    test = auroc_intervals.compare(
+        label[known] > 0.5, first.ranking[known], second.ranking[known], members, level=level
+    )
     found: dict[str, list[object]] = {"auroc": [test.low, test.high, test.p, "DeLong"]}
     is_same = np.array_equal(first.ranking, second.ranking) and np.array_equal(first.called, second.called)
     for name, chosen in {"recall": label == 1, "specificity": label == 0, "accuracy": known}.items():

@@ -8,7 +8,7 @@ import numpy as np
 import pandas as pd
 
 from ecg_jax.errors import InputError
-from ecg_jax.evaluation import averages, closed_intervals, clusters, intervals, metrics, resampling, tally
+from ecg_jax.evaluation import averages, bootstrap_intervals, closed_intervals, clusters, metrics, resampling, tally
 from ecg_jax.evaluation.agreement import describe_few
 from ecg_jax.evaluation.metrics import MACRO, MICRO, WEIGHTED
 from ecg_jax.evaluation.predictions import Predictions, order
@@ -176,15 +176,17 @@ def _find_ends(
     statistic: resampling.Statistic,
     design: Design,
     settings: Settings,
-) -> intervals.Ends:
+) -> bootstrap_intervals.Ends:
     """Intervals of the bootstrap, `[S]` each."""
     if settings.legacy:
-        return intervals.compute_legacy(values)
+        return bootstrap_intervals.compute_legacy(values)
     if settings.interval == "percentile":
-        return intervals.compute_percentile(values, settings.level)
+        return bootstrap_intervals.compute_percentile(values, settings.level)
     if settings.interval == "bca":
-        return intervals.compute_bca(estimate, values, resampling.jackknife(statistic, design), settings.level)
-    return intervals.compute_expanded(values, sizes, settings.level)
+        return bootstrap_intervals.compute_bca(
+            estimate, values, resampling.jackknife(statistic, design), settings.level
+        )
+    return bootstrap_intervals.compute_expanded(values, sizes, settings.level)
 
 
 def replace_ends(

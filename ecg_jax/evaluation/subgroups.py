@@ -7,7 +7,7 @@ from collections.abc import Mapping
 import numpy as np
 import pandas as pd
 
-from ecg_jax.evaluation import agreement, intervals, resampling, scores, tally
+from ecg_jax.evaluation import agreement, bootstrap_intervals, resampling, scores, tally
 from ecg_jax.evaluation.predictions import Predictions
 from ecg_jax.evaluation.settings import Settings
 from ecg_jax.evaluation.thresholds import Thresholds
@@ -101,8 +101,8 @@ def _describe_group(
     values = thresholds.values[inside] if thresholds.values.ndim == 2 else thresholds.values
     chosen, settings = dataclasses.replace(thresholds, values=values), dataclasses.replace(settings, legacy=False)
     own = scores.compute(predictions.take(inside), chosen, settings).table.set_index("label")
-    low, high = intervals.compute_percentile(differences, settings.level)
-    p = intervals.compute_p(differences)
+    low, high = bootstrap_intervals.compute_percentile(differences, settings.level)
+    p = bootstrap_intervals.compute_p(differences)
     rows = []
     for k, (label, metric) in enumerate(itertools.product(predictions.names, METRICS)):
         row = own.loc[label]

@@ -16,7 +16,7 @@ from matplotlib.figure import Figure
 from ecg_jax import files
 from ecg_jax.recording import LEADS, Recording
 from ecg_jax.reporting import style
-from ecg_jax.reporting.ecg_paper import MM_PER_DEVIATION, MM_PER_MILLIVOLT, MM_PER_SECOND
+from ecg_jax.reporting.ecg_strip import MM_PER_DEVIATION, MM_PER_MILLIVOLT, MM_PER_SECOND
 
 _WIDTH, _HEIGHT = 297.0, 210.0  # mm
 _LEFT, _BOTTOM, _PAPER_WIDTH, _PAPER_HEIGHT = 20.0, 12.0, 260.0, 150.0

@@ -9,7 +9,7 @@ import pandas as pd
 from matplotlib.axes import Axes
 
 from ecg_jax import files
-from ecg_jax.reporting import cells, ecg_paper, figures, html, style  # first: style chooses matplotlib's backend
+from ecg_jax.reporting import cells, ecg_strip, figures, html, style  # first: style chooses matplotlib's backend
 
 import matplotlib.pyplot as plt  # isort: skip
 
@@ -43,7 +43,7 @@ class Report:
     cohort: pd.DataFrame  # one row for `all` and each split; columns as the rows of Table 1 need them
     labels: pd.DataFrame  # `label`, and for `all` and each split `GROUP_known` and `GROUP_positive`
     flags: pd.DataFrame  # `flag`, `recordings`, `meaning`; the last row is for recordings without any
-    examples: Mapping[str, Sequence[ecg_paper.Strip]]  # strips by flag; those of `""` have none
+    examples: Mapping[str, Sequence[ecg_strip.Strip]]  # strips by flag; those of `""` have none
     measurements: Mapping[str, np.ndarray]  # `[N]` values by name, see `_TITLES`; NaN for unknown
     scale: str  # what the size of lead II indicates about the unit
     notes: pd.DataFrame  # `message` (the first of its kind) and `recordings`
@@ -68,7 +68,7 @@ def write(path: str, report: Report) -> None:
             if name in report.measurements
         ],
         strips={
-            flag: [(strip.title, markupsafe.Markup(ecg_paper.draw_strip(strip))) for strip in strips]
+            flag: [(strip.title, markupsafe.Markup(ecg_strip.draw_strip(strip))) for strip in strips]
             for flag, strips in report.examples.items()
         },
         shown=_SHOWN,

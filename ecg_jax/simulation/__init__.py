@@ -1,4 +1,8 @@
-"""Simulated 12-lead ECGs, labelled by construction."""
+"""Simulated 12-lead ECGs, labelled by construction.
+
+There are two simulators: `textbook` alone is the population of that name; `simulator` with the other modules is
+`hospital`, whose findings are stated by `criteria`.
+"""
 
 SAMPLING_RATE = 400.0  # Hz, of simulated recordings
 # The eight independent leads of a dipole (Dower et al. 1980, Clin Cardiol 3:87); x to the left, y to the feet, z to the

@@ -1,4 +1,4 @@
-"""Conduction: intervals, and the order in which the ventricles are activated.
+"""Conduction: PR, QRS and QT. The shapes of bundle branch blocks are in `vectorcardiogram`.
 
 Criteria: Surawicz et al. 2009, J Am Coll Cardiol 53:976 (QRS of 120 ms and more in complete bundle branch block, 110 or
 100 to 119 ms in incomplete block) and Kusumoto et al. 2019, Circulation 140:e382 (PR above 200 ms in first-degree

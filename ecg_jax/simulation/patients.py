@@ -31,7 +31,7 @@ class Population(NamedTuple):
     misplacement: float = 0.3  # centimetres, the standard deviation of a chest electrode's place
     swaps: float = 0.01  # share of recordings with two cables confused
     faults: float = 1.0  # factor of how often an electrode is off or loose, or an amplifier at its limit
-    grey: float = 1.0  # factor of readers' disagreement; see `reader.read`
+    grey: float = 1.0  # factor of readers' disagreement; see `criteria.read`
 
 
 class Patient(NamedTuple):

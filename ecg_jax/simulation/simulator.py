@@ -16,10 +16,10 @@ from ecg_jax.simulation import (
     SAMPLING_RATE,
     acquisition,
     conduction,
+    criteria,
     leads,
     measures,
     pathology,
-    reader,
     rhythm,
     vectorcardiogram,
 )
@@ -42,7 +42,7 @@ _PARTS = {
     "acquisition": 9 * 128 + 96,
     "reader": 160,
 }
-_SIX = np.array([reader.NAMES.index(code) for code in SIX.values()])  # columns of what is stated
+_SIX = np.array([criteria.NAMES.index(code) for code in SIX.values()])  # columns of what is stated
 _LAST = 9.9  # seconds, the latest premature P wave that counts
 _LEAD_IN = 0.07  # seconds before its onset from which samples belong to a QRS complex
 
@@ -55,9 +55,9 @@ class Simulated(NamedTuple):
     label: jax.Array  # `[6]` float32, 0 or 1, of the six diagnoses, in the order of `labels.SIX`
     # What was drawn, by name: scalars `age`, `is_male`, `rhythm`, `conduction`, `rate` (of the ventricles, per minute,
     # within the recording), `pr`, `p`, `qrs`, `qt` (seconds), `axis` (degrees in the frontal plane), `is_swapped`;
-    # `pathology` `[18]`, `variants` `[3]` bool; `stated` `[len(reader.NAMES)]` bool, what a reader states; `measures`,
-    # of the usual beat (see `measures.Measures`); times in seconds from the first sample of the array, `NEVER` where
-    # there is none: `p_onsets`, `p_offsets`, `qrs_onsets`, `qrs_offsets`, `t_ends`, each `[44]`; `is_ectopic` `[44]`.
+    # `pathology` `[18]`, `variants` `[3]` bool; `stated` `[len(criteria.NAMES)]` bool, what a reader states;
+    # `measures`, of the usual beat (see `measures.Measures`); times in seconds from the first sample of the array,
+    # `NEVER` where there is none: `p_onsets`, `p_offsets`, `qrs_onsets`, `qrs_offsets`, `t_ends`, each `[44]`; `is_ectopic` `[44]`.
     truth: dict[str, Any]
 
 
@@ -115,7 +115,7 @@ def simulate(
     rate = _measure_rate(beats.ventricular, here, patient.rate)
     beat_measures = measures.measure(beat, intervals, places, limbs)
     shown = _look(patient, intervals, beats, here, rate, disease.present)
-    stated = reader.read(reading, shown, beat_measures, population.grey)
+    stated = criteria.read(reading, shown, beat_measures, population.grey)
     offset = first / sampling_rate
     width = jnp.where(beats.is_ectopic, intervals.qrs_ectopic, intervals.qrs)
     t_end = jnp.where(
@@ -217,13 +217,13 @@ def _look(
     here: jax.Array,
     rate: jax.Array,
     present: jax.Array,
-) -> reader.Seen:
+) -> criteria.Seen:
     """What is read of the recording besides a beat; `here` are the beats in it, `present` the pathologies."""
     early = jnp.stack([beats.is_ectopic & here, beats.is_premature & (beats.atrial > 0) & (beats.atrial < _LAST)])
     is_usual = here & ~beats.is_ectopic & ~jnp.roll(beats.is_ectopic, 1) & ~jnp.any(early[1])
     longest = jnp.max(jnp.where(is_usual, beats.interval, -jnp.inf))
     shortest = jnp.min(jnp.where(is_usual, beats.interval, jnp.inf))
-    return reader.Seen(
+    return criteria.Seen(
         rhythm=patient.rhythm,
         conduction=patient.conduction,
         rate=rate,

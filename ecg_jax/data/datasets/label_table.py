@@ -51,6 +51,6 @@ def _in_challenge(code: str) -> str:
 
 
 if __name__ == "__main__":
-    from ecg_jax.simulation.reader import CRITERIA  # imports JAX
+    from ecg_jax.simulation.criteria import CRITERIA  # imports JAX
 
     FILE.write_text(update(FILE.read_text(), CRITERIA))

@@ -1,6 +1,6 @@
 """ECGs from the simulators, always available. Nothing is stored, each recording is drawn when read.
 
-`textbook` (`simulation.dipole`) is drawn by NumPy alone: `hospital` (`simulation.simulator`) has to be compiled first,
+`textbook` (`simulation.textbook`) is drawn by NumPy alone. `hospital` (`simulation.simulator`) must be compiled first,
 for some 20 seconds on two CPU cores, where `textbook` opens and reads at once. JAX is imported where it draws, so that
 reading files does not need it.
 """
@@ -16,15 +16,15 @@ from ecg_jax import statements
 from ecg_jax.data.datasets.dataset import SPLITS, Dataset
 from ecg_jax.errors import InputError
 from ecg_jax.recording import LEADS, Recording, create_recording
-from ecg_jax.simulation import SAMPLING_RATE, dipole
+from ecg_jax.simulation import SAMPLING_RATE, textbook
 
 if TYPE_CHECKING:
     import jax
 
 POPULATIONS = ("textbook", "hospital")
 # The test split draws its patients from a wider population, recorded with more noise; so for `hospital`, below.
-_TEXTBOOK = {split: dipole.Conditions() for split in SPLITS} | {
-    "test": dipole.Conditions(morphology_spread=1.4, noise=1.6)
+_TEXTBOOK = {split: textbook.Conditions() for split in SPLITS} | {
+    "test": textbook.Conditions(morphology_spread=1.4, noise=1.6)
 }
 _LABELLED_AT_ONCE = 1024
 
@@ -45,7 +45,7 @@ def create(
 
     Args:
         source: Must be empty: there is nothing to read.
-        labels: Of `hospital`, every statement of `simulation.reader.CRITERIA`, superclasses and `abnormal`; of
+        labels: Of `hospital`, every statement of `simulation.criteria.CRITERIA`, superclasses and `abnormal`; of
             `textbook`, the six diagnoses and `abnormal` (any of them but sinus bradycardia and tachycardia).
         seed: Another seed, another data set.
         train: Number of training recordings, each of another patient.
@@ -77,10 +77,10 @@ def create(
     def draw(key: "jax.Array", samples: int, sampling_rate: float) -> "tuple[jax.Array, jax.Array, jax.Array]":
         import jax.numpy as jnp
 
-        from ecg_jax.simulation import reader, simulator
+        from ecg_jax.simulation import criteria, simulator
 
         drawn = simulator.simulate(key, simulator.Population(), samples=samples, sampling_rate=sampling_rate)
-        found = reader.derive(drawn.truth["stated"])
+        found = criteria.derive(drawn.truth["stated"])
         return drawn.signal, drawn.valid, jnp.stack([found[name] for name in offered.values()])
 
     return Dataset(
@@ -102,9 +102,9 @@ def _open_textbook(seed: int, sizes: dict[str, int]) -> tuple[dict[str, np.ndarr
 
     def read(split: str, number: int) -> np.ndarray:
         rng = stream(split, number)
-        return dipole.simulate(rng, dipole.draw_diagnoses(rng), _TEXTBOOK[split])
+        return textbook.simulate(rng, textbook.draw_diagnoses(rng), _TEXTBOOK[split])
 
-    drawn = [dipole.draw_diagnoses(stream(split, i)) for split, size in sizes.items() for i in range(size)]
+    drawn = [textbook.draw_diagnoses(stream(split, i)) for split, size in sizes.items() for i in range(size)]
     diagnoses = np.array(drawn, np.float32).reshape(-1, len(label_lib.SIX))
     columns = dict(zip(label_lib.SIX, diagnoses.T, strict=True))
     codes = statements.MEMBERS[statements.ABNORMAL]
@@ -116,7 +116,7 @@ def _open_hospital(seed: int, sizes: dict[str, int]) -> tuple[dict[str, np.ndarr
     """The same; recordings are drawn on the host, one by one, as an accelerator is busy training."""
     import jax
 
-    from ecg_jax.simulation import reader, simulator
+    from ecg_jax.simulation import criteria, simulator
 
     def find_cpu() -> "jax.Device":
         try:
@@ -137,11 +137,11 @@ def _open_hospital(seed: int, sizes: dict[str, int]) -> tuple[dict[str, np.ndarr
             drawn = jax.device_get(simulator.simulate_many(keys, choose_population(split)))
         return drawn.signal[0][drawn.valid[0]]
 
-    found = [np.zeros((0, len(reader.NAMES)), bool)]
+    found = [np.zeros((0, len(criteria.NAMES)), bool)]
     with jax.default_device(find_cpu()):
         for split, size in sizes.items():
             for begin in range(0, size, _LABELLED_AT_ONCE):
                 keys = create_keys(split, np.arange(begin, begin + _LABELLED_AT_ONCE))
                 _, truth = simulator.describe_many(keys, choose_population(split))
                 found.append(np.asarray(truth["stated"])[: size - begin])
-    return reader.derive(np.concatenate(found)), read
+    return criteria.derive(np.concatenate(found)), read

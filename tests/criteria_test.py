@@ -6,7 +6,7 @@ import pytest
 
 from ecg_jax import statements
 from ecg_jax.recording import LEADS
-from ecg_jax.simulation import conduction, reader, rhythm
+from ecg_jax.simulation import conduction, criteria, rhythm
 from ecg_jax.simulation.pathology import PATHOLOGIES
 from ecg_jax.simulation.simulator import Population, describe_many
 
@@ -36,7 +36,7 @@ class Patients:
         self.readable = ~(self.paced | self.preexcited | (self.left & (self.qrs > 0.1)))  # ST, T and Q mean something
 
     def stated(self, code):
-        return self.truth["stated"][:, reader.NAMES.index(code)]
+        return self.truth["stated"][:, criteria.NAMES.index(code)]
 
     def drawn(self, name):
         return self.truth["conduction"] == list(conduction.CONDUCTIONS).index(name)
@@ -151,7 +151,7 @@ def test_ischaemia_needs_deep_st_depression_or_deep_t_waves(patients):
 
 
 def test_normal_is_who_has_no_diagnostic_statement_and_the_rhythm_of_the_sinus_node(patients):
-    wrong = [patients.stated(code) for code in statements.MEMBERS["abnormal"] if code in reader.NAMES]
+    wrong = [patients.stated(code) for code in statements.MEMBERS["abnormal"] if code in criteria.NAMES]
     np.testing.assert_array_equal(patients.stated("NORM"), ~np.any(wrong, axis=0))
     ill = patients.truth["pathology"].any(axis=1) | ~patients.sinus
     assert patients.stated("NORM")[~ill].mean() > 0.65
@@ -170,7 +170,7 @@ def test_variants_of_the_normal_are_normal(patients):
 
 
 def test_labels_follow_from_statements(patients):
-    found = reader.derive(patients.truth["stated"])
+    found = criteria.derive(patients.truth["stated"])
     assert set(found) == set(statements.LABELS) & set(found)
     assert set(statements.SIX) | set(statements.SUPERCLASSES) | {"abnormal"} <= set(found)
     np.testing.assert_array_equal(found["abnormal"], 1 - found["NORM"])
@@ -180,5 +180,5 @@ def test_labels_follow_from_statements(patients):
 
 
 def test_every_criterion_belongs_to_a_statement():
-    assert set(reader.CRITERIA) <= set(statements.STATEMENTS)
+    assert set(criteria.CRITERIA) <= set(statements.STATEMENTS)
     assert len(LEADS) == 12

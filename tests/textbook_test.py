@@ -9,14 +9,14 @@ from ecg_jax.data import datasets
 from ecg_jax.evaluation.heart_rate import measure_heart_rate
 from ecg_jax.labels import SIX
 from ecg_jax.recording import LEADS
-from ecg_jax.simulation import dipole
+from ecg_jax.simulation import textbook
 
 PATIENTS = 40
 
 
 def simulate(seed, *names, **conditions):
     flags = np.array([name in names for name in SIX])
-    return dipole.simulate(np.random.default_rng(seed), flags, dipole.Conditions(**conditions))
+    return textbook.simulate(np.random.default_rng(seed), flags, textbook.Conditions(**conditions))
 
 
 def create(seed=0, train=6, validation=3, test=6):
@@ -154,7 +154,7 @@ def test_the_pr_interval_is_longer_in_first_degree_block():
 
 
 def test_prevalences_are_those_of_the_description():
-    drawn = np.array([dipole.draw_diagnoses(np.random.default_rng([0, i])) for i in range(6000)])
+    drawn = np.array([textbook.draw_diagnoses(np.random.default_rng([0, i])) for i in range(6000)])
     expected = {"1dAVb": 0.13 * 0.89, "RBBB": 0.10, "LBBB": 0.10, "SB": 0.11, "AF": 0.11, "ST": 0.11}
     spread = 4 * np.sqrt(0.12 * 0.88 / 6000)
     assert dict(zip(SIX, drawn.mean(axis=0), strict=True)) == pytest.approx(expected, abs=spread)
@@ -162,7 +162,7 @@ def test_prevalences_are_those_of_the_description():
 
 
 def test_diagnoses_that_exclude_each_other_never_meet():
-    drawn = np.array([dipole.draw_diagnoses(np.random.default_rng([1, i])) for i in range(3000)])
+    drawn = np.array([textbook.draw_diagnoses(np.random.default_rng([1, i])) for i in range(3000)])
     first, right, left, slow, atrial, fast = drawn.T
     assert (slow.astype(int) + atrial + fast).max() == 1
     assert not (right & left).any()

@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from ecg_jax.evaluation.delong import compare, compute_covariance, compute_score_interval, find_interval
+from ecg_jax.evaluation.auroc_intervals import compare, compute_covariance, compute_score_interval, find_interval
 
 Z95 = 1.959963984540054
 
