@@ -57,7 +57,8 @@ class Simulated(NamedTuple):
     # within the recording), `pr`, `p`, `qrs`, `qt` (seconds), `axis` (degrees in the frontal plane), `is_swapped`;
     # `pathology` `[18]`, `variants` `[3]` bool; `stated` `[len(criteria.NAMES)]` bool, what a reader states;
     # `measures`, of the usual beat (see `measures.Measures`); times in seconds from the first sample of the array,
-    # `NEVER` where there is none: `p_onsets`, `p_offsets`, `qrs_onsets`, `qrs_offsets`, `t_ends`, each `[44]`; `is_ectopic` `[44]`.
+    # `NEVER` where there is none: `p_onsets`, `p_offsets`, `qrs_onsets`, `qrs_offsets`, `t_ends`, each `[44]`;
+    # `is_ectopic` `[44]`.
     truth: dict[str, Any]
 
 
