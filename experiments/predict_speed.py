@@ -70,7 +70,9 @@ def main() -> None:
     narrow = load_model()
     network = models.create("reference", head="dense", num_labels=6)
     variables = models.init(network, jax.random.key(0), narrow.contract.shape)
-    both = {"simulated": narrow, "reference": dataclasses.replace(narrow, network=network, variables=variables)}
+    names = narrow.label_names[:6]
+    large = dataclasses.replace(narrow, network=network, variables=variables, label_names=names)
+    both = {"narrow": narrow, "reference": large}
     with tempfile.TemporaryDirectory() as folder:
         write_records(folder, options.recordings)
         sources = readers.find(folder)
