@@ -60,9 +60,10 @@ def draw(names, size=60, seed=0, **others):
 def write(folder, predictions, *, source=GIVEN, resamples=20, said=None, **asked):
     thresholds = Thresholds(np.full(len(predictions.names), 0.5), "max_f1" if source == TEST else "", source)
     found = analysis.analyse(predictions, thresholds, Settings(resamples=resamples), **asked)
-    words = {"title": "Evaluation of x", "subtitle": "sub", "command": "python", "figure_files": False} | (said or {})
-    annotators = asked.get("annotators")
-    return evaluation_report.write(str(folder), found, annotators=annotators, **words), found
+    words = {"title": "Evaluation of x", "subtitle": "sub", "command": "python"} | (said or {})
+    figure_files = words.pop("figure_files", False)
+    about = evaluation_report.About(annotators=asked.get("annotators") or {}, **words)
+    return evaluation_report.write(str(folder), found, about, figure_files=figure_files), found
 
 
 def look(folder, tmp_path, size="1200,900"):

@@ -91,23 +91,22 @@ def evaluate(
         added[RATE_ONLY] = np.full(len(found.scores.table), np.nan)  # of averages macro alone has one
         added[RATE_ONLY][: len(extras.rate_only)] = extras.rate_only
     if extras.has_report:
+        about = evaluation_report.About(
+            title=f"Evaluation of {' against '.join(each.title for each in models)}",
+            subtitle=first.subtitle,
+            command=shlex.join(["python", "-m", f"ecg_jax.{command}", *sys.argv[1:]]),
+            models=tuple(each.title for each in models) if second else (),
+            facts=tuple(fact for each in models for fact in each.facts),
+            warnings=warnings,
+            annotators=extras.annotators,
+            seeds=extras.seeds,
+            challenge=challenge,
+            extra_scores=added,
+            learning_curve=first.learning_curve,
+        )
         with show_progress(console, "drawing") as update:
             written = evaluation_report.write(
-                folder,
-                found,
-                title=f"Evaluation of {' against '.join(each.title for each in models)}",
-                models=tuple(each.title for each in models) if second else (),
-                subtitle=first.subtitle,
-                command=shlex.join(["python", "-m", f"ecg_jax.{command}", *sys.argv[1:]]),
-                facts=tuple(fact for each in models for fact in each.facts),
-                warnings=warnings,
-                annotators=extras.annotators,
-                seeds=extras.seeds,
-                challenge=challenge,
-                extra_scores=added,
-                learning_curve=first.learning_curve,
-                figure_files=extras.has_figure_files,
-                progress=update,
+                folder, found, about, figure_files=extras.has_figure_files, progress=update
             )
     else:
         written = evaluation_report.write_tables(folder, found, added)

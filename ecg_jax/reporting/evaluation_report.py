@@ -31,21 +31,28 @@ _INTERVALS = {
 }
 
 
+@dataclasses.dataclass(frozen=True)
+class About:
+    """What a page states besides the results."""
+
+    title: str  # of the page
+    subtitle: str  # one line on what was evaluated
+    command: str  # that made it
+    models: tuple[str, ...] = ()  # names of the two models that are compared, if any
+    facts: tuple[str, ...] = ()  # paragraphs on what was evaluated
+    warnings: tuple[str, ...] = ()  # in addition to those of the analysis
+    annotators: Mapping[str, np.ndarray] = dataclasses.field(default_factory=dict)  # `[N, C]`, points in the curves
+    seeds: Sequence[np.ndarray] = ()  # `[N, C]` probabilities from other seeds, whose range the curves show
+    challenge: pd.DataFrame | None = None  # the Challenge score, of one row
+    extra_scores: Mapping[str, object] = dataclasses.field(default_factory=dict)  # columns to add, a value per row
+    learning_curve: Callable[[], Figure] | None = None  # draws it, after a training
+
+
 def write(
     folder: str,
     analysis: Analysis,
+    about: About,
     *,
-    title: str,
-    subtitle: str,
-    command: str,
-    models: tuple[str, ...] = (),
-    facts: tuple[str, ...] = (),
-    warnings: tuple[str, ...] = (),
-    annotators: Mapping[str, np.ndarray] | None = None,
-    seeds: Sequence[np.ndarray] = (),
-    challenge: pd.DataFrame | None = None,
-    extra_scores: Mapping[str, object] | None = None,
-    learning_curve: Callable[[], Figure] | None = None,
     figure_files: bool = True,
     progress: Callable[[int, int], None] = lambda done, total: None,
 ) -> list[str]:
@@ -54,32 +61,22 @@ def write(
     Args:
         folder: Where to; it is created.
         analysis: The results.
-        title: Of the page.
-        subtitle: One line on what was evaluated.
-        command: That made it.
-        models: Names of the two models that are compared, if any.
-        facts: Paragraphs on what was evaluated.
-        warnings: In addition to those of the analysis.
-        annotators: `[N, C]` readings by reader, which the curves show as points.
-        seeds: `[N, C]` probabilities of networks trained from other seeds, whose range the curves show.
-        challenge: The Challenge score, of one row; None for none.
-        extra_scores: Columns to add to the table of scores, one value per row.
-        learning_curve: Draws one, after a training.
+        about: What else the page states.
         figure_files: Write figures as files too; the page has them in any case.
         progress: Called with the number of figures drawn, and of all.
 
     Returns:
         The files, the page last.
     """
-    shown = create_tables(analysis, extra_scores or {}, models)
-    if challenge is not None:
+    shown = create_tables(analysis, about.extra_scores, about.models)
+    if about.challenge is not None:
         caption = "Score with partial credit for related diagnoses (Reyna et al. 2021), with BCa interval."
-        shown["challenge"] = Table("challenge", caption, challenge)
+        shown["challenge"] = Table("challenge", caption, about.challenge)
     written = _write_tables(folder, shown, analysis)
     pictures = {}
-    plans = evaluation_figures.plan(analysis, annotators or {}, seeds)
-    if learning_curve:
-        plans["learning_curve"] = ("Loss and scores on validation while training.", learning_curve)
+    plans = evaluation_figures.plan(analysis, about.annotators, about.seeds)
+    if about.learning_curve:
+        plans["learning_curve"] = ("Loss and scores on validation while training.", about.learning_curve)
     for number, (name, (caption, draw)) in enumerate(plans.items()):
         progress(number, len(plans))
         figure = draw()
@@ -91,14 +88,14 @@ def write(
         else:
             figures.close(figure)
     page = html.Page(
-        title=title,
-        subtitle=subtitle,
-        command=command,
+        title=about.title,
+        subtitle=about.subtitle,
+        command=about.command,
         date=datetime.date.today().isoformat(),
         key=_find_key_numbers(analysis),
         stamps=analysis.stamps,
-        warnings=(*warnings, *analysis.warnings),
-        sections=_arrange(analysis, facts, shown, pictures),
+        warnings=(*about.warnings, *analysis.warnings),
+        sections=_arrange(analysis, about.facts, shown, pictures),
     )
     path = os.path.join(folder, REPORT)
     html.write_page(path, page)
