@@ -39,7 +39,7 @@ from them. They are no medical device, and no patient should be judged by them.
 
 The `{name}` network of ecg_jax ({parameters:,} parameters, float16), with {outputs} outputs: the six diagnoses 1dAVb,
 RBBB, LBBB, SB, AF and ST; `abnormal`; the superclasses NORM, MI, STTC, CD and HYP; and other SCP statements ([all,
-with the criteria of the simulated reader](../data/datasets/LABELS.md)).
+with the criteria of the simulated reader](../../docs/labels.md)).
 Input: {samples} samples of {leads} leads at {rate:g} Hz, {highpass:g} to {lowpass:g} Hz, {units:g} units per millivolt,
 zeros around it. A recording whose leads are already z-scored is given usual amplitudes; {loss:.0%} of the training
 examples were, too.

@@ -1,5 +1,6 @@
-"""Format, lint, types and the import contract."""
+"""Format, lint, types, the import contract, and links between pages."""
 
+import re
 import subprocess
 import sys
 from pathlib import Path
@@ -7,6 +8,7 @@ from pathlib import Path
 import pytest
 
 ROOT = Path(__file__).parents[1]
+PAGES = [*ROOT.glob("*.md"), *ROOT.glob("docs/*.md"), *ROOT.glob("tests/*.md"), *ROOT.glob("ecg_jax/**/*.md")]
 
 
 @pytest.mark.parametrize(
@@ -23,3 +25,15 @@ def test_the_tree_satisfies(command):
     program = Path(sys.executable).parent / command[0]
     done = subprocess.run([program, *command[1:]], cwd=ROOT, capture_output=True, text=True)
     assert done.returncode == 0, done.stdout + done.stderr
+
+
+@pytest.mark.parametrize("page", PAGES, ids=lambda page: page.name)
+def test_links_of_pages_lead_somewhere(page):
+    for link in re.findall(r"\]\(([^)\s]+)\)", page.read_text()):
+        if link.startswith("https://"):
+            continue
+        path, _, heading = link.partition("#")
+        target = page.parent / path if path else page
+        assert target.exists(), link
+        headings = [line.lstrip("# ").lower() for line in target.read_text().splitlines() if line.startswith("#")]
+        assert not heading or heading.replace("-", " ") in headings, link

@@ -1,15 +1,13 @@
-"""Writes the table of findings in `LABELS.md`: their codes in each source, and which data sets know them.
+"""Writes the table of findings in `docs/labels.md`: their codes in each source, and which data sets know them.
 
-python -m ecg_jax.data.datasets.label_table
+python -m ecg_jax.data.datasets.label_table docs/labels.md
 """
 
 from collections.abc import Iterator, Mapping
-from pathlib import Path
 
 from ecg_jax import statements
 from ecg_jax.data.datasets import code15, ludb, snomed, sph
 
-FILE = Path(__file__).with_name("LABELS.md")
 _IN_SPH = sph.STATEMENTS | {statements.NORMAL: (sph.NORMAL,)}
 _IN_LUDB = ludb.STATEMENTS | {statements.NORMAL: ("normal, as above",)}
 _IN_CODE = {code: f"`{name}`" for name, code in statements.SIX.items()} | {statements.NORMAL: f"`{code15.NORMAL}`"}
@@ -23,7 +21,7 @@ def describe(criteria: Mapping[str, str]) -> str:
 
 
 def update(text: str, criteria: Mapping[str, str]) -> str:
-    """The text of `LABELS.md` with its table, which is the end of it, written again."""
+    """The text of `docs/labels.md` with its table, which is the end of it, written again."""
     return text[: text.index("| label |")] + describe(criteria)
 
 
@@ -51,6 +49,10 @@ def _in_challenge(code: str) -> str:
 
 
 if __name__ == "__main__":
+    import sys
+    from pathlib import Path
+
     from ecg_jax.simulation.criteria import CRITERIA  # imports JAX
 
-    FILE.write_text(update(FILE.read_text(), CRITERIA))
+    file = Path(sys.argv[1])
+    file.write_text(update(file.read_text(), CRITERIA))
