@@ -134,7 +134,10 @@ def _prepare(folder: str, settings: Any, damaged: list[str], console: Console) -
     if outcome.left_out:
         console.print(f"  every one of them, and why: {os.path.join(folder, store.PROBLEMS)}")
     console.print(f"Written: {folder}, report: {report}")
-    console.print(f"Next: python -m ecg_jax.main --config.data.dataset=store --config.data.source={folder}")
+    config_flag = f"--config={config_flags.get_config_filename(flags.FLAGS['config'])}"
+    console.print(
+        f"Next: python -m ecg_jax.main {config_flag} --config.data.dataset=store --config.data.source={folder}"
+    )
     return 2 if outcome.errors else 0
 
 

@@ -110,10 +110,12 @@ def without(environ: dict[str, str], *names: str) -> dict[str, str]:
             MPI | {"JAX_COORDINATOR_ADDRESS": "n:1"},
             Group("Open MPI", 4, 3, "n:1", local_device=1),
         ),
-        (TPU, Group("Cloud TPU")),
-        (TPU | {"TPU_SKIP_MDS_QUERY": "1"}, Group("Cloud TPU")),
+        (TPU, Group("Cloud TPU", 2)),
+        (TPU | {"TPU_SKIP_MDS_QUERY": "1"}, Group("Cloud TPU", 2)),
+        (TPU | {"MEGASCALE_NUM_SLICES": "3"}, Group("Cloud TPU", 6)),
+        (TPU | {"TPU_WORKER_HOSTNAMES": "localhost"}, None),  # one host needs no other
         (without(TPU, "TPU_ML_PLATFORM"), None),  # no TPU here
-        ({"TPU_ML_PLATFORM": "JAX"}, Group("Cloud TPU")),
+        ({"TPU_ML_PLATFORM": "JAX"}, None),
         ({"TPU_ML_PLATFORM": "JAX", "TPU_SKIP_MDS_QUERY": "1"}, None),
     ],
 )
@@ -134,6 +136,8 @@ def test_the_environment_says_which_processes_there_are(environ, expected):
         (without(SLURM, "SLURM_PROCID"), "SLURM needs SLURM_STEP_NUM_TASKS and SLURM_PROCID; SLURM_PROCID not set"),
         (SLURM | {"JAX_NUM_PROCESSES": "8"}, "JAX_NUM_PROCESSES is '8', and by SLURM it is 4"),
         (SLURM | PLAIN | {"JAX_PROCESS_ID": "0"}, "JAX_PROCESS_ID is '0', and by SLURM it is 3"),
+        (without(MPI, "OMPI_COMM_WORLD_LOCAL_RANK"), "OMPI_COMM_WORLD_LOCAL_RANK is ''; start all processes"),
+        (TPU | {"MEGASCALE_NUM_SLICES": "two"}, "MEGASCALE_NUM_SLICES is 'two'; it is a number"),
     ],
 )
 def test_incomplete_and_contradicting_variables_are_an_error_with_a_remedy(environ, said):

@@ -153,7 +153,7 @@ def test_a_fold_says_of_a_recording_that_it_was_in_its_training_set(continued, c
         write_wfdb(tmp_path, copy, noise(1 if name == "r17" else int(name[1:])))
     done = call("predict", f"--model={model}", f"--output={tmp_path / 'out.csv'}", tmp_path)
     assert done.returncode == 0, done.stderr
-    assert "1 of 2 was in the training set of this model" in done.stdout
+    assert "1 of 2 recording(s) was in the training set of this model" in done.stdout
     quality = pd.read_csv(tmp_path / "out.csv").fillna("").set_index("recording")["quality"]
     told = {Path(name).name: text for name, text in quality.items()}
     assert "was in the training set" in told["renamed"]

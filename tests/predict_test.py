@@ -67,7 +67,7 @@ def test_a_long_recording_has_the_mean_of_its_windows_and_says_where_a_label_is_
     assert made.windows[:3, fibrillation].max() < threshold <= made.windows[3, fibrillation]
     assert made.probabilities[fibrillation] < threshold
     highest = made.windows[3, fibrillation]
-    assert f"4 windows, whose means the probabilities are; highest: AF {highest:.2f} at 31 s" in made.quality
+    assert f"the probabilities are means over 4 windows; highest: AF {highest:.2f} at 31 s" in made.quality
 
 
 def test_windows_without_a_signal_are_left_out_and_said(model):

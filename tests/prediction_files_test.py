@@ -335,6 +335,14 @@ def test_what_is_left_out_is_counted(open_file):
     assert "2 of the 4 recordings of " in lines
 
 
+def test_labels_may_lack_recordings_of_the_validation_split_too(open_file):
+    table = "recording,split,AF,SB\na,test,0.1,0.2\nb,validation,0.3,0.4\nc,validation,0.5,0.6\nd,test,0.5,0.6\n"
+    labels = "recording,AF,SB\na,1,0\nb,0,1\nd,0,1\n"
+    assert open_file(table, labels, partial=True).validation.ids.tolist() == ["b"]
+    with refuse("--partial"):
+        open_file(table, labels)
+
+
 def test_a_column_of_patients_is_named_or_refused(open_file):
     labels = "recording,AF,SB,who,patient_id\na,1,0,u,1\nb,0,1,u,2\nc,,1,v,3\n"
     assert open_file(TABLE, labels, patient_column="who").predictions.patients.tolist() == ["u", "u", "v"]

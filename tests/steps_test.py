@@ -5,6 +5,7 @@ import functools
 import jax
 import jax.numpy as jnp
 import numpy as np
+import optax
 import pytest
 
 from ecg_jax import config as config_lib
@@ -226,6 +227,19 @@ def test_the_learning_rate_scales_with_the_batch(scaling, expected):
 def test_an_unknown_name_is_refused_naming_the_known(key, known):
     with pytest.raises(InputError, match=f"{key} is 'cubic'; known: {known}"):
         config_lib.check(config_lib.override(config_lib.create_default(), {key: "cubic"}))
+
+
+@pytest.mark.parametrize(
+    "create",
+    [
+        lambda: optimizers.create_schedule("cubic", learning_rate=1.0, steps=1),
+        lambda: optimizers.create("cubic", learning_rate=optax.constant_schedule(1.0), trainable={}),
+        lambda: optimizers.scale_learning_rate(1.0, "cubic", batch_size=2, base_batch_size=1),
+    ],
+)
+def test_an_unknown_name_is_refused_without_a_configuration_too(create):
+    with pytest.raises(InputError, match="is 'cubic'; known: "):
+        create()
 
 
 def test_several_steps_in_one_call_must_add_up():

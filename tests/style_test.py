@@ -35,5 +35,9 @@ def test_links_of_pages_lead_somewhere(page):
         path, _, heading = link.partition("#")
         target = page.parent / path if path else page
         assert target.exists(), link
-        headings = [line.lstrip("# ").lower() for line in target.read_text().splitlines() if line.startswith("#")]
+        headings = [
+            line.lstrip("# ").replace("`", "").lower()
+            for line in target.read_text().splitlines()
+            if line.startswith("#")
+        ]
         assert not heading or heading.replace("-", " ") in headings, link

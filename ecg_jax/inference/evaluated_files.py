@@ -58,7 +58,7 @@ def open_file(files: Files, calibration: str | None = None) -> Evaluated:
     if other:
         validation = _join_validation(other, truth, files, scored, part.recordings)
     elif split == "test":
-        validation = _find_validation(file, truth)
+        validation = _find_validation(file, truth, rules)
     facts = [f"Predictions: {path}. Labels: {files.labels or 'in the same file'}.", *file.facts, *scored.facts]
     if file.left_out:
         facts.append(f"Recordings without a probability, which are left out: {len(file.left_out)}.")
@@ -77,7 +77,7 @@ def open_file(files: Files, calibration: str | None = None) -> Evaluated:
     return scored.undo_calibration() if calibration == "none" else scored.recalibrate(calibration)
 
 
-def _find_validation(file: PredictionFile, truth: LabelFile | None) -> Predictions | None:
+def _find_validation(file: PredictionFile, truth: LabelFile | None, rules: joins.Rules) -> Predictions | None:
     """The file's own validation split, where it has one whose labels are known."""
     if file.split is None or not (file.split == "validation").any():
         return None
@@ -87,7 +87,7 @@ def _find_validation(file: PredictionFile, truth: LabelFile | None) -> Predictio
     if not (truth.recordings and part.recordings):
         return None
     found = joins.match(part.recordings, truth.recordings, (part.path, truth.path))
-    return label_files.join(part, truth).predictions if (found.rows[part.rows] >= 0).any() else None
+    return label_files.join(part, truth, rules).predictions if (found.rows[part.rows] >= 0).any() else None
 
 
 def _join_validation(

@@ -160,7 +160,7 @@ def _conclude(model: Model, name: str, raw: np.ndarray, known: dict[str, Any]) -
         for i, (label, place) in enumerate(zip(model.label_names, highest, strict=True))
         if windows[place, i] >= model.thresholds.get(label, 0.5) > made.probabilities[i]
     ]
-    line = f"{len(windows)} windows, whose means the probabilities are"
+    line = f"the probabilities are means over {len(windows)} windows"
     line += f"; highest: {', '.join(episodes)}" if episodes else ""
     return dataclasses.replace(made, quality="; ".join(filter(None, (made.quality, line))))
 

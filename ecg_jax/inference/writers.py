@@ -110,7 +110,8 @@ class Tally:
         ]
         lines += messages.describe(self._notes)
         if self._seen:
-            lines.append(f"{self._seen} of {self.count} {manifest.SEEN} of this model: no measure of how good it is")
+            seen = f"{self._seen} of {self.count} recording(s) {manifest.SEEN}"
+            lines.append(f"{seen} of this model: no measure of how good it is")
         return lines
 
 

@@ -11,10 +11,13 @@ What these do not state is found by `jax.distributed.initialize`. `ECG_JAX_JOIN_
 for the others, and a process that is silent for `ECG_JAX_HEARTBEAT_TIMEOUT` (seconds, 100) ends them all.
 """
 
+import contextlib
 import dataclasses
 import os
+import re
 import socket
 import threading
+import urllib.request
 from collections.abc import Mapping
 
 import jax
@@ -37,6 +40,8 @@ _LAUNCHERS = {  # variables of the number of processes, and of the index of this
 _LOCAL_RANK = "OMPI_COMM_WORLD_LOCAL_RANK"
 _DAY = 24 * 3600  # JAX aborts the process at its own limits, which must come after ours
 _PROBE_SECONDS = 3
+_METADATA = "http://metadata.google.internal/computeMetadata/v1/instance/attributes/"
+_METADATA_SECONDS = 5
 
 
 @dataclasses.dataclass(frozen=True)
@@ -52,7 +57,7 @@ class Group:
     """
 
     source: str
-    count: int | None = None
+    count: int
     index: int | None = None
     address: str | None = None
     local_device: int | None = None
@@ -71,12 +76,12 @@ def start(console: Console) -> Console:
         InputError: when variables are incomplete or contradict each other, or not all processes
             came in time.
     """
-    group = detect(os.environ)
+    group = detect(_read_tpu_metadata(os.environ) | dict(os.environ))
     if group:
         timeout = _read_seconds(os.environ, JOIN_TIMEOUT, 300)
         heartbeat = _read_seconds(os.environ, HEARTBEAT_TIMEOUT, 100)
         if not group.index:
-            console.print(f"Waiting for {group.count or 'all'} processes, named by {group.source} (up to {timeout} s)")
+            console.print(f"Waiting for {group.count} processes, named by {group.source} (up to {timeout} s)")
         _join(group, timeout, heartbeat)
     return console if jax.process_index() == 0 else Console(quiet=True)
 
@@ -101,9 +106,10 @@ def detect(environ: Mapping[str, str]) -> Group | None:
                     "a single process with the launcher"
                 )
         is_set = launched == "Open MPI" and "JAX_LOCAL_DEVICE_IDS" not in environ  # version 5 is unknown to JAX
-        return Group(launched, count, index, address, int(environ[_LOCAL_RANK]) if is_set else None)
+        return Group(launched, count, index, address, _read_local_rank(environ) if is_set else None)
     if not {ADDRESS, COUNT, INDEX} & environ.keys():
-        return Group("Cloud TPU") if _is_on_tpu_host(environ) else None
+        count = _count_tpu_hosts(environ)
+        return Group("Cloud TPU", count) if count > 1 else None
     index_name = INDEX if INDEX in environ or POD_INDEX not in environ else POD_INDEX
     count, index = _read_place(environ, COUNT, index_name, source="a process that was started by hand")
     if address is None and "KUBERNETES_SERVICE_HOST" not in environ:
@@ -111,10 +117,42 @@ def detect(environ: Mapping[str, str]) -> Group | None:
     return Group(ADDRESS if address else "Kubernetes", count, index, address) if count > 1 else None
 
 
-def _is_on_tpu_host(environ: Mapping[str, str]) -> bool:
-    """Whether hosts of a Cloud TPU are listed, on GKE by variables, elsewhere by a metadata server."""
-    is_listed = not {"TPU_PROCESS_ADDRESSES", "TPU_WORKER_HOSTNAMES"}.isdisjoint(environ)
-    return environ.get("TPU_ML_PLATFORM") == "JAX" and (is_listed or "TPU_SKIP_MDS_QUERY" not in environ)  # set by JAX
+def _count_tpu_hosts(environ: Mapping[str, str]) -> int:
+    if environ.get("TPU_ML_PLATFORM") != "JAX":  # set by JAX where there are TPU chips
+        return 1
+    hosts = environ.get("TPU_PROCESS_ADDRESSES") or environ.get("TPU_WORKER_HOSTNAMES") or "localhost"
+    slices = environ.get("MEGASCALE_NUM_SLICES") or "1"
+    if not slices.isdigit():
+        raise InputError(f"environment: MEGASCALE_NUM_SLICES is {slices!r}; it is a number")
+    return len(hosts.split(",")) * int(slices)
+
+
+def _read_tpu_metadata(environ: Mapping[str, str]) -> dict[str, str]:
+    """What a Cloud TPU VM's metadata server states of its hosts, under the names of the variables on GKE."""
+    # JAX has set the first where there are TPU chips; GKE, which sets variables instead, sets the second.
+    if environ.get("TPU_ML_PLATFORM") != "JAX" or "TPU_SKIP_MDS_QUERY" in environ:
+        return {}
+    slices = re.search(r"MEGASCALE_NUM_SLICES:\s*'?(\d+)", _get_metadata("tpu-env"))
+    found = {"TPU_WORKER_HOSTNAMES": _get_metadata("worker-network-endpoints")}
+    return found | ({"MEGASCALE_NUM_SLICES": slices[1]} if slices else {})
+
+
+def _get_metadata(key: str) -> str:
+    """An attribute of the machine; empty where there is none, or no server."""
+    request = urllib.request.Request(_METADATA + key, headers={"Metadata-Flavor": "Google"})
+    with contextlib.suppress(OSError), urllib.request.urlopen(request, timeout=_METADATA_SECONDS) as answer:
+        return answer.read().decode()
+    return ""
+
+
+def _read_local_rank(environ: Mapping[str, str]) -> int:
+    rank = environ.get(_LOCAL_RANK, "")
+    if not rank.isdigit():
+        raise InputError(
+            f"environment: {_LOCAL_RANK} is {rank!r}; start all processes with one mpirun, which sets it, or set "
+            "JAX_LOCAL_DEVICE_IDS"
+        )
+    return int(rank)
 
 
 def _read_place(environ: Mapping[str, str], count_name: str, index_name: str, source: str) -> tuple[int, int]:
@@ -148,7 +186,7 @@ def _join(group: Group, timeout: int, heartbeat: int) -> None:
         try:
             jax.distributed.initialize(
                 group.address,
-                group.count,
+                group.count if group.index is not None else None,
                 group.index,
                 local_device_ids=group.local_device,
                 cluster_detection_method="deactivate" if group.source == ADDRESS else None,
@@ -182,7 +220,7 @@ def _describe_failure(group: Group, timeout: int, error: Exception | None) -> st
             f"runs, that this is its address, and that no firewall closes the port; {wait}"
         )
     return (
-        f"{place}: not all {group.count or ''} processes came within {timeout} s, {who} among those that did; check "
+        f"{place}: not all {group.count} processes came within {timeout} s, {who} among those that did; check "
         f"that each was started, with an index of its own, and reaches process 0; {wait}"
     )
 

@@ -31,7 +31,7 @@ def open_for_model(path: str, model: Model, data: str | None, console: Console) 
     if data:
         return open_data(data, config, model.split, model.label_names, console)
     if not os.path.isdir(path):
-        raise InputError(f"{path}: a Keras file brings no data; pass --data=STORE or --data=NAME:DIR")
+        raise InputError(f"{path}: only a run folder brings data; pass --data=STORE or --data=NAME:DIR")
     with _explained(config.data.dataset):
         return run_data.assign(config, run_data.open_dataset(config, path, console)), True
 

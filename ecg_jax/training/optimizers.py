@@ -14,6 +14,11 @@ SCHEDULES = ("constant", "cosine", "one_cycle", "plateau")
 BATCH_SCALINGS = ("none", "linear", "sqrt")
 
 
+def _require(key: str, name: str, known: tuple[str, ...]) -> None:
+    if name not in known:
+        raise InputError(f"{key} is {name!r}; known: {', '.join(known)}")
+
+
 def scale_learning_rate(learning_rate: float, batch_scaling: str, *, batch_size: int, base_batch_size: int) -> float:
     """Scales a learning rate that was chosen for another batch size.
 
@@ -24,6 +29,7 @@ def scale_learning_rate(learning_rate: float, batch_scaling: str, *, batch_size:
         batch_size: Of the run, over all devices.
         base_batch_size: That the rate was chosen for.
     """
+    _require("schedule.batch_scaling", batch_scaling, BATCH_SCALINGS)
     ratio = batch_size / base_batch_size
     return learning_rate * {"none": 1.0, "linear": ratio, "sqrt": ratio**0.5}[batch_scaling]
 
@@ -44,6 +50,7 @@ def create_schedule(
     Raises:
         InputError: on values out of range.
     """
+    _require("schedule.name", name, SCHEDULES)
     if not learning_rate > 0 or not 0 <= warmup_fraction < 1 or not 0 <= final_fraction <= 1:
         raise InputError(
             f"learning rate {learning_rate} must be > 0, schedule.warmup_fraction {warmup_fraction} in [0, 1), "
@@ -94,6 +101,7 @@ def create(
     Raises:
         InputError: on a decay that the optimizer does not have, or a number out of range.
     """
+    _require("optimizer.name", name, OPTIMIZERS)
     if not 0 < layer_decay <= 1 or unfreeze_every < 0:
         raise InputError(
             f"optimizer.layer_decay is {layer_decay}, it must be in (0, 1]; unfreeze_every {unfreeze_every}, at least 0"
