@@ -412,13 +412,23 @@ def sample(study, trials):
     return drawn
 
 
+def test_cmaes_draws_another_point_before_a_generation_is_complete():
+    study = optuna.create_study(sampler=samplers.create("cmaes", 0))
+    drawn = set()
+    for number in range(6):
+        trial = study.ask(dict.fromkeys("ab", optuna.distributions.FloatDistribution(0, 1)))
+        drawn.add((trial.params["a"], trial.params["b"]))
+        study.tell(trial, number)
+    assert len(drawn) == 6
+
+
 def test_cmaes_goes_on_from_the_trials_in_the_study():
     study = optuna.create_study()
     drawn = sample(study, 60)
     assert np.mean(drawn[-10:]) < np.mean(drawn[:10])
 
 
-def test_a_study_of_somebody_else_runs_no_code(capsys):
+def test_a_study_of_another_user_runs_no_code(capsys):
     study = optuna.create_study()
     sample(study, 3)
     first, state = study.trials[0], {"cma:optimizer:0": pickle.dumps(_Stranger()).hex()}  # where Optuna keeps its own

@@ -38,7 +38,7 @@ class Source:
         dropped: Ids of recordings that were all zeros.
         gaps: Id to number of samples that were NaN or infinite.
         refused: Id to reason, of recordings that contradict physics.
-        findings: Id to what was found, of recordings that were kept or repaired all the same.
+        findings: Id to what was found, of recordings that were used nevertheless, or repaired.
     """
 
     is_on_device: ClassVar[bool] = False  # whether a step needs nothing from the host, so that several can be one call

@@ -51,7 +51,10 @@ class _CmaEs(optuna.samplers.BaseSampler):
             return {}
         count = len(search_space)
         optimizer = cmaes.CMA(
-            mean=np.full(count, 0.5), sigma=1 / 6, bounds=np.tile((0.0, 1.0), (count, 1)), seed=self._seed
+            mean=np.full(count, 0.5),
+            sigma=1 / 6,
+            bounds=np.tile((0.0, 1.0), (count, 1)),
+            seed=self._seed + trial.number,
         )
         sign = -1.0 if study.direction == optuna.study.StudyDirection.MAXIMIZE else 1.0
         finished = study.get_trials(deepcopy=False, states=(TrialState.COMPLETE,))
