@@ -6,7 +6,7 @@ from typing import Any
 from ml_collections import ConfigDict
 
 from ecg_jax.config.key import Key, Range
-from ecg_jax.contract import MOST_SAMPLES
+from ecg_jax.contract import HIGHEST_ORDER, MOST_SAMPLES, NORMALIZATIONS, RESAMPLINGS, STATISTICS
 from ecg_jax.evaluation.settings import CALIBRATIONS
 from ecg_jax.recording import CHECKS, HIGHEST_RATE, LEADS
 
@@ -93,7 +93,10 @@ KEYS: Mapping[str, Key] = {
     "contract.notch": Key(0.0, "powerline frequency that is removed; 0 for none", _NOT_NEGATIVE, unit="Hz"),
     "contract.units_per_millivolt": Key(2.0, "what 1 mV becomes", _POSITIVE),
     "contract.normalization": Key(
-        "none", "`zscore` gives every lead zero mean and unit variance", choices=("none", "zscore")
+        "none",
+        "`zscore` gives every lead zero mean and unit variance, `zscore_joint` all leads together; `minmax` maps every "
+        "lead to 0 to 1",
+        choices=NORMALIZATIONS,
     ),
     "contract.usual_deviations": Key(
         (),
@@ -102,6 +105,32 @@ KEYS: Mapping[str, Key] = {
         unit="mV",
         items=_NUMBER,
     ),
+    "contract.trim": Key(False, "cut off both ends of a recording for as long as all leads are equal there"),
+    "contract.resampling": Key(
+        "polyphase",
+        "how the sampling rate is changed: a polyphase filter over straight continuations or zeros, or interpolation",
+        choices=RESAMPLINGS,
+    ),
+    "contract.bandpass_order": Key(
+        0,
+        "of one Butterworth band-pass filter; 0 for a high-pass and a low-pass filter of order 2",
+        Range(at_least=0, at_most=HIGHEST_ORDER),
+    ),
+    "contract.median_baseline": Key(
+        0.0, "window of a running median that is subtracted; 0 for none", _NOT_NEGATIVE, unit="s"
+    ),
+    "contract.offset": Key(0.0, "subtracted before `units_per_millivolt`", unit="mV"),
+    "contract.unbiased": Key(False, "divide the variance of a z-score by the number of samples less one"),
+    "contract.statistics": Key(
+        "input", "what a normalization is computed over: the network's input or the whole recording", choices=STATISTICS
+    ),
+    "contract.window_stride": Key(
+        0,
+        "between the beginnings of a long recording's windows; 0 to spread them evenly",
+        _NOT_NEGATIVE,
+        unit="samples",
+    ),
+    "contract.window_count": Key(0, "windows of every recording; 0 for as many as fit", _NOT_NEGATIVE),
     "model.name": Key(
         "reference",
         "the network of Ribeiro et al. 2020, one a quarter as wide, or a published one to compare with",

@@ -8,12 +8,25 @@ from fractions import Fraction
 from typing import Any
 
 import numpy as np
+import scipy.ndimage
 import scipy.signal
 
 from ecg_jax import budget
-from ecg_jax.contract import Filter, InputContract, Resample, Scale, Step, ZScore
+from ecg_jax.contract import (
+    Filter,
+    InputContract,
+    MinMax,
+    Resample,
+    Scale,
+    Shift,
+    Step,
+    SubtractMedian,
+    ZScore,
+)
 from ecg_jax.errors import InputError
 from ecg_jax.recording import LIMB_LEADS, Recording
+
+_FLAT = 1e-6  # what deviates or extends less is not scaled up
 
 
 def create_input(
@@ -34,15 +47,22 @@ def create_input(
         InputError: see `standardize`.
     """
     signal, valid = standardize(recording, contract)
-    signal, valid = _fit_length(signal, valid, contract.samples, crop)
-    return _run(contract.amplitude_steps(recording.normalized), signal, valid)
+    before, after = _list_amplitude_steps(recording, contract)
+    signal, valid = _fit_length(*_run(before, signal, valid), contract.samples, crop)
+    return _run(after, signal, valid)
+
+
+def _list_amplitude_steps(recording: Recording, contract: InputContract) -> tuple[Sequence[Step], Sequence[Step]]:
+    """The steps that come before the recording has the contract's length, and after."""
+    steps = contract.amplitude_steps(recording.normalized)
+    return (steps, ()) if contract.statistics == "recording" else ((), steps)
 
 
 def create_windows(recording: Recording, contract: InputContract) -> tuple[np.ndarray, np.ndarray]:
-    """Cuts a recording that is longer than a contract into consecutive inputs.
+    """Cuts a recording that is longer than a contract into inputs.
 
-    The last window ends where the recording ends, and the others are spread evenly before it, with a small overlap.
-    A recording that is not longer is one window, that of `create_input`.
+    Where the contract does not say which, the last window ends where the recording ends, and the others are spread
+    evenly before it, with a small overlap. A recording that is not longer is one window, that of `create_input`.
 
     Args:
         recording: Any recording.
@@ -55,12 +75,23 @@ def create_windows(recording: Recording, contract: InputContract) -> tuple[np.nd
         InputError: see `standardize`.
     """
     signal, valid = standardize(recording, contract)
-    extra = max(len(signal) - contract.samples, 0)
-    count = -(-len(signal) // contract.samples)
-    begins = np.linspace(0, extra, count).round().astype(int)
-    steps = contract.amplitude_steps(recording.normalized)
-    windows = [_run(steps, *_fit_length(signal[begin:], valid[begin:], contract.samples, 0.0))[0] for begin in begins]
+    before, after = _list_amplitude_steps(recording, contract)
+    signal, valid = _run(before, signal, valid)
+    begins = place_windows(len(signal), contract)
+    windows = [
+        _run(after, *_fit_length(signal[begin:], valid[begin:], contract.samples, 0.0))[0] for begin in begins.tolist()
+    ]
     return np.stack(windows), begins / contract.sampling_rate
+
+
+def place_windows(length: int, contract: InputContract) -> np.ndarray:
+    """The first samples `[windows]` of the windows of a recording of `length` samples at the contract's rate."""
+    extra = max(length - contract.samples, 0)
+    if contract.window_count:
+        return extra // (contract.window_count + 2) * np.arange(1, contract.window_count + 1)
+    if contract.window_stride:
+        return np.arange(0, extra + 1, contract.window_stride)
+    return np.linspace(0, extra, -(-length // contract.samples)).round().astype(int)
 
 
 def standardize(recording: Recording, contract: InputContract) -> tuple[np.ndarray, np.ndarray]:
@@ -81,8 +112,11 @@ def standardize(recording: Recording, contract: InputContract) -> tuple[np.ndarr
     if recording.normalized and not contract.takes_normalized:
         raise InputError(
             f"{recording.id}: the data is declared z-scored, so its amplitude is unknown, but the input "
-            "contract keeps amplitudes; use --config.contract.normalization=zscore, or state usual_deviations"
+            "contract keeps amplitudes, or those of leads against each other; use "
+            "--config.contract.normalization=zscore, or state usual_deviations"
         )
+    if contract.trim:
+        recording = trim(recording)
     samples = math.ceil(len(recording.signal) * contract.sampling_rate / recording.sampling_rate)
     budget.check_resampled(recording.id, int(np.count_nonzero(recording.valid)), samples, len(contract.leads))
     signal, valid = _select_leads(recording, contract.leads)
@@ -105,11 +139,25 @@ def _run(steps: Sequence[Step], signal: np.ndarray, valid: np.ndarray) -> tuple[
                 signal, valid = _resample(step, signal, valid)
             case Filter():
                 signal = _filter(step, signal, valid)
-            case ZScore():
-                signal = zscore(signal, valid)
+            case SubtractMedian():
+                signal = _subtract_median(step, signal, valid)
+            case ZScore() | MinMax():
+                signal = normalize(step, signal, valid)
+            case Shift():
+                signal = signal - np.float32(step.millivolts)
             case Scale():
                 signal = signal * np.array(step.factors, np.float32)
     return np.where(valid, signal, np.float32(0)), valid
+
+
+def trim(recording: Recording) -> Recording:
+    """Cuts off both ends for as long as all leads are equal there; one whose leads never differ stays as it is."""
+    known = np.where(recording.valid, recording.signal, 0)
+    differs = np.flatnonzero((known != known[:, :1]).any(axis=1))
+    if not differs.size or differs[-1] - differs[0] + 1 == len(known):
+        return recording
+    kept = slice(differs[0], differs[-1] + 1)
+    return dataclasses.replace(recording, signal=recording.signal[kept], valid=recording.valid[kept])
 
 
 def mask_missing(recording: Recording, leads: tuple[str, ...]) -> tuple[Recording, tuple[str, ...]]:
@@ -171,22 +219,32 @@ def _select_leads(recording: Recording, leads: tuple[str, ...]) -> tuple[np.ndar
 
 
 def _resample(step: Resample, signal: np.ndarray, valid: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """Polyphase resampling; gaps are bridged first, so that the filter does not spread them."""
+    """Changes the sampling rate; gaps are bridged first, so that filters do not spread them."""
     ratio = Fraction(step.after / step.before).limit_denominator(2000)
     if ratio == 1:
         return signal, valid
     bridged = _bridge(signal, valid)
-    level = bridged[:1]  # filtering without it keeps a flat lead flat
-    up, down = ratio.numerator, ratio.denominator
-    resampled = level + scipy.signal.resample_poly(
-        bridged - level,
-        up,
-        down,
-        axis=0,
-        window=_design_lowpass(up, down),
-        padtype="line" if len(bridged) > 1 else "edge",
-    )
+    match step.method:
+        case "linear":
+            resampled = _interpolate(bridged, int(len(bridged) * step.after / step.before))
+        case "polyphase_zeros":
+            resampled = scipy.signal.resample_poly(bridged, ratio.numerator, ratio.denominator, axis=0)
+        case _:
+            resampled = _resample_polyphase(bridged, ratio)
     return resampled.astype(np.float32), _resample_validity(valid, len(resampled), ratio)
+
+
+def _interpolate(signal: np.ndarray, count: int) -> np.ndarray:
+    """Stretches a recording to `count` samples, so that the first and the last stay where they are."""
+    place = np.linspace(0, count - 1, len(signal))
+    return np.stack([np.interp(np.arange(count), place, lead) for lead in signal.T], axis=1)
+
+
+def _resample_polyphase(signal: np.ndarray, ratio: Fraction) -> np.ndarray:
+    level = signal[:1]  # filtering without it keeps a flat lead flat
+    up, down = ratio.numerator, ratio.denominator
+    window, ends = _design_lowpass(up, down), "line" if len(signal) > 1 else "edge"
+    return level + scipy.signal.resample_poly(signal - level, up, down, axis=0, window=window, padtype=ends)
 
 
 @functools.lru_cache(maxsize=64)
@@ -213,6 +271,8 @@ def _resample_validity(valid: np.ndarray, count: int, ratio: Fraction) -> np.nda
 
 def _filter(step: Filter, signal: np.ndarray, valid: np.ndarray) -> np.ndarray:
     leads = _bridge(signal, valid).T
+    if step.order:
+        return np.ascontiguousarray(_filter_band(step, leads).T, np.float32)
     padding = min(len(signal) - 1, int(step.sampling_rate))
     return np.ascontiguousarray(_filter_both_ways(design_filter(step), leads, padding).T, np.float32)
 
@@ -229,6 +289,28 @@ def _filter_both_ways(sections: np.ndarray, leads: np.ndarray, padding: int) -> 
     return filtered[:, padding : filtered.shape[1] - padding]
 
 
+def _filter_band(step: Filter, leads: np.ndarray) -> np.ndarray:
+    """The notch, then one band-pass filter, each as `scipy.signal.filtfilt` extends the ends of a signal by default."""
+    for sections, length in _design_band(step):
+        leads = _filter_both_ways(sections, leads, min(leads.shape[1] - 1, 3 * length))
+    return leads
+
+
+@functools.lru_cache(maxsize=16)
+def _design_band(step: Filter) -> list[tuple[np.ndarray, int]]:
+    """Second-order sections of each filter, and its number of coefficients as one polynomial."""
+    notch = [(design_filter(Filter(step.sampling_rate, 0, 0, step.notch)), 3)] if step.notch else []
+    band = scipy.signal.butter(
+        step.order, (step.highpass, step.lowpass), "bandpass", fs=step.sampling_rate, output="sos"
+    )
+    return [*notch, (band, 2 * step.order + 1)]
+
+
+def _subtract_median(step: SubtractMedian, signal: np.ndarray, valid: np.ndarray) -> np.ndarray:
+    bridged = _bridge(signal, valid)
+    return bridged - scipy.ndimage.median_filter(bridged, (step.samples, 1), mode="constant").astype(np.float32)
+
+
 @functools.lru_cache(maxsize=16)
 def _settle(sections: bytes) -> np.ndarray:
     """States `[sections, 2]` of a filter's steady-state step response."""
@@ -238,6 +320,8 @@ def _settle(sections: bytes) -> np.ndarray:
 @functools.lru_cache(maxsize=16)
 def design_filter(step: Filter) -> np.ndarray:
     """Second-order sections `[n, 6]`. Designing takes as long as filtering."""
+    if step.order:
+        return np.concatenate([sections for sections, _ in _design_band(step)])
     nyquist = step.sampling_rate / 2
     sections = []
     if step.highpass:
@@ -262,10 +346,11 @@ def _bridge(signal: np.ndarray, valid: np.ndarray) -> np.ndarray:
     return bridged
 
 
-def zscore(signal: Any, valid: Any, xp: Any = np) -> Any:
-    """Carries out `ZScore` with NumPy, or with another library of its interface.
+def normalize(step: ZScore | MinMax, signal: Any, valid: Any, xp: Any = np) -> Any:
+    """Carries out a normalization with NumPy, or with another library of its interface.
 
     Args:
+        step: The normalization.
         signal: `[..., n, leads]` float32.
         valid: Bool of the same shape, or one that broadcasts to it.
         xp: `numpy`, which computes in float64, or `jax.numpy`.
@@ -273,12 +358,22 @@ def zscore(signal: Any, valid: Any, xp: Any = np) -> Any:
     Returns:
         An array like `signal`, 0 where invalid.
     """
-    count = xp.maximum(valid.sum(axis=-2, keepdims=True), 1)
+    if isinstance(step, MinMax):
+        low = xp.where(valid, signal, np.inf).min(axis=-2, keepdims=True)
+        extent = xp.where(valid, signal, -np.inf).max(axis=-2, keepdims=True) - low
+        return xp.where(valid & (extent > _FLAT), (signal - low) / xp.where(extent > _FLAT, extent, 1), 0)
+    axes = (-2, -1) if step.is_joint else (-2,)
+    count = xp.maximum(
+        (valid & xp.ones_like(signal, bool) if step.is_joint else valid).sum(axis=axes, keepdims=True), 1
+    )
     known = xp.where(valid, signal, 0).astype(np.float64 if xp is np else signal.dtype)
-    known = xp.where(valid, known - known.sum(axis=-2, keepdims=True) / count, 0)
-    squares = np.einsum("tl,tl->l", known, known) if xp is np else (known**2).sum(axis=-2, keepdims=True)
-    deviation = xp.sqrt(squares / count)
-    return (known / xp.where(deviation > 1e-6, deviation, np.inf)).astype(signal.dtype)
+    known = xp.where(valid, known - known.sum(axis=axes, keepdims=True) / count, 0)
+    if xp is np and not step.is_joint:
+        squares = np.einsum("tl,tl->l", known, known)
+    else:
+        squares = (known**2).sum(axis=axes, keepdims=True)
+    deviation = xp.sqrt(squares / (xp.maximum(count - 1, 1) if step.is_unbiased else count))
+    return (known / xp.where(deviation > _FLAT, deviation, np.inf)).astype(signal.dtype)
 
 
 def place(length: int, samples: int, crop: float | None = None) -> tuple[int, int, int]:

@@ -34,15 +34,17 @@ def predict_model(
     Args:
         path: Of the model.
         model: See `load_model`.
-        dataset: With the model's labels.
+        dataset: With some of the model's labels, which are scored.
         split: `train`, `validation`, `test` or `all`; if None, `test` where the data set has one, else `all`.
         is_own: The data set is that of the model's run.
         needs_validation: Predict the validation split too, where there is one besides the scored one.
         checks: See `verify.enforce`.
         console: Where progress is shown.
     """
-    if dataset.label_names != model.label_names:
+    if not set(dataset.label_names) <= set(model.label_names):
         raise InputError(f"{path} predicts {', '.join(model.label_names)}, not {', '.join(dataset.label_names)}")
+    unknown = [name for name in model.label_names if name not in dataset.label_names]
+    model = model.select(dataset.label_names)
     has_split = dataset.split is not None and bool((dataset.split == "test").any())
     split = split or ("test" if has_split else "all")
     run = functools.partial(predict_dataset, model, dataset, checks=checks, console=console)
@@ -63,13 +65,17 @@ def predict_model(
         predictions=predictions,
         validation=validation,
         thresholds=None if chose_thresholds else _find_thresholds(model),
-        facts=(f"{'; '.join(model.notes)}.", *(f"{line}." for line in left_out)),
+        facts=(f"{'; '.join(model.notes)}.", *(f"{line}." for line in left_out + _describe_unknown(unknown))),
         warnings=tuple(warnings),
         source=path,
         recordings={"recording": predictions.ids},
         dataset=dataset,
         learning_curve=_find_learning_curve(path),
     )
+
+
+def _describe_unknown(labels: list[str]) -> list[str]:
+    return [f"{len(labels)} labels of the model that the data set does not know: {', '.join(labels)}"] if labels else []
 
 
 def _find_rows(dataset: Dataset, split: str) -> np.ndarray:

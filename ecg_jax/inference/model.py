@@ -4,7 +4,7 @@ import dataclasses
 import functools
 import math
 import os
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import jax
@@ -19,6 +19,7 @@ from ecg_jax.data.splits import manifest
 from ecg_jax.errors import InputError
 from ecg_jax.evaluation.calibration import Calibration
 from ecg_jax.evaluation.thresholds import NOT_CHOSEN
+from ecg_jax.models import outputs
 from ecg_jax.models import weights as weights_lib
 from ecg_jax.models.imports import keras as keras_import
 from ecg_jax.recording import Recording
@@ -42,6 +43,7 @@ class Model:
     notice: str = ""  # what a reader of its probabilities must know
     unchosen: tuple[str, ...] = ()  # labels with the default threshold, for lack of positives or negatives
     threshold_rule: str = ""  # that chose the thresholds; empty where unknown
+    largest: tuple[str, ...] = ()  # labels whose probability is the largest of all windows'; others take the mean
     activation: str = "sigmoid"  # from logits to probabilities, one of `ACTIVATIONS`; those of `softmax` add up to 1
 
     def describe_threshold(self, name: str) -> str:
@@ -88,6 +90,29 @@ class Model:
                 + ("; signal[None] is one recording" if found.shape == (samples, leads) else "")
             )
         return np.asarray(self._apply(self.variables, found))
+
+    def select(self, label_names: Sequence[str]) -> "Model":
+        """The model with some of its outputs, in another order; `InputError` where they depend on each other."""
+        if tuple(label_names) == self.label_names:
+            return self
+        if self.activation == "softmax":
+            raise InputError(f"the outputs {', '.join(self.label_names)} add up to 1; some of them mean nothing alone")
+        places = [self.label_names.index(name) for name in label_names]
+        weights = weights_lib.flatten(self.variables)
+        weights |= {path: weights[path][..., places] for path in outputs.PATHS if path in weights}
+        return dataclasses.replace(
+            self,
+            network=self.network.clone(head=self.network.head.clone(num_labels=len(places))),
+            variables={key: {} for key in self.variables} | weights_lib.unflatten(weights),
+            label_names=tuple(label_names),
+            thresholds={name: self.thresholds[name] for name in label_names if name in self.thresholds},
+            unchosen=tuple(name for name in self.unchosen if name in label_names),
+        )
+
+    def combine(self, windows: np.ndarray) -> np.ndarray:
+        """Probabilities `[labels]` of a recording, from those of its windows `[windows, labels]`."""
+        is_largest = np.isin(self.label_names, self.largest)
+        return np.where(is_largest, windows.max(axis=0), windows.mean(axis=0))
 
     def calibrate(self, raw: np.ndarray) -> np.ndarray:
         """Probabilities of raw ones, `[B, labels]` both; the same where the model brings no calibration."""

@@ -14,7 +14,7 @@ from rich.progress import track
 from ecg_jax.contract import InputContract
 from ecg_jax.data import quality, verify
 from ecg_jax.data.datasets.dataset import Dataset, create_predictions
-from ecg_jax.data.preprocess import create_input, create_windows, mask_missing
+from ecg_jax.data.preprocess import create_input, create_windows, mask_missing, trim
 from ecg_jax.data.readers import Source
 from ecg_jax.data.splits import manifest
 from ecg_jax.data.store import messages
@@ -111,8 +111,10 @@ def _load(source: Source, *, model: Model, trained: manifest.Trained | None, che
     contract = model.contract
     missing: tuple[str, ...] = ()
     recording, findings = verify.enforce(source.read(), checks)
-    if whole:
-        extended, missing = mask_missing(recording, contract.leads)
+    if contract.trim:
+        recording = trim(recording)
+    if whole or contract.has_windows:
+        extended, missing = mask_missing(recording, contract.leads) if whole else (recording, ())
         signals, starts = create_windows(extended, contract)
         moves = np.array([_moves(recording, start, contract) for start in starts.tolist()])
     else:
@@ -151,8 +153,8 @@ def _conclude(model: Model, name: str, raw: np.ndarray, known: dict[str, Any]) -
         unknown = np.full(len(model.label_names), np.nan, np.float32)
         return Prediction(name, unknown, unknown, **known)
     windows = model.calibrate(raw)
-    made = Prediction(name, windows.mean(axis=0), raw.mean(axis=0), windows=windows, **known)
-    if len(windows) == 1:
+    made = Prediction(name, model.combine(windows), model.combine(raw), windows=windows, **known)
+    if len(windows) == 1 or model.contract.has_windows:
         return made
     highest = windows.argmax(axis=0)
     episodes = [

@@ -27,7 +27,11 @@ def announce(setup: Setup, initial: TrainState, console: Console) -> None:
     contract = setup.examples.contract
     console.print(
         f"Input: {contract.samples} samples x {len(contract.leads)} leads at {contract.sampling_rate:g} Hz, "
-        + ("z-scored" if contract.normalization == "zscore" else f"{contract.units_per_millivolt:g} units per mV")
+        + (
+            f"{contract.units_per_millivolt:g} units per mV"
+            if contract.normalization == "none"
+            else f"normalized: {contract.normalization}"
+        )
     )
     _count_positives(setup.examples.dataset, console)
     learned, frozen = transfer.partition(initial.params, setup.trainable)

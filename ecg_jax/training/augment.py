@@ -23,7 +23,8 @@ from collections.abc import Callable, Mapping
 import jax
 import jax.numpy as jnp
 
-from ecg_jax.data.preprocess import zscore
+from ecg_jax.contract import ZScore
+from ecg_jax.data.preprocess import normalize
 from ecg_jax.errors import InputError
 from ecg_jax.recording import LIMB_LEADS
 
@@ -272,7 +273,7 @@ def _lose_amplitude(
     rng: jax.Array, signal: jax.Array, valid: jax.Array, probability: float, *, usual: tuple[float, ...]
 ) -> Example:
     recorded = valid[:, None] & (signal != 0)  # what was erased stays so, and is not measured
-    lost = zscore(signal, recorded, jnp) * jnp.array(usual, signal.dtype)
+    lost = normalize(ZScore(), signal, recorded, jnp) * jnp.array(usual, signal.dtype)
     return jnp.where(jax.random.uniform(rng, (), signal.dtype) < probability, lost, signal), valid
 
 

@@ -49,8 +49,8 @@ def open_data(
         console: Where progress is shown.
 
     Returns:
-        The data set, and whether its recordings are the run's, by content or by the run's fingerprint. If so, it
-        has the run's split, else its own, if any.
+        The data set, with those of the labels that it knows, and whether its recordings are the run's, by content or by
+        the run's fingerprint. If so, it has the run's split, else its own, if any.
     """
     name, place = _locate(data, config.data.dataset)
     changes = {"data.dataset": name, "data.source": place, "data.labels": ",".join(labels)}
@@ -61,7 +61,7 @@ def open_data(
         changes |= _find_tables(config, name, place)
     config = config_lib.override(config, changes)
     with _explained(name):
-        dataset = run_data.open_files(config)
+        dataset = run_data.open_files(config, partial=True)
         if known is None or not manifest.names_all(known, dataset.ids):
             return dataset, False
         if "hashes" in known:

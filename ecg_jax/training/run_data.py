@@ -28,11 +28,13 @@ def open_dataset(config: ConfigDict, workdir: str, console: Console) -> Dataset:
     return check_content(config, dataset, console)
 
 
-def open_files(config: ConfigDict) -> Dataset:
-    """Opens `config.data` without reading a recording."""
+def open_files(config: ConfigDict, *, partial: bool = False) -> Dataset:
+    """Opens `config.data` without reading a recording; `partial` as in `datasets.open_source`."""
     data = config.data
     options = {name: section for name, section in data.items() if name in datasets.DATASETS}
-    return datasets.open_source(data.dataset, source=data.source, labels=data.labels, seed=data.seed, options=options)
+    return datasets.open_source(
+        data.dataset, source=data.source, labels=data.labels, seed=data.seed, options=options, partial=partial
+    )
 
 
 def check_content(config: ConfigDict, dataset: Dataset, console: Console) -> Dataset:

@@ -51,7 +51,13 @@ _WITHOUT_PATH = ("combined", "simulated")  # whose source is not a single path; 
 
 
 def open_source(
-    dataset: str, *, source: str, labels: str, seed: int, options: Mapping[str, Mapping[str, Any]]
+    dataset: str,
+    *,
+    source: str,
+    labels: str,
+    seed: int,
+    options: Mapping[str, Mapping[str, Any]],
+    partial: bool = False,
 ) -> Dataset:
     """Opens a data set by name, as its files have it.
 
@@ -61,8 +67,15 @@ def open_source(
         labels: See `labels.resolve`.
         seed: For the simulator.
         options: Each data set's own keyword arguments, by its name.
+        partial: Take those of the labels that it has; one at least.
     """
-    return _open(dataset, source=source, labels=label_lib.resolve(labels), seed=seed, options=options)
+    names = label_lib.resolve(labels)
+    found = _open(
+        dataset, source=source, labels=label_lib.Offered(names) if partial else names, seed=seed, options=options
+    )
+    if not found.label_names:
+        raise InputError(f"data set {dataset}: it has none of the labels {', '.join(names)}")
+    return found
 
 
 def _open(

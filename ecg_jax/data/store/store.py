@@ -28,12 +28,19 @@ from ecg_jax.recording import Recording, create_recording
 VERSION = 1
 MANIFEST, PROBLEMS = "store.json", "problems.csv"
 _INDEX = "index-"
-_KEPT = ("leads", "sampling_rate", "highpass", "lowpass", "notch")  # what a store fixes of a contract
+# What a store fixes of a contract; the second part where it differs from the default.
+_KEPT = ("leads", "sampling_rate", "highpass", "lowpass", "notch")
+_KEPT_IF_SET = ("trim", "resampling", "bandpass_order", "median_baseline")
 
 
 def kept_contract(contract: InputContract) -> dict[str, Any]:
     """The part of a contract that a store fixes, JSON-ready."""
-    return {key: value for key, value in contract.to_dict().items() if key in _KEPT}
+    default = InputContract().to_dict()
+    return {
+        key: value
+        for key, value in contract.to_dict().items()
+        if key in _KEPT or (key in _KEPT_IF_SET and value != default[key])
+    }
 
 
 def write_manifest(folder: str, manifest: Mapping[str, Any], columns: Mapping[str, np.ndarray]) -> None:
@@ -207,13 +214,18 @@ class Store:
 
 def check_contract(store: Store, contract: InputContract) -> tuple[int, ...]:
     """Returns the store's columns that are a contract's leads; raises `InputError` naming every other difference."""
-    there, here = store.manifest["contract"], kept_contract(contract)
-    wrong = [f"{key} {there[key]} there, {here[key]} here" for key in _KEPT[1:] if there[key] != here[key]]
+    default = InputContract().to_dict()
+    there, here = default | store.manifest["contract"], default | kept_contract(contract)
+    wrong = [
+        f"{key} {there[key]} there, {here[key]} here" for key in (*_KEPT[1:], *_KEPT_IF_SET) if there[key] != here[key]
+    ]
     missing = [lead for lead in contract.leads if lead not in store.leads]
     if missing:
         wrong.append(f"no lead {', '.join(missing)} there")
     if store.normalized and not contract.takes_normalized:
         wrong.append("z-scored there, while the contract keeps amplitudes")
+    if contract.statistics == "recording":
+        wrong.append("statistics of whole recordings are known there with data.mode=host only")
     if wrong:
         raise InputError(
             f"{store.folder}: the store was prepared for another input contract ({'; '.join(wrong)}); prepare another "
