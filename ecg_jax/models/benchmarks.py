@@ -9,6 +9,7 @@ from jax.typing import DTypeLike
 
 from ecg_jax.errors import InputError
 from ecg_jax.models.autoecg2d import AutoEcg2d, AutoEcg2dHead
+from ecg_jax.models.ecg_fm import EcgFm, EcgFmHead
 from ecg_jax.models.heads import PooledHead
 from ecg_jax.models.inception import Inception1d
 from ecg_jax.models.wang import WangResNet1d
@@ -31,6 +32,7 @@ COMPARISONS = {
     "xresnet1d101": Benchmark(XResNet1d, attributes={"stages": (3, 4, 23, 3)}),
     "inception1d": Benchmark(Inception1d),
     "autoecg_2d": Benchmark(AutoEcg2d, AutoEcg2dHead),
+    "ecg_fm": Benchmark(EcgFm, EcgFmHead),
 }
 
 
