@@ -106,14 +106,8 @@ KEYS: Mapping[str, Key] = {
         "reference",
         "the network of Ribeiro et al. 2020, one a quarter as wide, or a published one to compare with",
         choices=(
-            "reference",
-            "narrow",
-            "resnet1d_wang",
-            "xresnet1d50",
-            "xresnet1d101",
-            "inception1d",
-            "autoecg_2d",
-            "ecg_fm",
+            *("reference", "narrow", "resnet1d_wang", "xresnet1d50", "xresnet1d101", "inception1d", "autoecg_2d"),
+            *("ecgfounder", "ecg_age", "chagas_inception", "ecg_fm"),
         ),
     ),
     "model.head": Key(

@@ -18,7 +18,7 @@ import jax.numpy as jnp
 from jax.typing import DTypeLike
 
 from ecg_jax.errors import InputError
-from ecg_jax.models.layers import Dropout, Trunk
+from ecg_jax.models.layers import Dropout, Trunk, torch_uniform
 
 # The variance of a signal far from zero is lost in float32 when it is computed from the mean of squares.
 LayerNorm = functools.partial(nn.LayerNorm, epsilon=1e-5, use_fast_variance=False)
@@ -80,8 +80,7 @@ class EcgFm(Trunk):
             raise InputError(f"ecg_fm needs at least {shortening} samples; the signal has {signal.shape[1]}")
         frames = None if lengths is None else lengths // shortening
         x = LayerNorm(dtype=self.dtype, name="features_norm")(self._extract(signal))
-        uniform = nn.initializers.variance_scaling(1 / 3, "fan_in", "uniform")
-        x = nn.Dense(self.width, kernel_init=uniform, dtype=self.dtype, name="projection")(x)
+        x = nn.Dense(self.width, kernel_init=torch_uniform, dtype=self.dtype, name="projection")(x)
         x = _clear(x + self._embed_positions(x), frames)
         x = LayerNorm(dtype=self.dtype, name="norm")(x)
         create = self.create_block(EncoderLayer, train=4)
