@@ -134,7 +134,10 @@ KEYS: Mapping[str, Key] = {
     "model.name": Key(
         "reference",
         "the network of Ribeiro et al. 2020, one a quarter as wide, or a published one to compare with",
-        choices=("reference", "narrow", "resnet1d_wang", "xresnet1d50", "xresnet1d101", "inception1d", "autoecg_2d"),
+        choices=(
+            *("reference", "narrow", "resnet1d_wang", "xresnet1d50", "xresnet1d101", "inception1d", "autoecg_2d"),
+            *("ecgfounder", "ecg_age", "chagas_inception", "ecg_fm"),
+        ),
     ),
     "model.head": Key(
         "dense",

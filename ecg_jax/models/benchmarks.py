@@ -8,9 +8,13 @@ import flax.linen as nn
 from jax.typing import DTypeLike
 
 from ecg_jax.errors import InputError
+from ecg_jax.models.age_resnet import AgeResNet1d
 from ecg_jax.models.autoecg2d import AutoEcg2d, AutoEcg2dHead
-from ecg_jax.models.heads import PooledHead
+from ecg_jax.models.chagas_inception import ChagasInception
+from ecg_jax.models.ecg_fm import EcgFm, EcgFmHead
+from ecg_jax.models.heads import DenseHead, MeanHead, PooledHead
 from ecg_jax.models.inception import Inception1d
+from ecg_jax.models.net1d import Net1d
 from ecg_jax.models.wang import WangResNet1d
 from ecg_jax.models.xresnet import XResNet1d
 
@@ -31,6 +35,10 @@ COMPARISONS = {
     "xresnet1d101": Benchmark(XResNet1d, attributes={"stages": (3, 4, 23, 3)}),
     "inception1d": Benchmark(Inception1d),
     "autoecg_2d": Benchmark(AutoEcg2d, AutoEcg2dHead),
+    "ecgfounder": Benchmark(Net1d, MeanHead),
+    "ecg_age": Benchmark(AgeResNet1d, DenseHead),
+    "chagas_inception": Benchmark(ChagasInception, MeanHead),
+    "ecg_fm": Benchmark(EcgFm, EcgFmHead),
 }
 
 

@@ -25,6 +25,19 @@ class DenseHead(nn.Module):
         return Dense(self.num_labels, dtype=self.dtype, name="output")(flat)
 
 
+class MeanHead(nn.Module):
+    """The mean of every channel over time, one dense layer."""
+
+    num_labels: int  # independent outputs
+    dtype: DTypeLike | None = None  # of the computation
+
+    @nn.compact
+    def __call__(self, features: jax.Array, index: jax.Array, train: bool) -> jax.Array:
+        """Maps features `[B, T, C]` to logits `[B, num_labels]`."""
+        del index, train
+        return Dense(self.num_labels, dtype=self.dtype, name="output")(features.mean(axis=1))
+
+
 class TransferHead(nn.Module):
     """autoECG's addition after layer 45: convolutions, then dense layers, the last of them the output.
 

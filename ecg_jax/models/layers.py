@@ -18,6 +18,8 @@ Dense = functools.partial(nn.Dense, kernel_init=nn.initializers.he_normal())
 BatchNorm = functools.partial(nn.BatchNorm, epsilon=1e-3, momentum=0.99)
 # PyTorch's, with which the benchmark networks were trained; its momentum of 0.1 is the weight of the new statistics.
 TorchBatchNorm = functools.partial(nn.BatchNorm, epsilon=1e-5, momentum=0.9)
+# PyTorch's default kernels: uniform within 1 / sqrt(inputs of one output).
+torch_uniform = nn.initializers.variance_scaling(1 / 3, "fan_in", "uniform")
 
 
 class Trunk(nn.Module):

@@ -62,9 +62,8 @@ def merge(
             f"{source}: its weights do not fit the network; {'; '.join(filter(None, problems))}. "
             "Name what should start afresh in config.init.exclude"
         )
-    return unflatten(
-        {path: np.asarray(weights[path], leaf.dtype) if path in wanted else leaf for path, leaf in own.items()}
-    )
+    merged = {path: np.asarray(weights[path], leaf.dtype) if path in wanted else leaf for path, leaf in own.items()}
+    return {key: {} for key in variables} | unflatten(merged)  # a network without BatchNorm has empty statistics
 
 
 def _list(title: str, items: list[str]) -> str:
