@@ -145,13 +145,14 @@ def create_console(file: IO[str] | None = None) -> Console:
 
 
 def find_config(path: str) -> str:
-    """Returns the file that `--config` names: as given, or of a configuration that ships.
+    """Returns the file that `--config` names: as given, or of a configuration that ships, with its `:ARGUMENT`.
 
     Raises:
         InputError: when there is neither, listing those that ship.
     """
+    path, colon, argument = path.partition(":")
     if os.path.isfile(path):
-        return path
+        return path + colon + argument
     here = os.path.dirname(os.path.abspath(__file__))
     folders = (os.path.join(here, "configs"), os.path.join(os.path.dirname(here), "configs"))  # installed, checkout
     shipped = {
@@ -161,7 +162,7 @@ def find_config(path: str) -> str:
     if os.path.dirname(path) not in ("", "configs") or name not in shipped:
         known = ", ".join(f"configs/{name}" for name in sorted(shipped) if name.endswith(".py"))
         raise InputError(f"--config={path}: no such file; these ship: {known}")
-    return shipped[name]
+    return shipped[name] + colon + argument
 
 
 def refuse_arguments(argv: Sequence[str]) -> None:

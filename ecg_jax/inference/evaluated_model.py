@@ -54,6 +54,10 @@ def predict_model(
         validation, _ = run(dataset.indices("validation"))
     left_out = [line for line in lines if line.startswith("left out")]
     warnings = [line for line in lines if line not in left_out]
+    if part := model.trained_on.get(dataset.name):
+        warnings.append(
+            f"leak: the network was trained on {dataset.name} ({part}); scores of recordings there say little"
+        )
     if is_own and split in ("validation", "all"):
         warnings.append(f"leak: the split {split} has recordings that chose the run's checkpoint and calibration")
     if is_own and model.split is not None and manifest.differs(model.split, dataset):

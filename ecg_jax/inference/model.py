@@ -4,7 +4,7 @@ import dataclasses
 import functools
 import math
 import os
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 import jax
@@ -22,10 +22,15 @@ from ecg_jax.evaluation.thresholds import NOT_CHOSEN
 from ecg_jax.models import outputs
 from ecg_jax.models import weights as weights_lib
 from ecg_jax.models.imports import keras as keras_import
+from ecg_jax.models.imports import published
 from ecg_jax.recording import Recording
 from ecg_jax.runtime import checkpoint, run_folder
 
-ACTIVATIONS = {"sigmoid": jax.nn.sigmoid, "softmax": jax.nn.softmax}
+ACTIVATIONS: dict[str, Callable[[jax.Array], jax.Array]] = {
+    "sigmoid": jax.nn.sigmoid,
+    "softmax": jax.nn.softmax,
+    "identity": lambda logits: logits,
+}
 
 
 @dataclasses.dataclass(frozen=True)
@@ -44,6 +49,8 @@ class Model:
     unchosen: tuple[str, ...] = ()  # labels with the default threshold, for lack of positives or negatives
     threshold_rule: str = ""  # that chose the thresholds; empty where unknown
     largest: tuple[str, ...] = ()  # labels whose probability is the largest of all windows'; others take the mean
+    # Which part of a data set it was trained on, by name, where no manifest says so by recording.
+    trained_on: Mapping[str, str] = dataclasses.field(default_factory=dict)
     activation: str = "sigmoid"  # from logits to probabilities, one of `ACTIVATIONS`; those of `softmax` add up to 1
 
     def describe_threshold(self, name: str) -> str:
@@ -127,10 +134,12 @@ def load_model(
     sampling_rate: float | None = None,
     labels: tuple[str, ...] | None = None,
 ) -> Model:
-    """Loads weights that ship, a run folder's best checkpoint, or a Keras file of the reference network.
+    """Loads weights that ship, a run folder's best checkpoint, or a file of a network that others have published.
 
     Args:
-        path: `real` or `simulated` (see `ecg_jax.pretrained`), a run folder, or a `.hdf5`, `.h5` or `.keras` file.
+        path: `real` or `simulated` (see `ecg_jax.pretrained`), a run folder, a Keras file of the reference network
+            (`.hdf5`, `.h5`, `.keras`), or a PyTorch or safetensors file of one of `published.PUBLISHED`, as `FILE` or
+            `NAME:FILE`.
         leads: Lead order of a Keras file, which does not state one; CODE's if None.
         units_per_millivolt: Unit of a Keras file likewise; CODE's, 2, if None.
         sampling_rate: In Hz, of a Keras file likewise; CODE's, 400, if None.
@@ -140,7 +149,11 @@ def load_model(
     Raises:
         InputError: when there is no such model, or it contradicts itself.
     """
-    kinds = f"a run folder, or a Keras file ({', '.join(keras_import.SUFFIXES)})"
+    kinds = (
+        f"a run folder, a Keras file ({', '.join(keras_import.SUFFIXES)}), or a PyTorch file, FILE or NAME:FILE with "
+        f"NAME one of {', '.join(published.PUBLISHED)}"
+    )
+    name, file = published.split_name(path)
     stated = {"leads": leads, "units_per_millivolt": units_per_millivolt, "sampling_rate": sampling_rate}
     if path in shipped.FILES or os.path.isdir(path):
         if any(stated.values()) or labels:
@@ -149,10 +162,14 @@ def load_model(
             return _load_shipped(path)
         with run_folder.reading(path):
             return _load_run(path)
-    if not os.path.exists(path):
-        raise InputError(f"{path}: no such file or folder; a model is {shipped.DEFAULT!r}, {kinds}")
+    if not os.path.exists(file):
+        raise InputError(f"{file}: no such file or folder; a model is {shipped.DEFAULT!r}, {kinds}")
     if path.endswith(keras_import.SUFFIXES):
         return _load_keras(path, {key: value for key, value in stated.items() if value}, labels)
+    if published.is_published(path):
+        if stated := [key for key, value in stated.items() if value]:
+            raise InputError(f"{path}: {', '.join(stated)} of a published network are known; they cannot be set")
+        return _load_published(file, name, labels)
     raise InputError(f"{path}: is not {kinds}")
 
 
@@ -171,6 +188,31 @@ def _load_shipped(name: str) -> Model:
         unchosen=tuple(found.unchosen),
         threshold_rule="as shipped",
         notice=shipped.NOTICES[shipped.FILES[name]],
+    )
+
+
+def _load_published(path: str, name: str, labels: tuple[str, ...] | None) -> Model:
+    found = published.load(path, name)
+    facts, names = published.PUBLISHED[found.name], labels or found.labels
+    if not found.labels:
+        raise InputError(f"{path}: {found.name} without an output layer; it can be trained further, not predict")
+    if len(names) != len(found.labels) or len(set(names)) != len(names):
+        raise InputError(f"{path}: the network has {len(found.labels)} outputs; got the labels {', '.join(names)}")
+    notes = (
+        f"{path}: {found.name}, {facts.title}; trained on {facts.training}; licence {facts.licence}",
+        f"input as in {facts.preprocessing}",
+        *found.notes,
+    )
+    return Model(
+        found.network,
+        weights_lib.unflatten(found.weights),
+        found.contract,
+        tuple(names),
+        {},
+        notes=notes,
+        largest=facts.largest,
+        activation=facts.activation,
+        trained_on=facts.trained_on,
     )
 
 

@@ -15,9 +15,14 @@ from ecg_jax.errors import InputError
 from ecg_jax.models import outputs
 from ecg_jax.models import weights as weights_lib
 from ecg_jax.models.imports import keras as keras_import
+from ecg_jax.models.imports import published
 from ecg_jax.models.keras_layers import LAYERS
 from ecg_jax.runtime import checkpoint, run_folder
 
+_KNOWN = (
+    f"{shipped.DEFAULT!r}, a run folder, a Keras file ({', '.join(keras_import.SUFFIXES)}), or a PyTorch file of a "
+    f"published network, FILE or NAME:FILE with NAME one of {', '.join(published.PUBLISHED)}"
+)
 _AFRESH = "add 'head' to config.init.exclude, so that the head starts afresh"
 
 
@@ -41,14 +46,13 @@ def load(config: ConfigDict, variables: dict[str, Any], console: Console, *, lab
         source, arrays, stored_labels = _read_shipped(config, console)
     elif origin.endswith(keras_import.SUFFIXES) and not os.path.isdir(origin):
         source, arrays, stored_labels = _read_keras(config, console)
+    elif published.is_published(origin):
+        source, arrays, stored_labels = _read_published(config, console)
     elif os.path.isdir(origin):
         with run_folder.reading(origin):
             source, arrays, stored_labels = _read_run(config, console)
     else:
-        raise InputError(
-            f"config.init.weights is {origin!r}; expected nothing, {shipped.DEFAULT!r}, a run folder, or a Keras "
-            f"file ({', '.join(keras_import.SUFFIXES)})"
-        )
+        raise InputError(f"config.init.weights is {origin!r}; expected nothing, {_KNOWN}")
     if _takes_head(config):
         arrays = _match_outputs(variables, arrays, labels, stored_labels, source, console)
     else:
@@ -58,11 +62,8 @@ def load(config: ConfigDict, variables: dict[str, Any], console: Console, *, lab
 
 def require(origin: str) -> None:
     """Raises `InputError` where `config.init.weights` names something that does not exist."""
-    if origin and origin not in shipped.FILES and not os.path.exists(origin):
-        raise InputError(
-            f"config.init.weights={origin}: no such file or folder; expected nothing, {shipped.DEFAULT!r}, a run "
-            f"folder, or a Keras file ({', '.join(keras_import.SUFFIXES)})"
-        )
+    if origin and origin not in shipped.FILES and not os.path.exists(published.split_name(origin)[1]):
+        raise InputError(f"config.init.weights={origin}: no such file or folder; expected nothing, {_KNOWN}")
 
 
 def are_of_the_reference(origin: str) -> bool:
@@ -105,6 +106,24 @@ def _read_keras(config: ConfigDict, console: Console) -> _Found:
     if _takes_head(config) and found.assumed_labels:
         console.print(f"  its outputs are taken to be {', '.join(found.assumed_labels)}")
     return origin, found.weights, found.assumed_labels
+
+
+def _read_published(config: ConfigDict, console: Console) -> _Found:
+    """Refuses a network of another kind or size than the one to train."""
+    origin = config.init.weights
+    name, path = published.split_name(origin)
+    found = published.load(path, name)
+    facts = published.PUBLISHED[found.name]
+    if config.model.name != facts.module:
+        raise InputError(
+            f"{origin}: the weights are of {facts.module}; set config.model.name to it, or use "
+            f"--config=configs/published.py:{found.name}"
+        )
+    _check_contract(config, found.contract.to_dict(), origin)
+    console.print(f"Starting weights: {path} ({facts.title}; licence {facts.licence})")
+    for note in found.notes:
+        console.print(f"  {note}")
+    return origin, found.weights, found.labels or None
 
 
 def _read_run(config: ConfigDict, console: Console) -> _Found:
