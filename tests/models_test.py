@@ -30,6 +30,7 @@ COMPARISON_COUNTS = {  # of 2500 samples, 12 leads and 6 labels, likewise; of th
     "xresnet1d101": 1_899_782,
     "inception1d": 510_598,
     "autoecg_2d": 80_830_558,
+    "ecg_fm": 90_386_321 - 128 - 11 * 769,  # published with 17 labels, and with magnitudes of 128 taps
 }
 
 

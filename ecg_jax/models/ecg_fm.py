@@ -77,7 +77,7 @@ class EcgFm(Trunk):
         """
         shortening = 2 ** len(self.conv_filters)
         if signal.shape[1] < shortening:
-            raise InputError(f"ecg_fm needs at least {shortening} samples; the signal has {signal.shape[1]}")
+            raise InputError(f"ecg_fm needs at least {shortening} samples; contract has {signal.shape[1]}")
         frames = None if lengths is None else lengths // shortening
         x = LayerNorm(dtype=self.dtype, name="features_norm")(self._extract(signal))
         x = nn.Dense(self.width, kernel_init=torch_uniform, dtype=self.dtype, name="projection")(x)
