@@ -12,6 +12,7 @@ VERBS = {  # and their modules
     "predict": "predict",
     "evaluate": "evaluate",
     "sweep": "sweep",
+    "models": "models",
     "build_tfds": "build_tfds",
 }
 _ALIASES = {"main": "main"}
@@ -39,7 +40,8 @@ def _create_help() -> str:
 
 def _read_summary(module: str) -> str:
     """The first line of a module's docstring, without importing it."""
-    with open(os.path.join(os.path.dirname(__file__), f"{module}.py")) as file:
+    path = os.path.join(os.path.dirname(__file__), module)
+    with open(os.path.join(path, "__main__.py") if os.path.isdir(path) else f"{path}.py") as file:
         return (ast.get_docstring(ast.parse(file.read())) or "").partition("\n")[0]
 
 

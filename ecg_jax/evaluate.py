@@ -5,9 +5,10 @@
   python -m ecg_jax.evaluate --predictions=probabilities.csv --labels=gold.csv --output=evaluation
   python -m ecg_jax.evaluate --model=runs/a --compare=runs/b --output=evaluation
 
---model is a run folder or a Keras file; its best checkpoint predicts the test split of its own data, or --split of
---data: a prepared store, NAME:DIR of a data set (ptbxl:DIR), or a path alone, which is read with the run's data
-settings. Recordings of the run keep the run's split.
+--model is a run folder, whose best checkpoint predicts the test split of its own data, or --split of --data: a
+prepared store, NAME:DIR of a data set (ptbxl:DIR), or a path alone, which is read with the run's data settings.
+Recordings of the run keep the run's split. With --data it may also be weights that ship, a Keras file, or the PyTorch
+file of a published network (`python -m ecg_jax.models`). The labels are scored that model and data set share.
 
 --predictions is a CSV with a column of probabilities per label, an array (.npy, [recordings, labels]), or an archive
 that may hold truth and class names too (.npz: y_true, y_pred, classes). --labels is a CSV with a column per label: 0, 1
@@ -48,7 +49,7 @@ if TYPE_CHECKING:
     from ecg_jax.inference.evaluated import Evaluated
 
 FLAGS = flags.FLAGS
-flags.DEFINE_string("model", None, "A run folder, or a Keras file of the reference network.")
+flags.DEFINE_string("model", None, "A run folder, weights that ship, a Keras file, or a published PyTorch file.")
 flags.DEFINE_string(
     "data", None, "A place of data like the run's, a prepared store, or NAME:DIR of a data set; default the run's own."
 )

@@ -6,7 +6,8 @@
 
 Without --model, the weights that ship with the package are used: six diagnoses, normal against abnormal, superclasses
 and statements, not for clinical use. --model is a name of such weights (real, the default, or simulated, trained on
-simulated ECGs only), a run folder, or a Keras file of the reference network (.hdf5, .h5, .keras). Recordings are given
+simulated ECGs only), a run folder, a Keras file of the reference network (.hdf5, .h5, .keras), or the PyTorch file of
+a network that others have published, as FILE or NAME:FILE (`python -m ecg_jax.models` lists them). Recordings are given
 as a file, a folder, which is searched to its depths (links to folders are named, not followed), or a pattern. Whatever
 looks like an ECG in a folder is predicted or listed at the end; the other files are counted.
 
@@ -43,7 +44,7 @@ if TYPE_CHECKING:
     from ecg_jax.data import readers
 
 FLAGS = flags.FLAGS
-flags.DEFINE_string("model", "real", "A run folder, a Keras file of the reference network, or weights that ship.")
+flags.DEFINE_string("model", "real", "Weights that ship, a run folder, a Keras file, or a published PyTorch file.")
 flags.DEFINE_string("output", "predictions.csv", "The file to write: .json for JSON, else CSV.")
 flags.DEFINE_bool("figure", False, "Draw each recording on ECG paper, into a folder beside --output.")
 flags.DEFINE_enum("figure_format", "png", ("png", "pdf", "svg"), "Of --figure.")

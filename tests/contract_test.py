@@ -36,8 +36,33 @@ def test_a_number_that_is_not_positive_is_refused_by_name(field, value):
 
 
 def test_an_unknown_normalization_is_refused_naming_the_known():
-    with pytest.raises(InputError, match=r"'minmax'; known: none, zscore"):
-        InputContract(normalization="minmax")
+    with pytest.raises(InputError, match=r"'robust'; known: none, zscore, zscore_joint, minmax"):
+        InputContract(normalization="robust")
+
+
+@pytest.mark.parametrize(
+    ("values", "message"),
+    [
+        ({"resampling": "cubic"}, r"contract\.resampling is 'cubic'; known: polyphase, polyphase_zeros, linear"),
+        ({"statistics": "batch"}, r"contract\.statistics is 'batch'; known: input, recording"),
+        ({"bandpass_order": 4, "highpass": 0.5}, r"bandpass_order is 4; a band-pass filter has both"),
+        ({"bandpass_order": 11, "highpass": 0.5, "lowpass": 40.0}, r"bandpass_order is 11; .* order of at most 10"),
+        ({"window_stride": -1}, r"contract\.window_stride is -1; it must be 0 \(off\) or more"),
+        ({"median_baseline": float("nan")}, r"contract\.median_baseline is nan"),
+        ({"window_stride": 100, "window_count": 3}, r"window_stride and contract\.window_count exclude each other"),
+        ({"offset": 0.1, "normalization": "zscore"}, r"contract\.offset is 0\.1 mV"),
+        ({"offset": float("inf")}, r"contract\.offset is inf mV"),
+    ],
+    ids=str,
+)
+def test_settings_that_contradict_each_other_are_refused(values, message):
+    with pytest.raises(InputError, match=message):
+        InputContract(**values)
+
+
+def test_relations_between_leads_are_lost_where_each_was_z_scored():
+    assert not InputContract(normalization="zscore_joint").takes_normalized
+    assert InputContract(normalization="minmax").takes_normalized
 
 
 def test_a_contract_survives_json():

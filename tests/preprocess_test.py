@@ -9,7 +9,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from ecg_jax.contract import InputContract
-from ecg_jax.data.preprocess import create_input, design_filter, standardize
+from ecg_jax.data import preprocess_on_device
+from ecg_jax.data.preprocess import create_input, create_windows, design_filter, place_windows, standardize
 from ecg_jax.errors import InputError
 from ecg_jax.recording import LEADS, LIMB_LEADS, create_recording
 
@@ -498,3 +499,104 @@ def test_the_order_of_the_columns_changes_no_bit(order, rate):
     shuffled = record(signal[:, [LEADS.index(lead) for lead in order]], leads=order, rate=rate)
     for one, other in zip(straight, create_input(shuffled, InputContract(samples=900, **FILTERS)), strict=True):
         np.testing.assert_allclose(one, other, rtol=0, atol=1e-6)
+
+
+def two_leads(samples, **options):
+    return InputContract(leads=("I", "II"), samples=samples, units_per_millivolt=1.0, **options)
+
+
+def test_a_joint_z_score_keeps_leads_in_proportion():
+    recording = record([[0.0, 4.0], [0.0, 4.0]], leads=("I", "II"))
+    found, _ = create_input(recording, two_leads(2, normalization="zscore_joint"))
+    np.testing.assert_allclose(found, [[-1, 1], [-1, 1]])  # mean 2, deviation 2
+
+
+def test_an_unbiased_z_score_divides_by_one_sample_less():
+    recording = record([[0.0, 5.0], [2.0, 5.0]], leads=("I", "II"))
+    found, _ = create_input(recording, two_leads(2, normalization="zscore", unbiased=True))
+    np.testing.assert_allclose(found, [[-(0.5**0.5), 0], [0.5**0.5, 0]], rtol=1e-6)  # variance 2; a flat lead is 0
+
+
+def test_min_and_max_become_0_and_1_and_what_is_invalid_0():
+    recording = record([[-1.0, 3.0], [3.0, 3.0], [0.0, 3.0], [np.nan, 3.0]], leads=("I", "II"))
+    found, _ = create_input(recording, two_leads(4, normalization="minmax"))
+    np.testing.assert_allclose(found, [[0, 0], [1, 0], [0.25, 0], [0, 0]])
+
+
+def test_a_fixed_scaler_subtracts_and_divides():
+    recording = record([[1.0, -1.0]], leads=("I", "II"))
+    contract = InputContract(leads=("I", "II"), samples=3, offset=0.5, units_per_millivolt=4.0)
+    np.testing.assert_allclose(create_input(recording, contract)[0], [[0, 0], [2, -6], [0, 0]])
+
+
+@pytest.mark.parametrize("normalization", ["zscore", "zscore_joint", "minmax"])
+@pytest.mark.parametrize("unbiased", [False, True])
+def test_normalizations_are_the_same_on_the_device(normalization, unbiased):
+    contract = two_leads(30, normalization=normalization, unbiased=unbiased)
+    signal = noise(30, 2).astype(np.float32)
+    valid = np.arange(30)[:, None] > 4
+    found = preprocess_on_device.run(contract.amplitude_steps(), signal, valid)
+    expected, _ = create_input(record(np.where(valid, signal, np.nan), leads=("I", "II")), contract)
+    np.testing.assert_allclose(found, expected, atol=1e-5)
+
+
+def test_a_step_that_the_device_cannot_carry_out_is_refused_by_name():
+    steps = InputContract(median_baseline=0.4).signal_steps(400.0)
+    with pytest.raises(InputError, match=r"SubtractMedian.*data.mode=endless.*use data.mode=host"):
+        preprocess_on_device.run(steps, np.zeros((9, 12), np.float32), np.ones((9, 1), bool))
+
+
+def test_statistics_of_the_whole_recording_are_not_those_of_a_window():
+    recording = record([[0.0], [2.0], [4.0], [6.0]], leads=("I",))
+    within = one_lead(2, normalization="zscore", window_stride=2)
+    whole = one_lead(2, normalization="zscore", window_stride=2, statistics="recording")
+    np.testing.assert_allclose(create_windows(recording, within)[0][..., 0], [[-1, 1], [-1, 1]])
+    np.testing.assert_allclose(create_windows(recording, whole)[0][..., 0] * 5**0.5, [[-3, -1], [1, 3]], rtol=1e-6)
+
+
+@pytest.mark.parametrize(
+    ("options", "length", "begins"),
+    [
+        ({}, 25, [0, 8, 15]),  # spread evenly; the last ends where the recording does
+        ({"window_stride": 5}, 24, [0, 5, 10]),  # the rest, from 20 on, is dropped
+        ({"window_stride": 5}, 7, [0]),
+        ({"window_count": 3}, 26, [3, 6, 9]),  # of five in steps of 16 // 5, without the first and the last
+        ({"window_count": 3}, 12, [0, 0, 0]),
+    ],
+    ids=str,
+)
+def test_windows_begin_where_the_contract_says(options, length, begins):
+    assert place_windows(length, one_lead(10, **options)).tolist() == begins
+
+
+def test_ends_where_all_leads_are_equal_are_cut_off_but_no_gap_inside():
+    signal = [[0, 0], [0, 0], [1, 2], [0, 0], [3, 1], [7, 7]]
+    found, _ = standardize(record(np.array(signal, float), leads=("I", "II")), two_leads(6, trim=True))
+    np.testing.assert_allclose(found, [[1, 2], [0, 0], [3, 1]])
+
+
+def test_linear_resampling_keeps_the_first_and_the_last_sample():
+    recording = record([[0.0], [3.0], [0.0]], leads=("I",), rate=1.0)
+    found, _ = standardize(recording, one_lead(6, rate=2.0, resampling="linear"))
+    np.testing.assert_allclose(found[:, 0], [0, 1.2, 2.4, 2.4, 1.2, 0], rtol=1e-6)  # 3 samples stretched over 6
+
+
+def test_polyphase_resampling_over_zeros_is_scipys():
+    signal = noise(300, 1) + 5
+    found, _ = standardize(record(signal, leads=("I",), rate=300.0), one_lead(400, resampling="polyphase_zeros"))
+    np.testing.assert_allclose(found, scipy.signal.resample_poly(signal, 4, 3, axis=0), rtol=1e-5)
+
+
+def test_a_band_pass_filter_is_scipys_forward_and_backward():
+    signal = noise(2000, 1)
+    contract = one_lead(2000, rate=500.0, highpass=0.67, lowpass=40.0, notch=50.0, bandpass_order=4)
+    found, _ = standardize(record(signal, leads=("I",), rate=500.0), contract)
+    expected = scipy.signal.filtfilt(*scipy.signal.iirnotch(50, 30, 500), signal[:, 0])
+    expected = scipy.signal.filtfilt(*scipy.signal.butter(4, (0.67, 40), "bandpass", fs=500), expected)
+    np.testing.assert_allclose(found[:, 0], expected, atol=1e-5)
+
+
+def test_a_running_median_is_subtracted_with_zeros_beyond_the_ends():
+    recording = record([[5.0], [1.0], [2.0], [9.0]], leads=("I",), rate=10.0)
+    found, _ = standardize(recording, one_lead(4, rate=10.0, median_baseline=0.3))
+    np.testing.assert_allclose(found[:, 0], [5 - 1, 1 - 2, 2 - 2, 9 - 2])

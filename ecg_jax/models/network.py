@@ -73,7 +73,7 @@ def create(
         convolution: See `convolution.convolve`.
         checkpoint_activations: See `layers.Trunk`.
         axis_name: See `layers.Trunk`.
-        variant: Arguments of `vary`, for `TRUNKS` with the head `dense`.
+        variant: Arguments of `vary`, for `TRUNKS`; with the head `transfer` its `width` alone.
         trunk: Attributes of the trunk that replace those under `name`.
 
     Raises:
@@ -91,10 +91,11 @@ def create(
     shared: dict[str, Any] = {"dtype": DTYPES[dtype]}
     replaced = dict(trunk or {}) | {"checkpoint_activations": checkpoint_activations}
     is_varied = dict(variant or AS_PUBLISHED) != AS_PUBLISHED
-    if is_varied and (name in COMPARISONS or head != "dense"):
+    is_only_wider = {**dict(variant or AS_PUBLISHED), "width": 1.0} == AS_PUBLISHED  # with Keras' layers and cuts
+    if is_varied and (name in COMPARISONS or (head != "dense" and not is_only_wider)):
         raise InputError(
-            f"model.variant changes the networks {', '.join(TRUNKS)} with model.head=dense, not {name} with {head}; "
-            "leave it as it is"
+            f"model.variant changes the networks {', '.join(TRUNKS)} with model.head=dense, and with transfer its width "
+            f"alone, not {name} with {head}; leave it as it is"
         )
     common: dict[str, Any] = {"convolution": convolution, "axis_name": axis_name, **shared}
     if name in COMPARISONS:

@@ -209,11 +209,11 @@ def create_network(config: ConfigDict, num_labels: int, axis_name: str | None = 
     """
     if config.model.name in models.COMPARISONS:
         _check_comparison(config)
-    is_varied = dict(config.model.variant) != models.AS_PUBLISHED
-    if is_varied and starting_weights.are_of_the_reference(config.init.weights):
+    theirs = starting_weights.find_variant(config.init.weights)
+    if theirs and (different := [key for key, value in theirs.items() if config.model.variant[key] != value]):
         raise InputError(
-            f"init.weights={config.init.weights} is of the published network, model.variant makes another one; "
-            "leave one of them as it is"
+            f"init.weights={config.init.weights} has {', '.join(f'model.variant.{key}={theirs[key]}' for key in different)}"
+            "; set it, or start from other weights"
         )
     return models.create(**config.model, num_labels=num_labels, axis_name=axis_name)
 

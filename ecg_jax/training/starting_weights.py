@@ -17,6 +17,7 @@ from ecg_jax.models import weights as weights_lib
 from ecg_jax.models.imports import keras as keras_import
 from ecg_jax.models.imports import published
 from ecg_jax.models.keras_layers import LAYERS
+from ecg_jax.models.network import AS_PUBLISHED
 from ecg_jax.runtime import checkpoint, run_folder
 
 _KNOWN = (
@@ -69,6 +70,13 @@ def require(origin: str) -> None:
 def are_of_the_reference(origin: str) -> bool:
     """Whether `config.init.weights` names weights that only networks of the reference's kind can start from."""
     return origin in shipped.FILES or (origin.endswith(keras_import.SUFFIXES) and not os.path.isdir(origin))
+
+
+def find_variant(origin: str) -> dict[str, Any]:
+    """The `model.variant` of weights of the reference's kind; empty where others may start from `origin`."""
+    if origin in shipped.FILES:
+        return AS_PUBLISHED | dict(shipped.read(origin).model.get("variant", {}))
+    return AS_PUBLISHED if are_of_the_reference(origin) else {}
 
 
 _Found = tuple[str, Mapping[str, np.ndarray], Sequence[str] | None]  # source for messages, arrays by path, labels

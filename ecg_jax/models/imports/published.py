@@ -56,7 +56,7 @@ class Loaded:
 
 # Outputs that mean the same as a finding. Left out: comparisons with an earlier ECG, wordings of several findings, and
 # those that are stated beside others ("WITH ...") unless they are a finding alone.
-_FINDINGS = {
+FINDINGS = {
     "ecgfounder": {
         "ABNORMAL ECG": statements.ABNORMAL,
         "NORMAL ECG": "NORM",
@@ -133,7 +133,7 @@ def _read_labels() -> dict[str, list[str]]:
 
 def _list_labels(name: str) -> tuple[str, ...]:
     """As published, but for those that have the name of a finding."""
-    return tuple(_FINDINGS[name].get(label, label) for label in _read_labels()[name])
+    return tuple(FINDINGS[name].get(label, label) for label in _read_labels()[name])
 
 
 _ECGFOUNDER = Published(
@@ -150,7 +150,7 @@ _ECGFOUNDER = Published(
     url="https://huggingface.co/PKUDigitalHealth/ECGFounder (12_lead_ECGFounder.pth, 1_lead_ECGFounder.pth)",
     trained_on={},
     training="10.8 million ECGs of the Harvard-Emory ECG Database",
-    sha256="ee199f3781f4ae1f732973267f003da0a759ea12bddb0dd28a77faa60aca7997",
+    sha256="ee199f3781f4ae1f732973267f003da0a759ea12bddb0dd28a77faa60aca7997 (12 leads)",
 )
 PUBLISHED: dict[str, Published] = {
     "ecgfounder": _ECGFOUNDER,
@@ -188,9 +188,10 @@ PUBLISHED: dict[str, Published] = {
         labels=lambda: ("chagas",),
         preprocessing="classify_from_record of src/submission_utils.py; leads are found by name",
         licence="MIT",
-        url="https://github.com/Ahus-AIM/physionet-challenge-2025 (src/weights)",
+        url="https://github.com/Ahus-AIM/physionet-challenge-2025 (src/weights, one file for each fold)",
         trained_on={"code15": "all but one of five parts", "samitrop": "all but one of five parts"},
         training="CODE-15% and SaMi-Trop, each file on all but one of five parts",
+        sha256="3134d7f1421316932bbc735ebb5fdd4ad53b4b9e259998d2aaedf942e7273aa4 (fold 0 of 2025-09-14_19-32-45)",
     ),
     "xresnet1d101": Published(
         title="xresnet1d101 of the PTB-XL benchmark (Strodthoff et al. 2021, IEEE JBHI 25:1519)",
