@@ -24,7 +24,11 @@ SMALL = {  # attributes that make a trunk small
     "xresnet1d50": {"stages": (1, 1), "stem_filters": (4, 6), "filters": 4},
     "inception1d": {"filters": 4, "bottleneck": 4, "depth": 3},
     "autoecg_2d": {"filters": 4, "blocks": 2, "pooled": (1,)},
+    "ecgfounder": {"stem_filters": 4, "filters": (4, 6), "blocks": (2, 1), "group_width": 2},
+    "ecg_age": {"filters": (4, 6), "strides": (1, 4)},
+    "chagas_inception": {"filters": 4, "bottleneck": 4, "depth": 3},
 }
+WITHOUT_NORM, WITHOUT_DROPOUT = ("ecgfounder",), ("ecgfounder", "chagas_inception")
 
 
 def create(name, **options):
@@ -43,6 +47,9 @@ def signal():
         ("xresnet1d50", (1001, 8), (32, 256)),
         ("inception1d", (1001, 2), (1001, 128)),
         ("autoecg_2d", (2500, 12), (30, 640)),
+        ("ecgfounder", (5000, 1), (20, 1024)),
+        ("ecg_age", (4096, 12), (16, 320)),
+        ("chagas_inception", (800, 8), (197, 128)),
     ],
 )
 def test_features_are_of_the_published_shape(name, shape, features):
@@ -104,20 +111,20 @@ def test_a_step_is_finite_moves_all_statistics_and_depends_on_indices_not_places
     def objective(params, signal, index):
         options = {"index": index, "train": True, "rngs": {"dropout": jax.random.key(1)}, "mutable": ["batch_stats"]}
         logits, updated = network.apply(variables | {"params": params}, signal, **options)
-        return optax.sigmoid_binary_cross_entropy(logits, 1.0).mean(), (logits, updated["batch_stats"])
+        return optax.sigmoid_binary_cross_entropy(logits, 1.0).mean(), (logits, updated.get("batch_stats", {}))
 
     step = jax.jit(jax.grad(objective, has_aux=True))
     grads, (logits, statistics) = step(variables["params"], signal, jnp.arange(4))
     assert all(np.isfinite(leaf).all() for leaf in jax.tree.leaves((grads, logits)))
     assert all(leaf.any() for leaf in jax.tree.leaves(grads["head"]))
-    before, after = weights_lib.flatten(variables["batch_stats"]), weights_lib.flatten(statistics)
+    before, after = weights_lib.flatten(variables.get("batch_stats", {})), weights_lib.flatten(statistics)
     assert before.keys() == after.keys()
     assert not [path for path in before if np.array_equal(before[path], after[path])]
     order = np.array([2, 0, 3, 1])
     _, (moved, _) = step(variables["params"], signal[order], order)
     np.testing.assert_allclose(moved, logits[order], rtol=1e-3, atol=1e-3)
     _, (other, _) = step(variables["params"], signal, jnp.arange(4) + 4)
-    assert float(jnp.abs(other - logits).max()) > 1e-2
+    assert (float(jnp.abs(other - logits).max()) > 1e-2) == (name not in WITHOUT_DROPOUT)
 
 
 @pytest.mark.parametrize("name", SMALL)
@@ -152,7 +159,7 @@ def test_every_norm_has_pytorchs_settings_and_averages_over_devices(name):
 
     with nn.intercept_methods(collect):
         models.shapes(create(name, axis_name="devices"), (SAMPLES, 12))
-    assert found == {(1e-5, 0.9, "devices")}
+    assert found == (set() if name in WITHOUT_NORM else {(1e-5, 0.9, "devices")})
 
 
 def test_a_trunk_frozen_by_a_pattern_keeps_its_statistics(signal):

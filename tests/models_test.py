@@ -24,14 +24,18 @@ COUNTS = {  # BatchNorm statistics included
     ("narrow", "dense", 6): 407_878,
     ("narrow", "transfer", 1): 661_921,
 }
-COMPARISON_COUNTS = {  # of 2500 samples, 12 leads and 6 labels, likewise; of the same networks built in PyTorch
+COMPARISON_COUNTS = {  # of 2500 samples (but in LENGTHS), 12 leads and 6 labels, likewise; as built in PyTorch
     "resnet1d_wang": 476_550,
     "xresnet1d50": 968_454,
     "xresnet1d101": 1_899_782,
     "inception1d": 510_598,
     "autoecg_2d": 80_830_558,
+    "ecgfounder": 30_605_046,  # without the BatchNorms that it does not apply
+    "ecg_age": 6_954_294,
+    "chagas_inception": 487_366,  # with the biases of the output, which the published one lacks
     "ecg_fm": 90_386_321 - 128 - 11 * 769,  # published with 17 labels, and with magnitudes of 128 taps
 }
+LENGTHS = {"ecg_age": 4096}
 
 
 def draw_signal():
@@ -46,9 +50,9 @@ def test_parameter_counts_are_pinned(name, head, num_labels):
 
 @pytest.mark.parametrize("name", COMPARISON_COUNTS)
 def test_parameter_counts_of_comparison_networks_are_pinned(name):
-    """From the definitions in helme/ecg_ptbxl_benchmarking (code/models) and yuge97/autoECG's description."""
+    """From the definitions in helme/ecg_ptbxl_benchmarking (code/models), those of the imports, and autoECG's text."""
     network = models.create(name, head="dense", num_labels=6)
-    assert models.count_weights(models.shapes(network, (2500, 12))) == COMPARISON_COUNTS[name]
+    assert models.count_weights(models.shapes(network, (LENGTHS.get(name, 2500), 12))) == COMPARISON_COUNTS[name]
 
 
 def test_every_registered_network_and_head_has_a_pinned_count():
