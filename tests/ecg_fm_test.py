@@ -17,6 +17,7 @@ from ecg_jax.errors import InputError
 from ecg_jax.models import weights as weights_lib
 from ecg_jax.models.ecg_fm import EcgFmHead
 from ecg_jax.models.imports import ecg_fm
+from ecg_jax.models.imports.torch_files import load_weights
 
 LEADS, CONV, WIDTH, LAYERS, HEADS, HIDDEN, TAPS, GROUPS, LABELS = 2, 4, 8, 2, 2, 6, 6, 2, 3
 SAMPLES = 173  # 86, 43, 21 and 10 after the convolutions
@@ -338,9 +339,8 @@ def test_the_published_files_have_the_tensors_of_the_table(shared, file, head):
 @pytest.mark.parametrize("file", ["weights_zip.pt", "weights_legacy.pt"])
 def test_every_stage_is_the_published_codes(shared, file):
     """2 layers, narrow; 2500, 1251 and 5000 samples, and 2500 of which the second recording has 1800."""
-    torch_files = pytest.importorskip("ecg_jax.models.imports.torch_files")
     folder = shared / "reference" / "torch_fixtures" / "ecg_fm"
-    network, variables = ecg_fm.load(torch_files.load_weights(str(folder / file)), file, heads=4)
+    network, variables = ecg_fm.load(load_weights(str(folder / file)), file, heads=4)
     with np.load(folder / "io.npz") as stored:
         kernel = {"kernel": stored["conv_pos_effective_weight"]}
     torch_layers.compare({"kernel": variables["params/trunk/position/kernel"].T}, kernel)

@@ -8,9 +8,10 @@ import net1d_test
 import numpy as np
 import pytest
 import torch_layers
+import xresnet1d101_test
 from torch_layers import Arrays, sigmoid
 
-from ecg_jax.models.imports import chagas_inception, ecg_age, ecgfounder
+from ecg_jax.models.imports import chagas_inception, ecg_age, ecgfounder, xresnet1d101
 from ecg_jax.models.imports.torch_files import load_weights
 
 FOLDERS = {
@@ -18,6 +19,7 @@ FOLDERS = {
     "ecgfounder_1lead": (ecgfounder, net1d_test.capture, 3),
     "ecg_age": (ecg_age, age_resnet_test.capture, 2),
     "chagas_inception": (chagas_inception, chagas_inception_test.capture, 2),
+    "xresnet1d101": (xresnet1d101, xresnet1d101_test.capture, 3),
 }
 KEYS = ("signal_400hz", "crop_starts", "crop_logits", "crop_probabilities", "probability")
 

@@ -188,15 +188,3 @@ def test_the_published_file_has_the_tensors_of_the_table(shared):
     assert len(shapes) == 1226
     network, _ = xresnet1d101.load({name: np.zeros(shape, np.float32) for name, shape in shapes.items()}, "file")
     assert network == models.create("xresnet1d101", head="dense", num_labels=71)
-
-
-@pytest.mark.slow
-@pytest.mark.parametrize("file", ["weights_zip.pt", "weights_legacy.pt"])
-def test_every_stage_is_the_published_codes(shared, file):
-    """33 blocks, narrow; 250, 1000 and 333 samples."""
-    torch_files = pytest.importorskip("ecg_jax.models.imports.torch_files")
-    folder = shared / "reference" / "torch_fixtures" / "xresnet1d101"
-    network, variables = xresnet1d101.load(torch_files.load_weights(str(folder / file)), file)
-    for stages in torch_layers.read_cases(folder / "io.npz").values():
-        signal = stages.pop("input")
-        torch_layers.compare(capture(network, variables, signal), stages)
