@@ -167,8 +167,8 @@ def load_model(
     if path.endswith(keras_import.SUFFIXES):
         return _load_keras(path, {key: value for key, value in stated.items() if value}, labels)
     if published.is_published(path):
-        if stated := [key for key, value in stated.items() if value]:
-            raise InputError(f"{path}: {', '.join(stated)} of a published network are known; they cannot be set")
+        if wrong := [key for key, value in stated.items() if value]:
+            raise InputError(f"{path}: {', '.join(wrong)} of a published network are known; they cannot be set")
         return _load_published(file, name, labels)
     raise InputError(f"{path}: is not {kinds}")
 

@@ -94,8 +94,8 @@ def create(
     is_only_wider = {**dict(variant or AS_PUBLISHED), "width": 1.0} == AS_PUBLISHED  # with Keras' layers and cuts
     if is_varied and (name in COMPARISONS or (head != "dense" and not is_only_wider)):
         raise InputError(
-            f"model.variant changes the networks {', '.join(TRUNKS)} with model.head=dense, and with transfer its width "
-            f"alone, not {name} with {head}; leave it as it is"
+            f"model.variant changes the networks {', '.join(TRUNKS)} with model.head=dense, and with transfer their "
+            f"width alone, not {name} with {head}; leave it as it is"
         )
     common: dict[str, Any] = {"convolution": convolution, "axis_name": axis_name, **shared}
     if name in COMPARISONS:

@@ -211,10 +211,8 @@ def create_network(config: ConfigDict, num_labels: int, axis_name: str | None = 
         _check_comparison(config)
     theirs = starting_weights.find_variant(config.init.weights)
     if theirs and (different := [key for key, value in theirs.items() if config.model.variant[key] != value]):
-        raise InputError(
-            f"init.weights={config.init.weights} has {', '.join(f'model.variant.{key}={theirs[key]}' for key in different)}"
-            "; set it, or start from other weights"
-        )
+        listed = ", ".join(f"model.variant.{key}={theirs[key]}" for key in different)
+        raise InputError(f"init.weights={config.init.weights} has {listed}; set it, or start from other weights")
     return models.create(**config.model, num_labels=num_labels, axis_name=axis_name)
 
 
