@@ -199,30 +199,11 @@ def _make_name(module: Any, name: Any) -> Name:
     return Name(module, name)
 
 
-_CONSTANTS = frozenset(
-    [
-        "INT",
-        "BININT",
-        "BININT1",
-        "BININT2",
-        "LONG",
-        "LONG1",
-        "LONG4",
-        "FLOAT",
-        "BINFLOAT",
-        "STRING",
-        "BINSTRING",
-        "SHORT_BINSTRING",
-        "UNICODE",
-        "BINUNICODE",
-        "SHORT_BINUNICODE",
-        "BINUNICODE8",
-        "BINBYTES",
-        "SHORT_BINBYTES",
-        "BINBYTES8",
-        "BYTEARRAY8",
-    ]
-)
+_CONSTANTS = {  # which push their argument
+    opcode.name
+    for opcode in pickletools.opcodes
+    if opcode.arg and opcode.stack_after and opcode.stack_after[0] is not pickletools.anyobject
+}
 _OPCODES: dict[str, Callable[[_Machine, Any], Any]] = {
     "PROTO": lambda machine, _: None,
     "FRAME": lambda machine, _: None,
