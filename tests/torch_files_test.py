@@ -39,7 +39,9 @@ class Tensor:
     def __init__(self, storage, shape=None, strides=None, offset=0, key="0", kind=None):
         self.storage, self.key, self.offset = np.asarray(storage), key, offset
         self.shape = self.storage.shape if shape is None else shape
-        self.strides = strides or [int(np.prod(self.shape[i + 1 :])) for i in range(len(self.shape))]
+        self.strides = strides
+        if strides is None:
+            self.strides = [int(np.prod(self.shape[i + 1 :])) for i in range(len(self.shape))]
         self.kind = kind or STORAGES[self.storage.dtype.str[1:]] + "Storage"
 
 
@@ -393,10 +395,13 @@ def test_damage_to_stored_numbers_is_noticed_by_the_checksum(path):
         (Raw(b"(S'touch PWNED'\nios\nsystem\n"), r"os\.system"),
         (Raw(b"(cos\nsystem\nX\x0b\0\0\0touch PWNEDo"), r"os\.system"),
         (Raw(b"\x8c\x02os\x8c\x06system\x93" + write(("touch PWNED",)) + b"R"), r"os\.system"),
-        (call(name("torch._utils", "_rebuild_tensor_v2.__globals__"), 1), r"_rebuild_tensor_v2\.__globals__"),
+        (
+            call(name("torch._utils", "_rebuild_tensor_v2.__globals__"), 1),
+            r"torch\._utils\._rebuild_tensor_v2\.__globals__",
+        ),
         (call(name("collections", "OrderedDict.fromkeys"), [1]), r"collections\.OrderedDict\.fromkeys"),
         (call(name("builtins", "getattr"), {}, "keys"), r"builtins\.getattr"),
-        (call(name("os\x1b[2J", "sys\ntem"), "x"), r"os\?\[2J\.sys"),
+        (Raw(write("os\x1b[2J") + write("sys\ntem") + b"\x93)R"), r"os\?\[2J\.sys\?tem"),
         (call(name("torch.storage", "_load_from_bytes"), b"x"), r"torch\.storage\._load_from_bytes"),
     ],
 )
@@ -451,7 +456,7 @@ def laughs(depth=60):
         (Raw(b"\x8e" + struct.pack("<Q", 1 << 40)), "is damaged"),
         (Raw(b"r" + b"\xff" * 4 + b"N"), "is damaged"),
         ({"x" * 2_000_000: {str(i): {} for i in range(20_000)}}, "no weights under a usual name; it has x{60};"),
-        (create(name("m", "M"), Raw(b"}q\x07X\x08\0\0\0_modulesh\x07s")), "its top|no weights|more than"),
+        (create(name("m", "M"), Raw(b"}q\x07X\x08\0\0\0_modulesh\x07s")), "no weights with names; it is a Record"),
     ],
     ids=range(18),
 )

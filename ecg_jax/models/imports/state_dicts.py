@@ -47,7 +47,8 @@ def _search(value: Any, where: str, seen: set[int], depth: int) -> list[tuple[st
         return []
     seen.add(id(value))
     if is_module(value):
-        return [(where, collect(value))]
+        weights = collect(value)
+        return [(where, weights)] if weights else []
     if isinstance(value, tuple | list):
         return _search_each(enumerate(value), where, seen, depth)
     if not isinstance(value, dict) or {"state", "param_groups"} <= value.keys():  # of an optimizer

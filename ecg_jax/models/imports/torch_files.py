@@ -174,7 +174,7 @@ class _Storages:
             self._counts[key], self._buffers[key] = (count, itemsize), np.empty(count * itemsize, np.uint8)
         if self._counts[key] != (count, itemsize):
             raise InputError("it is damaged: a storage has two sizes")
-        return memoryview(self._buffers[key]).toreadonly()
+        return self._buffers[key].data.toreadonly()
 
     def fill(self, file: BinaryIO, keys: Any) -> None:
         """Reads them in the order of their keys; each has its count of numbers before it."""

@@ -92,7 +92,7 @@ def make_key(value: Any) -> Any:
     return Record("key", (value,))
 
 
-def make_dict(pairs: Iterable[tuple[Any, Any]]) -> dict:
+def make_dict(pairs: Iterable[Any]) -> dict:
     """A dict of keys that may be anything, and values."""
     return {make_key(key): value for key, value in pairs}
 
@@ -169,6 +169,11 @@ class _Machine:
             raise TypeError(f"entries of a {type(target).__name__}")
         target |= make_dict(zip(items[::2], items[1::2], strict=True))
 
+    def make_dict(self) -> None:
+        items = self.pop_mark()
+        self.push({})
+        self.insert(items)
+
     def extend(self, items: list[Any]) -> None:
         target = self.stack[-1]
         target = target.elements if isinstance(target, Record) else target
@@ -199,30 +204,11 @@ def _make_name(module: Any, name: Any) -> Name:
     return Name(module, name)
 
 
-_CONSTANTS = frozenset(
-    [
-        "INT",
-        "BININT",
-        "BININT1",
-        "BININT2",
-        "LONG",
-        "LONG1",
-        "LONG4",
-        "FLOAT",
-        "BINFLOAT",
-        "STRING",
-        "BINSTRING",
-        "SHORT_BINSTRING",
-        "UNICODE",
-        "BINUNICODE",
-        "SHORT_BINUNICODE",
-        "BINUNICODE8",
-        "BINBYTES",
-        "SHORT_BINBYTES",
-        "BINBYTES8",
-        "BYTEARRAY8",
-    ]
-)
+_CONSTANTS = {  # which push their argument
+    opcode.name
+    for opcode in pickletools.opcodes
+    if opcode.arg and opcode.stack_after and opcode.stack_after[0] is not pickletools.anyobject
+}
 _OPCODES: dict[str, Callable[[_Machine, Any], Any]] = {
     "PROTO": lambda machine, _: None,
     "FRAME": lambda machine, _: None,
@@ -240,7 +226,7 @@ _OPCODES: dict[str, Callable[[_Machine, Any], Any]] = {
     "TUPLE": lambda machine, _: machine.push(tuple(machine.pop_mark())),
     "LIST": lambda machine, _: machine.push(machine.pop_mark()),
     "FROZENSET": lambda machine, _: machine.push(frozenset(make_set(machine.pop_mark()))),
-    "DICT": lambda machine, _: (items := machine.pop_mark(), machine.push({}), machine.insert(items)),
+    "DICT": lambda machine, _: machine.make_dict(),
     "APPEND": lambda machine, _: machine.extend([machine.pop()]),
     "APPENDS": lambda machine, _: machine.extend(machine.pop_mark()),
     "ADDITEMS": lambda machine, _: machine.extend(machine.pop_mark()),

@@ -98,7 +98,7 @@ def _rebuild_typed(
 
 def _rebuild_subclass(function: Name, kind: Name, arguments: tuple, *_: Any) -> Any:
     if (function.module, function.name) not in _REBUILD:
-        raise InputError(f"it has a tensor of class {kind}; save plain tensors: {{k: v.detach().clone() ...}}")
+        raise InputError(f"it has a tensor made by {function}, which is not read; save plain tensors")
     return _REBUILD[function.module, function.name](*check_items(arguments))
 
 
@@ -130,23 +130,16 @@ _REBUILD: Calls = {
     ("torch._utils", "_rebuild_parameter_with_state"): lambda data, *_: data,
 }
 # What is called in an honest checkpoint, and matters to no network: it is kept as what it would be called with.
-_KEPT = [
-    "numpy.core.multiarray._reconstruct",
-    "numpy._core.multiarray._reconstruct",
-    "numpy.dtype",
-    "collections.defaultdict",
-    "functools.partial",
-    "torch.device",
-    "torch.Size",
-    "pathlib.Path",
-    "pathlib.PosixPath",
-    "pathlib.PurePosixPath",
-    "pathlib.WindowsPath",
-    "pathlib.PureWindowsPath",
-    "datetime.datetime",
-    "datetime.date",
-    "datetime.timedelta",
-]
+_KEPT = {
+    "numpy": ("dtype",),
+    "numpy.core.multiarray": ("_reconstruct",),
+    "numpy._core.multiarray": ("_reconstruct",),
+    "torch": ("device", "Size"),
+    "collections": ("defaultdict",),
+    "functools": ("partial",),
+    "pathlib": ("Path", "PosixPath", "PurePosixPath", "WindowsPath", "PureWindowsPath"),
+    "datetime": ("date", "datetime", "timedelta"),
+}
 
 
 def _keep(name: str, *arguments: Any) -> Record:
@@ -162,5 +155,5 @@ CALLS: Calls = {
     ("_codecs", "encode"): _encode,
     ("numpy.core.multiarray", "scalar"): _make_scalar,
     ("numpy._core.multiarray", "scalar"): _make_scalar,
-    **{tuple(name.rsplit(".", 1)): functools.partial(_keep, name) for name in _KEPT},  # type: ignore[misc]
+    **{(module, name): functools.partial(_keep, f"{module}.{name}") for module in _KEPT for name in _KEPT[module]},
 }
