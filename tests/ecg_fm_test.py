@@ -131,8 +131,7 @@ def capture(network: models.Network, variables: Arrays, signal: np.ndarray, leng
         features = network.trunk(signal, jnp.arange(len(signal)), False, lengths)
         return features, network.head(features, jnp.arange(len(signal)), False)
 
-    options = {"capture_intermediates": torch_layers.is_module, "method": diagnose}
-    apply = jax.jit(lambda variables, signal: network.apply(variables, signal, **options))
+    apply = jax.jit(functools.partial(network.apply, capture_intermediates=True, method=diagnose))
     channels_last = np.swapaxes(signal, 1, 2).astype(np.float32)
     (features, logits), state = apply(weights_lib.unflatten(variables), channels_last)
     calls = weights_lib.flatten(state["intermediates"]["trunk"])
