@@ -2,7 +2,6 @@
 
 import math
 
-import flax.linen as nn
 import jax
 import numpy as np
 
@@ -67,17 +66,13 @@ def sigmoid(x: np.ndarray) -> np.ndarray:
 
 def capture(network: models.Network, variables: Arrays, signal: np.ndarray) -> Arrays:
     """What every module of a network gives for `signal` `[B, C, T]`, channels first, by path; `logits` is the last."""
-    apply = jax.jit(lambda variables, signal: network.apply(variables, signal, capture_intermediates=is_module))
+    apply = jax.jit(lambda variables, signal: network.apply(variables, signal, capture_intermediates=True))
     logits, state = apply(weights_lib.unflatten(variables), np.swapaxes(signal, 1, 2).astype(np.float32))
     calls = weights_lib.flatten(state["intermediates"])
     first = {path.removesuffix("/__call__"): jax.tree.leaves(call) for path, call in calls.items()}
     # A block of two outputs has the second one at its path with "#1".
     outputs = {f"{path}#{i}" if i else path: x for path, found in first.items() for i, x in enumerate(found)}
     return {path: np.moveaxis(np.asarray(x), -1, 1) for path, x in outputs.items()} | {"logits": np.asarray(logits)}
-
-
-def is_module(module: nn.Module, method: str) -> bool:
-    return method == "__call__"
 
 
 def compare(found: Arrays, expected: Arrays, tolerance: float = 1e-5) -> None:
