@@ -9,6 +9,7 @@ from typing import Any
 
 import jax
 import numpy as np
+import scipy.special
 
 from ecg_jax import config as config_lib
 from ecg_jax import models
@@ -24,7 +25,10 @@ from ecg_jax.models.imports import keras as keras_import
 from ecg_jax.recording import Recording
 from ecg_jax.runtime import checkpoint, run_folder
 
-ACTIVATIONS = {"sigmoid": jax.nn.sigmoid, "softmax": jax.nn.softmax}
+ACTIVATIONS: dict[str, Callable[[np.ndarray], np.ndarray]] = {
+    "sigmoid": scipy.special.expit,
+    "softmax": functools.partial(scipy.special.softmax, axis=-1),
+}
 
 
 @dataclasses.dataclass(frozen=True)
@@ -52,11 +56,7 @@ class Model:
 
     @functools.cached_property
     def _apply(self) -> Callable[[dict[str, Any], np.ndarray], jax.Array]:
-        def apply(variables: dict[str, Any], signal: jax.Array) -> jax.Array:
-            logits: Any = self.network.apply(variables, signal)
-            return ACTIVATIONS[self.activation](logits)
-
-        return jax.jit(apply)
+        return jax.jit(self.network.apply)
 
     def predict(self, signal: np.ndarray | Recording) -> np.ndarray:
         """Probabilities `[B, labels]` float32.
@@ -87,11 +87,16 @@ class Model:
                 f"samples at {self.contract.sampling_rate:g} Hz, leads {', '.join(self.contract.leads)}"
                 + ("; signal[None] is one recording" if found.shape == (samples, leads) else "")
             )
-        return np.asarray(self._apply(self.variables, found))
+        return compute_probabilities(self._apply(self.variables, found), self.activation)
 
     def calibrate(self, raw: np.ndarray) -> np.ndarray:
         """Probabilities of raw ones, `[B, labels]` both; the same where the model brings no calibration."""
         return self.calibration.apply(raw, self.label_names) if self.calibration else raw
+
+
+def compute_probabilities(logits: jax.Array | np.ndarray, activation: str = "sigmoid") -> np.ndarray:
+    """Probabilities `[B, labels]` float32 of a network's logits: its `activation` in float64, then rounded."""
+    return ACTIVATIONS[activation](np.asarray(logits, np.float64)).astype(np.float32)
 
 
 def load_model(
