@@ -5,7 +5,7 @@ arguments of one function, which documents them; `keys.KEYS` documents each key 
 """
 
 from ecg_jax.config.changes import Changes, compare, differences, make_absolute, make_source_absolute
-from ecg_jax.config.checks import check, check_key, from_dict, spell
+from ecg_jax.config.checks import check, check_key, check_values, from_dict, spell
 from ecg_jax.config.keys import KEYS, MAY_CHANGE, create_default
 from ecg_jax.config.values import fingerprint, flatten, override, to_dict
 
@@ -15,6 +15,7 @@ __all__ = [
     "Changes",
     "check",
     "check_key",
+    "check_values",
     "compare",
     "create_default",
     "differences",

@@ -11,8 +11,6 @@ import numpy as np
 from ecg_jax.data.datasets.dataset import Dataset
 from ecg_jax.errors import InputError
 
-SAMPLINGS = ("shuffle", "balanced", "weighted")
-CROPS = ("center", "random")
 WEIGHT = "sampling_weight"  # the attribute behind `weighted`
 
 
