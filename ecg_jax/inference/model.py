@@ -73,7 +73,7 @@ class Model:
             return self.calibrate(self.predict_raw(signal))
         from ecg_jax.inference import predict  # which predicts with this class
 
-        [made] = predict.predict(self, [readers.Source(signal.id, lambda: signal)], whole=True)
+        [made] = predict.predict(self, [readers.LazyRecording(signal.id, lambda: signal)], whole=True)
         if made.error or np.isnan(made.probabilities).all():
             raise InputError(made.error or f"{signal.id}: {made.quality}")
         return made.probabilities[None]
