@@ -40,7 +40,7 @@ def check(config: ConfigDict) -> ConfigDict:
     return config
 
 
-def check_values(section: str, **values: Any) -> None:
+def check_values(section: str, **values: object) -> None:
     """Compares values with the keys of a section, such as `loss`, for functions that are called without `check`.
 
     Raises:

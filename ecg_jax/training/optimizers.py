@@ -121,11 +121,13 @@ class _DepthState(NamedTuple):
 def _scale_by_depth(depths: Any, layer_decay: float, unfreeze_every: int) -> optax.GradientTransformation:
     """Shrinks updates of modules by their depth; before a module is unfrozen, to nothing."""
 
-    def init(params: Any) -> _DepthState:
+    def init(params: optax.Params) -> _DepthState:
         del params
         return _DepthState(jnp.zeros([], jnp.int32))
 
-    def update(updates: Any, state: _DepthState, params: Any = None) -> tuple[Any, _DepthState]:
+    def update(
+        updates: optax.Updates, state: _DepthState, params: optax.Params | None = None
+    ) -> tuple[optax.Updates, _DepthState]:
         del params
 
         def scale(leaf: jax.Array, depth: int) -> jax.Array:
@@ -142,6 +144,6 @@ def count_updates(opt_state: optax.OptState) -> int:
     return int(optax.tree.get_all_with_path(opt_state, "count")[0][1])
 
 
-def _decayed(params: Any) -> Any:
+def _decayed(params: optax.Params) -> optax.Params:
     """Kernels decay; biases and BatchNorm's scale and bias do not."""
     return jax.tree_util.tree_map_with_path(lambda path, _: path[-1].key == "kernel", params)
