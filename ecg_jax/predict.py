@@ -95,29 +95,29 @@ def main(argv: Sequence[str]) -> int:
     )
     for note in model.notes:
         console.print(f"Model: {note}")
-    sources, unknown, passed_over = _find_sources(argv[1:])
+    recordings, unknown, passed_over = _find_recordings(argv[1:])
     problems = Counter(unknown)
     what = model.label_names if len(model.label_names) <= writers.MANY else (f"{len(model.label_names)} labels",)
-    console.print(f"Predicting {', '.join(what)} for {len(sources)} recording(s)")
+    console.print(f"Predicting {', '.join(what)} for {len(recordings)} recording(s)")
     if passed_over:
         console.print(f"  {passed_over}")
 
-    predicted = predict.predict(model, sources, batch_size=FLAGS.batch_size, checks=FLAGS.checks, whole=True)
+    predicted = predict.predict(model, recordings, batch_size=FLAGS.batch_size, checks=FLAGS.checks, whole=True)
     tally = writers.Tally(model)
     pages = writers.Pages(f"{os.path.splitext(path)[0]}_figures", FLAGS.figure_format, model, FLAGS.checks)
     with files.Replacement(path, newline="", errors="backslashreplace") as replacement:
         table = writers.create_table(path, replacement.file, model)
-        tracked = track(predicted, "predicting", len(sources), console=console, disable=not console.is_terminal)
-        for source, made in zip(sources, tracked, strict=True):
+        tracked = track(predicted, "predicting", len(recordings), console=console, disable=not console.is_terminal)
+        for lazy, made in zip(recordings, tracked, strict=True):
             if made.error:
                 problems[made.error] += 1
                 continue
             table.add(made)
             tally.add(made)
-            if len(sources) <= _TABLES:
+            if len(recordings) <= _TABLES:
                 writers.print_table(console, model, made)
             if FLAGS.figure:
-                pages.add(source, made)
+                pages.add(lazy, made)
         table.close()
         if tally.count:
             replacement.commit()
@@ -136,25 +136,25 @@ def main(argv: Sequence[str]) -> int:
     return 2 if problems or pages.undrawn else 0
 
 
-def _find_sources(paths: Sequence[str]) -> "tuple[list[readers.Source], list[str], str]":
+def _find_recordings(paths: Sequence[str]) -> "tuple[list[readers.LazyRecording], list[str], str]":
     """Recordings to predict, each once whatever paths name it; problems with paths; a line on files that are no ECG."""
     from ecg_jax.data import readers
 
     declared = None
     if FLAGS.file_leads or FLAGS.file_rate or FLAGS.file_unit:
         declared = readers.Declared(tuple(FLAGS.file_leads), FLAGS.file_rate, FLAGS.file_unit or "")
-    sources: dict[str, readers.Source] = {}
+    recordings: dict[str, readers.LazyRecording] = {}
     problems = []
     passed_over: Counter[str] = Counter()
     for path in paths:
         try:
             found = readers.search(path, declared)
             passed_over.update(found.passed_over)
-            for source in found.sources:  # a record's .hea and .dat are one
-                sources.setdefault(os.path.abspath(source.name), source)
+            for lazy in found.recordings:  # a record's .hea and .dat are one
+                recordings.setdefault(os.path.abspath(lazy.name), lazy)
         except InputError as error:
             problems.append(" ".join(str(error).split()))
-    return list(sources.values()), list(dict.fromkeys(problems)), readers.describe_passed_over(passed_over)
+    return list(recordings.values()), list(dict.fromkeys(problems)), readers.describe_passed_over(passed_over)
 
 
 if __name__ == "__main__":

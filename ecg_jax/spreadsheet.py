@@ -37,7 +37,7 @@ def restore_table(table: pd.DataFrame) -> pd.DataFrame:
 
 
 def _map(table: pd.DataFrame, function: Callable[[str], str]) -> pd.DataFrame:
-    def convert(value: Any) -> Any:
+    def convert(value: object) -> object:
         return function(value) if isinstance(value, str) else value
 
     def convert_column(column: pd.Series) -> pd.Series:

@@ -52,10 +52,10 @@ def time_alone(model: Model, signal: np.ndarray, count: int) -> float:
     return count // BATCH * BATCH / (time.perf_counter() - begin)
 
 
-def time_files(model: Model, sources: list[readers.Source]) -> float:
+def time_files(model: Model, recordings: list[readers.LazyRecording]) -> float:
     """ECG/s from files."""
     begin = time.perf_counter()
-    made = sum(1 for _ in predict.predict(model, sources, batch_size=BATCH, whole=True))
+    made = sum(1 for _ in predict.predict(model, recordings, batch_size=BATCH, whole=True))
     return made / (time.perf_counter() - begin)
 
 
@@ -75,13 +75,13 @@ def main() -> None:
     both = {"narrow": narrow, "reference": large}
     with tempfile.TemporaryDirectory() as folder:
         write_records(folder, options.recordings)
-        sources = readers.find(folder)
+        recordings = readers.find(folder)
         signal = np.random.default_rng(0).normal(size=(BATCH, *narrow.contract.shape)).astype(np.float32)
         for name, model in both.items():
-            time_files(model, sources[: 2 * BATCH])
+            time_files(model, recordings[: 2 * BATCH])
             pairs = []
             for _ in range(options.repeats):
-                pairs.append((time_alone(model, signal, options.recordings), time_files(model, sources)))
+                pairs.append((time_alone(model, signal, options.recordings), time_files(model, recordings)))
             alone, files = zip(*pairs, strict=True)
             ratio = statistics.median(second / first for first, second in pairs)
             print(

@@ -42,6 +42,26 @@ def measure_pr(signal, pause=6):
     return (len(before) + 8 - np.argmax(before)) / 400
 
 
+def measure_p_wave(signal, pause=6):
+    """What all beats share before the QRS complex in lead II: its range."""
+    beat = average_beat(signal)
+    first, _ = find_qrs(beat, pause)
+    return np.ptp(scipy.signal.detrend(beat[first - 80 : first - 8, 1]))
+
+
+def measure_late_forces(signal, pause=6):
+    """Means of the last third of the QRS complex against its beginning, `[12]`."""
+    beat = average_beat(signal)
+    first, last = find_qrs(beat, pause)
+    return beat[(first + 2 * last) // 3 : last].mean(axis=0) - beat[first - 4]
+
+
+def measure_area(signal):
+    """Means within 60 ms of the R peak against those before the complex, `[12]`."""
+    beat = average_beat(signal)
+    return beat[BEFORE - 24 : BEFORE + 25].mean(axis=0) - beat[BEFORE - 48 : BEFORE - 40].mean(axis=0)
+
+
 def measure_irregularity(signal):
     intervals = np.diff(find_r_peaks(signal))
     return np.std(intervals) / np.mean(intervals)
@@ -50,3 +70,12 @@ def measure_irregularity(signal):
 def share_above(high, low):
     """How often one of `high` exceeds one of `low`."""
     return np.mean(high[:, None] > low[None, :])
+
+
+def check_limb_laws(signal, atol):
+    """Einthoven's law and Goldberger's, in mV."""
+    one, two, three, avr, avl, avf = signal[:, :6].T
+    np.testing.assert_allclose(three, two - one, atol=atol)
+    np.testing.assert_allclose(avr, -(one + two) / 2, atol=atol)
+    np.testing.assert_allclose(avl, one - two / 2, atol=atol)
+    np.testing.assert_allclose(avf, two - one / 2, atol=atol)

@@ -17,8 +17,7 @@ from ecg_jax import config as config_lib
 from ecg_jax import contract, labels, load_model, models
 from ecg_jax.config import reference
 from ecg_jax.contract import InputContract
-from ecg_jax.data import datasets, sampling, sources, splits
-from ecg_jax.data.datasets import simulated
+from ecg_jax.data import datasets, sources, splits
 from ecg_jax.errors import InputError
 from ecg_jax.models import convolution, heads, network
 from ecg_jax.runtime import run_folder
@@ -247,11 +246,8 @@ def test_every_key_with_choices_has_a_default_among_them():
     "key, known",
     [
         ("data.dataset", datasets.DATASETS),
-        ("data.sampling", sampling.SAMPLINGS),
-        ("data.crop", sampling.CROPS),
         ("data.mode", sources.MODES),
-        ("data.simulated.population", simulated.POPULATIONS),
-        ("split.by", splits.WAYS),
+        ("split.by", (splits.OWN, splits.PATIENT, splits.RECORDING, splits.DATE)),
         ("split.leaks", (splits.REFUSE, splits.DROP)),
         ("contract.normalization", contract.NORMALIZATIONS),
         ("model.name", (*models.TRUNKS, *models.COMPARISONS)),
@@ -259,9 +255,6 @@ def test_every_key_with_choices_has_a_default_among_them():
         ("model.dtype", network.DTYPES),
         ("model.convolution", convolution.METHODS),
         ("model.transfer.normalization", heads.NORMALIZATIONS),
-        ("optimizer.name", optimizers.OPTIMIZERS),
-        ("schedule.name", optimizers.SCHEDULES),
-        ("schedule.batch_scaling", optimizers.BATCH_SCALINGS),
     ],
 )
 def test_choices_are_the_names_that_there_are(key, known):

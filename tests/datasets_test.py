@@ -837,7 +837,7 @@ def test_simulated_reads_no_files():
 
 
 def test_simulated_has_no_negative_size():
-    with pytest.raises(InputError, match="none may be negative"):
+    with pytest.raises(InputError, match=r"data\.simulated\.test is -1; it must be at least 0"):
         create("simulated", "", train=10, test=-1)
 
 

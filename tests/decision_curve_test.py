@@ -5,14 +5,14 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from ecg_jax.evaluation import decision_curve
+from ecg_jax.evaluation import metrics
 
 NAN = np.nan
 LABEL, PROBABILITY = np.array([1.0, 1, 0, 0, 0]), np.array([0.8, 0.4, 0.6, 0.2, 0.1])
 
 
 def benefit(threshold, label=LABEL, probability=PROBABILITY):
-    return decision_curve.compute_net_benefit(label, probability, np.array([threshold]))[0]
+    return metrics.compute_net_benefit(label, probability, np.array([threshold]))[0]
 
 
 @pytest.mark.parametrize(
@@ -44,7 +44,7 @@ def test_a_probability_in_single_precision_is_compared_as_it_is():
 
 def test_curves_have_a_line_per_label_and_threshold():
     labels, probabilities = np.stack([LABEL, 1 - LABEL], 1), np.stack([PROBABILITY, 1 - PROBABILITY], 1)
-    table = decision_curve.compute_curves(labels, probabilities, ("AF", "SB"), np.array([0.25, 0.5]))
+    table = metrics.compute_decision_curves(labels, probabilities, ("AF", "SB"), np.array([0.25, 0.5]))
     assert table["label"].tolist() == ["AF", "AF", "SB", "SB"]
     assert table["threshold"].tolist() == [0.25, 0.5, 0.25, 0.5]
     np.testing.assert_allclose(table["model"], [1 / 3, 0, (3 - 1 / 3) / 5, 1 / 5])

@@ -32,7 +32,7 @@ def model():
 
 
 def names(found, folder):
-    return sorted(os.path.relpath(source.name, folder) for source in found.sources)
+    return sorted(os.path.relpath(lazy.name, folder) for lazy in found.recordings)
 
 
 def test_a_folder_passes_over_nothing_without_counting_it(tmp_path):
@@ -45,7 +45,7 @@ def test_a_folder_passes_over_nothing_without_counting_it(tmp_path):
     found = readers.search(str(tmp_path))
     assert names(found, tmp_path) == ["array.npy", "orphan.dat", "rec", "unknown.xml"]
     with pytest.raises(InputError, match=r"unknown\.xml: unknown format"):
-        next(source for source in found.sources if "unknown" in source.name).read()
+        next(lazy for lazy in found.recordings if "unknown" in lazy.name).read()
     assert readers.describe_passed_over(found.passed_over) == (
         "passed over: 4 file(s) that are no ECG (.txt 2, no suffix 1, .csv 1); NumPy and CSV files count with a "
         "sidecar .json or --file_leads, --file_rate, --file_unit"
@@ -64,12 +64,12 @@ def test_only_regular_files_are_opened_and_links_to_them(tmp_path):
     assert names(found, tmp_path) == ["ecg.edf", "gone.scp", "linked.edf", "pipe.dcm", "rec", "zero.edf"]
     assert found.passed_over == {"no suffix": 1}
     wrong = {"gone.scp", "pipe.dcm", "zero.edf"}
-    for source in found.sources:
-        if os.path.basename(source.name) in wrong:
+    for lazy in found.recordings:
+        if os.path.basename(lazy.name) in wrong:
             with pytest.raises(InputError, match="no regular file"):
-                source.read()
+                lazy.read()
         else:
-            assert len(source.read().signal) == 500
+            assert len(lazy.read().signal) == 500
     for path in ("pipe.dcm", "zero.edf"):
         with pytest.raises(InputError, match="no regular file"):
             readers.read(str(tmp_path / path))
@@ -85,7 +85,7 @@ def test_a_link_to_a_folder_elsewhere_is_named_and_one_in_a_circle_is_not(tmp_pa
     found = readers.search(str(tmp_path / "data"))
     assert names(found, tmp_path / "data") == ["ecg.edf", "more"]
     with pytest.raises(InputError, match="more: a link to a folder, which is not followed; name it"):
-        found.sources[-1].read()
+        found.recordings[-1].read()
     assert names(readers.search(str(tmp_path / "data" / "more")), tmp_path / "data" / "more") == ["rec"]
 
 
@@ -101,8 +101,12 @@ def test_whatever_a_file_makes_a_library_raise_is_a_line(error, model):
         raise error
 
     good = create_recording(np.random.default_rng(0).normal(0, 0.3, (4096, 12)), leads=LEADS, sampling_rate=400, id="a")
-    sources = [readers.Source("bad", read), readers.Source("good", lambda: good), readers.Source("worse", read)]
-    bad, fine, worse = predict.predict(model, sources)
+    recordings = [
+        readers.LazyRecording("bad", read),
+        readers.LazyRecording("good", lambda: good),
+        readers.LazyRecording("worse", read),
+    ]
+    bad, fine, worse = predict.predict(model, recordings)
     assert (bad.recording, worse.recording) == ("bad", "worse")
     assert bad.error.startswith(f"bad: cannot be read ({type(error).__name__}")
     assert "\n" not in bad.error

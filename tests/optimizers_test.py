@@ -6,6 +6,7 @@ import numpy as np
 import optax
 import pytest
 
+from ecg_jax.config import KEYS
 from ecg_jax.errors import InputError
 from ecg_jax.training import optimizers, transfer
 from ecg_jax.training.progression import Patience
@@ -22,7 +23,7 @@ def update(name, grads, trainable=ALL, **settings):
     return tx.update(grads, state, PARAMS)
 
 
-@pytest.mark.parametrize("name", optimizers.OPTIMIZERS)
+@pytest.mark.parametrize("name", KEYS["optimizer.name"].choices)
 def test_the_first_step_is_the_textbook_one(name):
     grads = jax.tree.map(lambda leaf: jnp.full_like(leaf, 0.5), PARAMS)
     updates, _ = update(name, grads)
@@ -54,7 +55,7 @@ def test_momentum_accumulates():
     np.testing.assert_allclose(updates["norm"]["bias"], -1.5)
 
 
-@pytest.mark.parametrize("name", optimizers.OPTIMIZERS)
+@pytest.mark.parametrize("name", KEYS["optimizer.name"].choices)
 def test_frozen_leaves_have_no_optimizer_state(name):
     schedule = optimizers.create_schedule("constant", learning_rate=0.1, steps=10)
     frozen = optimizers.create(name, learning_rate=schedule, trainable=SOME).init(PARAMS)
@@ -65,7 +66,7 @@ def test_frozen_leaves_have_no_optimizer_state(name):
     assert len(jax.tree.leaves(frozen)) < len(jax.tree.leaves(free))
 
 
-@pytest.mark.parametrize("name", optimizers.OPTIMIZERS)
+@pytest.mark.parametrize("name", KEYS["optimizer.name"].choices)
 @pytest.mark.parametrize("clip_norm", [0.0, 1.0])
 def test_updates_are_counted(name, clip_norm):
     schedule = optimizers.create_schedule("constant", learning_rate=0.1, steps=10)
@@ -103,7 +104,7 @@ def test_a_bad_optimizer_is_refused(arguments, names):
 
 
 def test_a_bad_schedule_is_refused():
-    with pytest.raises(InputError, match="learning rate 0"):
+    with pytest.raises(InputError, match="learning_rate is 0"):
         optimizers.create_schedule("cosine", learning_rate=0.0, steps=10)
 
 
@@ -137,7 +138,7 @@ def test_depth_counts_modules_from_the_head_down_in_the_order_of_their_numbers()
     assert depths["head"]["output"]["kernel"] == 0
 
 
-@pytest.mark.parametrize("name", optimizers.OPTIMIZERS)
+@pytest.mark.parametrize("name", KEYS["optimizer.name"].choices)
 def test_layer_decay_shrinks_the_update_of_deeper_modules(name):
     params = create_network_tree(jnp.ones(2))
     tx = optimizers.create(
@@ -167,7 +168,7 @@ def test_modules_begin_to_learn_one_after_the_other():
 
 @pytest.mark.parametrize("settings", [{"layer_decay": 0.0}, {"layer_decay": 1.5}, {"unfreeze_every": -1}])
 def test_decays_and_steps_out_of_range_are_refused(settings):
-    with pytest.raises(InputError, match="layer_decay"):
+    with pytest.raises(InputError, match=next(iter(settings))):
         update("adam", PARAMS, **settings)
 
 

@@ -15,10 +15,11 @@ from rich.console import Console
 
 from ecg_jax import load_model
 from ecg_jax.data.preprocess import create_input, create_windows, mask_missing
-from ecg_jax.data.readers import Source, find
+from ecg_jax.data.readers import LazyRecording, find
 from ecg_jax.errors import InputError
 from ecg_jax.inference import predict as predict_lib
 from ecg_jax.inference import writers
+from ecg_jax.inference.model import compute_probabilities
 from ecg_jax.labels import SIX
 from ecg_jax.recording import LEADS, create_recording
 from ecg_jax.reporting import ecg_page
@@ -34,7 +35,7 @@ def draw(seed=0, **diagnoses):
 
 def wrap(signal, leads=LEADS, rate=400.0, id="ecg"):
     recording = create_recording(signal, leads=leads, sampling_rate=rate, id=id)
-    return Source(id, lambda: recording)
+    return LazyRecording(id, lambda: recording)
 
 
 @pytest.fixture(scope="module")
@@ -42,8 +43,15 @@ def model():
     return load_model()
 
 
-def predict(model, *sources, **options):
-    return list(predict_lib.predict(model, list(sources), whole=True, **options))
+def predict(model, *recordings, **options):
+    return list(predict_lib.predict(model, list(recordings), whole=True, **options))
+
+
+def test_probabilities_are_those_of_the_logits_to_the_last_bit_of_float32():
+    logits = np.array([[0, np.log(3), -40]], np.float32)
+    assert compute_probabilities(logits).dtype == np.float32
+    np.testing.assert_allclose(compute_probabilities(logits), [[0.5, 0.75, 4.248354255291589e-18]], rtol=1e-7)
+    np.testing.assert_allclose(compute_probabilities(logits[:, :2], "softmax"), [[0.25, 0.75]], rtol=1e-7)
 
 
 def test_windows_cover_a_long_recording_evenly_and_end_with_it(model):
@@ -78,15 +86,15 @@ def test_windows_without_a_signal_are_left_out_and_said(model):
 
 
 def test_batches_do_not_matter(model):
-    sources = [wrap(np.tile(draw(i), (1 + i % 3, 1)), id=str(i)) for i in range(5)]
-    sources += [wrap(draw() * 1000, id="unit"), wrap(0 * draw(), id="silent"), wrap(draw(5), id="last")]
-    one, many = predict(model, *sources, batch_size=1), predict(model, *sources, batch_size=32)
+    recordings = [wrap(np.tile(draw(i), (1 + i % 3, 1)), id=str(i)) for i in range(5)]
+    recordings += [wrap(draw() * 1000, id="unit"), wrap(0 * draw(), id="silent"), wrap(draw(5), id="last")]
+    one, many = predict(model, *recordings, batch_size=1), predict(model, *recordings, batch_size=32)
     assert [each.recording for each in many] == ["0", "1", "2", "3", "4", "unit", "silent", "last"]
     assert [len(each.windows) for each in many] == [1, 2, 3, 1, 2, 0, 0, 1]
     assert [bool(each.error) for each in many] == [False] * 5 + [True, False, False]
     for first, second in zip(one, many, strict=True):
         np.testing.assert_allclose(first.probabilities, second.probabilities, atol=1e-5)
-    (alone,) = predict(model, sources[2])
+    (alone,) = predict(model, recordings[2])
     np.testing.assert_allclose(alone.probabilities, many[2].probabilities, atol=1e-5)
 
 
@@ -133,11 +141,11 @@ def test_a_pattern_finds_what_it_matches_each_record_once(tmp_path):
     for name in ("a", "b"):
         write_wfdb(tmp_path / "deep", name, draw())
     (tmp_path / "deep" / "notes.txt").write_text("not an ECG")
-    names = [Path(source.name).name for source in find(str(tmp_path / "**" / "*"))]
+    names = [Path(lazy.name).name for lazy in find(str(tmp_path / "**" / "*"))]
     assert names == ["a", "b"]
-    assert [Path(source.name).name for source in find(str(tmp_path / "deep" / "a*"))] == ["a"]
+    assert [Path(lazy.name).name for lazy in find(str(tmp_path / "deep" / "a*"))] == ["a"]
     os.rename(tmp_path / "deep" / "b.hea", tmp_path / "deep" / "a[1].hea")  # a record's name is no pattern
-    assert [Path(source.name).name for source in find(str(tmp_path / "deep" / "a[1]"))] == ["a[1]"]
+    assert [Path(lazy.name).name for lazy in find(str(tmp_path / "deep" / "a[1]"))] == ["a[1]"]
     with pytest.raises(InputError, match="matches no ECG"):
         find(str(tmp_path / "*.dcm"))
 

@@ -102,7 +102,7 @@ def test_the_chagas_network_predicts_what_its_authors_code_does(fixtures, name):
     starts = create_windows(recording, contract)[1] * 400
     np.testing.assert_allclose(starts, stored[f"{prefix}crop_starts"])
     model = load_model(str(fixtures / "chagas_inception" / "real_fold0.pt"))
-    made = next(predict(model, [readers.Source(name, lambda: recording)], whole=True))
+    made = next(predict(model, [readers.LazyRecording(name, lambda: recording)], whole=True))
     np.testing.assert_allclose(made.windows[:, 0], stored[f"{prefix}crop_probabilities"], atol=1e-5)
     np.testing.assert_allclose(made.probabilities[0], stored[f"{prefix}probability"], atol=1e-5)
 

@@ -227,7 +227,7 @@ def test_several_signal_files_make_one_recording(tmp_path):
     assert recording.leads == ("I", "III", "aVR", "aVL", "aVF", "V1", "V2", "V3", "V4", "V5", "V6", "II")
     order = [LEADS.index(lead) for lead in recording.leads]
     np.testing.assert_allclose(recording.signal, values[:, order] / 1000, rtol=1e-6)
-    assert [os.path.basename(source.name) for source in readers.find(str(tmp_path))] == ["rec"]
+    assert [os.path.basename(lazy.name) for lazy in readers.find(str(tmp_path))] == ["rec"]
 
 
 def test_segments_of_a_variable_layout_are_joined(tmp_path):
@@ -253,7 +253,7 @@ def test_segments_of_a_fixed_layout_are_joined(tmp_path):
 def test_segments_are_not_listed_beside_their_record(tmp_path):
     ecg_files.write_segments(tmp_path)
     for place in (tmp_path, f"{tmp_path}/*"):
-        assert [source.name for source in readers.find(place)] == [str(tmp_path / "rec")]
+        assert [lazy.name for lazy in readers.find(place)] == [str(tmp_path / "rec")]
 
 
 @pytest.mark.parametrize(
@@ -292,7 +292,7 @@ def test_a_header_may_name_its_signal_file_in_a_folder_below(tmp_path):
     recording = wfdb_reader.read(path)
     np.testing.assert_allclose(recording.signal, ecg_files.digital() / 1000, atol=1e-6)
     assert recording.notes == ()
-    assert [source.name for source in readers.find(tmp_path)] == [str(tmp_path / "rec")]
+    assert [lazy.name for lazy in readers.find(tmp_path)] == [str(tmp_path / "rec")]
 
 
 def test_a_signal_file_beside_its_header_is_read_where_the_named_folder_is_gone(tmp_path):
@@ -630,15 +630,15 @@ def test_the_least_recently_used_of_many_files_is_closed(tmp_path, monkeypatch):
 @pytest.mark.parametrize("method", ["fork", "spawn"])
 def test_hdf5_is_read_in_other_processes_whatever_a_thread_was_doing(tmp_path, method):
     path = write_hdf5(tmp_path / "x.hdf5", code_tracings(), exam_id=[7, 5, 0])
-    sources = readers.find(path)
+    recordings = readers.find(path)
     with hdf5_file._lock, multiprocessing.get_context(method).Pool(2) as pool:
         # A forked child that waited for this lock, or shared its parent's handle, would never answer.
-        read = pool.map_async(sum_source, sources).get(timeout=60)
-    assert read == pytest.approx([float(source.read().signal.sum()) for source in sources], rel=1e-5)
+        read = pool.map_async(sum_samples, recordings).get(timeout=60)
+    assert read == pytest.approx([float(lazy.read().signal.sum()) for lazy in recordings], rel=1e-5)
 
 
-def sum_source(source):
-    return float(source.read().signal.sum())
+def sum_samples(lazy):
+    return float(lazy.read().signal.sum())
 
 
 # find
@@ -647,9 +647,9 @@ def sum_source(source):
 @pytest.mark.parametrize("suffix", ["", ".hea", ".dat"])
 def test_a_record_is_found_by_any_of_its_names(tmp_path, suffix):
     path = write_wfdb(tmp_path, adc())
-    (source,) = readers.find(path + suffix)
-    assert source.name == path
-    recording = source.read()
+    (lazy,) = readers.find(path + suffix)
+    assert lazy.name == path
+    recording = lazy.read()
     assert recording.id == path
     np.testing.assert_allclose(recording.signal, adc() / 1000, atol=1e-6)
 
@@ -657,9 +657,9 @@ def test_a_record_is_found_by_any_of_its_names(tmp_path, suffix):
 def test_an_hdf5_file_holds_one_source_per_exam(tmp_path):
     tracings = code_tracings()
     path = write_hdf5(tmp_path / "x.h5", tracings, exam_id=[7, 5, 0])
-    sources = readers.find(path)
-    assert [source.name for source in sources] == [f"{path}:7", f"{path}:5", f"{path}:0"]
-    recording = sources[1].read()
+    recordings = readers.find(path)
+    assert [lazy.name for lazy in recordings] == [f"{path}:7", f"{path}:5", f"{path}:0"]
+    recording = recordings[1].read()
     assert recording.id == f"{path}:5"
     np.testing.assert_array_equal(recording.signal, tracings[1] / 2)
 
@@ -670,7 +670,7 @@ def test_a_folder_is_searched_to_its_depths(tmp_path):
     write_wfdb(tmp_path / "a" / "b", adc(), name="two")
     write_hdf5(tmp_path / "a" / "x.hdf5", code_tracings(), exam_id=[7, 5, 0])
     (tmp_path / "a" / "notes.txt").write_text("no ECG")
-    names = {os.path.relpath(source.name, tmp_path) for source in readers.find(str(tmp_path))}
+    names = {os.path.relpath(lazy.name, tmp_path) for lazy in readers.find(str(tmp_path))}
     assert names == {"one", "a/b/two", "a/x.hdf5:7", "a/x.hdf5:5", "a/x.hdf5:0"}
 
 
@@ -678,7 +678,7 @@ def test_a_broken_file_in_a_folder_is_found_and_says_so_when_read(tmp_path):
     write_wfdb(tmp_path, adc(), name="good")
     os.remove(write_wfdb(tmp_path, adc(), name="halved") + ".dat")
     (tmp_path / "broken.hdf5").write_bytes(b"no HDF5")
-    found = {os.path.basename(source.name): source for source in readers.find(str(tmp_path))}
+    found = {os.path.basename(lazy.name): lazy for lazy in readers.find(str(tmp_path))}
     assert set(found) == {"good", "halved", "broken.hdf5"}
     assert found["good"].read().signal.shape == (50, 12)
     for name in ("halved", "broken.hdf5"):
@@ -689,7 +689,7 @@ def test_a_broken_file_in_a_folder_is_found_and_says_so_when_read(tmp_path):
 def test_a_folder_with_a_file_of_unreadable_ids_can_still_be_listed(tmp_path):
     write_wfdb(tmp_path, adc(), name="good")
     write_hdf5(tmp_path / "x.hdf5", code_tracings(), exam_id=[b"a", b"b", b"c"])
-    assert any(source.name.endswith("good") for source in readers.find(str(tmp_path)))
+    assert any(lazy.name.endswith("good") for lazy in readers.find(str(tmp_path)))
 
 
 def test_a_folder_without_an_ecg_is_refused_by_name(tmp_path):
@@ -713,12 +713,12 @@ def test_a_file_of_another_format_is_refused_by_name(tmp_path, name):
 @pytest.mark.parametrize("name", ecg_files.WRITERS)
 def test_a_format_is_known_by_content_whatever_the_suffix(tmp_path, name):
     path = ecg_files.WRITERS[name](tmp_path)
-    expected = [source.read() for source in readers.find(str(path))]
+    expected = [lazy.read() for lazy in readers.find(str(path))]
     # WFDB and Edan go by names, and text with commas is no CSV by itself.
     is_named = name.startswith("wfdb") or name in ("csv", "edan")
     moved = path.rename(path.with_suffix(path.suffix if is_named else ".bin"))
-    for source, recording in zip(readers.find(str(moved)), expected, strict=True):
-        np.testing.assert_array_equal(source.read().signal, recording.signal)
+    for lazy, recording in zip(readers.find(str(moved)), expected, strict=True):
+        np.testing.assert_array_equal(lazy.read().signal, recording.signal)
     if len(expected) == 1:
         assert readers.read(str(moved), id="x").id == "x"
 
@@ -745,11 +745,11 @@ def test_a_folder_of_every_format_is_listed_once_each(tmp_path):
     np.save(tmp_path / "labels.npy", np.zeros((5, 6)))
     with h5py.File(tmp_path / "weights.h5", "w") as file:
         file["kernel"] = np.zeros(3)
-    sources = readers.find(str(tmp_path))
-    assert len(sources) == len(ecg_files.WRITERS) + 1  # the CODE file holds two
-    assert len({source.name for source in sources}) == len(sources)
-    for source in sources:
-        assert source.read().id == source.name
+    recordings = readers.find(str(tmp_path))
+    assert len(recordings) == len(ecg_files.WRITERS) + 1  # the CODE file holds two
+    assert len({lazy.name for lazy in recordings}) == len(recordings)
+    for lazy in recordings:
+        assert lazy.read().id == lazy.name
 
 
 def test_a_file_of_several_recordings_is_not_one(tmp_path):
@@ -791,13 +791,13 @@ def test_a_challenge_record_in_mat_format_is_read(shared):
 
 def test_early_challenge_headers_are_read_with_a_note(shared):
     """Their first field is the signal file, not the record, which the library refuses."""
-    sources = readers.find(str(shared / "data" / "challenge2021" / "legacy_header"))
-    assert len(sources) == 16
-    for source in sources:
-        recording, name = source.read(), os.path.basename(source.name)
-        with open(source.name + ".hea") as file:
+    recordings = readers.find(str(shared / "data" / "challenge2021" / "legacy_header"))
+    assert len(recordings) == 16
+    for lazy in recordings:
+        recording, name = lazy.read(), os.path.basename(lazy.name)
+        with open(lazy.name + ".hea") as file:
             gains = [float(line.split()[2].split("/")[0]) for line in file.read().splitlines()[1:13]]
-        raw = np.fromfile(source.name + ".mat", "<i2", offset=24).reshape(-1, 12)
+        raw = np.fromfile(lazy.name + ".mat", "<i2", offset=24).reshape(-1, 12)
         np.testing.assert_array_equal(recording.signal, (raw / gains).astype(np.float32))
         assert recording.notes[0] == f"the header names {name}.mat where the record's name should stand"
         assert any("4880" in note for note in recording.notes) == (name == "E00793")
@@ -807,10 +807,10 @@ def test_early_challenge_headers_are_read_with_a_note(shared):
 @pytest.mark.slow
 @pytest.mark.parametrize("folder, records", [("ptbxl", 500), ("ludb", 200), ("challenge2021/records", 83)])
 def test_every_real_record_is_the_librarys_to_the_bit(shared, folder, records):
-    sources = readers.find(str(shared / "data" / folder))
-    assert len(sources) == records
-    for source in sources:
-        recording, library = source.read(), wfdb.rdrecord(source.name, return_res=32)
+    recordings = readers.find(str(shared / "data" / folder))
+    assert len(recordings) == records
+    for lazy in recordings:
+        recording, library = lazy.read(), wfdb.rdrecord(lazy.name, return_res=32)
         assert_same_as_library(recording, library)
         assert recording.notes == ()  # checksums among them
 
@@ -828,15 +828,15 @@ def test_every_real_record_is_the_librarys_to_the_bit(shared, folder, records):
     ],
 )
 def test_every_real_recording_is_read_or_refused_with_the_right_reason(shared, folder, read, refused):
-    sources, count = readers.find(str(shared / "data" / folder)), 0
-    assert len(sources) == read + len(refused)
-    for source in sources:
-        name = os.path.basename(source.name)
+    recordings, count = readers.find(str(shared / "data" / folder)), 0
+    assert len(recordings) == read + len(refused)
+    for lazy in recordings:
+        name = os.path.basename(lazy.name)
         if name in refused:
             with pytest.raises(InputError, match=refused[name]):
-                source.read()
+                lazy.read()
             continue
-        recording = source.read()
+        recording = lazy.read()
         count += 1
         assert recording.leads[:12] == LEADS
         assert recording.is_degenerate == (name in ("9190_all_data_is_zero", "exams_part0.hdf5:0"))
@@ -853,9 +853,9 @@ def test_every_exam_of_a_real_code_file_is_read(shared):
     path = str(shared / "data" / "code15" / "exams_part0.hdf5")
     with h5py.File(path) as file:
         tracings, ids = file["tracings"][:], file["exam_id"][:]
-    sources = readers.find(path)
-    assert len(sources) == len(ids) == 7
-    for source, tracing, exam in zip(sources, tracings, ids, strict=True):
-        recording = source.read()
+    recordings = readers.find(path)
+    assert len(recordings) == len(ids) == 7
+    for lazy, tracing, exam in zip(recordings, tracings, ids, strict=True):
+        recording = lazy.read()
         np.testing.assert_array_equal(recording.signal, tracing / 2)
         assert recording.is_degenerate == (exam == 0)

@@ -4,10 +4,19 @@ A file under `configs/` starts from `create_default()` and changes what it needs
 arguments of one function, which documents them; `keys.KEYS` documents each key in a line.
 """
 
-from ecg_jax.config.changes import Changes, compare, differences, make_absolute, make_source_absolute
-from ecg_jax.config.checks import check, check_key, from_dict, spell
+from ecg_jax.config.checks import check, check_key, check_values, from_dict, spell
 from ecg_jax.config.keys import KEYS, MAY_CHANGE, create_default
-from ecg_jax.config.values import fingerprint, flatten, override, to_dict
+from ecg_jax.config.values import (
+    Changes,
+    compare,
+    differences,
+    fingerprint,
+    flatten,
+    make_absolute,
+    make_source_absolute,
+    override,
+    to_dict,
+)
 
 __all__ = [
     "KEYS",
@@ -15,6 +24,7 @@ __all__ = [
     "Changes",
     "check",
     "check_key",
+    "check_values",
     "compare",
     "create_default",
     "differences",

@@ -40,6 +40,16 @@ def check(config: ConfigDict) -> ConfigDict:
     return config
 
 
+def check_values(section: str, **values: object) -> None:
+    """Compares values with the keys of a section, such as `loss`, for functions that are called without `check`.
+
+    Raises:
+        InputError: on a wrong type, an unknown choice or a number out of range.
+    """
+    for name, value in values.items():
+        KEYS[f"{section}.{name}"].check(f"config.{section}.{name}", value)
+
+
 def check_key(dotted: str) -> None:
     """Refuses a key such as `config.optimizer.learning_rte` that no configuration has, naming the known ones."""
     name, *keys = dotted.split(".")

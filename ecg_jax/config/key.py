@@ -50,11 +50,11 @@ class Key:
     doc: str
     range: Range = Range()
     unit: str = ""
-    choices: tuple[Any, ...] = ()
+    choices: tuple[object, ...] = ()
     items: type | UnionType = str
     may_change: str = ""
 
-    def check(self, name: str, value: Any) -> None:
+    def check(self, name: str, value: object) -> None:
         """Refuses what the key cannot have.
 
         Raises:
@@ -69,13 +69,13 @@ class Key:
         items = value if isinstance(value, tuple | list) else ()
         if not all(isinstance(item, self.items) for item in items):
             raise InputError(
-                f"{name} is {tuple(value)}; each item must be {getattr(self.items, '__name__', self.items)}"
+                f"{name} is {tuple(items)}; each item must be {getattr(self.items, '__name__', self.items)}"
             )
         numbers = [number for number in (items or [value]) if isinstance(number, int | float)]
         if not all(number in self.range for number in numbers):
             raise InputError(f"{name} is {value}; it must be {self.range}{', and ' if str(self.range) else ''}finite")
 
-    def _has_type(self, value: Any) -> bool:
+    def _has_type(self, value: object) -> bool:
         if isinstance(self.default, bool) or isinstance(value, bool):
             return isinstance(self.default, bool) and isinstance(value, bool)
         wider = {float: int | float, tuple: tuple | list}

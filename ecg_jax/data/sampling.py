@@ -8,12 +8,8 @@ from typing import Any
 
 import numpy as np
 
-from ecg_jax.data.datasets.dataset import Dataset
+from ecg_jax.data.datasets.dataset import WEIGHT, Dataset
 from ecg_jax.errors import InputError
-
-SAMPLINGS = ("shuffle", "balanced", "weighted")
-CROPS = ("center", "random")
-WEIGHT = "sampling_weight"  # the attribute behind `weighted`
 
 
 class Order:

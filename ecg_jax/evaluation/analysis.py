@@ -7,7 +7,7 @@ import numpy as np
 import pandas as pd
 
 from ecg_jax.errors import InputError
-from ecg_jax.evaluation import agreement, calibration, decision_curve, metrics, model_differences, scores, subgroups
+from ecg_jax.evaluation import agreement, calibration, metrics, model_differences, scores, subgroups
 from ecg_jax.evaluation import thresholds as thresholds_lib
 from ecg_jax.evaluation.calibration import Reliability
 from ecg_jax.evaluation.predictions import Predictions
@@ -35,7 +35,7 @@ class Analysis:
         calibration: Per label and kind of probability: `label`, `probabilities` (`AS_PREDICTED`,
             `RECALIBRATED`), `ece_equal_mass`, `ece_equal_width`, and the parts of the Brier score.
         reliability: By label and kind, in bins of equal width: of a rare label, those of equal mass tell little.
-        decision_curves: See `decision_curve.compute_curves`.
+        decision_curves: See `metrics.compute_decision_curves`.
         subgroups: See `subgroups.compare`; empty without attributes.
         kappa, panel, mcnemar: See `agreement`; None without annotators.
         comparison: See `model_differences.compare`; None without another model.
@@ -128,7 +128,7 @@ def analyse(
         },
         calibration=table,
         reliability=curves,
-        decision_curves=decision_curve.compute_curves(
+        decision_curves=metrics.compute_decision_curves(
             labels, predictions.probabilities, names, np.linspace(*decision_range, 99)
         ),
         subgroups=subgroups.compare(predictions, thresholds, chosen, settings),

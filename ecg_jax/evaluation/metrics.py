@@ -3,7 +3,10 @@
 `tally` computes all scores, of thousands of resamples at once.
 """
 
+from collections.abc import Sequence
+
 import numpy as np
+import pandas as pd
 from sklearn import metrics as sk
 
 from ecg_jax.evaluation.settings import Settings
@@ -55,6 +58,33 @@ def compute_precision_range(truth: np.ndarray, scores: np.ndarray, grid: np.ndar
         rising = recall[-2::-1]  # without the last point, which no threshold has
         heights.append(precision[-2::-1][np.searchsorted(rising, grid)])
     return np.min(heights, axis=0), np.max(heights, axis=0)
+
+
+def compute_net_benefit(label: np.ndarray, probability: np.ndarray, thresholds: np.ndarray) -> np.ndarray:
+    """Net benefit `[T]` (Vickers & Elkin 2006, Med Decis Making 26:565-574): what acting on a probability is worth.
+
+    True positives less false positives weighted by the threshold's odds, per recording; NaN without a label. One acts
+    at or above a threshold; `thresholds` are `[T]`, 0 to below 1.
+    """
+    known = ~np.isnan(label)
+    truth, score = label[known] > 0.5, probability[known]
+    if not truth.size:
+        return np.full(len(thresholds), np.nan)
+    hits = np.sum(truth) - np.searchsorted(np.sort(score[truth]), thresholds, side="left")
+    alarms = np.sum(~truth) - np.searchsorted(np.sort(score[~truth]), thresholds, side="left")
+    return (hits - alarms * thresholds / (1 - thresholds)) / truth.size
+
+
+def compute_decision_curves(
+    labels: np.ndarray, probabilities: np.ndarray, names: Sequence[str], thresholds: np.ndarray
+) -> pd.DataFrame:
+    """Decision curves: `label`, `threshold`, `model`, `treat_all`; the net benefit of treating none is 0."""
+    parts = []
+    for name, label, probability in zip(names, labels.T, probabilities.T, strict=True):
+        strategies = {"model": probability, "treat_all": np.ones(len(label))}
+        values = {key: compute_net_benefit(label, each, thresholds) for key, each in strategies.items()}
+        parts.append(pd.DataFrame({"label": name, "threshold": thresholds, **values}))
+    return pd.concat(parts, ignore_index=True)
 
 
 def compute_summary(labels: np.ndarray, probabilities: np.ndarray) -> dict[str, float]:

@@ -9,6 +9,7 @@ from typing import Any
 
 import jax
 import numpy as np
+import scipy.special
 
 from ecg_jax import config as config_lib
 from ecg_jax import models
@@ -26,9 +27,9 @@ from ecg_jax.models.imports import published
 from ecg_jax.recording import Recording
 from ecg_jax.runtime import checkpoint, run_folder
 
-ACTIVATIONS: dict[str, Callable[[jax.Array], jax.Array]] = {
-    "sigmoid": jax.nn.sigmoid,
-    "softmax": jax.nn.softmax,
+ACTIVATIONS: dict[str, Callable[[np.ndarray], np.ndarray]] = {
+    "sigmoid": scipy.special.expit,
+    "softmax": functools.partial(scipy.special.softmax, axis=-1),
     "identity": lambda logits: logits,
 }
 
@@ -61,11 +62,7 @@ class Model:
 
     @functools.cached_property
     def _apply(self) -> Callable[[dict[str, Any], np.ndarray], jax.Array]:
-        def apply(variables: dict[str, Any], signal: jax.Array) -> jax.Array:
-            logits: Any = self.network.apply(variables, signal)
-            return ACTIVATIONS[self.activation](logits)
-
-        return jax.jit(apply)
+        return jax.jit(self.network.apply)
 
     def predict(self, signal: np.ndarray | Recording) -> np.ndarray:
         """Probabilities `[B, labels]` float32.
@@ -82,7 +79,7 @@ class Model:
             return self.calibrate(self.predict_raw(signal))
         from ecg_jax.inference import predict  # which predicts with this class
 
-        [made] = predict.predict(self, [readers.Source(signal.id, lambda: signal)], whole=True)
+        [made] = predict.predict(self, [readers.LazyRecording(signal.id, lambda: signal)], whole=True)
         if made.error or np.isnan(made.probabilities).all():
             raise InputError(made.error or f"{signal.id}: {made.quality}")
         return made.probabilities[None]
@@ -96,7 +93,7 @@ class Model:
                 f"samples at {self.contract.sampling_rate:g} Hz, leads {', '.join(self.contract.leads)}"
                 + ("; signal[None] is one recording" if found.shape == (samples, leads) else "")
             )
-        return np.asarray(self._apply(self.variables, found))
+        return compute_probabilities(self._apply(self.variables, found), self.activation)
 
     def select(self, label_names: Sequence[str]) -> "Model":
         """The model with some of its outputs, in another order; `InputError` where they depend on each other."""
@@ -124,6 +121,11 @@ class Model:
     def calibrate(self, raw: np.ndarray) -> np.ndarray:
         """Probabilities of raw ones, `[B, labels]` both; the same where the model brings no calibration."""
         return self.calibration.apply(raw, self.label_names) if self.calibration else raw
+
+
+def compute_probabilities(logits: jax.Array | np.ndarray, activation: str = "sigmoid") -> np.ndarray:
+    """Probabilities `[B, labels]` float32 of a network's logits: its `activation` in float64, then rounded."""
+    return ACTIVATIONS[activation](np.asarray(logits, np.float64)).astype(np.float32)
 
 
 def load_model(

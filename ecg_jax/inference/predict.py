@@ -15,7 +15,7 @@ from ecg_jax.contract import InputContract
 from ecg_jax.data import quality, verify
 from ecg_jax.data.datasets.dataset import Dataset, create_predictions
 from ecg_jax.data.preprocess import create_input, create_windows, mask_missing, trim
-from ecg_jax.data.readers import Source
+from ecg_jax.data.readers import LazyRecording
 from ecg_jax.data.splits import manifest
 from ecg_jax.data.store import messages
 from ecg_jax.errors import InputError
@@ -47,13 +47,18 @@ _Loaded = tuple[Sequence[np.ndarray], dict[str, Any]]  # windows `[samples, lead
 
 
 def predict(
-    model: Model, sources: Sequence[Source], *, batch_size: int = 32, checks: str = "refuse", whole: bool = False
+    model: Model,
+    recordings: Sequence[LazyRecording],
+    *,
+    batch_size: int = 32,
+    checks: str = "refuse",
+    whole: bool = False,
 ) -> Iterator[Prediction]:
     """Predicts recordings in order; one that cannot be read yields its error.
 
     Args:
         model: See `load_model`.
-        sources: See `readers.find`.
+        recordings: See `readers.find`.
         batch_size: Windows predicted at once.
         checks: See `verify.enforce`; a recording that is refused yields its error.
         whole: Predict all of a long recording, in windows, and one that lacks leads, with zeros. Otherwise, as in
@@ -65,10 +70,10 @@ def predict(
     signals: list[np.ndarray] = []  # windows of those that wait, not yet predicted
     raw = np.zeros((0, len(model.label_names)), np.float32)  # and predicted
     size = 0  # of batches: one shape is compiled
-    for number, (windows, known) in enumerate(_read_ahead(load, sources, batch_size), start=1):
-        waiting.append((sources[number - 1].name, len(windows), known))
+    for number, (windows, known) in enumerate(_read_ahead(load, recordings, batch_size), start=1):
+        waiting.append((recordings[number - 1].name, len(windows), known))
         signals.extend(windows)
-        while len(signals) >= batch_size or (signals and number == len(sources)):
+        while len(signals) >= batch_size or (signals and number == len(recordings)):
             size = size or min(batch_size, len(signals))
             batch = np.zeros((size, *model.contract.shape), np.float32)
             batch[: len(signals)] = signals[:size]
@@ -80,14 +85,16 @@ def predict(
             raw = raw[count:]
 
 
-def _read_ahead(load: Callable[[Source], _Loaded], sources: Sequence[Source], batch_size: int) -> Iterator[_Loaded]:
+def _read_ahead(
+    load: Callable[[LazyRecording], _Loaded], recordings: Sequence[LazyRecording], batch_size: int
+) -> Iterator[_Loaded]:
     """Reads recordings in threads, some ahead of the one that is yielded: fewer, where they are long."""
     with ThreadPoolExecutor(_THREADS) as pool:
         ahead: deque[Future[_Loaded]] = deque()
         depth, opened = _THREADS, 0
-        for number in range(len(sources)):
-            while opened < len(sources) and opened <= number + depth:
-                ahead.append(pool.submit(load, sources[opened]))
+        for number in range(len(recordings)):
+            while opened < len(recordings) and opened <= number + depth:
+                ahead.append(pool.submit(load, recordings[opened]))
                 opened += 1
             loaded = ahead.popleft().result()
             fitting = 2 * batch_size // max(1, len(loaded[0]))  # the next ones may be as long
@@ -95,22 +102,22 @@ def _read_ahead(load: Callable[[Source], _Loaded], sources: Sequence[Source], ba
             yield loaded
 
 
-def _load_safely(source: Source, **how: Any) -> _Loaded:
+def _load_safely(lazy: LazyRecording, **how: Any) -> _Loaded:
     """One bad file ends nothing, whatever it makes a library raise."""
     try:
-        return _load(source, **how)
+        return _load(lazy, **how)
     except InputError as error:
         message = " ".join(str(error).split())
     except Exception as error:  # noqa: BLE001 - see above
         reason = " ".join(f"{type(error).__name__}: {error}".split()).rstrip(":")[:_LONGEST_REASON]
-        message = f"{source.name}: cannot be read ({reason})"
+        message = f"{lazy.name}: cannot be read ({reason})"
     return (), {"error": message}
 
 
-def _load(source: Source, *, model: Model, trained: manifest.Trained | None, checks: str, whole: bool) -> _Loaded:
+def _load(lazy: LazyRecording, *, model: Model, trained: manifest.Trained | None, checks: str, whole: bool) -> _Loaded:
     contract = model.contract
     missing: tuple[str, ...] = ()
-    recording, findings = verify.enforce(source.read(), checks)
+    recording, findings = verify.enforce(lazy.read(), checks)
     if contract.trim:
         recording = trim(recording)
     if whole or contract.has_windows:
@@ -187,10 +194,12 @@ def predict_dataset(
         InputError: when none is left.
     """
     ids = dataset.ids[rows].tolist()
-    sources = [Source(id, functools.partial(dataset.read, int(row))) for id, row in zip(ids, rows, strict=True)]
-    predicted = predict(model, sources, checks=checks if dataset.reads_files else "warn")
+    recordings = [
+        LazyRecording(id, functools.partial(dataset.read, int(row))) for id, row in zip(ids, rows, strict=True)
+    ]
+    predicted = predict(model, recordings, checks=checks if dataset.reads_files else "warn")
     is_shown = console is not None and console.is_terminal
-    made = list(track(predicted, "predicting", len(sources), console=console, disable=not is_shown))
+    made = list(track(predicted, "predicting", len(recordings), console=console, disable=not is_shown))
     lines = _describe_left_out(made)
     kept = np.array([bool(len(each.windows)) for each in made], bool)
     if not kept.any():

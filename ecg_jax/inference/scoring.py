@@ -9,12 +9,13 @@ import numpy as np
 import pandas as pd
 from rich.console import Console
 
+from ecg_jax.data.datasets import table as table_lib
 from ecg_jax.errors import InputError
-from ecg_jax.evaluation import analysis, resampling
+from ecg_jax.evaluation import analysis, challenge, resampling, scores
 from ecg_jax.evaluation.analysis import Analysis
 from ecg_jax.evaluation.predictions import Predictions
 from ecg_jax.evaluation.settings import Settings
-from ecg_jax.inference import challenge_score
+from ecg_jax.evaluation.thresholds import Thresholds
 from ecg_jax.inference.evaluated import Evaluated
 from ecg_jax.reporting import evaluation_report, tables
 from ecg_jax.runtime.progress import show_progress
@@ -85,7 +86,7 @@ def evaluate(
             decision_range=extras.decision_range,
         )
         if extras.challenge:
-            challenge = challenge_score.compute(predictions, thresholds, settings, *extras.challenge)
+            challenge = compute_challenge_score(predictions, thresholds, settings, *extras.challenge)
     added = {}
     if extras.rate_only is not None:
         added[RATE_ONLY] = np.full(len(found.scores.table), np.nan)  # of averages macro alone has one
@@ -112,6 +113,53 @@ def evaluate(
         written = evaluation_report.write_tables(folder, found, added)
     _show(first, found, found.scores.table.assign(**added), warnings, challenge, console)
     return written
+
+
+def compute_challenge_score(
+    predictions: Predictions, thresholds: Thresholds, settings: Settings, weights: str, normal: str
+) -> pd.DataFrame:
+    """The score of the PhysioNet/CinC Challenge 2021, one row: `score`, `value`, `value_low`, `value_high`, `n`.
+
+    `n` recordings have no unknown label.
+
+    Args:
+        predictions: Of the classes of the table; one of several names (`733534002|164909002`) is present where any of
+            them is.
+        thresholds: Where probabilities become decisions.
+        settings: Of the interval.
+        weights: Path of a table of credits between classes, as the Challenge's `weights.csv`.
+        normal: The class of sinus rhythm.
+    """
+    classes, values = _read_credits(weights)
+    called, labels, calls = scores.decide(predictions, thresholds), [], []
+    for name in classes:
+        known = [i for i, label in enumerate(predictions.names) if label in (name, *name.split("|"))]
+        if not known:
+            raise InputError(f"{weights}: class {name} is not among the labels: {', '.join(predictions.names)}")
+        labels.append(predictions.labels[:, known].max(axis=1))  # NaN where any is unknown
+        calls.append(called[:, known].any(axis=1))
+    if normal not in classes:
+        raise InputError(f"{weights}: no class {normal}; --challenge_normal names sinus rhythm")
+    truth, decided = np.stack(labels, axis=1), np.stack(calls, axis=1)
+    unit = scores.find_units(predictions, settings)
+    ends = challenge.compute_score(truth, decided, values, classes.index(normal), settings, unit)
+    row = ["PhysioNet Challenge 2021", *ends, int((~np.isnan(truth).any(axis=1)).sum())]
+    return pd.DataFrame([row], columns=["score", "value", "value_low", "value_high", "n"])
+
+
+def _read_credits(path: str) -> tuple[list[str], np.ndarray]:
+    """The C classes, and credits `[C, C]` float64."""
+    table = table_lib.read_table(path)
+    classes = [str(name) for name in table.columns[1:]]
+    if list(table.iloc[:, 0]) != classes:
+        raise InputError(f"{path}: rows and columns must name the same classes in the same order")
+    try:
+        values = table[classes].astype(np.float64).to_numpy()
+    except ValueError as error:
+        raise InputError(f"{path}: {error}; a credit is a number") from error
+    if np.isnan(values).any():
+        raise InputError(f"{path}: a credit is empty; expected a number")
+    return classes, values
 
 
 def _check_subgroups(wanted: Sequence[str] | None, predictions: Predictions) -> list[str]:

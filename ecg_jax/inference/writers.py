@@ -15,7 +15,7 @@ from rich.text import Text
 from ecg_jax import labels as label_lib
 from ecg_jax import spreadsheet, statements
 from ecg_jax.data import verify
-from ecg_jax.data.readers import Source
+from ecg_jax.data.readers import LazyRecording
 from ecg_jax.data.splits import manifest
 from ecg_jax.data.store import messages
 from ecg_jax.evaluation.heart_rate import measure_heart_rate
@@ -184,11 +184,11 @@ class Pages:
         """Pages drawn."""
         return len(self._names) - len(self.undrawn)
 
-    def add(self, source: Source, made: Prediction) -> None:
+    def add(self, lazy: LazyRecording, made: Prediction) -> None:
         """Reads a recording again and draws its page."""
         path = os.path.join(self.folder, f"{ecg_page.find_name(made.recording, self._names)}.{self._suffix}")
         try:
-            recording, _ = verify.enforce(source.read(), self._checks)
+            recording, _ = verify.enforce(lazy.read(), self._checks)
             os.makedirs(self.folder, exist_ok=True)
             draw_page(recording, self._model, made, path)
         except OSError:  # as of a full disk, on which nothing else will be written either

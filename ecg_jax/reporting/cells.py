@@ -89,7 +89,7 @@ def _is_number(values: list[Any], dtype: Any) -> bool:
     return all(isinstance(value, numbers.Real) and not isinstance(value, bool) for value in known)
 
 
-def show(value: Any, spec: str | None = None) -> str:
+def show(value: object, spec: str | None = None) -> str:
     """A cell's text: numbers by their format (three decimals if None), with a true minus sign; a dash for no value."""
     if is_missing(value):
         return DASH
@@ -100,7 +100,7 @@ def show(value: Any, spec: str | None = None) -> str:
     return text.lstrip("-") if not re.search("[1-9a-z]", text) else text.replace("-", MINUS)
 
 
-def show_interval(value: Any, low: Any, high: Any, spec: str | None = None) -> str:
+def show_interval(value: object, low: object, high: object, spec: str | None = None) -> str:
     """A number with its interval in brackets, joined by a dash, or by "to" where the dash could be a minus sign."""
     if is_missing(value):
         return DASH

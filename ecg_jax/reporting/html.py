@@ -4,7 +4,6 @@ import dataclasses
 import math
 import re
 from collections.abc import Sequence
-from typing import Any
 
 import jinja2
 
@@ -76,7 +75,7 @@ def write_page(path: str, page: Page) -> None:
     files.write_text(path, render("results.html", page=page, columns=columns))
 
 
-def render(template: str, **values: Any) -> str:
+def render(template: str, **values: object) -> str:
     """Fills a template of this package, which extends `page.html`; text is escaped, a missing value is an error."""
     environment = jinja2.Environment(
         loader=jinja2.PackageLoader("ecg_jax.reporting", ""),

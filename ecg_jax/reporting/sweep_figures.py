@@ -152,7 +152,7 @@ def _scale_by_decades(axes: Axes, ratio: float) -> None:
     axes.xaxis.set_minor_formatter(NullFormatter())
 
 
-def _show(value: Any) -> str:
+def _show(value: object) -> str:
     if value is None or (isinstance(value, float) and math.isnan(value)):
         return "as in the base"
     return str(value)

@@ -9,7 +9,6 @@ import math
 import os
 import re
 from collections.abc import Mapping, Sequence
-from typing import Any
 
 import pandas as pd
 import rich.table
@@ -107,7 +106,7 @@ def write_table(folder: str, table: Table, stamps: Sequence[str] = ()) -> list[s
     return [files.write_text(os.path.join(folder, f"{table.name}.{kind}"), text) for kind, text in texts.items()]
 
 
-def _make_plain(value: Any) -> Any:
+def _make_plain(value: object) -> bool | float | str | None:
     """A value that JSON can hold."""
     if cells.is_missing(value) or (isinstance(value, float) and math.isinf(value)):
         return None

@@ -214,14 +214,14 @@ def _ignore_abandoned_reads() -> None:
     """Reads that a failed restore abandons report to a closed event loop, and each would print a traceback."""
     previous = sys.unraisablehook
 
-    def report(found: Any) -> None:
+    def report(found: sys.UnraisableHookArgs) -> None:
         if not (isinstance(found.exc_value, RuntimeError) and str(found.exc_value) == "Event loop is closed"):
             previous(found)
 
     sys.unraisablehook = report
 
 
-def _check_size(tree: Any) -> None:
+def _check_size(tree: object) -> None:
     """What a few bytes of a checkpoint's description announce is allocated before it is read."""
     announced = sum(math.prod(leaf.shape) * np.dtype(leaf.dtype).itemsize for leaf in jax.tree.leaves(tree))
     if announced > _LARGEST:

@@ -6,7 +6,7 @@ batch they compute the same update. `pmap` can also leave BatchNorm's statistics
 
 import dataclasses
 from collections.abc import Callable
-from typing import Any
+from typing import Any, TypeVar
 
 import jax
 import numpy as np
@@ -15,6 +15,7 @@ from jax.sharding import Mesh, NamedSharding, PartitionSpec
 from ecg_jax.errors import InputError
 
 AXIS = "devices"
+Tree = TypeVar("Tree")  # of arrays
 
 
 @dataclasses.dataclass(frozen=True)
@@ -48,13 +49,13 @@ class Parallel:
             return NamedSharding(Mesh(np.array(jax.local_devices()), (AXIS,)), PartitionSpec())
         return NamedSharding(self.mesh, PartitionSpec())
 
-    def replicate(self, tree: Any) -> Any:
+    def replicate(self, tree: Tree) -> Tree:
         """Puts a tree of arrays, the same on every process, on every device."""
         if self.mode == "pmap" and jax.process_count() > 1:
             return jax.device_put(jax.tree.map(np.asarray, tree), self.replicated)
         return self.snapshot(tree)
 
-    def snapshot(self, tree: Any) -> Any:
+    def snapshot(self, tree: Tree) -> Tree:
         """Copies a replicated tree into arrays that span all processes and share no buffer with it."""
         sharding = NamedSharding(self.mesh, PartitionSpec())
         return jax.tree.map(lambda leaf: jax.make_array_from_process_local_data(sharding, np.array(leaf)), tree)

@@ -6,7 +6,7 @@ import time
 from collections import defaultdict
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 import jax
 from rich.console import Console
@@ -156,7 +156,7 @@ class Trace:
             jax.profiler.start_trace(self._folder, create_perfetto_trace=True, profiler_options=options)
             self._is_tracing = True
 
-    def finish(self, result: Any) -> None:
+    def finish(self, result: object) -> None:
         """Ends the trace after its last step, once its result is computed."""
         if self._is_tracing and self._call + 1 == self._traced.stop:
             jax.block_until_ready(result)

@@ -211,7 +211,7 @@ def read_json(path: str, kind: type | tuple[type, ...] = dict) -> Any:
         raise InputError(f"{path}: not readable ({error})") from error
 
 
-def write_json(path: str, values: Any) -> None:
+def write_json(path: str, values: object) -> None:
     """Writes a JSON file whole or not at all."""
     with files.replacing(path) as file:
         json.dump(values, file, indent=1)

@@ -107,7 +107,7 @@ def _interval(row: Mapping[str, Any], column: str) -> str:
     return f"{low:.4f} to {high:.4f}" if np.isfinite(low) else "one seed"
 
 
-def _cell(value: Any) -> str:
+def _cell(value: object) -> str:
     if isinstance(value, float):
         return "" if np.isnan(value) else f"{value:.4g}"
     return "" if value is None else str(value).replace("|", "\\|")

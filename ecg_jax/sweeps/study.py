@@ -312,7 +312,7 @@ class Study:
 
         return self._database.persist(tell)
 
-    def complete(self, claim: Claim, values: Mapping[str, float], **attributes: Any) -> None:
+    def complete(self, claim: Claim, values: Mapping[str, float], **attributes: object) -> None:
         """Finishes a trial with the values of the objectives, and other values to keep."""
         wanted = [values[name] for name in self.settings.objectives]
         self._database.persist(lambda: self._end(claim.trial, TrialState.COMPLETE, wanted, **attributes))
@@ -330,7 +330,7 @@ class Study:
         self._database.persist(lambda: self._end(claim.trial, TrialState.FAIL, ended="interrupted"))
 
     def _end(
-        self, trial: optuna.Trial, state: TrialState, values: Sequence[float] | None = None, **attributes: Any
+        self, trial: optuna.Trial, state: TrialState, values: Sequence[float] | None = None, **attributes: object
     ) -> None:
         with contextlib.suppress(
             optuna.exceptions.UpdateFinishedTrialError, ValueError

@@ -2,7 +2,6 @@
 
 import shlex
 from collections.abc import Sequence
-from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -58,7 +57,7 @@ def spread(values: Sequence[float]) -> str:
     return f"{known.mean():.4f}" + (f" ({known.min():.4f}-{known.max():.4f})" if len(known) > 1 else "")
 
 
-def _as_flag(value: Any) -> str:
+def _as_flag(value: object) -> str:
     return str(tuple(value)) if isinstance(value, list | tuple) else str(value)
 
 

@@ -17,12 +17,12 @@ draws.
 """
 
 import functools
-import math
 from collections.abc import Callable, Mapping
 
 import jax
 import jax.numpy as jnp
 
+from ecg_jax.config import check_values
 from ecg_jax.contract import ZScore
 from ecg_jax.data.preprocess import normalize
 from ecg_jax.errors import InputError
@@ -61,10 +61,9 @@ def create(
 ) -> AugmentFn:
     """Builds the augmentation of one example.
 
-    Amplitudes are in the unit of the input contract (with its default of 2 units per mV, 0.1 is 0.05 mV) and at least
-    0; fractions are at least 0 and below 1. Each example draws its own strength, uniformly up to the setting. Baseline
-    wander and powerline interference are among the kinds of noise of Friesen et al. 1990 (IEEE Trans. Biomed. Eng.
-    37(1), 85-98).
+    Amplitudes are in the unit of the input contract (with its default of 2 units per mV, 0.1 is 0.05 mV). Each example
+    draws its own strength, uniformly up to the setting; `config.KEYS` states the ranges. Baseline wander and powerline
+    interference are among the kinds of noise of Friesen et al. 1990 (IEEE Trans. Biomed. Eng. 37(1), 85-98).
 
     Args:
         leads: The contract's leads, in the order of the signal's columns.
@@ -89,10 +88,10 @@ def create(
             heart rate is multiplied by that factor**, and intervals and the QRS duration are divided by it: labels
             defined by a rate or a duration (SB, ST, 1dAVb, RBBB, LBBB) may become wrong for examples near their limits.
             Keep it small (0.05) or 0 where such labels are learned.
-        lead_dropout: Probability, below 1, that a lead is set to zero.
-        lead_sets: Probability, up to 1, that an example keeps only the leads of one of `LEAD_SETS`, each equally
+        lead_dropout: Probability that a lead is set to zero.
+        lead_sets: Probability that an example keeps only the leads of one of `LEAD_SETS`, each equally
             likely; the rest is set to zero.
-        amplitude_loss: Probability, up to 1, that every lead is given its usual deviation, as the input contract does
+        amplitude_loss: Probability that every lead is given its usual deviation, as the input contract does
             where a recording's amplitude is lost.
         usual_deviations: The contract's, in its unit; needed for `amplitude_loss`.
 
@@ -143,7 +142,7 @@ def create_mixup(alpha: float) -> MixupFn | None:
     is that of either.
 
     Args:
-        alpha: At least 0; 0 for no mixup. The paper uses 0.1 to 0.4; 1 draws shares uniformly.
+        alpha: 0 for no mixup. The paper uses 0.1 to 0.4; 1 draws shares uniformly.
 
     Returns:
         None if `alpha` is 0, else `(keys [B], signal [B, T, L], label [B, C], index [B], pool_signal [N, T, L],
@@ -154,7 +153,7 @@ def create_mixup(alpha: float) -> MixupFn | None:
     Raises:
         InputError: on a negative or infinite alpha.
     """
-    _check_amplitude("mixup", alpha)
+    check_values("augment", mixup=alpha)
     if not alpha:
         return None
 
@@ -189,14 +188,7 @@ def _combine(share: jax.Array, one: jax.Array, other: jax.Array) -> jax.Array:
 
 
 def _check(settings: Mapping[str, float], leads: tuple[str, ...], sampling_rate: float) -> None:
-    for name in ("noise", "coloured_noise", "wander", "powerline"):
-        _check_amplitude(name, settings[name])
-    for name in ("scale", "shift", "crop", "time_mask", "resample", "lead_dropout"):
-        if not 0 <= settings[name] < 1:
-            raise InputError(f"augment.{name} is {settings[name]}; it must be at least 0 and below 1")
-    for name in ("lead_sets", "amplitude_loss"):
-        if not 0 <= settings[name] <= 1:
-            raise InputError(f"augment.{name} is {settings[name]}; it must be from 0 to 1")
+    check_values("augment", **settings)
     if settings["powerline"] and sampling_rate <= 2 * max(POWERLINE):
         raise InputError(
             f"augment.powerline is {settings['powerline']}; it must be 0 at {sampling_rate:g} Hz, "
@@ -208,11 +200,6 @@ def _check(settings: Mapping[str, float], leads: tuple[str, ...], sampling_rate:
                 f"augment.lead_sets is {settings['lead_sets']}; it must be 0 with the leads "
                 f"{', '.join(leads)}, which hold none of {', '.join(lead_set)}"
             )
-
-
-def _check_amplitude(name: str, value: float) -> None:
-    if not 0 <= value < math.inf:
-        raise InputError(f"augment.{name} is {value}; it must be at least 0, and finite")
 
 
 def _read(signal: jax.Array, valid: jax.Array, places: jax.Array) -> Example:

@@ -14,7 +14,7 @@ from rich.console import Console
 
 from ecg_jax import files, spreadsheet
 from ecg_jax.data.datasets import table as table_lib
-from ecg_jax.data.datasets.dataset import Dataset, create_predictions
+from ecg_jax.data.datasets.dataset import WEIGHT, Dataset, create_predictions
 from ecg_jax.data.store import messages
 from ecg_jax.evaluation import calibration, heart_rate, metrics
 from ecg_jax.evaluation import thresholds as thresholds_lib
@@ -141,7 +141,7 @@ def _tabulate(setup: Setup, split: str, raw: np.ndarray, has_signal: np.ndarray,
 def describe(dataset: Dataset, rows: np.ndarray) -> dict[str, np.ndarray]:
     """Patients and attributes of recordings: columns of `predictions.csv`, beside its own."""
     known = {} if dataset.patients is None else {"patient_id": dataset.patients}
-    known |= {name: values for name, values in dataset.attributes.items() if name != "sampling_weight"}
+    known |= {name: values for name, values in dataset.attributes.items() if name != WEIGHT}
     own = {f"{label}{end}" for label in dataset.label_names for end in ("", "_true", "_raw")}
     own |= {"recording", "split", "fold", "quality"}
     if "date" in known:

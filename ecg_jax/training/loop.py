@@ -281,9 +281,9 @@ class _Run:
         if has_run_out:
             progression.plateau = dataclasses.replace(progression.plateau, waited=0)
             floor = settings.min_learning_rate / setup_lib.scale_learning_rate(config)
-            lr_scale = self.state.lr_scale
-            scale = max(float(lr_scale) * settings.factor, min(floor, 1.0))
-            lr_scale = self.setup.parallel.replicate(np.asarray(scale, lr_scale.dtype))
+            before = self.state.lr_scale
+            scale = max(float(before) * settings.factor, min(floor, 1.0))
+            lr_scale = self.setup.parallel.replicate(np.asarray(scale, before.dtype))
             self.state = self.state.replace(lr_scale=lr_scale)
             self.console.print(f"No improvement in {settings.patience} evaluations: learning rate times {scale:g}")
 

@@ -6,6 +6,7 @@ import jax
 import jax.numpy as jnp
 import optax
 
+from ecg_jax.config import check_values
 from ecg_jax.errors import InputError
 
 LossFn = Callable[[jax.Array, jax.Array], tuple[jax.Array, jax.Array]]
@@ -22,21 +23,18 @@ def create(
             for what mixup makes of them: one number for all labels, one per label, or none.
         focal_gamma: Focusing parameter of the focal loss (Lin et al. 2017,
             arXiv:1708.02002); 0 is plain cross entropy.
-        label_smoothing: In [0, 1): moves targets this far towards 1/2.
+        label_smoothing: Moves targets this far towards 1/2.
 
     Returns:
         `(logits [B, C], label [B, C]) -> (sum, count)` over the known (not NaN) labels.
         They stay apart so that devices can add both up before dividing.
 
     Raises:
-        InputError: on a value outside its range.
+        InputError: on a value that its key does not take (`config.KEYS`), or another number of weights.
     """
-    if len(positive_weight) not in (0, 1, num_labels) or any(weight <= 0 for weight in positive_weight):
-        raise InputError(f"loss.positive_weight is {positive_weight}; expected 0, 1 or {num_labels} positive numbers")
-    if focal_gamma < 0 or not 0 <= label_smoothing < 1:
-        raise InputError(
-            f"loss: focal_gamma {focal_gamma} must be >= 0 and label_smoothing {label_smoothing} in [0, 1)"
-        )
+    check_values("loss", positive_weight=positive_weight, focal_gamma=focal_gamma, label_smoothing=label_smoothing)
+    if len(positive_weight) not in (0, 1, num_labels):
+        raise InputError(f"loss.positive_weight is {positive_weight}; expected 0, 1 or {num_labels} numbers")
     weights = positive_weight or (1.0,)
 
     def loss_fn(logits: jax.Array, label: jax.Array) -> tuple[jax.Array, jax.Array]:

@@ -6,17 +6,9 @@ import jax
 import jax.numpy as jnp
 import optax
 
+from ecg_jax.config import check_values
 from ecg_jax.errors import InputError
 from ecg_jax.training import transfer
-
-OPTIMIZERS = ("adam", "adamw", "sgd", "lion")
-SCHEDULES = ("constant", "cosine", "one_cycle", "plateau")
-BATCH_SCALINGS = ("none", "linear", "sqrt")
-
-
-def _require(key: str, name: str, known: tuple[str, ...]) -> None:
-    if name not in known:
-        raise InputError(f"{key} is {name!r}; known: {', '.join(known)}")
 
 
 def scale_learning_rate(learning_rate: float, batch_scaling: str, *, batch_size: int, base_batch_size: int) -> float:
@@ -29,7 +21,7 @@ def scale_learning_rate(learning_rate: float, batch_scaling: str, *, batch_size:
         batch_size: Of the run, over all devices.
         base_batch_size: That the rate was chosen for.
     """
-    _require("schedule.batch_scaling", batch_scaling, BATCH_SCALINGS)
+    check_values("schedule", batch_scaling=batch_scaling, base_batch_size=base_batch_size)
     ratio = batch_size / base_batch_size
     return learning_rate * {"none": 1.0, "linear": ratio, "sqrt": ratio**0.5}[batch_scaling]
 
@@ -48,14 +40,10 @@ def create_schedule(
         final_fraction: Of the peak, where `cosine` ends.
 
     Raises:
-        InputError: on values out of range.
+        InputError: on a value that its key does not take.
     """
-    _require("schedule.name", name, SCHEDULES)
-    if not learning_rate > 0 or not 0 <= warmup_fraction < 1 or not 0 <= final_fraction <= 1:
-        raise InputError(
-            f"learning rate {learning_rate} must be > 0, schedule.warmup_fraction {warmup_fraction} in [0, 1), "
-            f"schedule.final_fraction {final_fraction} in [0, 1]"
-        )
+    check_values("schedule", name=name, warmup_fraction=warmup_fraction, final_fraction=final_fraction)
+    check_values("optimizer", learning_rate=learning_rate)
     warmup = round(warmup_fraction * steps)
     if name == "one_cycle":
         return optax.cosine_onecycle_schedule(steps, learning_rate, max(warmup_fraction, 1 / steps))
@@ -99,17 +87,12 @@ def create(
             start. 0 for all at once.
 
     Raises:
-        InputError: on a decay that the optimizer does not have, or a number out of range.
+        InputError: on a decay that the optimizer does not have, or a value that its key does not take.
     """
-    _require("optimizer.name", name, OPTIMIZERS)
-    if not 0 < layer_decay <= 1 or unfreeze_every < 0:
-        raise InputError(
-            f"optimizer.layer_decay is {layer_decay}, it must be in (0, 1]; unfreeze_every {unfreeze_every}, at least 0"
-        )
+    check_values("optimizer", name=name, weight_decay=weight_decay, momentum=momentum, b1=b1, b2=b2)
+    check_values("optimizer", clip_norm=clip_norm, layer_decay=layer_decay, unfreeze_every=unfreeze_every)
     if name == "adam" and weight_decay:
         raise InputError(f"optimizer.weight_decay is {weight_decay}, but adam has none; use optimizer.name=adamw")
-    if weight_decay < 0 or clip_norm < 0:
-        raise InputError(f"optimizer: weight_decay {weight_decay} and clip_norm {clip_norm} must be >= 0")
     core = {
         "adam": lambda: optax.adam(learning_rate, b1, b2),
         "adamw": lambda: optax.adamw(learning_rate, b1, b2, weight_decay=weight_decay, mask=_decayed),
@@ -138,11 +121,13 @@ class _DepthState(NamedTuple):
 def _scale_by_depth(depths: Any, layer_decay: float, unfreeze_every: int) -> optax.GradientTransformation:
     """Shrinks updates of modules by their depth; before a module is unfrozen, to nothing."""
 
-    def init(params: Any) -> _DepthState:
+    def init(params: optax.Params) -> _DepthState:
         del params
         return _DepthState(jnp.zeros([], jnp.int32))
 
-    def update(updates: Any, state: _DepthState, params: Any = None) -> tuple[Any, _DepthState]:
+    def update(
+        updates: optax.Updates, state: _DepthState, params: optax.Params | None = None
+    ) -> tuple[optax.Updates, _DepthState]:
         del params
 
         def scale(leaf: jax.Array, depth: int) -> jax.Array:
@@ -159,6 +144,6 @@ def count_updates(opt_state: optax.OptState) -> int:
     return int(optax.tree.get_all_with_path(opt_state, "count")[0][1])
 
 
-def _decayed(params: Any) -> Any:
+def _decayed(params: optax.Params) -> optax.Params:
     """Kernels decay; biases and BatchNorm's scale and bias do not."""
     return jax.tree_util.tree_map_with_path(lambda path, _: path[-1].key == "kernel", params)

@@ -6,11 +6,11 @@ from typing import Any
 
 import jax
 import numpy as np
-import scipy.special
 from rich.console import Console
 
 from ecg_jax.data import input_pipeline
 from ecg_jax.errors import InputError
+from ecg_jax.inference.model import compute_probabilities
 from ecg_jax.runtime import run_folder
 from ecg_jax.runtime.profile import INPUT, StepClock
 from ecg_jax.runtime.progress import show_progress
@@ -73,7 +73,7 @@ def predict(
                 batch = next(batches)
             logits, index, mask = map(np.asarray, setup.eval_step(variables, setup.parallel.shard(batch)))
             known = (index >= 0) & mask
-            probabilities[index[known]] = scipy.special.expit(logits[known].astype(np.float64))
+            probabilities[index[known]] = compute_probabilities(logits[known])
             has_signal[index[known]] = True
             update(begin + len(wanted), len(rows))
     bad = dataset.ids[rows[has_signal & ~np.isfinite(probabilities).all(axis=1)]]

@@ -1,11 +1,13 @@
 """Everything a run carries from one step to the next."""
 
-from typing import Any
+from typing import Any, TypeVar
 
 import flax.struct
 import jax
 import jax.numpy as jnp
 import optax
+
+Tree = TypeVar("Tree")  # of arrays
 
 
 class Window(flax.struct.PyTreeNode):
@@ -53,7 +55,7 @@ class TrainState(flax.struct.PyTreeNode):
     step: jax.Array
     params: Any
     batch_stats: Any
-    opt_state: Any
+    opt_state: optax.OptState
     ema: Any
     rng: jax.Array
     lr_scale: jax.Array
@@ -86,7 +88,7 @@ def create(variables: dict[str, Any], *, tx: optax.GradientTransformation, seed:
     )
 
 
-def update_average(average: Any, fresh: Any, *, decay: float, step: jax.Array) -> Any:
+def update_average(average: Tree, fresh: Tree, *, decay: float, step: jax.Array) -> Tree:
     """Moves an exponential average of weights and statistics towards fresh values, with a decay that warms up.
 
     The decay is `min(decay, (1 + step) / (10 + step))`, as in TensorFlow's `ExponentialMovingAverage` with

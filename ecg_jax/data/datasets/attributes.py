@@ -10,8 +10,8 @@ import pandas as pd
 from ecg_jax import labels as label_lib
 from ecg_jax.data.datasets import patients, scp_codes
 from ecg_jax.data.datasets import table as table_lib
+from ecg_jax.data.datasets.dataset import WEIGHT
 
-WEIGHT = "sampling_weight"
 DATES = ("date", "recording_date", "exam_date")  # what their columns are called
 _SEXES = {"f": "F", "female": "F", "m": "M", "male": "M"}
 PTBXL_SEXES = _SEXES | {"0": "M", "1": "F"}

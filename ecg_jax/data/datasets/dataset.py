@@ -16,6 +16,7 @@ if TYPE_CHECKING:
     import jax
 
 SPLITS = ("train", "validation", "test")
+WEIGHT = "sampling_weight"  # the attribute behind `data.sampling=weighted`
 
 DrawFn = Callable[["jax.Array", int, float], tuple["jax.Array", "jax.Array", "jax.Array"]]
 
@@ -103,5 +104,5 @@ def create_predictions(
         probabilities=probabilities.astype(np.float64),
         raw=None if raw is None else raw.astype(np.float64),
         patients=None if dataset.patients is None else dataset.patients[rows],
-        attributes={name: values[rows] for name, values in dataset.attributes.items() if name != "sampling_weight"},
+        attributes={name: values[rows] for name, values in dataset.attributes.items() if name != WEIGHT},
     )

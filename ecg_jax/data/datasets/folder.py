@@ -55,7 +55,7 @@ def _list_files(folder: str, labels: tuple[str, ...], tables: list[str]) -> Data
             f"{', '.join(labels)}"
         )
     searched = readers.search(folder)
-    found = searched.sources
+    found = searched.recordings
     ids = np.array([os.path.relpath(source.name, folder) for source in found])
     unused = sorted({os.path.basename(csv) for csv in tables} - {*ids.tolist()})
     notes = ["no CSV in the folder: nothing is known of the recordings but their signals"]

@@ -13,6 +13,7 @@ import numpy as np
 
 from ecg_jax import labels as label_lib
 from ecg_jax import statements
+from ecg_jax.config import check_values
 from ecg_jax.data.datasets.dataset import SPLITS, Dataset
 from ecg_jax.errors import InputError
 from ecg_jax.recording import LEADS, Recording, create_recording
@@ -21,7 +22,6 @@ from ecg_jax.simulation import SAMPLING_RATE, textbook
 if TYPE_CHECKING:
     import jax
 
-POPULATIONS = ("textbook", "hospital")
 # The test split draws its patients from a wider population, recorded with more noise; so for `hospital`, below.
 _TEXTBOOK = {split: textbook.Conditions() for split in SPLITS} | {
     "test": textbook.Conditions(morphology_spread=1.4, noise=1.6)
@@ -55,15 +55,12 @@ def create(
             patients, and borderline cases.
 
     Raises:
-        InputError: when a source is given, a size is negative or a label or the population is unknown.
+        InputError: when a source is given, a label is unknown, or a key does not take a value.
     """
     if source:
         raise InputError(f"data set simulated reads no files, but data.source is {source!r}; set data.dataset as well")
     sizes = {"train": train, "validation": validation, "test": test}
-    if min(sizes.values()) < 0:
-        raise InputError(f"data.simulated sizes are {sizes}; none may be negative")
-    if population not in POPULATIONS:
-        raise InputError(f"data.simulated.population is {population!r}; known: {', '.join(POPULATIONS)}")
+    check_values("data.simulated", **sizes, population=population)
     columns, read_signal = (_open_textbook if population == "textbook" else _open_hospital)(seed, sizes)
     chosen = label_lib.select(labels, columns, None, "data set simulated")
     offered = label_lib.choose(tuple(chosen), tuple(columns), "data set simulated")

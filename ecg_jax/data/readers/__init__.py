@@ -1,7 +1,7 @@
 """One file format each: a path becomes a `Recording` in millivolts. `find` lists what a path holds."""
 
 from ecg_jax.data.readers.arrays import Declared
-from ecg_jax.data.readers.folders import Search, Source, describe_passed_over, find, search
+from ecg_jax.data.readers.folders import LazyRecording, Search, describe_passed_over, find, search
 from ecg_jax.data.readers.formats import FORMATS, HEAD_BYTES, read
 from ecg_jax.recording import UNITS
 
@@ -10,8 +10,8 @@ __all__ = [
     "HEAD_BYTES",
     "UNITS",
     "Declared",
+    "LazyRecording",
     "Search",
-    "Source",
     "describe_passed_over",
     "find",
     "read",

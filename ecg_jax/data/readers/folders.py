@@ -26,7 +26,7 @@ _SHOWN = 8  # kinds of files
 
 
 @dataclasses.dataclass(frozen=True)
-class Source:
+class LazyRecording:
     """One recording that has not been read yet.
 
     Attributes:
@@ -43,11 +43,11 @@ class Search:
     """What was found.
 
     Attributes:
-        sources: Recordings, and whatever looks like one: reading says what is wrong with it.
+        recordings: Recordings, and whatever looks like one: reading says what is wrong with it.
         passed_over: How many files are no ECG, by suffix.
     """
 
-    sources: list[Source]
+    recordings: list[LazyRecording]
     passed_over: Counter[str] = dataclasses.field(default_factory=Counter)
 
 
@@ -59,9 +59,9 @@ class _Content:
     refused: dict[str, str] = dataclasses.field(default_factory=dict)
 
 
-def find(path: str, declared: Declared | None = None) -> list[Source]:
+def find(path: str, declared: Declared | None = None) -> list[LazyRecording]:
     """Lists the recordings of a file, of a folder or of a pattern; see `search`."""
-    return search(path, declared).sources
+    return search(path, declared).recordings
 
 
 def search(path: str, declared: Declared | None = None) -> Search:
@@ -78,7 +78,7 @@ def search(path: str, declared: Declared | None = None) -> Search:
     is_folder = os.path.isdir(path)
     if is_folder or (glob.has_magic(path) and not (os.path.lexists(path) or os.path.isfile(path + ".hea"))):
         found = _list_content(_walk(path) if is_folder else _match(path), declared)
-        if not found.sources:
+        if not found.recordings:
             passed_over = describe_passed_over(found.passed_over)
             known = "; ".join(filter(None, (*formats.FORMATS, passed_over)))
             raise InputError(
@@ -86,10 +86,10 @@ def search(path: str, declared: Declared | None = None) -> Search:
             )
         return found
     path = formats.resolve(path)
-    sources = _list_file(path, declared)
-    if not sources:
+    recordings = _list_file(path, declared)
+    if not recordings:
         raise InputError(formats.describe_unknown(path))
-    return Search(sources)
+    return Search(recordings)
 
 
 def describe_passed_over(kinds: Counter[str]) -> str:
@@ -161,25 +161,25 @@ def _find_owned(paths: Iterable[str]) -> set[str]:
 def _list_content(content: _Content, declared: Declared | None) -> Search:
     found = Search([])
     for path in content.files:
-        sources = _list_file(path, declared, in_folder=True)
-        if not sources and path.lower().endswith(_ECG_SUFFIXES):
-            sources = [_refuse(path, formats.describe_unknown(path))]
-        found.sources.extend(sources)
-        if not sources:
+        recordings = _list_file(path, declared, in_folder=True)
+        if not recordings and path.lower().endswith(_ECG_SUFFIXES):
+            recordings = [_refuse(path, formats.describe_unknown(path))]
+        found.recordings.extend(recordings)
+        if not recordings:
             found.passed_over[os.path.splitext(path)[1].lower() or "no suffix"] += 1
-    found.sources.extend(_refuse(path, f"{path}: {reason}") for path, reason in content.refused.items())
+    found.recordings.extend(_refuse(path, f"{path}: {reason}") for path, reason in content.refused.items())
     return found
 
 
-def _refuse(path: str, reason: str) -> Source:
-    return Source(path, functools.partial(_raise, reason))
+def _refuse(path: str, reason: str) -> LazyRecording:
+    return LazyRecording(path, functools.partial(_raise, reason))
 
 
 def _raise(reason: str) -> Recording:
     raise InputError(reason)
 
 
-def _list_file(path: str, declared: Declared | None, in_folder: bool = False) -> list[Source]:
+def _list_file(path: str, declared: Declared | None, in_folder: bool = False) -> list[LazyRecording]:
     if in_folder and not os.path.isfile(path):
         return [_refuse(path, f"{path}: no regular file")] if path.lower().endswith(_ECG_SUFFIXES) else []
     try:
@@ -187,22 +187,22 @@ def _list_file(path: str, declared: Declared | None, in_folder: bool = False) ->
         if reader is code_hdf5:
             return _list_exams(path, declared)
     except Exception:  # noqa: BLE001 - whatever a damaged file makes a library raise, reading will report it
-        return [Source(path, functools.partial(formats.read, path, declared=declared))]
+        return [LazyRecording(path, functools.partial(formats.read, path, declared=declared))]
     if reader is None or (reader is arrays and in_folder and not declared and not arrays.has_sidecar(path)):
         return []
     if reader is arrays:
-        return [Source(path, functools.partial(arrays.read, path, path, declared))]
+        return [LazyRecording(path, functools.partial(arrays.read, path, path, declared))]
     name = path.removesuffix(".hea")
-    return [Source(name, functools.partial(reader.read, path, name))]
+    return [LazyRecording(name, functools.partial(reader.read, path, name))]
 
 
-def _list_exams(path: str, declared: Declared | None) -> list[Source]:
+def _list_exams(path: str, declared: Declared | None) -> list[LazyRecording]:
     try:
         ids = code_hdf5.read_ids(path)
     except InputError:  # reading will report it
-        return [Source(path, functools.partial(code_hdf5.read, path, 0, declared=declared))]
+        return [LazyRecording(path, functools.partial(code_hdf5.read, path, 0, declared=declared))]
     names = [f"{path}:{exam}" for exam in ids]
     repeated = {name for name, count in Counter(names).items() if count > 1}
     names = [f"{name}:{row}" if name in repeated else name for row, name in enumerate(names)]
     read = functools.partial(code_hdf5.read, path, declared=declared)
-    return [Source(name, functools.partial(read, row=row, id=name)) for row, name in enumerate(names)]
+    return [LazyRecording(name, functools.partial(read, row=row, id=name)) for row, name in enumerate(names)]

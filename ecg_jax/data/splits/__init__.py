@@ -7,13 +7,14 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
+from ecg_jax.config import check_values
 from ecg_jax.data.datasets.dataset import SPLITS, Dataset
 from ecg_jax.data.splits import leaks as leaks_lib
 from ecg_jax.data.splits import stratify
 from ecg_jax.errors import InputError
 
 REFUSE, DROP = "refuse", "drop"
-OWN, PATIENT, RECORDING, DATE = WAYS = ("own", "patient", "recording", "date")
+OWN, PATIENT, RECORDING, DATE = ("own", "patient", "recording", "date")
 _ON_PURPOSE = "patients may be on several sides of this split (split.leaks=drop leaves them out of training)"
 _UNGROUPED = (
     "recordings of one patient may be on several sides of the split; a column patient_id, subject_id, ... names "
@@ -57,12 +58,9 @@ def assign(
         The data set with `split`, and with `split_facts`, which say how it came about.
 
     Raises:
-        InputError: on a setting out of range, a leak, or when nothing is left to train on.
+        InputError: on a value that its key does not take, a leak, or when nothing is left to train on.
     """
-    if leaks not in (REFUSE, DROP):
-        raise InputError(f"split.leaks is {leaks!r}; known: {REFUSE}, {DROP}")
-    if by not in WAYS:
-        raise InputError(f"split.by is {by!r}; known: {', '.join(WAYS)}")
+    check_values("split", by=by, validation=validation, test=test, folds=folds, fold=fold, leaks=leaks)
     if by != OWN and (folds or fold):
         raise InputError(f"split.by is {by!r}, but folds take turns by patient; leave split.folds at 0")
     groups = leaks_lib.find_groups(dataset)

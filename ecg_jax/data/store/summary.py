@@ -73,7 +73,7 @@ def _shorten(path: str) -> str:
     return f"…/{os.path.basename(path.rstrip('/'))}" if os.path.isabs(path) else path
 
 
-def _format(value: Any) -> str:
+def _format(value: object) -> str:
     if isinstance(value, list | tuple):
         return ",".join(map(str, value))
     return f"{value:g}" if isinstance(value, float) else str(value)
