@@ -12,8 +12,8 @@ VERBS = {  # and their modules
     "predict": "predict",
     "evaluate": "evaluate",
     "sweep": "sweep",
-    "models": "models",
     "build_tfds": "build_tfds",
+    "models": "models",
 }
 _ALIASES = {"main": "main"}
 

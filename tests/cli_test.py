@@ -430,6 +430,7 @@ def test_the_verbs_are_listed(arguments):
         *COMMANDS[3:4],
         *COMMANDS[1:3],
         *COMMANDS[4:],
+        "models",
     ]
     assert "Trains or fine-tunes what a configuration describes" in done.stdout
 

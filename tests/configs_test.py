@@ -39,6 +39,7 @@ def test_the_configurations_are_those_the_documentation_names():
         "default",
         "finetune",
         "pretrain",
+        "published",
         "real",
         "reference",
         "smoke",

@@ -5,12 +5,15 @@ import json
 import numpy as np
 import pytest
 
+from configs.published import get_config
 from ecg_jax import statements
+from ecg_jax.contract import InputContract
 from ecg_jax.data import readers
 from ecg_jax.data.preprocess import create_input, create_windows, standardize
 from ecg_jax.errors import InputError
 from ecg_jax.inference.model import load_model
 from ecg_jax.inference.predict import predict
+from ecg_jax.models import __main__ as models_command
 from ecg_jax.models.imports import published
 from ecg_jax.models.imports.published import PUBLISHED
 from ecg_jax.recording import LEADS, create_recording
@@ -51,6 +54,36 @@ def test_a_name_before_the_file_chooses_among_contracts_of_one_network():
     assert published.split_name("ecgfounder_unfiltered:a/b.pth") == ("ecgfounder_unfiltered", "a/b.pth")
     assert published.split_name("C:model.pth") == ("", "C:model.pth")
     assert PUBLISHED["ecgfounder"].contract != PUBLISHED["ecgfounder_unfiltered"].contract
+
+
+def test_the_models_that_can_be_loaded_are_listed(capsys, monkeypatch):
+    monkeypatch.setattr("sys.argv", ["models"])
+    models_command.main()
+    listed = capsys.readouterr().out
+    assert all(f"{name}:FILE" in listed for name in PUBLISHED)
+    assert "simulated" in listed
+
+
+def test_all_that_is_known_of_a_network_is_printed(capsys, monkeypatch):
+    monkeypatch.setattr("sys.argv", ["models", "chagas_inception"])
+    models_command.main()
+    lines = capsys.readouterr().out.splitlines()
+    assert "    contract.window_count: 20" in lines
+    assert "  outputs (1): chagas" in lines
+    assert "  licence: MIT" in lines
+
+
+def test_a_network_that_is_not_known_is_one_line(monkeypatch):
+    monkeypatch.setattr("sys.argv", ["models", "resnet"])
+    with pytest.raises(SystemExit, match=r"error: no published network resnet; known: ecgfounder, "):
+        models_command.main()
+
+
+@pytest.mark.parametrize("name", PUBLISHED)
+def test_a_configuration_has_the_networks_contract(name):
+    config = get_config(name)
+    assert InputContract.from_dict(config.contract) == PUBLISHED[name].contract
+    assert config.model.name == PUBLISHED[name].module
 
 
 @pytest.mark.parametrize("folder", ["ecgfounder", "ecgfounder_1lead", "ecg_age", "chagas_inception", "xresnet1d101"])
@@ -107,6 +140,7 @@ def test_the_chagas_network_predicts_what_its_authors_code_does(fixtures, name):
     np.testing.assert_allclose(made.probabilities[0], stored[f"{prefix}probability"], atol=1e-5)
 
 
+@pytest.mark.slow
 def test_the_benchmarks_crops_give_the_largest_probability_of_each_label(fixtures):
     stored = np.load(fixtures / "xresnet1d101" / "io.npz")
     model = load_model(str(fixtures / "xresnet1d101" / "weights_zip.pt"))
