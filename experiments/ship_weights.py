@@ -105,13 +105,13 @@ def write_table(scores: pd.DataFrame) -> str:
     return "\n".join(f"| {' | '.join(line)} |" for line in lines)
 
 
-def compare(model: Model, rounded: Model) -> float:
-    """The largest difference between the probabilities of two models on simulated ECGs."""
+def compare(model: Model, other: Model) -> float:
+    """The largest difference between the probabilities of two models, before calibration, on simulated ECGs."""
     drawn = simulate_many(jax.random.split(jax.random.key(0), 64), Population())
     steps = model.contract.signal_steps(SAMPLING_RATE) + model.contract.amplitude_steps()
     apply = functools.partial(preprocess_on_device.run, steps)
     signal = np.asarray(jax.jit(jax.vmap(apply))(drawn.signal, drawn.valid[..., None]))
-    return float(np.abs(model.predict(signal) - rounded.predict(signal)).max())
+    return float(np.abs(model.predict_raw(signal) - other.predict_raw(signal)).max())
 
 
 def main() -> None:
