@@ -70,13 +70,12 @@ def main(argv: Sequence[str]) -> int:
         _list_layers(model, console)
         return 0
     size = embed.measure(model, FLAGS.layer, FLAGS.pool)
-    dataset, checks = None, FLAGS.checks
-    if FLAGS.data:
-        dataset = _open(model, console)
-        sources, unknown, passed_over = batches.list_sources(dataset, np.arange(len(dataset.ids))), [], ""
-        checks = FLAGS.checks if dataset.reads_files else "warn"
-    else:
+    dataset = _open(model, console) if FLAGS.data else None
+    if dataset is None:
         sources, unknown, passed_over = recording_flags.find_sources(argv[1:])
+    else:
+        sources, unknown, passed_over = batches.list_sources(dataset, np.arange(len(dataset.ids))), list[str](), ""
+    checks = FLAGS.checks if dataset is None or dataset.reads_files else "warn"
     console.print(f"Embedding {len(sources)} recording(s): {size} numbers each")
     if passed_over:
         console.print(f"  {passed_over}")
@@ -132,14 +131,16 @@ def _open(model: "Model", console: "Console") -> "Dataset":
 
 
 def _write(path: str, suffix: str, table: "Table", dataset: "Dataset | None") -> None:
+    import numpy as np
     import pandas as pd
 
     from ecg_jax.inference import embed
 
-    facts, labels = {}, pd.DataFrame(index=range(len(table.rows)))
+    facts: dict[str, np.ndarray] = {}
+    labels = pd.DataFrame(index=range(len(table.rows)))
     if dataset is not None:
         known = {"patient": dataset.patients, "split": dataset.split}
-        facts = {name: values[table.rows] for name, values in known.items() if values is not None}
+        facts = {name: np.asarray(values[table.rows], str) for name, values in known.items() if values is not None}
         labels = pd.DataFrame(dataset.labels[table.rows], columns=list(dataset.label_names))
     with files.replacing(path, "wb") as file:
         embed.write(file, suffix, table, facts, labels)

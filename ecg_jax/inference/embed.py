@@ -76,9 +76,14 @@ def collect(embedded: Iterable[Embedding], most: int, size: int) -> Table:
         values[len(kept)] = each.values
         kept.append((number, each.recording, each.known["quality"]))
         notes.update(each.known["notes"])
-    rows, recordings, quality = zip(*kept, strict=True) if kept else ((), (), ())
-    columns = np.array(rows, int), np.array(recordings, str), np.array(quality, str)
-    return Table(values[: len(kept)], *columns, notes, problems)
+    return Table(
+        values[: len(kept)],
+        np.array([number for number, _, _ in kept], int),
+        np.array([recording for _, recording, _ in kept], str),
+        np.array([quality for _, _, quality in kept], str),
+        notes,
+        problems,
+    )
 
 
 def write(file: IO[bytes], suffix: str, table: Table, facts: Mapping[str, np.ndarray], labels: pd.DataFrame) -> None:
@@ -94,7 +99,7 @@ def write(file: IO[bytes], suffix: str, table: Table, facts: Mapping[str, np.nda
         labels: A column of `[N]` float32 per label, {1, 0, NaN = unknown}.
     """
     if suffix == ".npz":
-        known = {{"patient": "patients"}.get(name, name): values for name, values in facts.items()}
+        known: dict[str, Any] = {{"patient": "patients"}.get(name, name): values for name, values in facts.items()}
         if len(labels.columns):
             known |= {"labels": labels.to_numpy(np.float32), "label_names": np.array(labels.columns, str)}
         np.savez(file, embeddings=table.values, recordings=table.recordings, quality=table.quality, **known)

@@ -64,7 +64,8 @@ def compute(network: Network, variables: Any, signal: jax.Array, layer: str = TR
         raise InputError(f"pool is {pool!r} of layer {layer}; known: {known}, the last of the layer {TRUNK} alone")
     found = _capture(network, variables, signal, OUTPUT if pool == HEAD else layer)
     if found is None:
-        listed = ", ".join(list_modules(network, signal.shape[1:]))
+        samples, leads = signal.shape[1:]
+        listed = ", ".join(list_modules(network, (samples, leads)))
         raise InputError(f"layer is {layer!r}; the network has {listed}")
     found = found.astype(jnp.float32)
     if found.ndim > 2 and pool in ("mean", "max"):
