@@ -2,7 +2,8 @@
 
 For a notebook: `ecg_jax.read(path)` gives the `Recording` of a file of any known format, in
 millivolts; `ecg_jax.load_model()` the network that ships, `ecg_jax.load_model(path)` one of yours,
-with its input contract and labels. `load_model().predict(read(path))` gives its probabilities, `[1, labels]`.
+with its input contract and labels. `load_model().predict(read(path))` gives its probabilities, `[1, labels]`,
+`load_model().embed(read(path))` what its trunk computes, `[1, D]`.
 """
 
 from typing import TYPE_CHECKING, Any

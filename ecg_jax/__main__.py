@@ -10,6 +10,7 @@ VERBS = {  # and their modules
     "train": "main",
     "prepare": "prepare",
     "predict": "predict",
+    "embed": "embed",
     "evaluate": "evaluate",
     "sweep": "sweep",
     "build_tfds": "build_tfds",

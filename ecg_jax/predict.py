@@ -32,42 +32,18 @@ is 1, and no file is written.
 import os
 from collections import Counter
 from collections.abc import Sequence
-from typing import TYPE_CHECKING
 
 from absl import flags
 
-from ecg_jax import cli, files
+from ecg_jax import cli, files, recording_flags
 from ecg_jax.errors import InputError
-from ecg_jax.recording import CHECKS, UNITS
-
-if TYPE_CHECKING:
-    from ecg_jax.data import readers
 
 FLAGS = flags.FLAGS
-flags.DEFINE_string("model", "real", "Weights that ship, a run folder, a Keras file, or a published PyTorch file.")
+flags.adopt_module_key_flags(recording_flags)
 flags.DEFINE_string("output", "predictions.csv", "The file to write: .json for JSON, else CSV.")
 flags.DEFINE_bool("figure", False, "Draw each recording on ECG paper, into a folder beside --output.")
 flags.DEFINE_enum("figure_format", "png", ("png", "pdf", "svg"), "Of --figure.")
-flags.DEFINE_integer("batch_size", 32, "Windows predicted at once.", lower_bound=1)
-flags.DEFINE_list("leads", None, "Lead order of a Keras file; default I,II,III,aVR,aVL,aVF,V1,...,V6.")
-flags.DEFINE_float("units_per_millivolt", None, "Unit of a Keras file; default 2, as CODE.", lower_bound=1e-6)
-flags.DEFINE_float("sampling_rate", None, "Of a Keras file, in Hz; default 400, as CODE.", lower_bound=1e-6)
 flags.DEFINE_list("names", None, "Labels of a Keras file's outputs, in their order.")
-flags.DEFINE_enum("checks", "refuse", CHECKS, "When lead order, unit or rate contradict physics.")
-flags.DEFINE_list("file_leads", [], "Leads of NumPy, CSV and .mat files without a sidecar, in their order.")
-flags.DEFINE_float(
-    "file_rate",
-    None,
-    "Sampling rate in Hz of NumPy, CSV, .mat and HDF5 `tracings` files without a sidecar.",
-    lower_bound=0.0,
-)
-flags.DEFINE_enum(
-    "file_unit",
-    None,
-    UNITS,
-    "Unit of NumPy, CSV, .mat and HDF5 `tracings` files without a sidecar.",
-    case_sensitive=False,
-)
 _TABLES = 10  # recordings at most that have a table of their own on the screen
 
 
@@ -76,26 +52,17 @@ def main(argv: Sequence[str]) -> int:
     if len(argv) < 2:
         raise InputError("no recordings named; add the path of a file or a folder")
     path = FLAGS.output
-    is_other = os.path.exists(path) and not os.path.isfile(path)
-    if not os.access(os.path.dirname(os.path.abspath(path)), os.W_OK) or is_other:
-        raise InputError(f"--output={path}: not a file that can be written")
+    recording_flags.require_output(path)
 
     from rich.progress import track
 
     from ecg_jax.inference import predict, writers
-    from ecg_jax.inference.model import load_model
 
     console = cli.create_console()
-    model = load_model(
-        FLAGS.model,
-        leads=tuple(FLAGS.leads or ()) or None,
-        units_per_millivolt=FLAGS.units_per_millivolt,
-        sampling_rate=FLAGS.sampling_rate,
-        labels=tuple(FLAGS.names or ()) or None,
-    )
+    model = recording_flags.load_model(labels=tuple(FLAGS.names or ()) or None)
     for note in model.notes:
         console.print(f"Model: {note}")
-    recordings, unknown, passed_over = _find_recordings(argv[1:])
+    recordings, unknown, passed_over = recording_flags.find_recordings(argv[1:])
     problems = Counter(unknown)
     what = model.label_names if len(model.label_names) <= writers.MANY else (f"{len(model.label_names)} labels",)
     console.print(f"Predicting {', '.join(what)} for {len(recordings)} recording(s)")
@@ -134,27 +101,6 @@ def main(argv: Sequence[str]) -> int:
         console.print(f"Drawn: {pages.count} page(s) in {pages.folder}")
     console.print(f"Written: {path}, {tally.count} recording(s); {problems.total()} could not be read")
     return 2 if problems or pages.undrawn else 0
-
-
-def _find_recordings(paths: Sequence[str]) -> "tuple[list[readers.LazyRecording], list[str], str]":
-    """Recordings to predict, each once whatever paths name it; problems with paths; a line on files that are no ECG."""
-    from ecg_jax.data import readers
-
-    declared = None
-    if FLAGS.file_leads or FLAGS.file_rate or FLAGS.file_unit:
-        declared = readers.Declared(tuple(FLAGS.file_leads), FLAGS.file_rate, FLAGS.file_unit or "")
-    recordings: dict[str, readers.LazyRecording] = {}
-    problems = []
-    passed_over: Counter[str] = Counter()
-    for path in paths:
-        try:
-            found = readers.search(path, declared)
-            passed_over.update(found.passed_over)
-            for lazy in found.recordings:  # a record's .hea and .dat are one
-                recordings.setdefault(os.path.abspath(lazy.name), lazy)
-        except InputError as error:
-            problems.append(" ".join(str(error).split()))
-    return list(recordings.values()), list(dict.fromkeys(problems)), readers.describe_passed_over(passed_over)
 
 
 if __name__ == "__main__":

@@ -32,7 +32,7 @@ TINY = [
     "--config.train.steps=4",
     "--config.train.eval_every=2",
 ]
-COMMANDS = ("main", "predict", "evaluate", "prepare", "sweep", "build_tfds")
+COMMANDS = ("main", "predict", "embed", "evaluate", "prepare", "sweep", "build_tfds")
 COLUMNS = ["label", "n", "positives", "auroc", "average_precision", "f1", "threshold"]
 
 
@@ -427,9 +427,9 @@ def test_the_verbs_are_listed(arguments):
     assert done.returncode == 0, done.stderr
     assert [line.split()[0] for line in done.stdout.splitlines()[2:]] == [
         "train",
-        *COMMANDS[3:4],
-        *COMMANDS[1:3],
-        *COMMANDS[4:],
+        *COMMANDS[4:5],
+        *COMMANDS[1:4],
+        *COMMANDS[5:],
         "models",
     ]
     assert "Trains or fine-tunes what a configuration describes" in done.stdout

@@ -6,6 +6,7 @@ import numpy as np
 import optax
 import pytest
 
+from ecg_jax import models
 from ecg_jax.config import KEYS
 from ecg_jax.errors import InputError
 from ecg_jax.training import optimizers, transfer
@@ -125,13 +126,17 @@ def test_nan_is_no_improvement_and_patience_zero_never_runs_out():
     assert record == Patience(0.5, 20)
 
 
+NAMES = ("stem", "unit1", "unit2", "unit10")
+ECG_FM = {"conv_filters": (4, 4), "width": 8, "heads": 2, "hidden": 4, "layers": 2, "position_groups": 2}
+ORDER = [f"trunk/{name}" for name in NAMES]
+
+
 def create_network_tree(value):
-    names = ("stem", "unit1", "unit2", "unit10")
-    return {"trunk": {name: {"conv": {"kernel": value}} for name in names}, "head": {"output": {"kernel": value}}}
+    return {"trunk": {name: {"conv": {"kernel": value}} for name in NAMES}, "head": {"output": {"kernel": value}}}
 
 
-def test_depth_counts_modules_from_the_head_down_in_the_order_of_their_numbers():
-    depths = transfer.measure_depths(create_network_tree(0))
+def test_depth_counts_modules_from_the_head_down_in_the_order_of_their_calls():
+    depths = transfer.measure_depths(create_network_tree(0), ORDER)
     assert {name: tree["conv"]["kernel"] for name, tree in depths["trunk"].items()} == {
         "unit10": 1, "unit2": 2, "unit1": 3, "stem": 4,
     }  # fmt: skip
@@ -142,7 +147,11 @@ def test_depth_counts_modules_from_the_head_down_in_the_order_of_their_numbers()
 def test_layer_decay_shrinks_the_update_of_deeper_modules(name):
     params = create_network_tree(jnp.ones(2))
     tx = optimizers.create(
-        name, learning_rate=lambda _: 0.1, trainable=jax.tree.map(lambda _: True, params), layer_decay=0.5
+        name,
+        learning_rate=lambda _: 0.1,
+        trainable=jax.tree.map(lambda _: True, params),
+        layer_decay=0.5,
+        modules=ORDER,
     )
     updates, _ = tx.update(jax.tree.map(jnp.ones_like, params), tx.init(params), params)
     whole = updates["head"]["output"]["kernel"][0]
@@ -153,7 +162,11 @@ def test_layer_decay_shrinks_the_update_of_deeper_modules(name):
 def test_modules_begin_to_learn_one_after_the_other():
     params = create_network_tree(jnp.ones(1))
     tx = optimizers.create(
-        "sgd", learning_rate=lambda _: 0.1, trainable=jax.tree.map(lambda _: True, params), unfreeze_every=2
+        "sgd",
+        learning_rate=lambda _: 0.1,
+        trainable=jax.tree.map(lambda _: True, params),
+        unfreeze_every=2,
+        modules=ORDER,
     )
     state, starts = tx.init(params), {}
     for step in range(9):
@@ -172,9 +185,66 @@ def test_decays_and_steps_out_of_range_are_refused(settings):
         update("adam", PARAMS, **settings)
 
 
-def test_layers_of_another_network_have_no_order_that_is_known():
-    params = {"trunk": {"stage1_block1": {"kernel": jnp.ones(1)}}, "head": {"kernel": jnp.ones(1)}}
-    with pytest.raises(InputError, match="of the reference's kind"):
-        optimizers.create(
-            "adam", learning_rate=lambda _: 0.1, trainable=jax.tree.map(lambda _: True, params), layer_decay=0.5
-        )
+@pytest.mark.parametrize("name", ["reference", "narrow"])
+def test_the_references_modules_are_its_stem_and_units(name):
+    network = models.create(name, head="transfer", num_labels=1)
+    params = models.shapes(network, (256, 12))["params"]
+    depths = transfer.measure_depths(params, models.list_modules(network, (256, 12)))
+    found = {module: set(jax.tree.leaves(tree)) for module, tree in depths["trunk"].items()}
+    assert found == {"stem": {5}, "unit1": {4}, "unit2": {3}, "unit3": {2}, "unit4": {1}}
+    assert set(jax.tree.leaves(depths["head"])) == {0}
+
+
+@pytest.mark.parametrize(
+    "name, trunk, first, last, deepest",
+    [
+        ("resnet1d_wang", {"filters": 4}, "first", "block3", 4),
+        ("xresnet1d50", {"filters": 4, "stages": (1, 2)}, "stem1", "stage2_block2", 6),
+        ("inception1d", {"filters": 4, "depth": 3}, "module1", "shortcut1", 4),
+        ("autoecg_2d", {"filters": 4, "blocks": 2}, "block1", "block2", 2),
+        ("ecgfounder", {"stem_filters": 16, "filters": (16,), "blocks": (2,)}, "stem", "stage1_block2", 3),
+        ("ecg_age", {"filters": (4, 4), "strides": (1, 4)}, "stem", "block2", 3),
+        ("chagas_inception", {"filters": 4, "depth": 3}, "down1", "shortcut1", 6),
+        ("ecg_fm", ECG_FM, "conv1", "layer2", 6),
+    ],
+)
+def test_every_network_has_an_order_from_its_input_to_its_head(name, trunk, first, last, deepest):
+    network, shape = models.create(name, head="dense", num_labels=1, trunk=trunk), (256, 12)
+    params = models.shapes(network, shape)["params"]
+    depths = transfer.measure_depths(params, models.list_modules(network, shape))
+    found = {module: max(jax.tree.leaves(tree)) for module, tree in depths["trunk"].items()}
+    assert (found[first], found[last]) == (deepest, 1)
+    assert set(found.values()) == set(range(1, deepest + 1))
+
+
+def test_a_norm_beside_a_convolution_learns_with_it():
+    network = models.create("chagas_inception", head="dense", num_labels=1, trunk={"depth": 1})
+    depths = transfer.measure_depths(
+        models.shapes(network, (256, 12))["params"], models.list_modules(network, (256, 12))
+    )["trunk"]
+    assert {name: set(jax.tree.leaves(tree)) for name, tree in depths.items()} == {
+        "down1": {3}, "down1_norm": {3}, "down2": {2}, "down2_norm": {2}, "block1": {1},
+    }  # fmt: skip
+
+
+def test_modules_whose_order_is_unknown_are_no_silent_guess():
+    with pytest.raises(ValueError, match="order of unit10"):
+        transfer.measure_depths(create_network_tree(0), ORDER[:3])
+
+
+@pytest.mark.parametrize(
+    "fraction, frozen", [(0, ()), (0.1, ()), (0.25, NAMES[:1]), (0.5, NAMES[:2]), (0.7, NAMES[:3]), (1, NAMES)]
+)
+def test_a_fraction_of_the_modules_is_frozen_from_the_input_on(fraction, frozen):
+    mask = transfer.create_trainable_mask(create_network_tree(0), fraction=fraction, modules=ORDER)
+    assert {name for name, tree in mask["trunk"].items() if not tree["conv"]["kernel"]} == set(frozen)
+    assert mask["head"]["output"]["kernel"]
+
+
+def test_a_fraction_adds_to_patterns_and_lies_between_0_and_1():
+    mask = transfer.create_trainable_mask(
+        create_network_tree(0), fraction=0.25, modules=ORDER, patterns=("trunk/unit10",)
+    )
+    assert [name for name in NAMES if mask["trunk"][name]["conv"]["kernel"]] == ["unit1", "unit2"]
+    with pytest.raises(InputError, match=r"freeze.fraction is 1.5"):
+        transfer.create_trainable_mask(create_network_tree(0), fraction=1.5, modules=ORDER)

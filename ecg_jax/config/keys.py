@@ -165,6 +165,7 @@ KEYS: Mapping[str, Key] = {
     "init.weights": Key("", "a run folder, the name of weights that ship, or a Keras file; empty for random ones"),
     "init.exclude": Key(("head",), "modules that start from random weights nevertheless"),
     "freeze.first_keras_layers": Key(0, "number of Keras layers, from the input on"),
+    "freeze.fraction": Key(0.0, "part of the trunk's modules, from the input on", _SHARE),
     "freeze.patterns": Key((), "patterns of parameter names, such as `trunk/unit1/*`"),
     "loss.positive_weight": Key(
         (), "weight of a positive label: one number, or one for each label", _POSITIVE, items=_NUMBER

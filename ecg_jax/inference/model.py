@@ -20,7 +20,7 @@ from ecg_jax.data.splits import manifest
 from ecg_jax.errors import InputError
 from ecg_jax.evaluation.calibration import Calibration
 from ecg_jax.evaluation.thresholds import NOT_CHOSEN
-from ecg_jax.models import outputs
+from ecg_jax.models import features, outputs
 from ecg_jax.models import weights as weights_lib
 from ecg_jax.models.imports import keras as keras_import
 from ecg_jax.models.imports import published
@@ -41,7 +41,7 @@ class Model:
     network: models.Network
     variables: dict[str, Any]  # `{"params", "batch_stats"}`
     contract: InputContract  # the input it expects
-    label_names: tuple[str, ...]  # of its outputs, in order
+    label_names: tuple[str, ...]  # of its outputs, in order; empty for a trunk alone
     thresholds: dict[str, float]  # of calibrated probabilities, by label; empty where the model brings none
     notes: tuple[str, ...] = ()  # what was assumed in loading it
     split: manifest.Manifest | None = None  # what it was trained on, where it says so; see `manifest.create`
@@ -86,6 +86,38 @@ class Model:
 
     def predict_raw(self, signal: np.ndarray) -> np.ndarray:
         """The same of an array, before calibration."""
+        if not self.label_names:
+            raise InputError("the model has no output layer; it can embed, not predict")
+        return compute_probabilities(self._apply(self.variables, self._check(signal)), self.activation)
+
+    def embed(self, signal: np.ndarray | Recording, layer: str = "", pool: str = "mean") -> np.ndarray:
+        """What a layer computes, `[B, D]` float32.
+
+        Args:
+            signal: As for `predict`; a long recording has the mean over its windows.
+            layer: One of `models.list_modules`; if empty, the whole trunk.
+            pool: How time is pooled, see `models.features.compute`.
+
+        Raises:
+            InputError: as `predict`; on a layer that the network does not have, or another pool.
+        """
+        if not isinstance(signal, Recording):
+            layer = layer or features.TRUNK
+            return np.asarray(self._embed(self.variables, self._check(signal), layer=layer, pool=pool))
+        from ecg_jax.inference import embed  # which embeds with this class
+
+        lazy = readers.LazyRecording(signal.id, lambda: signal)
+        [made] = embed.embed(self, [lazy], layer=layer, pool=pool, whole=True)
+        if np.isnan(made.values).all():
+            raise InputError(made.known.get("error") or f"{signal.id}: {made.known['quality']}")
+        return made.values[None]
+
+    @functools.cached_property
+    def _embed(self) -> Callable[..., jax.Array]:
+        return jax.jit(functools.partial(features.compute, self.network), static_argnames=("layer", "pool"))
+
+    def _check(self, signal: np.ndarray) -> np.ndarray:
+        """Raises `InputError` for a signal that is not the contract's."""
         found, (samples, leads) = np.asarray(signal), self.contract.shape
         if found.dtype.kind not in "fiu" or found.ndim != 3 or found.shape[1:] != (samples, leads):
             raise InputError(
@@ -93,7 +125,7 @@ class Model:
                 f"samples at {self.contract.sampling_rate:g} Hz, leads {', '.join(self.contract.leads)}"
                 + ("; signal[None] is one recording" if found.shape == (samples, leads) else "")
             )
-        return compute_probabilities(self._apply(self.variables, found), self.activation)
+        return found
 
     def select(self, label_names: Sequence[str]) -> "Model":
         """The model with some of its outputs, in another order; `InputError` where they depend on each other."""
@@ -135,6 +167,7 @@ def load_model(
     units_per_millivolt: float | None = None,
     sampling_rate: float | None = None,
     labels: tuple[str, ...] | None = None,
+    needs_output: bool = True,
 ) -> Model:
     """Loads weights that ship, a run folder's best checkpoint, or a file of a network that others have published.
 
@@ -147,6 +180,7 @@ def load_model(
         sampling_rate: In Hz, of a Keras file likewise; CODE's, 400, if None.
         labels: Of a Keras file's outputs likewise. If None, six sigmoid outputs are the six diagnoses and one is
             `abnormal`, as published; others are numbered.
+        needs_output: Refuse a network without an output layer, which can embed, not predict.
 
     Raises:
         InputError: when there is no such model, or it contradicts itself.
@@ -171,7 +205,7 @@ def load_model(
     if published.is_published(path):
         if wrong := [key for key, value in stated.items() if value]:
             raise InputError(f"{path}: {', '.join(wrong)} of a published network are known; they cannot be set")
-        return _load_published(file, name, labels)
+        return _load_published(file, name, labels, needs_output)
     raise InputError(f"{path}: is not {kinds}")
 
 
@@ -193,11 +227,11 @@ def _load_shipped(name: str) -> Model:
     )
 
 
-def _load_published(path: str, name: str, labels: tuple[str, ...] | None) -> Model:
+def _load_published(path: str, name: str, labels: tuple[str, ...] | None, needs_output: bool) -> Model:
     found = published.load(path, name)
     facts, names = published.PUBLISHED[found.name], labels or found.labels
-    if not found.labels:
-        raise InputError(f"{path}: {found.name} without an output layer; it can be trained further, not predict")
+    if not found.labels and needs_output:
+        raise InputError(f"{path}: {found.name} without an output layer; it can embed or be trained, not predict")
     if len(names) != len(found.labels) or len(set(names)) != len(names):
         raise InputError(f"{path}: the network has {len(found.labels)} outputs; got the labels {', '.join(names)}")
     notes = (

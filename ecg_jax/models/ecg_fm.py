@@ -12,6 +12,8 @@ of fairseq-signals' fine-tuning: inside the layers' second half alone.
 
 import functools
 
+from typing import Any
+
 import flax.linen as nn
 import jax
 import jax.numpy as jnp
@@ -92,7 +94,11 @@ class EcgFm(Trunk):
     def _extract(self, x: jax.Array) -> jax.Array:
         """Convolutions without overlap; after the first, every channel is normalized over time."""
         for i, filters in enumerate(self.conv_filters, start=1):
-            options = {"use_bias": False, "kernel_init": nn.initializers.he_normal(), "dtype": self.dtype}
+            options: dict[str, Any] = {
+                "use_bias": False,
+                "kernel_init": nn.initializers.he_normal(),
+                "dtype": self.dtype,
+            }
             x = nn.Conv(filters, (2,), 2, padding="VALID", **options, name=f"conv{i}")(x)
             if i == 1:
                 x = InstanceNorm(dtype=self.dtype, name="conv1_norm")(x)

@@ -20,16 +20,18 @@ from ecg_jax.runtime import run_folder
 from ecg_jax.training import run_data
 
 
-def open_for_model(path: str, model: Model, data: str | None, console: Console) -> tuple[Dataset, bool]:
+def open_for_model(
+    path: str, model: Model, data: str | None, console: Console, *, labels: Sequence[str] = ()
+) -> tuple[Dataset, bool]:
     """Opens what `--data` names, or if None the data of the run in `path`, from which the model was loaded.
 
-    Returns what `open_data` returns.
+    With those of `labels` that `data` knows, by default the model's. Returns what `open_data` returns.
     """
     config = config_lib.create_default()
     if os.path.isdir(path):
         config = config_lib.from_dict(run_folder.read_json(os.path.join(path, run_folder.CONFIG)))
     if data:
-        return open_data(data, config, model.split, model.label_names, console)
+        return open_data(data, config, model.split, labels or model.label_names, console)
     if not os.path.isdir(path):
         raise InputError(f"{path}: only a run folder brings data; pass --data=STORE or --data=NAME:DIR")
     with _explained(config.data.dataset):

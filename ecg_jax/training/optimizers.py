@@ -1,5 +1,6 @@
 """Optimizers and schedules, through optax, with frozen leaves masked out."""
 
+from collections.abc import Iterable
 from typing import Any, NamedTuple
 
 import jax
@@ -68,6 +69,7 @@ def create(
     clip_norm: float = 0.0,
     layer_decay: float = 1.0,
     unfreeze_every: int = 0,
+    modules: Iterable[str] = (),
 ) -> optax.GradientTransformation:
     """Builds an optimizer that has no state for frozen leaves and no update either.
 
@@ -85,6 +87,7 @@ def create(
         unfreeze_every: Steps after which the next module of the trunk, from the last one down, starts to learn; only
             the head learns at first (gradual unfreezing, ibid.). BatchNorm statistics follow the batches from the
             start. 0 for all at once.
+        modules: The order of the trunk's modules, which the last two need; see `models.list_modules`.
 
     Raises:
         InputError: on a decay that the optimizer does not have, or a value that its key does not take.
@@ -108,7 +111,7 @@ def create(
     frozen = jax.tree.map(lambda leaf: not leaf, trainable)
     parts = [optax.masked(core, trainable), optax.masked(optax.set_to_zero(), frozen)]
     if layer_decay != 1 or unfreeze_every:
-        parts.append(_scale_by_depth(transfer.measure_depths(trainable), layer_decay, unfreeze_every))
+        parts.append(_scale_by_depth(transfer.measure_depths(trainable, modules), layer_decay, unfreeze_every))
     return optax.chain(*parts)
 
 

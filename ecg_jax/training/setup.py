@@ -106,8 +106,9 @@ def create(
     schedule = create_schedule(config, total_steps)
     num_labels = len(dataset.label_names)
     network = create_network(config, num_labels, axis_name=parallel.norm_axis_name)
-    trainable = transfer.create_trainable_mask(models.shapes(network, contract.shape)["params"], **config.freeze)
-    tx = optimizers.create(**dict(config.optimizer) | {"learning_rate": schedule}, trainable=trainable)
+    params, modules = models.shapes(network, contract.shape)["params"], models.list_modules(network, contract.shape)
+    trainable = transfer.create_trainable_mask(params, **config.freeze, modules=modules)
+    tx = optimizers.create(**dict(config.optimizer) | {"learning_rate": schedule}, trainable=trainable, modules=modules)
     train_step = steps.create_train_step(
         network,
         create_recipe(config, tx, trainable, contract, num_labels),

@@ -1,0 +1,82 @@
+"""The flags that `predict` and `embed` share: which model, which recordings, and how these are read."""
+
+import os
+from collections import Counter
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, Any
+
+from absl import flags
+
+from ecg_jax.errors import InputError
+from ecg_jax.recording import CHECKS, UNITS
+
+if TYPE_CHECKING:
+    from ecg_jax.data import readers
+    from ecg_jax.inference.model import Model
+
+FLAGS = flags.FLAGS
+flags.DEFINE_string(
+    "model",
+    "real",
+    "A run folder, a Keras file of the reference network, a PyTorch file of a published one, or weights that ship.",
+)
+flags.DEFINE_integer("batch_size", 32, "Windows computed at once.", lower_bound=1)
+flags.DEFINE_list("leads", None, "Lead order of a Keras file; default I,II,III,aVR,aVL,aVF,V1,...,V6.")
+flags.DEFINE_float("units_per_millivolt", None, "Unit of a Keras file; default 2, as CODE.", lower_bound=1e-6)
+flags.DEFINE_float("sampling_rate", None, "Of a Keras file, in Hz; default 400, as CODE.", lower_bound=1e-6)
+flags.DEFINE_enum("checks", "refuse", CHECKS, "When lead order, unit or rate contradict physics.")
+flags.DEFINE_list("file_leads", [], "Leads of NumPy, CSV and .mat files without a sidecar, in their order.")
+flags.DEFINE_float(
+    "file_rate",
+    None,
+    "Sampling rate in Hz of NumPy, CSV, .mat and HDF5 `tracings` files without a sidecar.",
+    lower_bound=0.0,
+)
+flags.DEFINE_enum(
+    "file_unit",
+    None,
+    UNITS,
+    "Unit of NumPy, CSV, .mat and HDF5 `tracings` files without a sidecar.",
+    case_sensitive=False,
+)
+
+
+def load_model(**options: Any) -> "Model":
+    """The model that the flags name; for the options see `ecg_jax.inference.model.load_model`."""
+    from ecg_jax.inference import model
+
+    return model.load_model(
+        FLAGS.model,
+        leads=tuple(FLAGS.leads or ()) or None,
+        units_per_millivolt=FLAGS.units_per_millivolt,
+        sampling_rate=FLAGS.sampling_rate,
+        **options,
+    )
+
+
+def require_output(path: str) -> None:
+    """Raises `InputError` where `--output` is no file that can be written."""
+    is_other = os.path.exists(path) and not os.path.isfile(path)
+    if not os.access(os.path.dirname(os.path.abspath(path)), os.W_OK) or is_other:
+        raise InputError(f"--output={path}: not a file that can be written")
+
+
+def find_recordings(paths: Sequence[str]) -> "tuple[list[readers.LazyRecording], list[str], str]":
+    """Recordings to read, each once whatever paths name it; problems with paths; a line on files that are no ECG."""
+    from ecg_jax.data import readers
+
+    declared = None
+    if FLAGS.file_leads or FLAGS.file_rate or FLAGS.file_unit:
+        declared = readers.Declared(tuple(FLAGS.file_leads), FLAGS.file_rate, FLAGS.file_unit or "")
+    recordings: dict[str, readers.LazyRecording] = {}
+    problems = []
+    passed_over: Counter[str] = Counter()
+    for path in paths:
+        try:
+            found = readers.search(path, declared)
+            passed_over.update(found.passed_over)
+            for lazy in found.recordings:  # a record's .hea and .dat are one
+                recordings.setdefault(os.path.abspath(lazy.name), lazy)
+        except InputError as error:
+            problems.append(" ".join(str(error).split()))
+    return list(recordings.values()), list(dict.fromkeys(problems)), readers.describe_passed_over(passed_over)
