@@ -12,8 +12,6 @@ of fairseq-signals' fine-tuning: inside the layers' second half alone.
 
 import functools
 
-from typing import Any
-
 import flax.linen as nn
 import jax
 import jax.numpy as jnp
@@ -99,7 +97,17 @@ class EcgFm(Trunk):
                 "kernel_init": nn.initializers.he_normal(),
                 "dtype": self.dtype,
             }
-            x = nn.Conv(filters, (2,), 2, padding="VALID", **options, name=f"conv{i}")(x)
+            conv = nn.Conv(
+                filters,
+                (2,),
+                2,
+                padding="VALID",
+                use_bias=False,
+                kernel_init=kernel_init,
+                dtype=self.dtype,
+                name=f"conv{i}",
+            )
+            x = conv(x)
             if i == 1:
                 x = InstanceNorm(dtype=self.dtype, name="conv1_norm")(x)
             x = gelu(x)
