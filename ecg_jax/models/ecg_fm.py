@@ -92,18 +92,13 @@ class EcgFm(Trunk):
     def _extract(self, x: jax.Array) -> jax.Array:
         """Convolutions without overlap; after the first, every channel is normalized over time."""
         for i, filters in enumerate(self.conv_filters, start=1):
-            options: dict[str, Any] = {
-                "use_bias": False,
-                "kernel_init": nn.initializers.he_normal(),
-                "dtype": self.dtype,
-            }
             conv = nn.Conv(
                 filters,
                 (2,),
                 2,
                 padding="VALID",
                 use_bias=False,
-                kernel_init=kernel_init,
+                kernel_init=nn.initializers.he_normal(),
                 dtype=self.dtype,
                 name=f"conv{i}",
             )
