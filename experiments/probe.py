@@ -105,15 +105,16 @@ def fit(values: np.ndarray, truth: np.ndarray, patients: np.ndarray) -> Pipeline
 def probe(values: np.ndarray, dataset: Dataset, resamples: int) -> pd.DataFrame:
     """AUROC on the test split of every label that has enough recordings, and their mean."""
     is_known = np.isfinite(values).any(axis=1)
-    split = np.asarray(dataset.split)
-    is_test, is_fit = (np.isin(split, names) & is_known for names in (("test",), ("train", "validation")))
+    rows = np.arange(len(dataset.ids))
+    is_test = np.isin(rows, dataset.indices("test")) & is_known
+    is_fit = np.isin(rows, [*dataset.indices("train"), *dataset.indices("validation")]) & is_known
     unit = resampling.create_design(len(dataset.ids), patients=dataset.patients).unit
     chosen = {}
     for name, label in dataset.columns.items():
         counts = [np.sum(side & (label == value)) for side in (is_test, is_fit) for value in (0, 1)]
         if min(counts) >= FEWEST:
-            rows = is_fit & ~np.isnan(label)
-            fitted = fit(values[rows], label[rows] == 1, unit[rows])
+            used = is_fit & ~np.isnan(label)
+            fitted = fit(values[used], label[used] == 1, unit[used])
             chosen[name] = fitted.predict_proba(values[is_test])[:, 1]
     if not chosen:
         raise InputError(f"data set {dataset.name}: no label has {FEWEST} positives and negatives in test and train")
