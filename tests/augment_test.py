@@ -364,7 +364,7 @@ def test_the_loss_of_amplitudes_needs_usual_deviations():
 @pytest.mark.parametrize("name", [*SETTINGS, "amplitude_loss"])
 @pytest.mark.parametrize("value", [-0.1, float("nan"), float("inf")])
 def test_a_setting_out_of_range_is_refused(name, value):
-    with pytest.raises(InputError, match=rf"^augment.{name} is {value}; it must be [^\n]*$"):
+    with pytest.raises(InputError, match=rf"^config.augment.{name} is {value}; it must be [^\n]*$"):
         augment.create(leads=LEADS, sampling_rate=RATE, **{name: value})
 
 
@@ -406,7 +406,7 @@ def test_mixup_of_alpha_zero_is_none():
 
 @pytest.mark.parametrize("alpha", [-1.0, float("nan"), float("inf")])
 def test_mixup_refuses_an_alpha_out_of_range(alpha):
-    with pytest.raises(InputError, match=f"^augment.mixup is {alpha}; it must be at least 0, and finite$"):
+    with pytest.raises(InputError, match=f"^config.augment.mixup is {alpha}; it must be at least 0, and finite$"):
         augment.create_mixup(alpha)
 
 

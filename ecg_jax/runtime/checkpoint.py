@@ -214,7 +214,7 @@ def _ignore_abandoned_reads() -> None:
     """Reads that a failed restore abandons report to a closed event loop, and each would print a traceback."""
     previous = sys.unraisablehook
 
-    def report(found: sys.UnraisableHookArgs) -> None:
+    def report(found: "sys.UnraisableHookArgs") -> None:
         if not (isinstance(found.exc_value, RuntimeError) and str(found.exc_value) == "Event loop is closed"):
             previous(found)
 
