@@ -30,6 +30,13 @@ def check_stored(id: str, samples: int, leads: int, sampling_rate: float) -> Non
             raise InputError(f"{id}: {found:.15g} {unit}; at most {most} are read, cut it into parts")
 
 
+def check_windows(id: str, windows: int, shape: tuple[int, int]) -> None:
+    """Raises `InputError` when a recording would become far more windows of `(samples, leads)` than any needs."""
+    most = MOST_VALUES // (shape[0] * shape[1])
+    if windows > most:
+        raise InputError(f"{id}: {windows} windows of {shape[0]} samples; at most {most} are made of one recording")
+
+
 def check_resampled(id: str, known: int, samples: int, leads: int) -> None:
     """Raises `InputError` when resampling would make far more of a recording than it has.
 

@@ -13,6 +13,8 @@ from ecg_jax.errors import InputError
 from ecg_jax.recording import HIGHEST_RATE, LEADS, canonical_leads
 
 MOST_SAMPLES = 1 << 22  # three hours at 400 Hz
+MOST_WINDOWS = 1000  # of every recording
+LONGEST_MEDIAN = 10.0  # seconds
 NORMALIZATIONS = ("none", "zscore", "zscore_joint", "minmax")
 RESAMPLINGS = ("polyphase", "polyphase_zeros", "linear")
 STATISTICS = ("input", "recording")
@@ -155,6 +157,12 @@ class InputContract:
         for field in ("window_stride", "window_count", "bandpass_order", "median_baseline"):
             if not 0 <= getattr(self, field) < math.inf:
                 raise InputError(f"contract.{field} is {getattr(self, field)}; it must be 0 (off) or more")
+        if self.window_count > MOST_WINDOWS:
+            raise InputError(f"contract.window_count is {self.window_count}; at most {MOST_WINDOWS} are supported")
+        if self.median_baseline > LONGEST_MEDIAN:
+            raise InputError(
+                f"contract.median_baseline is {self.median_baseline} s; at most {LONGEST_MEDIAN} s are supported"
+            )
         if self.window_stride and self.window_count:
             raise InputError(
                 "contract.window_stride and contract.window_count exclude each other; set one of them to 0"

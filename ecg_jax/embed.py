@@ -6,7 +6,7 @@
 
 Recordings and --model are named as for `predict`; a published network without an output layer can embed too. --data
 takes the recordings of a data set in their place: a prepared store, or NAME:DIR, as for `evaluate`; of each the centre
-is taken, as in training, and --labels are written beside it.
+is taken, as in training, or the windows of a published network, and --labels are written beside it.
 
 --layer is a module of the network's trunk, by the path that its weights have; by default the whole trunk. --layer=list
 lists them with what they give for one example: samples and channels. --pool is mean or max over time, flatten (all
@@ -39,13 +39,11 @@ FLAGS = flags.FLAGS
 flags.adopt_module_key_flags(recording_flags)
 flags.DEFINE_string("output", "embeddings.npz", "The file to write: .npz or .parquet.")
 flags.DEFINE_string("data", None, "Instead of recordings: a prepared store, or NAME:DIR of a data set.")
-flags.DEFINE_string(
-    "labels", None, "Labels of --data to write; default the model's, or six,abnormal,superclasses,statements."
-)
+flags.DEFINE_string("labels", None, "Labels of --data to write; default all that it has.")
 flags.DEFINE_string("layer", "", "A module of the trunk; default the whole of it; `list` lists them.")
 flags.DEFINE_enum("pool", "mean", ("mean", "max", "flatten", "head"), "How time is pooled.")
 _LIST = "list"
-_LABELS = "six,abnormal,superclasses,statements"
+_ALL = "all"
 
 
 def main(argv: Sequence[str]) -> int:
@@ -80,6 +78,7 @@ def main(argv: Sequence[str]) -> int:
     console.print(f"Embedding {len(recordings)} recording(s): {size} numbers each")
     if passed_over:
         console.print(f"  {passed_over}")
+    model = model if dataset is None else batches.suit_store(model, dataset)
     how = {"batch_size": FLAGS.batch_size, "checks": checks, "whole": dataset is None}
     embedded = embed.embed(model, recordings, layer=FLAGS.layer, pool=FLAGS.pool, **how)
     tracked = track(embedded, "embedding", len(recordings), console=console, disable=not console.is_terminal)
@@ -124,7 +123,7 @@ def _list_layers(model: "Model", console: "Console") -> None:
 def _open(model: "Model", console: "Console") -> "Dataset":
     from ecg_jax.training import elsewhere
 
-    labels = FLAGS.labels.split(",") if FLAGS.labels else model.label_names or _LABELS.split(",")
+    labels = (FLAGS.labels or _ALL).split(",")
     dataset, _ = elsewhere.open_for_model(FLAGS.model, model, FLAGS.data, console, labels=labels)
     for note in dataset.notes:
         console.print(f"  {note}")

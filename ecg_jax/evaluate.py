@@ -211,7 +211,10 @@ def _open_other(path: str, first: "Evaluated", console: "Console") -> "Evaluated
 
     if path.endswith((".csv", ".npy", ".npz")):
         return evaluated_files.open_other_file(_create_files(path), first)
-    if not os.path.exists(path):
+    from ecg_jax import pretrained
+    from ecg_jax.models.imports import published
+
+    if path not in pretrained.FILES and not os.path.exists(published.split_name(path)[1]):
         raise InputError(f"--compare={path}: no such file or folder")
     if not FLAGS.model:
         raise InputError(f"--compare={path}: a model needs --model, whose recordings it predicts; or pass a file")

@@ -21,12 +21,12 @@ the file agrees with them.
 The CSV has one row per recording: its name, one probability per label, the same before calibration as LABEL_raw (equal
 where the model has none), and what was noticed about its quality and while it was read. JSON (--output=NAME.json) has
 the thresholds and every window too. --figure draws each recording's twelve leads on ECG paper. A recording longer than
-the model's input is predicted in windows, and its probabilities are their means; a lead that is missing and cannot be
-derived is replaced by zeros; both are noted under quality. A recording whose lead order, unit or sampling rate
-contradicts physics, or that contradicts itself (checksums, values stated twice), is not predicted, unless
---checks=repair (repairs what has one remedy, with a note) or --checks=warn (a note alone). What is not predicted is
-listed at the end; the others are predicted all the same, and the exit status is 2. Where nothing can be predicted it
-is 1, and no file is written.
+the model's input is predicted in windows, and its probabilities are their means (of a published network, what its
+authors take); a lead that is missing and cannot be derived is replaced by zeros; both are noted under quality. A
+recording whose lead order, unit or sampling rate contradicts physics, or that contradicts itself (checksums, values
+stated twice), is not predicted, unless --checks=repair (repairs what has one remedy, with a note) or --checks=warn (a
+note alone). What is not predicted is listed at the end; the others are predicted all the same, and the exit status is
+2. Where nothing can be predicted it is 1, and no file is written.
 """
 
 import os

@@ -181,6 +181,9 @@ def test_paths_are_absolute_and_a_relative_one_of_before_is_the_same(tmp_path, m
     assert made["data"]["source"] == f"ptbxl:{tmp_path}/stores/a,code15:/b"
     assert made["data"]["code"]["labels_csv"] == f"{tmp_path}/labels.csv"
     assert made["init"]["weights"] == f"{tmp_path}/runs/first"
+    named = config_lib.make_absolute({"init": {"weights": "ecgfounder:sub/F.pth"}})
+    assert named["init"]["weights"] == f"ecgfounder:{tmp_path}/sub/F.pth"
+    assert config_lib.make_absolute(named) == named
     changes = config_lib.compare(values, made)
     assert not changes.refused
     assert not changes.allowed

@@ -1,18 +1,24 @@
 """Networks that others have published: their names, contracts and labels, and what they predict of real ECGs."""
 
+import dataclasses
+import io
 import json
 
 import numpy as np
 import pytest
+from rich.console import Console
 
 from configs.published import get_config
 from ecg_jax import statements
 from ecg_jax.contract import InputContract
 from ecg_jax.data import readers
+from ecg_jax.data.datasets.dataset import Dataset
 from ecg_jax.data.preprocess import create_input, create_windows, standardize
 from ecg_jax.errors import InputError
-from ecg_jax.inference.model import load_model
-from ecg_jax.inference.predict import predict
+from ecg_jax.inference import writers
+from ecg_jax.inference.evaluated_model import predict_model
+from ecg_jax.inference.model import Model, load_model
+from ecg_jax.inference.predict import Prediction, predict
 from ecg_jax.models import __main__ as models_command
 from ecg_jax.models.imports import published
 from ecg_jax.models.imports.published import PUBLISHED
@@ -138,6 +144,66 @@ def test_the_chagas_network_predicts_what_its_authors_code_does(fixtures, name):
     made = next(predict(model, [readers.LazyRecording(name, lambda: recording)], whole=True))
     np.testing.assert_allclose(made.windows[:, 0], stored[f"{prefix}crop_probabilities"], atol=1e-5)
     np.testing.assert_allclose(made.probabilities[0], stored[f"{prefix}probability"], atol=1e-5)
+
+
+def create_model(**changes):
+    """A mean over 10 samples at 10 Hz, of lead I alone, in 71 outputs or as many as there are labels."""
+    contract = InputContract(leads=("I",), sampling_rate=10.0, samples=10, units_per_millivolt=1.0, window_stride=10)
+    model = Model(None, {}, dataclasses.replace(contract, **changes.pop("contract", {})), ("a", "b"), {})
+    model = dataclasses.replace(model, **changes)
+    model.__dict__["_apply"] = lambda variables, signal: np.tile(
+        signal.mean(axis=(1, 2))[:, None], len(model.label_names)
+    )
+    return model
+
+
+def steps(*levels):
+    """A second of each level, in mV, with a sign that alternates within it."""
+    ripple = np.tile([1e-3, -1e-3], 5)
+    signal = np.concatenate([level + ripple for level in levels])[:, None]
+    return create_recording(signal, leads=("I",), sampling_rate=10.0, id="steps")
+
+
+def predict_steps(model, *levels, whole):
+    return next(predict(model, [readers.LazyRecording("r", lambda: steps(*levels))], whole=whole, checks="warn"))
+
+
+def test_networks_of_others_see_their_windows_and_a_run_the_centre_that_it_was_validated_on():
+    model = create_model(activation="identity", largest=("b",))
+    made = predict_steps(model, 1.0, 2.0, 6.0, whole=False)
+    np.testing.assert_allclose(made.probabilities, [3, 6], rtol=1e-6)  # mean and largest
+    run = dataclasses.replace(model, split={"recordings": {"train": ["another"]}})
+    run.__dict__["_apply"] = model._apply
+    assert predict_steps(run, 1.0, 2.0, 6.0, whole=False).windows.shape == (1, 2)
+    assert predict_steps(run, 1.0, 2.0, 6.0, whole=True).windows.shape == (3, 2)
+
+
+def test_a_recording_that_was_trimmed_keeps_its_time():
+    model = create_model(activation="identity", contract={"leads": ("I", "II"), "trim": True})
+    signal = np.zeros((50, 2))
+    signal[10:30] = np.random.default_rng(0).normal(size=(20, 2))
+    recording = create_recording(signal, leads=("I", "II"), sampling_rate=10.0, id="r")
+    made = next(predict(model, [readers.LazyRecording("r", lambda: recording)], whole=True, checks="warn"))
+    assert made.starts.tolist() == [1, 2]
+
+
+def test_without_thresholds_the_most_probable_labels_are_shown():
+    names = tuple(f"label{i}" for i in range(20))
+    values = np.linspace(0, 0.95, 20, dtype=np.float32)
+    console = Console(file=io.StringIO(), width=100)
+    writers.print_table(console, create_model(label_names=names), Prediction("r", values, values))
+    shown = console.file.getvalue()
+    assert "label19" in shown
+    assert "label7 " not in shown
+    assert "8 more labels, less probable, are in the file" in shown
+
+
+def test_numbers_are_not_scored_as_probabilities():
+    model = create_model(activation="identity", label_names=("age",))
+    dataset = Dataset("x", np.array(["r"]), {"age": np.ones(1)}, lambda i: steps(1.0))
+    how = {"split": "all", "is_own": False, "needs_validation": False, "checks": "warn", "console": None}
+    with pytest.raises(InputError, match=r"F\.pth predicts numbers \(age\), which evaluate does not score"):
+        predict_model("F.pth", model, dataset, **how)
 
 
 @pytest.mark.slow

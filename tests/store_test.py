@@ -24,6 +24,8 @@ from ecg_jax.data.preprocess import create_input
 from ecg_jax.data.store import conversion
 from ecg_jax.data.store.shards import read_sealed, write_sealed
 from ecg_jax.errors import InputError
+from ecg_jax.inference import batches
+from ecg_jax.inference.model import Model
 from ecg_jax.recording import LEADS, create_recording
 
 CONTRACT = InputContract()
@@ -192,6 +194,24 @@ def test_filters_are_applied_when_a_store_is_written(tmp_path):
     batch = examples.decode(examples.load(np.array([2])))
     expected, _ = create_input(create_dataset().read(original_rows(stored)[2]), contract)
     np.testing.assert_allclose(batch["signal"][0], expected, rtol=0, atol=1e-3 + 1e-5)
+
+
+def test_what_a_store_has_filtered_is_not_filtered_again_when_it_is_predicted(tmp_path):
+    contract = InputContract(highpass=0.5, lowpass=40.0, bandpass_order=4, median_baseline=0.2)
+    convert(tmp_path, contract=contract)
+    stored = open_store(tmp_path)
+    model = Model(None, {}, contract, ("AF",), {})
+    suited = batches.suit_store(model, stored).contract
+    found, _ = create_input(stored.read(2), suited)
+    expected, _ = create_input(create_dataset().read(original_rows(stored)[2]), contract)
+    np.testing.assert_allclose(found, expected, rtol=0, atol=1e-3 + 1e-5)
+    assert batches.suit_store(model, create_dataset()) is model
+    other = dataclasses.replace(model, contract=InputContract(highpass=1.0))
+    assert batches.suit_store(other, stored) is other
+
+
+def test_a_store_is_of_the_data_base_that_it_was_prepared_from(whole):
+    assert ORIGIN["dataset"] in open_store(whole[0]).data_bases
 
 
 @pytest.mark.parametrize(

@@ -431,6 +431,12 @@ def endless():
     return Tensor(np.ones(1, "f4"), (1 << 40,), (0,))
 
 
+def copies(times=400, length=20_000):
+    """A long tuple, remembered once, of which every four bytes make another set."""
+    long = b"(" + b"K\x01" * length + b"t\x94"
+    return Raw(long + b"0" + (name("builtins", "set") + b"h\x00\x85R0") * times + b"N")
+
+
 def laughs(depth=60):
     """A tuple of two tuples of two tuples: 2**60 in memory as few."""
     return Raw(b"K\x01" + b"2\x86" * depth)
@@ -453,12 +459,13 @@ def laughs(depth=60):
         (Raw(b"]" * 200_000 + b"a" * 199_999), "it is a list"),
         (Raw(b"0" * 10), "is damaged"),
         (Raw(b"N0" * (1 << 20)), "more than 1048576 opcodes"),
+        (copies(), "calls functions with more than 2097152 items"),
         (Raw(b"\x8e" + struct.pack("<Q", 1 << 40)), "is damaged"),
         (Raw(b"r" + b"\xff" * 4 + b"N"), "is damaged"),
         ({"x" * 2_000_000: {str(i): {} for i in range(20_000)}}, "no weights under a usual name; it has x{60};"),
         (create(name("m", "M"), Raw(b"}q\x07X\x08\0\0\0_modulesh\x07s")), "no weights with names; it is a Record"),
     ],
-    ids=range(18),
+    ids=range(19),
 )
 def test_hostile_pickles_end_soon(path, raw, match):
     file = write_zip(path, raw, [endless()])

@@ -6,7 +6,15 @@ from typing import Any
 from ml_collections import ConfigDict
 
 from ecg_jax.config.key import Key, Range
-from ecg_jax.contract import HIGHEST_ORDER, MOST_SAMPLES, NORMALIZATIONS, RESAMPLINGS, STATISTICS
+from ecg_jax.contract import (
+    HIGHEST_ORDER,
+    LONGEST_MEDIAN,
+    MOST_SAMPLES,
+    MOST_WINDOWS,
+    NORMALIZATIONS,
+    RESAMPLINGS,
+    STATISTICS,
+)
 from ecg_jax.evaluation.settings import CALIBRATIONS
 from ecg_jax.recording import CHECKS, HIGHEST_RATE, LEADS
 
@@ -117,7 +125,10 @@ KEYS: Mapping[str, Key] = {
         Range(at_least=0, at_most=HIGHEST_ORDER),
     ),
     "contract.median_baseline": Key(
-        0.0, "window of a running median that is subtracted; 0 for none", _NOT_NEGATIVE, unit="s"
+        0.0,
+        "window of a running median that is subtracted; 0 for none",
+        Range(at_least=0, at_most=LONGEST_MEDIAN),
+        unit="s",
     ),
     "contract.offset": Key(0.0, "subtracted before `units_per_millivolt`", unit="mV"),
     "contract.unbiased": Key(False, "divide the variance of a z-score by the number of samples less one"),
@@ -130,7 +141,9 @@ KEYS: Mapping[str, Key] = {
         _NOT_NEGATIVE,
         unit="samples",
     ),
-    "contract.window_count": Key(0, "windows of every recording; 0 for as many as fit", _NOT_NEGATIVE),
+    "contract.window_count": Key(
+        0, "windows of every recording; 0 for as many as fit", Range(at_least=0, at_most=MOST_WINDOWS)
+    ),
     "model.name": Key(
         "reference",
         "the network of Ribeiro et al. 2020, one a quarter as wide, or a published one to compare with",
@@ -162,7 +175,9 @@ KEYS: Mapping[str, Key] = {
     "model.transfer.normalization": Key(
         "batch", "after each layer of the transfer head but the last", choices=("batch", "none")
     ),
-    "init.weights": Key("", "a run folder, the name of weights that ship, or a Keras file; empty for random ones"),
+    "init.weights": Key(
+        "", "weights that ship, a run folder, a Keras file, or a published PyTorch file; empty for random ones"
+    ),
     "init.exclude": Key(("head",), "modules that start from random weights nevertheless"),
     "freeze.first_keras_layers": Key(0, "number of Keras layers, from the input on"),
     "freeze.fraction": Key(0.0, "part of the trunk's modules, from the input on", _SHARE),

@@ -102,8 +102,15 @@ def make_absolute(values: Mapping[str, Any]) -> dict[str, Any]:
             if isinstance(section, dict):
                 section |= {key: _make_path_absolute(path) for key, path in section.items() if key.endswith("_csv")}
     if (init := made.get("init")) and init.get("weights") not in SHIPPED:
-        init["weights"] = _make_path_absolute(init.get("weights", ""))
+        init["weights"] = _make_model_absolute(init.get("weights", ""))
     return made
+
+
+def _make_model_absolute(model: str) -> str:
+    """`FILE` or `NAME:FILE`, with an absolute path of the file."""
+    name, colon, path = model.partition(":")
+    is_named = bool(colon) and name.isidentifier() and len(name) > 1 and "://" not in model
+    return f"{name}:{_make_path_absolute(path)}" if is_named else _make_path_absolute(model)
 
 
 def make_source_absolute(dataset: str, source: str) -> str:

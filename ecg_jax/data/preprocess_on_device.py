@@ -10,7 +10,6 @@ import scipy.signal
 
 from ecg_jax.contract import Filter, MinMax, Scale, Shift, Step, ZScore
 from ecg_jax.data import preprocess
-from ecg_jax.errors import InputError
 
 _SETTLING = 1.5  # seconds, over the high pass; at least 3 s: margin for circular-convolution transients
 
@@ -19,7 +18,7 @@ def run(steps: Sequence[Step], signal: jax.Array, valid: jax.Array) -> jax.Array
     """Carries out steps, jittable. The result equals that of `preprocess.create_input`, but for filters near the ends.
 
     Args:
-        steps: Of `InputContract`; `InputError` on one that only `preprocess` carries out.
+        steps: Of `InputContract`; no `Resample`, no `SubtractMedian`.
         signal: `[..., T, leads]` float32; `[T, leads]` where a step filters.
         valid: `[..., T, leads]` bool; one column for all leads where a step filters.
 
@@ -37,10 +36,7 @@ def run(steps: Sequence[Step], signal: jax.Array, valid: jax.Array) -> jax.Array
             case Scale():
                 signal = signal * jnp.asarray(step.factors, signal.dtype)
             case _:
-                raise InputError(
-                    f"the input contract has the step {type(step).__name__}, which data.mode=endless cannot carry out; "
-                    "use data.mode=host"
-                )
+                raise TypeError(f"{type(step).__name__} is carried out by `preprocess` alone")
     return jnp.where(valid, signal, 0)
 
 

@@ -407,6 +407,11 @@ class SimulatorSource(FileSource):
                 f"data.mode is 'endless', which draws at {SAMPLING_RATE:g} Hz, but contract.sampling_rate is "
                 f"{contract.sampling_rate:g} Hz; set it to that, or use data.mode=host"
             )
+        if contract.median_baseline:
+            raise InputError(
+                f"contract.median_baseline is {contract.median_baseline:g} s, a running median that data.mode=endless "
+                "does not subtract; use data.mode=host"
+            )
         if dataset.draw is None:
             raise InputError(
                 f"data.mode is 'endless', but data set {dataset.name} has {len(dataset.indices('train'))} training "

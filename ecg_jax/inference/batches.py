@@ -3,6 +3,7 @@
 A recording that cannot be read, or is refused, is set aside with its error.
 """
 
+import dataclasses
 import functools
 from collections import deque
 from collections.abc import Callable, Iterator, Sequence
@@ -17,6 +18,7 @@ from ecg_jax.data.datasets.dataset import Dataset
 from ecg_jax.data.preprocess import create_input, create_windows, mask_missing, trim
 from ecg_jax.data.readers import LazyRecording
 from ecg_jax.data.splits import manifest
+from ecg_jax.data.store import check_contract
 from ecg_jax.errors import InputError
 from ecg_jax.inference.model import Model
 from ecg_jax.recording import Recording
@@ -73,6 +75,20 @@ def apply(
             computed = computed[count:]
 
 
+def suit_store(model: Model, dataset: Dataset) -> Model:
+    """The model for recordings of a store that was prepared for its contract: what is filtered there stays so."""
+    if dataset.store is None:
+        return model
+    try:
+        check_contract(dataset.store, model.contract)
+    except InputError:
+        return model
+    rest = dataclasses.replace(
+        model.contract, highpass=0.0, lowpass=0.0, notch=0.0, bandpass_order=0, median_baseline=0.0, trim=False
+    )
+    return dataclasses.replace(model, contract=rest)
+
+
 def list_recordings(dataset: Dataset, rows: np.ndarray) -> list[LazyRecording]:
     """The recordings of numbers `rows` of a data set."""
     ids = dataset.ids[rows].tolist()
@@ -112,12 +128,13 @@ def _load(lazy: LazyRecording, *, model: Model, trained: manifest.Trained | None
     contract = model.contract
     missing: tuple[str, ...] = ()
     recording, findings = verify.enforce(lazy.read(), checks)
-    if contract.trim:
-        recording = trim(recording)
-    if whole or contract.has_windows:
-        extended, missing = mask_missing(recording, contract.leads) if whole else (recording, ())
+    # A run was validated on centres, a network of others on the windows that its authors take.
+    if whole or (contract.has_windows and model.split is None):
+        kept, first = trim(recording) if contract.trim else (recording, 0)
+        extended, missing = mask_missing(kept, contract.leads) if whole else (kept, ())
         signals, starts = create_windows(extended, contract)
-        moves = np.array([_moves(recording, start, contract) for start in starts.tolist()])
+        moves = np.array([_moves(kept, start, contract) for start in starts.tolist()])
+        starts = starts + first / recording.sampling_rate
     else:
         signals, starts, moves = create_input(recording, contract)[0][None], np.zeros(1), np.ones(1, bool)
     notes = verify.list_notes(recording, findings, checks)

@@ -41,6 +41,8 @@ def predict_model(
         checks: See `verify.enforce`.
         console: Where progress is shown.
     """
+    if model.activation == "identity":
+        raise InputError(f"{path} predicts numbers ({', '.join(model.label_names)}), which evaluate does not score")
     if not set(dataset.label_names) <= set(model.label_names):
         raise InputError(f"{path} predicts {', '.join(model.label_names)}, not {', '.join(dataset.label_names)}")
     unknown = [name for name in model.label_names if name not in dataset.label_names]
@@ -54,10 +56,11 @@ def predict_model(
         validation, _ = run(dataset.indices("validation"))
     left_out = [line for line in lines if line.startswith("left out")]
     warnings = [line for line in lines if line not in left_out]
-    if part := model.trained_on.get(dataset.name):
-        warnings.append(
-            f"leak: the network was trained on {dataset.name} ({part}); scores of recordings there say little"
-        )
+    warnings += [
+        f"leak: the network was trained on {name} ({part}); scores of recordings there say little"
+        for name, part in model.trained_on.items()
+        if name in dataset.data_bases
+    ]
     if is_own and split in ("validation", "all"):
         warnings.append(f"leak: the split {split} has recordings that chose the run's checkpoint and calibration")
     if is_own and model.split is not None and manifest.differs(model.split, dataset):

@@ -234,9 +234,11 @@ def _load_published(path: str, name: str, labels: tuple[str, ...] | None, needs_
         raise InputError(f"{path}: {found.name} without an output layer; it can embed or be trained, not predict")
     if len(names) != len(found.labels) or len(set(names)) != len(names):
         raise InputError(f"{path}: the network has {len(found.labels)} outputs; got the labels {', '.join(names)}")
+    combined = "largest" if facts.largest == facts.labels() else "mean"
+    windows = f"; {combined} of a recording's windows" if found.contract.has_windows else ""
     notes = (
         f"{path}: {found.name}, {facts.title}; trained on {facts.training}; licence {facts.licence}",
-        f"input as in {facts.preprocessing}",
+        f"input as in {facts.preprocessing}{windows}",
         *found.notes,
     )
     return Model(

@@ -71,7 +71,8 @@ def _conclude(model: Model, name: str, raw: np.ndarray, known: dict[str, Any]) -
         for i, (label, place) in enumerate(zip(model.label_names, highest, strict=True))
         if windows[place, i] >= model.thresholds.get(label, 0.5) > made.probabilities[i]
     ]
-    line = f"the probabilities are means over {len(windows)} windows"
+    what = "values" if model.activation == "identity" else "probabilities"
+    line = f"the {what} are means over {len(windows)} windows"
     line += f"; highest: {', '.join(episodes)}" if episodes else ""
     return dataclasses.replace(made, quality="; ".join(filter(None, (made.quality, line))))
 
@@ -95,7 +96,7 @@ def predict_dataset(
     Raises:
         InputError: when none is left.
     """
-    recordings = batches.list_recordings(dataset, rows)
+    model, recordings = batches.suit_store(model, dataset), batches.list_recordings(dataset, rows)
     predicted = predict(model, recordings, checks=checks if dataset.reads_files else "warn")
     is_shown = console is not None and console.is_terminal
     made = list(track(predicted, "predicting", len(recordings), console=console, disable=not is_shown))

@@ -122,10 +122,15 @@ def _find_called(model: Model, made: Prediction) -> list[str]:
 
 
 def _choose_labels(model: Model, made: Prediction) -> list[str]:
-    """Labels to show of a recording: all, or where there are many the usual ones and those at their thresholds."""
+    """Labels to show of a recording: all, or where there are many the usual ones and those at their thresholds.
+
+    Without thresholds the most probable ones are shown.
+    """
     if len(model.label_names) <= MANY:
         return list(model.label_names)
     shown = {*label_lib.SIX, label_lib.ABNORMAL, *statements.SUPERCLASSES[1:], *_find_called(model, made)}
+    if not model.thresholds:
+        shown = {model.label_names[i] for i in np.argsort(-made.probabilities)[:MANY]}
     return [name for name in model.label_names if name in shown]
 
 
@@ -134,7 +139,9 @@ def _choose_for_page(model: Model, made: Prediction) -> list[str]:
     if len(shown := _choose_labels(model, made)) <= _PAGE:
         return shown
     values = dict(zip(model.label_names, made.probabilities.tolist(), strict=True))
-    ranked = sorted(_find_called(model, made) or label_lib.SIX, key=lambda name: -values[name])
+    ranked = sorted(_find_called(model, made) or shown, key=lambda name: -values[name])
+    if model.thresholds and not _find_called(model, made):
+        ranked = sorted(label_lib.SIX, key=lambda name: -values[name])
     first = [label_lib.ABNORMAL] if label_lib.ABNORMAL in values else []
     return first + [name for name in ranked if name not in first][: _PAGE - len(first)]
 
@@ -145,7 +152,8 @@ def print_table(console: Console, model: Model, made: Prediction) -> None:
         console.print(made.recording)
     else:
         chosen, called = _choose_labels(model, made), _find_called(model, made)
-        table = Table("", "probability", "before calibration", "threshold", "", title=Text(made.recording), box=None)
+        value = "value" if model.activation == "identity" else "probability"
+        table = Table("", value, "before calibration", "threshold", "", title=Text(made.recording), box=None)
         for name, probability, raw in zip(model.label_names, made.probabilities, made.raw, strict=True):
             if name in chosen:
                 row = [name, f"{probability:.3f}", f"{raw:.3f}", model.describe_threshold(name)]
@@ -153,7 +161,8 @@ def print_table(console: Console, model: Model, made: Prediction) -> None:
                 table.add_row(*row, "at or above" if is_called else "", style="bold" if is_called else "")
         console.print(table)
         if left := len(model.label_names) - len(chosen):
-            console.print(f"  {left} more labels, below their thresholds, are in the file")
+            which = "below their thresholds" if model.thresholds else "less probable"
+            console.print(f"  {left} more labels, {which}, are in the file")
     console.print(f"  quality: {made.quality or 'nothing noticed'}")
 
 

@@ -129,6 +129,9 @@ def _read_published(config: ConfigDict, console: Console) -> _Found:
         )
     _check_contract(config, found.contract.to_dict(), origin)
     console.print(f"Starting weights: {path} ({facts.title}; licence {facts.licence})")
+    trained = [f"{name} ({part})" for name, part in facts.trained_on.items()]
+    if trained:
+        console.print(f"  trained on {', '.join(trained)}: scores of recordings there say little", style="yellow")
     for note in found.notes:
         console.print(f"  {note}")
     return origin, found.weights, found.labels or None

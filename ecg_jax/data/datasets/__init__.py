@@ -73,7 +73,7 @@ def open_source(
     found = _open(
         dataset, source=source, labels=label_lib.Offered(names) if partial else names, seed=seed, options=options
     )
-    if partial and not found.label_names:
+    if partial and names != label_lib.ALL and not found.label_names:
         raise InputError(f"data set {dataset}: it has none of the labels {', '.join(names)}")
     return found
 

@@ -77,6 +77,19 @@ class Dataset:
         return tuple(self.columns)
 
     @functools.cached_property
+    def data_bases(self) -> frozenset[str]:
+        """Names of the data sets that its recordings come from: its own, a store's, those of parts and of `origins`."""
+        prefixes = [id.partition("/")[0] for id in self.ids.tolist()] if self.name == "combined" else []
+        names = {self.name, *prefixes, *(prefix[:-1] for prefix in prefixes)}  # a second part has a number behind
+        if self.store:
+            origin = self.store.manifest["settings"]["origin"]
+            names |= {origin.get("dataset", "")}
+            names |= {part.partition(":")[0].strip() for part in str(origin.get("source", "")).split(",")}
+        if self.origins is not None:
+            names |= {origin.partition("/")[0] for origin in self.origins.tolist()}
+        return frozenset(names - {""})
+
+    @functools.cached_property
     def labels(self) -> np.ndarray:
         """`[N, C]` float32 in {1, 0, NaN = unknown}."""
         if not self.columns:

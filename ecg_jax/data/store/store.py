@@ -225,7 +225,7 @@ def check_contract(store: Store, contract: InputContract) -> tuple[int, ...]:
     if store.normalized and not contract.takes_normalized:
         wrong.append("z-scored there, while the contract keeps amplitudes")
     if contract.statistics == "recording":
-        wrong.append("statistics of whole recordings are known there with data.mode=host only")
+        wrong.append("statistics of whole recordings, which a store does not apply: train from the files instead")
     if wrong:
         raise InputError(
             f"{store.folder}: the store was prepared for another input contract ({'; '.join(wrong)}); prepare another "

@@ -54,13 +54,12 @@ class Loaded:
     notes: tuple[str, ...]  # what was assumed
 
 
-# Outputs that mean the same as a finding. Left out: comparisons with an earlier ECG, wordings of several findings, and
-# those that are stated beside others ("WITH ...") unless they are a finding alone.
+# Outputs that mean the same as a finding. Left out: comparisons with an earlier ECG, wordings of several findings or of
+# a part of one (ECGFounder has both SINUS RHYTHM and NORMAL SINUS RHYTHM), and second diagnoses ("OR ...").
 FINDINGS = {
     "ecgfounder": {
         "ABNORMAL ECG": statements.ABNORMAL,
         "NORMAL ECG": "NORM",
-        "SINUS RHYTHM": "SR",
         "SINUS BRADYCARDIA": "SB",
         "SINUS TACHYCARDIA": "ST",
         "ATRIAL FIBRILLATION": "AF",
@@ -95,7 +94,6 @@ FINDINGS = {
         "LOW VOLTAGE QRS": "LVOLT",
         "NONSPECIFIC ST ABNORMALITY": "NST_",
         "NONSPECIFIC T WAVE ABNORMALITY": "NT_",
-        "OR DIGITALIS EFFECT": "DIG",
         "PROLONGED QT": "LNGQT",
     },
     "ecg_fm": {
@@ -208,7 +206,7 @@ PUBLISHED: dict[str, Published] = {
         preprocessing="the scaler of the published predictions (2020-05-18), not the one in the repository since 2021",
         licence="GPL-3.0 (the repository, which has the weights)",
         url="https://github.com/helme/ecg_ptbxl_benchmarking (output/exp0/models/fastai_xresnet1d101/models)",
-        trained_on={"ptbxl": "folds 1 to 8"},
+        trained_on={"ptbxl": "folds 1 to 8", "challenge2021": "those of PTB-XL's folds 1 to 8"},
         training="folds 1 to 8 of PTB-XL, chosen on fold 9",
         largest=tuple(map(statements.column_name, sorted(statements.STATEMENTS))),
     ),

@@ -15,6 +15,7 @@ from typing import Any, NoReturn
 from ecg_jax.errors import InputError
 from ecg_jax.printable import make_printable
 
+MOST_COPIED = 1 << 21  # items of tuples, lists and text that calls are given
 MOST_OPCODES = 1 << 20  # a checkpoint of 600 tensors with its optimizer has 65,000
 _DAMAGE = (ArithmeticError, AttributeError, LookupError, MemoryError, RecursionError, TypeError, ValueError)
 _PLAIN = frozenset((str, bytes, int, float, bool, type(None)))
@@ -121,6 +122,7 @@ class _Machine:
         self.below: list[list[Any]] = []  # the stack under each mark
         self.memo: dict[int, Any] = {}
         self.calls, self.load = calls, load
+        self.copied = 0  # items of what calls were given
 
     def push(self, value: Any) -> None:
         self.stack.append(value)
@@ -146,14 +148,25 @@ class _Machine:
     def remember(self, index: int | None) -> None:
         self.memo[len(self.memo) if index is None else index] = self.stack[-1]
 
+    def count_copies(self, arguments: Any) -> None:
+        """A few bytes can have something long copied again and again."""
+        self.copied += sum(
+            len(each) for each in (arguments, *arguments) if isinstance(each, tuple | list | str | bytes)
+        )
+        if self.copied > MOST_COPIED:
+            raise InputError(f"its pickle calls functions with more than {MOST_COPIED} items; save the weights alone")
+
     def call(self) -> None:
         name, arguments = self.pop_tuple(2)
         function = self.calls.get((_check_name(name).module, name.name))
+        self.count_copies(check_items(arguments))
         self.push(function(*check_items(arguments)) if function else _refuse(name))
 
     def create(self, has_keywords: bool) -> None:
         name, *arguments = self.pop_tuple(3 if has_keywords else 2)
-        self.push(Record(str(_check_name(name)), (*check_items(arguments[0]), *arguments[1:])))
+        class_ = str(_check_name(name))
+        self.count_copies(check_items(arguments[0]))
+        self.push(Record(class_, (*arguments[0], *arguments[1:])))
 
     def build(self) -> None:
         state, target = self.pop(), self.stack[-1]
