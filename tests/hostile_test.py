@@ -220,7 +220,7 @@ def test_a_small_file_that_asks_for_much_is_refused_at_once(tmp_path, name, writ
     begin = time.process_time()
     with pytest.raises(InputError, match=said):
         readers.find(str(tmp_path / name))[0].read()
-    assert time.process_time() - begin < 1.5
+    assert time.process_time() - begin < 5  # half of what SECURITY.md promises; threads of other tests count, too
 
 
 def test_what_unpacks_may_be_sixteen_megabytes_or_four_times_the_file():
