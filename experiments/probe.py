@@ -60,7 +60,10 @@ def randomize(model: Model, seed: int) -> Model:
 
 def embed_all(model: Model, dataset: Dataset, layer: str, pool: str) -> np.ndarray:
     """`[N, D]` of all recordings, NaN for those that could not be read or hold no signal."""
-    recordings = batches.list_recordings(dataset, np.arange(len(dataset.ids)))
+    model, recordings = (
+        batches.suit_store(model, dataset),
+        batches.list_recordings(dataset, np.arange(len(dataset.ids))),
+    )
     embedded = embed.embed(model, recordings, layer=layer, pool=pool, checks="warn")
     table = embed.collect(embedded, len(recordings), embed.measure(model, layer, pool))
     for problem, count in table.problems.items():

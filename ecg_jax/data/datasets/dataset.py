@@ -84,7 +84,8 @@ class Dataset:
         if self.store:
             origin = self.store.manifest["settings"]["origin"]
             names |= {origin.get("dataset", "")}
-            names |= {part.partition(":")[0].strip() for part in str(origin.get("source", "")).split(",")}
+            if origin.get("dataset") == "combined":
+                names |= {part.partition(":")[0].strip() for part in origin["source"].split(",")}
         if self.origins is not None:
             names |= {origin.partition("/")[0] for origin in self.origins.tolist()}
         return frozenset(names - {""})
