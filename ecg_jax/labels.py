@@ -1,6 +1,6 @@
-"""Labels of an ECG: their names, and their three states (1, 0, NaN for unknown).
+"""Labels of an ECG: their names, and their values: of a finding 1, 0 or NaN (unknown), of a number any or NaN.
 
-The meaning of the names is in `ecg_jax.statements`.
+The meaning of the findings' names is in `ecg_jax.statements`.
 """
 
 from collections.abc import Callable, Mapping, Sequence
@@ -13,6 +13,7 @@ from ecg_jax.errors import InputError
 
 SIX = tuple(statements.SIX)
 ABNORMAL = statements.ABNORMAL
+FINDING, NUMBER = KINDS = ("finding", "number")  # of labels: present or absent; or a quantity, as age in years
 ALL = ("all",)  # every label that a data set offers
 STATEMENTS = "statements"  # every statement that a data set offers
 _GROUPS = {"six": SIX, "superclasses": statements.SUPERCLASSES}

@@ -1,4 +1,4 @@
-"""Probabilities and truth of some recordings: the input of every evaluation."""
+"""Probabilities, or predicted numbers, and truth of some recordings: the input of every evaluation."""
 
 import dataclasses
 from collections.abc import Mapping, Sequence
@@ -6,20 +6,22 @@ from collections.abc import Mapping, Sequence
 import numpy as np
 
 from ecg_jax.errors import InputError
+from ecg_jax.labels import FINDING
 
 
 @dataclasses.dataclass(frozen=True)
 class Predictions:
-    """Probabilities and labels of some recordings, each with the same C labels."""
+    """Predictions and labels of some recordings, each with the same C labels, all of one kind."""
 
     ids: np.ndarray  # `[N]` str, unique
     names: tuple[str, ...]  # the C labels
-    labels: np.ndarray  # `[N, C]` float in {1, 0, NaN = unknown}
-    probabilities: np.ndarray  # `[N, C]` in [0, 1]
+    labels: np.ndarray  # `[N, C]` float, NaN = unknown: 1 or 0 of findings, in their unit of numbers
+    probabilities: np.ndarray  # `[N, C]` in [0, 1]; of numbers the predicted ones, in their unit
     raw: np.ndarray | None = None  # `[N, C]` before recalibration, where there was one
     patients: np.ndarray | None = None  # `[N]` str, empty for unknown; None where no patient is known
     # Columns that define subgroups: name to `[N]`, numbers or str.
     attributes: Mapping[str, np.ndarray] = dataclasses.field(default_factory=dict)
+    kind: str = FINDING  # one of `labels.KINDS`
 
     def __post_init__(self) -> None:
         shape = (len(self.ids), len(self.names))
@@ -29,7 +31,9 @@ class Predictions:
         check_names(self.names)
         if not len(self.ids):
             raise InputError("no recording to evaluate: the split is empty")
-        if not np.all(np.isfinite(self.probabilities)) or self.probabilities.min() < 0 or self.probabilities.max() > 1:
+        if not np.all(np.isfinite(self.probabilities)):
+            raise InputError("predictions must be finite numbers")
+        if self.kind == FINDING and (self.probabilities.min() < 0 or self.probabilities.max() > 1):
             raise InputError("probabilities must be numbers from 0 to 1")
 
     @property
