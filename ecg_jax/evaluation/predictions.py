@@ -6,7 +6,7 @@ from collections.abc import Mapping, Sequence
 import numpy as np
 
 from ecg_jax.errors import InputError
-from ecg_jax.labels import FINDING
+from ecg_jax.labels import FINDING, NUMBER
 
 
 @dataclasses.dataclass(frozen=True)
@@ -31,9 +31,10 @@ class Predictions:
         check_names(self.names)
         if not len(self.ids):
             raise InputError("no recording to evaluate: the split is empty")
-        if not np.all(np.isfinite(self.probabilities)):
-            raise InputError("predictions must be finite numbers")
-        if self.kind == FINDING and (self.probabilities.min() < 0 or self.probabilities.max() > 1):
+        is_finite = bool(np.all(np.isfinite(self.probabilities)))
+        if self.kind == NUMBER and not is_finite:
+            raise InputError("predicted numbers must be finite")
+        if self.kind == FINDING and not (is_finite and 0 <= self.probabilities.min() <= self.probabilities.max() <= 1):
             raise InputError("probabilities must be numbers from 0 to 1")
 
     @property
