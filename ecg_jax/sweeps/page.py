@@ -13,6 +13,7 @@ import pandas as pd
 from matplotlib.figure import Figure
 
 from ecg_jax import config as config_lib
+from ecg_jax.kinds import EVERY_SCORE
 from ecg_jax.reporting import figures, html, sweep_figures, tables
 from ecg_jax.sweeps.results import Results, name_column, read_curves
 from ecg_jax.sweeps.space import encode

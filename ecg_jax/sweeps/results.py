@@ -19,6 +19,7 @@ from ecg_jax import spreadsheet
 from ecg_jax.errors import InputError
 from ecg_jax.evaluation import metrics, tally
 from ecg_jax.evaluation.settings import Settings as EvaluationSettings
+from ecg_jax.kinds import EVERY_SCORE, FINDING, SCORES
 from ecg_jax.runtime import run_folder
 from ecg_jax.runtime.metric_writer import read_metrics
 from ecg_jax.sweeps.space import SEED, encode

@@ -104,8 +104,7 @@ def _run(study: Study, claim: Claim, is_lost: Callable[[], bool], console: Conso
                 f"validation has no {unknown[0]}: no label of it is both present and absent, or it is not finite"
             )
         study.complete(claim, values, **values)
-        scores = ", ".join(f"{name} {values[name]:.4f}" for name in study.scores)
-        console.print(f"validation at its best: {scores}; {values['seconds']:.0f} s")
+        console.print(f"validation at its best: {_list(study, values)}; {values['seconds']:.0f} s")
     except _Pruned:
         console.print("Pruned: other trials were better at this point")
         study.prune(claim)
@@ -130,6 +129,10 @@ def _run(study: Study, claim: Claim, is_lost: Callable[[], bool], console: Conso
 def _fail(study: Study, claim: Claim, reason: str, console: Console) -> None:
     console.print(f"failed: {reason}")
     study.fail(claim, reason)
+
+
+def _list(study: Study, values: Mapping[str, float]) -> str:
+    return ", ".join(f"{name} {values[name]:.4f}" for name in study.scores)
 
 
 def _run_seed(
@@ -158,7 +161,7 @@ def _run_seed(
                 raise _Pruned
 
     def report(evaluation: int, values: Mapping[str, float]) -> None:
-        console.print(f"evaluation {evaluation}: {_list(values)}")
+        console.print(f"evaluation {evaluation}: {_list(study, values)}")
         keep_time()
         if is_lost():
             raise Lost
