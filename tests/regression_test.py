@@ -189,7 +189,7 @@ def test_auto_is_expanded_and_wider_than_percentiles():
 def test_intervals_cover_the_truth():
     """Of 500 samples of 100 errors with bias 2 and deviation 8, 95 % intervals hold the truth in 91 to 97 %.
 
-    Those of RMSE and limits, which squares of few large errors decide, come out at 92 to 94 %, as bootstraps of them do.
+    Those of RMSE and limits, which squares of few large errors decide, come out at 92 to 94 %, as of other bootstraps.
     """
     rng = np.random.default_rng(0)
     truth = rng.normal(60, 15, (100, 500))

@@ -14,6 +14,7 @@ from ecg_jax.evaluation.settings import Settings
 from ecg_jax.evaluation.thresholds import Thresholds
 
 AGE_EDGES = (18, 40, 60, 80)
+CUTS = f"Ages are cut at {', '.join(map(str, AGE_EDGES))} years, other numbers at their quartiles."
 COLUMNS = (
     *("column", "group", "label", "metric", "n", "positives", "value", "value_low", "value_high"),
     *("others", "difference", "difference_low", "difference_high", "p", "p_holm", "note"),
