@@ -1,7 +1,7 @@
 """What an evaluation of findings shows: tables, figures and words."""
 
 import dataclasses
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 
 import numpy as np
 import pandas as pd
@@ -36,21 +36,21 @@ _SECTIONS = (
 
 
 @dataclasses.dataclass(frozen=True)
-class About(report.About):
-    """What a page of findings states besides the results."""
+class Additions:
+    """What is shown besides the results."""
 
     annotators: Mapping[str, np.ndarray] = dataclasses.field(default_factory=dict)  # `[N, C]`, points in the curves
     seeds: Sequence[np.ndarray] = ()  # `[N, C]` probabilities from other seeds, whose range the curves show
     challenge: pd.DataFrame | None = None  # the Challenge score, of one row
-    extra_scores: Mapping[str, object] = dataclasses.field(default_factory=dict)  # columns to add, a value per row
+    scores: Mapping[str, object] = dataclasses.field(default_factory=dict)  # columns of scores, a value per row
 
 
-def describe(analysis: Analysis, about: About) -> Content:
-    """What is written and shown of an evaluation."""
-    shown = create_tables(analysis, about.extra_scores, about.models)
-    if about.challenge is not None:
+def describe(analysis: Analysis, added: Additions, models: tuple[str, ...] = ()) -> Content:
+    """What is written and shown of an evaluation; `models` are the names of two that are compared."""
+    shown = create_tables(analysis, added.scores, models)
+    if added.challenge is not None:
         caption = "Score with partial credit for related diagnoses (Reyna et al. 2021), with BCa interval."
-        shown["challenge"] = Table("challenge", caption, about.challenge)
+        shown["challenge"] = Table("challenge", caption, added.challenge)
     settings = analysis.settings
     drawn = f"seed {'123' if settings.legacy else settings.seed}"
     how = (
@@ -59,25 +59,13 @@ def describe(analysis: Analysis, about: About) -> Content:
     )
     return Content(
         tables=shown,
-        figures=evaluation_figures.plan(analysis, about.annotators, about.seeds),
+        figures=evaluation_figures.plan(analysis, added.annotators, added.seeds),
         key=_find_key_numbers(analysis),
         sections=_SECTIONS,
         facts=(*analysis.notes, how),
         stamps=analysis.stamps,
         warnings=analysis.warnings,
     )
-
-
-def write(
-    folder: str,
-    analysis: Analysis,
-    about: About,
-    *,
-    figure_files: bool = True,
-    progress: Callable[[int, int], None] = lambda done, total: None,
-) -> list[str]:
-    """Writes what `describe` finds; see `report.write`."""
-    return report.write(folder, describe(analysis, about), about, figure_files=figure_files, progress=progress)
 
 
 def create_tables(

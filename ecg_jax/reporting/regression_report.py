@@ -4,7 +4,7 @@ from ecg_jax.evaluation import scores as scores_lib
 from ecg_jax.evaluation import subgroups
 from ecg_jax.evaluation.regression_analysis import RegressionAnalysis
 from ecg_jax.reporting import cells, regression_figures, report
-from ecg_jax.reporting.report import About, Content, Section, format_p
+from ecg_jax.reporting.report import Content, Section, format_p
 from ecg_jax.reporting.tables import Table
 
 _INTERVALS = {
@@ -30,15 +30,15 @@ _SECTIONS = (
 )
 
 
-def describe(analysis: RegressionAnalysis, about: About) -> Content:
-    """What is written and shown of an evaluation."""
+def describe(analysis: RegressionAnalysis, models: tuple[str, ...] = ()) -> Content:
+    """What is written and shown of an evaluation; `models` are the names of two that are compared."""
     settings = analysis.settings
     how = (
         f"{report.describe_recordings(analysis.predictions)} Intervals of {100 * settings.level:g} %: "
         f"{_INTERVALS[settings.interval]}; {settings.resamples:,} resamples, seed {settings.seed}."
     )
     return Content(
-        tables=create_tables(analysis, about.models),
+        tables=create_tables(analysis, models),
         figures=regression_figures.plan(analysis),
         key=_find_key_numbers(analysis),
         sections=_SECTIONS,

@@ -37,7 +37,6 @@ class About:
     title: str  # of the page
     subtitle: str  # one line on what was evaluated
     command: str  # that made it
-    models: tuple[str, ...] = ()  # names of the two models that are compared, if any
     facts: tuple[str, ...] = ()  # paragraphs on what was evaluated
     warnings: tuple[str, ...] = ()  # in addition to those of the analysis
     learning_curve: Callable[[], Figure] | None = None  # draws it, after a training

@@ -1,6 +1,7 @@
 """Predicted numbers against true ones, one panel per label: scatter, agreement, and errors along the range of truth."""
 
 import dataclasses
+import math
 from collections.abc import Sequence
 from typing import Any
 
@@ -78,7 +79,7 @@ def draw_predicted(panels: Sequence[Scatter]) -> Figure:
     layout.set_titles(grid, [panel.title for panel in panels], [panel.detail for panel in panels])
     handles = _list_points(panels)
     if any(panel.line is not None for panel in panels):
-        handles.append(Line2D([], [], color=style.ORANGE, ls="--", label="mean truth by prediction (least squares)"))
+        handles.append(Line2D([], [], color=style.ORANGE, ls="--", label="calibration: mean truth by prediction"))
     handles.append(Line2D([], [], color=style.GREY, ls=":", lw=1, label="identity"))
     layout.add_legend(figure, handles, left)
     layout.arrange(figure, grid)
@@ -94,7 +95,7 @@ def draw_agreement(panels: Sequence[Agreement]) -> Figure:
             _leave_empty(axes)
             continue
         middle, difference = (panel.truth + panel.predicted) / 2, panel.predicted - panel.truth
-        axes.set(xlim=_find_ends(middle), ylim=_find_ends(np.append(difference, [0.0, *panel.limits])))
+        axes.set(xlim=_find_ends(middle), ylim=_find_ends(np.append(difference, (0.0, *panel.limits))))
         _draw_points(axes, middle, difference)
         axes.axhline(0, color=style.GREY, ls=":", lw=1, zorder=3)
         for value, line in ((panel.bias, "-"), *((limit, "--") for limit in panel.limits)):
@@ -103,9 +104,7 @@ def draw_agreement(panels: Sequence[Agreement]) -> Figure:
             axes.axhspan(*ends, color=style.ORANGE, alpha=_INTERVAL, lw=0, zorder=2.5)
         _set_ticks(axes)
     layout.label_outer(grid, "Mean of predicted and true", "Predicted − true")
-    shown = [(panel.bias, *panel.limits) for panel in panels]
-    details = [f"bias {cells.show_interval(*numbers, '.3g')}" for numbers in shown]
-    layout.set_titles(grid, [panel.title for panel in panels], details)
+    layout.set_titles(grid, [panel.title for panel in panels], [_describe(panel) for panel in panels])
     handles = _list_points(panels)
     handles.append(Line2D([], [], color=style.ORANGE, lw=1, label="bias"))
     handles.append(Line2D([], [], color=style.ORANGE, lw=1, ls="--", label="95 % limits of agreement"))
@@ -140,6 +139,14 @@ def draw_errors(panels: Sequence[Errors]) -> Figure:
     layout.add_legend(figure, handles, left)
     layout.arrange(figure, grid)
     return figure
+
+
+def _describe(panel: Agreement) -> str:
+    """Bias and limits, with three figures of the larger limit."""
+    if not np.isfinite(panel.limits).all():
+        return ""
+    decimals = max(0, 2 - math.floor(math.log10(max(map(abs, panel.limits)) or 1)))
+    return f"bias {cells.show_interval(panel.bias, *panel.limits, f'.{decimals}f')}"
 
 
 def _leave_empty(axes: Axes) -> None:
