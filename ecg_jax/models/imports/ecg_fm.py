@@ -3,13 +3,13 @@
 In a classifier the encoder's names begin with `encoder.`, in a pretrained file they have no prefix.
 """
 
+import dataclasses
 import itertools
 from collections.abc import Mapping
 
 import numpy as np
 
 from ecg_jax.errors import InputError
-from ecg_jax.models.ecg_fm import EcgFm, EcgFmHead
 from ecg_jax.models.imports import torch_layout
 from ecg_jax.models.imports.torch_layout import Entry, Shapes, Sizes
 from ecg_jax.models.network import Network
@@ -130,21 +130,15 @@ def load(
         InputError: when these are not its tensors, naming what differs first, or `heads` do not divide the channels.
     """
     weights = fold_weight_norm(weights, source)
-    shapes = {name: array.shape for name, array in weights.items()}
-    sizes = find_sizes(shapes)
-    if sizes is None:
-        raise InputError(f"{source}: not ECG-FM: {find_contradiction(shapes)}")
+    sizes = torch_layout.measure(weights, find_sizes, find_contradiction, source, "ECG-FM")
     trunk = sizes.trunk | ({} if heads is None else {"heads": heads})
     if not trunk["heads"] or trunk["width"] % trunk["heads"]:
         raise InputError(
             f"{source}: its {trunk['width']} channels are not a multiple of {heads or _CHANNELS_PER_HEAD}; state with "
             "how many attention heads it was trained"
         )
-    network, table = Network(EcgFm(**trunk), EcgFmHead(sizes.num_labels or 1)), create_table(sizes)
-    arrays = torch_layout.convert(table, weights, ignored=IGNORED, source=source)
-    return network, torch_layout.fit(
-        network, sizes, table, arrays, source, exclude=() if sizes.num_labels else ("head",)
-    )
+    sizes = dataclasses.replace(sizes, trunk=trunk)
+    return torch_layout.build(NAME, sizes, create_table(sizes), weights, source, ignored=IGNORED)
 
 
 def fold_weight_norm(weights: Mapping[str, np.ndarray], source: str) -> dict[str, np.ndarray]:
