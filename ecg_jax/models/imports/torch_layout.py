@@ -9,6 +9,7 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from fnmatch import fnmatchcase
 from typing import Any
 
+import flax.errors
 import numpy as np
 
 from ecg_jax.errors import InputError
@@ -21,6 +22,7 @@ from ecg_jax.models.network import Network
 _DIMENSIONS = {"conv": 3, "dense": 2, "vector": 1}
 _COUNTERS = "*num_batches_tracked"  # of BatchNorms, without effect
 _MOST = 4  # names in a message
+_LONGEST_REASON = 200  # characters
 _NORM = {
     "params/{}/scale": "{}.weight",
     "params/{}/bias": "{}.bias",
@@ -173,6 +175,9 @@ def build(
         own = network_lib.shapes(network, sizes.shape)
     except InputError as error:
         raise InputError(f"{source}: {error}") from error
+    except (ArithmeticError, TypeError, ValueError, flax.errors.FlaxError) as error:  # of sizes that no layer takes
+        reason = " ".join(f"{type(error).__name__}: {error}".split())[:_LONGEST_REASON]
+        raise InputError(f"{source}: its tensors have sizes of which no network can be built ({reason})") from error
     exclude = () if sizes.num_labels else ("head",)
     return network, _fit(own, table, arrays, source, exclude)
 
