@@ -10,10 +10,10 @@ import pandas as pd
 
 from ecg_jax import columns, statements
 from ecg_jax.errors import InputError
+from ecg_jax.kinds import FINDING, KINDS, NUMBER  # noqa: F401 - until merged
 
 SIX = tuple(statements.SIX)
 ABNORMAL = statements.ABNORMAL
-FINDING, NUMBER = KINDS = ("finding", "number")  # of labels: present or absent; or a quantity, as age in years
 ALL = ("all",)  # every label that a data set offers
 STATEMENTS = "statements"  # every statement that a data set offers
 _GROUPS = {"six": SIX, "superclasses": statements.SUPERCLASSES}
@@ -30,6 +30,10 @@ _SHOWN = 5  # columns that are no labels
 
 class Offered(tuple[str, ...]):
     """Names of which `select` takes those that a data set offers, and ignores the others."""
+
+
+class Numbers(tuple[str, ...]):
+    """Names of numbers: no findings, so `select` finds none; `Dataset.measure` takes them from the attributes."""
 
 
 _STATES = {"0": 0.0, "1": 1.0, "false": 0.0, "true": 1.0, "0.0": 0.0, "1.0": 1.0, "": np.nan, "nan": np.nan}
@@ -116,6 +120,8 @@ def select(
     Returns:
         `[records]` float32 in {1, 0, NaN} by name, in the order of `names`.
     """
+    if isinstance(names, Numbers):
+        return {}
     table = pd.DataFrame() if table is None else table
     if tuple(names) == ALL:
         names = [*derived, *(name for name in table if name not in derived and is_label(table[name]))]
@@ -133,7 +139,7 @@ def select(
 
 def describe_choice(names: Sequence[str], table: pd.DataFrame) -> list[str]:
     """For `ALL` labels of a user's table: lines that name them, and say why other columns are none."""
-    if tuple(names) != ALL:
+    if tuple(names) != ALL or isinstance(names, Numbers):
         return []
     chosen = [str(name) for name in table if is_label(table[name])]
     others = [table[name] for name in table if str(name) not in chosen and not is_fact(str(name))]
@@ -183,9 +189,3 @@ def parse_column(column: pd.Series, source: str) -> np.ndarray:
             f"a label is 0, 1 or empty for unknown ({bad.size} such value(s))"
         )
     return lower.map(_STATES).to_numpy(np.float32)
-
-
-def describe_prevalence(labels: np.ndarray, names: Sequence[str]) -> list[tuple[str, int, int]]:
-    """Per label: name, number of recordings where it is known, number of positives."""
-    known = ~np.isnan(labels)
-    return [(name, int(known[:, i].sum()), int(np.nansum(labels[:, i]))) for i, name in enumerate(names)]

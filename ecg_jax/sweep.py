@@ -36,8 +36,9 @@ _SPACE = flags.DEFINE_string("space", None, "A Python file that defines space().
 _WORKDIR = flags.DEFINE_string("workdir", None, "The sweep's folder; default sweeps/ and the name of the space file.")
 _SEEDS = flags.DEFINE_integer("seeds", 3, "Seeds per point, from config.seed on, unless the space varies `seed`.", 1)
 _OBJECTIVES = flags.DEFINE_list(
-    "objectives", None, "What is optimized, on validation: loss, auroc, average_precision, parameters or seconds; "
-    "default config.checkpoint.monitor. Several, with commas between: a search looks for compromises; the first ranks."
+    "objectives", None, "What is optimized, on validation: loss, auroc, average_precision (of numbers loss, mae, rmse, "
+    "r2, pearson), parameters or seconds; default config.checkpoint.monitor. "
+    "Several, with commas between: a search looks for compromises; the first ranks."
 )  # fmt: skip
 _SAMPLER = flags.DEFINE_string("sampler", "tpe", "How a search draws its points: random, tpe or cmaes.")
 _PRUNER = flags.DEFINE_string("pruner", "none", "Ends runs that are worse than others half-way: median or hyperband.")

@@ -130,11 +130,6 @@ def test_a_label_that_does_not_exist_is_refused_naming_those_that_do():
         labels.select(("AF", "VT"), {"SB": np.zeros(1)}, pd.DataFrame({"AF": [0]}), "x.csv")
 
 
-def test_prevalence_counts_known_recordings_and_positives():
-    values = np.array([[1, NAN], [0, NAN], [NAN, 1], [1, 0]], np.float32)
-    assert labels.describe_prevalence(values, ("AF", "ST")) == [("AF", 3, 2), ("ST", 2, 1)]
-
-
 def test_offered_labels_are_taken_where_they_are_and_checked():
     table = pd.DataFrame({"AF": ["1", "0"], "SB": ["maybe", "0"]})
     assert list(labels.select(labels.Offered(("ST", "AF")), {}, table, "x.csv")) == ["AF"]

@@ -19,7 +19,7 @@ from ecg_jax.data.readers import LazyRecording, find
 from ecg_jax.errors import InputError
 from ecg_jax.inference import predict as predict_lib
 from ecg_jax.inference import writers
-from ecg_jax.inference.model import compute_probabilities
+from ecg_jax.inference.model import compute_outputs
 from ecg_jax.labels import SIX
 from ecg_jax.recording import LEADS, create_recording
 from ecg_jax.reporting import ecg_page
@@ -49,9 +49,9 @@ def predict(model, *recordings, **options):
 
 def test_probabilities_are_those_of_the_logits_to_the_last_bit_of_float32():
     logits = np.array([[0, np.log(3), -40]], np.float32)
-    assert compute_probabilities(logits).dtype == np.float32
-    np.testing.assert_allclose(compute_probabilities(logits), [[0.5, 0.75, 4.248354255291589e-18]], rtol=1e-7)
-    np.testing.assert_allclose(compute_probabilities(logits[:, :2], "softmax"), [[0.25, 0.75]], rtol=1e-7)
+    assert compute_outputs(logits).dtype == np.float32
+    np.testing.assert_allclose(compute_outputs(logits), [[0.5, 0.75, 4.248354255291589e-18]], rtol=1e-7)
+    np.testing.assert_allclose(compute_outputs(logits[:, :2], "softmax"), [[0.25, 0.75]], rtol=1e-7)
 
 
 def test_windows_cover_a_long_recording_evenly_and_end_with_it(model):

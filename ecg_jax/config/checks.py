@@ -11,6 +11,7 @@ from ecg_jax.config.values import flatten, override
 from ecg_jax.contract import InputContract
 from ecg_jax.errors import InputError
 from ecg_jax.evaluation import thresholds
+from ecg_jax.kinds import FINDING, LOSSES, SCORES
 
 _REMOVED = ("pretrain",)  # sections of earlier versions
 
@@ -37,7 +38,31 @@ def check(config: ConfigDict) -> ConfigDict:
         KEYS[key].check(f"config.{key}", value)
     InputContract(leads=tuple(config.contract.leads))
     thresholds.parse_rule(config.evaluation.threshold_rule)
+    _check_kind(config)
     return config
+
+
+def _check_kind(config: ConfigDict) -> None:
+    """Refuses what does not go with the kind of labels."""
+    kind = config.data.label_kind
+    given = f"config.data.label_kind is {kind!r}"
+    for name, known in (("loss.name", ("auto", *LOSSES[kind])), ("checkpoint.monitor", SCORES[kind])):
+        section, key = name.split(".")
+        if config[section][key] not in known:
+            raise InputError(
+                f"{given}, but config.{name} {config[section][key]!r}; set it to one of {', '.join(known)}"
+            )
+    if kind == FINDING:
+        return
+    unchanged = {
+        f"loss.{key}": KEYS[f"loss.{key}"].default for key in ("positive_weight", "focal_gamma", "label_smoothing")
+    }
+    if config.data.sampling == "balanced":
+        unchanged["data.sampling"] = "shuffle"
+    values = dict(flatten(config))
+    for name, value in unchanged.items():
+        if values[name] != value:
+            raise InputError(f"{given}, but config.{name} {values[name]!r}, which is for findings; set it to {value!r}")
 
 
 def check_values(section: str, **values: object) -> None:

@@ -16,6 +16,7 @@ from ecg_jax.contract import (
     STATISTICS,
 )
 from ecg_jax.evaluation.settings import CALIBRATIONS
+from ecg_jax.kinds import EVERY_LOSS, EVERY_SCORE, FINDING, KINDS
 from ecg_jax.recording import CHECKS, HIGHEST_RATE, LEADS
 
 _NUMBER = int | float
@@ -38,7 +39,12 @@ KEYS: Mapping[str, Key] = {
     "seed": Key(0, "seed of initial weights, order of the data, dropout and augmentation", _NOT_NEGATIVE),
     "data.dataset": Key("simulated", "the data set; its folders and files: docs/data.md", choices=_DATASETS),
     "data.source": Key("", "folder or file of the data set", may_change=SAME_RECORDINGS),
-    "data.labels": Key("six", "`six`, `abnormal`, `superclasses`, `statements`, or names; with commas"),
+    "data.labels": Key(
+        "six", "`six`, `abnormal`, `superclasses`, `statements`, or names; with commas; of numbers, their columns"
+    ),
+    "data.label_kind": Key(
+        FINDING, "`finding`: present or absent; `number`: a quantity, such as age in years", choices=KINDS
+    ),
     "data.seed": Key(0, "seed of splits that are drawn, and of the simulator", _NOT_NEGATIVE),
     "data.cache_gb": Key(
         2.0, "memory for examples that were read before", _NOT_NEGATIVE, unit="GB", may_change=_SAME_EXAMPLES
@@ -182,6 +188,13 @@ KEYS: Mapping[str, Key] = {
     "freeze.first_keras_layers": Key(0, "number of Keras layers, from the input on"),
     "freeze.fraction": Key(0.0, "part of the trunk's modules, from the input on", _SHARE),
     "freeze.patterns": Key((), "patterns of parameter names, such as `trunk/unit1/*`"),
+    "loss.name": Key(
+        "auto",
+        "`cross_entropy` of findings; `mse`, `mae` or `huber` of numbers, in standard deviations of the training "
+        "recordings; `auto` is `cross_entropy` or `mse`",
+        choices=("auto", *EVERY_LOSS),
+    ),
+    "loss.huber_delta": Key(1.0, "error from which `huber` is linear, in standard deviations", _POSITIVE),
     "loss.positive_weight": Key(
         (), "weight of a positive label: one number, or one for each label", _POSITIVE, items=_NUMBER
     ),
@@ -255,7 +268,10 @@ KEYS: Mapping[str, Key] = {
         0, "steps between checkpoints; 0 for every evaluation", _NOT_NEGATIVE, may_change=_LESS_OFTEN
     ),
     "checkpoint.monitor": Key(
-        "loss", "validation score that chooses the best network", choices=("loss", "auroc", "average_precision")
+        "loss",
+        "validation score that chooses the best network; `auroc` and `average_precision` of findings, the others of "
+        "numbers",
+        choices=EVERY_SCORE,
     ),
     "evaluation.calibration": Key(
         "platt", "of probabilities, fitted on validation", choices=CALIBRATIONS, may_change=_AFTERWARDS
@@ -285,7 +301,7 @@ SECTIONS = {  # what their keys are about
     "model": "The network (`models.create`).",
     "init": "Weights to start from.",
     "freeze": "Weights that are not trained (`training.transfer.create_trainable_mask`).",
-    "loss": "The loss, a binary cross-entropy (`training.losses.create`).",
+    "loss": "The loss (`training.losses.create`).",
     "augment": "Augmentation (`training.augment.create`): of each example with a strength from 0 to the value.",
     "optimizer": "The optimizer (`training.optimizers.create`).",
     "schedule": "The learning rate over the run (`training.optimizers.create_schedule`).",

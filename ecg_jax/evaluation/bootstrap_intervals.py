@@ -9,8 +9,30 @@ import numpy as np
 import scipy.stats
 
 from ecg_jax.evaluation import resampling
+from ecg_jax.evaluation.settings import Settings
 
 Ends = tuple[np.ndarray, np.ndarray]  # lower and upper, [S] each
+
+
+def find(
+    estimate: np.ndarray,
+    values: np.ndarray,
+    sizes: np.ndarray,
+    statistic: resampling.Statistic,
+    design: resampling.Design,
+    settings: Settings,
+) -> Ends:
+    """Intervals of estimates `[S]` from bootstrap values `[S, R]`, of the kind that is set; `expanded` if `auto`.
+
+    `sizes` `[S]`: see `compute_expanded`; `statistic` and `design` made the values.
+    """
+    if settings.legacy:
+        return compute_legacy(values)
+    if settings.interval == "percentile":
+        return compute_percentile(values, settings.level)
+    if settings.interval == "bca":
+        return compute_bca(estimate, values, resampling.jackknife(statistic, design), settings.level)
+    return compute_expanded(values, sizes, settings.level)
 
 
 def compute_percentile(values: np.ndarray, level: float = 0.95) -> Ends:
@@ -25,7 +47,7 @@ def compute_legacy(values: np.ndarray) -> Ends:
 
 
 def compute_expanded(values: np.ndarray, sizes: np.ndarray, level: float = 0.95) -> Ends:
-    """Percentile intervals of `[S, R]`, widened for small samples: `sizes` `[S]` are of the rarer class."""
+    """Percentile intervals of `[S, R]`, widened for small samples: `sizes` `[S]`, or those of the rarer class."""
     freedom = np.maximum(np.asarray(sizes, np.float64) - 1, 1)
     reach = np.sqrt((freedom + 1) / freedom) * scipy.stats.t.ppf((1 + level) / 2, freedom)
     return _take_quantiles(values, scipy.stats.norm.cdf(np.stack([-reach, reach], axis=1)))

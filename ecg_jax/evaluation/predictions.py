@@ -6,7 +6,7 @@ from collections.abc import Mapping, Sequence
 import numpy as np
 
 from ecg_jax.errors import InputError
-from ecg_jax.labels import FINDING, NUMBER
+from ecg_jax.kinds import FINDING, NUMBER
 
 
 @dataclasses.dataclass(frozen=True)
@@ -21,7 +21,7 @@ class Predictions:
     patients: np.ndarray | None = None  # `[N]` str, empty for unknown; None where no patient is known
     # Columns that define subgroups: name to `[N]`, numbers or str.
     attributes: Mapping[str, np.ndarray] = dataclasses.field(default_factory=dict)
-    kind: str = FINDING  # one of `labels.KINDS`
+    kind: str = FINDING  # one of `kinds.KINDS`
 
     def __post_init__(self) -> None:
         shape = (len(self.ids), len(self.names))

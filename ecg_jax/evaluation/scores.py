@@ -114,7 +114,7 @@ def compute(predictions: Predictions, thresholds: Thresholds, settings: Settings
         drawn = resampling.resample(statistic, design, settings.resamples, settings.seed)
         samples = drawn.reshape(*estimates.shape, -1)
         sizes = np.repeat(_count_rarer(predictions.labels, design, len(table)), len(names))
-        ends = _find_ends(estimates.reshape(-1), drawn, sizes, statistic, design, settings)
+        ends = bootstrap_intervals.find(estimates.reshape(-1), drawn, sizes, statistic, design, settings)
         low, high = (end.reshape(estimates.shape) for end in ends)
         if settings.interval == "auto" and not settings.legacy:
             replace_ends(low, high, estimates, samples, columns, predictions.labels, design, settings)
@@ -167,26 +167,6 @@ def _count_rarer(labels: np.ndarray, design: Design, rows: int) -> np.ndarray:
     counts = [[clusters.count_units(design.unit, label == side) for label in labels.T] for side in (0, 1)]
     single = np.min(counts, axis=0)
     return np.maximum(np.concatenate([single, np.full(rows - len(single), single.sum())]), 2)
-
-
-def _find_ends(
-    estimate: np.ndarray,
-    values: np.ndarray,
-    sizes: np.ndarray,
-    statistic: resampling.Statistic,
-    design: Design,
-    settings: Settings,
-) -> bootstrap_intervals.Ends:
-    """Intervals of the bootstrap, `[S]` each."""
-    if settings.legacy:
-        return bootstrap_intervals.compute_legacy(values)
-    if settings.interval == "percentile":
-        return bootstrap_intervals.compute_percentile(values, settings.level)
-    if settings.interval == "bca":
-        return bootstrap_intervals.compute_bca(
-            estimate, values, resampling.jackknife(statistic, design), settings.level
-        )
-    return bootstrap_intervals.compute_expanded(values, sizes, settings.level)
 
 
 def replace_ends(

@@ -41,8 +41,6 @@ def predict_model(
         checks: See `verify.enforce`.
         console: Where progress is shown.
     """
-    if model.activation == "identity":
-        raise InputError(f"{path} predicts numbers ({', '.join(model.label_names)}), which evaluate does not score")
     if not set(dataset.label_names) <= set(model.label_names):
         raise InputError(f"{path} predicts {', '.join(model.label_names)}, not {', '.join(dataset.label_names)}")
     unknown = [name for name in model.label_names if name not in dataset.label_names]

@@ -20,17 +20,18 @@ from ecg_jax.data.splits import manifest
 from ecg_jax.errors import InputError
 from ecg_jax.evaluation.calibration import Calibration
 from ecg_jax.evaluation.thresholds import NOT_CHOSEN
+from ecg_jax.kinds import FINDING, NUMBER
 from ecg_jax.models import features, outputs
 from ecg_jax.models import weights as weights_lib
 from ecg_jax.models.imports import keras as keras_import
 from ecg_jax.models.imports import published
+from ecg_jax.models.outputs import Scale
 from ecg_jax.recording import Recording
 from ecg_jax.runtime import checkpoint, run_folder
 
 ACTIVATIONS: dict[str, Callable[[np.ndarray], np.ndarray]] = {
     "sigmoid": scipy.special.expit,
     "softmax": functools.partial(scipy.special.softmax, axis=-1),
-    "identity": lambda logits: logits,
 }
 
 
@@ -53,6 +54,14 @@ class Model:
     # Which part of a data set it was trained on, by name, where no manifest says so by recording.
     trained_on: Mapping[str, str] = dataclasses.field(default_factory=dict)
     activation: str = "sigmoid"  # from logits to probabilities, one of `ACTIVATIONS`; those of `softmax` add up to 1
+    scale: Scale | None = (
+        None  # of the outputs, where they are numbers; these are called probabilities here all the same
+    )
+
+    @property
+    def kind(self) -> str:
+        """Of the labels, one of `kinds.KINDS`."""
+        return FINDING if self.scale is None else NUMBER
 
     def describe_threshold(self, name: str) -> str:
         """A label's threshold in words; empty where there is none."""
@@ -88,7 +97,7 @@ class Model:
         """The same of an array, before calibration."""
         if not self.label_names:
             raise InputError("the model has no output layer; it can embed, not predict")
-        return compute_probabilities(self._apply(self.variables, self._check(signal)), self.activation)
+        return compute_outputs(self._apply(self.variables, self._check(signal)), self.activation, self.scale)
 
     def embed(self, signal: np.ndarray | Recording, layer: str = "", pool: str = "mean") -> np.ndarray:
         """What a layer computes, `[B, D]` float32.
@@ -143,6 +152,7 @@ class Model:
             label_names=tuple(label_names),
             thresholds={name: self.thresholds[name] for name in label_names if name in self.thresholds},
             unchosen=tuple(name for name in self.unchosen if name in label_names),
+            scale=self.scale and self.scale.take(places),
         )
 
     def combine(self, windows: np.ndarray) -> np.ndarray:
@@ -155,9 +165,15 @@ class Model:
         return self.calibration.apply(raw, self.label_names) if self.calibration else raw
 
 
-def compute_probabilities(logits: jax.Array | np.ndarray, activation: str = "sigmoid") -> np.ndarray:
-    """Probabilities `[B, labels]` float32 of a network's logits: its `activation` in float64, then rounded."""
-    return ACTIVATIONS[activation](np.asarray(logits, np.float64)).astype(np.float32)
+def compute_outputs(
+    logits: jax.Array | np.ndarray, activation: str = "sigmoid", scale: Scale | None = None
+) -> np.ndarray:
+    """What a network's logits mean, `[B, labels]` float32, computed in float64 and rounded.
+
+    Probabilities, by its `activation`; with a `scale` the numbers under that.
+    """
+    exact = np.asarray(logits, np.float64)
+    return (ACTIVATIONS[activation](exact) if scale is None else scale.restore(exact)).astype(np.float32)
 
 
 def load_model(
@@ -249,7 +265,7 @@ def _load_published(path: str, name: str, labels: tuple[str, ...] | None, needs_
         {},
         notes=notes,
         largest=facts.largest,
-        activation=facts.activation,
+        scale=Scale.create_plain(len(names)) if facts.kind == NUMBER else None,
         trained_on=facts.trained_on,
     )
 
@@ -267,7 +283,7 @@ def _load_run(path: str) -> Model:
     thresholds = _read_thresholds(os.path.join(path, run_folder.THRESHOLDS), labels)
     notes = [f"{path}: best checkpoint, step {step}"]
     notes += [f"warning: {line}; an older one is used" for line in passed_over]
-    if not thresholds:
+    if not thresholds and config.data.label_kind == FINDING:
         notes.append("the run has not chosen thresholds yet: it is unfinished")
     split = _read_if_there(os.path.join(path, run_folder.SPLIT))
     if split is not None:
@@ -284,6 +300,7 @@ def _load_run(path: str) -> Model:
         calibration=_read_calibration(os.path.join(path, run_folder.CALIBRATION), labels),
         unchosen=tuple(result.get(run_folder.UNCHOSEN, ())),
         threshold_rule=config.evaluation.threshold_rule,
+        scale=Scale.from_dict(records["scale"]) if config.data.label_kind == NUMBER else None,
     )
 
 

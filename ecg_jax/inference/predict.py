@@ -16,6 +16,7 @@ from ecg_jax.errors import InputError
 from ecg_jax.evaluation.predictions import Predictions
 from ecg_jax.inference import batches
 from ecg_jax.inference.model import Model
+from ecg_jax.kinds import NUMBER
 
 
 @dataclasses.dataclass(frozen=True)
@@ -71,7 +72,7 @@ def _conclude(model: Model, name: str, raw: np.ndarray, known: dict[str, Any]) -
         for i, (label, place) in enumerate(zip(model.label_names, highest, strict=True))
         if windows[place, i] >= model.thresholds.get(label, 0.5) > made.probabilities[i]
     ]
-    what = "values" if model.activation == "identity" else "probabilities"
+    what = "values" if model.kind == NUMBER else "probabilities"
     line = f"the {what} are means over {len(windows)} windows"
     line += f"; highest: {', '.join(episodes)}" if episodes else ""
     return dataclasses.replace(made, quality="; ".join(filter(None, (made.quality, line))))

@@ -21,6 +21,7 @@ from ecg_jax.data.store import messages
 from ecg_jax.evaluation.heart_rate import measure_heart_rate
 from ecg_jax.inference.model import Model
 from ecg_jax.inference.predict import Prediction
+from ecg_jax.kinds import NUMBER
 from ecg_jax.recording import Recording
 from ecg_jax.reporting import ecg_page
 
@@ -152,7 +153,7 @@ def print_table(console: Console, model: Model, made: Prediction) -> None:
         console.print(made.recording)
     else:
         chosen, called = _choose_labels(model, made), _find_called(model, made)
-        value = "value" if model.activation == "identity" else "probability"
+        value = "value" if model.kind == NUMBER else "probability"
         table = Table("", value, "before calibration", "threshold", "", title=Text(made.recording), box=None)
         for name, probability, raw in zip(model.label_names, made.probabilities, made.raw, strict=True):
             if name in chosen:

@@ -1,5 +1,6 @@
 """The output layer: the only one whose arrays have an entry per label, so they are transferred by label."""
 
+import dataclasses
 from collections.abc import Mapping, Sequence
 from typing import Any
 
@@ -9,6 +10,63 @@ from ecg_jax.errors import InputError
 
 OUTPUT = "head/output"  # of every network and head
 PATHS = (f"params/{OUTPUT}/kernel", f"params/{OUTPUT}/bias")  # [inputs, labels] and [labels]
+
+
+@dataclasses.dataclass(frozen=True)
+class Scale:
+    """Of a network that predicts numbers: its outputs are (number - mean) / deviation, label by label.
+
+    Attributes:
+        mean: `[C]`, in the unit of each number.
+        deviation: `[C]`, above 0.
+    """
+
+    mean: np.ndarray
+    deviation: np.ndarray
+
+    @classmethod
+    def measure(cls, labels: np.ndarray, names: Sequence[str]) -> "Scale":
+        """Of the known labels in `[N, C]`; `InputError` where there are not two different ones."""
+        known = [column[~np.isnan(column)].astype(np.float64) for column in labels.T]
+        for name, values in zip(names, known, strict=True):
+            if not len(values) or values.min() == values.max():
+                found = f"is always {values[0]:g}" if len(values) else "is never known"
+                raise InputError(f"label {name} {found} in the training split: there is nothing to learn")
+        return cls(np.array([values.mean() for values in known]), np.array([values.std() for values in known]))
+
+    @classmethod
+    def create_plain(cls, count: int) -> "Scale":
+        """Of outputs in the unit of the numbers."""
+        return cls(np.zeros(count), np.ones(count))
+
+    @classmethod
+    def from_dict(cls, values: Mapping[str, Sequence[float]]) -> "Scale":
+        """The reverse of `to_dict`."""
+        return cls(*np.array([*values.values()], np.float64).reshape(-1, 2).T)
+
+    def to_dict(self, names: Sequence[str]) -> dict[str, list[float]]:
+        """`[mean, deviation]` by label, JSON-ready."""
+        return dict(zip(names, np.stack([self.mean, self.deviation], axis=1).tolist(), strict=True))
+
+    def take(self, places: Sequence[int]) -> "Scale":
+        """That of some of the labels."""
+        return Scale(self.mean[[*places]], self.deviation[[*places]])
+
+    def standardize(self, numbers: Any) -> Any:
+        """Outputs `[..., C]` of numbers; arrays of NumPy or JAX."""
+        return (numbers - self.mean) / self.deviation
+
+    def restore(self, outputs: Any) -> Any:
+        """Numbers `[..., C]` of outputs, likewise."""
+        return outputs * self.deviation + self.mean
+
+
+def rescale(stored: Mapping[str, np.ndarray], before: Scale, after: Scale) -> dict[str, np.ndarray]:
+    """An output layer, by path, that computes under another scale the numbers that it computes under this one."""
+    kernel, bias = PATHS
+    factor = before.deviation / after.deviation
+    shifted = {kernel: stored[kernel] * factor, bias: after.standardize(before.restore(stored[bias]))}
+    return {**stored, **{path: values.astype(stored[path].dtype) for path, values in shifted.items()}}
 
 
 def rearrange(

@@ -14,7 +14,15 @@ from ecg_jax.reporting import layout, style  # first: style chooses matplotlib's
 
 import matplotlib.pyplot as plt  # isort: skip
 
-_NAMES = {"auroc": "AUROC, macro", "average_precision": "average precision, macro", "loss": "cross entropy per label"}
+_NAMES = {
+    "auroc": "AUROC, macro",
+    "average_precision": "average precision, macro",
+    "loss": "loss per label",
+    "mae": "mean absolute error",
+    "rmse": "root mean squared error",
+    "r2": "R2",
+    "pearson": "Pearson's correlation",
+}
 _SHOWN = 7  # curves: as many as there are looks
 
 

@@ -13,12 +13,13 @@ import pandas as pd
 from matplotlib.figure import Figure
 
 from ecg_jax import config as config_lib
+from ecg_jax.kinds import EVERY_SCORE
 from ecg_jax.reporting import figures, html, sweep_figures, tables
 from ecg_jax.sweeps.results import Results, name_column, read_curves
 from ecg_jax.sweeps.space import encode
 from ecg_jax.sweeps.study import Study
 from ecg_jax.sweeps.summary import choose_formats, describe_winner, shorten, shorten_keys, spread
-from ecg_jax.sweeps.worker import SCORES, describe
+from ecg_jax.sweeps.worker import describe
 
 
 def create(found: Results, study: Study, arguments: Sequence[str]) -> html.Page:
@@ -35,8 +36,9 @@ def create(found: Results, study: Study, arguments: Sequence[str]) -> html.Page:
     name = os.path.basename(os.path.abspath(study.workdir))
     states = found.runs["state"].value_counts()
     key = [(f"{winner.row[name_column(objective)]:.4f}", f"best validation {sweep_figures.name_objective(objective)}")]
-    if "auroc" in found.test:
-        key.append((spread(found.test["auroc"]), "test AUROC of the winner"))
+    if (shown_score := study.scores[1]) in found.test:
+        title = sweep_figures.name_objective(shown_score).removesuffix(", macro")
+        key.append((spread(found.test[shown_score]), f"test {title} of the winner"))
     if np.isfinite(found.optimism):
         key.append((f"{found.optimism:.4f}", "optimism of the choice"))
     key += [(str(len(found.ranked)), "configurations"), (str(int(states.get("complete", 0))), "finished runs")]
@@ -69,7 +71,7 @@ def create(found: Results, study: Study, arguments: Sequence[str]) -> html.Page:
 
 def _draw(found: Results, study: Study) -> list[html.Figure]:
     objective, column = found.objective, name_column(found.objective)
-    label = f"Validation {sweep_figures.name_objective(objective)}" if objective in SCORES else objective
+    label = f"Validation {sweep_figures.name_objective(objective)}" if objective in EVERY_SCORE else objective
     table = found.table
     keys = [key for key in study.space.keys if table[key].map(str).nunique() > 1]
     drawn = []
@@ -78,7 +80,7 @@ def _draw(found: Results, study: Study) -> list[html.Figure]:
         drawn.append(html.Figure(f"figure_{name}", caption, figures.encode(figure)))
         figures.close(figure)
 
-    curves = _read_curves(found, study) if objective in SCORES else {}
+    curves = _read_curves(found, study) if objective in EVERY_SCORE else {}
     if any(run for runs in curves.values() for run in runs):
         add(
             "curves",

@@ -19,18 +19,19 @@ from ecg_jax import spreadsheet
 from ecg_jax.errors import InputError
 from ecg_jax.evaluation import metrics, tally
 from ecg_jax.evaluation.settings import Settings as EvaluationSettings
+from ecg_jax.kinds import EVERY_SCORE, FINDING, SCORES
 from ecg_jax.runtime import run_folder
 from ecg_jax.runtime.metric_writer import read_metrics
 from ecg_jax.sweeps.space import SEED, encode
-from ecg_jax.sweeps.study import Point, Study
-from ecg_jax.sweeps.worker import SCORES, describe, read_seconds
+from ecg_jax.sweeps.study import COSTS, Point, Study
+from ecg_jax.sweeps.worker import describe, read_seconds
 
 RESAMPLES = 500
 
 
 def name_column(score: str) -> str:
     """Column of a score in the tables."""
-    return f"validation {score}" if score in SCORES else score
+    return f"validation {score}" if score in EVERY_SCORE else score
 
 
 @dataclasses.dataclass(frozen=True)
@@ -109,7 +110,7 @@ def collect(study: Study, *, judges: bool = True) -> Results:
     if not ranked or not judges:
         return Results(table, ranked, objective, np.nan, {})
     winner = [run_folder.read_json(os.path.join(folder, run_folder.RESULT)) for folder in ranked[0].runs.values()]
-    test = {name: [result["test"][name] for result in winner] for name in SCORES}
+    test = {name: [result["test"][name] for result in winner] for name in study.scores}
     return Results(table, ranked, objective, estimate_optimism(ranked, objective, seed=study.space.base.seed), test)
 
 
@@ -122,7 +123,7 @@ def _list_runs(study: Study, point: Point) -> list[dict[str, Any]]:
         path = os.path.join(folder, run_folder.RESULT)
         is_there = point.state == "complete" and os.path.exists(path)
         scores = run_folder.read_json(path)["validation"] if is_there else {}
-        row |= {name_column(name): scores.get(name, np.nan) for name in SCORES}
+        row |= {name_column(name): scores.get(name, np.nan) for name in study.scores}
         seconds = read_seconds(folder) if is_there else np.nan
         row |= {"parameters": point.trial.user_attrs.get("parameters"), "seconds": seconds, "reason": point.reason}
         rows.append(row)
@@ -144,7 +145,7 @@ def _aggregate(overrides: Mapping[str, Any], rows: Sequence[Mapping[str, Any]], 
     low, high = (float(np.clip(end, *bounds)) for end in (mean - half, mean + half))
     row |= {column: mean, f"{column}_low": low, f"{column}_high": high, f"{column}_sd": deviation}
     row |= {"runs": count, "missing": len(rows) - count}
-    for name in map(name_column, (*SCORES, "parameters", "seconds")):
+    for name in map(name_column, (*study.scores, *COSTS)):
         if name != column:
             row[name] = float(np.mean([each[name] for each in known if each[name] is not None] or [np.nan]))
     row["run"] = known[0]["run"]
@@ -173,7 +174,7 @@ def estimate_optimism(ranked: Sequence[Configuration], objective: str, *, seed: 
         Positive where the score is too good; NaN where configurations were not validated on
         the same recordings, or there is only one.
     """
-    if objective not in SCORES or len(ranked) < 2:
+    if objective not in SCORES[FINDING] or len(ranked) < 2:
         return np.nan
     try:
         frames = [[_read_validation(folder) for folder in each.runs.values()] for each in ranked]

@@ -21,6 +21,7 @@ from rich.console import Console
 
 from ecg_jax import config as config_lib
 from ecg_jax.errors import InputError
+from ecg_jax.kinds import EVERY_SCORE, HIGHER_IS_BETTER, SCORES
 from ecg_jax.runtime import run_folder
 from ecg_jax.sweeps import samplers
 from ecg_jax.sweeps.database import FILE, Database
@@ -28,12 +29,9 @@ from ecg_jax.sweeps.owners import Owners
 from ecg_jax.sweeps.samplers import SAMPLERS
 from ecg_jax.sweeps.space import SEED, Space, encode
 
-DIRECTIONS: dict[str, Literal["minimize", "maximize"]] = {  # of objectives
-    "loss": "minimize",
-    "auroc": "maximize",
-    "average_precision": "maximize",
-    "parameters": "minimize",
-    "seconds": "minimize",
+COSTS = ("parameters", "seconds")  # objectives besides the scores of validation
+DIRECTIONS: dict[str, Literal["minimize", "maximize"]] = {
+    name: "maximize" if name in HIGHER_IS_BETTER else "minimize" for name in (*EVERY_SCORE, *COSTS)
 }
 PRUNERS: dict[str, type[optuna.pruners.BasePruner]] = {
     "none": optuna.pruners.NopPruner,
@@ -191,6 +189,11 @@ class Study:
     def sign(self) -> float:
         """Factor of the first objective that makes lower values better."""
         return 1.0 if DIRECTIONS[self.settings.objectives[0]] == "minimize" else -1.0
+
+    @property
+    def scores(self) -> tuple[str, ...]:
+        """Names of the scores of validation, of which a run has one each."""
+        return SCORES[self.space.base.data.label_kind]
 
     def claim(self) -> Claim | None:
         """Takes the next trial; None while there is none, see `is_over`.
@@ -370,7 +373,7 @@ def check_settings(settings: Settings, space: Space) -> None:
     for name, value, known in (
         ("--sampler", settings.sampler, SAMPLERS),
         ("--pruner", settings.pruner, tuple(PRUNERS)),
-        *(("--objectives", each, tuple(DIRECTIONS)) for each in settings.objectives),
+        *(("--objectives", each, (*SCORES[space.base.data.label_kind], *COSTS)) for each in settings.objectives),
     ):
         if value not in known:
             raise InputError(f"{name}={value}: known are {', '.join(known)}")
@@ -380,7 +383,7 @@ def check_settings(settings: Settings, space: Space) -> None:
         if settings.sampler == "cmaes" and space.is_search:
             raise InputError("--sampler=cmaes follows a single objective; take tpe or random for several")
     if settings.pruner != "none":
-        if settings.objectives[0] not in ("loss", "auroc", "average_precision"):
+        if settings.objectives[0] not in EVERY_SCORE:
             raise InputError(f"--pruner: {settings.objectives[0]} is known at the end of a run, not while it trains")
         if space.base.split.folds:
             raise InputError("--pruner: with folds (config.split.folds) a trial is several networks; leave it out")

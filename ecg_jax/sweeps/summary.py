@@ -9,7 +9,6 @@ import pandas as pd
 from ecg_jax.errors import InputError
 from ecg_jax.sweeps.results import RESAMPLES, Results, name_column
 from ecg_jax.sweeps.study import Study
-from ecg_jax.sweeps.worker import SCORES
 
 SHOWN = 20  # rows of the short table
 
@@ -38,7 +37,7 @@ def describe_winner(found: Results) -> list[str]:
     winner, objective = found.ranked[0], found.objective
     lines = [f"Winner: {winner.name}"]
     tried = len(found.ranked)
-    scores = ", ".join(f"{name} {spread(found.test[name])}" for name in SCORES if name in found.test)
+    scores = ", ".join(f"{name} {spread(found.test[name])}" for name in found.test)
     seeds = f"{len(winner.runs)} seeds: mean, lowest-highest" if len(winner.runs) > 1 else "1 seed"
     if scores:
         lines.append(f"Its test split, read for it alone: {scores} ({seeds})")
@@ -65,7 +64,7 @@ def shorten(found: Results, study: Study) -> pd.DataFrame:
     """The main columns."""
     column = name_column(found.objective)
     names = ["rank", *study.space.keys, "runs", "missing", column, f"{column}_low", f"{column}_high"]
-    others = map(name_column, (*study.settings.objectives[1:], "auroc", "average_precision", "seconds"))
+    others = map(name_column, (*study.settings.objectives[1:], *study.scores[1:3], "seconds"))
     shown = found.table[[*dict.fromkeys([*names, *others])]].head(SHOWN)
     if not shown["missing"].any():
         shown = shown.drop(columns="missing")

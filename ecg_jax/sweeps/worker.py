@@ -26,7 +26,6 @@ from ecg_jax.sweeps.space import SEED
 from ecg_jax.sweeps.study import Claim, Lost, Study
 from ecg_jax.training import kfold, loop, setup
 
-SCORES = ("loss", "auroc", "average_precision")  # of validation
 ERROR, SECONDS = "error.txt", "seconds.json"  # of a run folder
 _NAP = 3.0  # seconds between looks at what others do
 
@@ -96,7 +95,7 @@ def _run(study: Study, claim: Claim, is_lost: Callable[[], bool], console: Conso
     try:
         results = [_run_seed(study, claim, i, is_lost, console, log) for i in range(len(claim.seeds))]
         folders = study.folders(claim.overrides)
-        values = {name: float(np.mean([result["validation"][name] for result in results])) for name in SCORES}
+        values = {name: float(np.mean([result["validation"][name] for result in results])) for name in study.scores}
         values["parameters"] = count_parameters(study.space.create_config(claim.overrides), folders[0])
         values["seconds"] = sum(map(read_seconds, folders))
         unknown = [name for name in study.settings.objectives if not math.isfinite(values[name])]
@@ -105,7 +104,7 @@ def _run(study: Study, claim: Claim, is_lost: Callable[[], bool], console: Conso
                 f"validation has no {unknown[0]}: no label of it is both present and absent, or it is not finite"
             )
         study.complete(claim, values, **values)
-        console.print(f"validation at its best: {_list(values)}; {values['seconds']:.0f} s")
+        console.print(f"validation at its best: {_list(study, values)}; {values['seconds']:.0f} s")
     except _Pruned:
         console.print("Pruned: other trials were better at this point")
         study.prune(claim)
@@ -132,8 +131,8 @@ def _fail(study: Study, claim: Claim, reason: str, console: Console) -> None:
     study.fail(claim, reason)
 
 
-def _list(values: Mapping[str, float]) -> str:
-    return ", ".join(f"{name} {values[name]:.4f}" for name in SCORES)
+def _list(study: Study, values: Mapping[str, float]) -> str:
+    return ", ".join(f"{name} {values[name]:.4f}" for name in study.scores)
 
 
 def _run_seed(
@@ -162,7 +161,7 @@ def _run_seed(
                 raise _Pruned
 
     def report(evaluation: int, values: Mapping[str, float]) -> None:
-        console.print(f"evaluation {evaluation}: {_list(values)}")
+        console.print(f"evaluation {evaluation}: {_list(study, values)}")
         keep_time()
         if is_lost():
             raise Lost

@@ -1,12 +1,13 @@
 """What a run prints before it starts: where, on what, with what."""
 
 import jax
+import numpy as np
 from rich.console import Console
 
-from ecg_jax import labels as label_lib
 from ecg_jax import models
 from ecg_jax.data import splits
 from ecg_jax.data.datasets.dataset import SPLITS, Dataset
+from ecg_jax.kinds import FINDING
 from ecg_jax.reporting import tables
 from ecg_jax.training import transfer
 from ecg_jax.training.setup import Setup
@@ -33,7 +34,7 @@ def announce(setup: Setup, initial: TrainState, console: Console) -> None:
             else f"normalized: {contract.normalization}"
         )
     )
-    _count_positives(setup.examples.dataset, console)
+    _describe_labels(setup.examples.dataset, console)
     learned, frozen = transfer.partition(initial.params, setup.trainable)
     norms = transfer.frozen_norms(setup.trainable)
     console.print(
@@ -60,17 +61,24 @@ def _describe_data(setup: Setup, console: Console) -> None:
         console.print(f"warning: {facts['warning']}", style="yellow")
 
 
-def _count_positives(dataset: Dataset, console: Console) -> None:
+def _describe_labels(dataset: Dataset, console: Console) -> None:
     rows = []
     for name in SPLITS:
         chosen = dataset.indices(name)
-        prevalence = label_lib.describe_prevalence(dataset.labels[chosen], dataset.label_names)
-        rows.append([name, str(len(chosen)), *(_prevalence(known, positives) for _, known, positives in prevalence)])
+        describe = _describe_positives if dataset.kind == FINDING else _describe_numbers
+        rows.append([name, str(len(chosen)), *map(describe, dataset.labels[chosen].T)])
     header = ["split", "n", *dataset.label_names]
     if len(header) > _MAX_COLUMNS:  # a row per label
         header, *rows = [list(column) for column in zip(header, *rows, strict=True)]
-    tables.print_rows("Recordings and positives", header, rows, console)
+    title = "Recordings and positives" if dataset.kind == FINDING else "Recordings, and mean +- sd"
+    tables.print_rows(title, header, rows, console)
 
 
-def _prevalence(known: int, positives: int) -> str:
+def _describe_positives(label: np.ndarray) -> str:
+    known, positives = int((~np.isnan(label)).sum()), int(np.nansum(label))
     return f"{positives} ({positives / known:.1%})" if known else "unknown"
+
+
+def _describe_numbers(label: np.ndarray) -> str:
+    known = label[~np.isnan(label)].astype(np.float64)
+    return f"{known.mean():.4g} +- {known.std():.3g} ({len(known)} known)" if len(known) else "unknown"

@@ -16,6 +16,7 @@ from ecg_jax.data.splits import manifest
 from ecg_jax.data.store import is_store
 from ecg_jax.errors import InputError
 from ecg_jax.inference.model import Model
+from ecg_jax.kinds import FINDING
 from ecg_jax.runtime import run_folder
 from ecg_jax.training import run_data
 
@@ -31,6 +32,7 @@ def open_for_model(
     if os.path.isdir(path):
         config = config_lib.from_dict(run_folder.read_json(os.path.join(path, run_folder.CONFIG)))
     if data:
+        config.data.label_kind = model.kind if not labels else FINDING
         return open_data(data, config, model.split, labels or model.label_names, console)
     if not os.path.isdir(path):
         raise InputError(f"{path}: only a run folder brings data; pass --data=STORE or --data=NAME:DIR")

@@ -22,6 +22,7 @@ from ecg_jax.evaluation.calibration import Calibration
 from ecg_jax.evaluation.settings import Settings
 from ecg_jax.inference import scoring
 from ecg_jax.inference.evaluated import Evaluated
+from ecg_jax.kinds import FINDING
 from ecg_jax.reporting import figures
 from ecg_jax.runtime import run_folder
 from ecg_jax.runtime.metric_writer import read_metrics
@@ -38,11 +39,12 @@ def write(setup: Setup, predicted: Predicted, *, best_step: int, console: Consol
     """Evaluates the best network on the test split, and writes the run folder's results.
 
     Calibration and thresholds are fitted on validation; the test split decides nothing. Labels with fewer than
-    `thresholds.FEWEST` positives or negatives there keep their probabilities and the threshold 0.5.
+    `thresholds.FEWEST` positives or negatives there keep their probabilities and the threshold 0.5. Numbers have
+    neither.
 
     Args:
         setup: The run.
-        predicted: `(probabilities [n, C], has_signal [n])` of `validation` and `test`.
+        predicted: `(probabilities or numbers [n, C], has_signal [n])` of `validation` and `test`.
         best_step: Of the checkpoint that predicted.
         console: Where the table is shown.
 
@@ -53,38 +55,32 @@ def write(setup: Setup, predicted: Predicted, *, best_step: int, console: Consol
     names = dataset.label_names
     known = {name: dataset.indices(name)[has_signal] for name, (_, has_signal) in predicted.items()}
     raw = {name: values[has_signal] for name, (values, has_signal) in predicted.items()}
-    labels = dataset.labels[known["validation"]]
-    rare = thresholds_lib.find_unchosen(labels, names, thresholds_lib.FEWEST)
-    fitted = calibration.fit(config.evaluation.calibration, labels, raw["validation"], names)
-    fitted = fitted.leave([name for name in rare if "reason" not in fitted.maps[name]], _RARE)
-    scored = {
-        name: create_predictions(dataset, known[name], fitted.apply(raw[name], names), raw[name]) for name in predicted
-    }
+    scored = {name: create_predictions(dataset, known[name], values) for name, values in raw.items()}
     evaluated = Evaluated(
         title=os.path.basename(os.path.abspath(workdir)),
         subtitle=f"Test split, best checkpoint (step {best_step})",
         predictions=scored["test"],
         validation=scored["validation"],
-        facts=(f"Run folder {workdir}; data set {dataset.name}; {_describe_calibration(fitted)}.",),
-    ).choose_thresholds(Settings(), rule=config.evaluation.threshold_rule)
-    assert evaluated.thresholds is not None
-    chosen = evaluated.thresholds.leave(rare, names)
-    evaluated = dataclasses.replace(evaluated, thresholds=chosen)
-    result = {
-        "best_step": best_step,
-        "monitor": setup.monitor,
-        run_folder.UNCHOSEN: list(chosen.unchosen),
-    } | {name: metrics.compute_summary(scored[name].labels, raw[name]) for name in predicted}
+        facts=(f"Run folder {workdir}; data set {dataset.name}.",),
+    )
+    fitted, rate_only = None, None
+    result: dict[str, Any] = {"best_step": best_step, "monitor": setup.monitor}
+    if setup.kind == FINDING:
+        evaluated, fitted = _decide(evaluated, config)
+        assert evaluated.thresholds is not None
+        result[run_folder.UNCHOSEN] = list(evaluated.thresholds.unchosen)
+    result |= {name: setup.summarize(scored[name].labels, raw[name]) for name in predicted}
     if jax.process_index() != 0:
         return result
-    run_folder.write_json(os.path.join(workdir, run_folder.CALIBRATION), fitted.to_dict())
-    thresholds = dict(zip(names, chosen.values.tolist(), strict=True))
-    run_folder.write_json(os.path.join(workdir, run_folder.THRESHOLDS), thresholds)
+    if fitted is not None and evaluated.thresholds is not None:
+        run_folder.write_json(os.path.join(workdir, run_folder.CALIBRATION), fitted.to_dict())
+        thresholds = dict(zip(names, evaluated.thresholds.values.tolist(), strict=True))
+        run_folder.write_json(os.path.join(workdir, run_folder.THRESHOLDS), thresholds)
+        rate_only = _score_baseline(setup, scored["test"].labels, known["test"])
     table = pd.concat([_tabulate(setup, name, *predicted[name], fitted) for name in predicted])
     written = [files.write_text(os.path.join(workdir, run_folder.PREDICTIONS), spreadsheet.to_csv(table))]
     lines = read_metrics(os.path.join(workdir, "metrics.jsonl"))
     curve = functools.partial(figures.draw_learning_curve, lines, best_step)
-    rate_only = _score_baseline(setup, scored["test"].labels, known["test"])
     written += evaluate(workdir, dataclasses.replace(evaluated, learning_curve=curve), config, rate_only, console)
     if config.evaluation.report:
         stem = os.path.join(workdir, run_folder.EVALUATION, "learning_curve")
@@ -95,13 +91,32 @@ def write(setup: Setup, predicted: Predicted, *, best_step: int, console: Consol
     return result
 
 
+def _decide(evaluated: Evaluated, config: ConfigDict) -> tuple[Evaluated, Calibration]:
+    """With a calibration and thresholds, both fitted on validation."""
+    scored, others = evaluated.predictions, evaluated.validation
+    assert others is not None
+    names = scored.names
+    rare = thresholds_lib.find_unchosen(others.labels, names, thresholds_lib.FEWEST)
+    fitted = calibration.fit(config.evaluation.calibration, others.labels, others.probabilities, names)
+    fitted = fitted.leave([name for name in rare if "reason" not in fitted.maps[name]], _RARE)
+    scored, others = (
+        dataclasses.replace(each, probabilities=fitted.apply(each.probabilities, names), raw=each.probabilities)
+        for each in (scored, others)
+    )
+    facts = (f"{evaluated.facts[0].removesuffix('.')}; {_describe_calibration(fitted)}.",)
+    evaluated = dataclasses.replace(evaluated, predictions=scored, validation=others, facts=facts)
+    evaluated = evaluated.choose_thresholds(Settings(), rule=config.evaluation.threshold_rule)
+    assert evaluated.thresholds is not None
+    return dataclasses.replace(evaluated, thresholds=evaluated.thresholds.leave(rare, names)), fitted
+
+
 def evaluate(
-    workdir: str, evaluated: Evaluated, config: ConfigDict, rate_only: np.ndarray, console: Console
+    workdir: str, evaluated: Evaluated, config: ConfigDict, rate_only: np.ndarray | None, console: Console
 ) -> list[str]:
     """Writes a run's `evaluation/`, and shows its scores; of the columns of its data, the usual ones make subgroups.
 
-    `evaluated` has thresholds; `rate_only` is the AUROC of the heart rate alone, per label and macro. Returns the files
-    to look at.
+    Of findings, `evaluated` has thresholds and `rate_only` is the AUROC of the heart rate alone, per label and macro.
+    Returns the files to look at.
     """
     extras = scoring.Extras(
         subgroups=[name for name in evaluated.predictions.attributes if name in _SUBGROUPS],
@@ -123,16 +138,19 @@ def _describe_calibration(fitted: Calibration) -> str:
     return f"probabilities are recalibrated ({fitted.method}), as fitted on validation{left}"
 
 
-def _tabulate(setup: Setup, split: str, raw: np.ndarray, has_signal: np.ndarray, fitted: Calibration) -> pd.DataFrame:
-    """One split's part of `predictions.csv`."""
+def _tabulate(
+    setup: Setup, split: str, raw: np.ndarray, has_signal: np.ndarray, fitted: Calibration | None
+) -> pd.DataFrame:
+    """One split's part of `predictions.csv`; `fitted` is the calibration, None of numbers."""
     dataset = setup.examples.dataset
     rows = dataset.indices(split)
     columns = {"recording": dataset.ids[rows], "split": split} | describe(dataset, rows)
-    probabilities = fitted.apply(raw, dataset.label_names)
+    predicted = raw if fitted is None else fitted.apply(raw, dataset.label_names)
     for i, label in enumerate(dataset.label_names):
         columns[f"{label}_true"] = dataset.labels[rows, i]
-        columns[label] = probabilities[:, i]
-        columns[f"{label}_raw"] = raw[:, i]
+        columns[label] = predicted[:, i]
+        if fitted is not None:
+            columns[f"{label}_raw"] = raw[:, i]
     is_refused = np.isin(dataset.ids[rows], list(setup.examples.refused))
     columns["quality"] = np.select([is_refused, ~has_signal], ["refused", "no signal"], "")
     return pd.DataFrame(columns)

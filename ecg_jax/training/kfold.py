@@ -24,15 +24,16 @@ from ecg_jax.data import sources, splits
 from ecg_jax.data.datasets.dataset import Dataset, create_predictions
 from ecg_jax.data.splits import leaks, manifest
 from ecg_jax.errors import InputError
-from ecg_jax.evaluation import metrics
+from ecg_jax.evaluation import metrics, regression
 from ecg_jax.evaluation.thresholds import FOLDS, Thresholds
 from ecg_jax.inference.evaluated import Evaluated
+from ecg_jax.kinds import FINDING, NUMBER
 from ecg_jax.reporting import tables
 from ecg_jax.reporting.cells import create_heading
 from ecg_jax.runtime import run_folder
 from ecg_jax.training import final_evaluation, loop, run_data
 
-_SHOWN = ("auroc", "average_precision", "f1")
+_SHOWN = {FINDING: ("auroc", "average_precision", "f1"), NUMBER: ("mae", "rmse", "r2")}
 
 
 def folders(config: ConfigDict, workdir: str) -> list[str]:
@@ -94,17 +95,20 @@ def _pool(
     predictions = pd.concat(parts, ignore_index=True)
     rows = pd.Index(dataset.ids).get_indexer(predictions["recording"])
     predictions = predictions.assign(**final_evaluation.describe(dataset, rows))
-    probabilities = predictions[[*names]].to_numpy(np.float64)
-    raw = predictions[[f"{name}_raw" for name in names]].to_numpy(np.float64)
-    has_signal = np.isfinite(probabilities).all(axis=1)
-    pooled = create_predictions(dataset, rows[has_signal], probabilities[has_signal], raw[has_signal])
+    predicted = predictions[[*names]].to_numpy(np.float64)
+    has_signal = np.isfinite(predicted).all(axis=1)
+    raw = None
+    if dataset.kind == FINDING:
+        raw = predictions[[f"{name}_raw" for name in names]].to_numpy(np.float64)[has_signal]
+    pooled = create_predictions(dataset, rows[has_signal], predicted[has_signal], raw)
     found = [run_folder.read_json(os.path.join(folder, run_folder.RESULT)) for folder in folders]
+    summarize = metrics.compute_summary if dataset.kind == FINDING else regression.compute_summary
     monitors = {result["monitor"] for result in found}
     result = {
         "folds": len(folders),
         "monitor": monitors.pop() if len(monitors) == 1 else "loss",
-        "validation": pd.DataFrame([result["validation"] for result in found]).mean().to_dict(),
-        "test": metrics.compute_summary(pooled.labels, pooled.probabilities),
+        "validation": _average(found, "validation"),
+        "test": _average(found, "test") | summarize(pooled.labels, pooled.probabilities),
     }
     if jax.process_index() != 0:
         return result
@@ -113,28 +117,37 @@ def _pool(
     os.makedirs(os.path.dirname(paths[1]), exist_ok=True)
     for path, table in zip(paths, (predictions, folds), strict=True):
         files.write_text(path, spreadsheet.to_csv(table))
-    chosen = [run_folder.read_json(os.path.join(folder, run_folder.THRESHOLDS)) for folder in folders]
-    thresholds = np.array([[values[name] for name in names] for values in chosen])[predictions["fold"] - 1]
-    unchosen = {name for each in found for name in each.get(run_folder.UNCHOSEN, ())}
-    used = thresholds[has_signal], config.evaluation.threshold_rule, FOLDS, tuple(n for n in names if n in unchosen)
+    means, deviations = (folds[folds["fold"] == name].set_index("label") for name in ("mean", "sd"))
+    thresholds, rate_only = None, None
+    if dataset.kind == FINDING:
+        chosen = [run_folder.read_json(os.path.join(folder, run_folder.THRESHOLDS)) for folder in folders]
+        values = np.array([[values[name] for name in names] for values in chosen])[predictions["fold"] - 1]
+        unchosen = {name for each in found for name in each.get(run_folder.UNCHOSEN, ())}
+        default = tuple(name for name in names if name in unchosen)
+        thresholds = Thresholds(values[has_signal], config.evaluation.threshold_rule, FOLDS, default)
+        rate_only = means["auroc_rate_only"][[*names, metrics.MACRO]].to_numpy()
     evaluated = Evaluated(
         title=os.path.basename(os.path.abspath(workdir)),
         subtitle=f"All {len(predictions)} recordings, each by the network that has not seen it",
         predictions=pooled,
-        thresholds=Thresholds(*used),
+        thresholds=thresholds,
         facts=(f"{len(folders)} networks, each tested on the fold that neither trained nor validated it.",),
     )
-    means, deviations = (folds[folds["fold"] == name].set_index("label") for name in ("mean", "sd"))
-    rate_only = means["auroc_rate_only"][[*names, metrics.MACRO]].to_numpy()
     paths += final_evaluation.evaluate(workdir, evaluated, config, rate_only, console)
     run_folder.write_json(os.path.join(workdir, run_folder.RESULT), result)
+    shown = _SHOWN[dataset.kind]
     cells = [
-        [label, *(f"{means.loc[label, key]:.3f} +- {deviations.loc[label, key]:.3f}" for key in _SHOWN)]
+        [label, *(f"{means.loc[label, key]:.3f} +- {deviations.loc[label, key]:.3f}" for key in shown)]
         for label in means.index
     ]
-    tables.print_rows(f"Over {len(folders)} folds: mean +- sd", ["label", *map(create_heading, _SHOWN)], cells, console)
+    tables.print_rows(f"Over {len(folders)} folds: mean +- sd", ["label", *map(create_heading, shown)], cells, console)
     console.print(f"Written: {', '.join(paths)}")
     return result
+
+
+def _average(results: list[dict[str, Any]], split: str) -> dict[str, float]:
+    """Means of a split's scores over folds."""
+    return pd.DataFrame([result[split] for result in results]).mean().to_dict()
 
 
 def _read_part(folder: str, number: int, expected: np.ndarray) -> pd.DataFrame:

@@ -16,7 +16,7 @@ from ecg_jax import config as config_lib
 from ecg_jax.data import input_pipeline
 from ecg_jax.data.datasets.dataset import Dataset
 from ecg_jax.data.sources import Batch
-from ecg_jax.evaluation import metrics
+from ecg_jax.kinds import HIGHER_IS_BETTER, SCORES
 from ecg_jax.runtime import checkpoint, hardware, preemption, run_folder
 from ecg_jax.runtime.heartbeat import Heartbeat
 from ecg_jax.runtime.metric_writer import MetricWriter
@@ -31,6 +31,14 @@ from ecg_jax.training.setup import Setup
 from ecg_jax.training.state import TrainState, Window
 from ecg_jax.training.step_log import StepLog
 
+_TITLES = {
+    "auroc": "AUROC",
+    "average_precision": "average precision",
+    "mae": "MAE",
+    "rmse": "RMSE",
+    "r2": "R2",
+    "pearson": "Pearson",
+}
 # Receives the number of an evaluation, from 1, and the validation scores; an exception that it raises ends the run.
 Report = Callable[[int, Mapping[str, float]], None]
 
@@ -218,8 +226,9 @@ class _Run:
             self.checkpoints.save(checkpoint.LAST, self.step, state, records, replaces=replaces)
 
     def _describe_model(self) -> dict[str, Any]:
-        examples = self.setup.examples
-        return {"contract": examples.contract.to_dict(), "labels": list(examples.dataset.label_names)}
+        examples, scale, names = self.setup.examples, self.setup.scale, self.setup.examples.dataset.label_names
+        known = {"contract": examples.contract.to_dict(), "labels": list(names)}
+        return known | ({} if scale is None else {"scale": scale.to_dict(names)})
 
     def evaluate(self, request: preemption.StopRequest) -> None:
         """Scores validation, keeps the best network, and lets plateau and early stopping act.
@@ -237,11 +246,11 @@ class _Run:
             self.progression.is_evaluation_due = False
             if self.writer:
                 self.writer.write(self.step, "validation", values)
-            value, sign = values[setup.monitor], 1.0 if setup.monitor == "loss" else -1.0
+            value, sign = values[setup.monitor], -1.0 if setup.monitor in HIGHER_IS_BETTER else 1.0
             is_best = self.progression.is_best(value, sign)
+            shown = "  ".join(f"{_TITLES.get(name, name)} {values[name]:.4f}" for name in SCORES[self.setup.kind])
             self.console.print(
-                f"step {self.step:>6}  validation: loss {values['loss']:.4f}  AUROC {values['auroc']:.4f}  "
-                f"average precision {values['average_precision']:.4f}  {time.monotonic() - begin:.1f} s"
+                f"step {self.step:>6}  validation: {shown}  {time.monotonic() - begin:.1f} s"
                 f"{'  (best)' if is_best else ''}"
             )
             if is_best:
@@ -259,7 +268,7 @@ class _Run:
     def _score_validation(self, request: preemption.StopRequest) -> dict[str, float]:
         setup = self.setup
         rows = setup.examples.dataset.indices("validation")
-        probabilities, mask = predict(
+        predicted, mask = predict(
             setup,
             self.state.variables,
             rows,
@@ -268,7 +277,7 @@ class _Run:
             clock=self.clock,
             stops=lambda: request.agree(is_meeting=True),
         )
-        return metrics.compute_summary(setup.examples.dataset.labels[rows][mask], probabilities[mask])
+        return setup.summarize(setup.examples.dataset.labels[rows][mask], predicted[mask])
 
     def _update_plateau(self, value: float) -> None:
         config, progression = self.setup.config, self.progression

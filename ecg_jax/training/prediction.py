@@ -10,7 +10,7 @@ from rich.console import Console
 
 from ecg_jax.data import input_pipeline
 from ecg_jax.errors import InputError
-from ecg_jax.inference.model import compute_probabilities
+from ecg_jax.inference.model import compute_outputs
 from ecg_jax.runtime import run_folder
 from ecg_jax.runtime.profile import INPUT, StepClock
 from ecg_jax.runtime.progress import show_progress
@@ -45,7 +45,7 @@ def predict(
         stops: Whether to stop; asked before every batch, in every process.
 
     Returns:
-        Probabilities `[n, C]` float32, and `[n]` bool: False, and NaN there, where a recording held
+        Probabilities, or numbers, `[n, C]` float32, and `[n]` bool: False, and NaN there, where a recording held
         no signal or was refused.
 
     Raises:
@@ -53,7 +53,7 @@ def predict(
         Stopped: when `stops` says so.
     """
     dataset, batch_size = setup.examples.dataset, setup.config.train.batch_size
-    probabilities = np.full((len(rows), len(dataset.label_names)), np.nan, np.float32)
+    predicted = np.full((len(rows), len(dataset.label_names)), np.nan, np.float32)
     has_signal = np.zeros(len(rows), bool)
     batches = input_pipeline.create_eval_batches(
         setup.examples,
@@ -73,17 +73,17 @@ def predict(
                 batch = next(batches)
             logits, index, mask = map(np.asarray, setup.eval_step(variables, setup.parallel.shard(batch)))
             known = (index >= 0) & mask
-            probabilities[index[known]] = compute_probabilities(logits[known])
+            predicted[index[known]] = compute_outputs(logits[known], scale=setup.scale)
             has_signal[index[known]] = True
             update(begin + len(wanted), len(rows))
-    bad = dataset.ids[rows[has_signal & ~np.isfinite(probabilities).all(axis=1)]]
+    bad = dataset.ids[rows[has_signal & ~np.isfinite(predicted).all(axis=1)]]
     if bad.size:
         raise InputError(
             f"{title}: the network's output is not finite for {bad.size} recording(s) "
             f"({', '.join(map(str, bad[:8]))}); {run_folder.describe_checkpoint(setup.workdir)}; "
             "lower config.optimizer.learning_rate"
         )
-    return probabilities, has_signal
+    return predicted, has_signal
 
 
 def name_recordings(ids: Sequence[str] | np.ndarray, prefix: str = "") -> str:

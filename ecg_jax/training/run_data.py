@@ -33,7 +33,13 @@ def open_files(config: ConfigDict, *, partial: bool = False) -> Dataset:
     data = config.data
     options = {name: section for name, section in data.items() if name in datasets.DATASETS}
     return datasets.open_source(
-        data.dataset, source=data.source, labels=data.labels, seed=data.seed, options=options, partial=partial
+        data.dataset,
+        source=data.source,
+        labels=data.labels,
+        seed=data.seed,
+        options=options,
+        partial=partial,
+        kind=data.label_kind,
     )
 
 

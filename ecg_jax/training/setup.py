@@ -4,6 +4,7 @@ import dataclasses
 from typing import Any
 
 import jax
+import jax.numpy as jnp
 import numpy as np
 import optax
 from ml_collections import ConfigDict
@@ -16,7 +17,9 @@ from ecg_jax.data.datasets.dataset import Dataset
 from ecg_jax.data.sampling import Order
 from ecg_jax.data.splits import manifest
 from ecg_jax.errors import InputError
-from ecg_jax.evaluation import predictions
+from ecg_jax.evaluation import metrics, predictions, regression
+from ecg_jax.kinds import NUMBER
+from ecg_jax.models.outputs import Scale
 from ecg_jax.runtime import parallel as parallel_lib
 from ecg_jax.runtime import run_folder
 from ecg_jax.training import augment, losses, optimizers, run_data, starting_weights, state, steps, transfer
@@ -37,6 +40,7 @@ class Setup:
         train_step: Compiled; where `train.steps_per_call` is not 1, of that many steps on as many batches.
         eval_step: Compiled.
         monitor: Metric on validation that chooses the best network, see `checkpoint.monitor`.
+        scale: Of the network's outputs, where its labels are numbers; None where they are findings.
         total_steps: Length at most.
         eval_every: Steps between evaluations.
         checkpoint_every: Steps between checkpoints.
@@ -52,9 +56,23 @@ class Setup:
     train_step: steps.TrainStep
     eval_step: steps.EvalStep
     monitor: str
+    scale: Scale | None
     total_steps: int
     eval_every: int
     checkpoint_every: int
+
+    @property
+    def kind(self) -> str:
+        """Of the labels, one of `kinds.KINDS`."""
+        return self.examples.dataset.kind
+
+    def summarize(self, labels: np.ndarray, predicted: np.ndarray) -> dict[str, float]:
+        """Scores of predictions `[n, C]`, by the names in `kinds.SCORES`; of numbers the loss is that of training."""
+        if self.scale is None:
+            return metrics.compute_summary(labels, predicted)
+        loss_fn = losses.create(**self.config.loss, num_labels=labels.shape[1], scale=self.scale)
+        loss_sum, count = loss_fn(jnp.asarray(self.scale.standardize(predicted)), jnp.asarray(labels))
+        return regression.compute_summary(labels, predicted) | {"loss": float(loss_sum / count) if count else np.nan}
 
 
 def create(
@@ -104,14 +122,16 @@ def create(
     _check_calls(config, total_steps=total_steps, eval_every=eval_every, checkpoint_every=checkpoint_every)
     _check_length(workdir, total_steps)
     schedule = create_schedule(config, total_steps)
-    num_labels = len(dataset.label_names)
+    num_labels, scale = len(dataset.label_names), None
+    if dataset.kind == NUMBER:
+        scale = Scale.measure(dataset.labels[dataset.indices("train")], dataset.label_names)
     network = create_network(config, num_labels, axis_name=parallel.norm_axis_name)
     params, modules = models.shapes(network, contract.shape)["params"], models.list_modules(network, contract.shape)
     trainable = transfer.create_trainable_mask(params, **config.freeze, modules=modules)
     tx = optimizers.create(**dict(config.optimizer) | {"learning_rate": schedule}, trainable=trainable, modules=modules)
     train_step = steps.create_train_step(
         network,
-        create_recipe(config, tx, trainable, contract, num_labels),
+        create_recipe(config, tx, trainable, contract, num_labels, scale),
         axis_name=parallel.axis_name,
         sync_batchnorm=config.parallel.sync_batchnorm,
         decode=examples.decode_train,
@@ -124,7 +144,7 @@ def create(
     run_folder.claim(workdir, config, manifest.create(dataset), has_begun=has_begun)
     variables = models.init(network, jax.random.key(config.seed), contract.shape)
     if not has_begun:  # else they are in the state that continues
-        variables = starting_weights.load(config, variables, console, labels=dataset.label_names)
+        variables = starting_weights.load(config, variables, console, labels=dataset.label_names, scale=scale)
     setup = Setup(
         config=config,
         workdir=workdir,
@@ -136,6 +156,7 @@ def create(
         train_step=parallel.compile_train(train_step),
         eval_step=parallel.compile_eval(eval_step),
         monitor=monitor,
+        scale=scale,
         total_steps=total_steps,
         eval_every=eval_every,
         checkpoint_every=checkpoint_every,
@@ -195,6 +216,8 @@ def _choose_monitor(dataset: Dataset, monitor: str, console: Console) -> str:
         if not len(dataset.indices(name)):
             raise InputError(f"data set {dataset.name}: no recording in the {name} split; give it one that has some")
     labels = dataset.labels[dataset.indices("validation")]
+    if dataset.kind == NUMBER:
+        return monitor
     if monitor != "loss" and not np.any((labels == 1).any(axis=0) & (labels == 0).any(axis=0)):
         console.print(f"No label is both present and absent in the validation split: monitoring loss, not {monitor}")
         return "loss"
@@ -245,7 +268,12 @@ def create_schedule(config: ConfigDict, total_steps: int) -> optax.Schedule:
 
 
 def create_recipe(
-    config: ConfigDict, tx: optax.GradientTransformation, trainable: Any, contract: InputContract, num_labels: int
+    config: ConfigDict,
+    tx: optax.GradientTransformation,
+    trainable: Any,
+    contract: InputContract,
+    num_labels: int,
+    scale: Scale | None = None,
 ) -> steps.Recipe:
     """Builds what `config` says about learning."""
     augmentations = dict(config.augment)
@@ -255,7 +283,7 @@ def create_recipe(
     return steps.Recipe(
         tx=tx,
         trainable=trainable,
-        loss_fn=losses.create(**config.loss, num_labels=num_labels),
+        loss_fn=losses.create(**config.loss, num_labels=num_labels, scale=scale),
         augment=augment.create(**augmentations),
         mixup=augment.create_mixup(mixup),
         ema_decay=config.train.ema_decay,

@@ -1,5 +1,6 @@
 """Where a network starts: at random, from weights that ship, from a run, or from a Keras file."""
 
+import dataclasses
 import os
 from collections.abc import Mapping, Sequence
 from typing import Any
@@ -12,12 +13,14 @@ from ecg_jax import config as config_lib
 from ecg_jax import pretrained as shipped
 from ecg_jax.contract import InputContract
 from ecg_jax.errors import InputError
+from ecg_jax.kinds import NUMBER
 from ecg_jax.models import outputs
 from ecg_jax.models import weights as weights_lib
 from ecg_jax.models.imports import keras as keras_import
 from ecg_jax.models.imports import published
 from ecg_jax.models.keras_layers import LAYERS
 from ecg_jax.models.network import AS_PUBLISHED
+from ecg_jax.models.outputs import Scale
 from ecg_jax.runtime import checkpoint, run_folder
 
 _KNOWN = (
@@ -27,7 +30,14 @@ _KNOWN = (
 _AFRESH = "add 'head' to config.init.exclude, so that the head starts afresh"
 
 
-def load(config: ConfigDict, variables: dict[str, Any], console: Console, *, labels: Sequence[str]) -> dict[str, Any]:
+def load(
+    config: ConfigDict,
+    variables: dict[str, Any],
+    console: Console,
+    *,
+    labels: Sequence[str],
+    scale: Scale | None = None,
+) -> dict[str, Any]:
     """Puts `config.init.weights` into a network's variables; outputs are matched by the names of their labels.
 
     Args:
@@ -35,30 +45,31 @@ def load(config: ConfigDict, variables: dict[str, Any], console: Console, *, lab
         variables: Newly initialized; what `config.init.exclude` names stays, and so do outputs that are not stored.
         console: Where it is reported.
         labels: Of the network's outputs, in order.
+        scale: Of these, where they are numbers: outputs that are taken over then predict the same numbers.
 
     Raises:
         InputError: when the weights do not exist or fit, they were trained under another input contract, or the labels
-            of their outputs are unknown or none of `labels`.
+            of their outputs are unknown, of another kind or none of `labels`.
     """
     origin = config.init.weights
     if not origin:
         return variables
     if origin in shipped.FILES:
-        source, arrays, stored_labels = _read_shipped(config, console)
+        found = _read_shipped(config, console)
     elif origin.endswith(keras_import.SUFFIXES) and not os.path.isdir(origin):
-        source, arrays, stored_labels = _read_keras(config, console)
+        found = _read_keras(config, console)
     elif published.is_published(origin):
-        source, arrays, stored_labels = _read_published(config, console)
+        found = _read_published(config, console)
     elif os.path.isdir(origin):
         with run_folder.reading(origin):
-            source, arrays, stored_labels = _read_run(config, console)
+            found = _read_run(config, console)
     else:
         raise InputError(f"config.init.weights is {origin!r}; expected nothing, {_KNOWN}")
     if _takes_head(config):
-        arrays = _match_outputs(variables, arrays, labels, stored_labels, source, console)
+        found = dataclasses.replace(found, arrays=_match_outputs(variables, found, labels, scale, console))
     else:
         console.print("Head: starts afresh")
-    return _merge(config, variables, arrays, source)
+    return _merge(config, variables, found.arrays, found.source)
 
 
 def require(origin: str) -> None:
@@ -79,7 +90,14 @@ def find_variant(origin: str) -> dict[str, Any]:
     return AS_PUBLISHED if are_of_the_reference(origin) else {}
 
 
-_Found = tuple[str, Mapping[str, np.ndarray], Sequence[str] | None]  # source for messages, arrays by path, labels
+@dataclasses.dataclass(frozen=True)
+class _Found:
+    """Weights to start from."""
+
+    source: str  # for messages
+    arrays: Mapping[str, np.ndarray]  # by path
+    labels: Sequence[str] | None  # of the outputs; None where they are unknown
+    scale: Scale | None = None  # of the outputs, where they are numbers
 
 
 def _read_shipped(config: ConfigDict, console: Console) -> _Found:
@@ -87,7 +105,7 @@ def _read_shipped(config: ConfigDict, console: Console) -> _Found:
     found, source = shipped.read(name), f"the weights {name}"
     _check_contract(config, found.contract, source)
     console.print(f"Starting weights: {name}. {shipped.NOTICES[shipped.FILES[name]]}")
-    return source, found.arrays, found.labels
+    return _Found(source, found.arrays, found.labels)
 
 
 def _read_keras(config: ConfigDict, console: Console) -> _Found:
@@ -113,7 +131,7 @@ def _read_keras(config: ConfigDict, console: Console) -> _Found:
         console.print(f"  {note}")
     if _takes_head(config) and found.assumed_labels:
         console.print(f"  its outputs are taken to be {', '.join(found.assumed_labels)}")
-    return origin, found.weights, found.assumed_labels
+    return _Found(origin, found.weights, found.assumed_labels)
 
 
 def _read_published(config: ConfigDict, console: Console) -> _Found:
@@ -134,7 +152,8 @@ def _read_published(config: ConfigDict, console: Console) -> _Found:
         console.print(f"  trained on {', '.join(trained)}: scores of recordings there say little", style="yellow")
     for note in found.notes:
         console.print(f"  {note}")
-    return origin, found.weights, found.labels or None
+    scale = Scale.create_plain(len(found.labels)) if facts.kind == NUMBER else None
+    return _Found(origin, found.weights, found.labels or None, scale)
 
 
 def _read_run(config: ConfigDict, console: Console) -> _Found:
@@ -147,7 +166,8 @@ def _read_run(config: ConfigDict, console: Console) -> _Found:
     for line in passed_over:
         console.print(f"warning: {line}; an older one is used", style="yellow")
     console.print(f"Starting weights: {origin}, best checkpoint (step {step})")
-    return origin, {path: np.asarray(leaf) for path, leaf in weights_lib.flatten(stored).items()}, records["labels"]
+    arrays = {path: np.asarray(leaf) for path, leaf in weights_lib.flatten(stored).items()}
+    return _Found(origin, arrays, records["labels"], Scale.from_dict(records["scale"]) if "scale" in records else None)
 
 
 def _takes_head(config: ConfigDict) -> bool:
@@ -157,13 +177,13 @@ def _takes_head(config: ConfigDict) -> bool:
 
 def _match_outputs(
     variables: Mapping[str, Any],
-    arrays: Mapping[str, np.ndarray],
+    found: _Found,
     labels: Sequence[str],
-    stored_labels: Sequence[str] | None,
-    source: str,
+    scale: Scale | None,
     console: Console,
 ) -> dict[str, np.ndarray]:
     """Arranges the output layer by the names of labels, and reports it."""
+    source, stored_labels, arrays = found.source, found.labels, found.arrays
     if stored_labels is None:
         raise InputError(f"{source}: the labels of its outputs are unknown; {_AFRESH}")
     taken = [name for name in labels if name in stored_labels]
@@ -171,6 +191,11 @@ def _match_outputs(
         raise InputError(
             f"{source}: its outputs are {', '.join(stored_labels)}, none of them one of {', '.join(labels)}; {_AFRESH}"
         )
+    if (scale is None) != (found.scale is None):
+        kinds = ("findings", "numbers") if found.scale is None else ("numbers", "findings")
+        raise InputError(f"{source}: its outputs are {kinds[0]}, the labels to learn {kinds[1]}; {_AFRESH}")
+    if scale is not None and found.scale is not None:
+        arrays = _carry_scale(arrays, stored_labels, found.scale, labels, scale)
     drawn = [name for name in labels if name not in stored_labels]
     unused = [name for name in stored_labels if name not in labels]
     parts = [
@@ -180,6 +205,18 @@ def _match_outputs(
     ]
     console.print(f"Head: {'; '.join(filter(None, parts))}")
     return outputs.rearrange(arrays, stored_labels, weights_lib.flatten(variables), labels)
+
+
+def _carry_scale(
+    arrays: Mapping[str, np.ndarray], stored_labels: Sequence[str], stored: Scale, labels: Sequence[str], scale: Scale
+) -> dict[str, np.ndarray]:
+    """Weights whose outputs of `labels` compute under `scale` the numbers that they compute as stored."""
+    mean, deviation = stored.mean.copy(), stored.deviation.copy()
+    for i, name in enumerate(labels):
+        if name in stored_labels:
+            place = list(stored_labels).index(name)
+            mean[place], deviation[place] = scale.mean[i], scale.deviation[i]
+    return outputs.rescale(arrays, stored, Scale(mean, deviation))
 
 
 def _check_contract(config: ConfigDict, theirs: Mapping[str, Any], source: str) -> None:

@@ -10,6 +10,7 @@ import os
 from collections.abc import Callable, Mapping
 from typing import Any
 
+from ecg_jax import kinds
 from ecg_jax import labels as label_lib
 from ecg_jax.data import splits
 from ecg_jax.data.datasets import (
@@ -58,21 +59,25 @@ def open_source(
     seed: int,
     options: Mapping[str, Mapping[str, Any]],
     partial: bool = False,
+    kind: str = kinds.FINDING,
 ) -> Dataset:
     """Opens a data set by name, as its files have it.
 
     Args:
         dataset: One of `DATASETS`.
         source: Where its files are.
-        labels: See `labels.resolve`.
+        labels: See `labels.resolve`; of numbers, names of attributes (see `Dataset.measure`).
         seed: For the simulator.
         options: Each data set's own keyword arguments, by its name.
         partial: Take those of the labels that it has; one at least.
+        kind: Of the labels, one of `kinds.KINDS`.
     """
-    names = label_lib.resolve(labels)
-    found = _open(
-        dataset, source=source, labels=label_lib.Offered(names) if partial else names, seed=seed, options=options
-    )
+    names, how = label_lib.resolve(labels), dict[str, Any](source=source, seed=seed, options=options)
+    if kind == kinds.NUMBER:
+        found = _open(dataset, labels=label_lib.Numbers(names), **how)
+        offered = tuple(name for name in names if name in found.attributes)
+        return found.measure((offered if partial else ()) or names)
+    found = _open(dataset, labels=label_lib.Offered(names) if partial else names, **how)
     if partial and names != label_lib.ALL and not found.label_names:
         raise InputError(f"data set {dataset}: it has none of the labels {', '.join(names)}")
     return found

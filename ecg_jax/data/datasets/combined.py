@@ -35,14 +35,15 @@ def create(*, source: str, labels: tuple[str, ...], seed: int, open_part: Callab
         seed: For parts that are simulated.
         open_part: `(dataset, source=, labels=, seed=) -> Dataset`.
     """
-    wanted = labels if labels == label_lib.ALL else label_lib.Offered(labels)
+    takes_all = labels == label_lib.ALL or isinstance(labels, label_lib.Numbers)  # of these, what parts have is joined
+    wanted = labels if takes_all else label_lib.Offered(labels)
     parts: Parts = {}
     for name, path in _parse_source(source):
         part = open_part(name, source=path, labels=wanted, seed=seed)
         count = sum(opened.name == part.name for opened in parts.values())
         parts[f"{name}{count + 1}" if count else name] = part
     names = tuple(dict.fromkeys(name for part in parts.values() for name in part.label_names))
-    if labels != label_lib.ALL:
+    if not takes_all:
         if missing := [name for name in labels if name not in (*names, label_lib.STATEMENTS)]:
             raise InputError(f"data set combined: no part offers label {', '.join(missing)}; parts: {', '.join(parts)}")
         names = tuple(label_lib.choose(labels, names, f"data set combined, {source}"))

@@ -6,10 +6,12 @@ from collections.abc import Callable, Mapping
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
+import pandas as pd
 
 from ecg_jax.data.store import Store
 from ecg_jax.errors import InputError
 from ecg_jax.evaluation.predictions import Predictions
+from ecg_jax.kinds import FINDING, NUMBER
 from ecg_jax.recording import Recording
 
 if TYPE_CHECKING:
@@ -28,7 +30,7 @@ class Dataset:
     Attributes:
         name: As in `config.data.dataset`.
         ids: `[N]` str, unique names of the recordings.
-        columns: The C labels: name to `[N]` float32 in {1, 0, NaN = unknown}.
+        columns: The C labels: name to `[N]` float32, NaN = unknown; of findings 1 or 0.
         read: Reads recording number i.
         split: `[N]` str, `train`, `validation` or `test`; None until `splits.assign` draws one, unless the data set has
             its own. Empty for a recording whose split is to be drawn, or afterwards, for one that is left out.
@@ -46,6 +48,7 @@ class Dataset:
         reads_files: False where recordings are made, not read: they cannot be broken or repeated.
         store: The prepared store whose row i is recording i, where there is one.
         notes: Lines to show before a run starts (what was left out, and why).
+        kind: Of the labels, one of `kinds.KINDS`.
     """
 
     name: str
@@ -63,6 +66,7 @@ class Dataset:
     split_facts: Mapping[str, Any] = dataclasses.field(default_factory=dict)
     store: Store | None = None
     notes: tuple[str, ...] = ()
+    kind: str = FINDING
 
     def __post_init__(self) -> None:
         values, counts = np.unique(self.ids, return_counts=True)
@@ -92,10 +96,54 @@ class Dataset:
 
     @functools.cached_property
     def labels(self) -> np.ndarray:
-        """`[N, C]` float32 in {1, 0, NaN = unknown}."""
+        """`[N, C]` float32; see `columns`."""
         if not self.columns:
             return np.empty((len(self.ids), 0), np.float32)
         return np.stack([np.asarray(column, np.float32) for column in self.columns.values()], axis=1)
+
+    @property
+    def strata(self) -> np.ndarray:
+        """`[N, K]` in {1, 0, NaN}, what splits balance: the findings, or for each number its fifths."""
+        if self.kind == FINDING:
+            return self.labels
+        parts = []
+        for column in self.labels.T:
+            known = column[~np.isnan(column)]
+            edges = np.quantile(known, [0.2, 0.4, 0.6, 0.8]) if len(known) else np.zeros(0)
+            fifth = np.searchsorted(edges, column)[:, None] == np.arange(5)
+            parts.append(np.where(np.isnan(column)[:, None], np.nan, fifth))
+        return np.concatenate(parts, axis=1, dtype=np.float32)
+
+    def measure(self, names: tuple[str, ...]) -> "Dataset":
+        """The same with numbers for labels: attributes of these names, which are attributes no longer.
+
+        Raises:
+            InputError: where there is no such attribute, or a value of it is no number.
+        """
+        numbers = [name for name, values in self.attributes.items() if values.dtype.kind != "U" and name != WEIGHT]
+        if missing := [name for name in names if name not in self.attributes]:
+            raise InputError(
+                f"data set {self.name}: no number {', '.join(missing)}; there are: {', '.join(numbers) or 'none'}"
+            )
+        return dataclasses.replace(
+            self,
+            kind=NUMBER,
+            columns={name: self._parse_number(name) for name in names},
+            attributes={name: values for name, values in self.attributes.items() if name not in names},
+        )
+
+    def _parse_number(self, name: str) -> np.ndarray:
+        """An attribute as `[N]` float32, NaN = unknown."""
+        values = pd.Series(self.attributes[name]).replace("", np.nan)
+        with np.errstate(over="ignore"):
+            parsed = pd.to_numeric(values, errors="coerce").to_numpy(np.float32)
+        bad = np.flatnonzero(values.notna() & ~np.isfinite(parsed))
+        if bad.size:
+            raise InputError(
+                f"data set {self.name}: {name} of recording {self.ids[bad[0]]} is {values[bad[0]]}; expected a number, "
+                f"or nothing where it is unknown ({bad.size} such value(s))"
+            )
+        return parsed
 
     def indices(self, split: str) -> np.ndarray:
         """Numbers of the recordings of one split, `[n]` int64."""
@@ -115,6 +163,7 @@ def create_predictions(
         ids=dataset.ids[rows],
         names=dataset.label_names,
         labels=dataset.labels[rows].astype(np.float64),
+        kind=dataset.kind,
         probabilities=probabilities.astype(np.float64),
         raw=None if raw is None else raw.astype(np.float64),
         patients=None if dataset.patients is None else dataset.patients[rows],

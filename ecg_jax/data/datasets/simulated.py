@@ -28,7 +28,10 @@ _TEXTBOOK = {split: textbook.Conditions() for split in SPLITS} | {
 }
 _LABELLED_AT_ONCE = 1024
 
+AGE = "age"  # years, drawn by the population `hospital`
+
 ReadFn = Callable[[str, int], np.ndarray]  # split, number -> signal [samples, 12] mV
+Opened = tuple[dict[str, np.ndarray], dict[str, np.ndarray], ReadFn]  # labels and attributes, [N] by name; read
 
 
 def create(
@@ -46,7 +49,8 @@ def create(
     Args:
         source: Must be empty: there is nothing to read.
         labels: Of `hospital`, every statement of `simulation.criteria.CRITERIA`, superclasses and `abnormal`; of
-            `textbook`, the six diagnoses and `abnormal` (any of them but sinus bradycardia and tachycardia).
+            `textbook`, the six diagnoses and `abnormal` (any of them but sinus bradycardia and tachycardia). A number:
+            `age`, of `hospital`.
         seed: Another seed, another data set.
         train: Number of training recordings, each of another patient.
         validation: Number of validation recordings.
@@ -61,7 +65,7 @@ def create(
         raise InputError(f"data set simulated reads no files, but data.source is {source!r}; set data.dataset as well")
     sizes = {"train": train, "validation": validation, "test": test}
     check_values("data.simulated", **sizes, population=population)
-    columns, read_signal = (_open_textbook if population == "textbook" else _open_hospital)(seed, sizes)
+    columns, known, read_signal = (_open_textbook if population == "textbook" else _open_hospital)(seed, sizes)
     chosen = label_lib.select(labels, columns, None, "data set simulated")
     offered = label_lib.choose(tuple(chosen), tuple(columns), "data set simulated")
     places = [(split, i) for split, size in sizes.items() for i in range(size)]
@@ -77,8 +81,9 @@ def create(
         from ecg_jax.simulation import criteria, simulator
 
         drawn = simulator.simulate(key, simulator.Population(), samples=samples, sampling_rate=sampling_rate)
-        found = criteria.derive(drawn.truth["stated"])
-        return drawn.signal, drawn.valid, jnp.stack([found[name] for name in offered.values()])
+        found = criteria.derive(drawn.truth["stated"]) | {AGE: drawn.truth[AGE]}
+        wanted = labels if isinstance(labels, label_lib.Numbers) else offered.values()
+        return drawn.signal, drawn.valid, jnp.stack([found[name].astype(jnp.float32) for name in wanted])
 
     return Dataset(
         name="simulated",
@@ -86,13 +91,14 @@ def create(
         columns=chosen,
         split=np.array([split for split, _ in places], str),
         read=read,
+        attributes=known,
         draw=draw if population == "hospital" else None,
         reads_files=False,
     )
 
 
-def _open_textbook(seed: int, sizes: dict[str, int]) -> tuple[dict[str, np.ndarray], ReadFn]:
-    """Labels by name, `[N]` float32 each, and what reads a signal."""
+def _open_textbook(seed: int, sizes: dict[str, int]) -> Opened:
+    """Draws from the textbook's population."""
 
     def stream(split: str, number: int) -> np.random.Generator:
         return np.random.default_rng([seed, SPLITS.index(split), number])
@@ -106,10 +112,10 @@ def _open_textbook(seed: int, sizes: dict[str, int]) -> tuple[dict[str, np.ndarr
     columns = dict(zip(label_lib.SIX, diagnoses.T, strict=True))
     codes = statements.MEMBERS[statements.ABNORMAL]
     wrong = [column for name, column in columns.items() if statements.SIX[name] in codes]
-    return columns | {label_lib.ABNORMAL: statements.any_of(wrong)}, read
+    return columns | {label_lib.ABNORMAL: statements.any_of(wrong)}, {}, read
 
 
-def _open_hospital(seed: int, sizes: dict[str, int]) -> tuple[dict[str, np.ndarray], ReadFn]:
+def _open_hospital(seed: int, sizes: dict[str, int]) -> Opened:
     """The same; recordings are drawn on the host, one by one, as an accelerator is busy training."""
     import jax
 
@@ -134,11 +140,12 @@ def _open_hospital(seed: int, sizes: dict[str, int]) -> tuple[dict[str, np.ndarr
             drawn = jax.device_get(simulator.simulate_many(keys, choose_population(split)))
         return drawn.signal[0][drawn.valid[0]]
 
-    found = [np.zeros((0, len(criteria.NAMES)), bool)]
+    found, ages = [np.zeros((0, len(criteria.NAMES)), bool)], [np.zeros(0, np.float32)]
     with jax.default_device(find_cpu()):
         for split, size in sizes.items():
             for begin in range(0, size, _LABELLED_AT_ONCE):
                 keys = create_keys(split, np.arange(begin, begin + _LABELLED_AT_ONCE))
                 _, truth = simulator.describe_many(keys, choose_population(split))
                 found.append(np.asarray(truth["stated"])[: size - begin])
-    return criteria.derive(np.concatenate(found)), read
+                ages.append(np.asarray(truth[AGE])[: size - begin])
+    return criteria.derive(np.concatenate(found)), {AGE: np.concatenate(ages)}, read

@@ -75,10 +75,10 @@ def assign(
     elif by == DATE:
         split, method, notes = _split_by_date(dataset, validation, test), "by date", [_ON_PURPOSE]
     elif by == RECORDING:
-        split = _draw_split(dataset.labels, np.asarray(dataset.ids), seed, validation, test)
+        split = _draw_split(dataset.strata, np.asarray(dataset.ids), seed, validation, test)
         method, notes = "drawn by recording", [_ON_PURPOSE]
     elif dataset.split is None or by == PATIENT:
-        split, method, notes = _draw_split(dataset.labels, groups, seed, validation, test), "drawn", []
+        split, method, notes = _draw_split(dataset.strata, groups, seed, validation, test), "drawn", []
     elif (dataset.split == UNDECIDED).any():
         split, method, notes = _complete(dataset, groups, seed, validation, test), "own, and drawn for the others", []
     else:
@@ -128,7 +128,7 @@ def assign_folds(
         raise InputError(
             f"data set {dataset.name}: {len(pd.unique(groups))} patients do not make {folds} folds; lower split.folds"
         )
-    return stratify.draw(groups, dataset.labels, np.full(folds, 1 / folds), seed) + 1, "drawn folds", notes
+    return stratify.draw(groups, dataset.strata, np.full(folds, 1 / folds), seed) + 1, "drawn folds", notes
 
 
 def _split_by_date(dataset: Dataset, validation: float, test: float) -> np.ndarray:
@@ -153,7 +153,7 @@ def _complete(dataset: Dataset, groups: np.ndarray, seed: int, validation: float
     split = np.where(decided, dataset.split, pd.Series(groups).map(known).fillna(UNDECIDED).to_numpy(str))
     rows = np.flatnonzero(split == UNDECIDED)
     split = split.astype(f"U{max(map(len, SPLITS))}")
-    split[rows] = _draw_split(dataset.labels[rows], groups[rows], seed, validation, test)
+    split[rows] = _draw_split(dataset.strata[rows], groups[rows], seed, validation, test)
     return split
 
 

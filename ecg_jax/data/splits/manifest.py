@@ -12,6 +12,7 @@ from ecg_jax.data import quality
 from ecg_jax.data.datasets.dataset import SPLITS, Dataset
 from ecg_jax.data.splits.leaks import LEFT_OUT
 from ecg_jax.errors import InputError
+from ecg_jax.kinds import FINDING
 from ecg_jax.recording import Recording
 
 Manifest = Mapping[str, Any]
@@ -50,7 +51,8 @@ def create(dataset: Dataset, folds: np.ndarray | None = None, facts: Mapping[str
 
 
 def _compute_fingerprint(dataset: Dataset, sides: np.ndarray) -> str:
-    labels = np.where(np.isnan(dataset.labels), -1, dataset.labels).astype(np.int8)
+    dtype = np.int8 if dataset.kind == FINDING else "<f4"
+    labels = np.where(np.isnan(dataset.labels), -1, dataset.labels).astype(dtype)
     digest = hashlib.sha256(labels.tobytes())
     for column in (dataset.label_names, dataset.ids, sides, dataset.hashes):
         digest.update(b"\0" if column is None else "\n".join(column).encode() + b"\0")

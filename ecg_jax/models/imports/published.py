@@ -18,6 +18,7 @@ import numpy as np
 from ecg_jax import statements
 from ecg_jax.contract import InputContract
 from ecg_jax.errors import InputError
+from ecg_jax.kinds import FINDING, NUMBER
 from ecg_jax.models.imports import torch_files
 from ecg_jax.models.network import Network
 from ecg_jax.recording import LEADS
@@ -39,7 +40,7 @@ class Published:
     training: str  # in words
     sha256: str = ""  # of the published file, where it is known
     largest: tuple[str, ...] = ()  # outputs of which a recording has the largest of its windows', not the mean
-    activation: str = "sigmoid"  # from its outputs to what it predicts
+    kind: str = FINDING  # of the labels, one of `kinds.KINDS`
 
 
 @dataclasses.dataclass(frozen=True)
@@ -168,7 +169,7 @@ PUBLISHED: dict[str, Published] = {
         url="https://doi.org/10.5281/zenodo.4892365 (model.zip: model/model.pth)",
         trained_on={"code": "all but its test part", "code15": "all, a part of CODE"},
         training="1.6 million patients of CODE",
-        activation="identity",
+        kind=NUMBER,
     ),
     "chagas_inception": Published(
         title="inception network of Ahus-AIM (PhysioNet Challenge 2025)",
