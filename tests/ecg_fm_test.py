@@ -16,8 +16,9 @@ from ecg_jax import models
 from ecg_jax.errors import InputError
 from ecg_jax.models import weights as weights_lib
 from ecg_jax.models.ecg_fm import EcgFmHead
-from ecg_jax.models.imports import ecg_fm
+from ecg_jax.models.imports import ecg_fm, published
 from ecg_jax.models.imports.torch_files import load_weights
+from ecg_jax.models.imports.torch_pickle import Record
 
 LEADS, CONV, WIDTH, LAYERS, HEADS, HIDDEN, TAPS, GROUPS, LABELS = 2, 4, 8, 2, 2, 6, 6, 2, 3
 SAMPLES = 173  # 86, 43, 21 and 10 after the convolutions
@@ -265,8 +266,45 @@ def test_another_networks_file_is_refused_in_one_line(tensors, change, message):
 
 @pytest.mark.parametrize("heads, number", [(None, 64), (3, 3), (0, 64)])
 def test_heads_that_do_not_share_the_channels_are_refused(tensors, heads, number):
-    with pytest.raises(InputError, match=f"x.pt: its 8 channels are not a multiple of {number}; state with how many"):
+    with pytest.raises(InputError, match=f"x.pt: its 8 channels are not a multiple of {number}; its cfg must state"):
         ecg_fm.load(tensors, "x.pt", heads=heads)
+
+
+def test_heads_are_those_of_the_files_configuration(shared):
+    """The files' networks are 32 channels wide; the old one does not state the heads."""
+    folder = shared / "reference" / "torch_fixtures" / "ecg_fm"
+    found = published.load(str(folder / "weights_zip.pt"))
+    assert (found.network.trunk.heads, found.notes) == (4, ())
+    with pytest.raises(InputError, match=r"its 32 channels are not a multiple of 64; its cfg must state the number"):
+        published.load(str(folder / "weights_legacy.pt"))
+
+
+KEY = "encoder_attention_heads"
+
+
+@pytest.mark.parametrize(
+    "saved, expected",
+    [
+        ({"cfg": {"model": {KEY: 4}}, "args": None}, {"heads": 4}),
+        ({"args": Record("argparse.Namespace", state={KEY: 4})}, {"heads": 4}),
+        ({"cfg": {"model": {"args": {"model": {KEY: 4}}, KEY: 4}}}, {"heads": 4}),
+        ({"cfg": Record("DictConfig", state={"_content": {KEY: Record("AnyNode", state={"_val": 4})}})}, {"heads": 4}),
+        ({"cfg": {"model": {KEY: None}}}, {}),
+        ({"model": {KEY: 4}}, {}),
+        ([], {}),
+    ],
+)
+def test_heads_are_found_wherever_a_configuration_has_them(saved, expected):
+    assert ecg_fm.find_settings(saved, "x.pt") == expected
+
+
+@pytest.mark.parametrize(
+    "model, listed",
+    [({KEY: 4, "args": {KEY: 12}}, "4 and 12"), ({KEY: -4}, "0"), ({KEY: "4"}, "0"), ({KEY: True}, "0")],
+)
+def test_heads_that_are_no_number_or_several_are_refused(model, listed):
+    with pytest.raises(InputError, match=f"^x.pt: its configuration has {listed} for {KEY}; expected one positive"):
+        ecg_fm.find_settings({"cfg": {"model": model}}, "x.pt")
 
 
 def create(**options) -> models.Network:

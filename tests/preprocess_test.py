@@ -10,7 +10,8 @@ from hypothesis import strategies as st
 
 from ecg_jax.contract import InputContract
 from ecg_jax.data import preprocess_on_device
-from ecg_jax.data.preprocess import create_input, create_windows, design_filter, place_windows, standardize
+from ecg_jax.data.filters import design_filter
+from ecg_jax.data.preprocess import create_input, create_windows, place_windows, standardize
 from ecg_jax.errors import InputError
 from ecg_jax.recording import LEADS, LIMB_LEADS, create_recording
 

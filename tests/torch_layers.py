@@ -17,7 +17,7 @@ def draw_tensors(shapes: dict[str, tuple[int, ...]], seed: int = 0) -> Arrays:
 
     def draw(name: str, shape: tuple[int, ...]) -> np.ndarray:
         if len(shape) > 1:
-            return rng.normal(0, np.sqrt(1.5 / math.prod(shape[1:])), shape)
+            return rng.normal(0, np.sqrt(1.5 / max(1, math.prod(shape[1:]))), shape)
         is_positive = name.endswith(("running_var", "weight"))
         return rng.uniform(0.5, 1.5, shape) if is_positive else rng.normal(0, 0.2, shape)
 

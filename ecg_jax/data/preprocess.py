@@ -1,15 +1,11 @@
 """A recording becomes the array of an input contract: the contract's steps in NumPy."""
 
 import dataclasses
-import functools
 import math
 from collections.abc import Sequence
-from fractions import Fraction
 from typing import Any
 
 import numpy as np
-import scipy.ndimage
-import scipy.signal
 
 from ecg_jax import budget
 from ecg_jax.contract import (
@@ -23,6 +19,7 @@ from ecg_jax.contract import (
     SubtractMedian,
     ZScore,
 )
+from ecg_jax.data import filters
 from ecg_jax.errors import InputError
 from ecg_jax.recording import LIMB_LEADS, Recording
 
@@ -137,11 +134,11 @@ def _run(steps: Sequence[Step], signal: np.ndarray, valid: np.ndarray) -> tuple[
     for step in steps:
         match step:
             case Resample():
-                signal, valid = _resample(step, signal, valid)
+                signal, valid = filters.resample(step, signal, valid)
             case Filter():
-                signal = _filter(step, signal, valid)
+                signal = filters.apply_filter(step, signal, valid)
             case SubtractMedian():
-                signal = _subtract_median(step, signal, valid)
+                signal = filters.subtract_median(step, signal, valid)
             case ZScore() | MinMax():
                 signal = normalize(step, signal, valid)
             case Shift():
@@ -221,135 +218,6 @@ def _select_leads(recording: Recording, leads: tuple[str, ...]) -> tuple[np.ndar
             signal[:, i] = recording.signal[:, pair] @ weights
             valid[:, i] = recording.valid[:, pair].all(axis=1)
     return signal, valid
-
-
-def _resample(step: Resample, signal: np.ndarray, valid: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """Changes the sampling rate; gaps are bridged first, so that filters do not spread them."""
-    ratio = Fraction(step.after / step.before).limit_denominator(2000)
-    if ratio == 1:
-        return signal, valid
-    bridged = _bridge(signal, valid)
-    match step.method:
-        case "linear":
-            resampled = _interpolate(bridged, int(len(bridged) * step.after / step.before))
-        case "polyphase_zeros":
-            resampled = scipy.signal.resample_poly(bridged, ratio.numerator, ratio.denominator, axis=0)
-        case _:
-            resampled = _resample_polyphase(bridged, ratio)
-    return resampled.astype(np.float32), _resample_validity(valid, len(resampled), ratio)
-
-
-def _interpolate(signal: np.ndarray, count: int) -> np.ndarray:
-    """Stretches a recording to `count` samples, so that the first and the last stay where they are."""
-    place = np.linspace(0, count - 1, len(signal))
-    return np.stack([np.interp(np.arange(count), place, lead) for lead in signal.T], axis=1)
-
-
-def _resample_polyphase(signal: np.ndarray, ratio: Fraction) -> np.ndarray:
-    level = signal[:1]  # filtering without it keeps a flat lead flat
-    up, down = ratio.numerator, ratio.denominator
-    window, ends = _design_lowpass(up, down), "line" if len(signal) > 1 else "edge"
-    return level + scipy.signal.resample_poly(signal - level, up, down, axis=0, window=window, padtype=ends)
-
-
-@functools.lru_cache(maxsize=64)
-def _design_lowpass(up: int, down: int) -> np.ndarray:
-    """The default filter of `scipy.signal.resample_poly`, which designs it again at every call."""
-    widest = max(up, down)
-    return scipy.signal.firwin(20 * widest + 1, 1 / widest, window=("kaiser", 5.0)).astype(np.float32)
-
-
-def _resample_validity(valid: np.ndarray, count: int, ratio: Fraction) -> np.ndarray:
-    """A sample is invalid if one within half a new step was; at a higher rate, if the nearest one was."""
-    if valid.all():
-        return np.ones((count, valid.shape[1]), bool)
-    number = np.arange(count)
-    if ratio > 1:
-        return valid[np.minimum(np.round(number / float(ratio)).astype(int), len(valid) - 1)]
-    begin = np.maximum(-((1 - 2 * number) * ratio.denominator // (2 * ratio.numerator)), 0)
-    end = np.minimum((2 * number + 1) * ratio.denominator // (2 * ratio.numerator) + 1, len(valid))
-    end[-1] = len(valid)
-    invalid = np.zeros((len(valid) + 1, valid.shape[1]), np.int32)
-    np.cumsum(~valid, axis=0, out=invalid[1:])
-    return invalid[end] == invalid[begin]
-
-
-def _filter(step: Filter, signal: np.ndarray, valid: np.ndarray) -> np.ndarray:
-    leads = _bridge(signal, valid).T
-    if step.order:
-        return np.ascontiguousarray(_filter_band(step, leads).T, np.float32)
-    padding = min(len(signal) - 1, int(step.sampling_rate))
-    return np.ascontiguousarray(_filter_both_ways(design_filter(step), leads, padding).T, np.float32)
-
-
-def _filter_both_ways(sections: np.ndarray, leads: np.ndarray, padding: int) -> np.ndarray:
-    """Equal to `scipy.signal.sosfiltfilt`, to the bit, in half the time: it is most of what reading an ECG takes."""
-    start = 2 * leads[:, :1] - leads[:, padding:0:-1]
-    end = 2 * leads[:, -1:] - leads[:, -2 : -padding - 2 : -1]
-    filtered = np.concatenate([start, leads, end], axis=1, dtype=np.float64)
-    state = _settle(sections.tobytes())[:, None]
-    for _ in range(2):  # forward and backward
-        filtered, _ = scipy.signal.sosfilt(sections, filtered, axis=1, zi=state * filtered[:, :1])
-        filtered = filtered[:, ::-1]
-    return filtered[:, padding : filtered.shape[1] - padding]
-
-
-def _filter_band(step: Filter, leads: np.ndarray) -> np.ndarray:
-    """The notch, then one band-pass filter, each as `scipy.signal.filtfilt` extends the ends of a signal by default."""
-    for sections, length in _design_band(step):
-        leads = _filter_both_ways(sections, leads, min(leads.shape[1] - 1, 3 * length))
-    return leads
-
-
-@functools.lru_cache(maxsize=16)
-def _design_band(step: Filter) -> list[tuple[np.ndarray, int]]:
-    """Second-order sections of each filter, and its number of coefficients as one polynomial."""
-    notch = [(design_filter(Filter(step.sampling_rate, 0, 0, step.notch)), 3)] if step.notch else []
-    band = scipy.signal.butter(
-        step.order, (step.highpass, step.lowpass), "bandpass", fs=step.sampling_rate, output="sos"
-    )
-    return [*notch, (band, 2 * step.order + 1)]
-
-
-def _subtract_median(step: SubtractMedian, signal: np.ndarray, valid: np.ndarray) -> np.ndarray:
-    bridged = _bridge(signal, valid)
-    leads = [scipy.ndimage.median_filter(lead, step.samples, mode="constant") for lead in bridged.T]  # 1-D is faster
-    return bridged - np.stack(leads, axis=1).astype(np.float32)
-
-
-@functools.lru_cache(maxsize=16)
-def _settle(sections: bytes) -> np.ndarray:
-    """States `[sections, 2]` of a filter's steady-state step response."""
-    return scipy.signal.sosfilt_zi(np.frombuffer(sections).reshape(-1, 6))
-
-
-@functools.lru_cache(maxsize=16)
-def design_filter(step: Filter) -> np.ndarray:
-    """Second-order sections `[n, 6]`. Designing takes as long as filtering."""
-    if step.order:
-        return np.concatenate([sections for sections, _ in _design_band(step)])
-    nyquist = step.sampling_rate / 2
-    sections = []
-    if step.highpass:
-        sections.append(scipy.signal.butter(2, step.highpass / nyquist, "highpass", output="sos"))
-    if step.lowpass:
-        sections.append(scipy.signal.butter(2, step.lowpass / nyquist, "lowpass", output="sos"))
-    if step.notch:
-        sections.append(scipy.signal.tf2sos(*scipy.signal.iirnotch(step.notch / nyquist, Q=30)))
-    return np.concatenate(sections)
-
-
-def _bridge(signal: np.ndarray, valid: np.ndarray) -> np.ndarray:
-    """Replaces invalid samples by straight lines between valid neighbours."""
-    if valid.all():
-        return signal
-    bridged = signal.copy()
-    time = np.arange(len(signal))
-    for lead in np.flatnonzero(~valid.all(axis=0)):
-        known = valid[:, lead]
-        if known.any():
-            bridged[~known, lead] = np.interp(time[~known], time[known], signal[known, lead])
-    return bridged
 
 
 def normalize(step: ZScore | MinMax, signal: Any, valid: Any, xp: Any = np) -> Any:

@@ -9,7 +9,7 @@ import scipy.fft
 import scipy.signal
 
 from ecg_jax.contract import Filter, MinMax, Scale, Shift, Step, ZScore
-from ecg_jax.data import preprocess
+from ecg_jax.data import filters, preprocess
 
 _SETTLING = 1.5  # seconds, over the high pass; at least 3 s: margin for circular-convolution transients
 
@@ -41,7 +41,7 @@ def run(steps: Sequence[Step], signal: jax.Array, valid: jax.Array) -> jax.Array
 
 
 def _filter(step: Filter, signal: jax.Array, valid: jax.Array) -> jax.Array:
-    """Multiplies the Fourier transform by the response of `preprocess`'s filtering, forward and backward.
+    """Multiplies the Fourier transform by the response of `filters.apply_filter`, forward and backward.
 
     As there, the signal is continued by a second of its point reflection on both sides. Near the ends the result
     differs, because recursive filters start from a guess; with much wander a z-score may differ there by 0.4.
@@ -51,7 +51,7 @@ def _filter(step: Filter, signal: jax.Array, valid: jax.Array) -> jax.Array:
     margin = round(step.sampling_rate * max(3.0, settling))
     length = scipy.fft.next_fast_len(samples + 2 * margin, real=True)
     angles = 2 * np.pi * np.fft.rfftfreq(length)
-    response = np.abs(scipy.signal.sosfreqz(preprocess.design_filter(step), angles)[1]) ** 2
+    response = np.abs(scipy.signal.sosfreqz(filters.design_filter(step), angles)[1]) ** 2
     first, last = jnp.argmax(valid), samples - 1 - jnp.argmax(valid[::-1])
     number = jnp.clip(jnp.arange(length) - margin, first - rate, last + rate)
     nearest = jnp.clip(number, first, last)

@@ -72,6 +72,8 @@ class Net1d(Trunk):
 
     def __post_init__(self) -> None:
         super().__post_init__()
+        if narrow := [width for width in self.filters if width < 2]:
+            raise InputError(f"ecgfounder: a stage of {narrow[0]} channels; squeeze-excitation halves them")
         widths = (self.stem_filters, *self.filters)
         if any(b % self.group_width or b < a for a, b in itertools.pairwise(widths)):
             raise InputError(

@@ -98,13 +98,8 @@ def load(weights: Mapping[str, np.ndarray], source: str) -> tuple[Network, dict[
     Raises:
         InputError: when these are not its tensors, naming what differs first, or those of several networks.
     """
-    shapes = {name: array.shape for name, array in weights.items()}
-    sizes = find_sizes(shapes)
-    if sizes is None:
-        raise InputError(f"{source}: not the Chagas inception network: {find_contradiction(shapes)}")
-    if members := {match[1] for name in shapes if (match := _MEMBER.match(name))}:
+    sizes = torch_layout.measure(weights, find_sizes, find_contradiction, source, "the Chagas inception network")
+    if members := {match[1] for name in weights if (match := _MEMBER.match(name))}:
         raise InputError(f"{source}: holds {len(members)} networks, one for each fold; give the file of one fold")
-    table = create_table(sizes)
-    arrays = torch_layout.convert(table, weights, source=source)
-    arrays[f"params/{OUTPUT}/bias"] = np.full(sizes.num_labels, OFFSET, np.float32)
-    return torch_layout.build(NAME, sizes, table, arrays, source)
+    bias = {f"params/{OUTPUT}/bias": np.full(sizes.num_labels, OFFSET, np.float32)}
+    return torch_layout.build(NAME, sizes, create_table(sizes), weights, source, adapt=lambda arrays: arrays | bias)

@@ -5,7 +5,6 @@ from collections.abc import Mapping
 
 import numpy as np
 
-from ecg_jax.errors import InputError
 from ecg_jax.models.imports import torch_layout
 from ecg_jax.models.imports.torch_layout import Entry, Shapes, Sizes
 from ecg_jax.models.network import Network
@@ -73,15 +72,13 @@ def load(weights: Mapping[str, np.ndarray], source: str) -> tuple[Network, dict[
     Raises:
         InputError: when these are not its tensors, naming what differs first.
     """
-    shapes = {name: array.shape for name, array in weights.items()}
-    sizes = find_sizes(shapes)
-    if sizes is None:
-        raise InputError(f"{source}: not the age network: {find_contradiction(shapes)}")
-    table = create_table(sizes)
-    arrays = torch_layout.convert(table, weights, source=source)
-    kernel = f"params/{OUTPUT}/kernel"
-    arrays[kernel] = order_by_time(arrays[kernel], sizes.trunk["filters"][-1])
-    return torch_layout.build(NAME, sizes, table, arrays, source)
+    sizes = torch_layout.measure(weights, find_sizes, find_contradiction, source, "the age network")
+    kernel, channels = f"params/{OUTPUT}/kernel", sizes.trunk["filters"][-1]
+
+    def adapt(arrays: dict[str, np.ndarray]) -> dict[str, np.ndarray]:
+        return arrays | {kernel: order_by_time(arrays[kernel], channels)}
+
+    return torch_layout.build(NAME, sizes, create_table(sizes), weights, source, adapt=adapt)
 
 
 def order_by_time(kernel: np.ndarray, channels: int) -> np.ndarray:

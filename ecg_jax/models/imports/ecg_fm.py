@@ -3,20 +3,24 @@
 In a classifier the encoder's names begin with `encoder.`, in a pretrained file they have no prefix.
 """
 
+import dataclasses
 import itertools
 from collections.abc import Mapping
+from typing import Any
 
 import numpy as np
 
 from ecg_jax.errors import InputError
-from ecg_jax.models.ecg_fm import EcgFm, EcgFmHead
 from ecg_jax.models.imports import torch_layout
 from ecg_jax.models.imports.torch_layout import Entry, Shapes, Sizes
+from ecg_jax.models.imports.torch_pickle import Record
 from ecg_jax.models.network import Network
 from ecg_jax.models.outputs import OUTPUT
 
 NAME = "ecg_fm"
 NOTES = ("the file does not state the number of attention heads; one for 64 channels, as published, is assumed",)
+_HEADS = "encoder_attention_heads"  # in the configuration that fairseq-signals saves
+_MOST_HEADS = 1 << 16
 SAMPLES = 2500  # of the published network's input, at 500 Hz
 IGNORED = ("mask_emb", "encoder.mask_emb", "quantizer.*", "project_q.*", "final_proj.*")  # of pretraining alone
 _CHANNELS_PER_HEAD = 64
@@ -130,21 +134,54 @@ def load(
         InputError: when these are not its tensors, naming what differs first, or `heads` do not divide the channels.
     """
     weights = fold_weight_norm(weights, source)
-    shapes = {name: array.shape for name, array in weights.items()}
-    sizes = find_sizes(shapes)
-    if sizes is None:
-        raise InputError(f"{source}: not ECG-FM: {find_contradiction(shapes)}")
+    sizes = torch_layout.measure(weights, find_sizes, find_contradiction, source, "ECG-FM")
     trunk = sizes.trunk | ({} if heads is None else {"heads": heads})
     if not trunk["heads"] or trunk["width"] % trunk["heads"]:
         raise InputError(
-            f"{source}: its {trunk['width']} channels are not a multiple of {heads or _CHANNELS_PER_HEAD}; state with "
-            "how many attention heads it was trained"
+            f"{source}: its {trunk['width']} channels are not a multiple of {heads or _CHANNELS_PER_HEAD}; its cfg "
+            f"must state the number of attention heads ({_HEADS}) that it was trained with"
         )
-    network, table = Network(EcgFm(**trunk), EcgFmHead(sizes.num_labels or 1)), create_table(sizes)
-    arrays = torch_layout.convert(table, weights, ignored=IGNORED, source=source)
-    return network, torch_layout.fit(
-        network, sizes, table, arrays, source, exclude=() if sizes.num_labels else ("head",)
-    )
+    sizes = dataclasses.replace(sizes, trunk=trunk)
+    return torch_layout.build(NAME, sizes, create_table(sizes), weights, source, ignored=IGNORED)
+
+
+def find_settings(saved: Any, source: str) -> dict[str, int]:
+    """What a checkpoint of fairseq-signals states beside its weights: `heads`, or nothing.
+
+    Args:
+        saved: See `torch_files.read`. Its `cfg`, in old files `args`, is the configuration; a classifier's may hold
+            that of the encoder it was trained from.
+        source: The file, for messages.
+
+    Raises:
+        InputError: where it is no positive number, or not the same one everywhere.
+    """
+    parts = [saved[key] for key in ("cfg", "args") if key in saved] if isinstance(saved, dict) else []
+    stated = _list_heads(parts)
+    heads = {value if type(value) is int and 0 < value <= _MOST_HEADS else 0 for value in stated}  # 0 for what is none
+    if len(heads) > 1 or 0 in heads:
+        listed = " and ".join(map(str, sorted(heads)))
+        raise InputError(f"{source}: its configuration has {listed} for {_HEADS}; expected one positive number")
+    return {"heads": heads.pop()} if heads else {}
+
+
+def _list_heads(configurations: list[Any]) -> list[Any]:
+    """Every number of heads in some configurations and what they hold."""
+    waiting, seen, found = [*configurations], set(), []
+    while waiting:
+        value = waiting.pop()
+        fields = value.state if isinstance(value, Record) else value
+        if isinstance(fields, dict) and id(fields) not in seen:
+            seen.add(id(fields))
+            found.append(fields.get(_HEADS))
+            waiting += fields.values()
+    values = [each.state.get("_val") if _is_node(each) else each for each in found]
+    return [value for value in values if value is not None]
+
+
+def _is_node(value: Any) -> bool:
+    """Whether it is what remains of a value in OmegaConf's containers."""
+    return isinstance(value, Record) and isinstance(value.state, dict)
 
 
 def fold_weight_norm(weights: Mapping[str, np.ndarray], source: str) -> dict[str, np.ndarray]:
@@ -161,5 +198,7 @@ def fold_weight_norm(weights: Mapping[str, np.ndarray], source: str) -> dict[str
         if direction.ndim != 3 or magnitude.shape != (1, 1, direction.shape[-1]):
             raise InputError(f"{source}: {names[0]} is {list(magnitude.shape)}; ECG-FM has one magnitude for each tap")
         norms = np.sqrt((direction**2).sum(axis=(0, 1), keepdims=True))
+        if not norms.all():
+            raise InputError(f"{source}: {names[1]} is zero at a tap, so that no magnitude can scale it")
         folded[f"{prefix}{_POSITION}.weight"] = (magnitude * direction / norms).astype(np.float32)
     return folded

@@ -7,7 +7,6 @@ from collections.abc import Mapping
 
 import numpy as np
 
-from ecg_jax.errors import InputError
 from ecg_jax.models.imports import torch_layout
 from ecg_jax.models.imports.torch_layout import Entry, Shapes, Sizes
 from ecg_jax.models.network import Network
@@ -73,10 +72,5 @@ def load(weights: Mapping[str, np.ndarray], source: str) -> tuple[Network, dict[
     Raises:
         InputError: when these are not its tensors, naming what differs first.
     """
-    shapes = {name: array.shape for name, array in weights.items()}
-    sizes = find_sizes(shapes)
-    if sizes is None:
-        raise InputError(f"{source}: not ECGFounder's network: {find_contradiction(shapes)}")
-    table = create_table(sizes)
-    arrays = torch_layout.convert(table, weights, ignored=_UNUSED, source=source)
-    return torch_layout.build(NAME, sizes, table, arrays, source)
+    sizes = torch_layout.measure(weights, find_sizes, find_contradiction, source, "ECGFounder's network")
+    return torch_layout.build(NAME, sizes, create_table(sizes), weights, source, ignored=_UNUSED)

@@ -267,16 +267,20 @@ def load(path: str, name: str = "") -> Loaded:
     Raises:
         InputError: where the file is no such network's.
     """
-    weights = torch_files.load_weights(path)
+    saved = torch_files.read(path)
+    weights = torch_files.pick_weights(saved, path)
     name = name or _recognize(weights, path)
     facts, module = PUBLISHED[name], _import(PUBLISHED[name].module)
-    network, variables = module.load(weights, path)
-    contract, notes = facts.contract, list(module.NOTES)
+    settings = module.find_settings(saved, path) if hasattr(module, "find_settings") else {}
+    network, variables = module.load(weights, path, **settings)
+    contract, notes = facts.contract, [] if settings else list(module.NOTES)
     sizes = module.find_sizes({key: array.shape for key, array in weights.items()})
     if sizes.shape[1] != len(contract.leads):
         if sizes.shape[1] != 1 or facts.module != "ecgfounder":
             raise InputError(f"{path}: it takes {sizes.shape[1]} leads, {name} {len(contract.leads)}")
         contract = dataclasses.replace(contract, leads=contract.leads[:1])
+    if sizes.shape[0] != contract.samples:
+        raise InputError(f"{path}: it takes {sizes.shape[0]} samples, {name} {contract.samples}")
     labels = facts.labels() if sizes.num_labels else ()
     if sizes.num_labels and len(labels) != sizes.num_labels:
         labels = tuple(f"output{i}" for i in range(1, sizes.num_labels + 1))

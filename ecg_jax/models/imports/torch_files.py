@@ -37,7 +37,12 @@ def load_weights(path: str) -> dict[str, np.ndarray]:
     Raises:
         InputError: when `read` or `state_dicts.find_weights` does, or when they are far larger than the file.
     """
-    weights = state_dicts.find_weights(read(path), path)
+    return pick_weights(read(path), path)
+
+
+def pick_weights(saved: Any, path: str) -> dict[str, np.ndarray]:
+    """The weights in what `read` returned of a file; see `load_weights`."""
+    weights = state_dicts.find_weights(saved, path)
     most = budget.limit_unpacked(os.path.getsize(path))
     if (announced := sum(array.nbytes for array in weights.values())) > most:
         raise InputError(f"{path}: its weights announce {announced >> 20} MiB; at most {most >> 20} are read")

@@ -5,21 +5,24 @@ Each network's module has a table of its layers; the tensors of a file must be t
 
 import dataclasses
 import itertools
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from fnmatch import fnmatchcase
 from typing import Any
 
+import flax.errors
 import numpy as np
 
 from ecg_jax.errors import InputError
 from ecg_jax.models import network as network_lib
 from ecg_jax.models import weights as weights_lib
+from ecg_jax.models.benchmarks import COMPARISONS
 from ecg_jax.models.network import Network
 
 # Convolutions are [outputs, inputs, taps] in PyTorch and [taps, inputs, outputs] in Flax, dense layers likewise.
 _DIMENSIONS = {"conv": 3, "dense": 2, "vector": 1}
 _COUNTERS = "*num_batches_tracked"  # of BatchNorms, without effect
 _MOST = 4  # names in a message
+_LONGEST_REASON = 200  # characters
 _NORM = {
     "params/{}/scale": "{}.weight",
     "params/{}/bias": "{}.bias",
@@ -124,17 +127,40 @@ def convert(
     return {path: _arrange(weights[entry.name], entry.kind) for path, entry in table.items()}
 
 
+def measure(
+    weights: Mapping[str, np.ndarray],
+    find_sizes: Callable[[Shapes], Sizes | None],
+    find_contradiction: Callable[[Shapes], str],
+    source: str,
+    title: str,
+) -> Sizes:
+    """The sizes of a file's network by a module's functions; `InputError` where it is not the one of this title."""
+    shapes = {name: array.shape for name, array in weights.items()}
+    if (sizes := find_sizes(shapes)) is None:
+        raise InputError(f"{source}: not {title}: {find_contradiction(shapes)}")
+    return sizes
+
+
 def build(
-    name: str, sizes: Sizes, table: Mapping[str, Entry], arrays: Mapping[str, np.ndarray], source: str
+    name: str,
+    sizes: Sizes,
+    table: Mapping[str, Entry],
+    weights: Mapping[str, np.ndarray],
+    source: str,
+    *,
+    ignored: Sequence[str] = (),
+    adapt: Callable[[dict[str, np.ndarray]], Mapping[str, np.ndarray]] = dict,
 ) -> tuple[Network, dict[str, np.ndarray]]:
-    """Builds a network with the arrays of a file.
+    """Builds a network with the tensors of a file; without labels, its trunk's alone.
 
     Args:
         name: One of `models.COMPARISONS`.
         sizes: Of the network.
-        table: The tensors that were converted, by Flax path.
-        arrays: All of the network's, by Flax path.
+        table: The tensors to convert, by Flax path.
+        weights: The file's, by name.
         source: The file, for messages.
+        ignored: See `convert`.
+        adapt: From the converted arrays, by Flax path, to all of the network's.
 
     Returns:
         The network and its variables by path.
@@ -142,29 +168,28 @@ def build(
     Raises:
         InputError: listing tensors of another shape by their names in the file, or what else does not fit.
     """
+    arrays = adapt(convert(table, weights, ignored=ignored, source=source))
+    kind = COMPARISONS[name]
     try:
-        network = network_lib.create(name, head="dense", num_labels=sizes.num_labels, trunk=sizes.trunk)
-    except InputError as error:
-        raise InputError(f"{source}: {error}") from error
-    return network, fit(network, sizes, table, arrays, source)
-
-
-def fit(
-    network: Network,
-    sizes: Sizes,
-    table: Mapping[str, Entry],
-    arrays: Mapping[str, np.ndarray],
-    source: str,
-    exclude: Sequence[str] = (),
-) -> dict[str, np.ndarray]:
-    """A network's variables by path, of the arrays of a file; see `build`.
-
-    Modules that `exclude` names, as in `weights.merge`, are neither expected nor returned.
-    """
-    try:
+        network = Network(kind.trunk(**sizes.trunk), kind.head(sizes.num_labels or 1, **sizes.head))
         own = network_lib.shapes(network, sizes.shape)
     except InputError as error:
         raise InputError(f"{source}: {error}") from error
+    except (ArithmeticError, TypeError, ValueError, flax.errors.FlaxError) as error:  # of sizes that no layer takes
+        reason = " ".join(f"{type(error).__name__}: {error}".split())[:_LONGEST_REASON]
+        raise InputError(f"{source}: its tensors have sizes of which no network can be built ({reason})") from error
+    exclude = () if sizes.num_labels else ("head",)
+    return network, _fit(own, table, arrays, source, exclude)
+
+
+def _fit(
+    own: Mapping[str, Any],
+    table: Mapping[str, Entry],
+    arrays: Mapping[str, np.ndarray],
+    source: str,
+    exclude: Sequence[str],
+) -> dict[str, np.ndarray]:
+    """A network's variables by path, with the arrays of a file; modules that `exclude` names are left out."""
     wrong = []
     for path, leaf in weights_lib.flatten(own).items():
         if path in table and arrays[path].shape != leaf.shape:

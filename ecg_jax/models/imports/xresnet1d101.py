@@ -11,11 +11,9 @@ from typing import Any
 import numpy as np
 
 from ecg_jax.errors import InputError
-from ecg_jax.models.heads import PooledHead
 from ecg_jax.models.imports import torch_layout
 from ecg_jax.models.imports.torch_layout import Entry, Shapes, Sizes
 from ecg_jax.models.network import Network
-from ecg_jax.models.xresnet import XResNet1d
 
 NAME = "xresnet1d101"
 NOTES = ("the file does not state the strides; the published ones are assumed",)
@@ -110,13 +108,8 @@ def load(weights: Mapping[str, np.ndarray], source: str) -> tuple[Network, dict[
         InputError: when these are not its tensors, naming what differs first.
     """
     weights = _merge_copies(weights, source)
-    shapes = {name: array.shape for name, array in weights.items()}
-    sizes = find_sizes(shapes)
-    if sizes is None:
-        raise InputError(f"{source}: not an xresnet1d with bottlenecks: {find_contradiction(shapes)}")
-    table = create_table(sizes)
-    network = Network(XResNet1d(**sizes.trunk), PooledHead(sizes.num_labels, **sizes.head))
-    return network, torch_layout.fit(network, sizes, table, torch_layout.convert(table, weights, source=source), source)
+    sizes = torch_layout.measure(weights, find_sizes, find_contradiction, source, "an xresnet1d with bottlenecks")
+    return torch_layout.build(NAME, sizes, create_table(sizes), weights, source)
 
 
 def _merge_copies(weights: Mapping[str, np.ndarray], source: str) -> dict[str, np.ndarray]:
