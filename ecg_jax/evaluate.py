@@ -116,8 +116,8 @@ def main(argv: Sequence[str]) -> int:
     if bool(FLAGS.model) == bool(FLAGS.predictions):
         raise InputError("pass either --model=RUN or --predictions=FILE; --help shows how")
     _check_output(FLAGS.output)
-    _refuse_idle_flags()
     refuse_flags_of_findings(is_number=FLAGS.numbers)
+    _refuse_idle_flags()
     cli.require_files(FLAGS.predictions, FLAGS.labels, FLAGS.validation, FLAGS.validation_labels, *FLAGS.annotators)
     settings, decision_range = _create_settings(), _parse_range(FLAGS.decision_range)
     if FLAGS.rule:

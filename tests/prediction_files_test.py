@@ -416,7 +416,7 @@ def test_recordings_without_a_probability_are_left_out_only_where_quality_says_w
 
 
 def test_a_file_in_which_nothing_has_a_probability_is_refused_by_its_name(join):
-    with refuse("p.csv", "probability"):
+    with refuse("p.csv", "no recording has a prediction"):
         join("recording,AF,SB,quality\na,,,no signal\nb,,,no signal\n", LABELS)
 
 

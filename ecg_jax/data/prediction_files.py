@@ -113,7 +113,9 @@ def _read_table(
     table = table_lib.read_table(path)
     recordings = joins.find_names(table, path, rules.columns)
     kind = KINDS[scale]
-    offered = _find_names(table, path) if kind == FINDING else _find_numbers(table, path, among)
+    offered = _find_names(table) if kind == FINDING else _find_numbers(table, among)
+    if not offered and not names:
+        raise InputError(f"{path}: no column of {scale}; it has {', '.join(table.columns)}")
     names = names or _choose_names(table, offered, among, scale)
     if len(set(names)) < len(names):
         raise InputError(f"{path}: --names={','.join(names)} names a label twice")
@@ -162,29 +164,18 @@ def read_patients(table: pd.DataFrame, path: str, rules: joins.Rules) -> np.ndar
     return patient_lib.parse(table, path, rules.patient_column)
 
 
-def _find_names(table: pd.DataFrame, path: str) -> tuple[str, ...]:
+def _find_names(table: pd.DataFrame) -> tuple[str, ...]:
     """Columns of a prediction file that may hold probabilities, as they are not something else."""
     others = {name for name in _find_parts(table) if f"{name}{TRUE}" not in table}
-    names = tuple(name for name in table.columns if name not in others and not attribute_lib.is_fact(name))
-    if not names:
-        raise InputError(f"{path}: no column of probabilities; it has {', '.join(table.columns)}")
-    return names
+    return tuple(name for name in table.columns if name not in others and not attribute_lib.is_fact(name))
 
 
-def _find_numbers(table: pd.DataFrame, path: str, among: pd.DataFrame | None) -> tuple[str, ...]:
+def _find_numbers(table: pd.DataFrame, among: pd.DataFrame | None) -> tuple[str, ...]:
     """As `_find_names`, of predicted numbers; `age` is one only as `read_predictions` says."""
-    parts = _find_parts(table)
-    held = [
-        name
-        for name in table.columns
-        if (name not in parts or f"{name}{TRUE}" in table) and prediction_values.is_number(table[name])
-    ]
-    names = [name for name in held if f"{name}{TRUE}" in table or not attribute_lib.is_fact(name)]
-    if among is None or not {*names} & {*among}:
-        names += [name for name in held if name.lower() == attribute_lib.AGE and name not in names]
-    if not names:
-        raise InputError(f"{path}: no column of predicted numbers; it has {', '.join(table.columns)}")
-    return tuple(names)
+    names = [name for name in _find_names(table) if prediction_values.is_number(table[name])]
+    ages = [name for name in table.columns if name.lower() == attribute_lib.AGE]
+    is_alone = among is None or not {*names} & {*among}
+    return (*names, *(name for name in ages if is_alone or f"{name}{TRUE}" in table))
 
 
 def _find_parts(table: pd.DataFrame) -> set[str]:

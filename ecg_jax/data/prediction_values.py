@@ -25,9 +25,9 @@ def could_be(column: pd.Series) -> bool:
 
 
 def is_number(column: pd.Series) -> bool:
-    """Whether a column of text begins with nothing but numbers, empty cells aside, and has some."""
+    """Whether most of a column of text, empty cells aside, are numbers at its beginning."""
     column = column.head(_INSPECTED).dropna()
-    return bool(len(column)) and bool(np.isfinite(pd.to_numeric(column, errors="coerce")).all())
+    return bool(len(column)) and bool(pd.to_numeric(column, errors="coerce").notna().mean() > 0.5)
 
 
 def parse_truth(table: pd.DataFrame, name: str, path: str) -> np.ndarray:
