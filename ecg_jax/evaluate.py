@@ -3,6 +3,7 @@
   python -m ecg_jax.evaluate --model=runs/finetune --output=evaluation
   python -m ecg_jax.evaluate --model=runs/finetune --data=stores/ptbxl --output=evaluation
   python -m ecg_jax.evaluate --predictions=probabilities.csv --labels=gold.csv --output=evaluation
+  python -m ecg_jax.evaluate --predictions=ages.csv --labels=gold.csv --numbers --output=evaluation
   python -m ecg_jax.evaluate --model=runs/a --compare=runs/b --output=evaluation
 
 --model is a run folder, whose best checkpoint predicts the test split of its own data, or --split of --data: a
@@ -16,7 +17,7 @@ or empty for unknown. A run's predictions.csv needs no --labels. Both are joined
 `id`, `exam_id`, ..., or --recording_column), where folders, suffixes and leading zeros may differ. Files that name
 nothing, as .npy, are joined line by line, and only with --by_position. Other columns of --labels make subgroups (age,
 sex, ...), and `patient_id` (`subject_id`, ..., or --patient_column) keeps a patient's recordings together in the
-bootstrap.
+bootstrap. With --numbers the columns are quantities, as age in years: errors, agreement and calibration are scored.
 
 Thresholds never come from the recordings that are scored. Those of a run were chosen on its validation split; those
 for a prediction file are chosen on --validation, or else each recording's on the other parts of the file
@@ -37,6 +38,7 @@ from ecg_jax import cli
 from ecg_jax.errors import InputError
 from ecg_jax.evaluation import settings as settings_lib
 from ecg_jax.evaluation import thresholds as thresholds_lib
+from ecg_jax.kinds import FINDING, NUMBER
 from ecg_jax.recording import CHECKS
 
 if TYPE_CHECKING:
@@ -47,8 +49,14 @@ if TYPE_CHECKING:
     from ecg_jax.data.datasets.dataset import Dataset
     from ecg_jax.inference import evaluated_files
     from ecg_jax.inference.evaluated import Evaluated
+    from ecg_jax.inference.model import Model
 
 FLAGS = flags.FLAGS
+_OF_FINDINGS = (
+    *("rule", "thresholds", "choose_on_test", "validation", "validation_labels", "calibration", "logits", "beta"),
+    *("prevalence", "max_false_positive_rate", "annotators", "seeds", "decision_range", "challenge_weights"),
+    *("challenge_normal", "legacy"),
+)
 flags.DEFINE_string("model", None, "A run folder, weights that ship, a Keras file, or a published PyTorch file.")
 flags.DEFINE_string(
     "data", None, "A place of data like the run's, a prepared store, or NAME:DIR of a data set; default the run's own."
@@ -56,10 +64,11 @@ flags.DEFINE_string(
 flags.DEFINE_enum(
     "split", None, ("train", "validation", "test", "all"), "Recordings to score; default test, or all where none is."
 )
-flags.DEFINE_string("predictions", None, "A CSV, .npy or .npz of probabilities, in place of --model.")
-flags.DEFINE_string("labels", None, "A CSV of labels 0, 1 or empty, for --predictions.")
+flags.DEFINE_string("predictions", None, "A CSV, .npy or .npz of probabilities or numbers, in place of --model.")
+flags.DEFINE_string("labels", None, "A CSV of labels 0, 1 or empty (or true numbers), for --predictions.")
 flags.DEFINE_list("names", [], "Labels to score: columns of a CSV, or those of an array in their order.")
 flags.DEFINE_bool("logits", False, "The numbers in --predictions (and others) are logits.")
+flags.DEFINE_bool("numbers", False, "Those in --predictions (and --compare) are quantities, as age in years.")
 flags.DEFINE_bool("partial", False, "Score the recordings that both files have, and leave out the others.")
 flags.DEFINE_bool("by_position", False, "Join files that name no recordings line by line; without it they are refused.")
 flags.DEFINE_list(
@@ -107,6 +116,7 @@ def main(argv: Sequence[str]) -> int:
     if bool(FLAGS.model) == bool(FLAGS.predictions):
         raise InputError("pass either --model=RUN or --predictions=FILE; --help shows how")
     _check_output(FLAGS.output)
+    refuse_flags_of_findings(is_number=FLAGS.numbers)
     _refuse_idle_flags()
     cli.require_files(FLAGS.predictions, FLAGS.labels, FLAGS.validation, FLAGS.validation_labels, *FLAGS.annotators)
     settings, decision_range = _create_settings(), _parse_range(FLAGS.decision_range)
@@ -120,9 +130,6 @@ def main(argv: Sequence[str]) -> int:
     second = _open_other(FLAGS.compare, first, console) if FLAGS.compare else None
     if second:
         first, second = evaluated.align(first, second, rules)
-        if not FLAGS.choose_on_test and not FLAGS.thresholds:
-            first, second = evaluated.drop_unpaired_thresholds(first, second)
-    how = {"given": FLAGS.thresholds, "rule": FLAGS.rule, "on_test": FLAGS.choose_on_test}
     extras = scoring.Extras(
         subgroups=() if FLAGS.subgroups == ["none"] else FLAGS.subgroups,
         annotators=label_files.read_annotators(FLAGS.annotators, first, rules),
@@ -130,10 +137,23 @@ def main(argv: Sequence[str]) -> int:
         decision_range=decision_range,
         challenge=(FLAGS.challenge_weights, FLAGS.challenge_normal) if FLAGS.challenge_weights else None,
     )
-    first, second = first.choose_thresholds(settings, **how), second and second.choose_thresholds(settings, **how)
+    if first.predictions.kind == FINDING:
+        first, second = _choose_thresholds(first, second, settings)
     written = scoring.evaluate(first, settings, FLAGS.output, console, command="evaluate", second=second, extras=extras)
     console.print(f"Written: {len(written)} files in {FLAGS.output}; look at {written[-1]}")
     return 0
+
+
+def _choose_thresholds(
+    first: "Evaluated", second: "Evaluated | None", settings: settings_lib.Settings
+) -> tuple["Evaluated", "Evaluated | None"]:
+    """Both with thresholds, as the flags say."""
+    from ecg_jax.inference import evaluated
+
+    if second and not FLAGS.choose_on_test and not FLAGS.thresholds:
+        first, second = evaluated.drop_unpaired_thresholds(first, second)
+    how = {"given": FLAGS.thresholds, "rule": FLAGS.rule, "on_test": FLAGS.choose_on_test}
+    return first.choose_thresholds(settings, **how), second and second.choose_thresholds(settings, **how)
 
 
 def _check_output(folder: str) -> None:
@@ -148,7 +168,7 @@ def _refuse_idle_flags() -> None:
     """Raises `InputError` for a flag that would do nothing."""
     idle = {"data": "--model", "checks": "--model"}
     if FLAGS.model:
-        names = ["labels", "names", "logits", "validation", "validation_labels", "patient_column"]
+        names = ["labels", "names", "logits", "numbers", "validation", "validation_labels", "patient_column"]
         if not (FLAGS.compare or FLAGS.seeds or FLAGS.annotators):
             names += ["partial", "by_position", "recording_column"]
         idle = dict.fromkeys(names, "--predictions; a model brings its data's labels and validation split")
@@ -161,6 +181,21 @@ def _refuse_idle_flags() -> None:
             raise InputError(f"--{name} goes with {partner}")
     if FLAGS.thresholds and (FLAGS.rule or FLAGS.choose_on_test):
         raise InputError("--thresholds are given, and --rule or --choose_on_test would choose them; pass one of both")
+
+
+def refuse_flags_of_findings(*, is_number: bool) -> None:
+    """Raises `InputError` for a flag that means nothing where the predictions are numbers."""
+    if not is_number:
+        return
+    if present := [name for name in _OF_FINDINGS if FLAGS[name].present]:
+        named = ", ".join(f"--{name}" for name in present)
+        raise InputError(
+            f"{named}: for findings and their probabilities, but these predictions are numbers; leave that out"
+        )
+    if FLAGS.resampled == "stratified":
+        raise InputError(
+            "--resampled=stratified is by findings, but these predictions are numbers; draw recordings or patients"
+        )
 
 
 def _create_settings() -> settings_lib.Settings:
@@ -191,7 +226,9 @@ def _open(console: "Console") -> "Evaluated":
     if FLAGS.model:
         return _open_model(FLAGS.model, None, console)
     files = dataclasses.replace(
-        _create_files(FLAGS.predictions), validation=FLAGS.validation, validation_labels=FLAGS.validation_labels
+        _create_files(FLAGS.predictions, FLAGS.numbers),
+        validation=FLAGS.validation,
+        validation_labels=FLAGS.validation_labels,
     )
     opened = evaluated_files.open_file(files, FLAGS.calibration)
     for fact in opened.facts:
@@ -199,10 +236,12 @@ def _open(console: "Console") -> "Evaluated":
     return opened
 
 
-def _create_files(path: str) -> "evaluated_files.Files":
+def _create_files(path: str, is_number: bool) -> "evaluated_files.Files":
+    from ecg_jax.data.prediction_values import LOGITS, NUMBERS, PROBABILITIES
     from ecg_jax.inference import evaluated_files
 
-    return evaluated_files.Files(path, FLAGS.labels, FLAGS.names, FLAGS.split, FLAGS.logits, _create_rules())
+    scale = NUMBERS if is_number else LOGITS if FLAGS.logits else PROBABILITIES
+    return evaluated_files.Files(path, FLAGS.labels, FLAGS.names, FLAGS.split, scale, _create_rules())
 
 
 def _open_other(path: str, first: "Evaluated", console: "Console") -> "Evaluated":
@@ -210,7 +249,8 @@ def _open_other(path: str, first: "Evaluated", console: "Console") -> "Evaluated
     from ecg_jax.inference import evaluated_files
 
     if path.endswith((".csv", ".npy", ".npz")):
-        return evaluated_files.open_other_file(_create_files(path), first)
+        files = _create_files(path, first.predictions.kind == NUMBER)
+        return evaluated_files.open_other_file(files, first)
     from ecg_jax import pretrained
     from ecg_jax.models.imports import published
 
@@ -239,6 +279,7 @@ def _open_model(path: str, dataset: "Dataset | None", console: "Console") -> "Ev
     from ecg_jax.training import elsewhere
 
     model, is_own = load_model(path), False
+    refuse_flags_of_findings(is_number=model.kind == NUMBER)
     for note in model.notes:
         console.print(f"Model: {note}")
     if dataset is None:
@@ -251,10 +292,16 @@ def _open_model(path: str, dataset: "Dataset | None", console: "Console") -> "Ev
         dataset,
         split=FLAGS.split,
         is_own=is_own,
-        needs_validation=bool(FLAGS.rule or FLAGS.calibration or not model.thresholds) and not FLAGS.choose_on_test,
+        needs_validation=_needs_validation(model),
         checks=FLAGS.checks,
         console=console,
     ).recalibrate(FLAGS.calibration)
+
+
+def _needs_validation(model: "Model") -> bool:
+    """Whether thresholds or a calibration are to be found on other recordings."""
+    has_own = bool(model.thresholds) and not FLAGS.rule and not FLAGS.calibration
+    return model.kind == FINDING and not has_own and not FLAGS.choose_on_test
 
 
 if __name__ == "__main__":

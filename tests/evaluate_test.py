@@ -525,7 +525,7 @@ def assert_refused(done, *parts):
         (["--predictions=strange.csv", "--labels=l.csv"], ["strange.csv", "l.csv", "share no recording", "t000x"]),
         (["--predictions=fewer.csv", "--labels=l.csv"], ["fewer.csv", "50 of the 200", "--partial"]),
         (["--predictions=fewer_bare.csv", "--labels=l_bare.csv"], ["fewer_bare.csv has 150", "l_bare.csv 200"]),
-        (["--predictions=silent.csv", "--labels=l.csv"], ["silent.csv", "probability"]),
+        (["--predictions=silent.csv", "--labels=l.csv"], ["silent.csv", "no recording has a prediction"]),
         (["--predictions=p.csv", "--labels=no_sb.csv", "--names=AF,SB"], ["no_sb.csv", "SB", "AF"]),
         (["--predictions=p_bare.csv", "--labels=l.csv"], ["p_bare.csv does not", "l.csv names them"]),
         (["--predictions=p_bare.csv", "--labels=l_bare.csv"], ["neither names them", "--by_position"]),

@@ -16,7 +16,7 @@ from matplotlib.patches import PathPatch
 from matplotlib.text import Text
 
 from ecg_jax.evaluation.calibration import Reliability
-from ecg_jax.reporting import cells, curves, figures, forest, predictor_figures, reliability, style
+from ecg_jax.reporting import cells, curves, figures, forest, predictor_figures, reliability, scatter, style
 
 LONG = "Left bundle branch block, complete, at $5 an_hour x^2 or $10"  # 60 letters
 NOTHING = np.array([])
@@ -367,6 +367,56 @@ def test_a_learning_curve_skips_what_was_not_measured(tmp_path):
         str(tmp_path / "curve.pdf"),
         str(tmp_path / "curve.png"),
     ]
+
+
+def test_a_learning_curve_of_numbers():
+    lines = [{"kind": "train", "step": 1, "loss": 2.0}]
+    for step, r2, pearson in ((100, -7.5, 0.1), (200, 0.5, 0.8)):
+        scores = {"loss": 1.0, "mae": 9.0, "rmse": 12.0, "r2": r2, "pearson": pearson}
+        lines.append({"kind": "validation", "step": step} | scores)
+    figure = figures.draw_learning_curve(lines, 200)
+    loss, score = figure.axes
+    assert "entropy" not in loss.get_ylabel()
+    assert score.lines[0].get_xydata().tolist() == [[100, -7.5], [200, 0.5]]
+    assert score.lines[1].get_xydata().tolist() == [[100, 0.1], [200, 0.8]]
+    assert score.get_ylim()[0] == pytest.approx(-1.02)  # an early R2 may be of any size below
+    assert {"R², mean", "Pearson's r, mean"} <= {*read(figure)}
+    assert_legible(figure)
+
+
+@pytest.mark.parametrize("size", [1, 30, 2500])
+@pytest.mark.parametrize("count", [1, pytest.param(11, marks=pytest.mark.slow)])
+def test_predicted_numbers_are_legible_of_any_size(size, count):
+    truth = np.linspace(-3, 4e4, size)
+    predicted = truth + np.sin(np.arange(size))
+    names = [f"{LONG[:-3]}{i:3d}" for i in range(count)]
+    ends = (-1.0, 0.5)
+    drawn = {
+        scatter.draw_predicted: (
+            [scatter.Scatter(name, truth, predicted, "MAE 1", (1.0, 0.0)) for name in names],
+            scatter.Scatter("K", NOTHING, NOTHING, "", (np.nan, np.nan)),
+        ),
+        scatter.draw_agreement: (
+            [scatter.Agreement(name, truth, predicted, 0.0, (-2.0, 2.0), (ends, ends, ends)) for name in names],
+            scatter.Agreement("K", NOTHING, NOTHING, np.nan, (np.nan, np.nan)),
+        ),
+        scatter.draw_errors: (
+            [
+                scatter.Errors(name, truth[:10], predicted[:10], predicted[:10] - 1, predicted[:10] + 1)
+                for name in names
+            ],
+            scatter.Errors("K", NOTHING, NOTHING),
+        ),
+    }
+    for draw, (panels, empty) in drawn.items():
+        figure = draw([*panels, empty])
+        texts = read(figure)
+        assert "no known number" in texts
+        assert not any("nan" in text for text in texts)
+        for name in names:
+            assert any(text.split() == name.split() for text in texts), name
+        assert_legible(figure)
+        figures.close(figure)
 
 
 def draw_everything(names):

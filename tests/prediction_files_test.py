@@ -9,6 +9,7 @@ import pytest
 import scipy.special
 
 from ecg_jax.data import joins, prediction_files
+from ecg_jax.data.prediction_values import LOGITS, PROBABILITIES
 from ecg_jax.errors import InputError
 from ecg_jax.inference import evaluated, evaluated_files, label_files
 
@@ -296,9 +297,9 @@ def test_ids_that_would_be_one_without_their_folders_are_named(join):
 def open_file(write):
     """Opens predictions and labels, as the command does."""
 
-    def open_file(predictions, labels, *, logits=False, names=(), **rules):
+    def open_file(predictions, labels, *, scale=PROBABILITIES, names=(), **rules):
         paths = write("p.csv", predictions), labels and write("l.csv", labels)
-        files = evaluated_files.Files(paths[0], labels=paths[1], names=names, logits=logits, rules=joins.Rules(**rules))
+        files = evaluated_files.Files(paths[0], labels=paths[1], names=names, scale=scale, rules=joins.Rules(**rules))
         return evaluated_files.open_file(files)
 
     return open_file
@@ -410,12 +411,12 @@ def test_recordings_without_a_probability_are_left_out_only_where_quality_says_w
     with refuse("line 3", "'SB'", "is empty"):
         read(text.replace("b,,,", "b,0.1,,"))
     without_ids = text.replace("recording,", "").replace("a,", "").replace("b,", "").replace("c,", "")
-    with refuse("p.csv", "1 recordings have no probability", "ids"):
+    with refuse("p.csv", "1 recordings have no prediction", "ids"):
         join(without_ids, BARE_LABELS, by_position=True)
 
 
 def test_a_file_in_which_nothing_has_a_probability_is_refused_by_its_name(join):
-    with refuse("p.csv", "probability"):
+    with refuse("p.csv", "no recording has a prediction"):
         join("recording,AF,SB,quality\na,,,no signal\nb,,,no signal\n", LABELS)
 
 
@@ -459,10 +460,10 @@ def test_logits_are_suspected_and_converted_when_that_is_said(read):
     text = "id,AF\n" + "".join(f"{i},{value!r}\n" for i, value in enumerate(values[:, 0].tolist()))
     with refuse("p.csv", "these look like logits", "--logits"):
         read(text)
-    np.testing.assert_allclose(read(text, logits=True).values, scipy.special.expit(values), rtol=1e-12)
-    np.testing.assert_allclose(read(values, logits=True).values, scipy.special.expit(values), rtol=1e-12)
+    np.testing.assert_allclose(read(text, scale=LOGITS).values, scipy.special.expit(values), rtol=1e-12)
+    np.testing.assert_allclose(read(values, scale=LOGITS).values, scipy.special.expit(values), rtol=1e-12)
     with refuse("line 52", "expected a logit"):
-        read(text + "50,inf\n", logits=True)
+        read(text + "50,inf\n", scale=LOGITS)
 
 
 def test_columns_that_hold_no_probabilities_say_how_to_pass_over_them(read):

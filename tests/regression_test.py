@@ -10,7 +10,7 @@ from ecg_jax.evaluation import moments, regression
 from ecg_jax.evaluation.moments import METRICS
 from ecg_jax.evaluation.predictions import Predictions
 from ecg_jax.evaluation.settings import Settings
-from ecg_jax.labels import NUMBER
+from ecg_jax.kinds import NUMBER
 
 NAN = np.nan
 TRUTH = np.array([40.0, 50, 60, 70, 80])

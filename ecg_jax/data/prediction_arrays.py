@@ -9,6 +9,7 @@ import pandas as pd
 
 from ecg_jax import columns
 from ecg_jax.errors import InputError
+from ecg_jax.kinds import FINDING, NUMBER
 
 # Canonical names of an archive's arrays, the clearest first.
 _PREDICTIONS = (
@@ -26,14 +27,17 @@ class Arrays:
     """What such a file holds of N recordings and C classes."""
 
     values: np.ndarray  # `[N, C]` float64, as they are
-    labels: np.ndarray | None = None  # `[N, C]` float64 in {1, 0, NaN}; None without truth
+    labels: np.ndarray | None = None  # `[N, C]` float64 in {1, 0, NaN}, or true numbers; None without truth
     names: tuple[str, ...] = ()  # of the classes; empty where it does not name them
     table: pd.DataFrame = dataclasses.field(default_factory=pd.DataFrame)  # N rows of text: what else is known
     facts: tuple[str, ...] = ()  # a sentence on which arrays of an archive were taken for what
 
 
-def read(path: str) -> Arrays:
-    """Reads a `.npy` or `.npz` file without executing anything in it; `InputError` when it holds something else."""
+def read(path: str, kind: str = FINDING) -> Arrays:
+    """Reads a `.npy` or `.npz` file without executing anything in it; `InputError` when it holds something else.
+
+    `kind` is that of the labels whose truth it may hold.
+    """
     try:
         content = np.load(path, mmap_mode="r", allow_pickle=False)  # checks the announced size against the file's
     except FileNotFoundError as error:
@@ -47,10 +51,10 @@ def read(path: str) -> Arrays:
             f"{path}: holds several arrays; save one, [recordings, labels], with numpy.save, or call it .npz"
         )
     with content:
-        return _read_archive(content, path)
+        return _read_archive(content, path, kind)
 
 
-def _read_archive(archive: np.lib.npyio.NpzFile, path: str) -> Arrays:
+def _read_archive(archive: np.lib.npyio.NpzFile, path: str, kind: str) -> Arrays:
     keys = {columns.canonical(key): key for key in reversed(archive.files)}
 
     def load(key: str) -> np.ndarray:
@@ -70,7 +74,7 @@ def _read_archive(archive: np.lib.npyio.NpzFile, path: str) -> Arrays:
             f"{path}: no array of predictions (y_pred, y_prob, probabilities, ...); it has {', '.join(archive.files)}"
         )
     values = _require_matrix(load(key), f"{path}: array {key}")
-    labels = None if truth is None else _parse_truth(load(truth), values, f"{path}: array {truth}")
+    labels = None if truth is None else _parse_truth(load(truth), values, f"{path}: array {truth}", kind)
     names = () if classes is None else tuple(_to_text(load(classes).reshape(-1)).tolist())
     if classes is not None and len(names) != values.shape[1]:
         raise InputError(f"{path}: array {classes}: {len(names)} names for {values.shape[1]} columns of predictions")
@@ -94,13 +98,19 @@ def _require_matrix(values: np.ndarray, source: str) -> np.ndarray:
     return values
 
 
-def _parse_truth(truth: np.ndarray, values: np.ndarray, source: str) -> np.ndarray:
+def _parse_truth(truth: np.ndarray, values: np.ndarray, source: str, kind: str) -> np.ndarray:
+    expected = "a number" if kind == NUMBER else "0, 1"
     if truth.size != values.size or len(truth) != len(values):
-        raise InputError(f"{source}: {truth.shape} beside predictions {values.shape}; expected 0, 1 or NaN for each")
+        raise InputError(
+            f"{source}: {truth.shape} beside predictions {values.shape}; expected {expected} or NaN for each"
+        )
     labels = truth.reshape(values.shape).astype(np.float64)
-    for row, column in np.argwhere(~(np.isnan(labels) | np.isin(labels, (0, 1))))[:1]:
+    is_known = np.isfinite(labels) if kind == NUMBER else np.isin(labels, (0, 1))
+    for row, column in np.argwhere(~(np.isnan(labels) | is_known))[:1]:
         value = f"{labels[row, column]:.9g}"
-        raise InputError(f"{source}: row {row}, column {column} holds {value}; a label is 0, 1 or NaN for unknown")
+        raise InputError(
+            f"{source}: row {row}, column {column} holds {value}; a label is {expected} or NaN for unknown"
+        )
     return labels
 
 

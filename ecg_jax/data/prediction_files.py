@@ -8,11 +8,13 @@ import numpy as np
 import pandas as pd
 
 from ecg_jax import labels as label_lib
-from ecg_jax.data import joins, prediction_arrays, probabilities
+from ecg_jax.data import joins, prediction_arrays, prediction_values
 from ecg_jax.data.datasets import attributes as attribute_lib
 from ecg_jax.data.datasets import patients as patient_lib
 from ecg_jax.data.datasets import table as table_lib
+from ecg_jax.data.prediction_values import KINDS, LOGITS, NUMBERS, PROBABILITIES
 from ecg_jax.errors import InputError
+from ecg_jax.kinds import FINDING, NUMBER
 
 TRUE, RAW = "_true", "_raw"
 ARRAYS = (".npy", ".npz")
@@ -20,21 +22,22 @@ ARRAYS = (".npy", ".npz")
 
 @dataclasses.dataclass(frozen=True)
 class PredictionFile:
-    """Probabilities of N recordings for C labels."""
+    """Probabilities, or predicted numbers, of N recordings for C labels."""
 
     path: str
     names: tuple[str, ...]  # of the labels; empty where a bare array does not name its columns
-    values: np.ndarray  # `[N, C]` float64 in [0, 1]
+    values: np.ndarray  # `[N, C]` float64, of findings in [0, 1]
     rows: np.ndarray  # `[N]` int, places of these recordings among all of the file
     raw: np.ndarray | None = None  # `values` before recalibration, where the file has both
     recordings: joins.Names = dataclasses.field(default_factory=dict)  # of all recordings of the file
     split: np.ndarray | None = None  # `[N]` str, `train`, `validation` or `test`; None where the file does not say
-    labels: np.ndarray | None = None  # `[N, C]` in {1, 0, NaN}, where the file holds the truth too
+    labels: np.ndarray | None = None  # `[N, C]` in {1, 0, NaN} or numbers, where the file holds the truth too
     patients: np.ndarray | None = None  # `[N]` str, empty where unknown; None where none is named
     attributes: Mapping[str, np.ndarray] = dataclasses.field(default_factory=dict)  # `[N]` by name
-    left_out: tuple[str, ...] = ()  # recordings (names or lines) for which `quality` says why they have no probability
+    left_out: tuple[str, ...] = ()  # recordings (names or lines) for which `quality` says why they have no prediction
     unused: tuple[str, ...] = ()  # columns of numbers that were taken for no label
     facts: tuple[str, ...] = ()  # sentences on how the file was read
+    kind: str = FINDING  # of the labels, one of `kinds.KINDS`
 
     @property
     def ids(self) -> np.ndarray | None:
@@ -78,18 +81,19 @@ def read_predictions(
     path: str,
     *,
     names: Sequence[str] = (),
-    logits: bool = False,
+    scale: str = PROBABILITIES,
     among: pd.DataFrame | None = None,
     rules: joins.Rules = joins.USUAL,
 ) -> PredictionFile:
-    """Reads probabilities from a CSV, or from NumPy's files.
+    """Reads probabilities, or predicted numbers, from a CSV, or from NumPy's files.
 
     Args:
         path: A CSV with a column per label, as `predict` and a run write; `.npy`, `[N, C]` or `[N]`; or `.npz`, see
             `prediction_arrays`.
         names: The labels: columns of a CSV, or the columns of an array in their order. If empty, those of a CSV
-            with a column of truth (`LABEL_true`), or else all that may hold probabilities.
-        logits: The numbers are logits, to be turned into probabilities.
+            with a column of truth (`LABEL_true`), or else all that may hold such values; `age` is a label where it
+            has truth, or no other number is in `among` too.
+        scale: What the values are, one of `prediction_values.SCALES`; logits are turned into probabilities.
         among: A table of labels: only those that it has too are read.
         rules: Which columns name recordings and patients.
 
@@ -99,17 +103,20 @@ def read_predictions(
     if os.path.isdir(path):
         raise InputError(f"{path}: is a folder; a run folder goes with --model, a file of predictions is .csv or .npy")
     if path.endswith(ARRAYS):
-        return _read_arrays(path, tuple(names), logits, rules)
-    return _read_table(path, tuple(names), logits, among, rules)
+        return _read_arrays(path, tuple(names), scale, rules)
+    return _read_table(path, tuple(names), scale, among, rules)
 
 
 def _read_table(
-    path: str, names: tuple[str, ...], logits: bool, among: pd.DataFrame | None, rules: joins.Rules
+    path: str, names: tuple[str, ...], scale: str, among: pd.DataFrame | None, rules: joins.Rules
 ) -> PredictionFile:
     table = table_lib.read_table(path)
     recordings = joins.find_names(table, path, rules.columns)
-    offered = _find_names(table, path)
-    names = names or _choose_names(table, offered, among, logits)
+    kind = KINDS[scale]
+    offered = _find_names(table) if kind == FINDING else _find_numbers(table, among)
+    if not offered and not names:
+        raise InputError(f"{path}: no column of {scale}; it has {', '.join(table.columns)}")
+    names = names or _choose_names(table, offered, among, scale)
     if len(set(names)) < len(names):
         raise InputError(f"{path}: --names={','.join(names)} names a label twice")
     if missing := [name for name in names if name not in table]:
@@ -118,30 +125,36 @@ def _read_table(
     if "quality" in table:  # which gives the reason why a recording could not be predicted
         known = ~(table[[*names]].isna().all(axis=1) & table["quality"].notna()).to_numpy()
     if not known.any():
-        raise InputError(f"{path}: no recording has a probability; the first: {table['quality'].iloc[0]}")
+        raise InputError(f"{path}: no recording has a prediction; the first: {table['quality'].iloc[0]}")
     ids = next(iter(recordings.values())) if recordings else (table.index.to_numpy() + 2).astype(str)
     patients = read_patients(table, path, rules)
     table = table[known]
     raws, truths = ([f"{name}{end}" for name in names] for end in (RAW, TRUE))
     has_raw, has_truth = (set(wanted) <= set(table) for wanted in (raws, truths))
-    if has_truth:
-        attributes = attribute_lib.read_all(table, path, {*names, *_find_parts(table)})
-    else:
-        attributes = attribute_lib.read_known(table, path)
+    own = {*names, *_find_parts(table)}
+    attributes = (attribute_lib.read_all if has_truth else attribute_lib.read_known)(table, path, own)
     return PredictionFile(
         path=path,
         names=names,
-        values=probabilities.parse_columns(table, names, path, logits=logits),
+        values=prediction_values.parse_columns(table, names, path, scale),
         rows=np.flatnonzero(known),
-        raw=probabilities.parse_columns(table, raws, path) if has_raw else None,
+        raw=prediction_values.parse_columns(table, raws, path) if has_raw and kind == FINDING else None,
         recordings=recordings,
         split=table_lib.parse_split(table["split"], path) if "split" in table else None,
-        labels=np.stack([label_lib.parse_column(table[name], path) for name in truths], axis=1) if has_truth else None,
+        labels=parse_truth(table, truths, path, kind) if has_truth else None,
         patients=None if patients is None else patients[known],
         attributes=attributes,
         left_out=tuple(ids[~known].tolist()),
         unused=() if among is None else tuple(name for name in offered if name not in names),
+        kind=kind,
     )
+
+
+def parse_truth(table: pd.DataFrame, names: Sequence[str], path: str, kind: str) -> np.ndarray:
+    """Columns of truth, `[N, C]` float64: in {1, 0, NaN}, or numbers."""
+    if kind == NUMBER:
+        return np.stack([prediction_values.parse_truth(table, name, path) for name in names], axis=1)
+    return np.stack([label_lib.parse_column(table[name], path) for name in names], axis=1).astype(np.float64)
 
 
 def read_patients(table: pd.DataFrame, path: str, rules: joins.Rules) -> np.ndarray | None:
@@ -151,13 +164,18 @@ def read_patients(table: pd.DataFrame, path: str, rules: joins.Rules) -> np.ndar
     return patient_lib.parse(table, path, rules.patient_column)
 
 
-def _find_names(table: pd.DataFrame, path: str) -> tuple[str, ...]:
+def _find_names(table: pd.DataFrame) -> tuple[str, ...]:
     """Columns of a prediction file that may hold probabilities, as they are not something else."""
     others = {name for name in _find_parts(table) if f"{name}{TRUE}" not in table}
-    names = tuple(name for name in table.columns if name not in others and not attribute_lib.is_fact(name))
-    if not names:
-        raise InputError(f"{path}: no column of probabilities; it has {', '.join(table.columns)}")
-    return names
+    return tuple(name for name in table.columns if name not in others and not attribute_lib.is_fact(name))
+
+
+def _find_numbers(table: pd.DataFrame, among: pd.DataFrame | None) -> tuple[str, ...]:
+    """As `_find_names`, of predicted numbers; `age` is one only as `read_predictions` says."""
+    names = [name for name in _find_names(table) if prediction_values.is_number(table[name])]
+    ages = [name for name in table.columns if name.lower() == attribute_lib.AGE]
+    is_alone = among is None or not {*names} & {*among}
+    return (*names, *(name for name in ages if is_alone or f"{name}{TRUE}" in table))
 
 
 def _find_parts(table: pd.DataFrame) -> set[str]:
@@ -167,28 +185,32 @@ def _find_parts(table: pd.DataFrame) -> set[str]:
 
 
 def _choose_names(
-    table: pd.DataFrame, offered: tuple[str, ...], among: pd.DataFrame | None, logits: bool
+    table: pd.DataFrame, offered: tuple[str, ...], among: pd.DataFrame | None, scale: str
 ) -> tuple[str, ...]:
     """The labels to score: those with truth; where a table of labels is given, what is a label in both."""
     if among is None:
         return tuple(name for name in offered if f"{name}{TRUE}" in table) or offered
 
     def is_label(name: str) -> bool:
-        return (not logits and probabilities.could_be(table[name])) or label_lib.is_label(among[name])
+        if scale == NUMBERS:
+            return prediction_values.is_number(among[name])
+        return (scale != LOGITS and prediction_values.could_be(table[name])) or label_lib.is_label(among[name])
 
     shared = tuple(name for name in offered if name in among and is_label(name))
-    return shared or tuple(name for name in offered if probabilities.could_be(table[name])) or offered
+    if scale == NUMBERS:
+        return shared or offered
+    return shared or tuple(name for name in offered if prediction_values.could_be(table[name])) or offered
 
 
-def _read_arrays(path: str, names: tuple[str, ...], logits: bool, rules: joins.Rules) -> PredictionFile:
-    found = prediction_arrays.read(path)
+def _read_arrays(path: str, names: tuple[str, ...], scale: str, rules: joins.Rules) -> PredictionFile:
+    found = prediction_arrays.read(path, KINDS[scale])
     table, names = found.table, names or found.names
     if names and len(names) != found.values.shape[1]:
         raise InputError(f"{path}: {found.values.shape[1]} columns, but {len(names)} label names: {', '.join(names)}")
     return PredictionFile(
         path=path,
         names=names,
-        values=probabilities.convert(found.values, path, "row {}, column {}".format, logits=logits),
+        values=prediction_values.convert(found.values, path, "row {}, column {}".format, scale),
         rows=np.arange(len(found.values)),
         recordings=joins.find_names(table, path),
         labels=found.labels,
@@ -196,13 +218,14 @@ def _read_arrays(path: str, names: tuple[str, ...], logits: bool, rules: joins.R
         patients=read_patients(table, path, rules),
         attributes=attribute_lib.read_all(table, path),
         facts=found.facts,
+        kind=KINDS[scale],
     )
 
 
-def has_labels(path: str, names: Sequence[str]) -> bool:
+def has_labels(path: str, names: Sequence[str], kind: str = FINDING) -> bool:
     """Whether a file of predictions holds the truth too; of a CSV its first line says so."""
     if path.endswith(".npz"):
-        return prediction_arrays.read(path).labels is not None
+        return prediction_arrays.read(path, kind).labels is not None
     return path.endswith(".csv") and all(table_lib.has_column(path, f"{name}{TRUE}") for name in names)
 
 

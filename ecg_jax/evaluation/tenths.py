@@ -29,7 +29,8 @@ def compute(predictions: Predictions, settings: Settings) -> pd.DataFrame:
     def statistic(weights: np.ndarray) -> np.ndarray:
         return np.concatenate([_average(*each, weights) for each in zip(labels, starts, strict=True)])
 
-    errors, rows, sizes = statistic(np.ones((len(predictions.ids), 1)))[:, 0], [], []
+    errors = statistic(np.ones((len(predictions.ids), 1)))[:, 0]
+    rows, sizes = list[list[object]](), list[int]()
     for i, (name, label, start) in enumerate(zip(predictions.names, labels, starts, strict=True)):
         for part in np.split(label.rows, start[1:]) if start.size else ():
             truth, predicted = predictions.labels[part, i], predictions.probabilities[part, i]

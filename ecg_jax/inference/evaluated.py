@@ -132,6 +132,8 @@ def align(first: Evaluated, second: Evaluated, rules: joins.Rules) -> tuple[Eval
             f"{first.title} predicts {', '.join(first.predictions.names)}; "
             f"{second.title} {', '.join(second.predictions.names)}"
         )
+    if first.predictions.kind != second.predictions.kind:
+        raise InputError(f"{first.title} predicts {first.predictions.kind}s, {second.title} {second.predictions.kind}s")
     found = joins.join(first.side, second.side, rules)
     kept = found.rows >= 0
     require_shared(first, second.title, kept)

@@ -7,11 +7,13 @@ from collections.abc import Sequence
 
 from ecg_jax.data import joins, prediction_files
 from ecg_jax.data.prediction_files import PredictionFile
+from ecg_jax.data.prediction_values import PROBABILITIES
 from ecg_jax.errors import InputError
 from ecg_jax.evaluation.predictions import Predictions
 from ecg_jax.inference import label_files
 from ecg_jax.inference.evaluated import Evaluated, require_shared
 from ecg_jax.inference.label_files import LabelFile
+from ecg_jax.kinds import FINDING
 
 
 @dataclasses.dataclass(frozen=True)
@@ -22,7 +24,7 @@ class Files:
     labels: str | None = None  # a CSV; None where `predictions` holds the truth too
     names: Sequence[str] = ()
     split: str | None = None  # `test` if None, where the file says which recordings are in it
-    logits: bool = False
+    scale: str = PROBABILITIES  # what the values are, one of `prediction_values.SCALES`
     rules: joins.Rules = joins.USUAL
     validation: str | None = None  # predictions to choose thresholds on; if None, of the file's own validation split
     validation_labels: str | None = None  # `labels` if None
@@ -40,7 +42,7 @@ def open_file(files: Files, calibration: str | None = None) -> Evaluated:
     """
     path, rules = files.predictions, files.rules
     truth = label_files.read_labels(files.labels, rules) if files.labels else None
-    read = functools.partial(prediction_files.read_predictions, logits=files.logits, rules=rules)
+    read = functools.partial(prediction_files.read_predictions, scale=files.scale, rules=rules)
     file = read(path, names=files.names, among=truth and truth.table)
     split = files.split or file.default_split
     if file.split is None and files.split not in (None, "all"):
@@ -57,11 +59,11 @@ def open_file(files: Files, calibration: str | None = None) -> Evaluated:
     validation = None
     if other:
         validation = _join_validation(other, truth, files, scored, part.recordings)
-    elif split == "test":
+    elif split == "test" and file.kind == FINDING:  # of numbers, nothing is chosen there
         validation = _find_validation(file, truth, rules)
     facts = [f"Predictions: {path}. Labels: {files.labels or 'in the same file'}.", *file.facts, *scored.facts]
     if file.left_out:
-        facts.append(f"Recordings without a probability, which are left out: {len(file.left_out)}.")
+        facts.append(f"Recordings without a prediction, which are left out: {len(file.left_out)}.")
     warnings = [*scored.warnings]
     if file.unused:
         unused = ", ".join(file.unused)
@@ -120,9 +122,9 @@ def _join_validation(
 def open_other_file(files: Files, first: Evaluated) -> Evaluated:
     """Reads another file of predictions of the first's recordings; its truth is the first's, unless it has its own."""
     path, names = files.predictions, first.predictions.names
-    if files.labels or prediction_files.has_labels(path, names):
+    if files.labels or prediction_files.has_labels(path, names, first.predictions.kind):
         return open_file(dataclasses.replace(files, names=names))
-    file = prediction_files.read_predictions(path, names=names, logits=files.logits, rules=files.rules)
+    file = prediction_files.read_predictions(path, names=names, scale=files.scale, rules=files.rules)
     side = joins.Side(path, len(file.values), joins.take(file.recordings, file.rows))
     rows = joins.join(first.side, side, files.rules).rows
     kept = rows >= 0

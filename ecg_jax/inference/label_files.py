@@ -7,13 +7,14 @@ import numpy as np
 import pandas as pd
 
 from ecg_jax import labels as label_lib
-from ecg_jax.data import joins, prediction_files
+from ecg_jax.data import joins, prediction_files, prediction_values
 from ecg_jax.data.datasets import attributes as attribute_lib
 from ecg_jax.data.datasets import table as table_lib
 from ecg_jax.data.prediction_files import PredictionFile
 from ecg_jax.errors import InputError
 from ecg_jax.evaluation.predictions import Predictions
 from ecg_jax.inference.evaluated import Evaluated
+from ecg_jax.kinds import FINDING
 
 
 @dataclasses.dataclass(frozen=True)
@@ -35,14 +36,13 @@ class LabelFile:
         if missing := [name for name in names if name not in self.table]:
             raise InputError(f"{self.path}: no label {', '.join(missing)}{whose}; it has {', '.join(self.table)}")
 
-    def parse(self, names: Sequence[str], rows: np.ndarray | slice = slice(None)) -> np.ndarray:
-        """Labels of some recordings, `[n, C]` float64 in {1, 0, NaN}."""
-        table = self.table.iloc[rows]
-        return np.stack([label_lib.parse_column(table[name], self.path) for name in names], axis=1).astype(np.float64)
+    def parse(self, names: Sequence[str], rows: np.ndarray | slice = slice(None), kind: str = FINDING) -> np.ndarray:
+        """Labels of some recordings, `[n, C]` float64 in {1, 0, NaN}, or numbers."""
+        return prediction_files.parse_truth(self.table.iloc[rows], names, self.path, kind)
 
 
 def read_labels(path: str, rules: joins.Rules = joins.USUAL) -> LabelFile:
-    """Reads a CSV with a column per label, in {1, 0, empty}; any other columns make subgroups."""
+    """Reads a CSV with a column per label, in {1, 0, empty} or of numbers; any other columns make subgroups."""
     table = table_lib.read_table(path)
     recordings = joins.find_names(table, path, rules.columns)
     return LabelFile(path, table, recordings, prediction_files.read_patients(table, path, rules))
@@ -69,6 +69,7 @@ def use_own_labels(file: PredictionFile, ids: np.ndarray | None = None) -> Evalu
         raw=file.raw,
         patients=file.patients,
         attributes=file.attributes,
+        kind=file.kind,
     )
     title = prediction_files.describe(file.path)
     return Evaluated(title, "", predictions, source=file.path, recordings=joins.take(file.recordings, file.rows))
@@ -88,7 +89,7 @@ def join(
     truth.require(file.names, f", which {file.path} predicts")
     if file.left_out and not file.recordings:
         raise InputError(
-            f"{file.path}: {len(file.left_out)} recordings have no probability; give both files ids to join by"
+            f"{file.path}: {len(file.left_out)} recordings have no prediction; give both files ids to join by"
         )
     size = next((len(names) for names in file.recordings.values()), len(file.values))
     found = joins.join(joins.Side(file.path, size, file.recordings), truth.side, rules)
@@ -105,7 +106,7 @@ def join(
     named = file.recordings or truth.recordings
     joined = dataclasses.replace(
         taken,
-        labels=truth.parse(file.names, place),
+        labels=truth.parse(file.names, place, file.kind),
         patients=taken.patients if truth.patients is None else truth.patients[place],
         attributes={**taken.attributes, **attribute_lib.read_all(table, truth.path, file.names)},
     )
@@ -123,15 +124,25 @@ def _name_columns(file: PredictionFile, truth: LabelFile) -> PredictionFile:
     if file.names:
         return file
     count = file.values.shape[1]
-    if count == len(label_lib.SIX) and set(label_lib.SIX) <= {*truth.table}:
+    if file.kind == FINDING and count == len(label_lib.SIX) and set(label_lib.SIX) <= {*truth.table}:
         return dataclasses.replace(file, names=label_lib.SIX)
-    held = tuple(label_lib.select(label_lib.ALL, {}, truth.table, truth.path))
+    held = _list_labels(truth, file.kind)
     if count == len(held) == 1:
         return dataclasses.replace(file, names=held)
     raise InputError(
         f"{file.path}: an array does not name its {count} columns; name them in their order: --names="
         f"{','.join(held[:count]) or 'A,B'}"
     )
+
+
+def _list_labels(truth: LabelFile, kind: str) -> tuple[str, ...]:
+    """Columns that may be labels; `age` is one of these numbers only where there is no other."""
+    table = truth.table
+    if kind == FINDING:
+        return tuple(label_lib.select(label_lib.ALL, {}, table, truth.path))
+    numbers = [name for name in table if prediction_values.is_number(table[name])]
+    named = [name for name in numbers if not attribute_lib.is_fact(name)]
+    return tuple(named or [name for name in numbers if name.lower() == attribute_lib.AGE])
 
 
 def _check_shared(

@@ -15,7 +15,7 @@ from ecg_jax.evaluation.predictions import Predictions
 from ecg_jax.evaluation.settings import Settings
 from ecg_jax.inference import challenge as challenge_lib
 from ecg_jax.inference.evaluated import Evaluated
-from ecg_jax.labels import FINDING, NUMBER
+from ecg_jax.kinds import FINDING, NUMBER
 from ecg_jax.reporting import evaluation_report, regression_report, report, tables
 from ecg_jax.runtime.progress import show_progress
 

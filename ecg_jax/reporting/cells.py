@@ -25,6 +25,7 @@ _HEADINGS = {word.lower(): word for word in _WORDS} | {
     "brier": "Brier score",
     "pabak": "PABAK",
     "youden": "Youden's J",
+    "deviation": "SD",
     "mae": "MAE",
     "rmse": "RMSE",
     "r2": "R²",

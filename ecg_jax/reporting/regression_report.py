@@ -14,9 +14,9 @@ _INTERVALS = {
     "bca": "bias-corrected and accelerated percentiles of the bootstrap",
 }
 _MEANING = (
-    "Each label in its own unit. Mean and deviation: of the truth. R²: 1 less the mean squared error over the variance "
+    "Each label in its own unit. Mean and SD: of the truth. R²: 1 less the mean squared error over the variance "
     "of the truth, so 0 for always predicting the mean of these recordings. Calibration: slope and intercept of the "
-    "least squares of truth on prediction, 1 and 0 at best. Bias: mean of predicted minus true. Limits: bias -+ 1.96 "
+    "least squares of truth on prediction, 1 and 0 at best. Bias: mean of predicted minus true. Limits: bias ± 1.96 "
     "standard deviations of the differences (Bland and Altman 1986). MAE of the median: that of always predicting the "
     "median of these recordings, which a useful model is well below."
 )

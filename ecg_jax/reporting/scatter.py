@@ -182,6 +182,7 @@ def _list_points(panels: Sequence[Scatter] | Sequence[Agreement]) -> list[Artist
 
 
 def _set_ticks(axes: Axes) -> None:
-    for axis in (axes.xaxis, axes.yaxis):
-        axis.set_major_locator(MaxNLocator(5, steps=style.STEPS))
+    is_dense = axes.get_gridspec().ncols > 3  # type: ignore[union-attr]
+    for axis, most in ((axes.xaxis, 3 if is_dense else 5), (axes.yaxis, 5)):
+        axis.set_major_locator(MaxNLocator(most, steps=style.STEPS))
         axis.set_major_formatter(cells.show_tick)

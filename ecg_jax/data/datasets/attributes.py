@@ -13,6 +13,7 @@ from ecg_jax.data.datasets import table as table_lib
 from ecg_jax.data.datasets.dataset import WEIGHT
 
 DATES = ("date", "recording_date", "exam_date")  # what their columns are called
+AGE = "age"
 _SEXES = {"f": "F", "female": "F", "m": "M", "male": "M"}
 PTBXL_SEXES = _SEXES | {"0": "M", "1": "F"}
 _IS_MALE = {"true": "M", "1": "M", "false": "F", "0": "F"}
@@ -87,9 +88,10 @@ def parse(table: pd.DataFrame, source: str, sexes: Mapping[str, str] = _SEXES) -
     return found
 
 
-def read_known(table: pd.DataFrame, source: str) -> dict[str, np.ndarray]:
-    """`age`, `sex` and `date`, where a table has them; see `parse`."""
-    return {name: values for name, values in parse(table, source).items() if name != WEIGHT and len(values)}
+def read_known(table: pd.DataFrame, source: str, others: Collection[str] = ()) -> dict[str, np.ndarray]:
+    """`age`, `sex` and `date`, where a table has them and they are not among the `others`; see `parse`."""
+    left_out = {WEIGHT, *(name.lower() for name in others)}
+    return {name: values for name, values in parse(table, source).items() if name not in left_out and len(values)}
 
 
 def read_all(table: pd.DataFrame, source: str, others: Collection[str] = ()) -> dict[str, np.ndarray]:
@@ -98,7 +100,7 @@ def read_all(table: pd.DataFrame, source: str, others: Collection[str] = ()) -> 
     Returns:
         Column to `[N]`, float64 (NaN where unknown) or str (empty where unknown).
     """
-    return read_known(table, source) | {name: _read(table[name]) for name in _find_others(table, others)}
+    return read_known(table, source, others) | {name: _read(table[name]) for name in _find_others(table, others)}
 
 
 def read_others(table: pd.DataFrame, labels: Collection[str]) -> dict[str, np.ndarray]:
