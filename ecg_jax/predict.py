@@ -1,4 +1,4 @@
-"""Diagnoses ECG files: probabilities per recording, printed and as a CSV or JSON.
+"""Diagnoses ECG files: probabilities (or numbers, as age) per recording, printed and as a CSV or JSON.
 
   python -m ecg_jax.predict my_ecg.hea
   python -m ecg_jax.predict --figure --output=results.json 'exams/*.dcm'

@@ -19,7 +19,9 @@ from ecg_jax.config import reference
 from ecg_jax.contract import InputContract
 from ecg_jax.data import datasets, sources, splits
 from ecg_jax.errors import InputError
+from ecg_jax.kinds import NUMBER
 from ecg_jax.models import convolution, heads, network
+from ecg_jax.models.outputs import Scale
 from ecg_jax.runtime import run_folder
 from ecg_jax.training import loop, optimizers, run_data, setup, starting_weights, state, steps, transfer
 
@@ -35,6 +37,7 @@ def load(path: Path) -> ConfigDict:
 
 def test_the_configurations_are_those_the_documentation_names():
     assert [path.stem for path in CONFIGS] == [
+        "age",
         "binary",
         "default",
         "finetune",
@@ -56,7 +59,8 @@ def test_every_configuration_builds_and_steps_under_eval_shape(path):
     trainable = transfer.create_trainable_mask(variables["params"], **config.freeze)
     schedule = setup.create_schedule(config, 100)
     tx = optimizers.create(**dict(config.optimizer) | {"learning_rate": schedule}, trainable=trainable)
-    step = steps.create_train_step(network, setup.create_recipe(config, tx, trainable, contract, num_labels))
+    scale = Scale.create_plain(num_labels) if config.data.label_kind == NUMBER else None
+    step = steps.create_train_step(network, setup.create_recipe(config, tx, trainable, contract, num_labels, scale))
     size = config.train.batch_size
     batch = {
         "signal": jax.ShapeDtypeStruct((size, *contract.shape), jnp.float32),
@@ -136,7 +140,7 @@ def test_every_key_is_read_by_a_run(tmp_path, monkeypatch):
         (lambda c: c.update(lr=1.0), r"config.lr is unknown; config has: .*optimizer"),
         (
             lambda c: c.loss.update(focal=1.0),
-            r"config.loss.focal is unknown .*focal_gamma.*; config.loss has: focal_gamma, label",
+            r"config.loss.focal is unknown .*focal_gamma.*; config.loss has: focal_gamma, huber",
         ),
         (lambda c: c.train.__delattr__("epochs"), r"config.train.epochs is missing"),
         (lambda c: c.__setattr__("loss", 3), r"config.loss is 3; expected a section with focal_gamma"),

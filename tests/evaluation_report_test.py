@@ -15,7 +15,7 @@ from ecg_jax.evaluation import analysis
 from ecg_jax.evaluation.predictions import Predictions
 from ecg_jax.evaluation.settings import Settings
 from ecg_jax.evaluation.thresholds import GIVEN, STAMP, TEST, Thresholds
-from ecg_jax.reporting import evaluation_report
+from ecg_jax.reporting import evaluation_report, report
 
 EVIL = (
     "<script>alert('x')</script>",
@@ -62,8 +62,10 @@ def write(folder, predictions, *, source=GIVEN, resamples=20, said=None, **asked
     found = analysis.analyse(predictions, thresholds, Settings(resamples=resamples), **asked)
     words = {"title": "Evaluation of x", "subtitle": "sub", "command": "python"} | (said or {})
     figure_files = words.pop("figure_files", False)
-    about = evaluation_report.About(annotators=asked.get("annotators") or {}, **words)
-    return evaluation_report.write(str(folder), found, about, figure_files=figure_files), found
+    added = {name: words.pop(name) for name in ("seeds", "challenge", "scores") if name in words}
+    added = evaluation_report.Additions(annotators=asked.get("annotators") or {}, **added)
+    content = evaluation_report.describe(found, added, words.pop("models", ()))
+    return report.write(str(folder), content, report.About(**words), figure_files=figure_files), found
 
 
 def look(folder, tmp_path, size="1200,900"):

@@ -12,16 +12,15 @@ from configs.published import get_config
 from ecg_jax import statements
 from ecg_jax.contract import InputContract
 from ecg_jax.data import readers
-from ecg_jax.data.datasets.dataset import Dataset
 from ecg_jax.data.preprocess import create_input, create_windows, standardize
 from ecg_jax.errors import InputError
 from ecg_jax.inference import writers
-from ecg_jax.inference.evaluated_model import predict_model
 from ecg_jax.inference.model import Model, load_model
 from ecg_jax.inference.predict import Prediction, predict
 from ecg_jax.models import __main__ as models_command
 from ecg_jax.models.imports import published
 from ecg_jax.models.imports.published import PUBLISHED
+from ecg_jax.models.outputs import Scale
 from ecg_jax.recording import LEADS, create_recording
 
 
@@ -169,7 +168,7 @@ def predict_steps(model, *levels, whole):
 
 
 def test_networks_of_others_see_their_windows_and_a_run_the_centre_that_it_was_validated_on():
-    model = create_model(activation="identity", largest=("b",))
+    model = create_model(scale=Scale.create_plain(2), largest=("b",))
     made = predict_steps(model, 1.0, 2.0, 6.0, whole=False)
     np.testing.assert_allclose(made.probabilities, [3, 6], rtol=1e-6)  # mean and largest
     run = dataclasses.replace(model, split={"recordings": {"train": ["another"]}})
@@ -179,7 +178,7 @@ def test_networks_of_others_see_their_windows_and_a_run_the_centre_that_it_was_v
 
 
 def test_a_recording_that_was_trimmed_keeps_its_time():
-    model = create_model(activation="identity", contract={"leads": ("I", "II"), "trim": True})
+    model = create_model(scale=Scale.create_plain(2), contract={"leads": ("I", "II"), "trim": True})
     signal = np.zeros((50, 2))
     signal[10:30] = np.random.default_rng(0).normal(size=(20, 2))
     recording = create_recording(signal, leads=("I", "II"), sampling_rate=10.0, id="r")
@@ -196,14 +195,6 @@ def test_without_thresholds_the_most_probable_labels_are_shown():
     assert "label19" in shown
     assert "label7 " not in shown
     assert "8 more labels, less probable, are in the file" in shown
-
-
-def test_numbers_are_not_scored_as_probabilities():
-    model = create_model(activation="identity", label_names=("age",))
-    dataset = Dataset("x", np.array(["r"]), {"age": np.ones(1)}, lambda i: steps(1.0))
-    how = {"split": "all", "is_own": False, "needs_validation": False, "checks": "warn", "console": None}
-    with pytest.raises(InputError, match=r"F\.pth predicts numbers \(age\), which evaluate does not score"):
-        predict_model("F.pth", model, dataset, **how)
 
 
 @pytest.mark.slow

@@ -187,23 +187,25 @@ def test_auto_is_expanded_and_wider_than_percentiles():
 
 
 def test_intervals_cover_the_truth():
-    """Of errors with bias 2 and deviation 8, 95 % intervals hold bias, RMSE and limits in 92 to 98 % of 400 samples."""
-    truths = {"bias": 2.0, "rmse": 68**0.5, "limit_low": 2 - 1.96 * 8, "limit_high": 2 + 1.96 * 8}
-    held = dict.fromkeys(truths, 0)
+    """Of 500 samples of 100 errors with bias 2 and deviation 8, 95 % intervals hold the truth in 91 to 97 %.
+
+    Those of RMSE and limits, which squares of few large errors decide, come out at 92 to 94 %, as of other bootstraps.
+    """
     rng = np.random.default_rng(0)
-    for _ in range(400):
-        truth = rng.normal(60, 15, 80)
-        row = score(create(truth, truth + rng.normal(2, 8, 80)), resamples=200).loc["A"]
-        for name, value in truths.items():
-            held[name] += row[f"{name}_low"] <= value <= row[f"{name}_high"]
-    for name, count in held.items():
-        assert 0.92 <= count / 400 <= 0.98, name
+    truth = rng.normal(60, 15, (100, 500))
+    predicted = truth + rng.normal(2, 8, truth.shape)
+    names = tuple(f"sample {i}" for i in range(500))
+    predictions = Predictions(np.arange(100).astype(str), names, truth, predicted, kind=NUMBER)
+    table = score(predictions, resamples=200)
+    for name, value in {"bias": 2.0, "rmse": 68**0.5, "limit_low": 2 - 1.96 * 8, "limit_high": 2 + 1.96 * 8}.items():
+        held = ((table[f"{name}_low"] <= value) & (value <= table[f"{name}_high"])).mean()
+        assert 0.91 <= held <= 0.97, name
 
 
 def test_repeated_recordings_count_once():
     truth, predicted = draw(60)
     alone = score(create(truth, predicted)).loc["A"]
-    patients = np.repeat(np.arange(60), 4).astype(str)
+    patients = np.repeat([f"{i:02d}" for i in range(60)], 4)
     repeated = create(np.repeat(truth, 4), np.repeat(predicted, 4), patients=patients)
     by_patient, by_recording = (score(repeated, resampled=unit).loc["A"] for unit in ("patients", "recordings"))
     for name in ("mae", "r2", "bias"):

@@ -1,5 +1,7 @@
 """Two models on the same recordings: differences with intervals, and tests, label by label."""
 
+import itertools
+
 import numpy as np
 import pandas as pd
 
@@ -10,6 +12,8 @@ from ecg_jax.evaluation import (
     bootstrap_intervals,
     closed_intervals,
     metrics,
+    moments,
+    regression,
     resampling,
     scores,
     tally,
@@ -21,6 +25,8 @@ from ecg_jax.evaluation.thresholds import Thresholds
 
 _ENDS = ("difference_low", "difference_high")
 COLUMNS = ["label", "metric", "first", "second", "difference", *_ENDS, "p", "test", "p_holm"]
+
+NUMBER_METRICS = ("mae", "rmse", "r2")
 
 
 def compare(
@@ -38,10 +44,7 @@ def compare(
         `COLUMNS`, one row per label, or `macro`, and metric; `difference` is first minus second, and
         `p_holm` is adjusted over the labels of a metric.
     """
-    if first.names != second.names or not np.array_equal(first.ids, second.ids):
-        raise InputError("two models are compared on the same recordings and labels; these differ")
-    if not np.array_equal(first.labels, second.labels, equal_nan=True):
-        raise InputError("two models are compared with the same truth; these labels differ")
+    _require_same(first, second)
     names, size = metrics.list_metrics(settings), len(first.ids)
     models = [scores.list_labels(each, chosen) for each, chosen in zip((first, second), thresholds, strict=True)]
     tallies = [[each.create_tally(size) for each in columns] for columns in models]
@@ -64,7 +67,44 @@ def compare(
             right = [_measure_accuracy(column) for column in pair]
             rows.append([label, "accuracy", *right, right[0] - right[1], *tests["accuracy"]])
     table = pd.DataFrame(rows, columns=COLUMNS[:-1])
-    p = table["p"].where(table["label"] != metrics.MACRO)
+    return _adjust(table, table["p"].where(table["label"] != metrics.MACRO))
+
+
+def compare_numbers(first: Predictions, second: Predictions, settings: Settings) -> pd.DataFrame:
+    """Two models that predict numbers, on the same recordings and labels in the same order; else as `compare`.
+
+    All intervals and p values are of the paired bootstrap; the metrics are `NUMBER_METRICS`.
+    """
+    _require_same(first, second)
+    models, size = [regression.create_moments(each) for each in (first, second)], len(first.ids)
+
+    def statistic(weights: np.ndarray) -> np.ndarray:
+        one, two = (
+            np.concatenate([moments.measure(each, weights, NUMBER_METRICS) for each in labels]) for labels in models
+        )
+        return np.stack([one, two, one - two])
+
+    found = statistic(np.ones((size, 1)))[..., 0].T
+    drawn = np.full((len(found), 1), np.nan)
+    if settings.resamples:
+        design = regression.create_design(first, settings)
+        drawn = resampling.resample(lambda weights: statistic(weights)[2], design, settings.resamples, settings.seed)
+    ends, p = bootstrap_intervals.compute_percentile(drawn, settings.level), bootstrap_intervals.compute_p(drawn)
+    places = itertools.product(first.names, NUMBER_METRICS)
+    rows = [[*place, *values, *rest, "bootstrap"] for place, values, *rest in zip(places, found, *ends, p, strict=True)]
+    table = pd.DataFrame(rows, columns=COLUMNS[:-1])
+    return _adjust(table, table["p"])
+
+
+def _require_same(first: Predictions, second: Predictions) -> None:
+    if first.names != second.names or not np.array_equal(first.ids, second.ids):
+        raise InputError("two models are compared on the same recordings and labels; these differ")
+    if not np.array_equal(first.labels, second.labels, equal_nan=True):
+        raise InputError("two models are compared with the same truth; these labels differ")
+
+
+def _adjust(table: pd.DataFrame, p: pd.Series) -> pd.DataFrame:
+    """Adds `p_holm`, over the labels of a metric."""
     return table.assign(p_holm=p.groupby(table["metric"]).transform(agreement.adjust_holm))
 
 

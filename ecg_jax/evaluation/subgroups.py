@@ -1,8 +1,9 @@
 """Whether a model is as good in one group of patients as in the others."""
 
 import dataclasses
+import functools
 import itertools
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 
 import numpy as np
 import pandas as pd
@@ -13,10 +14,12 @@ from ecg_jax.evaluation.settings import Settings
 from ecg_jax.evaluation.thresholds import Thresholds
 
 AGE_EDGES = (18, 40, 60, 80)
+CUTS = f"Ages are cut at {', '.join(map(str, AGE_EDGES))} years, other numbers at their quartiles."
 COLUMNS = (
     *("column", "group", "label", "metric", "n", "positives", "value", "value_low", "value_high"),
     *("others", "difference", "difference_low", "difference_high", "p", "p_holm", "note"),
 )
+_COUNTS = ("n", "positives")
 METRICS = ("auroc", "average_precision", "f1", "recall", "specificity")
 _MOST = 12  # groups of one column; the rarest beyond are put together
 _FEW_VALUES = 6  # so many different numbers are groups of their own
@@ -52,86 +55,135 @@ def _assign_numbers(name: str, numbers: np.ndarray) -> np.ndarray:
     return np.where(known, titles[np.searchsorted(edges, np.nan_to_num(numbers), side="right")], UNKNOWN)
 
 
+@dataclasses.dataclass(frozen=True)
+class Scorer:
+    """How recordings of one kind are scored.
+
+    Attributes:
+        metrics: The scores of groups.
+        counts: Columns of `score` that say how many recordings there are.
+        create: From recordings `[N]` bool, what scores these: from weights `[N, R]` the metrics of every resample,
+            `[labels, metrics, R]`.
+        score: From recordings `[N]` bool, a table of a row per `label`, with counts, metrics, their `_low` and
+            `_high` (without resamples none), and `note`.
+    """
+
+    metrics: tuple[str, ...]
+    counts: tuple[str, ...]
+    create: Callable[[np.ndarray], Callable[[np.ndarray], np.ndarray]]
+    score: Callable[[np.ndarray], pd.DataFrame]
+
+
 def compare(
     predictions: Predictions, thresholds: Thresholds, attributes: Mapping[str, np.ndarray], settings: Settings
 ) -> pd.DataFrame:
-    """Scores of each group, and how far they are from those of all others.
-
-    A group's scores and intervals are those of `scores.compute`. The interval of a difference is of the paired
-    bootstrap: group and others are scored on the same resamples of all recordings.
+    """Scores of findings in each group, those of `scores.compute`; see `compare_groups`.
 
     Args:
         predictions: Of all recordings.
         thresholds: As for all recordings.
-        attributes: Columns, name to `[N]`; a column with a single group is left out.
+        attributes: See `compare_groups`.
         settings: See `Settings`.
 
     Returns:
-        `COLUMNS`, where `difference` is group minus others, and `p_holm` is adjusted over groups and labels of a
-        column and metric.
+        `COLUMNS`.
     """
+    columns, size = scores.list_labels(predictions, thresholds), len(predictions.ids)
+
+    def create(inside: np.ndarray) -> Callable[[np.ndarray], np.ndarray]:
+        tallies = [column.create_tally(size, inside) for column in columns]
+        return functools.partial(tally.stack_scores, tallies, METRICS, settings=settings)
+
+    def score(inside: np.ndarray) -> pd.DataFrame:
+        values = thresholds.values[inside] if thresholds.values.ndim == 2 else thresholds.values
+        chosen, own = dataclasses.replace(thresholds, values=values), dataclasses.replace(settings, legacy=False)
+        return scores.compute(predictions.take(inside), chosen, own).table
+
+    scorer = Scorer(METRICS, ("n", "positives"), create, score)
+    return compare_groups(predictions, scorer, attributes, scores.create_design(predictions, settings), settings)
+
+
+def compare_groups(
+    predictions: Predictions,
+    scorer: Scorer,
+    attributes: Mapping[str, np.ndarray],
+    design: resampling.Design,
+    settings: Settings,
+) -> pd.DataFrame:
+    """Scores of each group, and how far they are from those of all others.
+
+    The interval of a difference is of the paired bootstrap: group and others are scored on the same resamples of all
+    recordings.
+
+    Args:
+        predictions: Of all recordings.
+        scorer: See `Scorer`.
+        attributes: Columns, name to `[N]`; a column with a single group is left out.
+        design: What the bootstrap draws.
+        settings: See `Settings`.
+
+    Returns:
+        A row per group, label and metric, with the columns `COLUMNS`, but of the counts those of the scorer;
+        `difference` is group minus others, and `p_holm` is adjusted over groups and labels of a column and metric.
+    """
+    shown = [name for name in COLUMNS if name not in _COUNTS or name in scorer.counts]
     masks = []
     for column, values in attributes.items():
         groups = assign(column, np.asarray(values))
         names = _order(groups)
         masks += [(column, name, groups == name) for name in names if len(names) > 1]
     if not masks:
-        return pd.DataFrame(columns=COLUMNS)
-    others, differences = _compare_sides(predictions, thresholds, [mask for _, _, mask in masks], settings)
+        return pd.DataFrame(columns=shown)
+    others, differences = _compare_sides(scorer, [mask for _, _, mask in masks], design, settings)
     parts = [
-        _describe_group(predictions, thresholds, mask, others[i], differences[i], settings).assign(
+        _describe_group(predictions.names, scorer, mask, others[i], differences[i], settings).assign(
             column=column, group=group
         )
         for i, (column, group, mask) in enumerate(masks)
     ]
     table = pd.concat(parts, ignore_index=True)
     table["p_holm"] = table.groupby(["column", "metric"], sort=False)["p"].transform(agreement.adjust_holm)
-    return table[list(COLUMNS)]
+    return table[shown]
 
 
 def _describe_group(
-    predictions: Predictions,
-    thresholds: Thresholds,
+    labels: tuple[str, ...],
+    scorer: Scorer,
     inside: np.ndarray,
     others: np.ndarray,
     differences: np.ndarray,
     settings: Settings,
 ) -> pd.DataFrame:
-    """The rows of one group, labels by `METRICS`."""
-    values = thresholds.values[inside] if thresholds.values.ndim == 2 else thresholds.values
-    chosen, settings = dataclasses.replace(thresholds, values=values), dataclasses.replace(settings, legacy=False)
-    own = scores.compute(predictions.take(inside), chosen, settings).table.set_index("label")
+    """The rows of one group, labels by metrics."""
+    own = scorer.score(inside).set_index("label")
     low, high = bootstrap_intervals.compute_percentile(differences, settings.level)
     p = bootstrap_intervals.compute_p(differences)
     rows = []
-    for k, (label, metric) in enumerate(itertools.product(predictions.names, METRICS)):
+    for k, (label, metric) in enumerate(itertools.product(labels, scorer.metrics)):
         row = own.loc[label]
         gap = row[metric] - others[k]
         found = [low[k], high[k], p[k]] if np.isfinite(gap) else [np.nan] * 3
         ends = [row.get(f"{metric}_low", np.nan), row.get(f"{metric}_high", np.nan)]
-        known = [row["n"], row["positives"], row[metric], *ends, others[k]]
+        known = [*row[list(scorer.counts)], row[metric], *ends, others[k]]
         rows.append([label, metric, *known, gap, *found, row["note"]])
-    return pd.DataFrame(rows, columns=[name for name in COLUMNS[2:] if name != "p_holm"])
+    shown = ["label", "metric", *scorer.counts, *COLUMNS[6:-2], COLUMNS[-1]]
+    return pd.DataFrame(rows, columns=shown)
 
 
 def _compare_sides(
-    predictions: Predictions, thresholds: Thresholds, masks: list[np.ndarray], settings: Settings
+    scorer: Scorer, masks: list[np.ndarray], design: resampling.Design, settings: Settings
 ) -> tuple[np.ndarray, np.ndarray]:
-    """Scores of the others, `[groups, labels x METRICS]`; group minus others of every resample, `[..., R]`."""
-    size, columns = len(predictions.ids), scores.list_labels(predictions, thresholds)
-    inside, outside = (
-        [column.create_tally(size, side) for side in sides for column in columns]
-        for sides in (masks, [~mask for mask in masks])
-    )
+    """Scores of the others, `[groups, labels x metrics]`; group minus others of every resample, `[..., R]`."""
+    inside, outside = ([scorer.create(side) for side in sides] for sides in (masks, [~mask for mask in masks]))
 
     def statistic(weights: np.ndarray) -> np.ndarray:
-        one, other = (tally.stack_scores(each, METRICS, weights, settings) for each in (inside, outside))
-        return (one - other).reshape(-1, weights.shape[1])
+        pairs = zip(inside, outside, strict=True)
+        return np.concatenate([(one(weights) - other(weights)).reshape(-1, weights.shape[1]) for one, other in pairs])
 
-    values = tally.stack_scores(outside, METRICS, np.ones((size, 1)), settings).reshape(len(masks), -1)
+    whole = np.ones((len(masks[0]), 1))
+    values = np.stack([other(whole).reshape(-1) for other in outside])
     if not settings.resamples:
         return values, np.full((*values.shape, 1), np.nan)
-    design = scores.create_design(predictions, settings)
     drawn = resampling.resample(statistic, design, settings.resamples, settings.seed)
     return values, drawn.reshape(*values.shape, -1)
 

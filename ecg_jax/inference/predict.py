@@ -66,14 +66,16 @@ def _conclude(model: Model, name: str, raw: np.ndarray, known: dict[str, Any]) -
     made = Prediction(name, model.combine(windows), model.combine(raw), windows=windows, **known)
     if len(windows) == 1 or model.contract.has_windows:
         return made
+    if model.kind == NUMBER:
+        line = f"the values are means over {len(windows)} windows"
+        return dataclasses.replace(made, quality="; ".join(filter(None, (made.quality, line))))
     highest = windows.argmax(axis=0)
     episodes = [
         f"{label} {windows[place, i]:.2f} at {made.starts[place]:.0f} s"
         for i, (label, place) in enumerate(zip(model.label_names, highest, strict=True))
         if windows[place, i] >= model.thresholds.get(label, 0.5) > made.probabilities[i]
     ]
-    what = "values" if model.kind == NUMBER else "probabilities"
-    line = f"the {what} are means over {len(windows)} windows"
+    line = f"the probabilities are means over {len(windows)} windows"
     line += f"; highest: {', '.join(episodes)}" if episodes else ""
     return dataclasses.replace(made, quality="; ".join(filter(None, (made.quality, line))))
 

@@ -9,21 +9,24 @@ import numpy as np
 import pandas as pd
 from rich.console import Console
 
-from ecg_jax.data.datasets import table as table_lib
 from ecg_jax.errors import InputError
-from ecg_jax.evaluation import analysis, challenge, resampling, scores
-from ecg_jax.evaluation.analysis import Analysis
+from ecg_jax.evaluation import analysis, regression_analysis, resampling
 from ecg_jax.evaluation.predictions import Predictions
 from ecg_jax.evaluation.settings import Settings
-from ecg_jax.evaluation.thresholds import Thresholds
+from ecg_jax.inference import challenge as challenge_lib
 from ecg_jax.inference.evaluated import Evaluated
-from ecg_jax.reporting import evaluation_report, tables
+from ecg_jax.labels import FINDING, NUMBER
+from ecg_jax.reporting import evaluation_report, regression_report, report, tables
 from ecg_jax.runtime.progress import show_progress
 
 RATE_ONLY = "auroc_rate_only"
 _SHOWN = (
     *("label", "n", "positives", "auroc", RATE_ONLY, "average_precision", "f1", "threshold"),
     *("auroc_low", "auroc_high", "f1_low", "f1_high"),
+)
+_SHOWN_NUMBERS = (
+    *("label", "n", "mae", "rmse", "r2", "pearson", "bias", "limit_low", "limit_high", "mae_constant"),
+    *("mae_low", "mae_high"),
 )
 
 
@@ -51,115 +54,109 @@ def evaluate(
     extras: Extras,
     second: Evaluated | None = None,
 ) -> list[str]:
-    """Evaluates predictions that have thresholds, writes everything to a folder, and shows the scores.
+    """Evaluates predictions, writes everything to a folder, and shows the scores.
 
     Args:
-        first: What is evaluated.
+        first: What is evaluated; findings have thresholds.
         settings: See `Settings`.
         folder: Where everything is written.
         console: Where progress and scores are shown.
         command: The module that was run, as `main`.
         extras: See `Extras`.
-        second: Another model's predictions of the same recordings in the same order.
+        second: Another model's predictions of the same recordings and labels in the same order.
 
     Returns:
         The files written; the page last, if it is among them.
     """
     models = [first] if second is None else [first, second]
-    predictions, thresholds = first.predictions, first.thresholds
-    assert thresholds is not None
-    subgroups = _check_subgroups(extras.subgroups, predictions)
+    chosen = _check_subgroups(extras.subgroups, first.predictions)
     warnings = tuple(dict.fromkeys(line for each in models for line in each.warnings))
+    score = {FINDING: _score_findings, NUMBER: _score_numbers}[first.predictions.kind]
+    thresholds = f"thresholds: {first.thresholds.describe()}; " if first.thresholds else ""
     console.print(
-        f"Scoring {first.subtitle}: {', '.join(predictions.names)}; thresholds: {thresholds.describe()}; "
-        f"{settings.resamples} resamples"
+        f"Scoring {first.subtitle}: {', '.join(first.predictions.names)}; {thresholds}{settings.resamples} resamples"
     )
-    challenge = None
     with show_progress(console, "resampling") as update, resampling.watched(update):
-        found = analysis.analyse(
-            predictions,
-            thresholds,
-            settings,
-            attributes=subgroups,
-            annotators=extras.annotators,
-            other=(second.predictions, second.thresholds) if second and second.thresholds else None,
-            decision_range=extras.decision_range,
-        )
-        if extras.challenge:
-            challenge = compute_challenge_score(predictions, thresholds, settings, *extras.challenge)
-    added = {}
-    if extras.rate_only is not None:
-        added[RATE_ONLY] = np.full(len(found.scores.table), np.nan)  # of averages macro alone has one
-        added[RATE_ONLY][: len(extras.rate_only)] = extras.rate_only
+        found = score(models, settings, chosen, extras)
     if extras.has_report:
-        about = evaluation_report.About(
+        about = report.About(
             title=f"Evaluation of {' against '.join(each.title for each in models)}",
             subtitle=first.subtitle,
             command=shlex.join(["python", "-m", f"ecg_jax.{command}", *sys.argv[1:]]),
-            models=tuple(each.title for each in models) if second else (),
             facts=tuple(fact for each in models for fact in each.facts),
             warnings=warnings,
-            annotators=extras.annotators,
-            seeds=extras.seeds,
-            challenge=challenge,
-            extra_scores=added,
             learning_curve=first.learning_curve,
         )
         with show_progress(console, "drawing") as update:
-            written = evaluation_report.write(
-                folder, found, about, figure_files=extras.has_figure_files, progress=update
-            )
+            written = report.write(folder, found.content, about, figure_files=extras.has_figure_files, progress=update)
     else:
-        written = evaluation_report.write_tables(folder, found, added)
-    _show(first, found, found.scores.table.assign(**added), warnings, challenge, console)
+        written = report.write_tables(folder, found.content)
+    tables.print_scores(found.shown, f"{first.title}: {first.subtitle}", console)
+    for line in found.notes:
+        console.print(line)
+    for line in (*found.content.stamps, *warnings, *found.content.warnings):
+        console.print(f"warning: {line}", style="yellow")
+    for title, table in found.others.items():
+        tables.print_scores(table, title, console)
     return written
 
 
-def compute_challenge_score(
-    predictions: Predictions, thresholds: Thresholds, settings: Settings, weights: str, normal: str
-) -> pd.DataFrame:
-    """The score of the PhysioNet/CinC Challenge 2021, one row: `score`, `value`, `value_low`, `value_high`, `n`.
+@dataclasses.dataclass(frozen=True)
+class _Found:
+    """What an evaluation found, whatever its kind."""
 
-    `n` recordings have no unknown label.
-
-    Args:
-        predictions: Of the classes of the table; one of several names (`733534002|164909002`) is present where any of
-            them is.
-        thresholds: Where probabilities become decisions.
-        settings: Of the interval.
-        weights: Path of a table of credits between classes, as the Challenge's `weights.csv`.
-        normal: The class of sinus rhythm.
-    """
-    classes, values = _read_credits(weights)
-    called, labels, calls = scores.decide(predictions, thresholds), [], []
-    for name in classes:
-        known = [i for i, label in enumerate(predictions.names) if label in (name, *name.split("|"))]
-        if not known:
-            raise InputError(f"{weights}: class {name} is not among the labels: {', '.join(predictions.names)}")
-        labels.append(predictions.labels[:, known].max(axis=1))  # NaN where any is unknown
-        calls.append(called[:, known].any(axis=1))
-    if normal not in classes:
-        raise InputError(f"{weights}: no class {normal}; --challenge_normal names sinus rhythm")
-    truth, decided = np.stack(labels, axis=1), np.stack(calls, axis=1)
-    unit = scores.find_units(predictions, settings)
-    ends = challenge.compute_score(truth, decided, values, classes.index(normal), settings, unit)
-    row = ["PhysioNet Challenge 2021", *ends, int((~np.isnan(truth).any(axis=1)).sum())]
-    return pd.DataFrame([row], columns=["score", "value", "value_low", "value_high", "n"])
+    content: report.Content  # to be written
+    shown: pd.DataFrame  # the scores to print
+    notes: tuple[str, ...] = ()  # lines below them
+    others: Mapping[str, pd.DataFrame] = dataclasses.field(default_factory=dict)  # further tables to print, by title
 
 
-def _read_credits(path: str) -> tuple[list[str], np.ndarray]:
-    """The C classes, and credits `[C, C]` float64."""
-    table = table_lib.read_table(path)
-    classes = [str(name) for name in table.columns[1:]]
-    if list(table.iloc[:, 0]) != classes:
-        raise InputError(f"{path}: rows and columns must name the same classes in the same order")
-    try:
-        values = table[classes].astype(np.float64).to_numpy()
-    except ValueError as error:
-        raise InputError(f"{path}: {error}; a credit is a number") from error
-    if np.isnan(values).any():
-        raise InputError(f"{path}: a credit is empty; expected a number")
-    return classes, values
+def _score_findings(models: list[Evaluated], settings: Settings, chosen: list[str], extras: Extras) -> _Found:
+    """Scores probabilities; of two models, both have thresholds."""
+    first, *others = models
+    assert first.thresholds is not None
+    found = analysis.analyse(
+        first.predictions,
+        first.thresholds,
+        settings,
+        attributes=chosen,
+        annotators=extras.annotators,
+        other=next(((each.predictions, each.thresholds) for each in others if each.thresholds), None),
+        decision_range=extras.decision_range,
+    )
+    challenge, scored = None, {}
+    if extras.challenge:
+        challenge = challenge_lib.score(first.predictions, first.thresholds, settings, *extras.challenge)
+    if extras.rate_only is not None:
+        scored[RATE_ONLY] = np.full(len(found.scores.table), np.nan)  # of averages macro alone has one
+        scored[RATE_ONLY][: len(extras.rate_only)] = extras.rate_only
+    added = evaluation_report.Additions(extras.annotators, extras.seeds, challenge, scored)
+    table = found.scores.table.assign(**scored, threshold=found.shown_thresholds)
+    rate = ("'rate only': AUROC of a baseline that knows the heart rate alone",) if scored else ()
+    return _Found(
+        evaluation_report.describe(found, added, _list_titles(models)),
+        table[[name for name in _SHOWN if name in table]],
+        (*rate, *(f"note: {line}" for line in found.notes)),
+        {} if challenge is None else {"With partial credit": challenge},
+    )
+
+
+def _score_numbers(models: list[Evaluated], settings: Settings, chosen: list[str], extras: Extras) -> _Found:
+    """Scores predicted numbers; of the extras, subgroups alone are for these."""
+    first, *others = models
+    other = others[0].predictions if others else None
+    found = regression_analysis.analyse(first.predictions, settings, attributes=chosen, other=other)
+    table = found.scores.table
+    return _Found(
+        regression_report.describe(found, _list_titles(models)),
+        table[[name for name in _SHOWN_NUMBERS if name in table]],
+        ("'MAE of the median': of always predicting the median of these recordings",),
+    )
+
+
+def _list_titles(models: list[Evaluated]) -> tuple[str, ...]:
+    """Names of the two models that are compared, if they are."""
+    return tuple(each.title for each in models) if len(models) > 1 else ()
 
 
 def _check_subgroups(wanted: Sequence[str] | None, predictions: Predictions) -> list[str]:
@@ -167,23 +164,3 @@ def _check_subgroups(wanted: Sequence[str] | None, predictions: Predictions) -> 
     if missing := [name for name in wanted or () if name not in known]:
         raise InputError(f"--subgroups: no column {', '.join(missing)}; there are: {', '.join(known) or 'none'}")
     return known if wanted is None else list(wanted)
-
-
-def _show(
-    first: Evaluated,
-    found: Analysis,
-    table: pd.DataFrame,
-    warnings: Sequence[str],
-    challenge: pd.DataFrame | None,
-    console: Console,
-) -> None:
-    shown = table.assign(threshold=found.shown_thresholds)[[name for name in _SHOWN if name in table]]
-    tables.print_scores(shown, f"{first.title}: {first.subtitle}", console)
-    if RATE_ONLY in table:
-        console.print("'rate only': AUROC of a baseline that knows the heart rate alone")
-    for line in found.notes:
-        console.print(f"note: {line}")
-    for line in (*found.stamps, *warnings, *found.warnings):
-        console.print(f"warning: {line}", style="yellow")
-    if challenge is not None:
-        tables.print_scores(challenge, "With partial credit", console)

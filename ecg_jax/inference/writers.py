@@ -21,7 +21,7 @@ from ecg_jax.data.store import messages
 from ecg_jax.evaluation.heart_rate import measure_heart_rate
 from ecg_jax.inference.model import Model
 from ecg_jax.inference.predict import Prediction
-from ecg_jax.kinds import NUMBER
+from ecg_jax.kinds import FINDING
 from ecg_jax.recording import Recording
 from ecg_jax.reporting import ecg_page
 
@@ -35,12 +35,14 @@ class CsvTable:
     def __init__(self, file: IO[str], model: Model) -> None:
         """Begins it."""
         self._writer = csv.writer(file)
-        raw = [f"{name}_raw" for name in model.label_names]
+        self._has_raw = model.kind == FINDING
+        raw = [f"{name}_raw" for name in model.label_names if self._has_raw]
         self._writer.writerow(map(spreadsheet.guard, ["recording", *model.label_names, *raw, "quality"]))
 
     def add(self, made: Prediction) -> None:
         """Writes a recording."""
-        values = ["" if np.isnan(value) else f"{value:.6g}" for value in (*made.probabilities, *made.raw)]
+        numbers = (*made.probabilities, *made.raw) if self._has_raw else made.probabilities
+        values = ["" if np.isnan(value) else f"{value:.6g}" for value in numbers]
         self._writer.writerow([spreadsheet.guard(made.recording), *values, spreadsheet.guard(made.quality)])
 
     def close(self) -> None:
@@ -48,11 +50,15 @@ class CsvTable:
 
 
 class JsonTable:
-    """An object: the model's `notice` and `thresholds`, those of them not chosen, and `recordings`, one per line."""
+    """An object: the model's `notice` and `thresholds`, those of them not chosen, and `recordings`, one per line.
+
+    Each has `probabilities` and, before calibration, `raw`; or `numbers`.
+    """
 
     def __init__(self, file: IO[str], model: Model) -> None:
         """Begins it."""
         self._file, self._names, self._separator = file, model.label_names, "\n"
+        self._kind = model.kind
         file.write(f'{{"notice": {json.dumps(model.notice)}, "thresholds": {json.dumps(model.thresholds)}, ')
         file.write(f'"thresholds_not_chosen": {json.dumps(model.unchosen)}, "recordings": [')
 
@@ -60,7 +66,10 @@ class JsonTable:
         """Writes a recording."""
         row: dict[str, Any] = {"recording": made.recording, "quality": made.quality}
         row |= {"flags": made.flags, "notes": made.notes}
-        row |= {"probabilities": self._name(made.probabilities), "raw": self._name(made.raw)}
+        if self._kind == FINDING:
+            row |= {"probabilities": self._name(made.probabilities), "raw": self._name(made.raw)}
+        else:
+            row |= {"numbers": self._name(made.probabilities)}
         if len(made.windows) > 1 or made.starts.any():
             starts = made.starts.tolist()
             row["windows"] = [{"start": s, **self._name(w)} for s, w in zip(starts, made.windows, strict=True)]
@@ -153,13 +162,14 @@ def print_table(console: Console, model: Model, made: Prediction) -> None:
         console.print(made.recording)
     else:
         chosen, called = _choose_labels(model, made), _find_called(model, made)
-        value = "value" if model.kind == NUMBER else "probability"
-        table = Table("", value, "before calibration", "threshold", "", title=Text(made.recording), box=None)
-        for name, probability, raw in zip(model.label_names, made.probabilities, made.raw, strict=True):
+        has_decisions = model.kind == FINDING
+        titles = ("probability", "before calibration", "threshold", "") if has_decisions else ("value",)
+        table = Table("", *titles, title=Text(made.recording), box=None)
+        for name, value, raw in zip(model.label_names, made.probabilities, made.raw, strict=True):
             if name in chosen:
-                row = [name, f"{probability:.3f}", f"{raw:.3f}", model.describe_threshold(name)]
                 is_called = name in called
-                table.add_row(*row, "at or above" if is_called else "", style="bold" if is_called else "")
+                row = [f"{raw:.3f}", model.describe_threshold(name), "at or above" if is_called else ""]
+                table.add_row(name, f"{value:.3f}", *(row if has_decisions else ()), style="bold" if is_called else "")
         console.print(table)
         if left := len(model.label_names) - len(chosen):
             which = "below their thresholds" if model.thresholds else "less probable"
@@ -208,9 +218,9 @@ class Pages:
 
 
 def draw_page(recording: Recording, model: Model, made: Prediction, path: str) -> None:
-    """Draws the window in which a label is most probable; see `ecg_page.draw`."""
+    """Draws the window in which a label is most probable, of numbers the first; see `ecg_page.draw`."""
     rate, contract, start = recording.sampling_rate, model.contract, 0.0
-    if len(made.windows):
+    if len(made.windows) and model.kind == FINDING:
         start = float(made.starts[made.windows.max(axis=1).argmax()])
     begin, end = round(start * rate), round((start + contract.samples / contract.sampling_rate) * rate)
     values = dict(zip(model.label_names, made.probabilities.tolist(), strict=True))

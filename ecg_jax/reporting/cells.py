@@ -25,6 +25,13 @@ _HEADINGS = {word.lower(): word for word in _WORDS} | {
     "brier": "Brier score",
     "pabak": "PABAK",
     "youden": "Youden's J",
+    "mae": "MAE",
+    "rmse": "RMSE",
+    "r2": "R²",
+    "pearson": "Pearson's r",
+    "limit_low": "Lower limit",
+    "limit_high": "Upper limit",
+    "mae_constant": "MAE of the median",
 }
 
 

@@ -21,7 +21,7 @@ _PANELS, _FOREST = 12, 6  # labels that are drawn: those of most positives
 def plan(
     analysis: Analysis, annotators: Mapping[str, np.ndarray], seeds: Sequence[np.ndarray] = ()
 ) -> dict[str, tuple[str, Callable[[], Figure]]]:
-    """Caption of each figure, and what draws it, by name; see `evaluation_report.About` for the arguments."""
+    """Caption of each figure, and what draws it, by name; see `evaluation_report.Additions` for the arguments."""
     chosen = _choose_labels(analysis)
     some = "" if len(chosen) == len(analysis.predictions.names) else f" The {_PANELS} labels of most positives."
     table = analysis.scores.table.set_index("label")

@@ -4,6 +4,7 @@ A function that draws takes numbers and returns a figure, which stays open until
 """
 
 import base64
+import dataclasses
 import io
 import os
 import warnings
@@ -64,21 +65,27 @@ def close(figure: Figure) -> None:
 
 @style.styled
 def draw_learning_curve(lines: Sequence[Mapping[str, Any]], best_step: int) -> Figure:
-    """Draws loss, and macro AUROC and average precision on validation, over the steps of lines of `metrics.jsonl`."""
+    """Draws loss, and scores on validation, over the steps of lines of `metrics.jsonl`.
+
+    The scores are macro AUROC and average precision, or of numbers the means over labels of R2 (from -1 up) and
+    Pearson's correlation.
+    """
 
     def series(kind: str, key: str) -> tuple[list[int], list[float]]:
         chosen = [line for line in lines if line["kind"] == kind and line.get(key) is not None]
         return [line["step"] for line in chosen], [line[key] for line in chosen]
 
+    curve = _NUMBERS if any("r2" in line for line in lines) else _FINDINGS
     figure, panels, _ = layout.create_panels(2)
     panels[0].plot(*series("train", "loss"), color=style.GREY, lw=0.8, label="training loss")
     panels[0].plot(*series("validation", "loss"), "^-.", color=style.GREEN, ms=3, label="validation loss")
-    panels[0].set(xlabel="Step", ylabel="Cross entropy per label", ylim=(0, None))
-    auroc, precision = series("validation", "auroc"), series("validation", "average_precision")
-    panels[1].plot(*auroc, "o-", color=style.BLUE, ms=3, label="AUROC, macro")
-    panels[1].plot(*precision, "s--", color=style.ORANGE, ms=3, label="average precision, macro")
-    lowest = np.nanmin([0.5, *auroc[1], *precision[1]])
-    panels[1].set(xlabel="Step", ylabel="Validation score", ylim=(lowest - 0.02, 1.02))
+    panels[0].set(xlabel="Step", ylabel=curve.loss, ylim=(0, None))
+    lowest = curve.usual
+    for (key, name), look, color in zip(curve.scores.items(), ("o-", "s--"), (style.BLUE, style.ORANGE), strict=True):
+        steps, values = series("validation", key)
+        panels[1].plot(steps, values, look, color=color, ms=3, label=name)
+        lowest = np.nanmin([lowest, *values])
+    panels[1].set(xlabel="Step", ylabel="Validation score", ylim=(max(lowest, curve.lowest) - 0.02, 1.02))
     handles: list[Artist] = [line for axes in panels for line in axes.lines]
     last = max([best_step, 1, *(line["step"] for line in lines)])
     for axes in panels:
@@ -90,6 +97,22 @@ def draw_learning_curve(lines: Sequence[Mapping[str, Any]], best_step: int) -> F
     layout.add_legend(figure, [*handles, marked])
     layout.arrange(figure, panels, aspect=0.6)
     return figure
+
+
+@dataclasses.dataclass(frozen=True)
+class _Curve:
+    """What is drawn of a training."""
+
+    loss: str  # what it is called
+    scores: Mapping[str, str]  # what the two on validation are called, by key
+    usual: float  # lower end of their axis, unless one is lower
+    lowest: float  # end below which nothing is drawn
+
+
+_FINDINGS = _Curve(
+    "Cross entropy per label", {"auroc": "AUROC, macro", "average_precision": "average precision, macro"}, 0.5, 0.0
+)
+_NUMBERS = _Curve("Loss per label", {"r2": "R², mean", "pearson": "Pearson's r, mean"}, 0.0, -1.0)
 
 
 def write_learning_curve(lines: Sequence[Mapping[str, Any]], best_step: int, stem: str) -> list[str]:

@@ -13,7 +13,16 @@ _SIZES = {
 }
 _MATH = {
     **{"−": "-", "±": r"\pm", "×": r"\times", "≤": r"\leq", "≥": r"\geq", "≈": r"\approx", "→": r"\to"},
-    **{"∞": r"\infty", "µ": r"\mu", "μ": r"\mu", "α": r"\alpha", "β": r"\beta", "Δ": r"\Delta", "κ": r"\kappa"},
+    **{
+        "∞": r"\infty",
+        "²": "^2",
+        "µ": r"\mu",
+        "μ": r"\mu",
+        "α": r"\alpha",
+        "β": r"\beta",
+        "Δ": r"\Delta",
+        "κ": r"\kappa",
+    },
     **{"λ": r"\lambda", "ρ": r"\rho", "σ": r"\sigma", "τ": r"\tau", "χ": r"\chi"},
 }
 _SPECIAL = {
