@@ -31,6 +31,7 @@ from typing import Any
 import jax
 import numpy as np
 import pandas as pd
+from ml_collections import ConfigDict
 
 HERE = os.path.dirname(os.path.abspath(__file__))
 sys.path[:0] = [HERE, os.path.dirname(HERE)]
@@ -52,17 +53,15 @@ LABELS = "six,abnormal,superclasses,statements"
 MEASURED = ("heart_rate", "noise", "wander")
 
 
-def open_data(data: str, labels: str, settings: list[str]) -> Dataset:
-    """Opens `NAME:PLACE`, or a prepared store, with settings `SECTION.KEY=VALUE` of `config.data`."""
+def name_data(config: ConfigDict, data: str, labels: str, settings: list[str]) -> ConfigDict:
+    """The configuration with the data `NAME:PLACE`, or a prepared store, and settings `SECTION.KEY=VALUE` of `data`."""
     name, _, place = data.partition(":")
     if name not in datasets.DATASETS:
         name, place = "store", data
     values: dict[str, Any] = {"data.dataset": name, "data.source": place, "data.labels": labels}
     for key, _, value in (each.partition("=") for each in settings):
         values[f"data.{key}"] = ast.literal_eval(value) if value[:1].isdigit() else value
-    config = config_lib.override(config_lib.create_default(), values)
-    config_lib.check(config)
-    return run_data.open_files(config, partial=True)
+    return config_lib.override(config, values)
 
 
 def randomize(model: Model, seed: int) -> Model:
@@ -120,7 +119,9 @@ def main() -> None:
     parser.add_argument("--resamples", type=int, default=1000, help="of the bootstrap")
     parser.add_argument("--output", default="probe.csv", help="the table to write")
     options = parser.parse_args()
-    dataset = open_data(options.data, options.labels, options.set)
+    config = name_data(config_lib.create_default(), options.data, options.labels, options.set)
+    config_lib.check(config)
+    dataset = run_data.open_files(config, partial=True)
     if unknown := [name for name in options.numbers if dataset.attributes.get(name, np.array("")).dtype.kind != "f"]:
         raise InputError(f"data set {dataset.name}: has no number {', '.join(unknown)}; it has {[*dataset.attributes]}")
     tests, floor = regressions.list_tests(dataset), regressions.compute_median(dataset, options.numbers)

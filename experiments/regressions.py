@@ -18,6 +18,7 @@ from sklearn.metrics import mean_absolute_error, roc_auc_score
 from sklearn.model_selection import GroupKFold, StratifiedGroupKFold, cross_val_predict
 from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import StandardScaler
+from threadpoolctl import threadpool_limits
 
 HERE = os.path.dirname(os.path.abspath(__file__))
 sys.path[:0] = [HERE, os.path.dirname(HERE)]
@@ -60,6 +61,7 @@ def find_patients(dataset: Dataset) -> np.ndarray:
     return resampling.create_design(len(dataset.ids), patients=dataset.patients).unit
 
 
+@threadpool_limits.wrap(limits=1)  # several threads wait for each other longer than such small matrices take
 def fit_all(values: np.ndarray, dataset: Dataset, numbers: Sequence[str]) -> tuple[Predicted, Predicted]:
     """Probabilities of every label with enough recordings, and predictions of numbers.
 
@@ -122,12 +124,13 @@ def score_number(
     truth: np.ndarray, predicted: np.ndarray, patients: np.ndarray, resamples: int = 1000
 ) -> dict[str, float]:
     """Mean absolute error and R2 of numbers `[n]`, with percentile intervals over patients `[n]` int."""
-    error = truth - predicted
-    moments = np.stack([truth, truth**2, np.abs(error), error**2])
+    error, centred = truth - predicted, truth - truth.mean()
+    moments = np.stack([centred, centred**2, np.abs(error), error**2])
 
     def compute(weights: np.ndarray) -> np.ndarray:
         mean, square, absolute, residual = moments @ weights / weights.sum(axis=0)
-        return np.stack([absolute, 1 - residual / (square - mean**2)])
+        variance = np.where(square > mean**2, square - mean**2, np.nan)  # none where all drawn are equal
+        return np.stack([absolute, 1 - residual / variance])
 
     estimates = compute(np.ones((len(truth), 1)))[:, 0]
     drawn = resampling.resample(compute, resampling.group(patients), resamples, 0)
