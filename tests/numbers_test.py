@@ -221,7 +221,7 @@ def test_a_head_that_is_taken_over_predicts_the_same_numbers_under_another_scale
     labels = ("potassium", "age", "lvef")
     wide = models.create(**config.model, num_labels=3)
     console = Console(quiet=True)
-    found = starting_weights.load(
+    found, _ = starting_weights.load(
         config_lib.override(config, changes), draw(wide, (256, 12)), console, labels=labels, scale=own
     )
     numbers = own.restore(np.asarray(wide.apply(found, signal)))
