@@ -1,4 +1,6 @@
-r"""Age in years from the ECG, a number: by default of simulated patients. On your own data:
+r"""Age in years from the ECG, a number; by default of simulated patients.
+
+On your own data:
 
   python -m ecg_jax.main --config=configs/age.py --config.data.dataset=ptbxl --config.data.source=DIR
 

@@ -169,7 +169,7 @@ def main() -> None:
             model = load_model(path)
             for name, opened in sets.items():
                 found = zero_shot.predict(model, *opened)
-                auroc = zero_shot.score(found, model).set_index("label")["auroc"]
+                auroc = zero_shot.score(found, model.thresholds).set_index("label")["auroc"]
                 what = {"way": way, "percent": percent, "seed": seed, "set": name}
                 rows.extend({**what, "group": group, "auroc": auroc[group]} for group in GROUPS if group in auroc)
                 made.setdefault((way, percent), {}).setdefault(name, []).append(found)

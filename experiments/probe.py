@@ -1,56 +1,67 @@
-"""How much of a data set's labels is linear in what networks compute: logistic regression on frozen embeddings.
+"""How much of a data set's labels is linear in what networks compute: regression on frozen embeddings.
 
-  python experiments/probe.py --data=ptbxl:DIR --models real 12_lead_ECGFounder.pth [--random] [--measurements]
+  python experiments/probe.py --data=ptbxl:DIR --models real 12_lead_ECGFounder.pth [--random real] [--measurements]
+  python experiments/probe.py --data=combined:ptbxl:DIR,ludb:DIR --numbers=age
 
 Of each model every recording is embedded as by `python -m ecg_jax.embed` (--layer, --pool). Embeddings are standardized
-over the recordings that fit (train and validation); a logistic regression of each label with 10 positives and 10
-negatives both there and in the test split has the C, of 1e-4 to 1, with the largest AUROC over five inner folds, in
-which no patient is in two. Scored: AUROC on the test split with intervals by patient, and the mean of all labels.
+over the recordings that fit: train and validation. Each label with 10 positives and 10 negatives there has a logistic
+regression with the C, of 1e-4 to 1, of the largest AUROC over five inner folds, in which no patient is in two; each
+number of --numbers, attributes of the data set, a ridge regression with the penalty, of 1 to 1e5, of the smallest mean
+absolute error over them.
 
-Floors to compare with: --random, the same networks with random weights; --measurements, the heart rate, the size of
-beats in each lead, and the worst noise and wander. Writes probe.csv, a row per model and label.
+Tested on the test split, each recording once, and on every part of `combined` that has no split of its own, LUDB for
+example. Scored, with intervals by patient: AUROC of labels with 10 positives and 10 negatives in that set, and means of
+labels as in `zero_shot.py`; mean absolute error and R2 of numbers.
+
+Floors to compare with: --random, networks with random weights; --measurements, the heart rate, the size of beats in
+each lead, and the worst noise and wander; of numbers, the median of those that fit. Writes probe.csv, a row per model,
+test set and label, after every model.
 """
 
 import argparse
+import ast
 import contextlib
 import dataclasses
 import functools
 import os
 import sys
+import time
+from typing import Any
 
 import jax
 import numpy as np
 import pandas as pd
-from sklearn.impute import SimpleImputer
-from sklearn.linear_model import LogisticRegression
-from sklearn.metrics import roc_auc_score
-from sklearn.model_selection import StratifiedGroupKFold, cross_val_predict
-from sklearn.pipeline import Pipeline, make_pipeline
-from sklearn.preprocessing import StandardScaler
+from ml_collections import ConfigDict
 
-sys.path.insert(0, os.path.dirname(os.path.dirname(os.path.abspath(__file__))))
+HERE = os.path.dirname(os.path.abspath(__file__))
+sys.path[:0] = [HERE, os.path.dirname(HERE)]
 
-from rich.console import Console
+import regressions  # noqa: E402
 
-from ecg_jax import config as config_lib
-from ecg_jax import models
-from ecg_jax.data import quality
-from ecg_jax.data.datasets.dataset import Dataset, create_predictions
-from ecg_jax.data.measures import amplitude
-from ecg_jax.errors import InputError
-from ecg_jax.evaluation import resampling, scores, thresholds
-from ecg_jax.evaluation.settings import Settings
-from ecg_jax.inference import batches, embed
-from ecg_jax.inference.model import Model, load_model
-from ecg_jax.recording import LEADS
-from ecg_jax.training import elsewhere
+from ecg_jax import config as config_lib  # noqa: E402
+from ecg_jax import models  # noqa: E402
+from ecg_jax.data import datasets, quality  # noqa: E402
+from ecg_jax.data.datasets.dataset import Dataset  # noqa: E402
+from ecg_jax.data.measures import amplitude  # noqa: E402
+from ecg_jax.errors import InputError  # noqa: E402
+from ecg_jax.inference import batches, embed  # noqa: E402
+from ecg_jax.inference.model import Model, load_model  # noqa: E402
+from ecg_jax.recording import LEADS  # noqa: E402
+from ecg_jax.training import run_data  # noqa: E402
 
-FEWEST = 10
-FOLDS = 5
-STRENGTHS = (1e-4, 1e-3, 1e-2, 1e-1, 1.0)  # C
 LABELS = "six,abnormal,superclasses,statements"
 MEASURED = ("heart_rate", "noise", "wander")
-COLUMNS = ["label", "n", "positives", "auroc", "auroc_low", "auroc_high"]
+
+
+def name_data(config: ConfigDict, data: str, labels: str, settings: list[str]) -> ConfigDict:
+    """The configuration with the data `NAME:PLACE`, or a prepared store, and settings `SECTION.KEY=VALUE` of `data`."""
+    name, _, place = data.partition(":")
+    if name not in datasets.DATASETS:
+        name, place = "store", data
+    values: dict[str, Any] = {"data.dataset": name, "data.source": place, "data.labels": labels}
+    for key, _, value in (each.partition("=") for each in settings):
+        values[f"data.{key}"] = ast.literal_eval(value) if value[:1].isdigit() else value
+    return config_lib.override(config, values)
 
 
 def randomize(model: Model, seed: int) -> Model:
@@ -60,21 +71,21 @@ def randomize(model: Model, seed: int) -> Model:
 
 def embed_all(model: Model, dataset: Dataset, layer: str, pool: str) -> np.ndarray:
     """`[N, D]` of all recordings, NaN for those that could not be read or hold no signal."""
-    model, recordings = (
-        batches.suit_store(model, dataset),
-        batches.list_recordings(dataset, np.arange(len(dataset.ids))),
-    )
-    embedded = embed.embed(model, recordings, layer=layer, pool=pool, checks="warn")
-    table = embed.collect(embedded, len(recordings), embed.measure(model, layer, pool))
+    model, rows = batches.suit_store(model, dataset), np.arange(len(dataset.ids))
+    embedded = embed.embed(model, batches.list_recordings(dataset, rows), layer=layer, pool=pool, checks="warn")
+    table = embed.collect(embedded, len(rows), embed.measure(model, layer, pool))
     for problem, count in table.problems.items():
         print(f"  left out: {problem} ({count})")
-    values = np.full((len(recordings), table.values.shape[1]), np.nan, np.float32)
+    values = np.full((len(rows), table.values.shape[1]), np.nan, np.float32)
     values[table.rows] = table.values
     return values
 
 
 def measure_all(dataset: Dataset) -> np.ndarray:
-    """`[N, 15]`: heart rate, the worst lead's noise and wander, and the range of each lead's beats; NaN if unknown."""
+    """`[N, 15]`: heart rate, the worst lead's noise and wander, and the range of each lead's beats; NaN if unknown.
+
+    Of a z-scored recording the heart rate alone is known.
+    """
     rows = np.full((len(dataset.ids), len(MEASURED) + len(LEADS)), np.nan)
     for row, values in enumerate(rows):
         with contextlib.suppress(InputError):
@@ -82,83 +93,53 @@ def measure_all(dataset: Dataset) -> np.ndarray:
             found = quality.examine(recording).measurements
             ranges = dict(zip(recording.leads, amplitude.measure_ranges(recording), strict=True))
             values[:] = [*(found[name] for name in MEASURED), *(ranges.get(lead, np.nan) for lead in LEADS)]
+            values[1:] = np.nan if recording.normalized else values[1:]
     return rows
 
 
-def create_probe(strength: float) -> Pipeline:
-    """Medians in place of what is unknown, standardization, logistic regression."""
-    return make_pipeline(
-        SimpleImputer(strategy="median"), StandardScaler(), LogisticRegression(C=strength, max_iter=1000)
-    )
-
-
-def fit(values: np.ndarray, truth: np.ndarray, patients: np.ndarray) -> Pipeline:
-    """The probe of one label, its strength chosen by inner folds that share no patient."""
-    folds = StratifiedGroupKFold(FOLDS, shuffle=True, random_state=0)
-
-    def score(strength: float) -> float:
-        decided = cross_val_predict(
-            create_probe(strength), values, truth, groups=patients, cv=folds, method="decision_function"
-        )
-        return roc_auc_score(truth, decided)
-
-    return create_probe(max(STRENGTHS, key=score)).fit(values, truth)
-
-
-def probe(values: np.ndarray, dataset: Dataset, resamples: int) -> pd.DataFrame:
-    """AUROC on the test split of every label that has enough recordings, and their mean."""
+def probe(values: np.ndarray, dataset: Dataset, numbers: list[str], resamples: int) -> pd.DataFrame:
+    """Fits and tests embeddings `[N, D]`; a recording without any is left out."""
     is_known = np.isfinite(values).any(axis=1)
-    rows = np.arange(len(dataset.ids))
-    is_test = np.isin(rows, dataset.indices("test")) & is_known
-    is_fit = np.isin(rows, [*dataset.indices("train"), *dataset.indices("validation")]) & is_known
-    unit = resampling.create_design(len(dataset.ids), patients=dataset.patients).unit
-    chosen = {}
-    for name, label in dataset.columns.items():
-        counts = [np.sum(side & (label == value)) for side in (is_test, is_fit) for value in (0, 1)]
-        if min(counts) >= FEWEST:
-            used = is_fit & ~np.isnan(label)
-            fitted = fit(values[used], label[used] == 1, unit[used])
-            chosen[name] = fitted.predict_proba(values[is_test])[:, 1]
-    if not chosen:
-        raise InputError(f"data set {dataset.name}: no label has {FEWEST} positives and negatives in test and train")
-    columns = {name: dataset.columns[name] for name in chosen}
-    predictions = create_predictions(
-        dataclasses.replace(dataset, columns=columns), np.flatnonzero(is_test), np.stack([*chosen.values()], axis=1)
-    )
-    cuts = thresholds.Thresholds(np.full(len(chosen), 0.5), "", thresholds.GIVEN)
-    table = scores.compute(predictions, cuts, Settings(resamples=resamples)).table
-    return table[~table["label"].isin(["micro", "weighted"])][COLUMNS]
+    tests = {name: rows[is_known[rows]] for name, rows in regressions.list_tests(dataset).items()}
+    return regressions.score_all(dataset, tests, *regressions.fit_all(values, dataset, numbers), resamples)
 
 
 def main() -> None:
     """Embeds, fits, prints, writes."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--models", nargs="+", default=["real"], help="as --model of predict")
+    parser.add_argument("--models", nargs="*", default=["real"], help="as --model of predict")
+    parser.add_argument("--random", nargs="*", default=[], help="models to take with random weights")
     parser.add_argument("--data", required=True, help="NAME:DIR of a data set with a split, or a prepared store")
+    parser.add_argument("--set", nargs="*", default=[], help="settings of the data, as ptbxl.sampling_rate=100")
     parser.add_argument("--labels", default=LABELS, help="labels of the data set")
+    parser.add_argument("--numbers", nargs="*", default=[], help="attributes of the data set, as age")
     parser.add_argument("--layer", default="", help="a module of the trunk; by default the whole of it")
     parser.add_argument("--pool", default="mean", help="mean, max, flatten or head")
-    parser.add_argument("--random", action="store_true", help="each network with random weights too")
     parser.add_argument("--measurements", action="store_true", help="heart rate and sizes in place of embeddings too")
-    parser.add_argument("--resamples", type=int, default=1000, help="of the bootstrap of the mean")
+    parser.add_argument("--resamples", type=int, default=1000, help="of the bootstrap")
     parser.add_argument("--output", default="probe.csv", help="the table to write")
     options = parser.parse_args()
-    console, config = Console(), config_lib.create_default()
-    dataset, _ = elsewhere.open_data(options.data, config, None, options.labels.split(","), console)
-    if dataset.split is None or not len(dataset.indices("test")):
-        raise InputError(f"data set {dataset.name}: has no test split of its own")
+    config = name_data(config_lib.create_default(), options.data, options.labels, options.set)
+    config_lib.check(config)
+    dataset = run_data.open_files(config, partial=True)
+    if unknown := [name for name in options.numbers if dataset.attributes.get(name, np.array("")).dtype.kind != "f"]:
+        raise InputError(f"data set {dataset.name}: has no number {', '.join(unknown)}; it has {[*dataset.attributes]}")
+    tests, floor = regressions.list_tests(dataset), regressions.compute_median(dataset, options.numbers)
+    tables = {"median": regressions.score_all(dataset, tests, {}, floor, options.resamples)}
     ways = {"measurements": functools.partial(measure_all, dataset)} if options.measurements else {}
-    for path in options.models:
-        model, how = load_model(path, needs_output=False), (dataset, options.layer, options.pool)
-        ways[path] = functools.partial(embed_all, model, *how)
-        if options.random:
-            ways[f"{path}, random weights"] = functools.partial(embed_all, randomize(model, 0), *how)
-    parts = {}
-    for name, compute in ways.items():
-        parts[name] = probe(compute(), dataset, options.resamples)
-        print(name)
-        print(parts[name].to_string(index=False, float_format=lambda value: f"{value:.3f}"))
-    pd.concat(parts, names=["model"]).reset_index(level=0).to_csv(options.output, index=False)
+    for path, is_random in [*((path, False) for path in options.models), *((path, True) for path in options.random)]:
+        model, name = load_model(path, needs_output=False), f"{path}, random weights" if is_random else path
+        model = randomize(model, 0) if is_random else model
+        ways[name] = functools.partial(embed_all, model, dataset, options.layer, options.pool)
+    for number, (name, compute) in enumerate(ways.items(), start=1):
+        begin = time.monotonic()
+        values = compute()
+        embedded = time.monotonic()
+        tables[name] = probe(values, dataset, options.numbers, options.resamples)
+        seconds = f"{embedded - begin:.0f} s to embed, {time.monotonic() - embedded:.0f} s to fit and score"
+        print(f"{name} ({number} of {len(ways)}): {values.shape[1]} numbers each, {seconds}")
+        print(tables[name].to_string(index=False, float_format=lambda value: f"{value:.3f}"), flush=True)
+        pd.concat(tables, names=["model"]).reset_index(level=0).to_csv(options.output, index=False)
     print(f"Written: {options.output}")
 
 

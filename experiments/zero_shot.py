@@ -18,6 +18,7 @@ import os
 import sys
 import tempfile
 import time
+from collections.abc import Mapping
 from typing import Any
 
 import numpy as np
@@ -119,8 +120,13 @@ def select(found: Predictions, names: tuple[str, ...]) -> Predictions | None:
     )
 
 
-def score(found: Predictions, model: Model) -> pd.DataFrame:
-    """AUROC with intervals of labels with enough recordings, and of groups of labels; how good the decisions are."""
+def score(
+    found: Predictions, cuts: Mapping[str, float], resampled: str = "recordings", resamples: int = 1000
+) -> pd.DataFrame:
+    """AUROC with intervals of labels with enough recordings, and of groups of labels; how good the decisions are.
+
+    The thresholds `cuts` are by label, else 0.5; the others are of `Settings`.
+    """
     single = {statements.ABNORMAL, *GROUPS["six"], *GROUPS["superclasses"], statements.NORMAL}
     groups = {"abnormal": (statements.ABNORMAL,), **GROUPS}
     groups["statements"] = tuple(name for name in found.names if name not in single)
@@ -129,10 +135,8 @@ def score(found: Predictions, model: Model) -> pd.DataFrame:
         chosen = select(found, names)
         if chosen is None:
             continue
-        cuts = thresholds.Thresholds(
-            np.array([model.thresholds.get(name, 0.5) for name in chosen.names]), "", thresholds.GIVEN
-        )
-        table = scores.compute(chosen, cuts, Settings(resampled="recordings")).table
+        given = thresholds.Thresholds(np.array([cuts.get(name, 0.5) for name in chosen.names]), "", thresholds.GIVEN)
+        table = scores.compute(chosen, given, Settings(resampled=resampled, resamples=resamples)).table
         table = table[~table["label"].isin(["micro", "weighted"])].replace({"label": {"macro": f"{group}, mean"}})
         parts.append(table if len(chosen.names) > 1 else table[table["label"] != f"{group}, mean"])
     columns = ["label", "n", "positives", "auroc", "auroc_low", "auroc_high", "recall", "specificity", "precision"]
@@ -206,7 +210,7 @@ def main() -> None:
             whole = join([found[name] for name in PTBXL])
             draw_errors(whole, [sets[name] for name in PTBXL], model, options.output)
     parts = {"PTB-XL": join([found.pop(name) for name in PTBXL]), "PTB-XL, z-scored": found.pop(ZSCORED), **found}
-    tables = {name: score(part, model) for name, part in parts.items()}
+    tables = {name: score(part, model.thresholds) for name, part in parts.items()}
     for name, table in tables.items():
         print(name)
         print(table.to_string(index=False, float_format=lambda value: f"{value:.3f}"))

@@ -32,7 +32,7 @@ def draw(config, num_labels, seed):
 def load(**changes):
     config = config_lib.override(finetune.get_config(), changes)
     variables = draw(config, 1, seed=0)
-    found = starting_weights.load(config, variables, Console(quiet=True), labels=("abnormal",))
+    found, _ = starting_weights.load(config, variables, Console(quiet=True), labels=("abnormal",))
     return weights_lib.flatten(variables), weights_lib.flatten(found)
 
 
@@ -68,7 +68,7 @@ def start(labels, **changes):
     config = config_lib.override(finetune.get_config(), WITH_HEAD | changes)
     variables = draw(config, len(labels), seed=0)
     console = Console(record=True, width=500, file=io.StringIO())
-    found = starting_weights.load(config, variables, console, labels=labels)
+    found, _ = starting_weights.load(config, variables, console, labels=labels)
     return weights_lib.flatten(variables), weights_lib.flatten(found), console.export_text()
 
 

@@ -211,7 +211,7 @@ def test_what_a_store_has_filtered_is_not_filtered_again_when_it_is_predicted(tm
 
 
 def test_a_store_is_of_the_data_base_that_it_was_prepared_from(whole):
-    assert ORIGIN["dataset"] in open_store(whole[0]).data_bases
+    assert open_store(whole[0]).find_of(ORIGIN["dataset"]).all()
 
 
 @pytest.mark.parametrize(

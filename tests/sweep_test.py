@@ -151,6 +151,7 @@ def test_the_interval_of_a_mean_over_three_seeds_is_students(tmp_path):
 
     class Fixed:
         settings = type("Settings", (), {"objectives": ("auroc",)})
+        scores = ("loss", "auroc", "average_precision")
         space = read(tmp_path, "{'train.batch_size': [8]}")
 
     rows.append(rows[0] | {"seed": 3, "state": "failed"})

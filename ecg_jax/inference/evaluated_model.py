@@ -2,6 +2,7 @@
 
 import functools
 import os
+from collections.abc import Mapping
 
 import numpy as np
 from rich.console import Console
@@ -16,6 +17,7 @@ from ecg_jax.inference.predict import predict_dataset
 from ecg_jax.reporting import figures
 from ecg_jax.runtime import run_folder
 from ecg_jax.runtime.metric_writer import read_metrics
+from ecg_jax.trained_on import TrainedOn
 
 
 def predict_model(
@@ -54,11 +56,7 @@ def predict_model(
         validation, _ = run(dataset.indices("validation"))
     left_out = [line for line in lines if line.startswith("left out")]
     warnings = [line for line in lines if line not in left_out]
-    warnings += [
-        f"leak: the network was trained on {name} ({part}); scores of recordings there say little"
-        for name, part in model.trained_on.items()
-        if name in dataset.data_bases
-    ]
+    warnings += describe_leaks(model.trained_on, dataset, np.flatnonzero(np.isin(dataset.ids, predictions.ids)))
     if is_own and split in ("validation", "all"):
         warnings.append(f"leak: the split {split} has recordings that chose the run's checkpoint and calibration")
     if is_own and model.split is not None and manifest.differs(model.split, dataset):
@@ -77,6 +75,28 @@ def predict_model(
         dataset=dataset,
         learning_curve=_find_learning_curve(path),
     )
+
+
+def describe_leaks(trained_on: Mapping[str, TrainedOn], dataset: Dataset, scored: np.ndarray) -> list[str]:
+    """A line for each data base that the network has learned from, with how many of the recordings `scored` (numbers).
+
+    Where the data base's folds are unknown, they are not counted.
+    """
+    lines, folds = [], dataset.folds
+    for name, seen in trained_on.items():
+        rows = scored[dataset.find_of(name)[scored]]
+        if rows.size and (folds is None or not seen.trained):
+            lines.append(
+                f"leak: the network was trained on {name} ({seen.part}); scores of recordings there say little"
+            )
+        elif folds is not None and rows.size:
+            counts = {
+                f"trained the network ({name}, {seen.part})": np.isin(folds[rows], seen.trained).sum(),
+                f"chose it (fold {', '.join(map(str, seen.chosen))})": np.isin(folds[rows], seen.chosen).sum(),
+            }
+            if found := " and ".join(f"{count} {role}" for role, count in counts.items() if count):
+                lines.append(f"leak: of the {len(scored)} scored recordings, {found}; their scores say little")
+    return lines
 
 
 def _describe_unknown(labels: list[str]) -> list[str]:

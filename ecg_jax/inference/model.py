@@ -28,6 +28,7 @@ from ecg_jax.models.imports import published
 from ecg_jax.models.outputs import Scale
 from ecg_jax.recording import Recording
 from ecg_jax.runtime import checkpoint, run_folder
+from ecg_jax.trained_on import TrainedOn
 
 ACTIVATIONS: dict[str, Callable[[np.ndarray], np.ndarray]] = {
     "sigmoid": scipy.special.expit,
@@ -51,12 +52,10 @@ class Model:
     unchosen: tuple[str, ...] = ()  # labels with the default threshold, for lack of positives or negatives
     threshold_rule: str = ""  # that chose the thresholds; empty where unknown
     largest: tuple[str, ...] = ()  # labels whose probability is the largest of all windows'; others take the mean
-    # Which part of a data set it was trained on, by name, where no manifest says so by recording.
-    trained_on: Mapping[str, str] = dataclasses.field(default_factory=dict)
+    # What it, or what its training started from, has learned from by name of a data set, where no manifest says so.
+    trained_on: Mapping[str, TrainedOn] = dataclasses.field(default_factory=dict)
     activation: str = "sigmoid"  # from logits to probabilities, one of `ACTIVATIONS`; those of `softmax` add up to 1
-    scale: Scale | None = (
-        None  # of the outputs, where they are numbers; these are called probabilities here all the same
-    )
+    scale: Scale | None = None  # of the outputs, where they are numbers, which are called probabilities here, too
 
     @property
     def kind(self) -> str:
@@ -289,6 +288,7 @@ def _load_run(path: str) -> Model:
     if split is not None:
         manifest.Trained(split)  # refused here if it is damaged, not when recordings are predicted
     result = _read_if_there(os.path.join(path, run_folder.RESULT)) or {}
+    inherited = run_folder.read_inherited(path)
     return Model(
         network,
         weights_lib.merge(models.shapes(network, contract.shape), weights_lib.flatten(variables), source=path),
@@ -300,6 +300,8 @@ def _load_run(path: str) -> Model:
         calibration=_read_calibration(os.path.join(path, run_folder.CALIBRATION), labels),
         unchosen=tuple(result.get(run_folder.UNCHOSEN, ())),
         threshold_rule=config.evaluation.threshold_rule,
+        largest=inherited.largest,
+        trained_on=inherited.trained_on,
         scale=Scale.from_dict(records["scale"]) if config.data.label_kind == NUMBER else None,
     )
 

@@ -20,10 +20,12 @@ from ecg_jax import files
 from ecg_jax.contract import InputContract
 from ecg_jax.errors import InputError
 from ecg_jax.runtime import locks
+from ecg_jax.trained_on import Inherited
 
 CONFIG, CONTRACT, SPLIT, ENVIRONMENT, THRESHOLDS, CALIBRATION, RESULT = (
     f"{name}.json" for name in ("config", "contract", "split", "environment", "thresholds", "calibration", "result")
 )
+INHERITED = "inherited.json"  # what a run keeps of the network that it started from, where there is something
 PREDICTIONS, EVALUATION = "predictions.csv", "evaluation"
 CHECKPOINTS = "checkpoints"
 UNCHOSEN = "thresholds_not_chosen"  # of `result.json`: labels that have the default
@@ -209,6 +211,23 @@ def read_json(path: str, kind: type | tuple[type, ...] = dict) -> Any:
         raise InputError(f"{path}: no such file; is {os.path.dirname(path)} a run folder?") from error
     except (OSError, ValueError, RecursionError, MemoryError) as error:
         raise InputError(f"{path}: not readable ({error})") from error
+
+
+def read_inherited(workdir: str) -> Inherited:
+    """What the run in a folder keeps of the network that it started from."""
+    path = os.path.join(workdir, INHERITED)
+    return Inherited.from_dict(read_json(path)) if os.path.exists(path) else Inherited()
+
+
+def write_inherited(workdir: str, inherited: Inherited) -> None:
+    """Writes what `read_inherited` reads; no file where there is nothing, and none of an earlier run stays."""
+    path = os.path.join(workdir, INHERITED)
+    if jax.process_index() != 0:
+        return
+    if inherited != Inherited():
+        write_json(path, inherited.to_dict())
+    elif os.path.exists(path):
+        os.remove(path)
 
 
 def write_json(path: str, values: object) -> None:

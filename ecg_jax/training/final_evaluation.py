@@ -22,6 +22,7 @@ from ecg_jax.evaluation.calibration import Calibration
 from ecg_jax.evaluation.settings import Settings
 from ecg_jax.inference import scoring
 from ecg_jax.inference.evaluated import Evaluated
+from ecg_jax.inference.evaluated_model import describe_leaks
 from ecg_jax.kinds import FINDING
 from ecg_jax.reporting import figures
 from ecg_jax.runtime import run_folder
@@ -62,6 +63,7 @@ def write(setup: Setup, predicted: Predicted, *, best_step: int, console: Consol
         predictions=scored["test"],
         validation=scored["validation"],
         facts=(f"Run folder {workdir}; data set {dataset.name}.",),
+        warnings=tuple(describe_leaks(run_folder.read_inherited(workdir).trained_on, dataset, known["test"])),
     )
     fitted, rate_only = None, None
     result: dict[str, Any] = {"best_step": best_step, "monitor": setup.monitor}

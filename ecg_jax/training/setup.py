@@ -144,7 +144,9 @@ def create(
     run_folder.claim(workdir, config, manifest.create(dataset), has_begun=has_begun)
     variables = models.init(network, jax.random.key(config.seed), contract.shape)
     if not has_begun:  # else they are in the state that continues
-        variables = starting_weights.load(config, variables, console, labels=dataset.label_names, scale=scale)
+        labels = dataset.label_names
+        variables, inherited = starting_weights.load(config, variables, console, labels=labels, scale=scale)
+        run_folder.write_inherited(workdir, inherited)
     setup = Setup(
         config=config,
         workdir=workdir,

@@ -14,14 +14,16 @@ from ecg_jax import pretrained as shipped
 from ecg_jax.contract import InputContract
 from ecg_jax.errors import InputError
 from ecg_jax.kinds import NUMBER
+from ecg_jax.models import network as network_lib
 from ecg_jax.models import outputs
 from ecg_jax.models import weights as weights_lib
 from ecg_jax.models.imports import keras as keras_import
 from ecg_jax.models.imports import published
 from ecg_jax.models.keras_layers import LAYERS
-from ecg_jax.models.network import AS_PUBLISHED
+from ecg_jax.models.network import AS_PUBLISHED, Network
 from ecg_jax.models.outputs import Scale
 from ecg_jax.runtime import checkpoint, run_folder
+from ecg_jax.trained_on import Inherited
 
 _KNOWN = (
     f"{shipped.DEFAULT!r}, a run folder, a Keras file ({', '.join(keras_import.SUFFIXES)}), or a PyTorch file of a "
@@ -37,7 +39,7 @@ def load(
     *,
     labels: Sequence[str],
     scale: Scale | None = None,
-) -> dict[str, Any]:
+) -> tuple[dict[str, Any], Inherited]:
     """Puts `config.init.weights` into a network's variables; outputs are matched by the names of their labels.
 
     Args:
@@ -47,13 +49,16 @@ def load(
         labels: Of the network's outputs, in order.
         scale: Of these, where they are numbers: outputs that are taken over then predict the same numbers.
 
+    Returns:
+        The variables, and what the run inherits besides.
+
     Raises:
         InputError: when the weights do not exist or fit, they were trained under another input contract, or the labels
             of their outputs are unknown, of another kind or none of `labels`.
     """
     origin = config.init.weights
     if not origin:
-        return variables
+        return variables, Inherited()
     if origin in shipped.FILES:
         found = _read_shipped(config, console)
     elif origin.endswith(keras_import.SUFFIXES) and not os.path.isdir(origin):
@@ -65,11 +70,14 @@ def load(
             found = _read_run(config, console)
     else:
         raise InputError(f"config.init.weights is {origin!r}; expected nothing, {_KNOWN}")
+    inherited = found.inherited
     if _takes_head(config):
         found = dataclasses.replace(found, arrays=_match_outputs(variables, found, labels, scale, console))
+        inherited = dataclasses.replace(inherited, largest=tuple(name for name in inherited.largest if name in labels))
     else:
         console.print("Head: starts afresh")
-    return _merge(config, variables, found.arrays, found.source)
+        inherited = dataclasses.replace(inherited, largest=())
+    return _merge(config, variables, found.arrays, found.source), inherited
 
 
 def require(origin: str) -> None:
@@ -98,6 +106,7 @@ class _Found:
     arrays: Mapping[str, np.ndarray]  # by path
     labels: Sequence[str] | None  # of the outputs; None where they are unknown
     scale: Scale | None = None  # of the outputs, where they are numbers
+    inherited: Inherited = dataclasses.field(default_factory=Inherited)
 
 
 def _read_shipped(config: ConfigDict, console: Console) -> _Found:
@@ -146,14 +155,23 @@ def _read_published(config: ConfigDict, console: Console) -> _Found:
             f"--config=configs/published.py:{found.name}"
         )
     _check_contract(config, found.contract.to_dict(), origin)
+    _check_heads(config, found.network, origin)
     console.print(f"Starting weights: {path} ({facts.title}; licence {facts.licence})")
-    trained = [f"{name} ({part})" for name, part in facts.trained_on.items()]
+    trained = [f"{name} ({seen.part})" for name, seen in facts.trained_on.items()]
     if trained:
         console.print(f"  trained on {', '.join(trained)}: scores of recordings there say little", style="yellow")
     for note in found.notes:
         console.print(f"  {note}")
     scale = Scale.create_plain(len(found.labels)) if facts.kind == NUMBER else None
-    return _Found(origin, found.weights, found.labels or None, scale)
+    return _Found(origin, found.weights, found.labels or None, scale, Inherited(facts.trained_on, facts.largest))
+
+
+def _check_heads(config: ConfigDict, theirs: Network, source: str) -> None:
+    """Refuses another number of attention heads, which no shape shows."""
+    own = network_lib.create(**config.model, num_labels=1)
+    wanted, found = (getattr(network.trunk, "heads", None) for network in (own, theirs))
+    if wanted != found:
+        raise InputError(f"{source}: its attention has {found} heads, that of {config.model.name} {wanted}")
 
 
 def _read_run(config: ConfigDict, console: Console) -> _Found:
@@ -167,7 +185,8 @@ def _read_run(config: ConfigDict, console: Console) -> _Found:
         console.print(f"warning: {line}; an older one is used", style="yellow")
     console.print(f"Starting weights: {origin}, best checkpoint (step {step})")
     arrays = {path: np.asarray(leaf) for path, leaf in weights_lib.flatten(stored).items()}
-    return _Found(origin, arrays, records["labels"], Scale.from_dict(records["scale"]) if "scale" in records else None)
+    scale = Scale.from_dict(records["scale"]) if "scale" in records else None
+    return _Found(origin, arrays, records["labels"], scale, run_folder.read_inherited(origin))
 
 
 def _takes_head(config: ConfigDict) -> bool:

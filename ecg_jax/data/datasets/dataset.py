@@ -80,19 +80,16 @@ class Dataset:
         """The C labels."""
         return tuple(self.columns)
 
-    @functools.cached_property
-    def data_bases(self) -> frozenset[str]:
-        """Names of the data sets that its recordings come from: its own, a store's, those of parts and of `origins`."""
-        prefixes = [id.partition("/")[0] for id in self.ids.tolist()] if self.name == "combined" else []
-        names = {self.name, *prefixes, *(prefix[:-1] for prefix in prefixes)}  # a second part has a number behind
-        if self.store:
-            origin = self.store.manifest["settings"]["origin"]
-            names |= {origin.get("dataset", "")}
-            if origin.get("dataset") == "combined":
-                names |= {part.partition(":")[0].strip() for part in origin["source"].split(",")}
+    def find_of(self, data_base: str) -> np.ndarray:
+        """Which recordings come from a public data set, `[N]` bool: by its, a store's, a part's name, or `origins`."""
+        names = {self.name, self.store.manifest["settings"]["origin"].get("dataset", "") if self.store else ""}
+        found = np.full(len(self.ids), data_base in names)
+        prefixes = [id.partition("/")[0] for id in self.ids.tolist()] if "combined" in names else []
+        if prefixes:  # a second part has a number behind
+            found |= np.array([data_base in (prefix, prefix[:-1]) for prefix in prefixes])
         if self.origins is not None:
-            names |= {origin.partition("/")[0] for origin in self.origins.tolist()}
-        return frozenset(names - {""})
+            found |= np.char.startswith(self.origins, f"{data_base}/")
+        return found
 
     @functools.cached_property
     def labels(self) -> np.ndarray:

@@ -175,13 +175,13 @@ def _list_heads(configurations: list[Any]) -> list[Any]:
             seen.add(id(fields))
             found.append(fields.get(_HEADS))
             waiting += fields.values()
-    values = [each.state.get("_val") if _is_node(each) else each for each in found]
+    values = map(_unwrap, found)
     return [value for value in values if value is not None]
 
 
-def _is_node(value: Any) -> bool:
-    """Whether it is what remains of a value in OmegaConf's containers."""
-    return isinstance(value, Record) and isinstance(value.state, dict)
+def _unwrap(value: Any) -> Any:
+    """The value of what remains of one in OmegaConf's containers; others as they are."""
+    return value.state.get("_val") if isinstance(value, Record) and isinstance(value.state, dict) else value
 
 
 def fold_weight_norm(weights: Mapping[str, np.ndarray], source: str) -> dict[str, np.ndarray]:

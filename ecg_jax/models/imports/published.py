@@ -22,6 +22,7 @@ from ecg_jax.kinds import FINDING, NUMBER
 from ecg_jax.models.imports import torch_files
 from ecg_jax.models.network import Network
 from ecg_jax.recording import LEADS
+from ecg_jax.trained_on import TrainedOn
 
 
 @dataclasses.dataclass(frozen=True)
@@ -36,7 +37,7 @@ class Published:
     preprocessing: str  # where the contract comes from, and in what it differs from others of the same project
     licence: str
     url: str  # where the weights are published
-    trained_on: Mapping[str, str]  # which part, by name of a data set in `data.datasets`
+    trained_on: Mapping[str, TrainedOn]  # by name of a data set in `data.datasets`
     training: str  # in words
     sha256: str = ""  # of the published file, where it is known
     largest: tuple[str, ...] = ()  # outputs of which a recording has the largest of its windows', not the mean
@@ -167,7 +168,7 @@ PUBLISHED: dict[str, Published] = {
         preprocessing="as the six diagnoses' network on CODE: no filter, taken to be 2 units per mV",
         licence="MIT",
         url="https://doi.org/10.5281/zenodo.4892365 (model.zip: model/model.pth)",
-        trained_on={"code": "all but its test part", "code15": "all, a part of CODE"},
+        trained_on={"code": TrainedOn("all but its test part"), "code15": TrainedOn("all, a part of CODE")},
         training="1.6 million patients of CODE",
         kind=NUMBER,
     ),
@@ -188,7 +189,7 @@ PUBLISHED: dict[str, Published] = {
         preprocessing="classify_from_record of src/submission_utils.py; leads are found by name",
         licence="MIT",
         url="https://github.com/Ahus-AIM/physionet-challenge-2025 (src/weights, one file for each fold)",
-        trained_on={"code15": "all but one of five parts", "samitrop": "all but one of five parts"},
+        trained_on=dict.fromkeys(("code15", "samitrop"), TrainedOn("all but one of five parts")),
         training="CODE-15% and SaMi-Trop, each file on all but one of five parts",
         sha256="3134d7f1421316932bbc735ebb5fdd4ad53b4b9e259998d2aaedf942e7273aa4 (fold 0 of 2025-09-14_19-32-45)",
     ),
@@ -207,7 +208,7 @@ PUBLISHED: dict[str, Published] = {
         preprocessing="the scaler of the published predictions (2020-05-18), not the one in the repository since 2021",
         licence="GPL-3.0 (the repository, which has the weights)",
         url="https://github.com/helme/ecg_ptbxl_benchmarking (output/exp0/models/fastai_xresnet1d101/models)",
-        trained_on={"ptbxl": "folds 1 to 8", "challenge2021": "those of PTB-XL's folds 1 to 8"},
+        trained_on={"ptbxl": TrainedOn("folds 1 to 8", tuple(range(1, 9)), chosen=(9,))},
         training="folds 1 to 8 of PTB-XL, chosen on fold 9",
         largest=tuple(map(statements.column_name, sorted(statements.STATEMENTS))),
     ),
@@ -228,9 +229,9 @@ PUBLISHED: dict[str, Published] = {
         licence="MIT",
         url="https://huggingface.co/wanglab/ecg-fm (mimic_iv_ecg_finetuned.pt, mimic_iv_ecg_physionet_pretrained.pt)",
         trained_on={
-            "mimic_iv_ecg": "all but its test part",
-            "challenge2021": "all, without labels",
-            "ptbxl": "all, without labels",
+            "mimic_iv_ecg": TrainedOn("all but its test part"),
+            "challenge2021": TrainedOn("all, without labels"),
+            "ptbxl": TrainedOn("all, without labels"),
         },
         training="MIMIC-IV-ECG and PhysioNet Challenge 2021 without labels, then labels of MIMIC-IV-ECG",
         largest=(
