@@ -6,6 +6,56 @@ True numbers are normal (mean 60, standard deviation 15, as ages), predictions a
 standard deviation 8: they are biased and regress to the mean. All is normal, so the truth of every score is known. With
 `patients`, each patient has four recordings whose truth is the same and whose noises correlate by 0.5; the size is the
 number of patients. Writes coverage.csv.
+
+Percent, 1,000 repetitions (a coverage of 95 % has a standard error of 0.7) of 1,000 resamples:
+
+    recordings, default          10     30    100    300   1000
+    MAE                        93.5   93.5   94.4   94.9   94.8
+    RMSE                       86.5   89.0   93.0   94.7   95.9
+    R2                         93.5   94.4   93.3   94.6   94.5
+    Pearson's r                95.9   94.6   94.7   94.0   93.5
+    calibration slope          96.0   93.1   94.2   94.3   94.1
+    calibration intercept      95.8   93.0   93.8   94.9   94.0
+    bias                       94.5   95.1   94.5   95.4   95.4
+    lower limit                84.5   90.2   93.2   94.8   95.0
+    upper limit                83.9   89.8   92.9   95.4   94.6
+    MAE of the median          88.3   92.1   94.5   93.1   94.8
+
+    recordings, percentile       10     30    100    300   1000
+    MAE                        89.9   91.7   93.8   94.8   94.8
+    RMSE                       82.4   86.9   92.7   94.7   95.7
+    R2                         88.9   92.5   92.5   94.5   94.5
+    Pearson's r                90.0   92.9   93.9   93.9   93.5
+    calibration slope          92.3   92.3   93.5   94.2   94.1
+    calibration intercept      91.6   91.8   93.3   94.5   93.9
+    bias                       89.5   93.8   94.2   95.3   95.4
+    lower limit                80.1   88.0   92.7   94.7   94.9
+    upper limit                79.5   88.7   92.4   95.2   94.6
+    MAE of the median          82.4   91.1   93.9   93.1   94.7
+
+    recordings, bca              10     30    100    300   1000
+    MAE                        90.8   93.5   94.2   94.8   94.9
+    RMSE                       85.5   89.8   93.1   95.1   95.6
+    R2                         90.2   92.7   93.7   94.5   94.1
+    Pearson's r                92.8   92.9   94.2   94.1   93.5
+    calibration slope          92.8   92.7   93.9   93.9   94.3
+    calibration intercept      92.2   92.0   93.7   94.6   94.3
+    bias                       89.4   93.2   94.4   95.0   95.0
+    lower limit                82.7   90.4   93.5   94.6   94.7
+    upper limit                82.1   89.8   93.0   95.8   95.2
+    MAE of the median          88.9   92.4   94.8   93.5   94.8
+
+    patients, default            10     30    100
+    MAE                        91.5   93.6   93.0
+    RMSE                       88.0   92.0   92.7
+    R2                         85.7   91.2   94.1
+    Pearson's r                96.4   93.1   94.6
+    calibration slope          89.7   92.5   94.0
+    calibration intercept      90.2   91.7   94.5
+    bias                       94.7   94.0   95.7
+    lower limit                84.7   90.7   91.4
+    upper limit                85.6   88.2   93.0
+    MAE of the median          86.8   91.1   93.8
 """
 
 import argparse
