@@ -92,6 +92,15 @@ def test_a_weight_is_so_many_recordings(seed):
     )
 
 
+def test_a_resample_of_one_recording_alone_does_not_vary():
+    """But for rounding, which must not become a score."""
+    truth, predicted = draw(40)
+    scores = moments.measure(moments.create(truth, predicted), 7 * np.eye(40))
+    undefined = [METRICS.index(name) for name in ("r2", "pearson", "calibration_slope", "calibration_intercept")]
+    assert np.isnan(scores[undefined]).all()
+    np.testing.assert_allclose(scores[METRICS.index("bias")], predicted - truth, rtol=1e-9)
+
+
 def test_units():
     truth, predicted = draw(50)
     found = measure(truth, predicted)
