@@ -55,9 +55,7 @@ class Model:
     # What it, or what its training started from, has learned from by name of a data set, where no manifest says so.
     trained_on: Mapping[str, TrainedOn] = dataclasses.field(default_factory=dict)
     activation: str = "sigmoid"  # from logits to probabilities, one of `ACTIVATIONS`; those of `softmax` add up to 1
-    scale: Scale | None = (
-        None  # of the outputs, where they are numbers; these are called probabilities here all the same
-    )
+    scale: Scale | None = None  # of the outputs, where they are numbers, which are called probabilities here, too
 
     @property
     def kind(self) -> str:
