@@ -20,10 +20,13 @@ from safetensors.numpy import save_file
 from configs.published import get_config
 from ecg_jax import config as config_lib
 from ecg_jax import models
+from ecg_jax.data import joins
 from ecg_jax.data.datasets.dataset import Dataset
 from ecg_jax.data.splits import manifest
 from ecg_jax.errors import InputError
+from ecg_jax.inference import evaluated
 from ecg_jax.inference.evaluated_model import describe_leaks, predict_model
+from ecg_jax.inference.evaluated_model import share_labels as share_model_labels
 from ecg_jax.inference.model import Model, load_model
 from ecg_jax.labels import SIX
 from ecg_jax.models import benchmarks
@@ -118,9 +121,9 @@ def test_a_run_predicts_embeds_and_is_evaluated(tiny, run):
     assert all(np.array_equal(trunk[path], stored[path]) for path in trunk if "/trunk/" in path)
     assert np.isfinite(model.embed(recording)).all()
     how = {"is_own": True, "needs_validation": False, "checks": "warn", "console": None}
-    evaluated = predict_model(run, model, dataset, split="test", **how)
-    assert evaluated.predictions.names == SIX
-    assert evaluated.warnings == ()
+    found = predict_model(run, model, dataset, split="test", **how)
+    assert found.predictions.names == SIX
+    assert found.warnings == ()
 
 
 def test_a_run_knows_what_its_starting_weights_were_trained_on(tiny, run):
@@ -170,6 +173,13 @@ def test_nothing_inherited_is_no_file_and_that_of_an_earlier_run_is_removed(tmp_
     assert run_folder.read_inherited(str(tmp_path)) == Inherited()
 
 
+def create_model(names: tuple[str, ...], **changes) -> Model:
+    """A model that gives every label 0.5."""
+    model = Model(None, {}, PUBLISHED["xresnet1d101"].contract, names, **{"thresholds": {}} | changes)
+    model.__dict__["_apply"] = lambda variables, signal: np.zeros((len(signal), len(names)))
+    return model
+
+
 FOLDS = np.array([1, 8, 9, 9, 9, 10])
 BENCHMARK = PUBLISHED["xresnet1d101"].trained_on
 
@@ -205,11 +215,29 @@ def test_recordings_of_unknown_folds_are_named_by_data_set():
 
 
 def test_the_warnings_are_those_of_the_recordings_that_are_scored(monkeypatch):
-    model = Model(None, {}, PUBLISHED["xresnet1d101"].contract, SIX, {}, trained_on=BENCHMARK)
-    model.__dict__["_apply"] = lambda variables, signal: np.zeros((len(signal), 6))
+    model = create_model(SIX, trained_on=BENCHMARK)
     split = np.array(["train", "train", "validation", "validation", "validation", "test"])
     dataset = dataclasses.replace(create_dataset("ptbxl", 6), folds=FOLDS, split=split)
     how = {"is_own": False, "needs_validation": False, "checks": "warn", "console": None}
     assert predict_model("x.pth", model, dataset, split="test", **how).warnings == ()
     [line] = predict_model("x.pth", model, dataset, split="all", **how).warnings
     assert "2 trained the network" in line
+
+
+def test_models_of_different_labels_are_compared_on_those_that_both_have():
+    """The first gives label i the logit i and has the threshold i / 10 for it."""
+    dataset = dataclasses.replace(create_dataset("ludb", 4), split=None)
+    how = {"split": "all", "is_own": False, "needs_validation": False, "checks": "warn", "console": None}
+    first = create_model(SIX, thresholds={name: i / 10 for i, name in enumerate(SIX)}, unchosen=("LBBB", "AF"))
+    first.__dict__["_apply"] = lambda variables, signal: np.tile(np.arange(6.0), (len(signal), 1))
+    second, third = create_model(("RBBB", "AF")), create_model(("PVC",))
+    own = predict_model("first", first, dataset, **how)
+    others = predict_model("second", second, share_model_labels(second, dataset), **how)
+    one, other = evaluated.align(*evaluated.share_labels(own, others), joins.Rules())
+    assert one.predictions.names == other.predictions.names == ("RBBB", "AF")
+    np.testing.assert_allclose(one.predictions.probabilities, 1 / (1 + np.exp([[-1.0, -4.0]] * 4)), rtol=1e-6)
+    np.testing.assert_array_equal(one.predictions.labels, dataset.labels[:, [1, 4]])
+    assert (one.thresholds.values.tolist(), one.thresholds.unchosen) == ([0.1, 0.4], ("AF",))
+    assert one.warnings == ("4 labels are left out, which second does not predict: 1dAVb, LBBB, SB, ST",)
+    with pytest.raises(InputError, match="third predicts PVC, not 1dAVb"):
+        predict_model("third", third, share_model_labels(third, dataset), **how)
