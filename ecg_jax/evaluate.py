@@ -129,7 +129,7 @@ def main(argv: Sequence[str]) -> int:
     first = _open(console)
     second = _open_other(FLAGS.compare, first, console) if FLAGS.compare else None
     if second:
-        first, second = evaluated.align(first, second, rules)
+        first, second = evaluated.align(*evaluated.share_labels(first, second), rules)
     extras = scoring.Extras(
         subgroups=() if FLAGS.subgroups == ["none"] else FLAGS.subgroups,
         annotators=label_files.read_annotators(FLAGS.annotators, first, rules),
@@ -286,6 +286,8 @@ def _open_model(path: str, dataset: "Dataset | None", console: "Console") -> "Ev
         dataset, is_own = elsewhere.open_for_model(path, model, FLAGS.data, console)
         for note in dataset.notes:
             console.print(f"  {note}")
+    else:
+        dataset = evaluated_model.share_labels(model, dataset)
     return evaluated_model.predict_model(
         path,
         model,

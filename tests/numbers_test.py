@@ -254,6 +254,7 @@ FLAGS = [
     "--config.train.steps=4",
     "--config.train.eval_every=2",
     "--config.evaluation.resamples=50",
+    "--config.evaluation.report=false",
     "--config.data.dataset=arrays",
     "--config.data.arrays.unit=mV",
     "--config.data.arrays.sampling_rate=500",
@@ -286,7 +287,6 @@ def test_a_run_writes_numbers_and_their_scores(run):
     assert result["test"]["mae"] == pytest.approx(error, rel=1e-5)
     assert {*result["test"]} == {"loss", "mae", "rmse", "r2", "pearson"}
     assert not (run / "thresholds.json").exists()
-    assert (run / "evaluation" / "report.html").exists()
 
 
 def test_the_best_checkpoint_has_the_smallest_error(run):
@@ -298,11 +298,10 @@ def test_the_best_checkpoint_has_the_smallest_error(run):
 def test_the_run_predicts_what_it_wrote(run, clinic):
     model = load_model(str(run))
     assert (model.kind, model.label_names, model.thresholds) == ("number", ("lvef",), {})
-    table = pd.read_csv(run / "predictions.csv").set_index("recording")
-    signal = np.load(clinic / "ecgs.npy") * model.contract.units_per_millivolt
-    predicted = model.predict(signal)[:, 0]
-    expected = table.loc[[f"e{i}" for i in range(40)], "lvef"]
-    np.testing.assert_allclose(predicted, expected, rtol=1e-4)
+    table = pd.read_csv(run / "predictions.csv")
+    rows = table["recording"].str[1:].astype(int)
+    signal = np.load(clinic / "ecgs.npy")[rows] * model.contract.units_per_millivolt
+    np.testing.assert_allclose(model.predict(signal)[:, 0], table["lvef"], rtol=1e-4)
 
 
 def test_evaluate_scores_the_run_on_its_own_data_and_on_another(run, clinic, tmp_path):
@@ -333,7 +332,7 @@ def test_predict_writes_numbers_alone(run, tmp_path):
 @pytest.mark.slow
 def test_folds_are_pooled(clinic, tmp_path):
     flags = [*FLAGS, f"--config.data.source={clinic / 'ecgs.npy'}", f"--workdir={tmp_path / 'run'}"]
-    done = call("main", *flags, "--config.split.folds=3", "--config.evaluation.report=false")
+    done = call("main", *flags, "--config.split.folds=3")
     assert done.returncode == 0, done.stdout + done.stderr
     table = pd.read_csv(tmp_path / "run" / "predictions.csv")
     assert sorted(table["recording"]) == sorted(f"e{i}" for i in range(40))

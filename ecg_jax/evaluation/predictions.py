@@ -61,6 +61,17 @@ class Predictions:
             attributes={name: values[rows] for name, values in self.attributes.items()},
         )
 
+    def select(self, names: Sequence[str]) -> "Predictions":
+        """The predictions of some labels, in that order."""
+        places = [self.names.index(name) for name in names]
+        return dataclasses.replace(
+            self,
+            names=tuple(names),
+            labels=self.labels[:, places],
+            probabilities=self.probabilities[:, places],
+            raw=None if self.raw is None else self.raw[:, places],
+        )
+
 
 def order(probability: np.ndarray, raw: np.ndarray) -> np.ndarray:
     """Numbers `[E]` that rank like recalibrated probabilities `[E]` and, where these tie, like the raw ones `[E]`.

@@ -44,6 +44,12 @@ class Thresholds:
         chosen = tuple(name for name in names if name in {*self.unchosen, *unchosen})
         return dataclasses.replace(self, values=values, unchosen=chosen)
 
+    def select(self, names: Sequence[str], among: Sequence[str]) -> "Thresholds":
+        """Those of some labels, in that order, `among` those that there are now."""
+        places = [list(among).index(name) for name in names]
+        unchosen = tuple(name for name in names if name in self.unchosen)
+        return dataclasses.replace(self, values=self.values[..., places], unchosen=unchosen)
+
     @property
     def stamps(self) -> tuple[str, ...]:
         """Lines that every output must show."""

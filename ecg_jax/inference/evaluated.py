@@ -43,6 +43,15 @@ class Evaluated:
             self, predictions=self.predictions.take(rows), recordings=joins.take(self.recordings, rows)
         )
 
+    def select(self, names: Sequence[str]) -> "Evaluated":
+        """The same of some of the labels, in that order."""
+        return dataclasses.replace(
+            self,
+            predictions=self.predictions.select(names),
+            validation=self.validation and self.validation.select(names),
+            thresholds=self.thresholds and self.thresholds.select(names, self.predictions.names),
+        )
+
     def recalibrate(self, method: str | None) -> "Evaluated":
         """With a calibration of the raw probabilities fitted on validation, and no thresholds; unchanged if None.
 
@@ -119,6 +128,20 @@ def drop_unpaired_thresholds(first: Evaluated, second: Evaluated) -> tuple[Evalu
         dataclasses.replace(first, thresholds=None, validation=None, facts=(*first.facts, line)),
         dataclasses.replace(second, thresholds=None, validation=None),
     )
+
+
+def share_labels(first: Evaluated, second: Evaluated) -> tuple[Evaluated, Evaluated]:
+    """Both restricted to the labels that both predict, where the second is a model; a warning names the others.
+
+    A file whose labels differ, and a model that shares none, stay as they are.
+    """
+    names = [name for name in first.predictions.names if name in second.predictions.names]
+    left_out = [name for name in first.predictions.names if name not in names]
+    if second.dataset is None or not names or not left_out:
+        return first, second
+    line = f"{len(left_out)} labels are left out, which {second.title} does not predict: {', '.join(left_out)}"
+    first = dataclasses.replace(first.select(names), warnings=(*first.warnings, line))
+    return first, second.select(names)
 
 
 def align(first: Evaluated, second: Evaluated, rules: joins.Rules) -> tuple[Evaluated, Evaluated]:

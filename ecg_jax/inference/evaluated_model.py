@@ -1,5 +1,6 @@
 """A model's predictions of a data set as something to evaluate."""
 
+import dataclasses
 import functools
 import os
 from collections.abc import Mapping
@@ -75,6 +76,12 @@ def predict_model(
         dataset=dataset,
         learning_curve=_find_learning_curve(path),
     )
+
+
+def share_labels(model: Model, dataset: Dataset) -> Dataset:
+    """A data set with those of its labels that a model has; as it is where the model has none."""
+    shared = {name: column for name, column in dataset.columns.items() if name in model.label_names}
+    return dataclasses.replace(dataset, columns=shared or dataset.columns)
 
 
 def describe_leaks(trained_on: Mapping[str, TrainedOn], dataset: Dataset, scored: np.ndarray) -> list[str]:
