@@ -169,6 +169,7 @@ def test_a_runs_file_needs_no_labels(evaluate, folder):
     ("flags", "words"),
     [
         (["--predictions=p.csv", "--labels=l.csv"], ["p.csv", "between 0 and 1", "--numbers"]),
+        (["--predictions=run.csv"], ["run.csv", "no column of probabilities", "--numbers"]),
         (["--predictions=words.csv", *FILES[1:]], ["words.csv", "no column of numbers"]),
         (["--predictions=words.csv", *FILES[1:], "--names=lvef"], ["words.csv", "line 2", "holds high", "a number"]),
         (["--predictions=inf.csv", *FILES[1:]], ["inf.csv", "line 121", "holds inf", "a number"]),

@@ -115,7 +115,8 @@ def _read_table(
     kind = KINDS[scale]
     offered = _find_names(table) if kind == FINDING else _find_numbers(table, among)
     if not offered and not names:
-        raise InputError(f"{path}: no column of {scale}; it has {', '.join(table.columns)}")
+        hint = "; --numbers scores quantities, as age in years" if _find_numbers(table, among) else ""
+        raise InputError(f"{path}: no column of {scale}; it has {', '.join(table.columns)}{hint}")
     names = names or _choose_names(table, offered, among, scale)
     if len(set(names)) < len(names):
         raise InputError(f"{path}: --names={','.join(names)} names a label twice")
