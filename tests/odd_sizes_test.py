@@ -21,7 +21,7 @@ CASES = {
     "ecg_fm pretrained": (ecg_fm.load, lambda: ecg_fm_test.pretrain(ecg_fm_test.create_tensors())),
 }
 SIZES = (0, 1, 2, 3, 16, 1 << 20)
-EDITS = 40
+EDITS = 25
 
 
 def resize(array: np.ndarray, shape: list[int]) -> np.ndarray:
