@@ -190,7 +190,7 @@ def refuse_flags_of_findings(*, is_number: bool) -> None:
     if present := [name for name in _OF_FINDINGS if FLAGS[name].present]:
         named = ", ".join(f"--{name}" for name in present)
         raise InputError(
-            f"{named}: for findings and their probabilities, but these predictions are numbers; leave that out"
+            f"{named}: for findings and their probabilities, but these predictions are numbers; leave it out"
         )
     if FLAGS.resampled == "stratified":
         raise InputError(

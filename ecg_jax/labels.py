@@ -10,7 +10,6 @@ import pandas as pd
 
 from ecg_jax import columns, statements
 from ecg_jax.errors import InputError
-from ecg_jax.kinds import FINDING, KINDS, NUMBER  # noqa: F401 - until merged
 
 SIX = tuple(statements.SIX)
 ABNORMAL = statements.ABNORMAL

@@ -10,10 +10,8 @@ class TrainedOn:
     """The part of a data set that a network has learned from."""
 
     part: str  # in words
-    trained: tuple[
-        int, ...
-    ] = ()  # of the data set's own folds, those that trained it; empty where words alone are known
-    chosen: tuple[int, ...] = ()  # those that chose it among others
+    trained: tuple[int, ...] = ()  # folds of the data set that trained it; empty where words alone are known
+    chosen: tuple[int, ...] = ()  # folds that chose it among others
 
     @classmethod
     def from_dict(cls, values: Mapping[str, Any]) -> "TrainedOn":

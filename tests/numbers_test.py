@@ -145,7 +145,7 @@ def test_a_scale_is_mean_and_deviation_of_what_is_known():
     assert scale.to_dict(("age", "potassium")) == {"age": [60.0, 10.0], "potassium": [4.0, 0.5]}
     np.testing.assert_allclose(scale.standardize(labels)[0], [-1, -1])
     np.testing.assert_allclose(scale.restore(np.array([2.0, -1])), [80, 3.5])
-    again = Scale.from_dict(scale.to_dict(("age", "potassium")))
+    again = Scale.from_dict({"potassium": [4.0, 0.5], "age": [60.0, 10.0]}, ("age", "potassium"))
     np.testing.assert_array_equal(again.restore(np.ones(2)), scale.restore(np.ones(2)))
 
 

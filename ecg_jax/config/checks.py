@@ -11,7 +11,7 @@ from ecg_jax.config.values import flatten, override
 from ecg_jax.contract import InputContract
 from ecg_jax.errors import InputError
 from ecg_jax.evaluation import thresholds
-from ecg_jax.kinds import FINDING, LOSSES, SCORES
+from ecg_jax.kinds import FINDING, IN_UNITS, LOSSES, SCORES
 
 _REMOVED = ("pretrain",)  # sections of earlier versions
 
@@ -59,6 +59,11 @@ def _check_kind(config: ConfigDict) -> None:
     }
     if config.data.sampling == "balanced":
         unchanged["data.sampling"] = "shuffle"
+    monitor, labels = config.checkpoint.monitor, config.data.labels
+    if "," in labels.strip(", ") and monitor in IN_UNITS:
+        raise InputError(
+            f"config.checkpoint.monitor is {monitor!r}, but {labels} have several units; set it to loss, r2 or pearson"
+        )
     values = dict(flatten(config))
     for name, value in unchanged.items():
         if values[name] != value:

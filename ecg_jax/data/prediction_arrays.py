@@ -8,6 +8,7 @@ import numpy as np
 import pandas as pd
 
 from ecg_jax import columns
+from ecg_jax.data import prediction_values
 from ecg_jax.errors import InputError
 from ecg_jax.kinds import FINDING, NUMBER
 
@@ -86,6 +87,8 @@ def _read_archive(archive: np.lib.npyio.NpzFile, path: str, kind: str) -> Arrays
         if array.shape == (len(values),) and array.dtype.kind in "fiubUS"
     }
     fact = f"{path}: {', '.join(f'{what} from {found}' for what, found in used.items() if found)}."
+    if labels is not None and kind == NUMBER and names:
+        labels = prediction_values.blank_ages(labels, names)
     return Arrays(values, labels, names, pd.DataFrame(table), (fact,))
 
 

@@ -33,7 +33,7 @@ def is_number(column: pd.Series) -> bool:
 def parse_truth(table: pd.DataFrame, name: str, path: str) -> np.ndarray:
     """A column of true numbers, `[N]` float64, NaN where it is empty; `InputError` names line, column and value.
 
-    A column `age` is read as everywhere: what is not from 0 to 120 years is unknown.
+    Of the label `age`, what is not from 0 to 120 years is unknown, as everywhere.
     """
     column = table[name]
     values = pd.to_numeric(column, errors="coerce").to_numpy(np.float64)
@@ -43,9 +43,13 @@ def parse_truth(table: pd.DataFrame, name: str, path: str) -> np.ndarray:
             f"{path}: line {column.index[bad[0]] + 2}, column {name!r} holds {column.iloc[bad[0]]}; expected a number, "
             f"or empty for unknown ({bad.size} such value(s))"
         )
-    if name.lower() != attribute_lib.AGE:
-        return values
-    return attribute_lib.parse(table[[name]], path)[attribute_lib.AGE].astype(np.float64)
+    return blank_ages(values[:, None], [name])[:, 0]
+
+
+def blank_ages(truth: np.ndarray, names: Sequence[str]) -> np.ndarray:
+    """True numbers `[N, C]` of columns, NaN in place of an age that none can be; see `attributes.parse`."""
+    is_age = np.array([name.lower().removesuffix("_true") == attribute_lib.AGE for name in names])
+    return np.where(is_age & ~((truth >= 0) & (truth <= attribute_lib.OLDEST)), np.nan, truth)
 
 
 def parse_columns(table: pd.DataFrame, names: Sequence[str], path: str, scale: str = PROBABILITIES) -> np.ndarray:

@@ -86,10 +86,14 @@ def _stack(labels: Sequence[moments.Moments], weights: np.ndarray) -> np.ndarray
     return np.stack([moments.measure(each, weights, GROUP_METRICS) for each in labels])
 
 
+_SOME = "correlation and scores that are relative to the spread are undefined"
+_UNDEFINED = {"no known number": "nothing is scored"}
+
+
 def _warn(table: pd.DataFrame, settings: Settings) -> list[str]:
     is_few = table["note"].str.startswith("only ")
     lines = [
-        f"{note}: {', '.join(part['label'])}; scores that need two different ones are undefined"
+        f"{note}: {', '.join(part['label'])}; {_UNDEFINED.get(note, _SOME)}"
         for note, part in table[~is_few & (table["note"] != "")].groupby("note", sort=False)
     ]
     if is_few.any():

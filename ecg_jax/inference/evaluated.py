@@ -45,8 +45,12 @@ class Evaluated:
 
     def select(self, names: Sequence[str]) -> "Evaluated":
         """The same of some of the labels, in that order."""
+        dataset = self.dataset
+        if dataset is not None:
+            dataset = dataclasses.replace(dataset, columns={name: dataset.columns[name] for name in names})
         return dataclasses.replace(
             self,
+            dataset=dataset,
             predictions=self.predictions.select(names),
             validation=self.validation and self.validation.select(names),
             thresholds=self.thresholds and self.thresholds.select(names, self.predictions.names),
@@ -139,7 +143,7 @@ def share_labels(first: Evaluated, second: Evaluated) -> tuple[Evaluated, Evalua
     left_out = [name for name in first.predictions.names if name not in names]
     if second.dataset is None or not names or not left_out:
         return first, second
-    line = f"{len(left_out)} labels are left out, which {second.title} does not predict: {', '.join(left_out)}"
+    line = f"labels left out, which {second.title} does not predict: {', '.join(left_out)}"
     first = dataclasses.replace(first.select(names), warnings=(*first.warnings, line))
     return first, second.select(names)
 

@@ -59,7 +59,7 @@ def predict_model(
     warnings = [line for line in lines if line not in left_out]
     warnings += describe_leaks(model.trained_on, dataset, np.flatnonzero(np.isin(dataset.ids, predictions.ids)))
     if is_own and split in ("validation", "all"):
-        warnings.append(f"leak: the split {split} has recordings that chose the run's checkpoint and calibration")
+        warnings.append(f"leak: the split {split} has recordings that chose the run's checkpoint")
     if is_own and model.split is not None and manifest.differs(model.split, dataset):
         warnings.append("leak: the data or its split is not what the run was trained on: its fingerprint differs")
     chose_thresholds = is_own and split != "test"  # these recordings, or some of them
@@ -85,24 +85,24 @@ def share_labels(model: Model, dataset: Dataset) -> Dataset:
 
 
 def describe_leaks(trained_on: Mapping[str, TrainedOn], dataset: Dataset, scored: np.ndarray) -> list[str]:
-    """A line for each data base that the network has learned from, with how many of the recordings `scored` (numbers).
+    """Lines for each data base that the network has learned from, with how many of the recordings `scored` (numbers).
 
-    Where the data base's folds are unknown, they are not counted.
+    Those are counted whose fold is known.
     """
-    lines, folds = [], dataset.folds
+    lines = []
     for name, seen in trained_on.items():
         rows = scored[dataset.find_of(name)[scored]]
-        if rows.size and (folds is None or not seen.trained):
+        folds = np.zeros(len(rows), int) if dataset.folds is None or not seen.trained else dataset.folds[rows]
+        if (folds == 0).any():
             lines.append(
                 f"leak: the network was trained on {name} ({seen.part}); scores of recordings there say little"
             )
-        elif folds is not None and rows.size:
-            counts = {
-                f"trained the network ({name}, {seen.part})": np.isin(folds[rows], seen.trained).sum(),
-                f"chose it (fold {', '.join(map(str, seen.chosen))})": np.isin(folds[rows], seen.chosen).sum(),
-            }
-            if found := " and ".join(f"{count} {role}" for role, count in counts.items() if count):
-                lines.append(f"leak: of the {len(scored)} scored recordings, {found}; their scores say little")
+        counts = {
+            f"trained the network ({name}, {seen.part})": np.isin(folds, seen.trained).sum(),
+            f"chose it (fold {', '.join(map(str, seen.chosen))})": np.isin(folds, seen.chosen).sum(),
+        }
+        if found := " and ".join(f"{count} {role}" for role, count in counts.items() if count):
+            lines.append(f"leak: of the {len(scored)} scored recordings, {found}; their scores say little")
     return lines
 
 

@@ -55,7 +55,7 @@ class Model:
     # What it, or what its training started from, has learned from by name of a data set, where no manifest says so.
     trained_on: Mapping[str, TrainedOn] = dataclasses.field(default_factory=dict)
     activation: str = "sigmoid"  # from logits to probabilities, one of `ACTIVATIONS`; those of `softmax` add up to 1
-    scale: Scale | None = None  # of the outputs, where they are numbers, which are called probabilities here, too
+    scale: Scale | None = None  # of the outputs, where they are numbers; "probabilities" then means these
 
     @property
     def kind(self) -> str:
@@ -238,6 +238,7 @@ def _load_shipped(name: str) -> Model:
         calibration=Calibration.from_dict(found.calibration),
         unchosen=tuple(found.unchosen),
         threshold_rule="as shipped",
+        trained_on=shipped.TRAINED_ON[shipped.FILES[name]],
         notice=shipped.NOTICES[shipped.FILES[name]],
     )
 
@@ -302,7 +303,7 @@ def _load_run(path: str) -> Model:
         threshold_rule=config.evaluation.threshold_rule,
         largest=inherited.largest,
         trained_on=inherited.trained_on,
-        scale=Scale.from_dict(records["scale"]) if config.data.label_kind == NUMBER else None,
+        scale=Scale.from_dict(records["scale"], labels) if config.data.label_kind == NUMBER else None,
     )
 
 

@@ -40,9 +40,9 @@ class Scale:
         return cls(np.zeros(count), np.ones(count))
 
     @classmethod
-    def from_dict(cls, values: Mapping[str, Sequence[float]]) -> "Scale":
+    def from_dict(cls, values: Mapping[str, Sequence[float]], names: Sequence[str]) -> "Scale":
         """The reverse of `to_dict`."""
-        return cls(*np.array([*values.values()], np.float64).reshape(-1, 2).T)
+        return cls(*np.array([values[name] for name in names], np.float64).reshape(-1, 2).T)
 
     def to_dict(self, names: Sequence[str]) -> dict[str, list[float]]:
         """`[mean, deviation]` by label, JSON-ready."""

@@ -15,6 +15,7 @@ from typing import Any
 import numpy as np
 
 from ecg_jax.errors import InputError
+from ecg_jax.trained_on import TrainedOn
 
 SIMULATED, REAL = "simulated", "real"
 DEFAULT = REAL
@@ -24,6 +25,10 @@ _USE = "for research and as a starting point for fine-tuning, not for clinical u
 NOTICES = {
     SIMULATED: f"Trained on simulated ECGs only, {_USE}",
     REAL: f"Trained on simulated ECGs and on some of PTB-XL's, {_USE}",
+}
+TRAINED_ON = {  # see their cards
+    REAL: {"ptbxl": TrainedOn("part of folds 1 to 8", trained=tuple(range(1, 9)), chosen=(9,))},
+    SIMULATED: {},
 }
 FOLDER = os.path.dirname(os.path.abspath(__file__))
 

@@ -75,7 +75,7 @@ def draw_learning_curve(lines: Sequence[Mapping[str, Any]], best_step: int) -> F
         chosen = [line for line in lines if line["kind"] == kind and line.get(key) is not None]
         return [line["step"] for line in chosen], [line[key] for line in chosen]
 
-    curve = _NUMBERS if any("r2" in line for line in lines) else _FINDINGS
+    curve = _NUMBERS if any("mae" in line for line in lines) else _FINDINGS
     figure, panels, _ = layout.create_panels(2)
     panels[0].plot(*series("train", "loss"), color=style.GREY, lw=0.8, label="training loss")
     panels[0].plot(*series("validation", "loss"), "^-.", color=style.GREEN, ms=3, label="validation loss")

@@ -33,10 +33,12 @@ _SECTIONS = (
 def describe(analysis: RegressionAnalysis, models: tuple[str, ...] = ()) -> Content:
     """What is written and shown of an evaluation; `models` are the names of two that are compared."""
     settings = analysis.settings
-    how = (
-        f"{report.describe_recordings(analysis.predictions)} Intervals of {100 * settings.level:g} %: "
-        f"{_INTERVALS[settings.interval]}; {settings.resamples:,} resamples, seed {settings.seed}."
-    )
+    how = report.describe_recordings(analysis.predictions)
+    if settings.resamples:
+        how += (
+            f" Intervals of {100 * settings.level:g} %: {_INTERVALS[settings.interval]}; {settings.resamples:,} "
+            f"resamples, seed {settings.seed}."
+        )
     return Content(
         tables=create_tables(analysis, models),
         figures=regression_figures.plan(analysis),
@@ -50,11 +52,11 @@ def describe(analysis: RegressionAnalysis, models: tuple[str, ...] = ()) -> Cont
 def create_tables(analysis: RegressionAnalysis, models: tuple[str, ...] = ()) -> dict[str, Table]:
     """The tables, by name, without empty ones."""
     level, by_patient = report.describe_level(analysis.settings), _describe_unit(analysis)
+    how = f" ({_INTERVALS[analysis.settings.interval]}{by_patient})" if analysis.settings.resamples else ""
     found = [
         Table(
             "scores",
-            f"Errors, agreement and calibration of predicted numbers, with {level} "
-            f"({_INTERVALS[analysis.settings.interval]}{by_patient}).",
+            f"Errors, agreement and calibration of predicted numbers, with {level}{how}.",
             analysis.scores.table,
             _MEANING,
         ),

@@ -16,7 +16,7 @@ from ecg_jax.reporting.tables import Table
 
 REPORT = "report.html"
 FIRST = "What was evaluated"
-# Of one kind of label, or not in every evaluation.
+# Those that only some evaluations have.
 _TABLES = (
     *("confusion", "calibration", "decision_curves", "subgroups", "kappa", "panel", "mcnemar", "comparison"),
     *("challenge", "tenths"),
@@ -169,4 +169,4 @@ def describe_recordings(predictions: Predictions) -> str:
 
 def describe_level(settings: Settings) -> str:
     """What intervals are called."""
-    return f"{100 * settings.level:g} % intervals"
+    return f"{100 * settings.level:g} % intervals" if settings.resamples else "no intervals"

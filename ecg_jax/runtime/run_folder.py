@@ -216,7 +216,13 @@ def read_json(path: str, kind: type | tuple[type, ...] = dict) -> Any:
 def read_inherited(workdir: str) -> Inherited:
     """What the run in a folder keeps of the network that it started from."""
     path = os.path.join(workdir, INHERITED)
-    return Inherited.from_dict(read_json(path)) if os.path.exists(path) else Inherited()
+    if not os.path.exists(path):
+        return Inherited()
+    values = read_json(path)
+    try:
+        return Inherited.from_dict(values)
+    except (AttributeError, KeyError, TypeError, ValueError) as error:
+        raise InputError(f"{path}: not what a run writes ({type(error).__name__}: {error})") from error
 
 
 def write_inherited(workdir: str, inherited: Inherited) -> None:

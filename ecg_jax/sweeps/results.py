@@ -111,7 +111,8 @@ def collect(study: Study, *, judges: bool = True) -> Results:
         return Results(table, ranked, objective, np.nan, {})
     winner = [run_folder.read_json(os.path.join(folder, run_folder.RESULT)) for folder in ranked[0].runs.values()]
     test = {name: [result["test"][name] for result in winner] for name in study.scores}
-    return Results(table, ranked, objective, estimate_optimism(ranked, objective, seed=study.space.base.seed), test)
+    optimism = estimate_optimism(ranked, objective, kind=study.kind, seed=study.space.base.seed)
+    return Results(table, ranked, objective, optimism, test)
 
 
 def _list_runs(study: Study, point: Point) -> list[dict[str, Any]]:
@@ -158,7 +159,7 @@ def read_curves(configuration: Configuration) -> list[list[dict[str, Any]]]:
     return [[line for line in lines if line["kind"] == "validation"] for lines in found]
 
 
-def estimate_optimism(ranked: Sequence[Configuration], objective: str, *, seed: int) -> float:
+def estimate_optimism(ranked: Sequence[Configuration], objective: str, *, kind: str, seed: int) -> float:
     """Bias of the winner's validation score, as it was chosen by this score.
 
     Over bootstrap samples of the validation recordings, the mean difference between the score of
@@ -168,13 +169,14 @@ def estimate_optimism(ranked: Sequence[Configuration], objective: str, *, seed: 
     Args:
         ranked: Configurations; scores are means over their runs.
         objective: `auroc`, `average_precision` or `loss`; NaN for others.
+        kind: Of the labels; NaN of numbers.
         seed: Of the samples.
 
     Returns:
         Positive where the score is too good; NaN where configurations were not validated on
         the same recordings, or there is only one.
     """
-    if objective not in SCORES[FINDING] or len(ranked) < 2:
+    if kind != FINDING or objective not in SCORES[FINDING] or len(ranked) < 2:
         return np.nan
     try:
         frames = [[_read_validation(folder) for folder in each.runs.values()] for each in ranked]

@@ -193,7 +193,12 @@ class Study:
     @property
     def scores(self) -> tuple[str, ...]:
         """Names of the scores of validation, of which a run has one each."""
-        return SCORES[self.space.base.data.label_kind]
+        return SCORES[self.kind]
+
+    @property
+    def kind(self) -> str:
+        """Of the labels, one of `kinds.KINDS`."""
+        return self.space.base.data.label_kind
 
     def claim(self) -> Claim | None:
         """Takes the next trial; None while there is none, see `is_over`.

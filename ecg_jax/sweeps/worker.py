@@ -19,6 +19,7 @@ from rich.console import Console
 from ecg_jax import models, spreadsheet
 from ecg_jax.contract import InputContract
 from ecg_jax.errors import InputError
+from ecg_jax.kinds import FINDING
 from ecg_jax.runtime import locks, run_folder
 from ecg_jax.runtime.metric_writer import read_metrics
 from ecg_jax.sweeps.database import Unreachable
@@ -100,9 +101,8 @@ def _run(study: Study, claim: Claim, is_lost: Callable[[], bool], console: Conso
         values["seconds"] = sum(map(read_seconds, folders))
         unknown = [name for name in study.settings.objectives if not math.isfinite(values[name])]
         if unknown:
-            raise InputError(
-                f"validation has no {unknown[0]}: no label of it is both present and absent, or it is not finite"
-            )
+            lacks = "is both present and absent" if study.kind == FINDING else "has two different values"
+            raise InputError(f"validation has no {unknown[0]}: no label of it {lacks}, or it is not finite")
         study.complete(claim, values, **values)
         console.print(f"validation at its best: {_list(study, values)}; {values['seconds']:.0f} s")
     except _Pruned:

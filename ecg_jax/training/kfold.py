@@ -27,6 +27,7 @@ from ecg_jax.errors import InputError
 from ecg_jax.evaluation import metrics, regression
 from ecg_jax.evaluation.thresholds import FOLDS, Thresholds
 from ecg_jax.inference.evaluated import Evaluated
+from ecg_jax.inference.evaluated_model import describe_leaks
 from ecg_jax.kinds import FINDING, NUMBER
 from ecg_jax.reporting import tables
 from ecg_jax.reporting.cells import create_heading
@@ -88,7 +89,8 @@ def _pool(
 ) -> dict[str, Any]:
     """Pools the predictions of finished folds on their test parts, and scores them; returns what `result.json` holds.
 
-    Its validation scores are means over folds. `place` `[N]` int64 is each recording's fold from 1.
+    Its validation scores are means over folds, and so is the test loss of numbers, of which each fold has its own
+    standard deviations. `place` `[N]` int64 is each recording's fold from 1.
     """
     names = dataset.label_names
     parts = [_read_part(folder, number, dataset.ids[place == number]) for number, folder in enumerate(folders, start=1)]
@@ -132,6 +134,7 @@ def _pool(
         predictions=pooled,
         thresholds=thresholds,
         facts=(f"{len(folders)} networks, each tested on the fold that neither trained nor validated it.",),
+        warnings=tuple(describe_leaks(run_folder.read_inherited(folders[0]).trained_on, dataset, rows[has_signal])),
     )
     paths += final_evaluation.evaluate(workdir, evaluated, config, rate_only, console)
     run_folder.write_json(os.path.join(workdir, run_folder.RESULT), result)

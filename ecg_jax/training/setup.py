@@ -219,6 +219,12 @@ def _choose_monitor(dataset: Dataset, monitor: str, console: Console) -> str:
             raise InputError(f"data set {dataset.name}: no recording in the {name} split; give it one that has some")
     labels = dataset.labels[dataset.indices("validation")]
     if dataset.kind == NUMBER:
+        if np.isnan(labels).all():
+            raise InputError(f"data set {dataset.name}: no label is known in the validation split")
+        differ = np.nanmin(labels, axis=0, initial=np.inf) < np.nanmax(labels, axis=0, initial=-np.inf)
+        if monitor in ("r2", "pearson") and not differ.any():
+            console.print(f"No label has two values in the validation split: monitoring loss, not {monitor}")
+            return "loss"
         return monitor
     if monitor != "loss" and not np.any((labels == 1).any(axis=0) & (labels == 0).any(axis=0)):
         console.print(f"No label is both present and absent in the validation split: monitoring loss, not {monitor}")

@@ -114,7 +114,8 @@ def _read_shipped(config: ConfigDict, console: Console) -> _Found:
     found, source = shipped.read(name), f"the weights {name}"
     _check_contract(config, found.contract, source)
     console.print(f"Starting weights: {name}. {shipped.NOTICES[shipped.FILES[name]]}")
-    return _Found(source, found.arrays, found.labels)
+    inherited = Inherited(shipped.TRAINED_ON[shipped.FILES[name]])
+    return _Found(source, found.arrays, found.labels, inherited=inherited)
 
 
 def _read_keras(config: ConfigDict, console: Console) -> _Found:
@@ -171,7 +172,10 @@ def _check_heads(config: ConfigDict, theirs: Network, source: str) -> None:
     own = network_lib.create(**config.model, num_labels=1)
     wanted, found = (getattr(network.trunk, "heads", None) for network in (own, theirs))
     if wanted != found:
-        raise InputError(f"{source}: its attention has {found} heads, that of {config.model.name} {wanted}")
+        raise InputError(
+            f"{source}: its attention has {found} heads, that of {config.model.name} {wanted}; such a file can predict "
+            "and embed, not be trained further"
+        )
 
 
 def _read_run(config: ConfigDict, console: Console) -> _Found:
@@ -185,7 +189,7 @@ def _read_run(config: ConfigDict, console: Console) -> _Found:
         console.print(f"warning: {line}; an older one is used", style="yellow")
     console.print(f"Starting weights: {origin}, best checkpoint (step {step})")
     arrays = {path: np.asarray(leaf) for path, leaf in weights_lib.flatten(stored).items()}
-    scale = Scale.from_dict(records["scale"]) if "scale" in records else None
+    scale = Scale.from_dict(records["scale"], records["labels"]) if "scale" in records else None
     return _Found(origin, arrays, records["labels"], scale, run_folder.read_inherited(origin))
 
 

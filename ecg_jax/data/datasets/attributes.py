@@ -13,7 +13,7 @@ from ecg_jax.data.datasets import table as table_lib
 from ecg_jax.data.datasets.dataset import WEIGHT
 
 DATES = ("date", "recording_date", "exam_date")  # what their columns are called
-AGE = "age"
+AGE, OLDEST = "age", 120  # years
 _SEXES = {"f": "F", "female": "F", "m": "M", "male": "M"}
 PTBXL_SEXES = _SEXES | {"0": "M", "1": "F"}
 _IS_MALE = {"true": "M", "1": "M", "false": "F", "0": "F"}
@@ -31,21 +31,23 @@ def read_recordings(
     """
     origins = scp_codes.read_origins(table, source)
     named = "id" if "id" in table else id_column if origins is None else scp_codes.ID
-    known = read_known_columns(table, source, patient_column)
+    known = read_known_columns(table, source, patient_column, labels)
     known["ids"] = table_lib.parse_ids(table[named], source) if named and id_column is not None else None
     known["origins"] = origins
     known["columns"] = label_lib.select(labels, scp_codes.read_labels(table, source), table, source)
-    known["attributes"] |= read_others(table, known["columns"])
+    known["attributes"] |= read_others(table, [*known["columns"], *known["attributes"]])
     known["notes"] = tuple(label_lib.describe_choice(labels, table))
     return known
 
 
-def read_known_columns(table: pd.DataFrame, source: str, patient_column: str = "") -> dict[str, Any]:
+def read_known_columns(
+    table: pd.DataFrame, source: str, patient_column: str = "", labels: tuple[str, ...] = ()
+) -> dict[str, Any]:
     """Reads the columns that any table of recordings may have, as fields of `Dataset`.
 
     Those are `split` (`train`, `validation` or `val`, `test`), `strat_fold` (1 to 10, as in PTB-XL; without a column
     `split`, 9 validates and 10 tests), patients (keep a patient's recordings on one side), `age`, `sex` and
-    `sampling_weight`. See `read_recordings`.
+    `sampling_weight`, and of `labels` those that are numbers. See `read_recordings`.
     """
     folds = table_lib.parse_folds(table[table_lib.FOLD], source) if table_lib.FOLD in table else None
     split = table_lib.parse_split(table["split"], source) if "split" in table else None
@@ -53,14 +55,17 @@ def read_known_columns(table: pd.DataFrame, source: str, patient_column: str = "
         "split": table_lib.split_by_fold(folds) if split is None and folds is not None else split,
         "folds": folds,
         "patients": patients.parse(table, source, patient_column),
-        "attributes": parse(table, source, PTBXL_SEXES if scp_codes.COLUMN in table else _SEXES),
+        "attributes": parse(table, source, PTBXL_SEXES if scp_codes.COLUMN in table else _SEXES, labels),
     }
 
 
-def parse(table: pd.DataFrame, source: str, sexes: Mapping[str, str] = _SEXES) -> dict[str, np.ndarray]:
+def parse(
+    table: pd.DataFrame, source: str, sexes: Mapping[str, str] = _SEXES, labels: tuple[str, ...] = ()
+) -> dict[str, np.ndarray]:
     """Reads `age`, `sex` (or `is_male`), `date` and `sampling_weight`, in any case, where a table has them.
 
-    `sexes` are the spellings of `F` and `M`, in lower case.
+    `sexes` are the spellings of `F` and `M`, in lower case. Where `labels` are `labels.Numbers`, their columns are read
+    as well.
 
     Returns:
         `age` `[N]` float32 in years, NaN where unknown or not from 0 to 120 (PTB-XL writes 300 for 90 and older, the
@@ -71,7 +76,7 @@ def parse(table: pd.DataFrame, source: str, sexes: Mapping[str, str] = _SEXES) -
     found = {}
     if "age" in columns:
         age = pd.to_numeric(columns["age"], errors="coerce").to_numpy(np.float32)
-        found["age"] = np.where((age >= 0) & (age <= 120), age, np.float32(np.nan))
+        found["age"] = np.where((age >= 0) & (age <= OLDEST), age, np.float32(np.nan))
     if "is_male" in columns:
         columns["sex"], sexes = columns["is_male"], _IS_MALE
     if "sex" in columns:
@@ -85,7 +90,8 @@ def parse(table: pd.DataFrame, source: str, sexes: Mapping[str, str] = _SEXES) -
         is_weight = np.isfinite(weights) & (weights >= 0)
         table_lib.require(is_weight, columns[WEIGHT], source, "a weight is a number of at least 0")
         found[WEIGHT] = weights
-    return found
+    numbers = labels if isinstance(labels, label_lib.Numbers) else ()
+    return found | {name: _read(table[name]) for name in numbers if name in table and name not in found}
 
 
 def read_known(table: pd.DataFrame, source: str, others: Collection[str] = ()) -> dict[str, np.ndarray]:

@@ -70,7 +70,7 @@ def create(*, source: str, labels: tuple[str, ...]) -> Dataset:
         ids=ids,
         columns=label_lib.select(labels, derived, table, csv),
         patients=patients.parse(table, csv, "patient_id"),
-        attributes=attributes.parse(table, csv),
+        attributes=attributes.parse(table, csv, labels=labels),
         read=read,
         notes=tuple(notes),
     )

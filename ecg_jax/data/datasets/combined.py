@@ -143,6 +143,7 @@ def _join(parts: Parts, names: tuple[str, ...], rows: pd.DataFrame, has_split: b
     columns = {name: gather(lambda _, part: part.columns.get(name, fill(part, _UNKNOWN))) for name in names}  # noqa: B023
     has_hashes = all(part.hashes is not None for part in parts.values())
     places = list(zip(rows.part, rows.number.tolist(), strict=True))
+    has_folds = any(part.folds is not None for part in parts.values())
     has_origins = any(part.origins is not None for part in parts.values())
     has_patients = has_origins or any(part.patients is not None for part in parts.values())
 
@@ -157,6 +158,7 @@ def _join(parts: Parts, names: tuple[str, ...], rows: pd.DataFrame, has_split: b
         read=read,
         split=rows.side.to_numpy(str) if has_split else None,
         patients=_name_patients(rows) if has_patients else None,
+        folds=gather(lambda _, part: fill(part, 0) if part.folds is None else part.folds) if has_folds else None,
         origins=rows.origin.to_numpy(str) if has_origins else None,
         attributes=attributes | {"source": gather(find_source)},
         hashes=gather(lambda _, part: np.asarray(part.hashes)) if has_hashes else None,

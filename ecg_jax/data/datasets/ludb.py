@@ -78,7 +78,7 @@ def create(*, source: str, labels: tuple[str, ...]) -> Dataset:
         name="ludb",
         ids=ids,
         columns=label_lib.select(labels, derive_labels(table), None, csv),
-        attributes=attributes.parse(table, csv),
+        attributes=attributes.parse(table, csv, labels=labels),
         read=lambda i: wfdb.read(paths[i], id=str(ids[i])),
         notes=tuple(notes),
     )

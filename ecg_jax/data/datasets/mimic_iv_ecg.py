@@ -34,7 +34,7 @@ def create(*, source: str, labels: tuple[str, ...], labels_csv: str = "") -> Dat
     labeled = table_lib.read_table(labels_csv, ("study_id",)) if labels_csv else None
     if labeled is not None:
         table, notes = _keep_labeled(table, csv, labeled["study_id"], labels_csv)
-    elif labels != label_lib.ALL and not isinstance(labels, label_lib.Offered):
+    elif labels != label_lib.ALL and not isinstance(labels, label_lib.Offered | label_lib.Numbers):
         raise InputError(
             f"{folder}: MIMIC-IV-ECG has no labels of its own; pass --config.data.mimic_iv_ecg.labels_csv=FILE.csv "
             "with a column study_id and label columns"
@@ -72,7 +72,7 @@ def _align_labels(labeled: pd.DataFrame, ids: np.ndarray, names: tuple[str, ...]
     """Columns, split and attributes, one row per study of `ids`."""
     place = pd.Index(table_lib.parse_integers(labeled["study_id"], labels_csv).astype(str))
     rows = labeled.iloc[place.get_indexer(ids)].drop(columns="study_id")
-    known = attributes.read_known_columns(rows.drop(columns="patient_id", errors="ignore"), labels_csv)
+    known = attributes.read_known_columns(rows.drop(columns="patient_id", errors="ignore"), labels_csv, labels=names)
     del known["patients"]  # `subject_id` is
     known["columns"] = label_lib.select(names, {}, rows, labels_csv)
     return known

@@ -17,8 +17,9 @@ def create(*, source: str, labels: tuple[str, ...]) -> Dataset:
     def known(name: str) -> np.ndarray | None:
         return store.column(name) if store.has_column(name) else None
 
+    is_number = isinstance(labels, label_lib.Numbers)  # which are among the attributes
     wanted = names if labels == label_lib.ALL else labels
-    places = label_lib.choose(wanted, names, f"{source}/{MANIFEST}")
+    places = {} if is_number else label_lib.choose(wanted, names, f"{source}/{MANIFEST}")
     ids = store.column("ids")
     return Dataset(
         name="store",

@@ -44,7 +44,7 @@ def create(*, source: str, labels: tuple[str, ...], sampling_rate: int = 500) ->
         folds=folds,
         origins=scp_codes.read_origins(table, csv),
         patients=patients.parse(table, csv),
-        attributes=attributes.parse(table, csv, attributes.PTBXL_SEXES),
+        attributes=attributes.parse(table, csv, attributes.PTBXL_SEXES, labels),
         read=lambda i: wfdb.read(paths[i], id=str(ids[i])),
         notes=(*notes, *scp_codes.describe_strange(stated, csv)),
     )

@@ -38,6 +38,6 @@ def create(*, source: str, labels: tuple[str, ...]) -> Dataset:
         name="samitrop",
         ids=ids,
         columns=label_lib.select(labels, derived, table, csv),
-        attributes=attributes.parse(table, csv),
+        attributes=attributes.parse(table, csv, labels=labels),
         read=lambda i: code_hdf5.read(file, i, id=str(ids[i]), declared=code_hdf5.CODE),
     )

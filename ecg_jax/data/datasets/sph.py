@@ -81,7 +81,7 @@ def create(*, source: str, labels: tuple[str, ...]) -> Dataset:
         ids=ids,
         columns=label_lib.select(labels, derive_labels(table["AHA_Code"], csv), None, csv),
         patients=patients.parse(table, csv, "Patient_ID"),
-        attributes=attributes.parse(table, csv),
+        attributes=attributes.parse(table, csv, labels=labels),
         read=lambda i: sph_hdf5.read(paths[i], str(ids[i])),
         notes=tuple(notes),
     )

@@ -29,7 +29,7 @@ def create(*, source: str, labels: tuple[str, ...]) -> Dataset:
     csv = os.path.join(folder, INDEX)
     table = read_table(csv, ("id", "split"))
     ids = parse_ids(table["id"], csv)
-    known = attributes.read_known_columns(table, csv)
+    known = attributes.read_known_columns(table, csv, labels=labels)
     if "source" in table:
         known["attributes"]["source"] = table["source"].fillna("").to_numpy(str)
     if "fold" in table:

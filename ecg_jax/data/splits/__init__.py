@@ -117,7 +117,7 @@ def assign_folds(
     if folds < 3:
         raise InputError(f"split.folds is {folds}; one fold tests, one validates, others train: 0 (none), 3 or more")
     notes: list[str] = []
-    if dataset.folds is not None:
+    if dataset.folds is not None and dataset.folds.all():
         own, rank = np.unique(dataset.folds, return_inverse=True)
         if len(own) % folds == 0:
             return rank.reshape(-1) // (len(own) // folds) + 1, "own folds", notes
