@@ -12,9 +12,18 @@ from ecg_jax.evaluation.settings import Settings
 from ecg_jax.kinds import NUMBER
 from ecg_jax.reporting import regression_figures, regression_report
 
+import matplotlib.pyplot as plt  # isort: skip
+
 NAN = np.nan
 FEW = Settings(resamples=100)
 NONE = Settings(resamples=0)
+
+
+@pytest.fixture(autouse=True)
+def closed():
+    """No figure is left open."""
+    yield
+    plt.close("all")
 
 
 def create(truth, predicted, **others):
