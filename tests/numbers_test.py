@@ -359,10 +359,13 @@ def test_the_simulator_draws_ages_to_learn(tmp_path):
 def test_a_sweep_ranks_by_the_error(clinic, tmp_path):
     (tmp_path / "space.py").write_text("def space():\n    return {'loss.name': ['mse', 'mae']}\n")
     flags = [f"--space={tmp_path / 'space.py'}", f"--workdir={tmp_path / 'sweep'}", "--seeds=1"]
-    done = call("sweep", *FLAGS, f"--config.data.source={clinic / 'ecgs.npy'}", *flags)
+    source = f"--config.data.source={clinic / 'ecgs.npy'}"
+    done = call("sweep", *FLAGS, source, *flags)
     assert done.returncode == 0, done.stdout + done.stderr
     table = pd.read_csv(tmp_path / "sweep" / "results.csv")
     assert table["validation mae"].is_monotonic_increasing
+    done = call("sweep", *FLAGS, source, "--objectives=loss", flags[0], f"--workdir={tmp_path / 'loss'}", "--seeds=1")
+    assert done.returncode == 0, done.stdout + done.stderr
     refused = call("sweep", *FLAGS, "--objectives=auroc", *flags[:1], f"--workdir={tmp_path / 'other'}")
     assert "--objectives=auroc: known are loss, mae, rmse" in refused.stderr
 
@@ -396,3 +399,42 @@ def test_outputs_are_rescaled_exactly():
     np.testing.assert_allclose(found[outputs.PATHS[0]], np.ones((3, 2)) * [15, 0.5])
     np.testing.assert_allclose(found[outputs.PATHS[1]], [60, 4.5])
     assert weights_lib.flatten(weights_lib.unflatten(found)).keys() == arrays.keys()
+
+
+def test_a_store_gives_the_numbers_that_it_was_made_with(clinic, tmp_path):
+    from ecg_jax.contract import InputContract
+    from ecg_jax.data.store import conversion, settings
+
+    whole = datasets.open_source(
+        "arrays", source=str(clinic / "ecgs.npy"), labels="all", seed=0, options={"arrays": ARRAYS}
+    )
+    how = settings.Settings(
+        InputContract(sampling_rate=500.0, samples=256), checks="warn", origin={"dataset": "arrays", "source": ""}
+    )
+    conversion.convert(str(tmp_path / "store"), lambda: whole, how)
+    found = datasets.open_source(
+        "store", source=str(tmp_path / "store"), labels="lvef", seed=0, options={}, kind="number"
+    )
+    assert np.nansum(found.labels) == pytest.approx(np.nansum(open_clinic(clinic, "lvef").labels), rel=1e-6)
+
+
+def test_a_named_column_is_read_however_odd_its_name_or_values(tmp_path):
+    np.save(tmp_path / "a.npy", np.zeros((8, 256, 12), np.float32))
+    table = pd.DataFrame({"K (mmol/l)": np.linspace(3, 5, 8), "troponin": [0, 1] * 4, "lvef": ["<20", *range(30, 37)]})
+    table.to_csv(tmp_path / "a.csv", index=False)
+
+    def open_column(name):
+        options = {"arrays": ARRAYS}
+        how = {"source": str(tmp_path / "a.npy"), "seed": 0, "options": options, "kind": "number"}
+        return datasets.open_source("arrays", labels=name, **how).labels[:, 0]
+
+    np.testing.assert_allclose(open_column("K (mmol/l)")[[0, -1]], [3, 5])
+    assert open_column("troponin").tolist() == [0, 1] * 4
+    with pytest.raises(InputError, match=r"lvef of recording 0 is <20; expected a number"):
+        open_column("lvef")
+
+
+def test_several_numbers_are_not_chosen_by_the_mean_of_their_errors():
+    changes = {"data.label_kind": "number", "data.labels": "age,potassium", "checkpoint.monitor": "mae"}
+    with pytest.raises(InputError, match="age,potassium have several units; set it to loss, r2 or pearson"):
+        config_lib.check(config_lib.override(config_lib.create_default(), changes))

@@ -8,7 +8,7 @@ from collections.abc import Mapping
 import numpy as np
 from rich.console import Console
 
-from ecg_jax.data.datasets.dataset import Dataset
+from ecg_jax.data.datasets.dataset import UNKNOWN_FOLD, Dataset
 from ecg_jax.data.splits import manifest
 from ecg_jax.errors import InputError
 from ecg_jax.evaluation.thresholds import VALIDATION, Thresholds
@@ -92,8 +92,10 @@ def describe_leaks(trained_on: Mapping[str, TrainedOn], dataset: Dataset, scored
     lines = []
     for name, seen in trained_on.items():
         rows = scored[dataset.find_of(name)[scored]]
-        folds = np.zeros(len(rows), int) if dataset.folds is None or not seen.trained else dataset.folds[rows]
-        if (folds == 0).any():
+        folds = np.full(len(rows), UNKNOWN_FOLD)
+        if dataset.folds is not None and seen.trained:
+            folds = dataset.folds[rows]
+        if (folds == UNKNOWN_FOLD).any():
             lines.append(
                 f"leak: the network was trained on {name} ({seen.part}); scores of recordings there say little"
             )

@@ -17,7 +17,7 @@ import pandas as pd
 
 from ecg_jax import labels as label_lib
 from ecg_jax.data.datasets import scp_codes
-from ecg_jax.data.datasets.dataset import Dataset
+from ecg_jax.data.datasets.dataset import UNKNOWN_FOLD, Dataset
 from ecg_jax.errors import InputError
 from ecg_jax.recording import Recording
 
@@ -131,6 +131,9 @@ def _join(parts: Parts, names: tuple[str, ...], rows: pd.DataFrame, has_split: b
     def find_source(prefix: str, part: Dataset) -> np.ndarray:
         return _prefix(prefix, part.attributes["source"]) if "source" in part.attributes else fill(part, prefix)
 
+    def find_folds(_: str, part: Dataset) -> np.ndarray:
+        return fill(part, UNKNOWN_FOLD) if part.folds is None else part.folds
+
     def fill(part: Dataset, blank: object) -> np.ndarray:
         return np.full(len(part.ids), blank)
 
@@ -158,7 +161,7 @@ def _join(parts: Parts, names: tuple[str, ...], rows: pd.DataFrame, has_split: b
         read=read,
         split=rows.side.to_numpy(str) if has_split else None,
         patients=_name_patients(rows) if has_patients else None,
-        folds=gather(lambda _, part: fill(part, 0) if part.folds is None else part.folds) if has_folds else None,
+        folds=gather(find_folds) if has_folds else None,
         origins=rows.origin.to_numpy(str) if has_origins else None,
         attributes=attributes | {"source": gather(find_source)},
         hashes=gather(lambda _, part: np.asarray(part.hashes)) if has_hashes else None,

@@ -18,6 +18,7 @@ if TYPE_CHECKING:
     import jax
 
 SPLITS = ("train", "validation", "test")
+UNKNOWN_FOLD = -1
 WEIGHT = "sampling_weight"  # the attribute behind `data.sampling=weighted`
 
 DrawFn = Callable[["jax.Array", int, float], tuple["jax.Array", "jax.Array", "jax.Array"]]
@@ -36,7 +37,7 @@ class Dataset:
             its own. Empty for a recording whose split is to be drawn, or afterwards, for one that is left out.
         split_facts: How the split came about, JSON-ready; see `splits.assign`.
         patients: `[N]` str, empty where unknown, which counts as another patient each; None where no patient is known.
-        folds: `[N]` int64, the data set's own folds from 1, 0 where unknown; None where it has none.
+        folds: `[N]` int64, the data set's own folds, `UNKNOWN_FOLD` where one is unknown; None where it has none.
         origins: `[N]` str, which recording of a public data base each is, where data sets share one: `ptbxl/21` is the
             same in all of them. Empty where it is none of these; None where all are.
         attributes: What else is known and may define a subgroup: name to `[N]`; `age` is float32 years (NaN = unknown),

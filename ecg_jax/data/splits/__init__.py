@@ -8,7 +8,7 @@ import numpy as np
 import pandas as pd
 
 from ecg_jax.config import check_values
-from ecg_jax.data.datasets.dataset import SPLITS, Dataset
+from ecg_jax.data.datasets.dataset import SPLITS, UNKNOWN_FOLD, Dataset
 from ecg_jax.data.splits import leaks as leaks_lib
 from ecg_jax.data.splits import stratify
 from ecg_jax.errors import InputError
@@ -117,7 +117,7 @@ def assign_folds(
     if folds < 3:
         raise InputError(f"split.folds is {folds}; one fold tests, one validates, others train: 0 (none), 3 or more")
     notes: list[str] = []
-    if dataset.folds is not None and dataset.folds.all():
+    if dataset.folds is not None and (dataset.folds != UNKNOWN_FOLD).all():
         own, rank = np.unique(dataset.folds, return_inverse=True)
         if len(own) % folds == 0:
             return rank.reshape(-1) // (len(own) // folds) + 1, "own folds", notes
