@@ -48,7 +48,9 @@ def list_tests(dataset: Dataset) -> Tests:
         rows = rows[np.sort(np.unique(origins[rows], return_index=True)[1])]
     parts = np.array([id.partition("/")[0] if dataset.name == "combined" else dataset.name for id in dataset.ids])
     is_open = dataset.split == ""
-    return {TEST: rows} | {name: np.flatnonzero(is_open & (parts == name)) for name in np.unique(parts[is_open])}
+    return {TEST: rows} | {
+        name: np.flatnonzero(is_open & (parts == name)) for name in np.unique(parts[is_open]).tolist()
+    }
 
 
 def find_fitting(dataset: Dataset) -> np.ndarray:
