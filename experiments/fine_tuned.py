@@ -50,6 +50,8 @@ LABELS = "six,abnormal,superclasses"
 NARROW = "narrow"  # with random weights
 VALIDATION = "validation"
 
+Key = tuple[str | int, ...]  # network, set, and of one run alone its seed
+
 
 def create_config(network: str, epochs: float, learning_rate: float, seed: int) -> ConfigDict:
     """The recipe for one network, without data."""
@@ -106,7 +108,8 @@ def run(network: str, options: argparse.Namespace, dataset: Dataset) -> list[dic
         if seed == 0 and VALIDATION in found:
             scored = score(found[VALIDATION]).set_index("label")["auroc"]
             values[rate] = scored[scored.index.isin(dataset.label_names)].mean()
-        print(f"{folder}: {time.monotonic() - begin:.0f} s, validation {values[rate]:.4f}", flush=True)
+        chosen_by = f", validation {values[rate]:.4f}" if len(rates) > 1 else ""
+        print(f"{folder}: {time.monotonic() - begin:.0f} s{chosen_by}", flush=True)
         return found
 
     values = dict.fromkeys(rates, np.nan)
@@ -132,7 +135,8 @@ def main() -> None:
     whole = ",".join(filter(None, [options.data, options.test]))
     config = probe.name_data(recipe.get_config(), f"combined:{whole}", LABELS, options.set)
     dataset = run_data.open_files(config, partial=True)
-    made, scores, seeds, differences = {}, {}, {}, {}
+    made: dict[str, list[dict[str, Predictions]]] = {}
+    scores, seeds, differences = dict[Key, pd.DataFrame](), dict[Key, pd.DataFrame](), dict[Key, pd.DataFrame]()
     for network in options.networks:
         made[network] = run(network, options, dataset)
         for name in regressions.list_tests(dataset):

@@ -93,8 +93,8 @@ def main() -> None:
             time_files(apply, model, recordings[: 2 * BATCH])
             pairs = []
             for _ in range(options.repeats):
-                alone = time_alone(compute, signal, count) / windows
-                pairs.append((alone, time_files(apply, model, recordings)))
+                rate = time_alone(compute, signal, count) / windows
+                pairs.append((rate, time_files(apply, model, recordings)))
             alone, files = zip(*pairs, strict=True)
             ratio = statistics.median(second / first for first, second in pairs)
             print(

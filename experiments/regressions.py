@@ -55,7 +55,7 @@ def list_tests(dataset: Dataset) -> Tests:
 
 def find_fitting(dataset: Dataset) -> np.ndarray:
     """Which recordings fit, `[N]` bool: those of train and validation."""
-    return np.isin(dataset.split, ("train", "validation"))
+    return np.isin(np.asarray(dataset.split), ("train", "validation"))
 
 
 def find_patients(dataset: Dataset) -> np.ndarray:
