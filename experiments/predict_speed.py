@@ -1,10 +1,11 @@
-"""How much of the network's own rate `predict` keeps when it reads files: ECG/s of both, in turn.
+"""How much of the network's own rate `predict` or `embed` keeps when it reads files: ECG/s of both, in turn.
 
-  python experiments/predict_speed.py [--recordings=256] [--repeats=5]
+  python experiments/predict_speed.py [--recordings=256] [--repeats=5] [--embed MODEL...]
 
 Writes as many WFDB records (500 Hz, 10 s, 12 leads), reads them once so that the disk's cache is warm, and times, in
 turn, the network alone on batches that are there and `predict.predict` from the files, for the weights that ship
-and for the reference network (random weights). Prints medians, ranges and the ratio.
+and for the reference network (random weights); with --embed, `embed.embed` of those models. An ECG of a network that
+takes windows is all windows of a recording. Prints medians, ranges and the ratio.
 """
 
 import argparse
@@ -14,6 +15,8 @@ import statistics
 import sys
 import tempfile
 import time
+from collections.abc import Callable, Iterable
+from typing import Any
 
 import numpy as np
 
@@ -25,7 +28,7 @@ import wfdb  # noqa: E402
 
 from ecg_jax import models  # noqa: E402
 from ecg_jax.data import readers  # noqa: E402
-from ecg_jax.inference import predict  # noqa: E402
+from ecg_jax.inference import embed, predict  # noqa: E402
 from ecg_jax.inference.model import Model, load_model  # noqa: E402
 from ecg_jax.recording import LEADS  # noqa: E402
 from ecg_jax.runtime import startup  # noqa: E402
@@ -44,19 +47,29 @@ def write_records(folder: str, count: int) -> None:
                     baseline=[0] * 12, write_dir=folder)  # fmt: skip
 
 
-def time_alone(model: Model, signal: np.ndarray, count: int) -> float:
-    """ECG/s of the network on batches that are there."""
+def time_alone(compute: Callable[[np.ndarray], np.ndarray], signal: np.ndarray, count: int) -> float:
+    """Windows/s of the network on batches that are there."""
     begin = time.perf_counter()
     for _ in range(count // BATCH):
-        model.predict_raw(signal)
+        compute(signal)
     return count // BATCH * BATCH / (time.perf_counter() - begin)
 
 
-def time_files(model: Model, recordings: list[readers.LazyRecording]) -> float:
+def time_files(apply: Callable[..., Iterable[Any]], model: Model, recordings: list[readers.LazyRecording]) -> float:
     """ECG/s from files."""
     begin = time.perf_counter()
-    made = sum(1 for _ in predict.predict(model, recordings, batch_size=BATCH, whole=True))
+    made = sum(1 for _ in apply(model, recordings, batch_size=BATCH, whole=True))
     return made / (time.perf_counter() - begin)
+
+
+def create_both() -> dict[str, Model]:
+    """The weights that ship, and the reference network with random weights."""
+    narrow = load_model()
+    network = models.create("reference", head="dense", num_labels=6)
+    variables = models.init(network, jax.random.key(0), narrow.contract.shape)
+    names = narrow.label_names[:6]
+    large = dataclasses.replace(narrow, network=network, variables=variables, label_names=names)
+    return {"narrow": narrow, "reference": large}
 
 
 def main() -> None:
@@ -64,24 +77,24 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--recordings", type=int, default=256)
     parser.add_argument("--repeats", type=int, default=5)
+    parser.add_argument("--embed", nargs="*", default=[], metavar="MODEL", help="as --model of embed")
     options = parser.parse_args()
     startup.configure_allocator()
     startup.keep_programs()
-    narrow = load_model()
-    network = models.create("reference", head="dense", num_labels=6)
-    variables = models.init(network, jax.random.key(0), narrow.contract.shape)
-    names = narrow.label_names[:6]
-    large = dataclasses.replace(narrow, network=network, variables=variables, label_names=names)
-    both = {"narrow": narrow, "reference": large}
+    timed = {path: load_model(path, needs_output=False) for path in options.embed} or create_both()
+    apply = embed.embed if options.embed else predict.predict
     with tempfile.TemporaryDirectory() as folder:
         write_records(folder, options.recordings)
         recordings = readers.find(folder)
-        signal = np.random.default_rng(0).normal(size=(BATCH, *narrow.contract.shape)).astype(np.float32)
-        for name, model in both.items():
-            time_files(model, recordings[: 2 * BATCH])
+        for name, model in timed.items():
+            signal = np.random.default_rng(0).normal(size=(BATCH, *model.contract.shape)).astype(np.float32)
+            windows = model.contract.window_count or 1
+            compute, count = (model.embed if options.embed else model.predict_raw), options.recordings * windows
+            time_files(apply, model, recordings[: 2 * BATCH])
             pairs = []
             for _ in range(options.repeats):
-                pairs.append((time_alone(model, signal, options.recordings), time_files(model, recordings)))
+                rate = time_alone(compute, signal, count) / windows
+                pairs.append((rate, time_files(apply, model, recordings)))
             alone, files = zip(*pairs, strict=True)
             ratio = statistics.median(second / first for first, second in pairs)
             print(

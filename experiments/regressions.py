@@ -48,12 +48,14 @@ def list_tests(dataset: Dataset) -> Tests:
         rows = rows[np.sort(np.unique(origins[rows], return_index=True)[1])]
     parts = np.array([id.partition("/")[0] if dataset.name == "combined" else dataset.name for id in dataset.ids])
     is_open = dataset.split == ""
-    return {TEST: rows} | {name: np.flatnonzero(is_open & (parts == name)) for name in np.unique(parts[is_open])}
+    return {TEST: rows} | {
+        name: np.flatnonzero(is_open & (parts == name)) for name in np.unique(parts[is_open]).tolist()
+    }
 
 
 def find_fitting(dataset: Dataset) -> np.ndarray:
     """Which recordings fit, `[N]` bool: those of train and validation."""
-    return np.isin(dataset.split, ("train", "validation"))
+    return np.isin(np.asarray(dataset.split), ("train", "validation"))
 
 
 def find_patients(dataset: Dataset) -> np.ndarray:
