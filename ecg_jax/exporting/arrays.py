@@ -7,6 +7,7 @@ from typing import Any
 import jax
 import jax.numpy as jnp
 import numpy as np
+from jax import lax
 
 from ecg_jax import budget
 from ecg_jax.contract import Filter, InputContract, MinMax, Resample, Scale, Shift, Step, SubtractMedian, ZScore
@@ -141,6 +142,10 @@ def _derive(signal: jax.Array, valid: jax.Array) -> tuple[jax.Array, jax.Array]:
 
 def _bridge(signal: jax.Array, valid: jax.Array) -> jax.Array:
     """Replaces invalid samples by straight lines between valid neighbours, beyond the last one by its value."""
+    return lax.cond(valid.all(), lambda signal, valid: signal, _bridge_gaps, signal, valid)
+
+
+def _bridge_gaps(signal: jax.Array, valid: jax.Array) -> jax.Array:
     before, steps_before, has_before = _fill(signal, valid)
     after, steps_after, has_after = (array[..., ::-1] for array in _fill(signal[..., ::-1], valid[..., ::-1]))
     share = steps_before / jnp.maximum(steps_before + steps_after, 1)
