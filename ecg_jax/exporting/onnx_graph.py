@@ -4,7 +4,6 @@ What depends on constants alone is computed here. A value may be smaller than it
 """
 
 import dataclasses
-import math
 from collections.abc import Sequence
 from typing import Any
 
@@ -17,6 +16,7 @@ from ecg_jax.errors import InputError
 
 OPSET = 18
 IR_VERSION = 9  # of the same year as the opset
+_CALLS = ("checkpoint", "closed_call", "custom_jvp_call", "custom_vjp_call", "custom_vjp_call_jaxpr", "jit", "pjit")
 Shape = tuple[Any, ...]  # int, or the symbolic number of examples times an int
 
 
@@ -131,8 +131,10 @@ def convert(closed: ClosedJaxpr, batch: Any, names: tuple[str, str]) -> onnx.Gra
     return helper.make_graph(graph.nodes, "ecg_jax", described[:1], described[1:], constants)
 
 
-def find_function(params: dict[str, Any]) -> ClosedJaxpr | None:
-    """The function that a primitive calls, if it is a call."""
+def find_function(name: str, params: dict[str, Any]) -> ClosedJaxpr | None:
+    """The function that a primitive calls, if it does nothing else."""
+    if name not in _CALLS:
+        return None
     for key in ("jaxpr", "call_jaxpr", "fun_jaxpr"):
         match params.get(key):
             case ClosedJaxpr() as closed:
@@ -152,8 +154,3 @@ def read(atom: Any, values: dict[Any, Value]) -> Value:
 def is_known(shape: Shape) -> bool:
     """Whether a shape does not depend on the number of examples."""
     return all(isinstance(size, int) for size in shape)
-
-
-def count(shape: Shape) -> int:
-    """Number of values of a known shape."""
-    return math.prod(shape)

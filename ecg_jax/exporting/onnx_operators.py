@@ -39,7 +39,7 @@ def _run_one(graph: Graph, equation: Any, inputs: list[Value]) -> list[Value]:
     name, params = equation.primitive.name, equation.params
     if name == "cond":
         return _branch(graph, equation, inputs)
-    if (called := find_function(params)) is not None:
+    if (called := find_function(name, params)) is not None:
         return run(graph, called, inputs[len(inputs) - len(called.jaxpr.invars) :])
     aval = equation.outvars[0].aval
     shape, dtype = tuple(aval.shape), np.dtype(aval.dtype)
