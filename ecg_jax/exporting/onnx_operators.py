@@ -142,6 +142,10 @@ def _log1p(graph: Graph, params: dict[str, Any], inputs: list[Value], aval: Any)
     return graph.add("Log", [graph.add("Add", [graph.name(inputs[0]), graph.keep(1, inputs[0].dtype)])])
 
 
+def _erfc(graph: Graph, params: dict[str, Any], inputs: list[Value], aval: Any) -> str:
+    return graph.add("Sub", [graph.keep(1, inputs[0].dtype), graph.add("Erf", [graph.name(inputs[0])])])
+
+
 def _differ(graph: Graph, params: dict[str, Any], inputs: list[Value], aval: Any) -> str:
     return graph.add("Not", [graph.add("Equal", [graph.name(each) for each in inputs])])
 
@@ -278,20 +282,31 @@ def _gather(graph: Graph, params: dict[str, Any], inputs: list[Value], aval: Any
     return graph.add("Gather", [graph.fill(operand), where], axis=axis)
 
 
-def _pool(graph: Graph, params: dict[str, Any], inputs: list[Value], aval: Any) -> str:
-    """The largest of windows along the second of three axes."""
+def _pool(graph: Graph, params: dict[str, Any], inputs: list[Value]) -> tuple[str, dict[str, Any]]:
+    """Windows along the second of three axes: the array with time last, and attributes of the pooling."""
     windows, steps = tuple(params["window_dimensions"]), tuple(params["window_strides"])
     dilations = {*params["base_dilation"], *params["window_dilation"]}
     if len(windows) != 3 or (windows[0], windows[2]) != (1, 1) or dilations != {1}:
         raise InputError("the model's pooling cannot be written as ONNX; --format=stablehlo can")
-    pads = [int(size) for size in params["padding"][1]]
     turned = graph.add("Transpose", [graph.fill(inputs[0])], perm=[0, 2, 1])
-    pooled = graph.add("MaxPool", [turned], kernel_shape=[windows[1]], strides=[steps[1]], pads=pads)
-    return graph.add("Transpose", [pooled], perm=[0, 2, 1])
+    pads = [int(size) for size in params["padding"][1]]
+    return turned, {"kernel_shape": [windows[1]], "strides": [steps[1]], "pads": pads}
+
+
+def _pool_largest(graph: Graph, params: dict[str, Any], inputs: list[Value], aval: Any) -> str:
+    turned, how = _pool(graph, params, inputs)
+    return graph.add("Transpose", [graph.add("MaxPool", [turned], **how)], perm=[0, 2, 1])
+
+
+def _pool_sum(graph: Graph, params: dict[str, Any], inputs: list[Value], aval: Any) -> str:
+    turned, how = _pool(graph, params, inputs)
+    mean = graph.add("AveragePool", [turned], count_include_pad=1, **how)
+    total = graph.add("Mul", [mean, graph.keep(how["kernel_shape"][0], inputs[0].dtype)])
+    return graph.add("Transpose", [total], perm=[0, 2, 1])
 
 
 _SEVERAL = frozenset(("convert_element_type", "is_finite", "select_n", "clamp", "integer_pow", "square", "rsqrt",
-                      "log1p", "ne", "round"))  # fmt: skip - elementwise, by several operators
+                      "log1p", "ne", "round", "erfc"))  # fmt: skip - elementwise, by several operators
 _OTHERS: dict[str, _Convert] = {
     "convert_element_type": _convert_type,
     "is_finite": _is_finite,
@@ -315,7 +330,9 @@ _OTHERS: dict[str, _Convert] = {
     "dot_general": _multiply,
     "conv_general_dilated": _convolve,
     "gather": _gather,
-    "reduce_window_max": _pool,
+    "reduce_window_max": _pool_largest,
+    "reduce_window_sum": _pool_sum,
+    "erfc": _erfc,
     **{name: _reduce(operator) for name, operator in _REDUCTIONS.items()},
     **{name: _reduce_truth(operator) for name, operator in _OF_TRUTH.items()},
 }
