@@ -11,6 +11,7 @@ VERBS = {  # and their modules
     "prepare": "prepare",
     "predict": "predict",
     "embed": "embed",
+    "export": "export",
     "evaluate": "evaluate",
     "sweep": "sweep",
     "build_tfds": "build_tfds",

@@ -39,30 +39,42 @@ def _interpolate(signal: np.ndarray, count: int) -> np.ndarray:
 def _resample_polyphase(signal: np.ndarray, ratio: Fraction) -> np.ndarray:
     level = signal[:1]  # filtering without it keeps a flat lead flat
     up, down = ratio.numerator, ratio.denominator
-    window, ends = _design_lowpass(up, down), "line" if len(signal) > 1 else "edge"
+    window, ends = design_lowpass(up, down), "line" if len(signal) > 1 else "edge"
     return level + scipy.signal.resample_poly(signal - level, up, down, axis=0, window=window, padtype=ends)
 
 
 @functools.lru_cache(maxsize=64)
-def _design_lowpass(up: int, down: int) -> np.ndarray:
+def design_lowpass(up: int, down: int) -> np.ndarray:
     """The default filter of `scipy.signal.resample_poly`, which designs it again at every call."""
     widest = max(up, down)
     return scipy.signal.firwin(20 * widest + 1, 1 / widest, window=("kaiser", 5.0)).astype(np.float32)
 
 
 def _resample_validity(valid: np.ndarray, count: int, ratio: Fraction) -> np.ndarray:
-    """A sample is invalid if one within half a new step was; at a higher rate, if the nearest one was."""
+    """A sample is invalid if one that it depends on was, see `place_sources`."""
     if valid.all():
         return np.ones((count, valid.shape[1]), bool)
-    number = np.arange(count)
+    begin, end = place_sources(ratio, len(valid), count)
     if ratio > 1:
-        return valid[np.minimum(np.round(number / float(ratio)).astype(int), len(valid) - 1)]
-    begin = np.maximum(-((1 - 2 * number) * ratio.denominator // (2 * ratio.numerator)), 0)
-    end = np.minimum((2 * number + 1) * ratio.denominator // (2 * ratio.numerator) + 1, len(valid))
-    end[-1] = len(valid)
+        return valid[begin]
     invalid = np.zeros((len(valid) + 1, valid.shape[1]), np.int32)
     np.cumsum(~valid, axis=0, out=invalid[1:])
     return invalid[end] == invalid[begin]
+
+
+def place_sources(ratio: Fraction, length: int, count: int) -> tuple[np.ndarray, np.ndarray]:
+    """Samples of `length`, from `begin` to before `end`, `[count]` both, that a resampled one's validity depends on.
+
+    These are the samples within half a new step; at a higher rate the nearest one.
+    """
+    number = np.arange(count)
+    if ratio > 1:
+        nearest = np.minimum(np.round(number / float(ratio)).astype(int), length - 1)
+        return nearest, nearest + 1
+    begin = np.maximum(-((1 - 2 * number) * ratio.denominator // (2 * ratio.numerator)), 0)
+    end = np.minimum((2 * number + 1) * ratio.denominator // (2 * ratio.numerator) + 1, length)
+    end[-1] = length
+    return begin, end
 
 
 def apply_filter(step: Filter, signal: np.ndarray, valid: np.ndarray) -> np.ndarray:
@@ -88,13 +100,13 @@ def _filter_both_ways(sections: np.ndarray, leads: np.ndarray, padding: int) -> 
 
 def _filter_band(step: Filter, leads: np.ndarray) -> np.ndarray:
     """The notch, then one band-pass filter, each as `scipy.signal.filtfilt` extends the ends of a signal by default."""
-    for sections, length in _design_band(step):
+    for sections, length in design_band(step):
         leads = _filter_both_ways(sections, leads, min(leads.shape[1] - 1, 3 * length))
     return leads
 
 
 @functools.lru_cache(maxsize=16)
-def _design_band(step: Filter) -> list[tuple[np.ndarray, int]]:
+def design_band(step: Filter) -> list[tuple[np.ndarray, int]]:
     """Second-order sections of each filter, and its number of coefficients as one polynomial."""
     notch = [(design_filter(Filter(step.sampling_rate, 0, 0, step.notch)), 3)] if step.notch else []
     band = scipy.signal.butter(
@@ -120,7 +132,7 @@ def _settle(sections: bytes) -> np.ndarray:
 def design_filter(step: Filter) -> np.ndarray:
     """Second-order sections `[n, 6]`. Designing takes as long as filtering."""
     if step.order:
-        return np.concatenate([sections for sections, _ in _design_band(step)])
+        return np.concatenate([sections for sections, _ in design_band(step)])
     nyquist = step.sampling_rate / 2
     sections = []
     if step.highpass:

@@ -81,7 +81,7 @@ class AutoEcg2dHead(nn.Module):
     @nn.compact
     def __call__(self, features: jax.Array, index: jax.Array, train: bool) -> jax.Array:
         """Maps features `[B, T, C]` to logits `[B, num_labels]`."""
-        x = features.reshape(len(features), -1)
+        x = features.reshape(features.shape[0], -1)
         for i, (width, rate) in enumerate(zip(self.widths, self.dropout_rates, strict=True), start=1):
             x = Dropout(rate, name=f"dropout{i}")(x, index, train)
             x = nn.relu(Dense(width, dtype=self.dtype, name=f"dense{i}")(x))

@@ -21,7 +21,7 @@ class DenseHead(nn.Module):
     def __call__(self, features: jax.Array, index: jax.Array, train: bool) -> jax.Array:
         """Maps features `[B, T, C]` to logits `[B, num_labels]`."""
         del index, train
-        flat = features.reshape(len(features), -1)
+        flat = features.reshape(features.shape[0], -1)
         return Dense(self.num_labels, dtype=self.dtype, name="output")(flat)
 
 
@@ -80,7 +80,7 @@ class TransferHead(nn.Module):
         for i, (filters, taps) in enumerate(zip(self.conv_filters, self.conv_kernel_sizes, strict=True), start=1):
             conv = nn.Conv(filters, (taps,), use_bias=has_bias, kernel_init=init, dtype=self.dtype, name=f"conv{i}")
             x = finish(conv(x), f"conv{i}")
-        x = x.reshape(len(x), -1)
+        x = x.reshape(x.shape[0], -1)
         for i, width in enumerate(self.dense_widths, start=1):
             dense = Dense(width, use_bias=has_bias, dtype=self.dtype, name=f"dense{i}")
             x = finish(dense(x), f"dense{i}")
