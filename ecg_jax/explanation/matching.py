@@ -1,0 +1,65 @@
+"""Waves that were found against waves that were marked, in one lead: LUDB's protocol.
+
+A boundary is found if one of the same kind lies within the tolerance, 150 ms by default (ANSI/AAMI EC57; Kalyakulina et
+al. 2020, IEEE Access 8:186181); each found boundary counts once, the nearest pairs first. Annotators mark from the
+first to the last whole beat: what is found outside of these is not counted.
+"""
+
+from typing import NamedTuple
+
+import numpy as np
+
+TOLERANCE = 0.15  # seconds
+
+
+class Matches(NamedTuple):
+    """Of one kind of boundary; counts and errors add up over leads and recordings."""
+
+    errors: np.ndarray  # `[matched]` seconds, found minus marked
+    missed: int  # marked, not found
+    extra: int  # found where none is marked
+
+    @property
+    def sensitivity(self) -> float:
+        """Share of the marked boundaries that were found; NaN without any."""
+        count = len(self.errors) + self.missed
+        return len(self.errors) / count if count else np.nan
+
+    @property
+    def predictive_value(self) -> float:
+        """Share of the found boundaries that are marked; NaN without any."""
+        count = len(self.errors) + self.extra
+        return len(self.errors) / count if count else np.nan
+
+
+def match(found: np.ndarray, marked: np.ndarray, span: tuple[float, float], tolerance: float = TOLERANCE) -> Matches:
+    """Pairs boundaries.
+
+    Args:
+        found: `[N]` seconds.
+        marked: `[M]` seconds.
+        span: From the first to the last mark of any wave; what is found outside, without a mark of its own, is no
+            error.
+        tolerance: Seconds.
+    """
+    found, marked = found[np.isfinite(found)], marked[np.isfinite(marked)]
+    distance = np.abs(found[:, None] - marked)
+    pairs = np.argwhere(distance <= tolerance)
+    used_found, used_marked, errors = set(), set(), []
+    for i, j in pairs[np.argsort(distance[tuple(pairs.T)], kind="stable")].tolist():
+        if i not in used_found and j not in used_marked:
+            used_found.add(i)
+            used_marked.add(j)
+            errors.append(found[i] - marked[j])
+    others = np.delete(found, list(used_found))
+    extra = int(np.sum((others >= span[0]) & (others <= span[1])))
+    return Matches(np.array(errors), len(marked) - len(used_marked), extra)
+
+
+def add(matches: list[Matches]) -> Matches:
+    """All of them as one."""
+    return Matches(
+        np.concatenate([np.zeros(0), *(each.errors for each in matches)]),
+        sum(each.missed for each in matches),
+        sum(each.extra for each in matches),
+    )
