@@ -223,6 +223,11 @@ def _select_leads(recording: Recording, leads: tuple[str, ...]) -> tuple[np.ndar
     return signal, valid
 
 
+def resample(signal: np.ndarray, valid: np.ndarray, before: float, after: float) -> tuple[np.ndarray, np.ndarray]:
+    """Changes the sampling rate of `[n, leads]` from `before` to `after` Hz; the first sample keeps its time."""
+    return _resample(Resample(before, after), signal, valid)
+
+
 def _resample(step: Resample, signal: np.ndarray, valid: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     """Changes the sampling rate; gaps are bridged first, so that filters do not spread them."""
     ratio = Fraction(step.after / step.before).limit_denominator(2000)

@@ -52,7 +52,7 @@ class DelineationNetwork(nn.Module):
         x = x + spread(_Trunk()(mean(x)))
         for skip in skips[-2::-1]:
             x = mix(skip + jnp.repeat(conv(x, skip.shape[-1], 1), 2, axis=1), 5)
-        x = nn.Conv(_PATCH * self.outputs, (3,), kernel_init=nn.initializers.zeros)(x)
+        x = nn.Conv(_PATCH * self.outputs, (3,), kernel_init=nn.initializers.zeros, name="head")(x)
         return x.reshape(batch, lead_count, samples, self.outputs)
 
 

@@ -32,7 +32,14 @@ class Matches(NamedTuple):
         return len(self.errors) / count if count else np.nan
 
 
-def match(found: np.ndarray, marked: np.ndarray, span: tuple[float, float], tolerance: float = TOLERANCE) -> Matches:
+def match(
+    found: np.ndarray,
+    marked: np.ndarray,
+    span: tuple[float, float],
+    *,
+    incomplete: np.ndarray | None = None,
+    tolerance: float = TOLERANCE,
+) -> Matches:
     """Pairs boundaries.
 
     Args:
@@ -40,20 +47,26 @@ def match(found: np.ndarray, marked: np.ndarray, span: tuple[float, float], tole
         marked: `[M]` seconds.
         span: From the first to the last mark of any wave; what is found outside, without a mark of its own, is no
             error.
+        incomplete: Seconds, the tops of marked waves without a mark of this boundary; what is found within the
+            tolerance of one, without a mark of its own, is no error either.
         tolerance: Seconds.
     """
+    spared = np.zeros(0) if incomplete is None else incomplete
     found, marked = found[np.isfinite(found)], marked[np.isfinite(marked)]
     distance = np.abs(found[:, None] - marked)
     pairs = np.argwhere(distance <= tolerance)
-    used_found, used_marked, errors = set(), set(), []
+    used_found: set[int] = set()
+    used_marked: set[int] = set()
+    errors = []
     for i, j in pairs[np.argsort(distance[tuple(pairs.T)], kind="stable")].tolist():
         if i not in used_found and j not in used_marked:
             used_found.add(i)
             used_marked.add(j)
             errors.append(found[i] - marked[j])
     others = np.delete(found, list(used_found))
-    extra = int(np.sum((others >= span[0]) & (others <= span[1])))
-    return Matches(np.array(errors), len(marked) - len(used_marked), extra)
+    is_extra = (others >= span[0]) & (others <= span[1])
+    is_extra &= ~(np.abs(others[:, None] - spared) <= tolerance).any(axis=1)
+    return Matches(np.array(errors), len(marked) - len(used_marked), int(is_extra.sum()))
 
 
 def add(matches: list[Matches]) -> Matches:
