@@ -1,210 +1,171 @@
-"""Trains and measures the delineator of `explanation.delineation`.
+"""Trains the delineator of `explanation.delineation` on simulated ECGs, and measures it on cardiologists' marks.
 
-    python experiments/delineation.py --train --workdir=/tmp/delineator
+  python experiments/delineation.py --train --workdir=DIR [--steps=3600]
+  python experiments/delineation.py --ship --workdir=DIR
+  python experiments/delineation.py --evaluate --data=DIR [--peers] [--records=all]
+
+`--train` goes on where the checkpoint in DIR ends. `--ship` writes the weights that the package reads, of one of the
+thresholds of `delineator_training.THRESHOLDS` for each boundary, and how far boundaries are moved; both were chosen on
+LUDB's marks. `--evaluate` reads DIR/waves.csv (columns record, lead, wave, onset, peak, offset, in samples) and
+DIR/data/RECORD.hea, and prints, for each boundary, sensitivity, positive predictive value, mean and standard deviation
+of the error: of lead II, and the mean over leads. `--peers` measures NeuroKit2 on the same leads II
+(python -m pip install neurokit2).
 """
 
-import functools
-import json
+import argparse
+import collections
+import csv
 import os
+import sys
 import time
+from collections.abc import Callable
 from typing import Any
 
-import flax.serialization
-import jax
-import jax.numpy as jnp
 import numpy as np
-import optax
-from absl import app, flags, logging
 
-from ecg_jax.explanation.delineation_network import SAMPLING_RATE, DelineationNetwork
-from ecg_jax.explanation.simulated_waves import KINDS, Example, draw_example
-from ecg_jax.simulation.boundaries import WAVES
-from ecg_jax.simulation.patients import Population
+HERE = os.path.dirname(os.path.abspath(__file__))
+sys.path[:0] = [HERE, os.path.dirname(HERE)]
 
-_TRAIN = flags.DEFINE_bool("train", False, "train on simulated ECGs")
-_WORKDIR = flags.DEFINE_string("workdir", "/tmp/delineator", "folder of checkpoints; continued where they end")
-_STEPS = flags.DEFINE_integer("steps", 3600, "of training")
+from ecg_jax.data.readers import wfdb  # noqa: E402
+from ecg_jax.explanation import matching  # noqa: E402
+from ecg_jax.explanation.delineation import delineate_many  # noqa: E402
+from ecg_jax.lead_names import canonical_lead  # noqa: E402
+from ecg_jax.recording import Recording  # noqa: E402
 
-# Fractions of a wave's height and millivolts; see `simulation.boundaries`.
-THRESHOLDS = {
-    "P": np.array([(0.03, 0.005), (0.05, 0.01), (0.1, 0.02)], np.float32),
-    "QRS": np.array([(0.01, 0.015), (0.02, 0.03), (0.06, 0.04)], np.float32),
-    "T": np.array([(0.02, 0.01), (0.05, 0.015), (0.1, 0.03)], np.float32),
-}
-LEVELS = 3
-SAMPLES = 1280
-# Recordings and leads of the two kinds of batches that alternate.
-BATCHES = ((12, 12), (32, 4))
-_RATE, _WARMUP, _AVERAGING = 2e-3, 200, 0.998
-_CHECKPOINT_SECONDS, _LOG_EVERY = 120, 20
+BOUNDARIES = [(wave, side) for wave in ("P", "QRS", "T") for side in ("onset", "offset")]
+PEERS = ("prominence", "dwt")
+Waves = dict[str, np.ndarray]  # by wave, `[waves, 2]` or `[waves, 3]` seconds: onset, offset, top
 
 
-def draw_population(key: jax.Array) -> Population:
-    """A hospital's, with more ectopic beats, a wider spread and other noise in each recording."""
-    noise, spread = jax.random.normal(key, (2,))
-    return Population(
-        ill=0.6,
-        rhythms=(0.62, 0.16, 0.05, 0.03, 0.03, 0.06, 0.03, 0.02),
-        ventricular_ectopy=0.22,
-        atrial_ectopy=0.16,
-        spread=1.2 * jnp.exp(0.2 * spread),
-        noise=0.9 * jnp.exp(0.8 * noise),
-    )
+def read_marks(folder: str) -> dict[str, dict[str, list[tuple[str, list[float]]]]]:
+    """Marks by record and lead: waves with onset, offset and top in samples, NaN where there is none."""
+    marks: Any = collections.defaultdict(lambda: collections.defaultdict(list))
+    with open(os.path.join(folder, "waves.csv"), newline="") as file:
+        for row in csv.DictReader(file):
+            times = [float(row[name]) if row[name] else np.nan for name in ("onset", "offset", "peak")]
+            marks[row["record"]][canonical_lead(row["lead"])].append((row["wave"], times))
+    return marks
 
 
-def draw_leads(key: jax.Array, count: int) -> tuple[jax.Array, jax.Array]:
-    """Which leads a recording has: `count` numbers, and which of them are recorded."""
-    order, number, kept = jax.random.split(key, 3)
-    if count == 12:
-        is_partial = jax.random.bernoulli(number, 0.3)
-        recorded = ~is_partial | jax.random.bernoulli(kept, 0.7, (12,))
-        return jnp.arange(12), recorded.at[1].set(True)
-    chosen = jax.random.permutation(order, 12)[:count]
-    return chosen, jnp.arange(count) < jax.random.randint(number, (), 1, count + 1)
+def collect(waves: list[tuple[str, list[float]]], sampling_rate: float) -> Waves:
+    """Marks of a lead by wave, in seconds."""
+    return {
+        wave: np.array([times for name, times in waves if name == wave]).reshape(-1, 3) / sampling_rate
+        for wave in ("P", "QRS", "T")
+    }
 
 
-def augment(key: jax.Array, signal: jax.Array, valid: jax.Array) -> jax.Array:
-    """Changes gain, polarity, baseline, bandwidth and resolution of `[L, T]` mV."""
-    keys = jax.random.split(key, 10)
-    leads, samples = signal.shape
-    gain = jnp.exp(0.1 * jax.random.normal(keys[0], (leads, 1)))
-    sign = jnp.where(jax.random.bernoulli(keys[1], 0.1, (leads, 1)), -1.0, 1.0)
-    time = jnp.arange(samples) / SAMPLING_RATE
-    rates = jax.random.uniform(keys[2], (3, 1), minval=0.05, maxval=0.6)
-    phases = jax.random.uniform(keys[3], (leads, 3, 1), maxval=2 * jnp.pi)
-    size = 0.4 * jax.random.exponential(keys[4], (leads, 1)) * jax.random.bernoulli(keys[5], 0.2)
-    wander = size * jnp.sum(jnp.sin(2 * jnp.pi * rates * time + phases), axis=1)
-    frequency = jnp.fft.rfftfreq(samples, 1 / SAMPLING_RATE)
-    is_slow = jax.random.bernoulli(keys[6], 0.35)
-    limit = jnp.where(is_slow, jax.random.uniform(keys[7], minval=30.0, maxval=60.0), 1e3)
-    response = 1 / jnp.sqrt(1 + (frequency / limit) ** 8)
-    signal = jnp.fft.irfft(jnp.fft.rfft(gain * sign * signal) * response, samples) + wander
-    step = jax.random.uniform(keys[8], (leads, 1), minval=0.005, maxval=0.03) * jax.random.bernoulli(keys[9], 0.3)
-    signal = jnp.where(step > 0, jnp.round(signal / jnp.maximum(step, 1e-3)) * step, signal)
-    centre = jnp.nanmedian(jnp.where(valid, signal, jnp.nan), axis=1, keepdims=True)
-    return jnp.where(valid, signal - jnp.nan_to_num(centre), 0.0)
+def compare(found: Waves, marked: Waves) -> dict[tuple[str, str], matching.Matches]:
+    """One lead's matches by boundary."""
+    every = np.concatenate([times[:, :2].ravel() for times in marked.values()])
+    span = (float(np.nanmin(every)), float(np.nanmax(every)))
+    matches = {}
+    for wave, side in BOUNDARIES:
+        column = ("onset", "offset").index(side)
+        times = marked[wave][:, column]
+        matches[wave, side] = matching.match(
+            found[wave][:, column], times, span, incomplete=marked[wave][np.isnan(times), 2]
+        )
+    return matches
 
 
-def warp(key: jax.Array, example: Example) -> Example:
-    """Moves P and T waves of each lead by some milliseconds against those of the others.
-
-    In the simulator T ends at the same time in all leads, unlike in patients; QRS complexes stay nearly where they are.
-    """
-    keys = jax.random.split(key, 3)
-    leads, samples = example.signal.shape
-    time = jnp.arange(samples) / SAMPLING_RATE
-    rates = jax.random.uniform(keys[0], (leads, 3, 1), minval=0.4, maxval=2.0)
-    phases = jax.random.uniform(keys[1], (leads, 3, 1), maxval=2 * jnp.pi)
-    size = 0.006 * jnp.abs(jax.random.normal(keys[2], (leads, 1)))  # seconds, of each of three sinusoids
-    near = jax.lax.reduce_window(example.is_complex.astype(jnp.float32), 0.0, jax.lax.max, (41,), (1,), "SAME")
-    near = jnp.convolve(near, jnp.ones(21) / 21, mode="same")
-    moved = SAMPLING_RATE * size * jnp.sum(jnp.sin(2 * jnp.pi * rates * time + phases), axis=1) * (1 - 0.85 * near)
-    place = jnp.clip(jnp.arange(samples) + moved, 0, samples - 1.001)
-    low = place.astype(jnp.int32)
-    share = place - low
-
-    def take(values: jax.Array) -> jax.Array:
-        index = low.reshape(*low.shape, *[1] * (values.ndim - 2))
-        part = share.reshape(index.shape)
-        after = jnp.take_along_axis(values, index + 1, axis=1)
-        return (1 - part) * jnp.take_along_axis(values, index, axis=1) + part * after
-
-    return example._replace(signal=take(example.signal), inside=take(example.inside))
+def tabulate(rows: list[tuple[str, dict[tuple[str, str], matching.Matches]]], title: str) -> None:
+    """Prints lead II and the mean over leads, of matches by lead."""
+    leads = list(dict.fromkeys(lead for lead, _ in rows))
+    print(f"\n{title}\n{'':14}{'lead II':>38}{'mean over leads':>38}")
+    print(f"{'':14}" + f"{'sens':>8}{'PPV':>8}{'mean ms':>11}{'SD ms':>11}" * 2)
+    for boundary in BOUNDARIES:
+        columns = []
+        for lead in leads:
+            total = matching.add([each[boundary] for name, each in rows if name == lead])
+            error = 1e3 * total.errors if len(total.errors) else np.full(1, np.nan)
+            columns.append((total.sensitivity, total.predictive_value, error.mean(), error.std()))
+        cells = [columns[leads.index("II")] if "II" in leads else (np.nan,) * 4, np.mean(columns, axis=0)]
+        text = "".join(f"{a:8.4f}{b:8.4f}{c:11.1f}{d:11.1f}" for a, b, c, d in cells)
+        print(f"{' '.join(boundary):14}{text}")
 
 
-def draw_one(key: jax.Array, leads: int) -> Example:
-    """One example with this number of leads."""
-    drawing, whose, which, changing = jax.random.split(key, 4)
-    example = draw_example(
-        drawing,
-        draw_population(whose),
-        THRESHOLDS,
-        samples=SAMPLES,
-        sampling_rate=SAMPLING_RATE,
-        durations=(6.0, 6.0, 6.0, 3.0),
-    )
-    chosen, recorded = draw_leads(which, leads)
-    valid = example.recorded[chosen] & recorded[:, None]
-    example = example._replace(signal=example.signal[chosen], recorded=valid, inside=example.inside[chosen])
-    example = warp(jax.random.fold_in(whose, 1), example)
-    return example._replace(signal=augment(changing, example.signal, valid))
+def find_with_neurokit(signal: np.ndarray, sampling_rate: float, method: str) -> Waves:
+    """Waves of one lead by NeuroKit2; empty where it fails."""
+    import neurokit2
+
+    none = {wave: np.zeros((0, 2)) for wave in ("P", "QRS", "T")}
+    try:
+        cleaned = neurokit2.ecg_clean(signal, sampling_rate=sampling_rate)
+        _, peaks = neurokit2.ecg_peaks(cleaned, sampling_rate=sampling_rate)
+        _, waves = neurokit2.ecg_delineate(cleaned, peaks["ECG_R_Peaks"], sampling_rate=sampling_rate, method=method)
+    except (ValueError, IndexError, ZeroDivisionError, TypeError, KeyError) as error:
+        print(f"  neurokit2 {method}: {type(error).__name__}: {error}")
+        return none
+    names = {"P": "ECG_P", "QRS": "ECG_R", "T": "ECG_T"}
+    return {
+        wave: np.stack(
+            [np.asarray(waves[f"{name}_{side}"], float) / sampling_rate for side in ("Onsets", "Offsets")], axis=1
+        )
+        for wave, name in names.items()
+    }
 
 
-@functools.partial(jax.jit, static_argnums=(1, 2))
-def draw_batch(key: jax.Array, count: int, leads: int) -> Example:
-    """Draws a batch of examples."""
-    return jax.vmap(lambda each: draw_one(each, leads))(jax.random.split(key, count))
+def evaluate(folder: str, peers: bool) -> None:
+    """Prints the tables."""
+    marks = read_marks(folder)
+    recordings = [wfdb.read(os.path.join(folder, "data", f"{record}.hea")) for record in marks]
+    next(delineate_many(recordings[:1]))
+    begin = time.perf_counter()
+    delineations = list(delineate_many(recordings))
+    seconds = time.perf_counter() - begin
+    rows = []
+    for record, recording, delineation in zip(marks, recordings, delineations, strict=True):
+        for lead, waves in marks[record].items():
+            found = {
+                wave: np.array(
+                    [
+                        (each["onset"], each["offset"])
+                        for each in delineation.waves_by_lead[lead]
+                        if each["wave"] == wave
+                    ]
+                ).reshape(-1, 2)
+                for wave in ("P", "QRS", "T")
+            }
+            rows.append((lead, compare(found, collect(waves, recording.sampling_rate))))
+    tabulate(rows, f"ecg_jax, {len(recordings)} recordings, {len(recordings) / seconds:.0f} ECG/s")
+    for method in PEERS if peers else ():
+        tabulate(measure_peer(marks, recordings, lambda *lead, how=method: find_with_neurokit(*lead, how)), method)
 
 
-def compute_loss(params: Any, batch: Example) -> tuple[jax.Array, jax.Array]:
-    """Mean cross entropy, and its parts by wave and kind `[5]`."""
-    network = DelineationNetwork(LEVELS * len(WAVES) + len(KINDS))
-    logits = network.apply({"params": params}, batch.signal, batch.recorded.any(axis=2))
-    waves = logits[..., : LEVELS * len(WAVES)].reshape(*logits.shape[:3], len(WAVES), LEVELS)
-    mask = (batch.recorded[..., None] & batch.known[:, None])[..., None]
-    each = optax.sigmoid_binary_cross_entropy(waves, batch.inside) * mask
-    waves_loss = each.sum(axis=(0, 1, 2, 4)) / (LEVELS * jnp.maximum(mask.sum(axis=(0, 1, 2, 4)), 1))
-    applies = (batch.recorded & batch.is_complex[:, None])[..., None]
-    target = jnp.broadcast_to(batch.kinds[:, None], logits[..., -2:].shape)
-    kinds = optax.sigmoid_binary_cross_entropy(logits[..., -2:], target) * applies
-    kinds_loss = kinds.sum(axis=(0, 1, 2)) / jnp.maximum(applies.sum(axis=(0, 1, 2)), 1)
-    return waves_loss.sum() + 0.02 * kinds_loss.sum(), jnp.concatenate([waves_loss, kinds_loss])
+def measure_peer(
+    marks: Any, recordings: list[Recording], find: Callable[[np.ndarray, float], Waves]
+) -> list[tuple[str, dict[tuple[str, str], matching.Matches]]]:
+    """Matches of lead II by a function of a signal and its rate."""
+    rows = []
+    for record, recording in zip(marks, recordings, strict=True):
+        signal = recording.signal[:, recording.leads.index("II")].astype(float)
+        found = find(signal, recording.sampling_rate)
+        rows.append(("II", compare(found, collect(marks[record]["II"], recording.sampling_rate))))
+    return rows
 
 
-def create_optimizer(steps: int) -> optax.GradientTransformation:
-    """AdamW with a warm-up and a cosine."""
-    schedule = optax.warmup_cosine_decay_schedule(0.0, _RATE, _WARMUP, steps, _RATE / 100)
-    return optax.chain(optax.clip_by_global_norm(1.0), optax.adamw(schedule, weight_decay=1e-3))
+def main() -> None:
+    """Runs what the arguments say."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--train", action="store_true")
+    parser.add_argument("--ship", action="store_true")
+    parser.add_argument("--evaluate", action="store_true")
+    parser.add_argument("--workdir", help="folder of the checkpoint")
+    parser.add_argument("--steps", type=int, default=3600)
+    parser.add_argument("--data", help="folder of waves.csv and data/")
+    parser.add_argument("--peers", action="store_true")
+    arguments = parser.parse_args()
+    if arguments.train or arguments.ship:
+        import delineator_training
 
-
-def train(workdir: str, steps: int) -> None:
-    """Trains, from the last checkpoint if there is one."""
-    os.makedirs(workdir, exist_ok=True)
-    path = os.path.join(workdir, "state.msgpack")
-    tx = create_optimizer(steps)
-    network = DelineationNetwork(LEVELS * len(WAVES) + len(KINDS))
-    params = network.init(jax.random.key(0), jnp.zeros((1, 2, SAMPLES)), jnp.ones((1, 2), bool))["params"]
-    state = {"step": 0, "params": params, "average": params, "opt_state": tx.init(params)}
-    if os.path.exists(path):
-        with open(path, "rb") as file:
-            state = flax.serialization.from_bytes(state, file.read())
-
-    @functools.partial(jax.jit, donate_argnums=(0, 1, 2))
-    def update(params: Any, average: Any, opt_state: Any, batch: Example, step: int) -> Any:
-        gradient, parts = jax.grad(compute_loss, has_aux=True)(params, batch)
-        updates, opt_state = tx.update(gradient, opt_state, params)
-        params = optax.apply_updates(params, updates)
-        rate = jnp.minimum(_AVERAGING, (1 + step) / (10 + step))
-        average = jax.tree.map(lambda old, new: rate * old + (1 - rate) * new, average, params)
-        return params, average, opt_state, parts
-
-    params, average = jax.tree.map(jnp.array, (state["params"], state["average"]))
-    opt_state = jax.tree.map(jnp.array, state["opt_state"])
-    saved, began, parts_seen = time.time(), time.time(), []
-    for step in range(int(state["step"]), steps):
-        batch = draw_batch(jax.random.fold_in(jax.random.key(1), step), *BATCHES[step % len(BATCHES)])
-        params, average, opt_state, parts = update(params, average, opt_state, batch, step)
-        parts_seen.append(np.asarray(parts))
-        if (step + 1) % _LOG_EVERY == 0:
-            means = np.mean(parts_seen, axis=0)
-            logging.info("step %d, %.0f s: %s", step + 1, time.time() - began, " ".join(f"{x:.4f}" for x in means))
-            parts_seen = []
-        if time.time() - saved > _CHECKPOINT_SECONDS or step + 1 == steps:
-            content = flax.serialization.to_bytes(
-                {"step": step + 1, "params": params, "average": average, "opt_state": opt_state}
-            )
-            with open(path + ".part", "wb") as file:
-                file.write(content)
-            os.replace(path + ".part", path)
-            saved = time.time()
-
-
-def main(_: list[str]) -> None:
-    """Runs what the flags say."""
-    logging.set_verbosity(logging.INFO)
-    if _TRAIN.value:
-        train(_WORKDIR.value, _STEPS.value)
+        if arguments.train:
+            delineator_training.train(arguments.workdir, arguments.steps)
+        if arguments.ship:
+            delineator_training.ship(arguments.workdir)
+    if arguments.evaluate:
+        evaluate(arguments.data, arguments.peers)
 
 
 if __name__ == "__main__":
-    app.run(main)
+    main()

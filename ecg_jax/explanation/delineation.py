@@ -9,6 +9,7 @@ it finds no P wave, as in fibrillation, there is none in the list. Not a medical
 
 import dataclasses
 import functools
+import itertools
 from collections.abc import Iterable, Iterator, Sequence
 from typing import Any
 
@@ -17,7 +18,7 @@ import numpy as np
 
 from ecg_jax.data.preprocess import resample
 from ecg_jax.explanation import waves as wave_lib
-from ecg_jax.explanation.delineation_network import MULTIPLE, SAMPLING_RATE, DelineationNetwork
+from ecg_jax.explanation.delineation_network import SAMPLING_RATE, DelineationNetwork
 from ecg_jax.explanation.delineator_weights import Delineator, load
 from ecg_jax.recording import Recording
 
@@ -108,7 +109,7 @@ def _run(waiting: Sequence[tuple[Recording, np.ndarray, np.ndarray]]) -> Iterato
 def join_windows(stated: np.ndarray, starts: Sequence[int], samples: int) -> np.ndarray:
     """`[L, samples, outputs]` from windows `[W, L, T, outputs]`, each up to the middle of what it shares."""
     width = stated.shape[2]
-    ends = [(start + before + width) // 2 for before, start in zip(starts[:-1], starts[1:], strict=True)]
+    ends = [(start + before + width) // 2 for before, start in itertools.pairwise(starts)]
     edges = [0, *ends, samples]
     parts = [
         window[:, edges[i] - start : edges[i + 1] - start]

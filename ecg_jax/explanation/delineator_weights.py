@@ -5,7 +5,7 @@ import hashlib
 import io
 import json
 import os
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -55,7 +55,7 @@ def load(stem: str = STEM) -> Delineator:
 def save(
     params: Any,
     thresholds: Mapping[str, float],
-    shifts: Mapping[str, list[float]],
+    shifts: Mapping[str, Sequence[float]],
     provenance: Mapping[str, Any],
     stem: str = STEM,
 ) -> None:
@@ -67,7 +67,7 @@ def save(
         file.write(buffer.getvalue())
     described = {
         "thresholds": dict(thresholds),
-        "shifts": dict(shifts),
+        "shifts": {wave: [float(each) for each in shift] for wave, shift in shifts.items()},
         "provenance": dict(provenance),
         "sha256": hashlib.sha256(buffer.getvalue()).hexdigest(),
     }

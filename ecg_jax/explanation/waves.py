@@ -34,9 +34,7 @@ def find_segments(probability: np.ndarray, threshold: float, shortest: int, merg
     begins, ends = begins[np.concatenate([[0], apart + 1])], ends[np.concatenate([apart, [len(ends) - 1]])]
     total = np.concatenate([[0], np.cumsum(probability)])
     kept = ends - begins >= shortest
-    return [
-        Segment(b, e, total[e] - total[b]) for b, e in zip(begins[kept].tolist(), ends[kept].tolist(), strict=True)
-    ]
+    return [Segment(b, e, total[e] - total[b]) for b, e in zip(begins[kept].tolist(), ends[kept].tolist(), strict=True)]
 
 
 def find_all_segments(

@@ -139,7 +139,9 @@ def simulate(
 
 
 @jax.default_matmul_precision("highest")
-def trace_waves(key: jax.Array, population: Population, thresholds: dict[str, np.ndarray]) -> dict[str, boundaries.Track]:
+def trace_waves(
+    key: jax.Array, population: Population, thresholds: dict[str, np.ndarray]
+) -> dict[str, boundaries.Track]:
     """The waves of `simulate` of the same key, by name, per lead; see `boundaries.find_edges` for thresholds."""
     heart = _draw_heart(_draw_parts(key), population)
     beats, beat = heart.beats, heart.beat
@@ -237,9 +239,7 @@ def _draw_waveforms(
     return jnp.concatenate(columns, axis=1)
 
 
-def _see_sources(
-    direction: jax.Array, beat: vectorcardiogram.Beat, places: jax.Array, limbs: jax.Array
-) -> jax.Array:
+def _see_sources(direction: jax.Array, beat: vectorcardiogram.Beat, places: jax.Array, limbs: jax.Array) -> jax.Array:
     """Potentials of the electrodes from all bells of a beat and a pacemaker's spike `[3]`, `[bells, 9]` mV."""
     one, zero = jnp.ones(1), jnp.zeros(1)
     spike = Bells(zero, one, one, direction[None], jnp.zeros((1, 3)), jnp.zeros((1, 6)))
