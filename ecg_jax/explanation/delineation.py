@@ -8,10 +8,9 @@ it finds no P wave, as in fibrillation, there is none in the list. Not a medical
 """
 
 import dataclasses
-import functools
 import itertools
 from collections.abc import Iterable, Iterator, Sequence
-from typing import Any
+from typing import Any, NamedTuple
 
 import jax
 import numpy as np
@@ -58,15 +57,42 @@ def delineate(recording: Recording) -> Delineation:
 
 def delineate_many(recordings: Iterable[Recording]) -> Iterator[Delineation]:
     """`delineate` of each, some at once, which is faster."""
-    waiting: list[tuple[Recording, np.ndarray, np.ndarray]] = []
+    running: list[_Started] = []
+    for group in _group(recordings):
+        running.append(_start(group))
+        if len(running) > 1:  # the host works on one group while the network works on the next
+            yield from _finish(running.pop(0))
+    for started in running:
+        yield from _finish(started)
+
+
+class _Prepared(NamedTuple):
+    """A recording as the network expects it; see `prepare`."""
+
+    recording: Recording
+    signal: np.ndarray
+    recorded: np.ndarray
+
+
+class _Started(NamedTuple):
+    """Recordings of one shape that the network works on."""
+
+    group: list[_Prepared]
+    windows: list[int]  # where they begin
+    stated: list[jax.Array]  # `[_AT_ONCE or 1, L, T, outputs]`, a window of a recording after the other
+
+
+def _group(recordings: Iterable[Recording]) -> Iterator[list[_Prepared]]:
+    """Up to `_AT_ONCE` neighbours of the same shape."""
+    waiting: list[_Prepared] = []
     for recording in recordings:
-        signal, recorded = prepare(recording)
-        if waiting and (waiting[0][1].shape != signal.shape or len(waiting) == _AT_ONCE):
-            yield from _run(waiting)
+        prepared = _Prepared(recording, *prepare(recording))
+        if waiting and (waiting[0].signal.shape != prepared.signal.shape or len(waiting) == _AT_ONCE):
+            yield waiting
             waiting = []
-        waiting.append((recording, signal, recorded))
+        waiting.append(prepared)
     if waiting:
-        yield from _run(waiting)
+        yield waiting
 
 
 def prepare(recording: Recording) -> tuple[np.ndarray, np.ndarray]:
@@ -89,21 +115,32 @@ def place_windows(samples: int) -> list[int]:
     return np.linspace(0, samples - _WINDOW, count).round().astype(int).tolist()
 
 
-def _run(waiting: Sequence[tuple[Recording, np.ndarray, np.ndarray]]) -> Iterator[Delineation]:
-    """Delineates recordings of the same shape."""
-    delineator = load()
-    leads, samples = waiting[0][1].shape
+def _start(group: list[_Prepared]) -> _Started:
+    """Starts the network, in batches of 1 or of `_AT_ONCE` windows, so that few shapes are compiled."""
+    leads, samples = group[0].signal.shape
     starts = place_windows(samples)
     width = _WINDOW if samples > _WINDOW // 2 else _WINDOW // 2
-    windows = np.zeros((len(waiting) * len(starts), leads, width), np.float32)
-    recorded = np.repeat([each[2] for each in waiting], len(starts), axis=0)
-    for i, (_, signal, _) in enumerate(waiting):
+    batch = 1 if len(group) * len(starts) == 1 else _AT_ONCE
+    total = -(-len(group) * len(starts) // batch) * batch
+    windows = np.zeros((total, leads, width), np.float32)
+    recorded = np.zeros((total, leads), bool)
+    recorded[: len(group) * len(starts)] = np.repeat([each.recorded for each in group], len(starts), axis=0)
+    for i, each in enumerate(group):
         for j, start in enumerate(starts):
-            part = signal[:, start : start + width]
+            part = each.signal[:, start : start + width]
             windows[i * len(starts) + j, :, : part.shape[1]] = part
-    stated = _apply(delineator, windows, recorded).reshape(len(waiting), len(starts), leads, width, -1)
-    for (recording, _, whose), each in zip(waiting, stated, strict=True):
-        yield describe(join_windows(each, starts, samples), whose, recording.leads, delineator)
+    params = load().params
+    stated = [_infer(params, windows[i : i + batch], recorded[i : i + batch]) for i in range(0, total, batch)]
+    return _Started(group, starts, stated)
+
+
+def _finish(started: _Started) -> Iterator[Delineation]:
+    """Waits for the network."""
+    stated = np.concatenate([np.asarray(each) for each in started.stated])
+    count = len(started.windows)
+    for i, each in enumerate(started.group):
+        joined = join_windows(stated[i * count : (i + 1) * count], started.windows, each.signal.shape[1])
+        yield describe(joined, each.recorded, each.recording.leads, load())
 
 
 def join_windows(stated: np.ndarray, starts: Sequence[int], samples: int) -> np.ndarray:
@@ -118,19 +155,7 @@ def join_windows(stated: np.ndarray, starts: Sequence[int], samples: int) -> np.
     return np.concatenate(parts, axis=1)
 
 
-def _apply(delineator: Delineator, windows: np.ndarray, recorded: np.ndarray) -> np.ndarray:
-    """Probabilities `[N, L, T, outputs]`, in batches of 1 or of `_AT_ONCE`, so that few shapes are compiled."""
-    batch = 1 if len(windows) == 1 else _AT_ONCE
-    rows = []
-    for first in range(0, len(windows), batch):
-        part, mask = windows[first : first + batch], recorded[first : first + batch]
-        missing = batch - len(part)
-        part, mask = np.pad(part, ((0, missing), (0, 0), (0, 0))), np.pad(mask, ((0, missing), (0, 0)))
-        rows.append(np.asarray(_infer(delineator.params, part, mask))[: batch - missing])
-    return np.concatenate(rows)
-
-
-@functools.partial(jax.jit)
+@jax.jit
 def _infer(params: Any, windows: jax.Array, recorded: jax.Array) -> jax.Array:
     outputs = params["head"]["bias"].shape[0] // 4
     return jax.nn.sigmoid(DelineationNetwork(outputs).apply({"params": params}, windows, recorded))
@@ -139,20 +164,28 @@ def _infer(params: Any, windows: jax.Array, recorded: jax.Array) -> jax.Array:
 def describe(stated: np.ndarray, recorded: np.ndarray, leads: Sequence[str], delineator: Delineator) -> Delineation:
     """From probabilities `[L, T, 5]` (P, QRS, T, ectopic, paced) to waves."""
     located = wave_lib.locate(stated[..., :3], recorded, SAMPLING_RATE, delineator.thresholds)
-    kinds = wave_lib.classify(stated[..., 3:], located["QRS"], recorded, SAMPLING_RATE)
-    whole, by_lead = [], {lead: [] for lead in leads}
+    whole: list[Wave] = []
+    by_lead: dict[str, list[Wave]] = {lead: [] for lead in leads}
     for wave in WAVES:
-        for i, bounds in enumerate(located[wave] + delineator.shifts[wave]):
-            extra = {"kind": kinds[i]} if wave == "QRS" else {}
-            onset, offset = wave_lib.span_leads(bounds)
-            if not np.isfinite(onset):
-                continue
-            whole.append({"wave": wave, "onset": onset, "offset": offset, **extra})
-            for lead, (first, last) in zip(leads, bounds.tolist(), strict=True):
-                if np.isfinite(first):
-                    by_lead[lead].append({"wave": wave, "onset": first, "offset": last, **extra})
+        bounds = np.clip(located[wave] + delineator.shifts[wave], 0.0, stated.shape[1] / SAMPLING_RATE)
+        spans = wave_lib.span_leads(bounds)
+        extra: list[Wave] = [{}] * len(spans)
+        if wave == "QRS":
+            extra = [{"kind": kind} for kind in wave_lib.classify(stated[..., 3:], spans, recorded, SAMPLING_RATE)]
+        whole += _list(wave, spans, extra)
+        for number, lead in enumerate(leads):
+            by_lead[lead] += _list(wave, bounds[:, number], extra)
 
     def sort(waves: list[Wave]) -> list[Wave]:
         return sorted(waves, key=lambda wave: wave["onset"])
 
     return Delineation(sort(whole), {lead: sort(waves) for lead, waves in by_lead.items()})
+
+
+def _list(wave: str, bounds: np.ndarray, extra: Sequence[Wave]) -> list[Wave]:
+    """Waves with finite boundaries of `[waves, 2]`."""
+    return [
+        {"wave": wave, "onset": onset, "offset": offset, **more}
+        for (onset, offset), more in zip(bounds.tolist(), extra, strict=True)
+        if np.isfinite(onset)
+    ]

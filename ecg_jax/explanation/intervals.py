@@ -59,8 +59,9 @@ def measure(recording: Recording, delineation: Delineation) -> Measurements:
     centre, spread = {}, {}
     for name, rows in tables.items():
         if name in _BY_LEAD:
-            centre[name] = {lead: _median([row[lead] for row in rows]) for lead in recording.leads}
-            spread[name] = {lead: _deviate([row[lead] for row in rows]) for lead in recording.leads}
+            columns = np.array(rows).T.tolist() if rows else [[] for _ in recording.leads]
+            centre[name] = dict(zip(recording.leads, map(_median, columns), strict=True))
+            spread[name] = dict(zip(recording.leads, map(_deviate, columns), strict=True))
         else:
             centre[name], spread[name] = _median(rows), _deviate(rows)
     if np.isfinite(centre["axis"]):
@@ -101,23 +102,25 @@ def _measure_beat(
 def _measure_amplitudes(recording: Recording, wave: Mapping[str, Any]) -> dict[str, Any]:
     """R, S and ST by lead, and the axis, of one QRS complex."""
     rate = recording.sampling_rate
-    first, last = round(wave["onset"] * rate), round(wave["offset"] * rate) + 1
+    first, last = round(wave["onset"] * rate), min(round(wave["offset"] * rate) + 1, len(recording.signal))
     j_point = round((wave["offset"] + _J_POINT) * rate)
     start = max(first - max(round(_BASELINE * rate), 1), 0)
-    found: dict[str, Any] = {name: dict.fromkeys(recording.leads, _NONE) for name in _BY_LEAD}
-    areas = {}
-    for column, lead in enumerate(recording.leads):
-        if recording.normalized or start == first or not recording.valid[start:last, column].all():
-            continue
-        lead_signal = recording.signal[:, column].astype(float)
-        values = lead_signal[first:last] - np.median(lead_signal[start:first])
-        areas[lead] = values.sum()
-        top = int(values.argmax())
-        found["r"][lead] = max(values[top], 0.0)
-        found["s"][lead] = max(-values[top:].min(), 0.0)
-        if j_point < len(lead_signal) and recording.valid[j_point, column]:
-            found["st"][lead] = lead_signal[j_point] - np.median(lead_signal[start:first])
-    return found | {"axis": _find_axis(areas)}
+    none = np.full(len(recording.leads), np.nan)
+    if recording.normalized or not start < first < last:
+        return {"r": none, "s": none, "st": none, "axis": _NONE}
+    known = recording.valid[start:last].all(axis=0)
+    level = np.where(known, np.median(recording.signal[start:first], axis=0), np.nan)
+    values = recording.signal[first:last] - level
+    top = np.where(known, values, 0).argmax(axis=0)
+    after = np.where(np.arange(len(values))[:, None] >= top, values, 0)
+    has_st = j_point < len(recording.signal)
+    areas = dict(zip(recording.leads, values.sum(axis=0).tolist(), strict=True))
+    return {
+        "r": np.maximum(values.max(axis=0), 0),
+        "s": np.maximum(-after.min(axis=0), 0),
+        "st": np.where(recording.valid[j_point], recording.signal[j_point] - level, np.nan) if has_st else none,
+        "axis": _find_axis({lead: area for lead, area in areas.items() if np.isfinite(area)}),
+    }
 
 
 def _find_axis(areas: Mapping[str, float]) -> float:

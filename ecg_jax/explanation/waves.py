@@ -78,22 +78,23 @@ def find_boundaries(probability: np.ndarray, segments: list[Segment], reach: int
         `[segments, L, 2]` samples, with fractions; NaN where a lead does not show the wave.
     """
     leads, samples = probability.shape
-    found = np.full((len(segments), leads, 2), np.nan)
-    for i, segment in enumerate(segments):
-        low = max(segment.begin - reach, (segments[i - 1].end + segment.begin) // 2 if i else 0, 0)
-        high = min(
-            segment.end + reach,
-            (segment.end + segments[i + 1].begin) // 2 if i + 1 < len(segments) else samples,
-            samples,
-        )
-        window = probability[:, low:high]
-        inner = window[:, segment.begin - low : segment.end - low]
-        top, number = inner.max(axis=1), inner.argmax(axis=1) + segment.begin - low
-        shown = top > _LEAST
-        found[i, :, 0] = np.where(shown, low + _cross(window, number, top / 2), np.nan)
-        size = window.shape[1] - 1
-        found[i, :, 1] = np.where(shown, low + size - _cross(window[:, ::-1], size - number, top / 2), np.nan)
-    return found
+    if not segments:
+        return np.zeros((0, leads, 2))
+    begin, end = (np.array([segment[i] for segment in segments]) for i in range(2))
+    middle = (end[:-1] + begin[1:]) // 2
+    low = np.maximum(begin - reach, np.concatenate([[0], middle]))
+    high = np.minimum(end + reach, np.concatenate([middle, [samples]]))
+    number = low[:, None] + np.arange((high - low).max())  # [segments, W]
+    windows = probability[:, np.minimum(number, samples - 1)]  # [L, segments, W]
+    windows = np.where(number < high[:, None], windows, 0.0)
+    inner = np.where((number >= begin[:, None]) & (number < end[:, None]), windows, -1.0)
+    top, at = inner.max(axis=2), inner.argmax(axis=2)
+    size = number.shape[1] - 1
+    flat, limit = windows.reshape(leads * len(segments), -1), top.ravel() / 2
+    onset = _cross(flat, at.ravel(), limit).reshape(at.shape)
+    offset = size - _cross(flat[:, ::-1], size - at.ravel(), limit).reshape(at.shape)
+    found = np.stack([onset, np.minimum(offset, high - low - 1)], axis=-1) + low[:, None]
+    return np.where(top[..., None] > _LEAST, found, np.nan).swapaxes(0, 1)
 
 
 def _cross(window: np.ndarray, top: np.ndarray, limit: np.ndarray) -> np.ndarray:
@@ -112,7 +113,7 @@ def locate(
 ) -> dict[str, np.ndarray]:
     """Boundaries by wave, `[waves, L, 2]` seconds, of `[L, T, 3]` probabilities in the order P, QRS, T."""
     weight = recorded / max(recorded.sum(), 1)
-    mean = np.einsum("ltw,l->tw", probability, weight)
+    mean = np.tensordot(weight, probability, 1)
     segments = find_all_segments(mean, sampling_rate, thresholds)
     located = {}
     for column, (wave, found) in enumerate(zip(("P", "QRS", "T"), segments, strict=True)):
@@ -123,29 +124,38 @@ def locate(
 
 
 def classify(kinds: np.ndarray, bounds: np.ndarray, recorded: np.ndarray, sampling_rate: float) -> list[str]:
-    """`usual`, `ectopic` or `paced` of each complex, by the mean over leads and time of `[L, T, 2]` probabilities."""
+    """`usual`, `ectopic` or `paced` of complexes `[waves, 2]` seconds, by the mean over leads and time.
+
+    Of `[L, T, 2]` probabilities of `ectopic` and `paced`.
+    """
     weight = recorded / max(recorded.sum(), 1)
-    mean = np.einsum("ltk,l->tk", kinds, weight)
+    mean = np.tensordot(weight, kinds, 1)
     names = []
-    for onset, offset in np.nanmedian(bounds, axis=1) if len(bounds) else []:
-        if not np.isfinite(onset):
-            names.append("usual")
-            continue
-        ectopic, paced = mean[int(onset * sampling_rate) : int(offset * sampling_rate) + 1].mean(axis=0)
+    for onset, offset in (bounds * sampling_rate).tolist():
+        ectopic, paced = mean[int(onset) : int(offset) + 1].mean(axis=0) if np.isfinite(onset) else (0.0, 0.0)
         names.append("usual" if max(ectopic, paced) < 0.5 else "ectopic" if ectopic > paced else "paced")
     return names
 
 
-def span_leads(bounds: np.ndarray) -> tuple[float, float]:
-    """The earliest onset and the latest offset of `[L, 2]` seconds, without outliers; NaN where no lead has any.
+def span_leads(bounds: np.ndarray) -> np.ndarray:
+    """The earliest onset and the latest offset over leads of `[waves, L, 2]` seconds, without outliers, `[waves, 2]`.
 
     An outlier is further from the median than three standard deviations, estimated from the median distance, and than
-    12 ms.
+    12 ms. NaN where no lead has any.
     """
-    known = bounds[np.isfinite(bounds).all(axis=1)]
-    if not len(known):
-        return np.nan, np.nan
-    distance = np.abs(known - np.median(known, axis=0))
-    limit = np.maximum(3 * 1.4826 * np.median(distance, axis=0), 0.012)
-    onsets, offsets = (known[distance[:, i] <= limit[i], i] for i in range(2))
-    return float(onsets.min()), float(offsets.max())
+    spans = np.full((len(bounds), 2), np.nan)
+    some = np.isfinite(bounds).any(axis=(1, 2))
+    known = bounds[some]
+    if len(known):
+        distance = np.abs(known - _median_of_known(known))
+        limit = np.maximum(3 * 1.4826 * _median_of_known(distance), 0.012)
+        kept = np.where(distance <= limit, known, np.nan)
+        spans[some] = np.stack([np.nanmin(kept[..., 0], axis=1), np.nanmax(kept[..., 1], axis=1)], axis=1)
+    return spans
+
+
+def _median_of_known(values: np.ndarray) -> np.ndarray:
+    """`np.nanmedian` over axis 1 of `[N, L, 2]`, kept; faster for few values. Each row needs a known one."""
+    ordered = np.sort(values, axis=1)  # NaN last
+    count = np.isfinite(values).sum(axis=1, keepdims=True)
+    return (np.take_along_axis(ordered, (count - 1) // 2, 1) + np.take_along_axis(ordered, count // 2, 1)) / 2
