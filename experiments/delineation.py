@@ -15,6 +15,7 @@ of the error: of lead II, and the mean over leads. `--peers` measures NeuroKit2 
 import argparse
 import collections
 import csv
+import functools
 import os
 import sys
 import time
@@ -130,7 +131,7 @@ def evaluate(folder: str, peers: bool) -> None:
             rows.append((lead, compare(found, collect(waves, recording.sampling_rate))))
     tabulate(rows, f"ecg_jax, {len(recordings)} recordings, {len(recordings) / seconds:.0f} ECG/s")
     for method in PEERS if peers else ():
-        tabulate(measure_peer(marks, recordings, lambda *lead, how=method: find_with_neurokit(*lead, how)), method)
+        tabulate(measure_peer(marks, recordings, functools.partial(find_with_neurokit, method=method)), method)
 
 
 def measure_peer(

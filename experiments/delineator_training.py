@@ -12,7 +12,7 @@ import numpy as np
 import optax
 from absl import logging
 
-from ecg_jax.explanation import delineator_weights
+from ecg_jax.explanation import delineation_network, delineator_weights
 from ecg_jax.explanation.delineation_network import SAMPLING_RATE, DelineationNetwork
 from ecg_jax.explanation.simulated_waves import KINDS, Example, draw_example
 from ecg_jax.simulation.boundaries import WAVES
@@ -45,8 +45,8 @@ def draw_population(key: jax.Array) -> Population:
         rhythms=(0.62, 0.16, 0.05, 0.03, 0.03, 0.06, 0.03, 0.02),
         ventricular_ectopy=0.22,
         atrial_ectopy=0.16,
-        spread=1.2 * jnp.exp(0.2 * spread),
-        noise=0.9 * jnp.exp(0.8 * noise),
+        spread=1.2 * jnp.exp(0.2 * spread),  # type: ignore[arg-type]
+        noise=0.9 * jnp.exp(0.8 * noise),  # type: ignore[arg-type]
     )
 
 
@@ -136,8 +136,7 @@ def draw_batch(key: jax.Array, count: int, leads: int) -> Example:
 
 def compute_loss(params: Any, batch: Example) -> tuple[jax.Array, jax.Array]:
     """Mean cross entropy, and its parts by wave and kind `[5]`."""
-    network = DelineationNetwork(LEVELS * len(WAVES) + len(KINDS))
-    logits = network.apply({"params": params}, batch.signal, batch.recorded.any(axis=2))
+    logits = delineation_network.apply(params, batch.signal, batch.recorded.any(axis=2))
     waves = logits[..., : LEVELS * len(WAVES)].reshape(*logits.shape[:3], len(WAVES), LEVELS)
     mask = (batch.recorded[..., None] & batch.known[:, None])[..., None]
     each = optax.sigmoid_binary_cross_entropy(waves, batch.inside) * mask
@@ -164,8 +163,8 @@ def train(workdir: str, steps: int) -> None:
     params = network.init(jax.random.key(0), jnp.zeros((1, 2, SAMPLES)), jnp.ones((1, 2), bool))["params"]
     state = {"step": 0, "params": params, "average": params, "opt_state": tx.init(params)}
     if os.path.exists(path):
-        with open(path, "rb") as file:
-            state = flax.serialization.from_bytes(state, file.read())
+        with open(path, "rb") as stored:
+            state = flax.serialization.from_bytes(state, stored.read())
 
     @functools.partial(jax.jit, donate_argnums=(0, 1, 2))
     def update(params: Any, average: Any, opt_state: Any, batch: Example, step: int) -> Any:

@@ -16,8 +16,9 @@ import jax
 import numpy as np
 
 from ecg_jax.data.preprocess import resample
+from ecg_jax.explanation import delineation_network
 from ecg_jax.explanation import waves as wave_lib
-from ecg_jax.explanation.delineation_network import SAMPLING_RATE, DelineationNetwork
+from ecg_jax.explanation.delineation_network import SAMPLING_RATE
 from ecg_jax.explanation.delineator_weights import Delineator, load
 from ecg_jax.recording import Recording
 
@@ -157,8 +158,7 @@ def join_windows(stated: np.ndarray, starts: Sequence[int], samples: int) -> np.
 
 @jax.jit
 def _infer(params: Any, windows: jax.Array, recorded: jax.Array) -> jax.Array:
-    outputs = params["head"]["bias"].shape[0] // 4
-    return jax.nn.sigmoid(DelineationNetwork(outputs).apply({"params": params}, windows, recorded))
+    return jax.nn.sigmoid(delineation_network.apply(params, windows, recorded))
 
 
 def describe(stated: np.ndarray, recorded: np.ndarray, leads: Sequence[str], delineator: Delineator) -> Delineation:

@@ -5,6 +5,8 @@ order goes in, a wave that is flat in one lead is known from the others, and the
 U-Net is that of Ronneberger et al. 2015 (arXiv:1505.04597), in one dimension and narrow enough for a CPU.
 """
 
+from typing import Any
+
 import flax.linen as nn
 import jax
 import jax.numpy as jnp
@@ -54,6 +56,14 @@ class DelineationNetwork(nn.Module):
             x = mix(skip + jnp.repeat(conv(x, skip.shape[-1], 1), 2, axis=1), 5)
         x = nn.Conv(_PATCH * self.outputs, (3,), kernel_init=nn.initializers.zeros, name="head")(x)
         return x.reshape(batch, lead_count, samples, self.outputs)
+
+
+def apply(params: Any, signal: jax.Array, recorded: jax.Array) -> jax.Array:
+    """Logits of a network with these parameters; see `DelineationNetwork`."""
+    outputs = params["head"]["bias"].shape[0] // _PATCH
+    logits = DelineationNetwork(outputs).apply({"params": params}, signal, recorded)
+    assert isinstance(logits, jax.Array)
+    return logits
 
 
 class _Trunk(nn.Module):

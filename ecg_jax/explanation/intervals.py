@@ -56,7 +56,8 @@ def measure(recording: Recording, delineation: Delineation) -> Measurements:
         values |= _measure_amplitudes(recording, wave)
         for name, value in values.items():
             tables[name].append(value)
-    centre, spread = {}, {}
+    centre: dict[str, Any] = {}
+    spread: dict[str, Any] = {}
     for name, rows in tables.items():
         if name in _BY_LEAD:
             columns = np.array(rows).T.tolist() if rows else [[] for _ in recording.leads]
