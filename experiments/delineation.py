@@ -33,7 +33,6 @@ from ecg_jax.explanation.delineation import delineate_many  # noqa: E402
 from ecg_jax.lead_names import canonical_lead  # noqa: E402
 from ecg_jax.recording import Recording  # noqa: E402
 
-BOUNDARIES = [(wave, side) for wave in ("P", "QRS", "T") for side in ("onset", "offset")]
 PEERS = ("prominence", "dwt")
 Waves = dict[str, np.ndarray]  # by wave, `[waves, 2]` or `[waves, 3]` seconds: onset, offset, top
 
@@ -52,22 +51,8 @@ def collect(waves: list[tuple[str, list[float]]], sampling_rate: float) -> Waves
     """Marks of a lead by wave, in seconds."""
     return {
         wave: np.array([times for name, times in waves if name == wave]).reshape(-1, 3) / sampling_rate
-        for wave in ("P", "QRS", "T")
+        for wave in matching.WAVES
     }
-
-
-def compare(found: Waves, marked: Waves) -> dict[tuple[str, str], matching.Matches]:
-    """One lead's matches by boundary."""
-    every = np.concatenate([times[:, :2].ravel() for times in marked.values()])
-    span = (float(np.nanmin(every)), float(np.nanmax(every)))
-    matches = {}
-    for wave, side in BOUNDARIES:
-        column = ("onset", "offset").index(side)
-        times = marked[wave][:, column]
-        matches[wave, side] = matching.match(
-            found[wave][:, column], times, span, incomplete=marked[wave][np.isnan(times), 2]
-        )
-    return matches
 
 
 def tabulate(rows: list[tuple[str, dict[tuple[str, str], matching.Matches]]], title: str) -> None:
@@ -75,7 +60,7 @@ def tabulate(rows: list[tuple[str, dict[tuple[str, str], matching.Matches]]], ti
     leads = list(dict.fromkeys(lead for lead, _ in rows))
     print(f"\n{title}\n{'':14}{'lead II':>38}{'mean over leads':>38}")
     print(f"{'':14}" + f"{'sens':>8}{'PPV':>8}{'mean ms':>11}{'SD ms':>11}" * 2)
-    for boundary in BOUNDARIES:
+    for boundary in matching.BOUNDARIES:
         columns = []
         for lead in leads:
             total = matching.add([each[boundary] for name, each in rows if name == lead])
@@ -90,7 +75,7 @@ def find_with_neurokit(signal: np.ndarray, sampling_rate: float, method: str) ->
     """Waves of one lead by NeuroKit2; empty where it fails."""
     import neurokit2
 
-    none = {wave: np.zeros((0, 2)) for wave in ("P", "QRS", "T")}
+    none = {wave: np.zeros((0, 2)) for wave in matching.WAVES}
     try:
         cleaned = neurokit2.ecg_clean(signal, sampling_rate=sampling_rate)
         _, peaks = neurokit2.ecg_peaks(cleaned, sampling_rate=sampling_rate)
@@ -118,17 +103,8 @@ def evaluate(folder: str, peers: bool) -> None:
     rows = []
     for record, recording, delineation in zip(marks, recordings, delineations, strict=True):
         for lead, waves in marks[record].items():
-            found = {
-                wave: np.array(
-                    [
-                        (each["onset"], each["offset"])
-                        for each in delineation.waves_by_lead[lead]
-                        if each["wave"] == wave
-                    ]
-                ).reshape(-1, 2)
-                for wave in ("P", "QRS", "T")
-            }
-            rows.append((lead, compare(found, collect(waves, recording.sampling_rate))))
+            found = matching.collect(delineation.waves_by_lead[lead])
+            rows.append((lead, matching.compare(found, collect(waves, recording.sampling_rate))))
     tabulate(rows, f"ecg_jax, {len(recordings)} recordings, {len(recordings) / seconds:.0f} ECG/s")
     for method in PEERS if peers else ():
         tabulate(measure_peer(marks, recordings, functools.partial(find_with_neurokit, method=method)), method)
@@ -142,7 +118,7 @@ def measure_peer(
     for record, recording in zip(marks, recordings, strict=True):
         signal = recording.signal[:, recording.leads.index("II")].astype(float)
         found = find(signal, recording.sampling_rate)
-        rows.append(("II", compare(found, collect(marks[record]["II"], recording.sampling_rate))))
+        rows.append(("II", matching.compare(found, collect(marks[record]["II"], recording.sampling_rate))))
     return rows
 
 
@@ -154,6 +130,8 @@ def main() -> None:
     parser.add_argument("--evaluate", action="store_true")
     parser.add_argument("--workdir", help="folder of the checkpoint")
     parser.add_argument("--steps", type=int, default=3600)
+    parser.add_argument("--rate", type=float, default=2e-3, help="largest learning rate")
+    parser.add_argument("--start", help="folder of a checkpoint whose averaged weights training starts from")
     parser.add_argument("--data", help="folder of waves.csv and data/")
     parser.add_argument("--peers", action="store_true")
     arguments = parser.parse_args()
@@ -161,7 +139,7 @@ def main() -> None:
         import delineator_training
 
         if arguments.train:
-            delineator_training.train(arguments.workdir, arguments.steps)
+            delineator_training.train(arguments.workdir, arguments.steps, arguments.rate, arguments.start)
         if arguments.ship:
             delineator_training.ship(arguments.workdir)
     if arguments.evaluate:

@@ -30,10 +30,11 @@ LEVELS = 3
 LEVEL = {"P": 1, "QRS": 1, "T": 1}
 PROBABILITIES = {"P": 0.5, "QRS": 0.5, "T": 0.5}
 SHIFTS = {"P": [-0.011, -0.002], "QRS": [-0.017, 0.011], "T": [-0.009, 0.015]}
+SEED = 1
 SAMPLES = 1280
 # Recordings and leads of the two kinds of batches that alternate.
 BATCHES = ((12, 12), (32, 4))
-_RATE, _WARMUP, _AVERAGING = 2e-3, 200, 0.998
+_WARMUP, _AVERAGING = 200, 0.998
 _CHECKPOINT_SECONDS, _LOG_EVERY = 120, 20
 
 
@@ -148,19 +149,24 @@ def compute_loss(params: Any, batch: Example) -> tuple[jax.Array, jax.Array]:
     return waves_loss.sum() + 0.02 * kinds_loss.sum(), jnp.concatenate([waves_loss, kinds_loss])
 
 
-def create_optimizer(steps: int) -> optax.GradientTransformation:
+def create_optimizer(steps: int, rate: float) -> optax.GradientTransformation:
     """AdamW with a warm-up and a cosine."""
-    schedule = optax.warmup_cosine_decay_schedule(0.0, _RATE, _WARMUP, steps, _RATE / 100)
+    schedule = optax.warmup_cosine_decay_schedule(0.0, rate, _WARMUP, steps, rate / 100)
     return optax.chain(optax.clip_by_global_norm(1.0), optax.adamw(schedule, weight_decay=1e-3))
 
 
-def train(workdir: str, steps: int) -> None:
-    """Trains, from the last checkpoint if there is one."""
+def train(workdir: str, steps: int, rate: float, start: str | None = None) -> None:
+    """Trains, from the last checkpoint if there is one, else from the averaged weights of another folder, if given."""
     os.makedirs(workdir, exist_ok=True)
     path = os.path.join(workdir, "state.msgpack")
-    tx = create_optimizer(steps)
+    tx = create_optimizer(steps, rate)
     network = DelineationNetwork(LEVELS * len(WAVES) + len(KINDS))
     params = network.init(jax.random.key(0), jnp.zeros((1, 2, SAMPLES)), jnp.ones((1, 2), bool))["params"]
+    if start:
+        with open(os.path.join(start, "state.msgpack"), "rb") as stored:
+            params = flax.serialization.from_state_dict(
+                params, flax.serialization.msgpack_restore(stored.read())["average"]
+            )
     state = {"step": 0, "params": params, "average": params, "opt_state": tx.init(params)}
     if os.path.exists(path):
         with open(path, "rb") as stored:
@@ -179,7 +185,7 @@ def train(workdir: str, steps: int) -> None:
     opt_state = jax.tree.map(jnp.array, state["opt_state"])
     saved, began, parts_seen = time.time(), time.time(), []
     for step in range(int(state["step"]), steps):
-        batch = draw_batch(jax.random.fold_in(jax.random.key(1), step), *BATCHES[step % len(BATCHES)])
+        batch = draw_batch(jax.random.fold_in(jax.random.key(SEED + bool(start)), step), *BATCHES[step % len(BATCHES)])
         params, average, opt_state, parts = update(params, average, opt_state, batch, step)
         parts_seen.append(np.asarray(parts))
         if (step + 1) % _LOG_EVERY == 0:

@@ -1,5 +1,7 @@
 """Waves: where the simulator draws them, how marks are matched, what the delineator finds and measures."""
 
+import collections
+import csv
 import functools
 import os
 
@@ -9,16 +11,25 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
+from ecg_jax.data.readers import wfdb
 from ecg_jax.errors import InputError
-from ecg_jax.explanation import delineator_weights, matching, waves
+from ecg_jax.explanation import delineation_network, delineator_weights, matching, waves
 from ecg_jax.explanation.delineation import Delineation, delineate, delineate_many, join_windows, place_windows
-from ecg_jax.explanation.delineation_network import DelineationNetwork
 from ecg_jax.explanation.intervals import measure
+from ecg_jax.lead_names import canonical_lead
 from ecg_jax.recording import LEADS, create_recording
 from ecg_jax.simulation import boundaries, leads, rhythm
 from ecg_jax.simulation.simulator import simulate_many, trace_waves
 from ecg_jax.simulation.vectorcardiogram import Bells
 
+# Least sensitivity and largest standard deviation in milliseconds, just beyond what was measured.
+LEVELS = [
+    (("P", "onset"), 0.988, 11.5),
+    (("P", "offset"), 0.988, 12.0),
+    (("QRS", "onset"), 0.999, 7.6),
+    (("QRS", "offset"), 0.999, 10.8),
+    (("T", "offset"), 0.998, 19.5),
+]
 THRESHOLDS = {wave: np.array([(0.05, 0.0)], np.float32) for wave in boundaries.WAVES}
 
 
@@ -166,17 +177,13 @@ def test_windows_cover_a_recording_once(samples):
 
 
 def test_leads_are_exchangeable_and_a_lead_without_contacts_changes_nothing():
-    network = DelineationNetwork(5)
-    signal = jax.random.normal(jax.random.key(0), (1, 3, 128))
+    params, apply = delineator_weights.load().params, jax.jit(delineation_network.apply)
+    signal = 0.3 * jax.random.normal(jax.random.key(0), (1, 3, 128))
     recorded = jnp.array([[True, True, False]])
-    variables = network.init(jax.random.key(1), signal, recorded)
-    variables["params"]["head"]["kernel"] = jax.random.normal(
-        jax.random.key(2), variables["params"]["head"]["kernel"].shape
-    )
-    one = network.apply(variables, signal, recorded)
-    turned = network.apply(variables, signal[:, ::-1], recorded[:, ::-1])
-    np.testing.assert_allclose(turned[:, ::-1], one, atol=1e-4)
-    other = network.apply(variables, signal.at[:, 2].set(9.0), recorded)
+    one = apply(params, signal, recorded)
+    assert jnp.ptp(one) > 1
+    np.testing.assert_allclose(apply(params, signal[:, ::-1], recorded[:, ::-1])[:, ::-1], one, atol=1e-4)
+    other = apply(params, signal.at[:, 2].set(9.0), recorded)
     np.testing.assert_allclose(other[:, :2], one[:, :2], atol=1e-4)
 
 
@@ -344,3 +351,33 @@ def test_the_weights_are_small_and_whole(tmp_path):
     delineator_weights.load.cache_clear()
     with pytest.raises(InputError, match="checksum"):
         delineator_weights.load(stem)
+
+
+def read_marks(folder):
+    """Cardiologists' marks by record and lead, by wave, `[marks, 3]` seconds: onset, offset, top."""
+    marks = collections.defaultdict(list)
+    with open(folder / "waves.csv", newline="") as file:
+        for row in csv.DictReader(file):
+            times = [float(row[name]) / 500 if row[name] else np.nan for name in ("onset", "offset", "peak")]
+            marks[row["record"], canonical_lead(row["lead"]), row["wave"]].append(times)
+    return {
+        (record, lead): {wave: np.array(marks[record, lead, wave]).reshape(-1, 3) for wave in matching.WAVES}
+        for record, lead, _ in list(marks)
+    }
+
+
+def test_boundaries_agree_with_cardiologists_as_measured(shared):
+    """Lead II of the 99 recordings of LUDB on which definitions were chosen; docs/results.md has all leads."""
+    marks = read_marks(shared / "data" / "ludb")
+    records = [record for record, lead in marks if lead == "II"]
+    recordings = [wfdb.read(str(shared / "data" / "ludb" / "data" / f"{record}.hea")) for record in records]
+    compared = [
+        matching.compare(matching.collect(found.waves_by_lead["II"]), marks[record, "II"])
+        for record, found in zip(records, delineate_many(recordings), strict=True)
+    ]
+    for (wave, side), rate, deviation in LEVELS:
+        total = matching.add([each[wave, side] for each in compared])
+        assert total.sensitivity > rate, (wave, side)
+        assert total.predictive_value > rate - 0.006, (wave, side)
+        assert 1e3 * total.errors.std() < deviation, (wave, side)
+        assert abs(1e3 * total.errors.mean()) < 8, (wave, side)

@@ -5,11 +5,14 @@ al. 2020, IEEE Access 8:186181); each found boundary counts once, the nearest pa
 first to the last whole beat: what is found outside of these is not counted.
 """
 
-from typing import NamedTuple
+from collections.abc import Iterable, Mapping
+from typing import Any, NamedTuple
 
 import numpy as np
 
 TOLERANCE = 0.15  # seconds
+WAVES, SIDES = ("P", "QRS", "T"), ("onset", "offset")
+BOUNDARIES = [(wave, side) for wave in WAVES for side in SIDES]
 
 
 class Matches(NamedTuple):
@@ -67,6 +70,32 @@ def match(
     is_extra = (others >= span[0]) & (others <= span[1])
     is_extra &= ~(np.abs(others[:, None] - spared) <= tolerance).any(axis=1)
     return Matches(np.array(errors), len(marked) - len(used_marked), int(is_extra.sum()))
+
+
+def compare(found: Mapping[str, np.ndarray], marked: Mapping[str, np.ndarray]) -> dict[tuple[str, str], Matches]:
+    """Matches of one lead by boundary, `("P", "onset")` and so on.
+
+    Args:
+        found: By wave, `[N, 2]` seconds: onset and offset.
+        marked: By wave, `[M, 3]` seconds: onset, offset and top, NaN where there is no mark.
+    """
+    every = np.concatenate([times[:, :2].ravel() for times in marked.values()])
+    span = (float(np.nanmin(every)), float(np.nanmax(every)))
+    matches = {}
+    for wave, side in BOUNDARIES:
+        column = SIDES.index(side)
+        times = marked[wave][:, column]
+        incomplete = marked[wave][np.isnan(times), 2]
+        matches[wave, side] = match(found[wave][:, column], times, span, incomplete=incomplete)
+    return matches
+
+
+def collect(waves: Iterable[Mapping[str, Any]]) -> dict[str, np.ndarray]:
+    """What `compare` takes, by wave, of a lead's waves as in `delineation.Delineation`."""
+    times: dict[str, list[tuple[float, float]]] = {wave: [] for wave in WAVES}
+    for each in waves:
+        times[each["wave"]].append((each["onset"], each["offset"]))
+    return {wave: np.array(rows).reshape(-1, 2) for wave, rows in times.items()}
 
 
 def add(matches: list[Matches]) -> Matches:
