@@ -24,11 +24,11 @@ from ecg_jax.simulation.vectorcardiogram import Bells
 
 # Least sensitivity and largest standard deviation in milliseconds, just beyond what was measured.
 LEVELS = [
-    (("P", "onset"), 0.988, 11.5),
-    (("P", "offset"), 0.988, 12.0),
-    (("QRS", "onset"), 0.999, 7.6),
+    (("P", "onset"), 0.985, 10.3),
+    (("P", "offset"), 0.985, 11.6),
+    (("QRS", "onset"), 0.999, 7.5),
     (("QRS", "offset"), 0.999, 10.8),
-    (("T", "offset"), 0.998, 19.5),
+    (("T", "offset"), 0.998, 19.3),
 ]
 THRESHOLDS = {wave: np.array([(0.05, 0.0)], np.float32) for wave in boundaries.WAVES}
 
@@ -157,6 +157,20 @@ def test_the_whole_recording_spans_leads_without_outliers():
     bounds = np.array([[0.100, 0.190], [0.104, 0.200], [0.102, 0.195], [0.020, 0.400], [np.nan, np.nan]])
     np.testing.assert_array_equal(waves.span_leads(bounds[None]), [(0.100, 0.200)])
     assert np.isnan(waves.span_leads(bounds[None, 4:])).all()
+
+
+def test_a_beat_is_of_the_kind_that_the_network_states():
+    """0.6 of a kind is enough; beside two paced beats 0.2 is, too."""
+    kinds = np.zeros((1, 500, 2))
+    bounds = np.array([[0.1, 0.2], [0.5, 0.6], [0.9, 1.0], [1.3, 1.4]])
+    for (onset, _), stated in zip(bounds, ((0.6, 0.0), (0.0, 0.6), (0.0, 0.2), (0.0, 0.05)), strict=True):
+        kinds[:, int(250 * onset) - 5 : int(250 * onset) + 40] = stated
+    recorded = np.ones(1, bool)
+    assert waves.classify(kinds, bounds, recorded, 250.0) == ["ectopic", "paced", "usual", "usual"]
+    kinds[:, 300:350] = 0.0, 0.6
+    more = np.concatenate([bounds, [[1.25, 1.35]]])
+    assert waves.classify(kinds, more, recorded, 250.0) == ["ectopic", "paced", "paced", "paced", "paced"]
+    assert waves.classify(kinds, bounds[:0], recorded, 250.0) == []
 
 
 def test_between_two_complexes_is_one_t_wave():
@@ -378,6 +392,6 @@ def test_boundaries_agree_with_cardiologists_as_measured(shared):
     for (wave, side), rate, deviation in LEVELS:
         total = matching.add([each[wave, side] for each in compared])
         assert total.sensitivity > rate, (wave, side)
-        assert total.predictive_value > rate - 0.006, (wave, side)
+        assert total.predictive_value > rate - 0.002, (wave, side)
         assert 1e3 * total.errors.std() < deviation, (wave, side)
         assert abs(1e3 * total.errors.mean()) < 8, (wave, side)

@@ -2,6 +2,7 @@
 
     delineation = delineate(recording)
     delineation.waves  # [{"wave": "P", "onset": 0.41, "offset": 0.52}, {"wave": "QRS", ...}, ...], seconds
+    measure(recording, delineation).qrs  # milliseconds; see `intervals`
 
 A network finds them (`delineation_network`; weights `pretrained/delineator.npz`, trained on simulated ECGs only). Where
 it finds no P wave, as in fibrillation, there is none in the list. Not a medical device.
@@ -20,7 +21,10 @@ from ecg_jax.explanation import delineation_network
 from ecg_jax.explanation import waves as wave_lib
 from ecg_jax.explanation.delineation_network import SAMPLING_RATE
 from ecg_jax.explanation.delineator_weights import Delineator, load
+from ecg_jax.explanation.intervals import Measurements, measure
 from ecg_jax.recording import Recording
+
+__all__ = ["Delineation", "Measurements", "delineate", "delineate_many", "measure"]
 
 WAVES = ("P", "QRS", "T")
 _WINDOW = 2560  # samples that the network sees at once

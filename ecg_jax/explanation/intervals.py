@@ -5,13 +5,17 @@ Ectopic beats are left out; paced beats are measured where there are no others o
 """
 
 import dataclasses
+import math
+import statistics
 from collections.abc import Mapping
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from ecg_jax.explanation.delineation import Delineation
 from ecg_jax.recording import LIMB_LEADS, Recording
+
+if TYPE_CHECKING:
+    from ecg_jax.explanation.delineation import Delineation
 
 _SHORTEST_PR, _LONGEST_PR = 0.06, 0.50  # seconds
 _J_POINT = 0.06  # seconds after QRS at which ST is measured
@@ -39,20 +43,21 @@ class Measurements:
     measured: str  # the kind of beats that was measured
 
 
-def measure(recording: Recording, delineation: Delineation) -> Measurements:
+def measure(recording: Recording, delineation: "Delineation") -> Measurements:
     """Measures a recording with its waves; see `delineation.delineate`."""
     complexes = [wave for wave in delineation.waves if wave["wave"] == "QRS"]
-    kinds = np.array([wave["kind"] for wave in complexes], str)
+    kinds = np.array([wave.get("kind", "usual") for wave in complexes], str)
     beats = {kind: int(np.sum(kinds == kind)) for kind in ("usual", "ectopic", "paced")}
     measured = "paced" if beats["paced"] > 2 * beats["usual"] else "usual"
     onsets = np.array([wave["onset"] for wave in complexes])
+    others = {name: [wave for wave in delineation.waves if wave["wave"] == name] for name in ("P", "T")}
     intervals = np.diff(onsets)
     tables: dict[str, list[Any]] = {name: [] for name in _PER_BEAT}
     for i, wave in enumerate(complexes):
         if kinds[i] != measured:
             continue
         follows_usual = i > 0 and kinds[i - 1] == measured
-        values = _measure_beat(delineation, complexes, i, intervals[i - 1] if follows_usual else _NONE)
+        values = _measure_beat(others, complexes, i, intervals[i - 1] if follows_usual else _NONE)
         values |= _measure_amplitudes(recording, wave)
         for name, value in values.items():
             tables[name].append(value)
@@ -77,18 +82,15 @@ _PER_BEAT = ("pr", "qrs", "qt", "qtc", "qtc_bazett", "p_duration", "axis", *_BY_
 
 
 def _measure_beat(
-    delineation: Delineation, complexes: list[dict[str, Any]], i: int, interval: float
+    others: Mapping[str, list[dict[str, Any]]], complexes: list[dict[str, Any]], i: int, interval: float
 ) -> dict[str, float]:
-    """Milliseconds of one beat."""
+    """Milliseconds of one beat, from P and T waves `others`; `interval` is that from the beat before, in seconds."""
     onset, offset = complexes[i]["onset"], complexes[i]["offset"]
     before = complexes[i - 1]["offset"] if i else -np.inf
     after = complexes[i + 1]["onset"] if i + 1 < len(complexes) else np.inf
-    p = [
-        wave
-        for wave in delineation.waves
-        if wave["wave"] == "P" and wave["onset"] > before and _SHORTEST_PR <= onset - wave["onset"] <= _LONGEST_PR
-    ]
-    t = [wave for wave in delineation.waves if wave["wave"] == "T" and offset <= wave["offset"] < after]
+    earliest, latest = max(before, onset - _LONGEST_PR), onset - _SHORTEST_PR
+    p = [wave for wave in others["P"] if earliest < wave["onset"] <= latest]
+    t = [wave for wave in others["T"] if offset <= wave["offset"] < after]
     qt = 1e3 * (t[-1]["offset"] - onset) if t else _NONE
     return {
         "pr": 1e3 * (onset - p[-1]["onset"]) if p else _NONE,
@@ -144,10 +146,14 @@ def _average_angles(angles: list[float]) -> tuple[float, float]:
 
 
 def _median(values: list[float]) -> float:
-    known = [value for value in values if np.isfinite(value)]
-    return float(np.median(known)) if known else _NONE
+    known = [value for value in values if math.isfinite(value)]
+    return float(statistics.median(known)) if known else _NONE
 
 
 def _deviate(values: list[float]) -> float:
-    known = [value for value in values if np.isfinite(value)]
-    return float(np.std(known, ddof=1)) if len(known) > 1 else _NONE
+    """The standard deviation of a sample."""
+    known = [value for value in values if math.isfinite(value)]
+    if len(known) < 2:
+        return _NONE
+    mean = sum(known) / len(known)
+    return math.sqrt(sum((value - mean) ** 2 for value in known) / (len(known) - 1))

@@ -13,6 +13,7 @@ _SHORTEST = {"P": 0.03, "QRS": 0.02, "T": 0.05}  # seconds
 _MERGED = {"P": 0.03, "QRS": 0.05, "T": 0.06}  # seconds: a gap within a wave
 _REACH = {"P": 0.08, "QRS": 0.06, "T": 0.12}  # seconds beyond the mean's boundaries in which a lead's may lie
 _REFRACTORY = 0.2  # seconds between onsets of QRS complexes, at least
+_PACING, _PACED_AMONG_PACED = 2, 0.12  # beats, and probability of further ones, where a pacemaker is at work
 _LEAST = 0.15  # probability, below which a lead does not show the wave
 
 
@@ -126,15 +127,19 @@ def locate(
 def classify(kinds: np.ndarray, bounds: np.ndarray, recorded: np.ndarray, sampling_rate: float) -> list[str]:
     """`usual`, `ectopic` or `paced` of complexes `[waves, 2]` seconds, by the mean over leads and time.
 
-    Of `[L, T, 2]` probabilities of `ectopic` and `paced`.
+    Of `[L, T, 2]` probabilities of `ectopic` and `paced`. Among paced beats less certain ones are paced, too.
     """
     weight = recorded / max(recorded.sum(), 1)
     mean = np.tensordot(weight, kinds, 1)
-    names = []
-    for onset, offset in (bounds * sampling_rate).tolist():
-        ectopic, paced = mean[int(onset) : int(offset) + 1].mean(axis=0) if np.isfinite(onset) else (0.0, 0.0)
-        names.append("usual" if max(ectopic, paced) < 0.5 else "ectopic" if ectopic > paced else "paced")
-    return names
+    each = np.array(
+        [mean[int(onset) : int(offset) + 1].mean(axis=0) for onset, offset in np.nan_to_num(bounds * sampling_rate)]
+    ).reshape(-1, 2)
+    ectopic, paced = each.T
+    is_other = ectopic + paced > 0.5
+    is_paced = is_other & (paced >= ectopic)
+    if is_paced.sum() >= _PACING:
+        is_paced |= paced > _PACED_AMONG_PACED
+    return np.select([is_paced, is_other], ["paced", "ectopic"], "usual").tolist()
 
 
 def span_leads(bounds: np.ndarray) -> np.ndarray:
