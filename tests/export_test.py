@@ -238,7 +238,9 @@ def test_the_command_writes_both_formats_and_says_what_they_lack(tmp_path):
     assert "signal [B, 5000, 12] float32 mV at 500 Hz -> probability [B, 76]" in done.stdout
     assert "missing leads: " in done.stdout
     onnx.checker.check_model(onnx.load(tmp_path / "model.onnx"))
-    assert_one_line(call("export", f"--output={tmp_path / 'model.stablehlo'}", "--weights=int8"), "is for --format=onnx")
+    assert_one_line(
+        call("export", f"--output={tmp_path / 'model.stablehlo'}", "--weights=int8"), "is for --format=onnx"
+    )
     assert not (tmp_path / "model.stablehlo").exists()
 
 

@@ -305,8 +305,21 @@ def _pool_sum(graph: Graph, params: dict[str, Any], inputs: list[Value], aval: A
     return graph.add("Transpose", [total], perm=[0, 2, 1])
 
 
-_SEVERAL = frozenset(("convert_element_type", "is_finite", "select_n", "clamp", "integer_pow", "square", "rsqrt",
-                      "log1p", "ne", "round", "erfc"))  # fmt: skip - elementwise, by several operators
+_SEVERAL = frozenset(
+    (
+        "convert_element_type",
+        "is_finite",
+        "select_n",
+        "clamp",
+        "integer_pow",
+        "square",
+        "rsqrt",
+        "log1p",
+        "ne",
+        "round",
+        "erfc",
+    )
+)  # fmt: skip - elementwise, by several operators
 _OTHERS: dict[str, _Convert] = {
     "convert_element_type": _convert_type,
     "is_finite": _is_finite,

@@ -15,6 +15,7 @@ import numpy as np
 from ecg_jax.simulation import (
     SAMPLING_RATE,
     acquisition,
+    boundaries,
     conduction,
     criteria,
     leads,
@@ -81,16 +82,10 @@ def simulate(
         durations: Seconds, one of which is drawn; the recording is in the middle of the array, and cut off where the
             array is shorter.
     """
-    parts = Draws.create(key, sum(_PARTS.values()))
-    draws, disease_draws, interval_draws, rhythm_draws, beat_draws, chest, wave_draws, device, reading = (
-        parts.part(size) for size in _PARTS.values()
-    )
-    patient = draw_patient(draws, population)
-    disease = pathology.draw_pathology(disease_draws, patient, population.pathology)
-    intervals = conduction.draw_intervals(interval_draws, patient, disease.qt_shift)
-    ectopy = rhythm.draw_ectopy(rhythm_draws, population.ventricular_ectopy, population.atrial_ectopy)
-    beats = rhythm.draw_rhythm(rhythm_draws, patient, intervals.pr, ectopy)
-    beat = vectorcardiogram.draw_beat(beat_draws, patient, intervals, disease.changes, population.spread)
+    parts = _draw_parts(key)
+    draws, wave_draws, device, reading = (parts[name] for name in ("patient", "atrial waves", "acquisition", "reader"))
+    drawn = _draw_heart(parts, population)
+    patient, disease, intervals, beats, beat, adapted, places, limbs, spike, is_swapped, hangs = drawn
 
     count = jnp.minimum(jnp.round(jnp.array(durations) * sampling_rate)[draws.choose([1.0] * len(durations))], samples)
     first = (samples - count) // 2
@@ -98,15 +93,12 @@ def simulate(
     valid = (number >= first) & (number < first + count)
     time = (number - first) / sampling_rate
 
-    places, limbs = leads.draw_places(chest, population.misplacement)
-    adapted = (beats.interval / beats.mean_interval) ** 0.12  # of T to the interval before
-    waveforms = _draw_waveforms(rhythm_draws, beat, beats, adapted, time, patient.is_paced)
-    seen = waveforms @ _see_sources(chest, beat, places, limbs)
+    waveforms = _draw_waveforms(parts["rhythm"], beat, beats, adapted, time, patient.is_paced)
+    seen = waveforms @ _see_sources(spike, beat, places, limbs)
     waves = rhythm.draw_atrial_waves(wave_draws, patient.rhythm, time, beats.flutter_cycle)
     atria = jnp.tile(jnp.array([-0.5, -3.0, 0.5]), (3, 1))
     seen = seen + waves @ leads.project(jnp.eye(3), atria, places, limbs)
 
-    is_swapped, hangs = leads.draw_swap(chest, population.swaps)
     seen = seen @ hangs.T
     seen = seen + acquisition.draw_noise(device, samples, sampling_rate, population.noise, population.faults)
     seen = acquisition.filter_as_device(device, seen, sampling_rate)
@@ -144,6 +136,59 @@ def simulate(
         "measures": beat_measures,
     }
     return Simulated(jnp.where(valid[:, None], signal, 0.0), valid, stated[_SIX].astype(jnp.float32), truth)
+
+
+@jax.default_matmul_precision("highest")
+def trace_waves(
+    key: jax.Array, population: Population, thresholds: dict[str, np.ndarray]
+) -> dict[str, boundaries.Track]:
+    """The waves of `simulate` of the same key, by name, per lead; see `boundaries.find_edges` for thresholds."""
+    heart = _draw_heart(_draw_parts(key), population)
+    beats, beat = heart.beats, heart.beat
+    edges = boundaries.find_all_edges(beat, heart.places, heart.limbs, heart.hangs, thresholds)
+    is_paced = jnp.full(rhythm.BEATS, heart.patient.is_paced) & ~beats.is_ectopic
+    top = jnp.where(beats.is_ectopic, beat.t_peak_ectopic, beat.t_peak * heart.adapted)
+    references = {"P": beats.atrial, "QRS": beats.ventricular, "T": beats.ventricular + top}
+    others = {"P": beats.is_premature, "QRS": beats.is_ectopic, "T": beats.is_ectopic}
+    return boundaries.lay_out(edges, references, others, is_paced)
+
+
+class _Heart(NamedTuple):
+    """A patient's heart and how electrodes see it."""
+
+    patient: Patient
+    disease: pathology.Pathology
+    intervals: conduction.Intervals
+    beats: rhythm.Rhythm
+    beat: vectorcardiogram.Beat
+    adapted: jax.Array  # factor of the time of T, by the interval before, of each beat
+    places: jax.Array
+    limbs: jax.Array
+    spike: jax.Array  # `[3]` mV, a pacemaker's
+    is_swapped: jax.Array
+    hangs: jax.Array  # `[9, 9]`, where the electrodes are
+
+
+def _draw_parts(key: jax.Array) -> dict[str, Draws]:
+    """The draws of each module by the name of its part."""
+    draws = Draws.create(key, sum(_PARTS.values()))
+    return {name: draws.part(size) for name, size in _PARTS.items()}
+
+
+def _draw_heart(parts: dict[str, Draws], population: Population) -> _Heart:
+    """Draws what a recording without noise depends on; takes from parts `patient` to `leads`."""
+    patient = draw_patient(parts["patient"], population)
+    disease = pathology.draw_pathology(parts["pathology"], patient, population.pathology)
+    intervals = conduction.draw_intervals(parts["conduction"], patient, disease.qt_shift)
+    ectopy = rhythm.draw_ectopy(parts["rhythm"], population.ventricular_ectopy, population.atrial_ectopy)
+    beats = rhythm.draw_rhythm(parts["rhythm"], patient, intervals.pr, ectopy)
+    beat = vectorcardiogram.draw_beat(parts["beat"], patient, intervals, disease.changes, population.spread)
+    adapted = (beats.interval / beats.mean_interval) ** 0.12  # of T to the interval before
+    chest = parts["leads"]
+    places, limbs = leads.draw_places(chest, population.misplacement)
+    spike = chest.lognormal(0.5, 1.0) * chest.normal(count=3)
+    is_swapped, hangs = leads.draw_swap(chest, population.swaps)
+    return _Heart(patient, disease, intervals, beats, beat, adapted, places, limbs, spike, is_swapped, hangs)
 
 
 def _draw_waveforms(
@@ -194,9 +239,8 @@ def _draw_waveforms(
     return jnp.concatenate(columns, axis=1)
 
 
-def _see_sources(draws: Draws, beat: vectorcardiogram.Beat, places: jax.Array, limbs: jax.Array) -> jax.Array:
-    """Potentials of the electrodes from all bells of a beat and a pacemaker's spike, `[bells, 9]` mV."""
-    direction = draws.lognormal(0.5, 1.0) * draws.normal(count=3)
+def _see_sources(direction: jax.Array, beat: vectorcardiogram.Beat, places: jax.Array, limbs: jax.Array) -> jax.Array:
+    """Potentials of the electrodes from all bells of a beat and a pacemaker's spike `[3]`, `[bells, 9]` mV."""
     one, zero = jnp.ones(1), jnp.zeros(1)
     spike = Bells(zero, one, one, direction[None], jnp.zeros((1, 3)), jnp.zeros((1, 6)))
     sources = (beat.qrs, beat.qrs_ectopic, beat.t, beat.t_ectopic, beat.p, beat.p_premature, spike)

@@ -1,0 +1,1 @@
+"""What in an ECG a finding rests on: waves and intervals."""

@@ -1,0 +1,397 @@
+"""Waves: where the simulator draws them, how marks are matched, what the delineator finds and measures."""
+
+import collections
+import csv
+import functools
+import os
+
+import ecgs
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+
+from ecg_jax.data.readers import wfdb
+from ecg_jax.errors import InputError
+from ecg_jax.explanation import delineation_network, delineator_weights, matching, waves
+from ecg_jax.explanation.delineation import Delineation, delineate, delineate_many, join_windows, place_windows
+from ecg_jax.explanation.intervals import measure
+from ecg_jax.lead_names import canonical_lead
+from ecg_jax.recording import LEADS, create_recording
+from ecg_jax.simulation import boundaries, leads, rhythm
+from ecg_jax.simulation.simulator import simulate_many, trace_waves
+from ecg_jax.simulation.vectorcardiogram import Bells
+
+# Least sensitivity and largest standard deviation in milliseconds, just beyond what was measured.
+LEVELS = [
+    (("P", "onset"), 0.985, 10.3),
+    (("P", "offset"), 0.985, 11.6),
+    (("QRS", "onset"), 0.999, 7.5),
+    (("QRS", "offset"), 0.999, 10.8),
+    (("T", "offset"), 0.998, 19.3),
+]
+THRESHOLDS = {wave: np.array([(0.05, 0.0)], np.float32) for wave in boundaries.WAVES}
+
+
+def bell(width, dipole):
+    """One bell at 100 ms."""
+    zeros = jnp.zeros((1, 3))
+    at, wide = jnp.array([0.1]), jnp.array([width])
+    return Bells(at, wide, wide, jnp.array([dipole]), zeros, jnp.zeros((1, 6)))
+
+
+def see(bells, threshold):
+    places, limbs = jnp.asarray(leads.PLACES, jnp.float32), jnp.array([leads.DOWER["I"], leads.DOWER["II"]])
+    return boundaries.find_edges(bells, "P", places, limbs, jnp.eye(9), np.array([threshold], np.float32))
+
+
+def test_a_bell_ends_where_it_falls_below_a_fraction_of_its_height():
+    """exp(-t^2 / 2 s^2) = f at t = s sqrt(2 ln 1/f): 2.448 s for 5 %."""
+    edges = see(bell(0.02, (0.0, 0.2, 0.0)), (0.05, 0.0))
+    np.testing.assert_allclose(edges.onset[0], 0.1 - 2.448 * 0.02, atol=1e-3)
+    np.testing.assert_allclose(edges.offset[0], 0.1 + 2.448 * 0.02, atol=1e-3)
+    assert float(edges.height[LEADS.index("II")]) == pytest.approx(0.2 * leads.DOWER["II"][1], rel=1e-2)
+
+
+def test_a_small_wave_is_shorter_where_the_threshold_is_in_millivolts():
+    large, small = (see(bell(0.02, (0.0, size, 0.0)), (0.0, 0.01)) for size in (0.4, 0.04))
+    two = LEADS.index("II")
+    for edges, size in ((large, 0.4), (small, 0.04)):
+        height = size * leads.DOWER["II"][1]
+        top = height * np.sqrt(1 + 0.15**2 * np.mean((np.asarray(edges.height) / height) ** 2))  # with other leads
+        expected = 0.02 * np.sqrt(2 * np.log(top / 0.01))
+        assert float(edges.offset[0, two]) == pytest.approx(0.1 + expected, abs=1e-3)
+
+
+@functools.cache
+def trace(names=(), learned=()):
+    """Tracks of `ecgs.find` with these thresholds of each wave, and what was drawn."""
+    keys = ecgs.find(tuple(names))
+    given = {wave: np.array([threshold], np.float32) for wave, *threshold in learned} or THRESHOLDS
+    tracks = _trace(keys, ecgs.PLAIN, given)
+    return jax.device_get(tracks), jax.device_get(simulate_many(keys, ecgs.PLAIN))
+
+
+_trace = jax.jit(jax.vmap(trace_waves, (0, None, None)))
+
+
+def test_traced_waves_lie_where_the_recording_has_them():
+    tracks, drawn = trace()
+    start = drawn.valid.argmax(axis=1) / 400.0
+    for wave, name, middle in (("QRS", "qrs_onsets", 0.045), ("P", "p_onsets", 0.05)):
+        track = tracks[wave]
+        here = drawn.truth[name] < rhythm.NEVER / 2
+        middles = (np.median(track.onset, axis=(2, 3)) + np.median(track.offset, axis=(2, 3))) / 2
+        apart = (middles + start[:, None] - drawn.truth[name])[here]
+        assert np.median(apart) == pytest.approx(middle, abs=0.015)
+        assert (np.abs(apart - middle) < 0.05).all()
+
+
+def test_tracing_waves_does_not_change_what_is_drawn():
+    """The signal is steepest inside the traced complexes."""
+    tracks, drawn = trace()
+    for signal, valid, onsets, offsets in zip(
+        drawn.signal, drawn.valid, tracks["QRS"].onset[:, :, 0], tracks["QRS"].offset[:, :, 0], strict=True
+    ):
+        lead = signal[valid][:, 1]
+        slope = np.abs(np.diff(lead))
+        first, last = (400 * onsets[:, 1]).round().astype(int), (400 * offsets[:, 1]).round().astype(int)
+        inside = np.zeros(len(slope), bool)
+        for begin, end in zip(first, last, strict=True):
+            if begin > 0 and end < len(slope):
+                inside[begin - 2 : end + 2] = True
+        beats = [(b, e) for b, e in zip(first, last, strict=True) if b > 0 and e < len(slope)]
+        for begin, end in beats[1:-1]:
+            assert slope[begin:end].max() > 0.9 * slope[max(begin - 100, 0) : end + 100].max()
+
+
+def test_fibrillation_has_no_traced_p_wave():
+    tracks, _ = trace(("AF",))
+    assert (tracks["P"].onset > rhythm.NEVER / 2).all()
+
+
+def test_matching_by_hand():
+    """0.50 finds 0.52; 1.21 is 160 ms from 1.05; 2.00 and 2.05 share one mark; 3.9 lies outside the marks."""
+    found, marked = np.array([0.5, 1.21, 2.0, 2.05, 3.9]), np.array([0.52, 1.05, 2.04])
+    matches = matching.match(found, marked, (0.5, 2.5))
+    np.testing.assert_allclose(sorted(matches.errors), [-0.02, 0.01])
+    assert (matches.missed, matches.extra) == (1, 2)
+    assert matches.sensitivity == pytest.approx(2 / 3)
+    assert matches.predictive_value == pytest.approx(2 / 4)
+
+
+def test_matching_takes_the_nearest_pairs_first():
+    """1.10 belongs to 1.09, so that 1.00 has nothing within 150 ms."""
+    matches = matching.match(np.array([1.0, 1.1]), np.array([1.09, 1.2]), (0.0, 2.0))
+    np.testing.assert_allclose(matches.errors, [0.01])
+    assert (matches.missed, matches.extra) == (1, 1)
+
+
+def test_matching_spares_waves_with_a_missing_mark():
+    matches = matching.match(np.array([1.0, 1.9]), np.array([np.nan]), (0.0, 2.0), incomplete=np.array([1.05]))
+    assert (len(matches.errors), matches.missed, matches.extra) == (0, 0, 1)
+
+
+def test_nothing_marked_is_not_a_number():
+    matches = matching.match(np.zeros(0), np.zeros(0), (0.0, 1.0))
+    assert np.isnan(matches.sensitivity)
+    assert np.isnan(matches.predictive_value)
+
+
+def test_boundaries_lie_between_samples():
+    """A probability that rises from 0.4 to 0.6 crosses half its maximum of 1 between these samples."""
+    probability = np.array([[0.0, 0.1, 0.4, 0.6, 1.0, 1.0, 0.75, 0.25, 0.0, 0.0]])
+    [[[onset, offset]]] = waves.find_boundaries(probability, [waves.Segment(3, 7, 3.35)], 3)
+    assert onset == pytest.approx(2.5)
+    assert offset == pytest.approx(6.5)
+
+
+def test_a_lead_that_does_not_show_the_wave_has_no_boundary():
+    probability = np.array([[0.0, 1.0, 1.0, 0.0], [0.0, 0.1, 0.1, 0.0]])
+    found = waves.find_boundaries(probability, [waves.Segment(1, 3, 1.1)], 1)
+    assert np.isfinite(found[0, 0]).all()
+    assert np.isnan(found[0, 1]).all()
+
+
+def test_the_whole_recording_spans_leads_without_outliers():
+    bounds = np.array([[0.100, 0.190], [0.104, 0.200], [0.102, 0.195], [0.020, 0.400], [np.nan, np.nan]])
+    np.testing.assert_array_equal(waves.span_leads(bounds[None]), [(0.100, 0.200)])
+    assert np.isnan(waves.span_leads(bounds[None, 4:])).all()
+
+
+def test_a_beat_is_of_the_kind_that_the_network_states():
+    """0.6 of a kind is enough; beside two paced beats 0.2 is, too."""
+    kinds = np.zeros((1, 500, 2))
+    bounds = np.array([[0.1, 0.2], [0.5, 0.6], [0.9, 1.0], [1.3, 1.4]])
+    for (onset, _), stated in zip(bounds, ((0.6, 0.0), (0.0, 0.6), (0.0, 0.2), (0.0, 0.05)), strict=True):
+        kinds[:, int(250 * onset) - 5 : int(250 * onset) + 40] = stated
+    recorded = np.ones(1, bool)
+    assert waves.classify(kinds, bounds, recorded, 250.0) == ["ectopic", "paced", "usual", "usual"]
+    kinds[:, 300:350] = 0.0, 0.6
+    more = np.concatenate([bounds, [[1.25, 1.35]]])
+    assert waves.classify(kinds, more, recorded, 250.0) == ["ectopic", "paced", "paced", "paced", "paced"]
+    assert waves.classify(kinds, bounds[:0], recorded, 250.0) == []
+
+
+def test_between_two_complexes_is_one_t_wave():
+    mean = np.zeros((500, 3))
+    mean[100:120, 1] = mean[400:420, 1] = 1.0
+    mean[150:180, 2] = 0.9
+    mean[200:260, 2] = 0.9
+    _, complexes, t = waves.find_all_segments(mean, 250.0, dict.fromkeys(("P", "QRS", "T"), 0.5))
+    assert len(complexes) == 2
+    assert [(each.begin, each.end) for each in t] == [(200, 260)]
+
+
+@pytest.mark.parametrize("samples", [100, 2560, 2561, 5000, 30_000])
+def test_windows_cover_a_recording_once(samples):
+    starts = place_windows(samples)
+    stated = np.stack([np.arange(start, start + 2560)[None, :, None] for start in starts])
+    np.testing.assert_array_equal(join_windows(stated, starts, samples)[0, :, 0], np.arange(samples))
+
+
+def test_leads_are_exchangeable_and_a_lead_without_contacts_changes_nothing():
+    params, apply = delineator_weights.load().params, jax.jit(delineation_network.apply)
+    signal = 0.3 * jax.random.normal(jax.random.key(0), (1, 3, 128))
+    recorded = jnp.array([[True, True, False]])
+    one = apply(params, signal, recorded)
+    assert jnp.ptp(one) > 1
+    np.testing.assert_allclose(apply(params, signal[:, ::-1], recorded[:, ::-1])[:, ::-1], one, atol=1e-4)
+    other = apply(params, signal.at[:, 2].set(9.0), recorded)
+    np.testing.assert_allclose(other[:, :2], one[:, :2], atol=1e-4)
+
+
+def record(signal, rate=400.0, names=LEADS):
+    return create_recording(np.asarray(signal), leads=names, sampling_rate=rate, id="simulated")
+
+
+def test_intervals_of_simulated_ecgs_are_measured():
+    """Against the traced waves, with the definitions that the weights were trained with and moved as they are."""
+    delineator = delineator_weights.load()
+    learned = delineator.provenance["thresholds"]
+    tracks, drawn = trace((), tuple((wave, *learned[wave]) for wave in boundaries.WAVES))
+    errors = {name: [] for name in ("pr", "qrs", "qt", "p_duration", "heart_rate", "axis")}
+    for i in range(12):
+        recording = record(drawn.signal[i][drawn.valid[i]])
+        found = measure(recording, delineate(recording))
+        beat = int(np.searchsorted(tracks["QRS"].onset[i, :, 0, 0], 2.0))  # a beat in the recording
+        (p_on, p_off), (on, off), (_, t_off) = (
+            waves.span_leads(
+                np.stack([tracks[wave].onset[i, number, 0], tracks[wave].offset[i, number, 0]], axis=-1)[None]
+                + delineator.shifts[wave]
+            )[0]
+            for wave, number in (
+                (
+                    "P",
+                    int(np.searchsorted(tracks["P"].onset[i].min(axis=(1, 2)), tracks["QRS"].onset[i, beat].min())) - 1,
+                ),
+                ("QRS", beat),
+                ("T", beat),
+            )
+        )
+        truth = {"pr": on - p_on, "qrs": off - on, "qt": t_off - on, "p_duration": p_off - p_on}
+        for name, seconds in truth.items():
+            errors[name].append(getattr(found, name) - 1e3 * seconds)
+        errors["heart_rate"].append(found.heart_rate - drawn.truth["rate"][i])
+        errors["axis"].append(found.axis - drawn.truth["axis"][i])
+    medians = {name: float(np.nanmedian(values)) for name, values in errors.items()}
+    apart = {name: float(np.nanmedian(np.abs(values))) for name, values in errors.items()}
+    limits = {"pr": 10, "qrs": 8, "qt": 12, "p_duration": 15, "heart_rate": 0.5, "axis": 5}
+    assert all(abs(medians[name]) < limit for name, limit in limits.items()), medians
+    assert all(apart[name] < limit for name, limit in limits.items()), apart
+
+
+def test_fibrillation_has_no_p_wave_and_no_pr():
+    counts = []
+    for seed in range(8):
+        recording = record(ecgs.simulate(seed, ("AF",)))
+        delineation = delineate(recording)
+        names = [wave["wave"] for wave in delineation.waves]
+        counts.append(names.count("P") / names.count("QRS"))
+    assert np.median(counts) == 0
+    assert np.mean(counts) < 0.1
+
+
+def test_what_cannot_be_measured_is_nan():
+    flat = record(np.zeros((2000, 12)))
+    delineation = delineate(flat)
+    assert delineation.waves == []
+    found = measure(flat, delineation)
+    for name in ("heart_rate", "pr", "qrs", "qt", "qtc", "axis", "p_duration"):
+        assert np.isnan(getattr(found, name)), name
+    assert all(np.isnan(value) for value in found.r.values())
+
+
+def test_one_beat_has_intervals_but_no_rate_and_no_spread():
+    complexes = [{"wave": "QRS", "onset": 0.5, "offset": 0.6, "kind": "usual"}]
+    delineation = Delineation([*complexes, {"wave": "T", "onset": 0.7, "offset": 0.9}], {"II": []})
+    signal = np.zeros((400, 1))
+    signal[210:230] = 1.0
+    found = measure(record(signal, names=("II",)), delineation)
+    assert found.qrs == pytest.approx(100)
+    assert found.qt == pytest.approx(400)
+    assert found.r == {"II": 1.0}
+    assert np.isnan([found.heart_rate, found.qtc, found.pr, found.axis, found.spread["qrs"]]).all()
+
+
+def by_hand(beats):
+    """Waves of a recording: P, QRS and T of each beat, all at fixed distances."""
+    found = []
+    for onset, kind in beats:
+        if kind == "usual":
+            found.append({"wave": "P", "onset": onset - 0.16, "offset": onset - 0.06})
+        width = 0.1 if kind == "usual" else 0.16
+        found.append({"wave": "QRS", "onset": onset, "offset": onset + width, "kind": kind})
+        found.append({"wave": "T", "onset": onset + 0.2, "offset": onset + 0.4})
+    return Delineation(found, {})
+
+
+def test_measures_by_hand():
+    """RR 1 s: QTc is QT in both formulas; RR 0.64 s: 400 / 0.64^(1/3) = 464.2 and 400 / 0.8 = 500 ms."""
+    silent = record(np.zeros((2400, 12)))
+    found = measure(silent, by_hand([(0.5 + i, "usual") for i in range(4)]))
+    assert (found.heart_rate, found.pr, found.qrs, found.qt, found.p_duration) == pytest.approx(
+        (60, 160, 100, 400, 100)
+    )
+    assert (found.qtc, found.qtc_bazett, found.spread["qt"]) == pytest.approx((400, 400, 0), abs=1e-6)
+    found = measure(silent, by_hand([(0.5 + 0.64 * i, "usual") for i in range(4)]))
+    assert (found.qtc, found.qtc_bazett) == pytest.approx((464.16, 500), abs=0.01)
+
+
+def test_ectopic_beats_are_kept_apart():
+    silent = record(np.zeros((2400, 12)))
+    found = measure(silent, by_hand([(0.5, "usual"), (1.5, "usual"), (2.1, "ectopic"), (3.5, "usual")]))
+    assert found.qrs == pytest.approx(100)
+    assert found.beats == {"usual": 3, "ectopic": 1, "paced": 0}
+    assert found.qtc == pytest.approx(400), "only the beat after a usual one has an interval"
+    paced = measure(silent, by_hand([(0.5, "paced"), (1.5, "paced"), (2.5, "paced")]))
+    assert (paced.measured, paced.qrs) == ("paced", pytest.approx(160))
+    assert np.isnan(paced.pr)
+
+
+@pytest.mark.parametrize(
+    "one, two, expected", [(1.0, 0.5, 0.0), (0.0, 1.0, 90.0), (1.0, -1.0, -60.0), (-1.0, 1.0, 120.0)]
+)
+def test_axis_by_hand(one, two, expected):
+    """I alone with aVF 0; aVF alone; away from III; along III. Of aVF, 2 / sqrt 3 is as long as I."""
+    complexes = Delineation([{"wave": "QRS", "onset": 0.5, "offset": 0.6, "kind": "usual"}], {})
+    signal = np.zeros((400, 2))
+    signal[210:230] = one, two
+    assert measure(record(signal, names=("I", "II")), complexes).axis == pytest.approx(expected)
+
+
+def test_a_delayed_recording_has_delayed_waves():
+    signal = ecgs.simulate(3)
+    delay = 160  # samples, 0.4 s
+    early = delineate(record(signal[delay:]))
+    late = delineate(record(signal))
+    for wave in ("P", "QRS", "T"):
+        times = [np.array([each["onset"] for each in found.waves if each["wave"] == wave]) for found in (early, late)]
+        inner = times[0][(times[0] > 1.0) & (times[0] < 5.5)] + delay / 400.0
+        nearest = np.abs(times[1][:, None] - inner).min(axis=0)
+        assert len(inner) > 3
+        assert np.median(nearest) < 0.006, wave
+
+
+def test_recordings_at_once_are_delineated_as_one_by_one():
+    recordings = [record(ecgs.simulate(seed)) for seed in range(3)]
+    for one, other in zip(delineate_many(recordings), map(delineate, recordings), strict=True):
+        assert [wave["wave"] for wave in one.waves] == [wave["wave"] for wave in other.waves]
+        np.testing.assert_allclose(
+            [wave["onset"] for wave in one.waves], [wave["onset"] for wave in other.waves], atol=1e-4
+        )
+
+
+def test_one_lead_and_another_rate_are_enough():
+    signal = ecgs.simulate(2)
+    whole = delineate(record(signal))
+    lead = delineate(record(signal[::4, 1:2], rate=100.0, names=("MLII",)))
+    times = [np.array([each["onset"] for each in found.waves if each["wave"] == "QRS"]) for found in (whole, lead)]
+    assert abs(len(times[0]) - len(times[1])) <= 1
+    assert np.median(np.abs(times[0][:, None] - times[1]).min(axis=1)) < 0.03
+    assert set(lead.waves_by_lead) == {"MLII"}
+
+
+def test_the_weights_are_small_and_whole(tmp_path):
+    assert os.path.getsize(f"{delineator_weights.STEM}.npz") < 2_000_000
+    delineator = delineator_weights.load()
+    stem = str(tmp_path / "delineator")
+    delineator_weights.save(delineator.params, delineator.thresholds, delineator.shifts, {}, stem)
+    again = delineator_weights.load(stem)
+    jax.tree.map(np.testing.assert_array_equal, again.params, delineator.params)
+    with open(f"{stem}.npz", "r+b") as file:
+        file.seek(100)
+        file.write(b"\0\0\0\0")
+    delineator_weights.load.cache_clear()
+    with pytest.raises(InputError, match="checksum"):
+        delineator_weights.load(stem)
+
+
+def read_marks(folder):
+    """Cardiologists' marks by record and lead, by wave, `[marks, 3]` seconds: onset, offset, top."""
+    marks = collections.defaultdict(list)
+    with open(folder / "waves.csv", newline="") as file:
+        for row in csv.DictReader(file):
+            times = [float(row[name]) / 500 if row[name] else np.nan for name in ("onset", "offset", "peak")]
+            marks[row["record"], canonical_lead(row["lead"]), row["wave"]].append(times)
+    return {
+        (record, lead): {wave: np.array(marks[record, lead, wave]).reshape(-1, 3) for wave in matching.WAVES}
+        for record, lead, _ in list(marks)
+    }
+
+
+def test_boundaries_agree_with_cardiologists_as_measured(shared):
+    """Lead II of the 99 recordings of LUDB on which definitions were chosen; docs/results.md has all leads."""
+    marks = read_marks(shared / "data" / "ludb")
+    records = [record for record, lead in marks if lead == "II"]
+    recordings = [wfdb.read(str(shared / "data" / "ludb" / "data" / f"{record}.hea")) for record in records]
+    compared = [
+        matching.compare(matching.collect(found.waves_by_lead["II"]), marks[record, "II"])
+        for record, found in zip(records, delineate_many(recordings), strict=True)
+    ]
+    for (wave, side), rate, deviation in LEVELS:
+        total = matching.add([each[wave, side] for each in compared])
+        assert total.sensitivity > rate, (wave, side)
+        assert total.predictive_value > rate - 0.002, (wave, side)
+        assert 1e3 * total.errors.std() < deviation, (wave, side)
+        assert abs(1e3 * total.errors.mean()) < 8, (wave, side)
