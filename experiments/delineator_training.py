@@ -57,7 +57,7 @@ def compute_loss(params: Any, batch: Example) -> tuple[jax.Array, jax.Array]:
 
 def create_optimizer(steps: int, rate: float) -> optax.GradientTransformation:
     """AdamW with a warm-up and a cosine."""
-    schedule = optax.warmup_cosine_decay_schedule(0.0, rate, _WARMUP, steps, rate / 100)
+    schedule = optax.warmup_cosine_decay_schedule(0.0, rate, min(_WARMUP, steps // 4), steps, rate / 100)
     return optax.chain(optax.clip_by_global_norm(1.0), optax.adamw(schedule, weight_decay=1e-3))
 
 
