@@ -26,7 +26,7 @@ COMMANDS = [
 # Chosen on LUDB's marks: which of the thresholds, the probability above which there is a wave, and the seconds by which
 # its onset and offset are moved, the median difference from the marks.
 LEVEL = {"P": 2, "QRS": 1, "T": 1}
-PROBABILITIES = {"P": 0.38, "QRS": 0.5, "T": 0.5}
+PROBABILITIES = {"P": 0.35, "QRS": 0.5, "T": 0.5}
 SHIFTS = {"P": [-0.021, 0.009], "QRS": [-0.017, 0.011], "T": [-0.014, 0.013]}
 SEED = 1
 # Recordings and leads of the two kinds of batches that alternate.
