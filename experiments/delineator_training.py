@@ -26,7 +26,7 @@ COMMANDS = [
 # Chosen on LUDB's marks: which of the thresholds, the probability above which there is a wave, and the seconds by which
 # its onset and offset are moved, the median difference from the marks.
 LEVEL = {"P": 2, "QRS": 1, "T": 1}
-PROBABILITIES = {"P": 0.38, "QRS": 0.5, "T": 0.5}
+PROBABILITIES = {"P": 0.35, "QRS": 0.5, "T": 0.5}
 SHIFTS = {"P": [-0.021, 0.009], "QRS": [-0.017, 0.011], "T": [-0.014, 0.013]}
 SEED = 1
 # Recordings and leads of the two kinds of batches that alternate.
@@ -57,7 +57,7 @@ def compute_loss(params: Any, batch: Example) -> tuple[jax.Array, jax.Array]:
 
 def create_optimizer(steps: int, rate: float) -> optax.GradientTransformation:
     """AdamW with a warm-up and a cosine."""
-    schedule = optax.warmup_cosine_decay_schedule(0.0, rate, _WARMUP, steps, rate / 100)
+    schedule = optax.warmup_cosine_decay_schedule(0.0, rate, min(_WARMUP, steps // 4), steps, rate / 100)
     return optax.chain(optax.clip_by_global_norm(1.0), optax.adamw(schedule, weight_decay=1e-3))
 
 

@@ -24,8 +24,8 @@ from ecg_jax.simulation.vectorcardiogram import Bells
 
 # Least sensitivity and largest standard deviation in milliseconds, just beyond what was measured.
 LEVELS = [
-    (("P", "onset"), 0.985, 10.3),
-    (("P", "offset"), 0.985, 11.6),
+    (("P", "onset"), 0.989, 10.4),
+    (("P", "offset"), 0.989, 11.6),
     (("QRS", "onset"), 0.999, 7.5),
     (("QRS", "offset"), 0.999, 10.8),
     (("T", "offset"), 0.998, 19.3),
@@ -392,6 +392,6 @@ def test_boundaries_agree_with_cardiologists_as_measured(shared):
     for (wave, side), rate, deviation in LEVELS:
         total = matching.add([each[wave, side] for each in compared])
         assert total.sensitivity > rate, (wave, side)
-        assert total.predictive_value > rate - 0.002, (wave, side)
+        assert total.predictive_value > rate - 0.006, (wave, side)
         assert 1e3 * total.errors.std() < deviation, (wave, side)
         assert abs(1e3 * total.errors.mean()) < 8, (wave, side)

@@ -1,7 +1,8 @@
 """Weights that ship with the package: `simulated`, trained on simulated ECGs only, and `real`, on real ones as well.
 
 NAME.npz holds arrays by path in float16, NAME.json what they need: the network, the input contract, labels,
-calibration, thresholds, a checksum, their provenance, and results on real ECGs. NAME.md is their card.
+calibration, thresholds, a checksum, their provenance, and results on real ECGs. NAME.md is their card. The weights of
+`explanation.delineation` are read by `explanation.delineator_weights`.
 """
 
 import dataclasses
