@@ -86,9 +86,7 @@ def _choose() -> tuple[str, str]:
     if FLAGS.weights != "float32" and kind != "onnx":
         raise InputError(f"--weights={FLAGS.weights} is for --format=onnx")
     if not LOWEST_RATE <= FLAGS.sampling_rate <= HIGHEST_RATE or not math.isfinite(FLAGS.sampling_rate):
-        raise InputError(
-            f"--sampling_rate={FLAGS.sampling_rate:g}; an ECG has {LOWEST_RATE} to {HIGHEST_RATE} Hz"
-        )
+        raise InputError(f"--sampling_rate={FLAGS.sampling_rate:g}; an ECG has {LOWEST_RATE} to {HIGHEST_RATE} Hz")
     folder = os.path.dirname(os.path.abspath(path))
     if not os.access(folder, os.W_OK) or (os.path.exists(path) and not os.path.isfile(path)):
         raise InputError(f"--output={path}: not a file that can be written")

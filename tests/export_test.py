@@ -25,7 +25,7 @@ from ecg_jax.data import filters as exact
 from ecg_jax.data import preprocess, readers
 from ecg_jax.errors import InputError
 from ecg_jax.evaluation.calibration import Calibration
-from ecg_jax.exporting import filters, metadata, onnx_file, onnx_graph, stablehlo
+from ecg_jax.exporting import filters, metadata, onnx_convert, onnx_file, stablehlo
 from ecg_jax.exporting.arrays import Plan
 from ecg_jax.inference import predict
 from ecg_jax.inference.model import Model, load_model
@@ -229,7 +229,7 @@ def test_an_operation_without_an_operator_is_refused_in_favour_of_stablehlo():
     (batch,) = jax.export.symbolic_shape("B")
     traced = jax.jit(functools.partial(jnp.sort, axis=1)).trace(jax.ShapeDtypeStruct((batch, 3), np.float32))
     with pytest.raises(InputError, match="operation sort cannot be written as ONNX; --format=stablehlo can"):
-        onnx_graph.convert(traced.jaxpr, batch, ("signal", "probability"))
+        onnx_convert.convert(traced.jaxpr, batch, ("signal", "probability"))
 
 
 def test_the_command_writes_both_formats_and_says_what_they_lack(tmp_path):
@@ -238,7 +238,9 @@ def test_the_command_writes_both_formats_and_says_what_they_lack(tmp_path):
     assert "signal [B, 5000, 12] float32 mV at 500 Hz -> probability [B, 76]" in done.stdout
     assert "missing leads: " in done.stdout
     onnx.checker.check_model(onnx.load(tmp_path / "model.onnx"))
-    assert_one_line(call("export", f"--output={tmp_path / 'model.stablehlo'}", "--weights=int8"), "is for --format=onnx")
+    assert_one_line(
+        call("export", f"--output={tmp_path / 'model.stablehlo'}", "--weights=int8"), "is for --format=onnx"
+    )
     assert not (tmp_path / "model.stablehlo").exists()
 
 
