@@ -3,13 +3,14 @@
   python experiments/export_speed.py --data=DIR [--model=real] [--repeats=100]
 
 DIR has `ludb`, whose 200 recordings are only reported on. An ECG is 10 s at 500 Hz, 12 leads, in memory as millivolts;
-latencies are on one thread, medians with the 99th percentile, of all ways in turn: `predict` of a `Recording`, the StableHLO file
-compiled by jax, and the ONNX file of each kind of weights, also for an ECG with a gap. Beside them the size of each
-file, the largest difference of its probabilities from those of `predict`, and the mean AUROC of the labels with at
-least 10 recordings with them and 10 without, with the largest loss of a single label against `predict`.
+latencies are on one thread, medians with the 99th percentile, of all ways in turn: `predict` of a `Recording`, the
+StableHLO file compiled by jax, and the ONNX file of each kind of weights, also for an ECG with a gap. Beside them the
+size of each file, the largest difference of its probabilities from those of `predict`, and the mean AUROC of the labels
+with at least 10 recordings with them and 10 without, with the largest loss of a single label against `predict`.
 """
 
 import argparse
+import functools
 import io
 import os
 import sys
@@ -56,16 +57,20 @@ def create_files(model: Model) -> tuple[dict[str, Predict], dict[str, int]]:
         settings = onnxruntime.SessionOptions()
         settings.intra_op_num_threads = 1
         session = onnxruntime.InferenceSession(file.getvalue(), settings)
-        output = metadata.name_output(model)
-        ways[f"ONNX {weights}"] = lambda signal, session=session: session.run([output], {metadata.INPUT: signal})[0]
+        ways[f"ONNX {weights}"] = functools.partial(run_onnx, session)
         sizes[f"ONNX {weights}"] = len(file.getvalue())
     return ways, sizes
+
+
+def run_onnx(session: onnxruntime.InferenceSession, signal: np.ndarray) -> np.ndarray:
+    """Probabilities of arrays."""
+    return session.run(None, {metadata.INPUT: signal})[0]
 
 
 def time_one(ways: dict[str, Predict], signal: np.ndarray, repeats: int) -> dict[str, np.ndarray]:
     """Seconds `[repeats]` of each way, in turn."""
     found: dict[str, list[float]] = {name: [] for name in ways}
-    for name, run in ways.items():
+    for run in ways.values():
         run(signal)
     for _ in range(repeats):
         for name, run in ways.items():

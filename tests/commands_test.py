@@ -54,7 +54,8 @@ def test_export_holds_the_run(run, tmp_path):
     flags = [f"--model={run}", "--sampling_rate=400", "--samples=256", f"--output={tmp_path / 'run.onnx'}"]
     done = call("export", *flags)
     assert done.returncode == 0, done.stderr
-    recording = ecg_jax.read(write_wfdb(tmp_path, "ecg", noise()[:256]))
+    write_wfdb(tmp_path, "ecg", noise()[:256])
+    recording = ecg_jax.read(tmp_path / "ecg")
     session = onnxruntime.InferenceSession(tmp_path / "run.onnx")
     [found] = session.run(["probability"], {"signal": recording.signal[None]})
     np.testing.assert_allclose(found, ecg_jax.load_model(str(run)).predict(recording), atol=1e-5)
