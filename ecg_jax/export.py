@@ -22,6 +22,7 @@ from collections.abc import Sequence
 from absl import flags
 
 from ecg_jax import cli, files
+from ecg_jax.contract import MOST_SAMPLES
 from ecg_jax.errors import InputError
 from ecg_jax.recording import HIGHEST_RATE, LOWEST_RATE
 
@@ -35,7 +36,7 @@ flags.DEFINE_string(
 flags.DEFINE_enum("format", None, list(_FORMATS), "Of the file; default onnx for FILE.onnx, else stablehlo.")
 flags.DEFINE_string("output", None, "The file to write; default model.stablehlo or model.onnx.")
 flags.DEFINE_float("sampling_rate", 500.0, "Of the arrays, in Hz.")
-flags.DEFINE_integer("samples", 5000, "Of the arrays.", lower_bound=2)
+flags.DEFINE_integer("samples", 5000, "Of the arrays.", lower_bound=2, upper_bound=MOST_SAMPLES)
 flags.DEFINE_enum("weights", "float32", ("float32", "float16", "int8"), "How ONNX stores weights.")
 flags.DEFINE_list("leads", None, "Lead order of a Keras file; default I,II,III,aVR,aVL,aVF,V1,...,V6.")
 flags.DEFINE_float("units_per_millivolt", None, "Unit of a Keras file; default 2, as CODE.", lower_bound=1e-6)
@@ -72,7 +73,7 @@ def main(argv: Sequence[str]) -> int:
         else:
             stablehlo.write(file, model, plan)
     console.print("Not as in `predict`:")
-    for line in metadata.list_limits(model, plan):
+    for line in metadata.list_limits(model, plan, FLAGS.weights):
         console.print(f"  {line}")
     console.print(f"Written: {path}, {os.path.getsize(path) / 1e6:.1f} MB")
     return 0

@@ -4,9 +4,12 @@ import json
 from pathlib import Path
 
 import numpy as np
+import onnxruntime
 import pandas as pd
 import pytest
 from cli_test import call, noise, write_wfdb
+
+import ecg_jax
 
 ROOT = Path(__file__).parents[1]
 TINY = [
@@ -45,6 +48,17 @@ def test_predict_uses_the_run(run, tmp_path):
     row = pd.read_csv(tmp_path / "out.csv").iloc[0]
     assert Path(row["recording"]).name == "ecg"
     assert 0 < row["AF"] < 1
+
+
+def test_export_holds_the_run(run, tmp_path):
+    flags = [f"--model={run}", "--sampling_rate=400", "--samples=256", f"--output={tmp_path / 'run.onnx'}"]
+    done = call("export", *flags)
+    assert done.returncode == 0, done.stderr
+    write_wfdb(tmp_path, "ecg", noise()[:256])
+    recording = ecg_jax.read(tmp_path / "ecg")
+    session = onnxruntime.InferenceSession(tmp_path / "run.onnx")
+    [found] = session.run(["probability"], {"signal": recording.signal[None]})
+    np.testing.assert_allclose(found, ecg_jax.load_model(str(run)).predict(recording), atol=1e-5)
 
 
 def test_a_sweep_of_one_point_runs_and_ranks_it(run, tmp_path):

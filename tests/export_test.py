@@ -25,7 +25,7 @@ from ecg_jax.data import filters as exact
 from ecg_jax.data import preprocess, readers
 from ecg_jax.errors import InputError
 from ecg_jax.evaluation.calibration import Calibration
-from ecg_jax.exporting import filters, metadata, onnx_file, onnx_graph, stablehlo
+from ecg_jax.exporting import filters, metadata, onnx_convert, onnx_file, stablehlo
 from ecg_jax.exporting.arrays import Plan
 from ecg_jax.inference import predict
 from ecg_jax.inference.model import Model, load_model
@@ -94,6 +94,7 @@ def run_stablehlo(model, plan, signal):
 
 
 RUNS = pytest.mark.parametrize("run", [run_onnx, run_stablehlo])
+FIRST_RUN = pytest.mark.parametrize("run", [run_onnx, pytest.param(run_stablehlo, marks=pytest.mark.slow)])
 
 
 @pytest.mark.parametrize(
@@ -128,9 +129,11 @@ def test_a_median_is_that_of_predict():
 
 @pytest.mark.parametrize(
     "changes",
-    [{}, {"sampling_rate": 300.0}, {"samples": 100, "normalization": "zscore"}, {"samples": 90, "window_stride": 50},
-     {"normalization": "minmax", "statistics": "recording", "samples": 150}, {"offset": 0.1, "window_count": 2},
-     {"normalization": "zscore_joint", "leads": ("V6", "aVF", "I"), "resampling": "linear"}],
+    [{"samples": 100, "normalization": "zscore"},
+     {"normalization": "zscore_joint", "leads": ("V6", "aVF", "I"), "resampling": "linear"},
+     *(pytest.param(each, marks=pytest.mark.slow) for each in (
+         {}, {"sampling_rate": 300.0}, {"samples": 90, "window_stride": 50}, {"offset": 0.1, "window_count": 2},
+         {"normalization": "minmax", "statistics": "recording", "samples": 150}, {"median_baseline": 0.2}))],
 )  # fmt: skip
 def test_gaps_missing_leads_and_windows_are_shaped_as_by_predict(changes):
     contract = dataclasses.replace(FILTERED, **changes)
@@ -143,8 +146,12 @@ def test_gaps_missing_leads_and_windows_are_shaped_as_by_predict(changes):
         np.testing.assert_allclose(found, expected, atol=5e-5)
 
 
-@RUNS
-@pytest.mark.parametrize("head", ["dense", "transfer"])
+@pytest.mark.parametrize(
+    ("run", "head"),
+    [(run_onnx, "transfer"), (run_stablehlo, "dense"),
+     pytest.param(run_onnx, "dense", marks=pytest.mark.slow),
+     pytest.param(run_stablehlo, "transfer", marks=pytest.mark.slow)],
+)  # fmt: skip
 def test_a_file_gives_what_predict_gives_for_any_number_of_arrays(run, head):
     model, signal = create(head=head), with_gaps()
     expected = np.concatenate([model.predict(wrap(array, 250.0)) for array in signal])
@@ -153,7 +160,7 @@ def test_a_file_gives_what_predict_gives_for_any_number_of_arrays(run, head):
     np.testing.assert_allclose(found, expected, atol=1e-5)
 
 
-@RUNS
+@FIRST_RUN
 def test_windows_of_a_long_array_are_combined_and_those_without_a_signal_left_out(run):
     model = create(dataclasses.replace(FILTERED, samples=128), largest=("b",))
     signal = wander(900, count=3)
@@ -169,7 +176,7 @@ def test_windows_of_a_long_array_are_combined_and_those_without_a_signal_left_ou
     assert "3 windows" in line
 
 
-@RUNS
+@FIRST_RUN
 def test_numbers_are_in_their_unit(run):
     model = create(scale=Scale(np.array([50.0, 0, 1]), np.array([10.0, 1, 2])), calibration=None)
     signal = wander()
@@ -229,7 +236,7 @@ def test_an_operation_without_an_operator_is_refused_in_favour_of_stablehlo():
     (batch,) = jax.export.symbolic_shape("B")
     traced = jax.jit(functools.partial(jnp.sort, axis=1)).trace(jax.ShapeDtypeStruct((batch, 3), np.float32))
     with pytest.raises(InputError, match="operation sort cannot be written as ONNX; --format=stablehlo can"):
-        onnx_graph.convert(traced.jaxpr, batch, ("signal", "probability"))
+        onnx_convert.convert(traced.jaxpr, batch, ("signal", "probability"))
 
 
 def test_the_command_writes_both_formats_and_says_what_they_lack(tmp_path):

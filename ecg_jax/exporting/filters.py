@@ -77,10 +77,14 @@ def _convolve_phases(taps: np.ndarray, ratio: Fraction, extended: jax.Array, cou
     width = half // up + ((up - 1) * down + half) // up + 1
     place = np.arange(up)[:, None] * down + half - (np.arange(width) - half // up) * up
     is_tap = (place >= 0) & (place < len(taps))
-    kernel = np.where(is_tap, up * taps[np.clip(place, 0, len(taps) - 1)], 0).astype(np.float32)
+    kernel = np.where(is_tap, up * taps[np.clip(place, 0, len(taps) - 1)], 0)
     leads, length = extended.shape[1:]
     phases = lax.conv_general_dilated(
-        extended.reshape(-1, 1, length), kernel[:, None], (down,), "VALID", precision=lax.Precision.HIGHEST
+        extended.reshape(-1, 1, length),
+        jnp.asarray(kernel[:, None], jnp.float32),
+        (down,),
+        "VALID",
+        precision=lax.Precision.HIGHEST,
     )
     blocks = -(-count // up)
     return phases[:, :, :blocks].transpose(0, 2, 1).reshape(-1, leads, blocks * up)[..., :count]

@@ -1,6 +1,5 @@
 """What `predict` does with an array, as one function of JAX."""
 
-import dataclasses
 from collections.abc import Callable
 from typing import Any
 
@@ -14,6 +13,7 @@ from ecg_jax.evaluation.calibration import Calibration
 from ecg_jax.exporting.arrays import Plan
 from ecg_jax.inference.model import Model
 from ecg_jax.models import Network
+from ecg_jax.models.outputs import Scale
 
 _SINGLE = np.finfo(np.float32)
 _LOWEST = float(scipy.special.logit(float(_SINGLE.tiny)))  # of logits: see `calibration`
@@ -37,7 +37,7 @@ def create(model: Model, plan: Plan) -> Callable[[jax.Array], jax.Array]:
         windows, moves = plan.create_windows(signal)
         count, size, leads = windows.shape[1:]
         flat = windows.reshape(-1, size, leads)
-        logits = network.apply(variables, flat, index=jnp.zeros(1, jnp.int32))
+        logits: Any = network.apply(variables, flat, index=jnp.zeros(1, jnp.int32))
         outputs = _finish(model, logits).reshape(-1, count, len(model.label_names))
         moved = moves[..., None]
         if count == 1:
@@ -62,9 +62,7 @@ def _make_plain(network: Network) -> Network:
 def _finish(model: Model, logits: jax.Array) -> jax.Array:
     """Calibrated probabilities, or numbers, of logits `[N, labels]`."""
     if model.scale is not None:
-        scale = dataclasses.replace(
-            model.scale, mean=np.float32(model.scale.mean), deviation=np.float32(model.scale.deviation)
-        )
+        scale = Scale(model.scale.mean.astype(np.float32), model.scale.deviation.astype(np.float32))
         raw = scale.restore(logits)
     elif model.activation == "softmax":
         raw = jax.nn.softmax(logits, axis=-1)
@@ -81,7 +79,7 @@ def _calibrate(calibration: Calibration | None, names: tuple[str, ...], logits: 
     if calibration is None:
         return raw
     maps = [calibration.maps[name] for name in names]
-    slope, intercept = (np.float32([each.get(key, 0) for each in maps]) for key in ("slope", "intercept"))
+    slope, intercept = (np.array([each.get(key, 0) for each in maps], np.float32) for key in ("slope", "intercept"))
     is_changed = np.array([("x" not in each) and (each["slope"], each["intercept"]) != (1, 0) for each in maps])
     found = jnp.where(is_changed, jax.nn.sigmoid(slope * _round(logits) + intercept), raw)
     is_stepped = np.array(["x" in each for each in maps])
@@ -104,6 +102,6 @@ def _interpolate(maps: list[Any], raw: jax.Array) -> jax.Array:
             x[i, : len(each["x"])], y[i, : len(each["x"])] = each["x"], each["y"]
             x[i, len(each["x"]) :], y[i, len(each["x"]) :] = each["x"][-1], each["y"][-1]
     rise, run = np.diff(y), np.diff(x)
-    inverse = np.float32(np.where(run > 0, 1 / np.where(run > 0, run, 1), 0))
-    ramps = jnp.clip((raw[..., None] - np.float32(x[:, :-1])) * inverse, 0, 1) * np.float32(rise)
-    return np.float32(y[:, 0]) + ramps.sum(axis=-1)
+    inverse = np.where(run > 0, 1 / np.where(run > 0, run, 1), 0).astype(np.float32)
+    ramps = jnp.clip((raw[..., None] - x[:, :-1].astype(np.float32)) * inverse, 0, 1) * rise.astype(np.float32)
+    return jnp.asarray(y[:, 0], jnp.float32) + ramps.sum(axis=-1)

@@ -40,11 +40,11 @@ def describe(model: Model, plan: Plan, weights: str = "float32") -> dict[str, An
         "windows": {"starts": windows, "seconds": plan.contract.samples / plan.contract.sampling_rate},
         "largest": list(model.largest),
         "weights": weights,
-        "limits": list_limits(model, plan),
+        "limits": list_limits(model, plan, weights),
     }
 
 
-def list_limits(model: Model, plan: Plan) -> list[str]:
+def list_limits(model: Model, plan: Plan, weights: str = "float32") -> list[str]:
     """What `predict` does and the file does not, or does otherwise, one line each."""
     contract, count = model.contract, len(plan.begins)
     seconds = plan.samples / plan.sampling_rate
@@ -63,4 +63,6 @@ def list_limits(model: Model, plan: Plan) -> list[str]:
     ]
     if contract.trim:
         lines.append("ends: stretches at both ends in which all leads are equal are not cut off")
+    if weights != "float32":
+        lines.append(f"weights: rounded to {weights}, so that probabilities differ from those of `predict`")
     return lines

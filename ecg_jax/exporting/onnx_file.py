@@ -34,20 +34,20 @@ def write(file: IO[bytes], model: Model, plan: Plan, weights: str = "float32") -
         import onnx
     except ImportError as error:
         raise InputError("writing ONNX needs the package onnx: pip install 'ecg_jax[export]'") from error
-    from ecg_jax.exporting import onnx_graph
+    from ecg_jax.exporting import onnx_convert
 
     (batch,) = jax.export.symbolic_shape("B")
     signal = jax.ShapeDtypeStruct((batch, plan.samples, len(LEADS)), np.float32)
     traced = jax.jit(function.create(model, plan)).trace(signal)
     names = (metadata.INPUT, metadata.name_output(model))
-    graph = onnx_graph.convert(traced.jaxpr, batch, names)
+    graph = onnx_convert.convert(traced.jaxpr, batch, names)
     if weights != "float32":
         _shrink(graph, model.variables, weights)
     made = onnx.helper.make_model(
         graph,
         producer_name="ecg_jax",
-        opset_imports=[onnx.helper.make_opsetid("", onnx_graph.OPSET)],
-        ir_version=onnx_graph.IR_VERSION,
+        opset_imports=[onnx.helper.make_opsetid("", onnx_convert.OPSET)],
+        ir_version=onnx_convert.IR_VERSION,
     )
     onnx.helper.set_model_props(made, _spell(metadata.describe(model, plan, weights)))
     onnx.checker.check_model(made)

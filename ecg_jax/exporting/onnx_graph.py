@@ -1,6 +1,6 @@
-"""An ONNX graph of a function of JAX: each primitive that the function consists of becomes one operator or a few.
+"""An ONNX graph while it is built: values, nodes and constants.
 
-What depends on constants alone is computed here. A value may be smaller than its shape says, where operators broadcast.
+A value may be smaller than its shape says, where operators broadcast.
 """
 
 import dataclasses
@@ -9,14 +9,10 @@ from typing import Any
 
 import numpy as np
 import onnx
-from jax.extend.core import ClosedJaxpr, Jaxpr, Literal
-from onnx import TensorProto, helper, numpy_helper
+from onnx import helper
 
 from ecg_jax.errors import InputError
 
-OPSET = 18
-IR_VERSION = 9  # of the same year as the opset
-_CALLS = ("checkpoint", "closed_call", "custom_jvp_call", "custom_vjp_call", "custom_vjp_call_jaxpr", "jit", "pjit")
 Shape = tuple[Any, ...]  # int, or the symbolic number of examples times an int
 
 
@@ -100,55 +96,6 @@ class Graph:
             return self.add("Reshape", [self.fill(value), self.shape(shape)])
         sizes = [size if isinstance(size, int) else -1 for size in shape]
         return self.add("Reshape", [self.fill(value), self.keep(sizes, np.int64)])
-
-
-def convert(closed: ClosedJaxpr, batch: Any, names: tuple[str, str]) -> onnx.GraphProto:
-    """Converts a function of one array, whose first size is `batch`, to one array.
-
-    Args:
-        closed: The function, traced.
-        batch: The symbolic number of examples.
-        names: Of input and output.
-
-    Raises:
-        InputError: on a primitive that is not known here.
-    """
-    from ecg_jax.exporting.onnx_operators import run
-
-    graph = Graph(batch)
-    [variable] = closed.jaxpr.invars
-    first = graph.add("Shape", [names[0]], start=0, end=1)
-    graph.batch_name = first
-    shape = tuple(variable.aval.shape)
-    given = Value(shape, shape, np.dtype(variable.aval.dtype), name=names[0])
-    [made] = run(graph, closed, [given])
-    graph.nodes.append(helper.make_node("Identity", [graph.fill(made)], [names[1]], name=names[1]))
-    described = [
-        helper.make_tensor_value_info(name, TensorProto.FLOAT, ["B", *sizes])
-        for name, sizes in zip(names, (shape[1:], made.shape[1:]), strict=True)
-    ]
-    constants = [numpy_helper.from_array(array, name) for name, array in graph.constants.items()]
-    return helper.make_graph(graph.nodes, "ecg_jax", described[:1], described[1:], constants)
-
-
-def find_function(name: str, params: dict[str, Any]) -> ClosedJaxpr | None:
-    """The function that a primitive calls, if it does nothing else."""
-    if name not in _CALLS:
-        return None
-    for key in ("jaxpr", "call_jaxpr", "fun_jaxpr"):
-        match params.get(key):
-            case ClosedJaxpr() as closed:
-                return closed
-            case Jaxpr() as called:
-                return ClosedJaxpr(called, ())
-    return None
-
-
-def read(atom: Any, values: dict[Any, Value]) -> Value:
-    """The value of a variable or a literal."""
-    if isinstance(atom, Literal):
-        return Value.wrap(np.asarray(atom.val, atom.aval.dtype))
-    return values[atom]
 
 
 def is_known(shape: Shape) -> bool:
