@@ -198,6 +198,8 @@ def print_table(console: Console, model: Model, made: Prediction) -> None:
         if left := len(model.label_names) - len(chosen):
             which = "below their thresholds" if model.thresholds else "less probable"
             console.print(f"  {left} more labels, {which}, are in the file")
+    if made.measured:
+        console.print(f"  measured: {'; '.join(ecg_page.describe(made.measured.measurements))}")
     console.print(f"  quality: {made.quality or 'nothing noticed'}")
 
 

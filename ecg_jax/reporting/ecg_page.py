@@ -91,7 +91,7 @@ def draw(
         _mark_onsets(axes, waves, start)
         duration = len(recording.signal) / recording.sampling_rate
         facts = f"{duration:.1f} s at {recording.sampling_rate:g} Hz"
-        facts = "; ".join((*_describe(measurements), facts)) if measurements else facts
+        facts = "; ".join((*describe(measurements), facts)) if measurements else facts
         facts += f"; shown from {start:.0f} s" if start else ""
         _write_heading(figure, recording, facts, remarks, notice)
         _write_findings(figure, findings)
@@ -148,17 +148,18 @@ def _draw_strip(axes: Axes, recording: Recording, strip: _Strip, first: int) -> 
 
 
 def _mark_onsets(axes: Axes, waves: Sequence[Mapping[str, Any]], start: float) -> None:
-    """A tick and a name below the lowest strip where each wave begins, of a page that begins at `start` seconds."""
+    """A line from the lowest strip to a name below it where each wave begins; the page begins at `start` seconds."""
     for wave in waves:
         at = wave["onset"] - start
         if 0 <= at <= _SECONDS:
             x = at * MM_PER_SECOND
             axes.plot([x, x], [_MARK, _MARK + 3.5], color=style.BLUE, linewidth=0.7, zorder=2)
+            axes.plot([x, x], [_MARK + 3.5, _LANE / 2], color=style.BLUE, linewidth=0.3, zorder=1)
             axes.text(x + 0.4, _MARK, wave["wave"], fontsize=5, color=style.BLUE, zorder=3)
 
 
-def _describe(measurements: Mapping[str, float]) -> list[str]:
-    """Each measurement with its unit, or `unknown`."""
+def describe(measurements: Mapping[str, float]) -> list[str]:
+    """Each measurement with its unit, or `unknown`; see `draw`."""
     return [
         f"{name} unknown" if np.isnan(measurements[key]) else f"{name} {measurements[key]:.0f}{unit}"
         for key, name, unit in _MEASUREMENTS
