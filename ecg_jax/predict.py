@@ -20,7 +20,9 @@ the file agrees with them.
 
 The CSV has one row per recording: its name, one probability per label, the same before calibration as LABEL_raw (equal
 where the model has none), and what was noticed about its quality and while it was read. JSON (--output=NAME.json) has
-the thresholds and every window too. --figure draws each recording's twelve leads on ECG paper. A recording longer than
+the thresholds and every window too. --measure adds heart rate, PR, QRS, QT, QTc and axis, medians over beats (empty or
+null where unknown), and in JSON the onset and offset of every P wave, QRS complex and T wave, in all leads together and
+in each. --figure adds the same and draws each recording's twelve leads on ECG paper. A recording longer than
 the model's input is predicted in windows, and its probabilities are their means (of a published network, what its
 authors take); a lead that is missing and cannot be derived is replaced by zeros; both are noted under quality. A
 recording whose lead order, unit or sampling rate contradicts physics, or that contradicts itself (checksums, values
@@ -32,6 +34,7 @@ note alone). What is not predicted is listed at the end; the others are predicte
 import os
 from collections import Counter
 from collections.abc import Sequence
+from typing import Any
 
 from absl import flags
 
@@ -41,7 +44,8 @@ from ecg_jax.errors import InputError
 FLAGS = flags.FLAGS
 flags.adopt_module_key_flags(recording_flags)
 flags.DEFINE_string("output", "predictions.csv", "The file to write: .json for JSON, else CSV.")
-flags.DEFINE_bool("figure", False, "Draw each recording on ECG paper, into a folder beside --output.")
+flags.DEFINE_bool("measure", False, "Measure heart rate, PR, QRS, QT, QTc, axis and the times of waves.")
+flags.DEFINE_bool("figure", False, "As --measure, and draw each recording on ECG paper, into a folder beside --output.")
 flags.DEFINE_enum("figure_format", "png", ("png", "pdf", "svg"), "Of --figure.")
 flags.DEFINE_list("names", None, "Labels of a Keras file's outputs, in their order.")
 _TABLES = 10  # recordings at most that have a table of their own on the screen
@@ -56,7 +60,7 @@ def main(argv: Sequence[str]) -> int:
 
     from rich.progress import track
 
-    from ecg_jax.inference import predict, writers
+    from ecg_jax.inference import measured, predict, writers
 
     console = cli.create_console()
     model = recording_flags.load_model(labels=tuple(FLAGS.names or ()) or None)
@@ -69,13 +73,17 @@ def main(argv: Sequence[str]) -> int:
     if passed_over:
         console.print(f"  {passed_over}")
 
-    predicted = predict.predict(model, recordings, batch_size=FLAGS.batch_size, checks=FLAGS.checks, whole=True)
+    has_waves = FLAGS.measure or FLAGS.figure
+    how: Any = {"batch_size": FLAGS.batch_size, "checks": FLAGS.checks, "whole": True, "keep": has_waves}
+    predicted = predict.predict(model, recordings, **how)
+    if has_waves:
+        predicted = measured.measure_all(predicted)
     tally = writers.Tally(model)
-    pages = writers.Pages(f"{os.path.splitext(path)[0]}_figures", FLAGS.figure_format, model, FLAGS.checks)
+    pages = writers.Pages(f"{os.path.splitext(path)[0]}_figures", FLAGS.figure_format, model)
     with files.Replacement(path, newline="", errors="backslashreplace") as replacement:
-        table = writers.create_table(path, replacement.file, model)
+        table = writers.create_table(path, replacement.file, model, tuple(measured.UNITS) if has_waves else ())
         tracked = track(predicted, "predicting", len(recordings), console=console, disable=not console.is_terminal)
-        for lazy, made in zip(recordings, tracked, strict=True):
+        for made in tracked:
             if made.error:
                 problems[made.error] += 1
                 continue
@@ -84,7 +92,7 @@ def main(argv: Sequence[str]) -> int:
             if len(recordings) <= _TABLES:
                 writers.print_table(console, model, made)
             if FLAGS.figure:
-                pages.add(lazy, made)
+                pages.add(made)
         table.close()
         if tally.count:
             replacement.commit()

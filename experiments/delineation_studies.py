@@ -22,7 +22,8 @@ sys.path[:0] = [HERE, os.path.dirname(HERE)]
 import jax  # noqa: E402
 from delineation import collect, read_marks, tabulate  # noqa: E402
 
-from ecg_jax.data.preprocess import resample  # noqa: E402
+from ecg_jax.contract import Resample  # noqa: E402
+from ecg_jax.data.filters import resample  # noqa: E402
 from ecg_jax.data.readers import wfdb  # noqa: E402
 from ecg_jax.explanation import matching  # noqa: E402
 from ecg_jax.explanation.delineation import delineate_many, measure  # noqa: E402
@@ -44,7 +45,7 @@ def keep_lead(recording: Recording) -> Recording:
 
 def slow_down(recording: Recording) -> Recording:
     """At 100 Hz."""
-    signal, valid = resample(recording.signal, recording.valid, recording.sampling_rate, 100.0)
+    signal, valid = resample(Resample(recording.sampling_rate, 100.0), recording.signal, recording.valid)
     return dataclasses.replace(recording, signal=signal, valid=valid, sampling_rate=100.0)
 
 

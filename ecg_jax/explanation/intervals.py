@@ -4,6 +4,7 @@ Each measure is the median over beats, beside it the standard deviation over bea
 Ectopic beats are left out; paced beats are measured where there are no others of more than a third of all beats.
 """
 
+import bisect
 import dataclasses
 import math
 import statistics
@@ -18,6 +19,7 @@ if TYPE_CHECKING:
     from ecg_jax.explanation.delineation import Delineation
 
 _SHORTEST_PR, _LONGEST_PR = 0.06, 0.50  # seconds
+_NEAR = 2.0  # seconds, longer than any PR interval or T wave
 _J_POINT = 0.06  # seconds after QRS at which ST is measured
 _BASELINE = 0.02  # seconds before QRS whose median is the baseline
 _NONE = np.nan
@@ -57,7 +59,8 @@ def measure(recording: Recording, delineation: "Delineation") -> Measurements:
         if kinds[i] != measured:
             continue
         follows_usual = i > 0 and kinds[i - 1] == measured
-        values = _measure_beat(others, complexes, i, intervals[i - 1] if follows_usual else _NONE)
+        nearby = {name: _find_near(waves, complexes, i) for name, waves in others.items()}
+        values = _measure_beat(nearby, complexes, i, intervals[i - 1] if follows_usual else _NONE)
         values |= _measure_amplitudes(recording, wave)
         for name, value in values.items():
             tables[name].append(value)
@@ -79,6 +82,17 @@ def measure(recording: Recording, delineation: "Delineation") -> Measurements:
 
 _BY_LEAD = ("r", "s", "st")
 _PER_BEAT = ("pr", "qrs", "qt", "qtc", "qtc_bazett", "p_duration", "axis", *_BY_LEAD)
+
+
+def _find_near(waves: list[dict[str, Any]], complexes: list[dict[str, Any]], i: int) -> list[dict[str, Any]]:
+    """Waves, in order of onset, that begin from `_NEAR` before a complex to the next one."""
+    low = bisect.bisect_left(waves, complexes[i]["onset"] - _NEAR, key=_get_onset)
+    after = complexes[i + 1]["onset"] if i + 1 < len(complexes) else np.inf
+    return waves[low : bisect.bisect_left(waves, after, low, key=_get_onset)]
+
+
+def _get_onset(wave: Mapping[str, Any]) -> float:
+    return float(wave["onset"])
 
 
 def _measure_beat(

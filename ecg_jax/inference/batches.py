@@ -37,6 +37,7 @@ def apply(
     batch_size: int = 32,
     checks: str = "refuse",
     whole: bool = False,
+    keep: bool = False,
 ) -> Iterator[tuple[str, np.ndarray, dict[str, Any]]]:
     """Computes something of recordings in order.
 
@@ -48,13 +49,15 @@ def apply(
         checks: See `verify.enforce`; a recording that is refused yields its error.
         whole: Take all of a long recording, in windows, and one that lacks leads, with zeros. Otherwise, as in
             training, only the centre is taken, and missing leads are an error.
+        keep: Yield the recordings too, as they were read and, with `checks="repair"`, repaired.
 
     Yields:
         A recording's name; what was computed, `[windows, D]`, without windows where there was no signal or an error;
-        and what was noticed: `quality`, `notes`, `flags`, `starts` (of windows, in seconds), or `error`.
+        and what was noticed: `quality`, `notes`, `flags`, `starts` (of windows, in seconds), `ecg` (see `keep`), or
+        `error`.
     """
     trained = manifest.Trained(model.split) if model.split else None
-    load = functools.partial(_load_safely, model=model, trained=trained, checks=checks, whole=whole)
+    load = functools.partial(_load_safely, model=model, trained=trained, checks=checks, whole=whole, keep=keep)
     waiting: deque[tuple[str, int, dict[str, Any]]] = deque()  # names, numbers of windows, what was noticed
     signals: list[np.ndarray] = []  # windows of those that wait, not yet computed
     computed = np.zeros((0, 0), np.float32)  # of the others
@@ -124,7 +127,9 @@ def _load_safely(lazy: LazyRecording, **how: Any) -> _Loaded:
     return (), {"error": message}
 
 
-def _load(lazy: LazyRecording, *, model: Model, trained: manifest.Trained | None, checks: str, whole: bool) -> _Loaded:
+def _load(
+    lazy: LazyRecording, *, model: Model, trained: manifest.Trained | None, checks: str, whole: bool, keep: bool
+) -> _Loaded:
     contract = model.contract
     missing: tuple[str, ...] = ()
     recording, findings = verify.enforce(lazy.read(), checks)
@@ -138,8 +143,9 @@ def _load(lazy: LazyRecording, *, model: Model, trained: manifest.Trained | None
     else:
         signals, starts, moves = create_input(recording, contract)[0][None], np.zeros(1), np.ones(1, bool)
     notes = verify.list_notes(recording, findings, checks)
+    kept_ecg = {"ecg": recording} if keep else {}
     if recording.is_degenerate or not moves.any():
-        return (), {"quality": "; ".join((NO_SIGNAL, *notes)), "notes": notes}
+        return (), {"quality": "; ".join((NO_SIGNAL, *notes)), "notes": notes, **kept_ecg}
     flags = tuple(quality.examine(recording).flags)
     noticed = []
     if missing:
@@ -152,7 +158,7 @@ def _load(lazy: LazyRecording, *, model: Model, trained: manifest.Trained | None
     if trained and (seen := trained.find(recording)):
         noticed.append(seen)
     noticed += [*flags, *notes]
-    known = {"quality": "; ".join(noticed), "flags": flags, "notes": notes, "starts": starts[moves]}
+    known = {"quality": "; ".join(noticed), "flags": flags, "notes": notes, "starts": starts[moves], **kept_ecg}
     return [*(signals if moves.all() else signals[moves])], known
 
 

@@ -17,6 +17,16 @@ from ecg_jax.evaluation.predictions import Predictions
 from ecg_jax.inference import batches
 from ecg_jax.inference.model import Model
 from ecg_jax.kinds import NUMBER
+from ecg_jax.recording import Recording
+
+
+@dataclasses.dataclass(frozen=True)
+class Measured:
+    """Waves and intervals of one recording; see `measured.measure_all`."""
+
+    measurements: dict[str, float]  # medians over beats by name, see `measured.UNITS`; NaN where unknown
+    waves: list[dict[str, Any]]  # see `explanation.delineation.Delineation`
+    waves_by_lead: dict[str, list[dict[str, Any]]]
 
 
 @dataclasses.dataclass(frozen=True)
@@ -32,6 +42,8 @@ class Prediction:
     notes: tuple[str, ...] = ()  # what its reader and the checks noticed, also in `quality`
     starts: np.ndarray = dataclasses.field(default_factory=lambda: np.zeros(0))  # `[windows]`, seconds
     windows: np.ndarray = dataclasses.field(default_factory=lambda: np.zeros((0, 0)))  # `[windows, labels]`
+    ecg: Recording | None = None  # what was predicted, where it is kept and could be read
+    measured: Measured | None = None  # where it was asked for
 
 
 def predict(
@@ -41,6 +53,7 @@ def predict(
     batch_size: int = 32,
     checks: str = "refuse",
     whole: bool = False,
+    keep: bool = False,
 ) -> Iterator[Prediction]:
     """Predicts recordings in order; one that cannot be read yields its error.
 
@@ -51,8 +64,9 @@ def predict(
         checks: See `verify.enforce`; a recording that is refused yields its error.
         whole: Predict all of a long recording, in windows, and one that lacks leads, with zeros. Otherwise, as in
             training, only the centre is predicted, and missing leads are an error.
+        keep: Keep the recordings too, as `Prediction.ecg`.
     """
-    how: Any = {"batch_size": batch_size, "checks": checks, "whole": whole}
+    how: Any = {"batch_size": batch_size, "checks": checks, "whole": whole, "keep": keep}
     for name, raw, known in batches.apply(model.predict_raw, model, recordings, **how):
         yield _conclude(model, name, raw, known)
 

@@ -5,6 +5,7 @@ import dataclasses
 import json
 import os
 from collections import Counter
+from collections.abc import Mapping, Sequence
 from typing import IO, Any
 
 import numpy as np
@@ -14,15 +15,12 @@ from rich.text import Text
 
 from ecg_jax import labels as label_lib
 from ecg_jax import spreadsheet, statements
-from ecg_jax.data import verify
-from ecg_jax.data.readers import LazyRecording
 from ecg_jax.data.splits import manifest
 from ecg_jax.data.store import messages
-from ecg_jax.evaluation.heart_rate import measure_heart_rate
+from ecg_jax.inference.measured import measure_part
 from ecg_jax.inference.model import Model
-from ecg_jax.inference.predict import Prediction
+from ecg_jax.inference.predict import Measured, Prediction
 from ecg_jax.kinds import FINDING
-from ecg_jax.recording import Recording
 from ecg_jax.reporting import ecg_page
 
 MANY = 12  # labels, above which only some are shown on the screen
@@ -30,18 +28,26 @@ _PAGE = 7  # labels that have room on a page
 
 
 class CsvTable:
-    """A row per recording."""
+    """A row per recording.
 
-    def __init__(self, file: IO[str], model: Model) -> None:
+    `measurements` are names of columns for `Prediction.measured`; one that is a label too is `measured_NAME`.
+    """
+
+    def __init__(self, file: IO[str], model: Model, measurements: Sequence[str] = ()) -> None:
         """Begins it."""
         self._writer = csv.writer(file)
         self._has_raw = model.kind == FINDING
+        self._measurements = measurements
         raw = [f"{name}_raw" for name in model.label_names if self._has_raw]
-        self._writer.writerow(map(spreadsheet.guard, ["recording", *model.label_names, *raw, "quality"]))
+        measured = [f"measured_{name}" if name in model.label_names else name for name in measurements]
+        names = ["recording", *model.label_names, *raw, *measured, "quality"]
+        self._writer.writerow(map(spreadsheet.guard, names))
 
     def add(self, made: Prediction) -> None:
         """Writes a recording."""
-        numbers = (*made.probabilities, *made.raw) if self._has_raw else made.probabilities
+        numbers = [*made.probabilities, *made.raw] if self._has_raw else [*made.probabilities]
+        known = made.measured.measurements if made.measured else {}
+        numbers += [known.get(name, float("nan")) for name in self._measurements]
         values = ["" if np.isnan(value) else f"{value:.6g}" for value in numbers]
         self._writer.writerow([spreadsheet.guard(made.recording), *values, spreadsheet.guard(made.quality)])
 
@@ -52,7 +58,7 @@ class CsvTable:
 class JsonTable:
     """An object: the model's `notice` and `thresholds`, those of them not chosen, and `recordings`, one per line.
 
-    Each has `probabilities` and, before calibration, `raw`; or `numbers`.
+    Each has `probabilities` and, before calibration, `raw`; or `numbers`; what is measured is added, where it is.
     """
 
     def __init__(self, file: IO[str], model: Model) -> None:
@@ -73,21 +79,39 @@ class JsonTable:
         if len(made.windows) > 1 or made.starts.any():
             starts = made.starts.tolist()
             row["windows"] = [{"start": s, **self._name(w)} for s, w in zip(starts, made.windows, strict=True)]
+        if made.measured:
+            row |= _list_measured(made.measured)
         self._file.write(f"{self._separator}{json.dumps(row)}")
         self._separator = ",\n"
 
     def _name(self, values: np.ndarray) -> dict[str, float | None]:
-        plain = [None if np.isnan(value) else float(f"{value:.6g}") for value in values.tolist()]
-        return dict(zip(self._names, plain, strict=True))
+        return dict(zip(self._names, map(_round, values.tolist()), strict=True))
 
     def close(self) -> None:
         """Ends the object."""
         self._file.write("\n]}\n")
 
 
-def create_table(path: str, file: IO[str], model: Model) -> CsvTable | JsonTable:
-    """The table that the suffix of a path asks for: JSON for .json, else CSV."""
-    return JsonTable(file, model) if path.lower().endswith(".json") else CsvTable(file, model)
+def _round(value: float) -> float | None:
+    return None if np.isnan(value) else float(f"{value:.6g}")
+
+
+def _list_measured(measured: Measured) -> dict[str, Any]:
+    """As JSON: measurements, null where unknown, and waves, in seconds to a tenth of a millisecond."""
+
+    def convert(waves: Sequence[Mapping[str, Any]]) -> list[dict[str, Any]]:
+        return [{**wave, "onset": round(wave["onset"], 4), "offset": round(wave["offset"], 4)} for wave in waves]
+
+    return {
+        "measurements": {name: _round(value) for name, value in measured.measurements.items()},
+        "waves": convert(measured.waves),
+        "waves_by_lead": {lead: convert(waves) for lead, waves in measured.waves_by_lead.items()},
+    }
+
+
+def create_table(path: str, file: IO[str], model: Model, measurements: Sequence[str] = ()) -> CsvTable | JsonTable:
+    """The table that the suffix of a path asks for: JSON for .json, else CSV; see there."""
+    return JsonTable(file, model) if path.lower().endswith(".json") else CsvTable(file, model, measurements)
 
 
 class Tally:
@@ -174,6 +198,8 @@ def print_table(console: Console, model: Model, made: Prediction) -> None:
         if left := len(model.label_names) - len(chosen):
             which = "below their thresholds" if model.thresholds else "less probable"
             console.print(f"  {left} more labels, {which}, are in the file")
+    if made.measured:
+        console.print(f"  measured: {'; '.join(ecg_page.describe(made.measured.measurements))}")
     console.print(f"  quality: {made.quality or 'nothing noticed'}")
 
 
@@ -185,18 +211,17 @@ class Pages:
         undrawn: What prevented some.
     """
 
-    def __init__(self, folder: str, suffix: str, model: Model, checks: str) -> None:
+    def __init__(self, folder: str, suffix: str, model: Model) -> None:
         """Draws nothing yet.
 
         Args:
             folder: Where to.
             suffix: Format of the files, as `png`.
             model: What predicts the recordings.
-            checks: See `verify.enforce`.
         """
         self.folder = folder
         self.undrawn: list[str] = []
-        self._suffix, self._model, self._checks = suffix, model, checks
+        self._suffix, self._model = suffix, model
         self._names: set[str] = set()
 
     @property
@@ -204,35 +229,36 @@ class Pages:
         """Pages drawn."""
         return len(self._names) - len(self.undrawn)
 
-    def add(self, lazy: LazyRecording, made: Prediction) -> None:
-        """Reads a recording again and draws its page."""
+    def add(self, made: Prediction) -> None:
+        """Draws the page of a recording that was kept."""
         path = os.path.join(self.folder, f"{ecg_page.find_name(made.recording, self._names)}.{self._suffix}")
         try:
-            recording, _ = verify.enforce(lazy.read(), self._checks)
             os.makedirs(self.folder, exist_ok=True)
-            draw_page(recording, self._model, made, path)
+            draw_page(self._model, made, path)
         except OSError:  # as of a full disk, on which nothing else will be written either
             raise
         except Exception as error:  # noqa: BLE001 - one page that cannot be drawn ends nothing
             self.undrawn.append(" ".join(f"{path}: {type(error).__name__}: {error}".split())[:1000])
 
 
-def draw_page(recording: Recording, model: Model, made: Prediction, path: str) -> None:
+def draw_page(model: Model, made: Prediction, path: str) -> None:
     """Draws the window in which a label is most probable, of numbers the first; see `ecg_page.draw`."""
-    rate, contract, start = recording.sampling_rate, model.contract, 0.0
+    assert made.ecg is not None, "predicted without keep"
+    contract, start = model.contract, 0.0
     if len(made.windows) and model.kind == FINDING:
         start = float(made.starts[made.windows.max(axis=1).argmax()])
-    begin, end = round(start * rate), round((start + contract.samples / contract.sampling_rate) * rate)
+    end = start + contract.samples / contract.sampling_rate
     values = dict(zip(model.label_names, made.probabilities.tolist(), strict=True))
     findings = [
         ecg_page.Finding(label, values[label], model.thresholds.get(label, float("nan")))
         for label in _choose_for_page(model, made)
     ]
     ecg_page.draw(
-        dataclasses.replace(recording, id=made.recording),
+        dataclasses.replace(made.ecg, id=made.recording),
         findings,
         path,
-        heart_rate=measure_heart_rate(recording.signal[begin:end], rate),
+        measurements=measure_part(made.measured, made.ecg, start, end) if made.measured else None,
+        waves=made.measured.waves if made.measured else (),
         remarks=made.quality,
         notice=model.notice,
         start=start,

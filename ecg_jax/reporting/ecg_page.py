@@ -5,7 +5,7 @@ A4, landscape: printed at its size, 25 mm are a second and 10 mm a millivolt.
 
 import dataclasses
 import os
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import matplotlib.pyplot as plt
@@ -25,6 +25,15 @@ _SECONDS, _PULSE = 10.0, 5.0  # of the page; mm of the calibration pulse
 _LANE = _PAPER_HEIGHT / 4
 _LONGEST_NAME = 200  # bytes of a page's name
 _REACH = 0.75 * _LANE  # mm beyond which a trace is cut off
+_MARK = 1.5  # mm from the foot of the paper to the marks of waves
+_MEASUREMENTS = (
+    ("heart_rate", "heart rate", " per minute"),
+    ("pr", "PR", " ms"),
+    ("qrs", "QRS", " ms"),
+    ("qt", "QT", " ms"),
+    ("qtc", "QTc", " ms"),
+    ("axis", "axis", "°"),
+)
 _FINE, _COARSE, _TRACE = "#f6d0d0", "#e79a9a", "#111111"
 
 
@@ -43,7 +52,8 @@ def draw(
     findings: Sequence[Finding],
     path: str,
     *,
-    heart_rate: float = float("nan"),
+    measurements: Mapping[str, float] | None = None,
+    waves: Sequence[Mapping[str, Any]] = (),
     remarks: str = "",
     notice: str = "",
     start: float = 0.0,
@@ -54,7 +64,9 @@ def draw(
         recording: Any; missing leads stay blank, invalid samples are left out.
         findings: Written above the paper.
         path: Of the file; its suffix is the format: png, pdf or svg.
-        heart_rate: Beats per minute; NaN for unknown.
+        measurements: Written above the paper: `heart_rate` per minute, `pr`, `qrs`, `qt` and `qtc` in milliseconds,
+            `axis` in degrees; NaN for unknown.
+        waves: With `wave` (its name) and `onset` (seconds into the recording), which is marked on the lowest strip.
         remarks: On quality.
         notice: What a reader of the page must know.
         start: Seconds into the recording.
@@ -76,9 +88,10 @@ def draw(
         strips += [_Strip("II" if "II" in present else lead, 3, 0.0, _SECONDS) for lead in present[:1]]
         for strip in strips:
             _draw_strip(axes, recording, strip, round(start * recording.sampling_rate))
-        rate = "unknown" if np.isnan(heart_rate) else f"{heart_rate:.0f} per minute"
+        _mark_onsets(axes, waves, start)
         duration = len(recording.signal) / recording.sampling_rate
-        facts = f"heart rate {rate}; {duration:.1f} s at {recording.sampling_rate:g} Hz"
+        facts = f"{duration:.1f} s at {recording.sampling_rate:g} Hz"
+        facts = "; ".join((*describe(measurements), facts)) if measurements else facts
         facts += f"; shown from {start:.0f} s" if start else ""
         _write_heading(figure, recording, facts, remarks, notice)
         _write_findings(figure, findings)
@@ -132,6 +145,25 @@ def _draw_strip(axes: Axes, recording: Recording, strip: _Strip, first: int) -> 
     height = (signal - np.nanmedian(signal)) * (MM_PER_DEVIATION if recording.normalized else MM_PER_MILLIVOLT)
     time = x + np.arange(len(height)) / rate * MM_PER_SECOND
     axes.plot(time, baseline + np.clip(height, -_REACH, _REACH), color=_TRACE, linewidth=0.7, zorder=2)
+
+
+def _mark_onsets(axes: Axes, waves: Sequence[Mapping[str, Any]], start: float) -> None:
+    """A line from the lowest strip to a name below it where each wave begins; the page begins at `start` seconds."""
+    for wave in waves:
+        at = wave["onset"] - start
+        if 0 <= at <= _SECONDS:
+            x = at * MM_PER_SECOND
+            axes.plot([x, x], [_MARK, _MARK + 3.5], color=style.BLUE, linewidth=0.7, zorder=2)
+            axes.plot([x, x], [_MARK + 3.5, _LANE / 2], color=style.BLUE, linewidth=0.3, zorder=1)
+            axes.text(x + 0.4, _MARK, wave["wave"], fontsize=5, color=style.BLUE, zorder=3)
+
+
+def describe(measurements: Mapping[str, float]) -> list[str]:
+    """Each measurement with its unit, or `unknown`; see `draw`."""
+    return [
+        f"{name} unknown" if np.isnan(measurements[key]) else f"{name} {measurements[key]:.0f}{unit}"
+        for key, name, unit in _MEASUREMENTS
+    ]
 
 
 def _write(figure: Figure, x: float, y: float, text: str, **look: Any) -> None:
