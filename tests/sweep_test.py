@@ -210,11 +210,11 @@ def test_the_best_of_many_coins_is_too_good_by_what_it_is_above_a_coin(objective
         made.append(Configuration({"k": k}, {0: folder}, {"validation auroc": auroc, "validation loss": loss}))
     sign = -1 if objective == "auroc" else 1
     ranked = sorted(made, key=lambda each: sign * each.row[column])
-    optimism = results.estimate_optimism(ranked, objective, seed=0)
+    optimism = results.estimate_optimism(ranked, objective, kind="finding", seed=0)
     values = [each.row[column] for each in ranked]
     excess = abs(values[0] - np.mean(values))  # what choosing has gained, where nothing was to be gained
     assert 0.5 * excess < optimism < 2 * excess
-    assert np.isnan(results.estimate_optimism(ranked[:1], objective, seed=0))
+    assert np.isnan(results.estimate_optimism(ranked[:1], objective, kind="finding", seed=0))
 
 
 def test_a_legend_names_a_configuration_as_long_as_it_can_be_read():
