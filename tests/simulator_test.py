@@ -417,7 +417,9 @@ def test_another_seed_is_another_data_set():
 
 def test_a_label_is_drawn_under_either_of_its_names(monkeypatch):
     stated = np.array([name in ("CRBBB", "PVC") for name in criteria.NAMES])
-    drawn = Simulated(np.zeros((8, 12)), np.ones(8, bool), np.zeros(6), {"stated": jnp.asarray(stated), "age": jnp.float32(60)})
+    drawn = Simulated(
+        np.zeros((8, 12)), np.ones(8, bool), np.zeros(6), {"stated": jnp.asarray(stated), "age": jnp.float32(60)}
+    )
     monkeypatch.setattr(simulator, "simulate", lambda *_, **__: drawn)
     for names in (("CRBBB", "STACH", "abnormal", "PVC"), ("RBBB", "ST", "abnormal", "PVC")):
         dataset = simulated.create(
