@@ -176,6 +176,23 @@ def test_windows_of_a_long_array_are_combined_and_those_without_a_signal_left_ou
     assert "3 windows" in line
 
 
+@RUNS
+def test_an_array_without_any_lead_of_the_contract_has_no_probability(run):
+    """`predict` refuses such a recording; one lead, or two from which one is derived, is enough."""
+    model = create(dataclasses.replace(FILTERED, leads=("V6", "aVF", "I")))
+    signal = np.full((4, 512, 12), np.nan, np.float32)
+    kept = [[LEADS.index(lead) for lead in names] for names in (("II", "V1"), ("V6",), ("I", "V1"), ("II", "III"))]
+    for array, columns in zip(signal, kept, strict=True):
+        array[:, columns] = wander()[0][:, columns]
+    with pytest.raises(InputError, match="has none of the leads V6, aVF, I"):
+        model.predict(wrap(signal[0], 250.0))
+    found = run(model, Plan(model.contract, 250.0, 512), signal)
+    assert np.isnan(found[0]).all()
+    expected = np.concatenate([model.predict(wrap(array, 250.0)) for array in signal[1:3]])
+    np.testing.assert_allclose(found[1:3], expected, atol=1e-5)
+    assert np.isfinite(found[3]).all()
+
+
 @FIRST_RUN
 def test_numbers_are_in_their_unit(run):
     model = create(scale=Scale(np.array([50.0, 0, 1]), np.array([10.0, 1, 2])), calibration=None)
