@@ -243,6 +243,8 @@ def test_both_files_describe_themselves(tmp_path):
              for key, value in properties.items()}  # fmt: skip
     with zipfile.ZipFile(tmp_path / "model.stablehlo") as archive:
         assert json.loads(archive.read("metadata.json")) == texts
+        assert str(ROOT).encode() not in archive.read("model.bin")
+    assert str(ROOT).encode() not in (tmp_path / "model.onnx").read_bytes()
     assert texts["card"] == "For research."
     assert texts["labels"] == ["a", "b", "c"]
     assert texts["thresholds"] == {"a": 0.25}
@@ -341,6 +343,7 @@ def test_200_real_recordings_are_as_predicted(run, shared):
 @pytest.mark.parametrize("name", ["full_tfkeras.hdf5", "small_binary_keras3.h5"])
 def test_a_keras_file_of_the_reference_network_is_as_predicted(run, name, shared):
     model = load_model(str(shared / "reference" / "keras_fixtures" / name))
+    assert metadata.describe(model, Plan(model.contract, 500.0, 5000))["card"] == name
     found = readers.find(str(shared / "data" / "ludb"))[:5]
     signal = np.stack([lazy.read().signal for lazy in found])
     expected = np.stack([each.probabilities for each in predict.predict(model, found, whole=True, checks="warn")])
