@@ -11,7 +11,7 @@ Resampling, filters, units, normalization, padding, windows and calibration are 
 
 StableHLO is a ZIP file with `model.bin`, which `jax.export.deserialize` loads with jax alone, on CPU, CUDA and TPU, and
 `metadata.json`. ONNX (needs `pip install 'ecg_jax[export]'`) has the same metadata in its own, as JSON: labels,
-contract, thresholds, the first line of the weights' card, and the limits of the file, which are also printed.
+contract, thresholds, what the model is (`card`), and the limits of the file, which are also printed.
 --weights=float16 or int8 stores the weights of ONNX smaller; it computes in float32 all the same.
 """
 
@@ -84,6 +84,8 @@ def _choose() -> tuple[str, str]:
     suffix = os.path.splitext(FLAGS.output or "")[1].lower()
     kind = FLAGS.format or ("onnx" if suffix == ".onnx" else "stablehlo")
     path = FLAGS.output or f"model{_FORMATS[kind]}"
+    if suffix in _FORMATS.values() and suffix != _FORMATS[kind]:
+        raise InputError(f"--output={path} contradicts --format={kind}, whose files end in {_FORMATS[kind]}; omit one")
     if FLAGS.weights != "float32" and kind != "onnx":
         raise InputError(f"--weights={FLAGS.weights} is for --format=onnx")
     if not LOWEST_RATE <= FLAGS.sampling_rate <= HIGHEST_RATE or not math.isfinite(FLAGS.sampling_rate):

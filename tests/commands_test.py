@@ -57,6 +57,7 @@ def test_export_holds_the_run(run, tmp_path):
     write_wfdb(tmp_path, "ecg", noise()[:256])
     recording = ecg_jax.read(tmp_path / "ecg")
     session = onnxruntime.InferenceSession(tmp_path / "run.onnx")
+    assert session.get_modelmeta().custom_metadata_map["card"] == Path(run).name
     [found] = session.run(["probability"], {"signal": recording.signal[None]})
     np.testing.assert_allclose(found, ecg_jax.load_model(str(run)).predict(recording), atol=1e-5)
 

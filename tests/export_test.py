@@ -4,8 +4,9 @@ import dataclasses
 import functools
 import io
 import json
-import os
 import re
+import subprocess
+import sys
 import zipfile
 from pathlib import Path
 
@@ -29,6 +30,7 @@ from ecg_jax.exporting import filters, metadata, onnx_convert, onnx_file, stable
 from ecg_jax.exporting.arrays import Plan
 from ecg_jax.inference import predict
 from ecg_jax.inference.model import Model, load_model
+from ecg_jax.models.imports.published import PUBLISHED
 from ecg_jax.models.outputs import Scale
 from ecg_jax.recording import LEADS, create_recording
 
@@ -146,6 +148,23 @@ def test_gaps_missing_leads_and_windows_are_shaped_as_by_predict(changes):
         np.testing.assert_allclose(found, expected, atol=5e-5)
 
 
+def test_a_lead_that_is_there_without_a_sample_is_zeros_in_predict_and_derived_in_a_file():
+    signal = wander(256)
+    signal[..., [2, 8]] = np.nan  # III and V3
+    contract = InputContract(sampling_rate=250.0, samples=256, units_per_millivolt=1.0)
+    recording = create_recording(signal[0], leads=LEADS, sampling_rate=250.0, id="ecg")
+    ([predicted], _), (windows, _) = (
+        preprocess.create_windows(recording, contract), Plan(contract, 250.0, 256).create_windows(signal)
+    )  # fmt: skip
+    exported = np.asarray(windows)[0, 0]
+    assert not predicted[:, [2, 8]].any()
+    np.testing.assert_allclose(exported[:, 2], signal[0, :, 1] - signal[0, :, 0], atol=1e-6)
+    rest = np.delete(np.arange(12), 2)
+    np.testing.assert_array_equal(exported[:, rest], predicted[:, rest])
+    [line] = [line for line in metadata.list_limits(create(contract), Plan(contract, 250.0, 256)) if "missing" in line]
+    assert "`predict` takes a lead that is there but has no sample as zeros" in line
+
+
 @pytest.mark.parametrize(
     ("run", "head"),
     [(run_onnx, "transfer"), (run_stablehlo, "dense"),
@@ -176,6 +195,23 @@ def test_windows_of_a_long_array_are_combined_and_those_without_a_signal_left_ou
     assert "3 windows" in line
 
 
+@RUNS
+def test_an_array_without_any_lead_of_the_contract_has_no_probability(run):
+    """`predict` refuses such a recording; one lead, or two from which one is derived, is enough."""
+    model = create(dataclasses.replace(FILTERED, leads=("V6", "aVF", "I")))
+    signal = np.full((4, 512, 12), np.nan, np.float32)
+    kept = [[LEADS.index(lead) for lead in names] for names in (("II", "V1"), ("V6",), ("I", "V1"), ("II", "III"))]
+    for array, columns in zip(signal, kept, strict=True):
+        array[:, columns] = wander()[0][:, columns]
+    with pytest.raises(InputError, match="has none of the leads V6, aVF, I"):
+        model.predict(wrap(signal[0], 250.0))
+    found = run(model, Plan(model.contract, 250.0, 512), signal)
+    assert np.isnan(found[0]).all()
+    expected = np.concatenate([model.predict(wrap(array, 250.0)) for array in signal[1:3]])
+    np.testing.assert_allclose(found[1:3], expected, atol=1e-5)
+    assert np.isfinite(found[3]).all()
+
+
 @FIRST_RUN
 def test_numbers_are_in_their_unit(run):
     model = create(scale=Scale(np.array([50.0, 0, 1]), np.array([10.0, 1, 2])), calibration=None)
@@ -196,7 +232,7 @@ def test_a_probability_near_one_is_calibrated_as_by_predict():
 
 
 def test_both_files_describe_themselves(tmp_path):
-    model, texts = create(notice="For research.\nMore."), {}
+    model, texts = create(notice="For research.\nMore.", title="a", notes=("/folder/a: a",)), {}
     plan = Plan(model.contract, 250.0, 512)
     with open(tmp_path / "model.onnx", "wb") as file:
         onnx_file.write(file, model, plan)
@@ -207,6 +243,8 @@ def test_both_files_describe_themselves(tmp_path):
              for key, value in properties.items()}  # fmt: skip
     with zipfile.ZipFile(tmp_path / "model.stablehlo") as archive:
         assert json.loads(archive.read("metadata.json")) == texts
+        assert str(ROOT).encode() not in archive.read("model.bin")
+    assert str(ROOT).encode() not in (tmp_path / "model.onnx").read_bytes()
     assert texts["card"] == "For research."
     assert texts["labels"] == ["a", "b", "c"]
     assert texts["thresholds"] == {"a": 0.25}
@@ -214,6 +252,7 @@ def test_both_files_describe_themselves(tmp_path):
     assert texts["input"]["leads"] == list(LEADS)
     assert (texts["input"]["sampling_rate"], texts["input"]["shape"]) == (250.0, ["B", 512, 12])
     assert any("missing leads" in line for line in texts["limits"])
+    assert metadata.describe(dataclasses.replace(model, notice=""), plan)["card"] == "a"
 
 
 @pytest.mark.parametrize(("weights", "share", "limit"), [("float16", 0.6, 2e-3), ("int8", 0.45, 2e-2)])
@@ -251,18 +290,41 @@ def test_the_command_writes_both_formats_and_says_what_they_lack(tmp_path):
     assert not (tmp_path / "model.stablehlo").exists()
 
 
-def test_the_example_of_the_documentation_runs_with_jax_alone(tmp_path, monkeypatch, capsys):
+@pytest.mark.parametrize(("kind", "name"), [("stablehlo", "a.onnx"), ("onnx", "a.StableHLO")])
+def test_a_suffix_of_the_other_format_is_refused(kind, name, tmp_path):
+    done = call("export", f"--format={kind}", f"--output={tmp_path / name}")
+    assert_one_line(done, f"contradicts --format={kind}, whose files end in .{kind}; omit one")
+    assert not (tmp_path / name).exists()
+
+
+@pytest.fixture
+def example(tmp_path):
+    """The documentation's code that reads StableHLO; its files are in the test's folder."""
     text = (ROOT / "docs" / "export.md").read_text()
-    code = next(block for block in re.findall(r"```python\n(.*?)```", text, re.DOTALL) if "deserialize" in block)
-    assert "ecg_jax" not in code
-    assert len(code.splitlines()) <= 10
     model = create()
     with open(tmp_path / "model.stablehlo", "wb") as file:
         stablehlo.write(file, model, Plan(model.contract, 500.0, 5000))
     np.save(tmp_path / "ecg.npy", wander(5000)[0])
+    return next(block for block in re.findall(r"```python\n(.*?)```", text, re.DOTALL) if "deserialize" in block)
+
+
+def test_the_example_of_the_documentation_is_short_and_runs(example, tmp_path, monkeypatch, capsys):
+    assert "ecg_jax" not in example
+    assert len(example.splitlines()) <= 10
     monkeypatch.chdir(tmp_path)
-    exec(code, {})
+    exec(example, {})
     assert re.search(r"\ba\b.*0\.\d", capsys.readouterr().out)
+
+
+@pytest.mark.slow
+def test_the_example_of_the_documentation_runs_with_jax_alone(example, tmp_path):
+    """In a process in which these packages cannot be imported."""
+    without = "import sys\nsys.modules |= dict.fromkeys(('ecg_jax', 'flax', 'optax', 'orbax'))\n"
+    run = functools.partial(subprocess.run, cwd=tmp_path, capture_output=True, text=True)
+    done = run([sys.executable, "-c", without + example])
+    assert done.returncode == 0, done.stderr
+    assert re.search(r"\ba\b.*0\.\d", done.stdout)
+    assert "ModuleNotFoundError" in run([sys.executable, "-c", without + "import ecg_jax"]).stderr
 
 
 @pytest.mark.slow
@@ -281,17 +343,43 @@ def test_200_real_recordings_are_as_predicted(run, shared):
 @pytest.mark.parametrize("name", ["full_tfkeras.hdf5", "small_binary_keras3.h5"])
 def test_a_keras_file_of_the_reference_network_is_as_predicted(run, name, shared):
     model = load_model(str(shared / "reference" / "keras_fixtures" / name))
+    assert metadata.describe(model, Plan(model.contract, 500.0, 5000))["card"] == name
     found = readers.find(str(shared / "data" / "ludb"))[:5]
     signal = np.stack([lazy.read().signal for lazy in found])
     expected = np.stack([each.probabilities for each in predict.predict(model, found, whole=True, checks="warn")])
     np.testing.assert_allclose(run(model, Plan(model.contract, 500.0, 5000), signal), expected, atol=1e-4)
 
 
+def load_published(shared, name):
+    return load_model(str(shared / "reference" / "torch_fixtures" / name / "weights_zip.pt"))
+
+
+@pytest.mark.parametrize(
+    ("name", "atol"),
+    [("ecg_age", 1e-3), *(pytest.param(name, 1e-5, marks=pytest.mark.slow) for name in ("chagas_inception", "ecg_fm"))],
+)  # years, and probabilities
+def test_these_published_networks_are_exported_as_onnx(name, atol, shared):
+    model = load_published(shared, name)
+    plan, lazy = Plan(model.contract, 500.0, 5000), readers.find(str(shared / "data" / "ludb"))[0]
+    [made] = predict.predict(model, [lazy], whole=True)
+    [found] = run_onnx(model, plan, lazy.read().signal[None])
+    np.testing.assert_allclose(found, made.probabilities, atol=atol)
+    card = metadata.describe(model, plan)["card"]
+    assert card == PUBLISHED[name].title
+    assert str(shared) not in card
+
+
 @pytest.mark.slow
-def test_published_networks_are_exported_with_their_windows(shared):
-    folder = shared / "reference" / "torch_fixtures" / "xresnet1d101"
-    [path] = [path for path in os.listdir(folder) if path == "weights_zip.pt"]
-    model = load_model(str(folder / path))
+@pytest.mark.parametrize(("name", "operation"), [("xresnet1d101", "argmax"), ("ecgfounder", "scan")])
+def test_these_published_networks_are_refused_as_onnx(name, operation, shared):
+    model = load_published(shared, name)
+    with pytest.raises(InputError, match=f"operation {operation} cannot be written as ONNX; --format=stablehlo can"):
+        onnx_file.write(io.BytesIO(), model, Plan(model.contract, 500.0, 5000))
+
+
+@pytest.mark.slow
+def test_a_published_network_is_exported_with_its_windows(shared):
+    model = load_published(shared, "xresnet1d101")
     lazy = readers.find(str(shared / "data" / "ludb"))[0]
     found = run_stablehlo(model, Plan(model.contract, 500.0, 5000), lazy.read().signal[None])
     [made] = predict.predict(model, [lazy], whole=True)

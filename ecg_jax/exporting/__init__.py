@@ -1,1 +1,1 @@
-"""A model as one file that other programs run: its whole way from millivolts to probabilities, as one function."""
+"""A model as one file that other programs run: one function from millivolts to probabilities."""

@@ -45,8 +45,9 @@ class Plan:
                 the others, as in a recording without it; a chest lead becomes zeros.
 
         Returns:
-            `[B, windows, contract samples, contract leads]` float32, and `[B, windows]` bool, whether the array
-            changes inside a window; those that do not are not predicted.
+            `[B, windows, contract samples, contract leads]` float32, and `[B, windows]` bool, whether a window is
+            predicted: the array changes inside it, and one of the contract's leads has a sample somewhere, or is
+            derived.
         """
         valid = jnp.isfinite(signal)
         known = jnp.where(valid, signal, 0)
@@ -55,6 +56,7 @@ class Plan:
         columns = np.array([LEADS.index(lead) for lead in self.contract.leads])
         if self.contract.leads != LEADS:
             leads, held = leads[:, columns], held[:, columns]
+        predicted = moves & held.any(axis=(1, 2))[:, None]
         for step in self.contract.signal_steps(self.sampling_rate):
             leads, held = _run(step, leads, held)
         prepared, is_known = jnp.where(held, leads, 0).transpose(0, 2, 1), held.transpose(0, 2, 1)
@@ -64,7 +66,7 @@ class Plan:
         windows = [
             _scale(steps, self._cut(prepared, begin), self._cut(is_known, begin)) for begin in self.begins.tolist()
         ]
-        return jnp.stack(windows, axis=1), moves
+        return jnp.stack(windows, axis=1), predicted
 
     def _find_moves(self, known: jax.Array) -> jax.Array:
         found = []

@@ -23,7 +23,7 @@ def create(model: Model, plan: Plan) -> Callable[[jax.Array], jax.Array]:
     """The function from `[B, samples, 12]` float32, see `Plan.create_windows`, to probabilities `[B, labels]`.
 
     Probabilities are calibrated; numbers, of a model of numbers, are in their unit. Of windows they are means, or the
-    largest where the model says so; NaN for an array that does not change anywhere.
+    largest where the model says so; NaN for a constant signal, or one without any of the contract's leads.
 
     Raises:
         InputError: when the model has no output layer.

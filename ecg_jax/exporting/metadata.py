@@ -19,7 +19,7 @@ def describe(model: Model, plan: Plan, weights: str = "float32") -> dict[str, An
     """What is known of an export, JSON-ready."""
     windows = (plan.begins / plan.contract.sampling_rate).tolist()
     return {
-        "card": (model.notice or next(iter(model.notes), "")).partition("\n")[0],
+        "card": (model.notice or model.title).partition("\n")[0],
         "labels": list(model.label_names),
         "kind": model.kind,
         "input": {
@@ -45,7 +45,7 @@ def describe(model: Model, plan: Plan, weights: str = "float32") -> dict[str, An
 
 
 def list_limits(model: Model, plan: Plan, weights: str = "float32") -> list[str]:
-    """What `predict` does and the file does not, or does otherwise, one line each."""
+    """How the file differs from `predict`, one line each."""
     contract, count = model.contract, len(plan.begins)
     seconds = plan.samples / plan.sampling_rate
     lines = [
@@ -54,10 +54,13 @@ def list_limits(model: Model, plan: Plan, weights: str = "float32") -> list[str]
     ]
     if count > 1:
         combined = "means or largest values" if model.largest else "means"
-        lines.append(f"windows: the output combines {count} windows ({combined}); what each of them gives is not told")
+        lines.append(
+            f"windows: the output combines {count} windows ({combined}); that of a single window is not reported"
+        )
     lines += [
         "missing leads: a lead that is NaN throughout is missing; a limb lead is derived from two others, a chest lead "
-        "becomes zeros, and nothing tells so",
+        "becomes zeros, and the file does not report it; `predict` takes a lead that is there but has no sample as "
+        "zeros",
         "checks: unit, lead order, sampling rate, quality and recordings of the training set are not checked",
         "amplitude: recordings that were z-scored before are not supported",
     ]

@@ -1,7 +1,9 @@
 """A model as StableHLO: a ZIP file with `metadata.json` and `model.bin`, which `jax.export.deserialize` reads."""
 
+import contextlib
 import json
 import zipfile
+from collections.abc import Iterator
 from typing import IO
 
 import jax
@@ -29,8 +31,20 @@ def write(file: IO[bytes], model: Model, plan: Plan) -> None:
     """
     (batch,) = jax.export.symbolic_shape("B")
     signal = jax.ShapeDtypeStruct((batch, plan.samples, len(LEADS)), np.float32)
-    with jax.default_matmul_precision("highest"):
+    with jax.default_matmul_precision("highest"), _without_folders():
         exported = jax.export.export(jax.jit(function.create(model, plan)), platforms=PLATFORMS)(signal)
     with zipfile.ZipFile(file, "w", zipfile.ZIP_DEFLATED) as archive:
         archive.writestr(METADATA, json.dumps(metadata.describe(model, plan), indent=1))
         archive.writestr(PROGRAM, exported.serialize())
+
+
+@contextlib.contextmanager
+def _without_folders() -> Iterator[None]:
+    """Has JAX name source files, which it writes beside every operation, without their folders."""
+    option = "jax_hlo_source_file_canonicalization_regex"
+    before = getattr(jax.config, option)
+    jax.config.update(option, r"^.*[/\\]")
+    try:
+        yield
+    finally:
+        jax.config.update(option, before)

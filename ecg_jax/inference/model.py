@@ -49,6 +49,7 @@ class Model:
     split: manifest.Manifest | None = None  # what it was trained on, where it says so; see `manifest.create`
     calibration: Calibration | None = None  # of the network's probabilities
     notice: str = ""  # what a reader of its probabilities must know
+    title: str = ""  # of a published network as its authors name it, else the name of its file or folder
     unchosen: tuple[str, ...] = ()  # labels with the default threshold, for lack of positives or negatives
     threshold_rule: str = ""  # that chose the thresholds; empty where unknown
     largest: tuple[str, ...] = ()  # labels whose probability is the largest of all windows'; others take the mean
@@ -234,6 +235,7 @@ def _load_shipped(name: str) -> Model:
         contract,
         tuple(found.labels),
         found.thresholds,
+        title=name,
         notes=(f"the weights {name}. {shipped.NOTICES[shipped.FILES[name]]}",),
         calibration=Calibration.from_dict(found.calibration),
         unchosen=tuple(found.unchosen),
@@ -264,6 +266,7 @@ def _load_published(path: str, name: str, labels: tuple[str, ...] | None, needs_
         tuple(names),
         {},
         notes=notes,
+        title=facts.title,
         largest=facts.largest,
         scale=Scale.create_plain(len(names)) if facts.kind == NUMBER else None,
         trained_on=facts.trained_on,
@@ -297,6 +300,7 @@ def _load_run(path: str) -> Model:
         labels,
         thresholds,
         notes=tuple(notes),
+        title=os.path.basename(os.path.abspath(path)),
         split=split,
         calibration=_read_calibration(os.path.join(path, run_folder.CALIBRATION), labels),
         unchosen=tuple(result.get(run_folder.UNCHOSEN, ())),
@@ -350,4 +354,5 @@ def _load_keras(path: str, stated: dict[str, Any], labels: tuple[str, ...] | Non
         f"{known}; output: {found.activation}{adds_up}",
         *found.notes,
     )
-    return Model(network, variables, contract, names, {}, notes=notes, activation=found.activation)
+    title = os.path.basename(path)
+    return Model(network, variables, contract, names, {}, notes=notes, title=title, activation=found.activation)
