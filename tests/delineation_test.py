@@ -14,7 +14,14 @@ import pytest
 from ecg_jax.data.readers import wfdb
 from ecg_jax.errors import InputError
 from ecg_jax.explanation import delineation_network, delineator_weights, matching, waves
-from ecg_jax.explanation.delineation import Delineation, delineate, delineate_many, join_windows, place_windows
+from ecg_jax.explanation.delineation import (
+    Delineation,
+    delineate,
+    delineate_many,
+    join_windows,
+    place_windows,
+    prepare,
+)
 from ecg_jax.explanation.intervals import measure
 from ecg_jax.lead_names import canonical_lead
 from ecg_jax.recording import LEADS, create_recording
@@ -317,7 +324,92 @@ def test_axis_by_hand(one, two, expected):
     complexes = Delineation([{"wave": "QRS", "onset": 0.5, "offset": 0.6, "kind": "usual"}], {})
     signal = np.zeros((400, 2))
     signal[210:230] = one, two
+    signal[300:340] = 0.1  # T: both leads are connected
     assert measure(record(signal, names=("I", "II")), complexes).axis == pytest.approx(expected)
+
+
+def test_a_flat_lead_is_unknown_and_does_not_turn_the_axis():
+    """II 1 and aVL -1 mV are I -0.5 mV (aVL = I - II/2) and aVF 1.25 mV (II - I/2), as if I had not been recorded."""
+    complexes = Delineation([{"wave": "QRS", "onset": 0.5, "offset": 0.6, "kind": "usual"}], {})
+    signal = np.zeros((400, 3))
+    signal[210:230] = 0.0, 1.0, -1.0
+    found = measure(record(signal, names=("I", "II", "aVL")), complexes)
+    assert found.axis == pytest.approx(np.degrees(np.arctan2((1.0 + 0.25) * 2 / np.sqrt(3), -0.5)))
+    assert np.isnan([found.r["I"], found.s["I"], found.st["I"]]).all()
+    assert (found.r["II"], found.s["aVL"]) == (1.0, 1.0)
+
+
+@pytest.mark.parametrize(
+    "deflections, r, s",
+    [
+        ((0.05, -1.5, 0.1), 0.1, 1.5),  # rSr'
+        ((-1.2,), 0.0, 1.2),  # QS
+        ((-0.4, 1.0), 1.0, 0.0),  # QR
+        ((-0.1, 1.0, -0.3), 1.0, 0.3),  # qRs
+        ((-0.5, 0.8, -0.2), 0.8, 0.2),  # Q is deeper than S
+        ((1.0,), 1.0, 0.0),  # R
+    ],
+)
+def test_r_and_s_by_hand(deflections, r, s):
+    """Ten samples each, in millivolts, from 2 samples after the onset of QRS."""
+    complexes = Delineation([{"wave": "QRS", "onset": 0.5, "offset": 0.6, "kind": "usual"}], {})
+    signal = np.zeros((400, 1))
+    signal[202 : 202 + 10 * len(deflections), 0] = np.repeat(deflections, 10)
+    found = measure(record(signal, names=("V1",)), complexes)
+    assert (found.r["V1"], found.s["V1"]) == (pytest.approx(r), pytest.approx(s))
+
+
+def test_an_interval_across_a_gap_is_unknown():
+    """Beats 0.7 s apart, of which a gap from 2.5 to 4.5 s hides three: 85.7 per minute, not 64."""
+    signal, onsets = np.zeros((2800, 2)), 0.5 + 0.7 * np.arange(9)
+    signal[1000:1800] = np.nan
+    seen = [(onset, "usual") for onset in onsets if not 2.4 < onset < 4.5]
+    found = measure(record(signal, names=("I", "II")), by_hand(seen))
+    assert found.heart_rate == pytest.approx(60 / 0.7)
+    assert found.spread["heart_rate"] == pytest.approx(0, abs=1e-6)
+    assert (found.qtc_bazett, found.spread["qtc"]) == (pytest.approx(400 / 0.7**0.5), pytest.approx(0, abs=1e-6))
+    signal[1000:1800, 0] = 0.0  # one lead is enough
+    assert measure(record(signal, names=("I", "II")), by_hand(seen)).heart_rate < 70
+
+
+def test_waves_that_the_ends_cut_off_are_not_measured():
+    """P of the first and T of the last of two beats touch the first and the last sample; then QRS does."""
+    silent = record(np.zeros((800, 12)))  # 2 s
+    first = by_hand([(0.5, "usual"), (1.7, "usual")])
+    cut = [
+        {**wave, "onset": 0.0 if wave["onset"] < 0.4 else wave["onset"], "offset": min(wave["offset"], 2.0)}
+        for wave in first.waves
+    ]
+    found = measure(silent, Delineation(cut, {}))
+    assert (found.pr, found.p_duration, found.qt) == pytest.approx((160, 100, 400))
+    assert (found.qrs, found.spread["qrs"]) == pytest.approx((100, 0), abs=1e-6)
+    assert np.isnan([found.spread["pr"], found.spread["p_duration"], found.spread["qt"], found.qtc]).all()
+    alone = [{"wave": "QRS", "onset": 1.9, "offset": 2.0, "kind": "usual"}]
+    assert np.isnan(measure(silent, Delineation(alone, {})).qrs)
+
+
+def test_a_column_that_is_no_lead_is_neither_delineated_nor_measured():
+    signal = np.sin(np.arange(2000) / 60.0)[:, None] * [1.0, 1.0, 50.0]
+    recording = record(signal, names=("I", "II", "PLETH"))
+    assert prepare(recording)[1].tolist() == [True, True, False]
+    found = measure(recording, by_hand([(0.5 + i, "usual") for i in range(4)]))
+    assert np.isnan([found.r["PLETH"], found.s["PLETH"], found.st["PLETH"]]).all()
+    assert np.isfinite([found.r["I"], found.r["II"], found.axis]).all()
+    assert prepare(record(signal[:, 2:], names=("MLII",)))[1].tolist() == [True], "without standard leads all count"
+
+
+def test_ectopic_beats_alone_have_a_rate_only():
+    found = measure(record(np.zeros((2400, 12))), by_hand([(0.5 + i, "ectopic") for i in range(4)]))
+    assert found.heart_rate == pytest.approx(60)
+    assert np.isnan([found.pr, found.qrs, found.qt, found.qtc, found.axis, found.p_duration]).all()
+    assert (found.measured, found.beats["usual"], found.beats["ectopic"]) == ("usual", 0, 4)
+
+
+def test_paced_beats_are_measured_where_they_outnumber_the_usual_ones_two_to_one():
+    silent = record(np.zeros((4000, 12)))
+    kinds = ["paced"] * 3 + ["usual"] + ["ectopic"] * 5
+    assert measure(silent, by_hand([(0.5 + i, kind) for i, kind in enumerate(kinds)])).measured == "paced"
+    assert measure(silent, by_hand([(0.5 + i, kind) for i, kind in enumerate(kinds[1:])])).measured == "usual"
 
 
 def test_a_delayed_recording_has_delayed_waves():

@@ -22,7 +22,7 @@ from ecg_jax.explanation import delineation_network
 from ecg_jax.explanation import waves as wave_lib
 from ecg_jax.explanation.delineation_network import SAMPLING_RATE
 from ecg_jax.explanation.delineator_weights import Delineator, load
-from ecg_jax.explanation.intervals import Measurements, measure
+from ecg_jax.explanation.intervals import FLAT, Measurements, measure
 from ecg_jax.recording import Recording
 
 __all__ = ["Delineation", "Measurements", "delineate", "delineate_many", "measure"]
@@ -32,7 +32,6 @@ _WINDOW = 2560  # samples that the network sees at once
 _OVERLAP = 768  # samples that neighbouring windows share
 _AT_ONCE = 8  # windows
 _USUAL_DEVIATION = 0.2  # mV, of a lead whose file gives standard deviations
-_FLAT = 1e-3  # mV: a lead that varies less is not connected
 
 Wave = dict[str, Any]
 
@@ -53,10 +52,12 @@ class Delineation:
 
 
 def delineate(recording: Recording) -> Delineation:
-    """Finds the waves of a recording with any leads, sampling rate and length.
+    """Finds the waves of a recording with any leads and sampling rate.
+
+    Memory grows with its length: see `parts.delineate_parts` for hours.
 
     Raises:
-        InputError: when the recording is too long to resample; see `budget`.
+        InputError: when the weights cannot be read.
     """
     return next(delineate_many([recording]))
 
@@ -102,7 +103,10 @@ def _group(recordings: Iterable[Recording]) -> Iterator[list[_Prepared]]:
 
 
 def prepare(recording: Recording) -> tuple[np.ndarray, np.ndarray]:
-    """The network's input: `[L, T]` mV at `SAMPLING_RATE` about each lead's median, and `[L]`, which leads vary."""
+    """The network's input: `[L, T]` mV at `SAMPLING_RATE` about each lead's median, and `[L]`, which vary.
+
+    Columns outside `Recording.lead_columns`, such as a pulse wave, are no leads.
+    """
     signal, valid = resample(Resample(recording.sampling_rate, SAMPLING_RATE), recording.signal, recording.valid)
     known = np.where(valid, signal, np.nan)
     some = valid.any(axis=0)
@@ -110,7 +114,9 @@ def prepare(recording: Recording) -> tuple[np.ndarray, np.ndarray]:
     centre[some] = np.nanmedian(known[:, some], axis=0)
     scale = _USUAL_DEVIATION if recording.normalized else 1.0
     signal = np.where(valid, signal - centre, 0).astype(np.float32) * np.float32(scale)
-    return signal.T, signal.std(axis=0) > _FLAT
+    is_lead = np.zeros(signal.shape[1], bool)
+    is_lead[recording.lead_columns] = True
+    return signal.T, is_lead & (signal.std(axis=0) > FLAT)
 
 
 def place_windows(samples: int) -> list[int]:
