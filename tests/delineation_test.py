@@ -1,8 +1,7 @@
 """Waves: where the simulator draws them, how marks are matched, what the delineator finds and measures."""
 
-import collections
-import csv
 import functools
+import itertools
 import os
 
 import ecgs
@@ -23,7 +22,6 @@ from ecg_jax.explanation.delineation import (
     prepare,
 )
 from ecg_jax.explanation.intervals import measure
-from ecg_jax.lead_names import canonical_lead
 from ecg_jax.recording import LEADS, create_recording
 from ecg_jax.simulation import boundaries, leads, rhythm
 from ecg_jax.simulation.simulator import simulate_many, trace_waves
@@ -166,6 +164,32 @@ def test_the_whole_recording_spans_leads_without_outliers():
     assert np.isnan(waves.span_leads(bounds[None, 4:])).all()
 
 
+def test_waves_do_not_overlap():
+    """In the first lead P, T and the second P reach 10 ms into QRS, the last two P waves share 20 ms, and one P lies in
+    QRS; the second lead shows no QRS, so that nothing is moved.
+    """
+    qrs = np.array([[[0.50, 0.60], [np.nan] * 2], [[1.50, 1.60], [np.nan] * 2]])
+    p = np.array([[[0.40, 0.51]] * 2, [[0.56, 0.59]] * 2, [[1.30, 1.42]] * 2, [[1.40, 1.49]] * 2])
+    t = np.array([[[0.59, 0.90]] * 2, [[1.70, 1.90]] * 2])
+    found = waves.separate({"P": p, "QRS": qrs, "T": t})
+    np.testing.assert_allclose(found["P"][:, 0], [(0.40, 0.50), (np.nan, np.nan), (1.30, 1.41), (1.41, 1.49)])
+    np.testing.assert_allclose(found["T"][:, 0], [(0.60, 0.90), (1.70, 1.90)])
+    np.testing.assert_allclose(found["P"][:2, 1], p[:2, 1])
+    np.testing.assert_array_equal(found["QRS"], qrs)
+    none = np.zeros((0, 2, 2))
+    assert waves.separate({"P": p, "QRS": none, "T": none})["P"].shape == p.shape
+
+
+def count_overlaps(found):
+    """Pairs of neighbours, other than P and T, of which one begins before the other ends."""
+    total = 0
+    for each in (found.waves, *found.waves_by_lead.values()):
+        for kept in (("P", "QRS"), ("QRS", "T")):
+            some = [wave for wave in each if wave["wave"] in kept]
+            total += sum(after["onset"] < before["offset"] - 1e-9 for before, after in itertools.pairwise(some))
+    return total
+
+
 def test_a_beat_is_of_the_kind_that_the_network_states():
     """0.6 of a kind is enough; beside two paced beats 0.2 is, too."""
     kinds = np.zeros((1, 500, 2))
@@ -220,7 +244,9 @@ def test_intervals_of_simulated_ecgs_are_measured():
     errors = {name: [] for name in ("pr", "qrs", "qt", "p_duration", "heart_rate", "axis")}
     for i in range(12):
         recording = record(drawn.signal[i][drawn.valid[i]])
-        found = measure(recording, delineate(recording))
+        delineation = delineate(recording)
+        assert not count_overlaps(delineation)
+        found = measure(recording, delineation)
         beat = int(np.searchsorted(tracks["QRS"].onset[i, :, 0, 0], 2.0))  # a beat in the recording
         (p_on, p_off), (on, off), (_, t_off) = (
             waves.span_leads(
@@ -459,27 +485,27 @@ def test_the_weights_are_small_and_whole(tmp_path):
         delineator_weights.load(stem)
 
 
-def read_marks(folder):
-    """Cardiologists' marks by record and lead, by wave, `[marks, 3]` seconds: onset, offset, top."""
-    marks = collections.defaultdict(list)
-    with open(folder / "waves.csv", newline="") as file:
-        for row in csv.DictReader(file):
-            times = [float(row[name]) / 500 if row[name] else np.nan for name in ("onset", "offset", "peak")]
-            marks[row["record"], canonical_lead(row["lead"]), row["wave"]].append(times)
-    return {
-        (record, lead): {wave: np.array(marks[record, lead, wave]).reshape(-1, 3) for wave in matching.WAVES}
-        for record, lead, _ in list(marks)
-    }
+def test_marks_are_read_by_hand(tmp_path):
+    """Record 1 has a QRS in lead ii from 250 to 300 with its top at 270, at 500 Hz, and a P without an onset."""
+    rows = "record,lead,wave,onset,peak,offset\n1,ii,QRS,250,270,300\n1,ii,P,,200,220\n2,v1,T,500,550,600\n"
+    (tmp_path / "waves.csv").write_text(rows)
+    marks = matching.read_marks(tmp_path / "waves.csv", 500.0)
+    assert {record: [*leads] for record, leads in marks.items()} == {"1": ["II"], "2": ["V1"]}
+    np.testing.assert_allclose(marks["1"]["II"]["QRS"], [(0.5, 0.6, 0.54)])
+    np.testing.assert_allclose(marks["1"]["II"]["P"], [(np.nan, 0.44, 0.4)])
+    assert marks["1"]["II"]["T"].shape == (0, 3)
 
 
 def test_boundaries_agree_with_cardiologists_as_measured(shared):
     """Lead II of the 99 recordings of LUDB on which definitions were chosen; docs/results.md has all leads."""
-    marks = read_marks(shared / "data" / "ludb")
-    records = [record for record, lead in marks if lead == "II"]
+    marks = matching.read_marks(shared / "data" / "ludb" / "waves.csv", 500.0)
+    records = [record for record in marks if "II" in marks[record]]
     recordings = [wfdb.read(str(shared / "data" / "ludb" / "data" / f"{record}.hea")) for record in records]
+    delineations = list(delineate_many(recordings))
+    assert not any(map(count_overlaps, delineations))
     compared = [
-        matching.compare(matching.collect(found.waves_by_lead["II"]), marks[record, "II"])
-        for record, found in zip(records, delineate_many(recordings), strict=True)
+        matching.compare(matching.collect(found.waves_by_lead["II"]), marks[record]["II"])
+        for record, found in zip(records, delineations, strict=True)
     ]
     for (wave, side), rate, deviation in LEVELS:
         total = matching.add([each[wave, side] for each in compared])

@@ -1,8 +1,8 @@
 """Intervals and amplitudes of a recording's usual beats, from its waves.
 
 Each measure is the median over beats, the axis their mean direction; beside it the standard deviation over beats; NaN
-where it cannot be measured. Ectopic beats are left out; paced beats are measured where they outnumber the usual ones two
-to one. Where all beats are ectopic only the heart rate is known.
+where it cannot be measured. Ectopic beats are left out; paced beats are measured where they outnumber the usual ones
+two to one. Where all beats are ectopic only the heart rate is known.
 
 A boundary at the first or the last sample is that of a wave that the recording cuts off: it is not measured.
 """
