@@ -1,7 +1,7 @@
-"""From what a network states of each sample to waves with boundaries between samples.
+"""From a network's probabilities for each sample to waves with boundaries between samples.
 
 A wave is where the mean over leads exceeds a threshold. In each lead it begins and ends where the lead's own
-probability crosses half its maximum there: as the network states how probable it is that the wave has begun, this is
+probability crosses half its maximum there: as the network gives the probability that the wave has begun, this is
 the median of where it begins.
 """
 
