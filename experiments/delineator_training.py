@@ -69,7 +69,9 @@ def train(workdir: str, steps: int, rate: float, start: str | None = None) -> No
                 params, flax.serialization.msgpack_restore(stored.read())["average"]
             )
     command = f"python experiments/delineation.py --train --workdir={workdir} --steps={steps} --rate={rate:g}"
-    commands = [*read_commands(start), f"{command} --start={start}"] if start else [command]
+    command += f" --start={start}" if start else ""
+    earlier = workdir if os.path.exists(path) else start
+    commands = [*(each for each in read_commands(earlier) if each != command), command] if earlier else [command]
     state = {"step": 0, "params": params, "average": params, "opt_state": tx.init(params)}
     if os.path.exists(path):
         with open(path, "rb") as stored:
@@ -102,14 +104,17 @@ def train(workdir: str, steps: int, rate: float, start: str | None = None) -> No
             with open(path + ".part", "wb") as file:
                 file.write(content)
             os.replace(path + ".part", path)
-            with open(os.path.join(workdir, "command.txt"), "w") as file:
-                file.write("\n".join(commands) + "\n")
+            with open(os.path.join(workdir, "commands.txt"), "w") as text:
+                text.write("\n".join(commands) + "\n")
             saved = time.time()
 
 
 def read_commands(workdir: str) -> list[str]:
     """The commands that made the checkpoint of a folder, as `train` wrote them beside it."""
-    with open(os.path.join(workdir, "command.txt")) as file:
+    path = os.path.join(workdir, "commands.txt")
+    if not os.path.exists(path):
+        return ["unknown"]
+    with open(path) as file:
         return file.read().splitlines()
 
 

@@ -42,8 +42,8 @@ class Delineation:
 
     Attributes:
         waves: Of the whole recording: `wave` (`P`, `QRS` or `T`), `onset` and `offset` in seconds from its first
-            sample, from the earliest onset to the latest end over leads without outliers, P and T not within a QRS complex; a QRS complex also has
-            `kind`: `usual`, `ectopic` (from the ventricles) or `paced`.
+            sample, from the earliest onset to the latest end over leads without outliers, P and T not within a QRS
+            complex; a QRS complex also has `kind`: `usual`, `ectopic` (from the ventricles) or `paced`.
         waves_by_lead: The same by lead name, with each lead's own boundaries, for leads that show the wave.
     """
 

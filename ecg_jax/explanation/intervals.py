@@ -101,7 +101,7 @@ def find_varying(recording: Recording) -> np.ndarray:
     """`[L]`, which columns are leads that vary; those outside `Recording.lead_columns` are not."""
     varies = np.zeros(len(recording.leads), bool)
     for i in np.arange(len(varies))[recording.lead_columns]:
-        known = recording.valid[:, i]
+        known: np.ndarray = recording.valid[:, i]
         varies[i] = known.any() and recording.signal[:, i].std(where=known) > FLAT
     return varies
 
@@ -116,7 +116,7 @@ def _is_whole(wave: Mapping[str, Any], recording: Recording) -> bool:
 def _find_intervals(recording: Recording, onsets: np.ndarray) -> np.ndarray:
     """Seconds between neighbouring complexes `[N]`, `[N - 1]`; NaN across a gap, and after an onset that is cut off."""
     intervals = np.diff(onsets)
-    missing = ~recording.valid[:, recording.lead_columns].any(axis=1)
+    missing: np.ndarray = ~recording.valid[:, recording.lead_columns].any(axis=1)
     if missing.any():
         total = np.concatenate([[0], np.cumsum(missing)])
         place = np.clip(np.round(onsets * recording.sampling_rate).astype(int), 0, len(missing))
