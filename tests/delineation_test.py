@@ -279,9 +279,9 @@ def test_intervals_of_simulated_ecgs_are_measured():
         errors["axis"].append(found.axis - drawn.truth["axis"][i])
     medians = {name: float(np.nanmedian(values)) for name, values in errors.items()}
     apart = {name: float(np.nanmedian(np.abs(values))) for name, values in errors.items()}
-    limits = {"pr": 10, "qrs": 8, "qt": 12, "p_duration": 15, "heart_rate": 0.5, "axis": 5}
+    limits = {"pr": 5, "qrs": 5, "qt": 7, "p_duration": 6, "heart_rate": 0.3, "axis": 4}
     assert all(apart[name] < limit for name, limit in limits.items()), apart
-    nearer = {"pr": 0, "qrs": 0, "qt": 0, "p_duration": 0, "heart_rate": 0, "axis": 0}
+    nearer = {"pr": 2.5, "qrs": 2.5, "qt": 4, "p_duration": 4, "heart_rate": 0.2, "axis": 2}
     assert all(abs(medians[name]) < limit for name, limit in nearer.items()), (medians, apart)
 
 
@@ -405,6 +405,10 @@ def test_an_interval_across_a_gap_is_unknown():
     assert found.heart_rate == pytest.approx(60 / 0.7)
     assert found.spread["heart_rate"] == pytest.approx(0, abs=1e-6)
     assert (found.qtc_bazett, found.spread["qtc"]) == (pytest.approx(400 / 0.7**0.5), pytest.approx(0, abs=1e-6))
+    late = Delineation([*by_hand(seen).waves, {"wave": "T", "onset": 4.51, "offset": 4.6}], {})
+    late.waves.sort(key=lambda wave: wave["onset"])
+    found = measure(record(signal, names=("I", "II")), late)
+    assert (found.qt, found.spread["qt"]) == (pytest.approx(400), pytest.approx(0, abs=1e-6)), "T of a hidden complex"
     signal[1000:1800, 0] = 0.0  # one lead is enough
     assert measure(record(signal, names=("I", "II")), by_hand(seen)).heart_rate < 70
 

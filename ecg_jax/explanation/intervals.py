@@ -64,7 +64,8 @@ def measure(recording: Recording, delineation: "Delineation") -> Measurements:
     onsets = np.array([wave["onset"] for wave in complexes])
     whole = [wave for wave in delineation.waves if _is_whole(wave, recording)]
     others = {name: [wave for wave in whole if wave["wave"] == name] for name in ("P", "T")}
-    intervals = _find_intervals(recording, onsets)
+    gaps = _find_gaps(recording)
+    intervals = _find_intervals(recording, onsets, gaps)
     varies = find_varying(recording)
     tables: dict[str, list[Any]] = {name: [] for name in _PER_BEAT}
     for i, wave in enumerate(complexes):
@@ -72,6 +73,8 @@ def measure(recording: Recording, delineation: "Delineation") -> Measurements:
             continue
         follows_usual = i > 0 and kinds[i - 1] == measured
         nearby = {name: _find_near(waves, complexes, i) for name, waves in others.items()}
+        if len(gaps):
+            nearby = {name: [each for each in near if not _crosses(gaps, wave, each)] for name, near in nearby.items()}
         values = _measure_beat(nearby, complexes, i, intervals[i - 1] if follows_usual else _NONE)
         values |= _measure_amplitudes(recording, wave, varies)
         for name, value in values.items():
@@ -113,14 +116,27 @@ def _is_whole(wave: Mapping[str, Any], recording: Recording) -> bool:
     return bool(wave["onset"] > step and wave["offset"] < last)
 
 
-def _find_intervals(recording: Recording, onsets: np.ndarray) -> np.ndarray:
+def _find_gaps(recording: Recording) -> np.ndarray:
+    """Middles of gaps, in seconds: more than `_GAP` without any lead."""
+    missing: np.ndarray = ~recording.valid[:, recording.lead_columns].any(axis=1)
+    if not missing.any():
+        return np.zeros(0)
+    edges = np.diff(np.concatenate([[0], missing.astype(np.int8), [0]]))
+    begins, ends = np.flatnonzero(edges > 0), np.flatnonzero(edges < 0)
+    return ((begins + ends) / 2 / recording.sampling_rate)[ends - begins > _GAP * recording.sampling_rate]
+
+
+def _crosses(gaps: np.ndarray, one: Mapping[str, Any], other: Mapping[str, Any]) -> bool:
+    """Whether a gap lies between the beginning of the earlier wave and the end of the later one."""
+    begin, end = min(one["onset"], other["onset"]), max(one["offset"], other["offset"])
+    return bool(np.searchsorted(gaps, begin) < np.searchsorted(gaps, end))
+
+
+def _find_intervals(recording: Recording, onsets: np.ndarray, gaps: np.ndarray) -> np.ndarray:
     """Seconds between neighbouring complexes `[N]`, `[N - 1]`; NaN across a gap, and after an onset that is cut off."""
     intervals = np.diff(onsets)
-    missing: np.ndarray = ~recording.valid[:, recording.lead_columns].any(axis=1)
-    if missing.any():
-        total = np.concatenate([[0], np.cumsum(missing)])
-        place = np.clip(np.round(onsets * recording.sampling_rate).astype(int), 0, len(missing))
-        intervals[np.diff(total[place]) > _GAP * recording.sampling_rate] = np.nan
+    if len(gaps):
+        intervals[np.diff(np.searchsorted(gaps, onsets)) > 0] = np.nan
     if len(intervals) and onsets[0] <= max(_RESOLUTION, 1 / recording.sampling_rate):
         intervals[0] = np.nan
     return intervals
