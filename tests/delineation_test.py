@@ -204,8 +204,8 @@ def test_a_beat_is_of_the_kind_that_the_network_states():
     """0.6 of a kind is enough; beside two paced beats 0.2 is, too."""
     kinds = np.zeros((1, 500, 2))
     bounds = np.array([[0.1, 0.2], [0.5, 0.6], [0.9, 1.0], [1.3, 1.4]])
-    for (onset, _), stated in zip(bounds, ((0.6, 0.0), (0.0, 0.6), (0.0, 0.2), (0.0, 0.05)), strict=True):
-        kinds[:, int(250 * onset) - 5 : int(250 * onset) + 40] = stated
+    for (onset, _), probability in zip(bounds, ((0.6, 0.0), (0.0, 0.6), (0.0, 0.2), (0.0, 0.05)), strict=True):
+        kinds[:, int(250 * onset) - 5 : int(250 * onset) + 40] = probability
     recorded = np.ones(1, bool)
     assert waves.classify(kinds, bounds, recorded, 250.0) == ["ectopic", "paced", "usual", "usual"]
     kinds[:, 300:350] = 0.0, 0.6
@@ -227,8 +227,8 @@ def test_between_two_complexes_is_one_t_wave():
 @pytest.mark.parametrize("samples", [100, 2560, 2561, 5000, 30_000])
 def test_windows_cover_a_recording_once(samples):
     starts = place_windows(samples)
-    stated = np.stack([np.arange(start, start + 2560)[None, :, None] for start in starts])
-    np.testing.assert_array_equal(join_windows(stated, starts, samples)[0, :, 0], np.arange(samples))
+    probability = np.stack([np.arange(start, start + 2560)[None, :, None] for start in starts])
+    np.testing.assert_array_equal(join_windows(probability, starts, samples)[0, :, 0], np.arange(samples))
 
 
 def test_leads_are_exchangeable_and_a_lead_without_contacts_changes_nothing():

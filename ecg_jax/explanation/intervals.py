@@ -118,7 +118,7 @@ def _is_whole(wave: Mapping[str, Any], recording: Recording) -> bool:
 
 def _find_gaps(recording: Recording) -> np.ndarray:
     """Middles of gaps, in seconds: more than `_GAP` without any lead."""
-    missing: np.ndarray = ~recording.valid[:, recording.lead_columns].any(axis=1)
+    missing = ~np.asarray(recording.valid[:, recording.lead_columns].any(axis=1))
     if not missing.any():
         return np.zeros(0)
     edges = np.diff(np.concatenate([[0], missing.astype(np.int8), [0]]))
