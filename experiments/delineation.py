@@ -15,14 +15,12 @@ of the error: of lead II, and the mean over leads. `--peers` measures NeuroKit2 
 
 import argparse
 import collections
-import csv
 import functools
 import glob
 import os
 import sys
 import time
 from collections.abc import Callable, Iterator
-from typing import Any
 
 import numpy as np
 
@@ -32,29 +30,16 @@ sys.path[:0] = [HERE, os.path.dirname(HERE)]
 from ecg_jax.data.readers import wfdb  # noqa: E402
 from ecg_jax.explanation import matching  # noqa: E402
 from ecg_jax.explanation.delineation import delineate_many, measure  # noqa: E402
-from ecg_jax.lead_names import canonical_lead  # noqa: E402
 from ecg_jax.recording import Recording  # noqa: E402
 
 PEERS = ("prominence", "dwt")
-Waves = dict[str, np.ndarray]  # by wave, `[waves, 2]` or `[waves, 3]` seconds: onset, offset, top
+MARKS_RATE = 500.0  # Hz, of LUDB
+Waves = dict[str, np.ndarray]  # by wave, `[waves, 2]` seconds: onset, offset
 
 
-def read_marks(folder: str) -> dict[str, dict[str, list[tuple[str, list[float]]]]]:
-    """Marks by record and lead: waves with onset, offset and top in samples, NaN where there is none."""
-    marks: Any = collections.defaultdict(lambda: collections.defaultdict(list))
-    with open(os.path.join(folder, "waves.csv"), newline="") as file:
-        for row in csv.DictReader(file):
-            times = [float(row[name]) if row[name] else np.nan for name in ("onset", "offset", "peak")]
-            marks[row["record"]][canonical_lead(row["lead"])].append((row["wave"], times))
-    return marks
-
-
-def collect(waves: list[tuple[str, list[float]]], sampling_rate: float) -> Waves:
-    """Marks of a lead by wave, in seconds."""
-    return {
-        wave: np.array([times for name, times in waves if name == wave]).reshape(-1, 3) / sampling_rate
-        for wave in matching.WAVES
-    }
+def read_marks(folder: str) -> dict[str, dict[str, Waves]]:
+    """Marks of LUDB by record, lead and wave, `[marks, 3]` seconds: onset, offset, top."""
+    return matching.read_marks(os.path.join(folder, "waves.csv"), MARKS_RATE)
 
 
 def tabulate(rows: list[tuple[str, dict[tuple[str, str], matching.Matches]]], title: str) -> None:
@@ -103,10 +88,10 @@ def evaluate(folder: str, peers: bool) -> None:
     delineations = list(delineate_many(recordings))
     seconds = time.perf_counter() - begin
     rows = []
-    for record, recording, delineation in zip(marks, recordings, delineations, strict=True):
+    for record, delineation in zip(marks, delineations, strict=True):
         for lead, waves in marks[record].items():
             found = matching.collect(delineation.waves_by_lead[lead])
-            rows.append((lead, matching.compare(found, collect(waves, recording.sampling_rate))))
+            rows.append((lead, matching.compare(found, waves)))
     tabulate(rows, f"ecg_jax, {len(recordings)} recordings, {len(recordings) / seconds:.0f} ECG/s")
     for method in PEERS if peers else ():
         tabulate(measure_peer(marks, recordings, functools.partial(find_with_neurokit, method=method)), method)
@@ -135,14 +120,14 @@ def time_folder(folder: str, count: int = 1000) -> None:
 
 
 def measure_peer(
-    marks: Any, recordings: list[Recording], find: Callable[[np.ndarray, float], Waves]
+    marks: dict[str, dict[str, Waves]], recordings: list[Recording], find: Callable[[np.ndarray, float], Waves]
 ) -> list[tuple[str, dict[tuple[str, str], matching.Matches]]]:
     """Matches of lead II by a function of a signal and its rate."""
     rows = []
     for record, recording in zip(marks, recordings, strict=True):
         signal = recording.signal[:, recording.leads.index("II")].astype(float)
         found = find(signal, recording.sampling_rate)
-        rows.append(("II", matching.compare(found, collect(marks[record]["II"], recording.sampling_rate))))
+        rows.append(("II", matching.compare(found, marks[record]["II"])))
     return rows
 
 
@@ -160,6 +145,12 @@ def main() -> None:
     parser.add_argument("--data", help="folder of waves.csv and data/")
     parser.add_argument("--peers", action="store_true")
     arguments = parser.parse_args()
+    if not (arguments.train or arguments.ship or arguments.speed or arguments.evaluate):
+        parser.error("one of --train, --ship, --evaluate and --speed is required")
+    if (arguments.train or arguments.ship) and not arguments.workdir:
+        parser.error("--train and --ship need --workdir")
+    if (arguments.speed or arguments.evaluate) and not arguments.data:
+        parser.error("--evaluate and --speed need --data")
     if arguments.train or arguments.ship:
         import delineator_training
 

@@ -3,13 +3,14 @@
   python experiments/delineation_studies.py --data=DIR
 
 Prints: lead II of DIR (LUDB, with waves.csv) with one lead, at 100 Hz and with noise added; which kinds of beats are
-called what, of simulated ECGs of ill patients with many paced and ectopic beats; intervals against those that the
-simulator drew.
+called what, of simulated ECGs of ill patients with many paced and ectopic beats, and of DIR's patients; intervals
+against those that the simulator drew.
 """
 
 import argparse
 import collections
 import dataclasses
+import glob
 import os
 import sys
 from collections.abc import Callable
@@ -20,7 +21,7 @@ HERE = os.path.dirname(os.path.abspath(__file__))
 sys.path[:0] = [HERE, os.path.dirname(HERE)]
 
 import jax  # noqa: E402
-from delineation import collect, read_marks, tabulate  # noqa: E402
+from delineation import read_marks, tabulate  # noqa: E402
 
 from ecg_jax.contract import Resample  # noqa: E402
 from ecg_jax.data.filters import resample  # noqa: E402
@@ -71,11 +72,9 @@ def study_inputs(folder: str) -> None:
         rows = [
             (
                 "II",
-                matching.compare(
-                    matching.collect(found.waves_by_lead["II"]), collect(marks[record]["II"], original.sampling_rate)
-                ),
+                matching.compare(matching.collect(found.waves_by_lead["II"]), marks[record]["II"]),
             )
-            for record, original, found in zip(marks, recordings, delineate_many(map(change, recordings)), strict=True)
+            for record, found in zip(marks, delineate_many(map(change, recordings)), strict=True)
         ]
         tabulate(rows, name)
 
@@ -108,6 +107,22 @@ def study_kinds() -> None:
         print(f"{kind:10}{called:10}{count:6}")
 
 
+def study_patients(folder: str) -> None:
+    """Prints in how many recordings whose headers state pacing or ventricular extrasystoles such beats are found."""
+    groups: dict[str, list[collections.Counter[str]]] = {"paced": [], "ectopic": [], "neither": []}
+    paths = sorted(glob.glob(os.path.join(folder, "data", "*.hea")))
+    for path, found in zip(paths, delineate_many(map(wfdb.read, paths)), strict=True):
+        with open(path) as file:
+            text = file.read().lower()
+        group = "paced" if " pacing" in text else "ectopic" if "ventricular extrasystole" in text else "neither"
+        groups[group].append(collections.Counter(wave["kind"] for wave in found.waves if wave["wave"] == "QRS"))
+    print("\nstated: recordings, with a paced beat, with an ectopic beat; beats paced, ectopic, usual")
+    for name, each in groups.items():
+        some = [sum(count[kind] > 0 for count in each) for kind in ("paced", "ectopic")]
+        total = sum(each, collections.Counter())
+        print(f"{name:10}{len(each):5}{some[0]:5}{some[1]:5}{total['paced']:7}{total['ectopic']:7}{total['usual']:7}")
+
+
 def study_intervals() -> None:
     """Prints the median and the standard deviation of measured minus drawn."""
     drawn, recordings = draw(11, 40, Population())
@@ -126,4 +141,5 @@ if __name__ == "__main__":
     arguments = parser.parse_args()
     study_inputs(arguments.data)
     study_kinds()
+    study_patients(arguments.data)
     study_intervals()

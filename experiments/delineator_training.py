@@ -18,11 +18,6 @@ from ecg_jax.explanation.simulated_waves import KINDS, Example
 from ecg_jax.simulation.boundaries import WAVES
 
 LEVELS = 3  # thresholds of each wave
-# Those of the weights that ship; the first was done before T waves had a last part of their own (`simulated_waves`).
-COMMANDS = [
-    "python experiments/delineation.py --train --workdir=runs/first --steps=3600",
-    "python experiments/delineation.py --train --workdir=runs/second --start=runs/first --rate=7e-4 --steps=1100",
-]
 # Chosen on LUDB's marks: which of the thresholds, the probability above which there is a wave, and the seconds by which
 # its onset and offset are moved, the median difference from the marks.
 LEVEL = {"P": 2, "QRS": 1, "T": 1}
@@ -73,6 +68,10 @@ def train(workdir: str, steps: int, rate: float, start: str | None = None) -> No
             params = flax.serialization.from_state_dict(
                 params, flax.serialization.msgpack_restore(stored.read())["average"]
             )
+    command = f"python experiments/delineation.py --train --workdir={workdir} --steps={steps} --rate={rate:g}"
+    command += f" --start={start}" if start else ""
+    earlier = workdir if os.path.exists(path) else start
+    commands = [*(each for each in read_commands(earlier) if each != command), command] if earlier else [command]
     state = {"step": 0, "params": params, "average": params, "opt_state": tx.init(params)}
     if os.path.exists(path):
         with open(path, "rb") as stored:
@@ -105,7 +104,18 @@ def train(workdir: str, steps: int, rate: float, start: str | None = None) -> No
             with open(path + ".part", "wb") as file:
                 file.write(content)
             os.replace(path + ".part", path)
+            with open(os.path.join(workdir, "commands.txt"), "w") as text:
+                text.write("\n".join(commands) + "\n")
             saved = time.time()
+
+
+def read_commands(workdir: str) -> list[str]:
+    """The commands that made the checkpoint of a folder, as `train` wrote them beside it."""
+    path = os.path.join(workdir, "commands.txt")
+    if not os.path.exists(path):
+        return ["unknown"]
+    with open(path) as file:
+        return file.read().splitlines()
 
 
 def ship(workdir: str) -> None:
@@ -120,7 +130,7 @@ def ship(workdir: str) -> None:
         apart = values.reshape(*values.shape[:-1], -1, LEVELS * len(WAVES) + len(KINDS))
         head[name] = apart[..., columns].reshape(*values.shape[:-1], -1)
     provenance = {
-        "commands": COMMANDS,
+        "commands": read_commands(workdir),
         "steps": int(state["step"]),
         "thresholds": {wave: THRESHOLDS[wave][LEVEL[wave]].tolist() for wave in WAVES},
         "jax": jax.__version__,

@@ -22,7 +22,7 @@ from ecg_jax.explanation import delineation_network
 from ecg_jax.explanation import waves as wave_lib
 from ecg_jax.explanation.delineation_network import SAMPLING_RATE
 from ecg_jax.explanation.delineator_weights import Delineator, load
-from ecg_jax.explanation.intervals import Measurements, measure
+from ecg_jax.explanation.intervals import FLAT, Measurements, measure
 from ecg_jax.recording import Recording
 
 __all__ = ["Delineation", "Measurements", "delineate", "delineate_many", "measure"]
@@ -32,7 +32,6 @@ _WINDOW = 2560  # samples that the network sees at once
 _OVERLAP = 768  # samples that neighbouring windows share
 _AT_ONCE = 8  # windows
 _USUAL_DEVIATION = 0.2  # mV, of a lead whose file gives standard deviations
-_FLAT = 1e-3  # mV: a lead that varies less is not connected
 
 Wave = dict[str, Any]
 
@@ -43,8 +42,8 @@ class Delineation:
 
     Attributes:
         waves: Of the whole recording: `wave` (`P`, `QRS` or `T`), `onset` and `offset` in seconds from its first
-            sample, from the earliest onset to the latest end over leads without outliers; a QRS complex also has
-            `kind`: `usual`, `ectopic` (begun in the ventricles) or `paced`.
+            sample, from the earliest onset to the latest end over leads without outliers, P and T not within a QRS
+            complex; a QRS complex also has `kind`: `usual`, `ectopic` (from the ventricles) or `paced`.
         waves_by_lead: The same by lead name, with each lead's own boundaries, for leads that show the wave.
     """
 
@@ -53,10 +52,12 @@ class Delineation:
 
 
 def delineate(recording: Recording) -> Delineation:
-    """Finds the waves of a recording with any leads, sampling rate and length.
+    """Finds the waves of a recording with any leads and sampling rate.
+
+    Memory grows with its length: see `parts.delineate_parts` for hours.
 
     Raises:
-        InputError: when the recording is too long to resample; see `budget`.
+        InputError: when the weights cannot be read.
     """
     return next(delineate_many([recording]))
 
@@ -85,7 +86,7 @@ class _Started(NamedTuple):
 
     group: list[_Prepared]
     windows: list[int]  # where they begin
-    stated: list[jax.Array]  # `[_AT_ONCE or 1, L, T, outputs]`, a window of a recording after the other
+    probabilities: list[jax.Array]  # `[_AT_ONCE or 1, L, T, outputs]`, a window of a recording after the other
 
 
 def _group(recordings: Iterable[Recording]) -> Iterator[list[_Prepared]]:
@@ -102,7 +103,10 @@ def _group(recordings: Iterable[Recording]) -> Iterator[list[_Prepared]]:
 
 
 def prepare(recording: Recording) -> tuple[np.ndarray, np.ndarray]:
-    """The network's input: `[L, T]` mV at `SAMPLING_RATE` about each lead's median, and `[L]`, which leads vary."""
+    """The network's input: `[L, T]` mV at `SAMPLING_RATE` about each lead's median, and `[L]`, which vary.
+
+    Columns outside `Recording.lead_columns`, such as a pulse wave, are no leads.
+    """
     signal, valid = resample(Resample(recording.sampling_rate, SAMPLING_RATE), recording.signal, recording.valid)
     known = np.where(valid, signal, np.nan)
     some = valid.any(axis=0)
@@ -110,7 +114,9 @@ def prepare(recording: Recording) -> tuple[np.ndarray, np.ndarray]:
     centre[some] = np.nanmedian(known[:, some], axis=0)
     scale = _USUAL_DEVIATION if recording.normalized else 1.0
     signal = np.where(valid, signal - centre, 0).astype(np.float32) * np.float32(scale)
-    return signal.T, signal.std(axis=0) > _FLAT
+    is_lead = np.zeros(signal.shape[1], bool)
+    is_lead[recording.lead_columns] = True
+    return signal.T, is_lead & (signal.std(axis=0) > FLAT)
 
 
 def place_windows(samples: int) -> list[int]:
@@ -136,27 +142,27 @@ def _start(group: list[_Prepared]) -> _Started:
             part = each.signal[:, start : start + width]
             windows[i * len(starts) + j, :, : part.shape[1]] = part
     params = load().params
-    stated = [_infer(params, windows[i : i + batch], recorded[i : i + batch]) for i in range(0, total, batch)]
-    return _Started(group, starts, stated)
+    probabilities = [_infer(params, windows[i : i + batch], recorded[i : i + batch]) for i in range(0, total, batch)]
+    return _Started(group, starts, probabilities)
 
 
 def _finish(started: _Started) -> Iterator[Delineation]:
     """Waits for the network."""
-    stated = np.concatenate([np.asarray(each) for each in started.stated])
+    probabilities = np.concatenate([np.asarray(each) for each in started.probabilities])
     count = len(started.windows)
     for i, each in enumerate(started.group):
-        joined = join_windows(stated[i * count : (i + 1) * count], started.windows, each.signal.shape[1])
+        joined = join_windows(probabilities[i * count : (i + 1) * count], started.windows, each.signal.shape[1])
         yield describe(joined, each.recorded, each.recording.leads, load())
 
 
-def join_windows(stated: np.ndarray, starts: Sequence[int], samples: int) -> np.ndarray:
+def join_windows(probabilities: np.ndarray, starts: Sequence[int], samples: int) -> np.ndarray:
     """`[L, samples, outputs]` from windows `[W, L, T, outputs]`, each up to the middle of what it shares."""
-    width = stated.shape[2]
+    width = probabilities.shape[2]
     ends = [(start + before + width) // 2 for before, start in itertools.pairwise(starts)]
     edges = [0, *ends, samples]
     parts = [
         window[:, edges[i] - start : edges[i + 1] - start]
-        for i, (start, window) in enumerate(zip(starts, stated, strict=True))
+        for i, (start, window) in enumerate(zip(starts, probabilities, strict=True))
     ]
     return np.concatenate(parts, axis=1)
 
@@ -166,20 +172,22 @@ def _infer(params: Any, windows: jax.Array, recorded: jax.Array) -> jax.Array:
     return jax.nn.sigmoid(delineation_network.apply(params, windows, recorded))
 
 
-def describe(stated: np.ndarray, recorded: np.ndarray, leads: Sequence[str], delineator: Delineator) -> Delineation:
+def describe(
+    probabilities: np.ndarray, recorded: np.ndarray, leads: Sequence[str], delineator: Delineator
+) -> Delineation:
     """From probabilities `[L, T, 5]` (P, QRS, T, ectopic, paced) to waves."""
-    located = wave_lib.locate(stated[..., :3], recorded, SAMPLING_RATE, delineator.thresholds)
+    located = wave_lib.locate(probabilities[..., :3], recorded, SAMPLING_RATE, delineator.thresholds)
     whole: list[Wave] = []
     by_lead: dict[str, list[Wave]] = {lead: [] for lead in leads}
+    seconds = probabilities.shape[1] / SAMPLING_RATE
+    bounds = wave_lib.separate({wave: np.clip(located[wave] + delineator.shifts[wave], 0.0, seconds) for wave in WAVES})
+    spans = wave_lib.separate({wave: wave_lib.span_leads(bounds[wave])[:, None] for wave in WAVES})
+    kinds = wave_lib.classify(probabilities[..., 3:], spans["QRS"][:, 0], recorded, SAMPLING_RATE)
     for wave in WAVES:
-        bounds = np.clip(located[wave] + delineator.shifts[wave], 0.0, stated.shape[1] / SAMPLING_RATE)
-        spans = wave_lib.span_leads(bounds)
-        extra: list[Wave] = [{}] * len(spans)
-        if wave == "QRS":
-            extra = [{"kind": kind} for kind in wave_lib.classify(stated[..., 3:], spans, recorded, SAMPLING_RATE)]
-        whole += _list(wave, spans, extra)
+        extra: list[Wave] = [{"kind": kind} for kind in kinds] if wave == "QRS" else [{}] * len(bounds[wave])
+        whole += _list(wave, spans[wave][:, 0], extra)
         for number, lead in enumerate(leads):
-            by_lead[lead] += _list(wave, bounds[:, number], extra)
+            by_lead[lead] += _list(wave, bounds[wave][:, number], extra)
 
     def sort(waves: list[Wave]) -> list[Wave]:
         return sorted(waves, key=lambda wave: wave["onset"])

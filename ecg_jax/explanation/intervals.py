@@ -1,7 +1,10 @@
 """Intervals and amplitudes of a recording's usual beats, from its waves.
 
-Each measure is the median over beats, beside it the standard deviation over beats; NaN where it cannot be measured.
-Ectopic beats are left out; paced beats are measured where there are no others of more than a third of all beats.
+Each measure is the median over beats, the axis their mean direction; beside it the standard deviation over beats; NaN
+where it cannot be measured. Ectopic beats are left out; paced beats are measured where they outnumber the usual ones
+two to one. Where all beats are ectopic only the heart rate is known.
+
+A boundary at the first or the last sample is that of a wave that the recording cuts off: it is not measured.
 """
 
 import bisect
@@ -13,6 +16,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from ecg_jax.explanation.delineation_network import SAMPLING_RATE
 from ecg_jax.recording import LIMB_LEADS, Recording
 
 if TYPE_CHECKING:
@@ -22,6 +26,10 @@ _SHORTEST_PR, _LONGEST_PR = 0.06, 0.50  # seconds
 _NEAR = 2.0  # seconds, longer than any PR interval or T wave
 _J_POINT = 0.06  # seconds after QRS at which ST is measured
 _BASELINE = 0.02  # seconds before QRS whose median is the baseline
+_GAP = 0.02  # seconds without any lead, which may hide a complex
+FLAT = 1e-3  # mV: a lead that varies less is not connected
+_R = 0.02  # mV; a smaller positive deflection does not begin an R wave
+_RESOLUTION = 1 / SAMPLING_RATE  # seconds, of boundaries
 _NONE = np.nan
 
 
@@ -29,20 +37,22 @@ _NONE = np.nan
 class Measurements:
     """Of one recording; `spread` holds the standard deviation over beats of each, under the same name."""
 
-    heart_rate: float  # per minute, between the first and the last complex
+    heart_rate: float  # per minute, of the mean interval between complexes without a gap between them
     pr: float  # ms, from the onset of P to that of QRS
     qrs: float  # ms
     qt: float  # ms
     qtc: float  # ms, QT / RR^(1/3) with RR in seconds (Fridericia 1920), each beat's from the beat before
     qtc_bazett: float  # ms, QT / RR^(1/2) (Bazett 1920)
-    axis: float  # degrees in the frontal plane, of the area of QRS in I and aVF
+    axis: float  # degrees in the frontal plane, of the net area of QRS in the limb leads (least squares)
     p_duration: float  # ms
     r: dict[str, float]  # mV by lead, the highest point of QRS; 0 where it is never positive
-    s: dict[str, float]  # mV by lead, the lowest point of QRS after R, as a positive number
+    s: dict[
+        str, float
+    ]  # mV by lead, the deepest point of QRS after it first becomes positive, else of all, as a positive number
     st: dict[str, float]  # mV by lead, 60 ms after QRS
     spread: dict[str, Any]
     beats: dict[str, int]  # complexes by kind
-    measured: str  # the kind of beats that was measured
+    measured: str  # the kind of beats that was measured, `usual` or `paced`; there may be none
 
 
 def measure(recording: Recording, delineation: "Delineation") -> Measurements:
@@ -52,16 +62,21 @@ def measure(recording: Recording, delineation: "Delineation") -> Measurements:
     beats = {kind: int(np.sum(kinds == kind)) for kind in ("usual", "ectopic", "paced")}
     measured = "paced" if beats["paced"] > 2 * beats["usual"] else "usual"
     onsets = np.array([wave["onset"] for wave in complexes])
-    others = {name: [wave for wave in delineation.waves if wave["wave"] == name] for name in ("P", "T")}
-    intervals = np.diff(onsets)
+    whole = [wave for wave in delineation.waves if _is_whole(wave, recording)]
+    others = {name: [wave for wave in whole if wave["wave"] == name] for name in ("P", "T")}
+    gaps = _find_gaps(recording)
+    intervals = _find_intervals(recording, onsets, gaps)
+    varies = find_varying(recording)
     tables: dict[str, list[Any]] = {name: [] for name in _PER_BEAT}
     for i, wave in enumerate(complexes):
-        if kinds[i] != measured:
+        if kinds[i] != measured or not _is_whole(wave, recording):
             continue
         follows_usual = i > 0 and kinds[i - 1] == measured
         nearby = {name: _find_near(waves, complexes, i) for name, waves in others.items()}
+        if len(gaps):
+            nearby = {name: [each for each in near if not _crosses(gaps, wave, each)] for name, near in nearby.items()}
         values = _measure_beat(nearby, complexes, i, intervals[i - 1] if follows_usual else _NONE)
-        values |= _measure_amplitudes(recording, wave)
+        values |= _measure_amplitudes(recording, wave, varies)
         for name, value in values.items():
             tables[name].append(value)
     centre: dict[str, Any] = {}
@@ -76,12 +91,55 @@ def measure(recording: Recording, delineation: "Delineation") -> Measurements:
     if np.isfinite(centre["axis"]):
         centre["axis"], spread["axis"] = _average_angles(tables["axis"])
     spread["heart_rate"] = _deviate((60 / intervals).tolist())
-    rate = 60 * len(intervals) / (onsets[-1] - onsets[0]) if len(intervals) else _NONE
-    return Measurements(heart_rate=float(rate), spread=spread, beats=beats, measured=measured, **centre)
+    known = intervals[np.isfinite(intervals)]
+    rate = 60 / float(known.mean()) if len(known) else _NONE
+    return Measurements(heart_rate=rate, spread=spread, beats=beats, measured=measured, **centre)
 
 
 _BY_LEAD = ("r", "s", "st")
 _PER_BEAT = ("pr", "qrs", "qt", "qtc", "qtc_bazett", "p_duration", "axis", *_BY_LEAD)
+
+
+def find_varying(recording: Recording) -> np.ndarray:
+    """`[L]`, which columns are leads that vary; those outside `Recording.lead_columns` are not."""
+    varies = np.zeros(len(recording.leads), bool)
+    for i in np.arange(len(varies))[recording.lead_columns]:
+        known: np.ndarray = recording.valid[:, i]
+        varies[i] = known.any() and recording.signal[:, i].std(where=known) > FLAT
+    return varies
+
+
+def _is_whole(wave: Mapping[str, Any], recording: Recording) -> bool:
+    """False where the recording's ends cut a wave off."""
+    step = max(_RESOLUTION, 1 / recording.sampling_rate)
+    last = len(recording.signal) / recording.sampling_rate - step
+    return bool(wave["onset"] > step and wave["offset"] < last)
+
+
+def _find_gaps(recording: Recording) -> np.ndarray:
+    """Middles of gaps, in seconds: more than `_GAP` without any lead."""
+    missing = ~np.asarray(recording.valid[:, recording.lead_columns].any(axis=1))
+    if not missing.any():
+        return np.zeros(0)
+    edges = np.diff(np.concatenate([[0], missing.astype(np.int8), [0]]))
+    begins, ends = np.flatnonzero(edges > 0), np.flatnonzero(edges < 0)
+    return ((begins + ends) / 2 / recording.sampling_rate)[ends - begins > _GAP * recording.sampling_rate]
+
+
+def _crosses(gaps: np.ndarray, one: Mapping[str, Any], other: Mapping[str, Any]) -> bool:
+    """Whether a gap lies between the beginning of the earlier wave and the end of the later one."""
+    begin, end = min(one["onset"], other["onset"]), max(one["offset"], other["offset"])
+    return bool(np.searchsorted(gaps, begin) < np.searchsorted(gaps, end))
+
+
+def _find_intervals(recording: Recording, onsets: np.ndarray, gaps: np.ndarray) -> np.ndarray:
+    """Seconds between neighbouring complexes `[N]`, `[N - 1]`; NaN across a gap, and after an onset that is cut off."""
+    intervals = np.diff(onsets)
+    if len(gaps):
+        intervals[np.diff(np.searchsorted(gaps, onsets)) > 0] = np.nan
+    if len(intervals) and onsets[0] <= max(_RESOLUTION, 1 / recording.sampling_rate):
+        intervals[0] = np.nan
+    return intervals
 
 
 def _find_near(waves: list[dict[str, Any]], complexes: list[dict[str, Any]], i: int) -> list[dict[str, Any]]:
@@ -116,8 +174,8 @@ def _measure_beat(
     }
 
 
-def _measure_amplitudes(recording: Recording, wave: Mapping[str, Any]) -> dict[str, Any]:
-    """R, S and ST by lead, and the axis, of one QRS complex."""
+def _measure_amplitudes(recording: Recording, wave: Mapping[str, Any], varies: np.ndarray) -> dict[str, Any]:
+    """R, S and ST by lead, and the axis, of one QRS complex; NaN of leads that do not vary."""
     rate = recording.sampling_rate
     first, last = round(wave["onset"] * rate), min(round(wave["offset"] * rate) + 1, len(recording.signal))
     j_point = round((wave["offset"] + _J_POINT) * rate)
@@ -125,11 +183,11 @@ def _measure_amplitudes(recording: Recording, wave: Mapping[str, Any]) -> dict[s
     none = np.full(len(recording.leads), np.nan)
     if recording.normalized or not start < first < last:
         return {"r": none, "s": none, "st": none, "axis": _NONE}
-    known = recording.valid[start:last].all(axis=0)
+    known = recording.valid[start:last].all(axis=0) & varies
     level = np.where(known, np.median(recording.signal[start:first], axis=0), np.nan)
     values = recording.signal[first:last] - level
-    top = np.where(known, values, 0).argmax(axis=0)
-    after = np.where(np.arange(len(values))[:, None] >= top, values, 0)
+    begin = (values > _R).argmax(axis=0)  # of R; 0 in a QS complex
+    after = np.where(np.arange(len(values))[:, None] >= begin, values, 0)
     has_st = j_point < len(recording.signal)
     areas = dict(zip(recording.leads, values.sum(axis=0).tolist(), strict=True))
     return {

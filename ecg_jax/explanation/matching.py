@@ -5,10 +5,15 @@ al. 2020, IEEE Access 8:186181); each found boundary counts once, the nearest pa
 first to the last whole beat: what is found outside of these is not counted.
 """
 
+import collections
+import csv
+import os
 from collections.abc import Iterable, Mapping
 from typing import Any, NamedTuple
 
 import numpy as np
+
+from ecg_jax.lead_names import canonical_lead
 
 TOLERANCE = 0.15  # seconds
 WAVES, SIDES = ("P", "QRS", "T"), ("onset", "offset")
@@ -96,6 +101,26 @@ def collect(waves: Iterable[Mapping[str, Any]]) -> dict[str, np.ndarray]:
     for each in waves:
         times[each["wave"]].append((each["onset"], each["offset"]))
     return {wave: np.array(rows).reshape(-1, 2) for wave, rows in times.items()}
+
+
+def read_marks(path: str | os.PathLike[str], sampling_rate: float) -> dict[str, dict[str, dict[str, np.ndarray]]]:
+    """Marks by record, lead and wave, as `compare` takes them.
+
+    Args:
+        path: A CSV file with columns record, lead, wave, onset, peak and offset, in samples, empty where there is none.
+        sampling_rate: Hz, of the marks.
+    """
+    rows: dict[tuple[str, str, str], list[list[float]]] = collections.defaultdict(list)
+    with open(path, newline="") as file:
+        for row in csv.DictReader(file):
+            times = [float(row[name]) / sampling_rate if row[name] else np.nan for name in ("onset", "offset", "peak")]
+            rows[row["record"], canonical_lead(row["lead"]), row["wave"]].append(times)
+    marks: dict[str, dict[str, dict[str, np.ndarray]]] = {}
+    for record, lead, _ in list(rows):
+        marks.setdefault(record, {})[lead] = {
+            wave: np.array(rows.get((record, lead, wave), [])).reshape(-1, 3) for wave in WAVES
+        }
+    return marks
 
 
 def add(matches: list[Matches]) -> Matches:

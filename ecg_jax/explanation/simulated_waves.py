@@ -65,12 +65,13 @@ def draw_example(
         first, last = jnp.min(track.onset, axis=(1, 2)) - _AROUND, jnp.max(track.offset, axis=(1, 2)) + _AROUND
         is_in = (time[:, None] > first) & (time[:, None] < last) & track.is_unknown
         known[wave] = ~jnp.any(is_in, axis=1)
+    recorded = drawn.valid[:, None] & jnp.any(drawn.signal != 0, axis=0)
     complexes = traced["QRS"]
     is_complex = jnp.any(inside["QRS"][:, 0] > 0, axis=1)
     kinds = jnp.stack([complexes.is_ectopic[at["QRS"]], complexes.is_paced[at["QRS"]]], axis=-1)
     return Example(
-        signal=(signal * (drawn.signal != 0)).T,
-        recorded=(drawn.valid[:, None] & jnp.any(drawn.signal != 0, axis=0)).T,
+        signal=(signal * recorded).T,
+        recorded=recorded.T,
         inside=jnp.stack([inside[wave] for wave in WAVES], axis=-1).transpose(2, 0, 3, 1),
         known=jnp.stack([known[wave] for wave in WAVES], axis=-1),
         kinds=kinds.astype(jnp.float32),

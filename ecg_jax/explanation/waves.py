@@ -1,10 +1,11 @@
-"""From what a network states of each sample to waves with boundaries between samples.
+"""From a network's probabilities for each sample to waves with boundaries between samples.
 
 A wave is where the mean over leads exceeds a threshold. In each lead it begins and ends where the lead's own
-probability crosses half its maximum there: as the network states how probable it is that the wave has begun, this is
+probability crosses half its maximum there: as the network gives the probability that the wave has begun, this is
 the median of where it begins.
 """
 
+from collections.abc import Mapping
 from typing import NamedTuple
 
 import numpy as np
@@ -157,6 +158,40 @@ def span_leads(bounds: np.ndarray) -> np.ndarray:
         kept = np.where(distance <= limit, known, np.nan)
         spans[some] = np.stack([np.nanmin(kept[..., 0], axis=1), np.nanmax(kept[..., 1], axis=1)], axis=1)
     return spans
+
+
+def separate(bounds: Mapping[str, np.ndarray]) -> dict[str, np.ndarray]:
+    """Boundaries by wave, `[waves, L, 2]` seconds in order of time, without overlaps within a lead.
+
+    Waves of a kind meet in the middle of what they share; P and T waves end or begin where a QRS complex does, and are
+    NaN where they lie within it. A P wave may lie on a T wave.
+    """
+    apart = {wave: _halve_overlaps(each) for wave, each in bounds.items()}
+    complexes = apart["QRS"][np.isfinite(apart["QRS"]).any(axis=(1, 2))]
+    shape = (1, *complexes.shape[1:])
+    padded = np.concatenate([np.full(shape, -np.inf), complexes, np.full(shape, np.inf)])
+    for wave in ("P", "T"):
+        onset, offset = np.moveaxis(apart[wave], -1, 0)
+        before = np.searchsorted(_find_middles(complexes), _find_middles(apart[wave]))
+        onset = np.where(onset < padded[before, :, 1], padded[before, :, 1], onset)
+        offset = np.where(offset > padded[before + 1, :, 0], padded[before + 1, :, 0], offset)
+        apart[wave] = np.where((onset < offset)[..., None], np.stack([onset, offset], axis=-1), np.nan)
+    return apart
+
+
+def _halve_overlaps(bounds: np.ndarray) -> np.ndarray:
+    """Lets neighbours `[waves, L, 2]` of a kind meet in the middle of what they share."""
+    bounds = bounds.copy()
+    offset, onset = bounds[:-1, :, 1], bounds[1:, :, 0]
+    middle = np.where(offset > onset, (offset + onset) / 2, np.nan)
+    bounds[:-1, :, 1], bounds[1:, :, 0] = np.fmin(offset, middle), np.fmax(onset, middle)
+    return bounds
+
+
+def _find_middles(bounds: np.ndarray) -> np.ndarray:
+    """The mean of the known boundaries of each wave `[waves, L, 2]`; 0 without any."""
+    known = np.isfinite(bounds)
+    return np.where(known, bounds, 0.0).sum(axis=(1, 2)) / np.maximum(known.sum(axis=(1, 2)), 1)
 
 
 def _median_of_known(values: np.ndarray) -> np.ndarray:
