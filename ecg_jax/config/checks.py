@@ -54,20 +54,18 @@ def _check_kind(config: ConfigDict) -> None:
             )
     if kind == FINDING:
         return
-    unchanged = {
-        f"loss.{key}": KEYS[f"loss.{key}"].default for key in ("positive_weight", "focal_gamma", "label_smoothing")
-    }
-    if config.data.sampling == "balanced":
-        unchanged["data.sampling"] = "shuffle"
     monitor, labels = config.checkpoint.monitor, config.data.labels
     if "," in labels.strip(", ") and monitor in IN_UNITS:
         raise InputError(
             f"config.checkpoint.monitor is {monitor!r}, but {labels} have several units; set it to loss, r2 or pearson"
         )
-    values = dict(flatten(config))
-    for name, value in unchanged.items():
-        if values[name] != value:
-            raise InputError(f"{given}, but config.{name} {values[name]!r}, which is for findings; set it to {value!r}")
+    of_findings = {key: config.loss[key] for key in ("positive_weight", "focal_gamma", "label_smoothing")}
+    changed = {f"loss.{key}": value for key, value in of_findings.items() if value != KEYS[f"loss.{key}"].default}
+    if config.data.sampling == "balanced":
+        changed["data.sampling"] = "balanced"
+    for name, value in changed.items():
+        remedy = KEYS[name].default
+        raise InputError(f"{given}, but config.{name} {value!r}, which is for findings; set it to {remedy!r}")
 
 
 def check_values(section: str, **values: object) -> None:

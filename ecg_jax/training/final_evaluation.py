@@ -105,7 +105,7 @@ def _decide(evaluated: Evaluated, config: ConfigDict) -> tuple[Evaluated, Calibr
         dataclasses.replace(each, probabilities=fitted.apply(each.probabilities, names), raw=each.probabilities)
         for each in (scored, others)
     )
-    facts = (f"{evaluated.facts[0].removesuffix('.')}; {_describe_calibration(fitted)}.",)
+    facts = (*evaluated.facts, _describe_calibration(fitted))
     evaluated = dataclasses.replace(evaluated, predictions=scored, validation=others, facts=facts)
     evaluated = evaluated.choose_thresholds(Settings(), rule=config.evaluation.threshold_rule)
     assert evaluated.thresholds is not None
@@ -134,10 +134,10 @@ def evaluate(
 
 def _describe_calibration(fitted: Calibration) -> str:
     if fitted.method == "none":
-        return "probabilities are not recalibrated"
+        return "Probabilities are not recalibrated."
     reasons = [f"{name}: {values['reason']}" for name, values in fitted.maps.items() if "reason" in values]
     left = f"; as they are: {'; '.join(reasons)}" if reasons else ""
-    return f"probabilities are recalibrated ({fitted.method}), as fitted on validation{left}"
+    return f"Probabilities are recalibrated ({fitted.method}), as fitted on validation{left}."
 
 
 def _tabulate(
