@@ -143,10 +143,13 @@ def simulate(
 
 @jax.default_matmul_precision("highest")
 def trace_waves(
-    key: jax.Array, population: Population, thresholds: dict[str, np.ndarray]
+    key: jax.Array,
+    population: Population,
+    thresholds: dict[str, np.ndarray],
+    interventions: Interventions = NOTHING,
 ) -> dict[str, boundaries.Track]:
     """The waves of `simulate` of the same key, by name, per lead; see `boundaries.find_edges` for thresholds."""
-    heart = _draw_heart(_draw_parts(key), population, NOTHING)
+    heart = _draw_heart(_draw_parts(key), population, interventions)
     beats, beat = heart.beats, heart.beat
     edges = boundaries.find_all_edges(beat, heart.places, heart.limbs, heart.hangs, thresholds)
     is_paced = jnp.full(rhythm.BEATS, heart.patient.is_paced) & ~beats.is_ectopic
