@@ -130,7 +130,7 @@ def tabulate_crossings(response: Response) -> pd.DataFrame:
     """Where mean curves cross: a row per label and level, which is the model's threshold, or one half.
 
     Columns: `label`, `level` in words, `probability`, `crossing` with its 95 % bootstrap interval (`crossing_low`,
-    `crossing_high`), all in the dose's unit and infinite beyond its ends; `readers`, where the readers' share crosses
+    `crossing_high`), infinite beyond the `first` and the `last` dose; `readers`, where the readers' share crosses
     one half; `limits` of the guideline; and `difference` of the crossing from the nearest of them, 0 between them. NaN
     stands for no criterion.
     """
@@ -150,7 +150,8 @@ def tabulate_crossings(response: Response) -> pd.DataFrame:
             spread = find_crossings(values, resampled, level, rises)
             low, high = np.quantile(spread, (0.025, 0.975), method="inverted_cdf")
             row = {"label": name, "level": words, "probability": level, "crossing": crossing, "crossing_low": low}
-            row |= {"crossing_high": high, "readers": readers, "limits": limits}
+            row |= {"crossing_high": high, "first": values[0], "last": values[-1]}
+            row |= {"readers": readers, "limits": limits}
             rows.append(row | {"difference": crossing - np.clip(crossing, limits[0], limits[-1])})
     return pd.DataFrame(rows)
 

@@ -64,7 +64,7 @@ DOSES = {
     "pr": Dose(
         "PR interval",
         "ms",
-        _step(120, 320, 20),
+        (120, 140, *_step(160, 240, 10), 260, 280, 300, 320),
         "pr",
         {"1dAVb": Criterion((200,))},
         _HEALTHY,
@@ -73,7 +73,7 @@ DOSES = {
     "rate": Dose(
         "Heart rate",
         "per minute",
-        _step(40, 130, 5),
+        (*_step(40, 70, 5), 80, 90, 95, 98, 100, 102, 105, 110, 120, 130),
         "rate",
         {"SB": Criterion((50, 60), rises=False), "ST": Criterion((100,))},
         _HEALTHY,
