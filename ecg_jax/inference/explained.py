@@ -90,7 +90,15 @@ def explain(
         start = float(begins[window]) - padding
         segments = label_samples(made.measured.waves, start, contract.samples, contract.sampling_rate)
         signal = signals[window : window + 1]
-        [values] = methods.attribute(method, model.network, model.variables, signal, output, segments[None])
+        [values] = methods.attribute(
+            method,
+            model.network,
+            model.variables,
+            signal,
+            output,
+            segments[None],
+            sampling_rate=contract.sampling_rate,
+        )
         shares = methods.share(values, segments)
         found.append(Explanation(label, method, values, shares, contract.leads, contract.sampling_rate, start))
     return tuple(found)

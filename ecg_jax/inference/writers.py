@@ -129,7 +129,11 @@ def create_table(
     path: str, file: IO[str], model: Model, measurements: Sequence[str] = (), has_explanations: bool = False
 ) -> CsvTable | JsonTable:
     """The table that the suffix of a path asks for: JSON for .json, else CSV, without explanations; see there."""
-    return JsonTable(file, model, has_explanations) if path.lower().endswith(".json") else CsvTable(file, model, measurements)
+    return (
+        JsonTable(file, model, has_explanations)
+        if path.lower().endswith(".json")
+        else CsvTable(file, model, measurements)
+    )
 
 
 class Tally:
@@ -219,7 +223,18 @@ def print_table(console: Console, model: Model, made: Prediction) -> None:
     if made.measured:
         console.print(f"  measured: {'; '.join(ecg_page.describe(made.measured.measurements))}")
     for each in made.explanations:
-        console.print(f"  {each.label} explained by {each.method}: {describe_shares(each)}")
+        console.print(f"  {each.label} explained: {describe_shares(each)}")
+    console.print(f"  quality: {made.quality or 'nothing noticed'}")
+
+
+def print_explanations(console: Console, model: Model, made: Prediction) -> None:
+    """Prints a line per label that is explained, and what was noticed."""
+    console.print(made.recording)
+    values = dict(zip(model.label_names, made.probabilities.tolist(), strict=True))
+    for each in made.explanations:
+        threshold = model.describe_threshold(each.label)
+        bound = f" (threshold {threshold})" if threshold else ""
+        console.print(f"  {each.label} {values[each.label]:.3f}{bound}: {describe_shares(each)}")
     console.print(f"  quality: {made.quality or 'nothing noticed'}")
 
 

@@ -21,7 +21,7 @@ DARKEST = 0.8  # opacity of the largest values
 _SMOOTH = 0.015  # seconds, standard deviation: single samples are narrower than a printed line
 _FULL = 99.5  # per cent of all samples are at most as dark as the darkest
 _ROWS = 40  # of a shade; every other one is empty where it speaks against
-_CELL = (12.5, 3.8)  # mm
+_CELL_WIDTH, _CELL_HEIGHT = 12.5, 3.8  # mm, of a table
 
 
 @dataclasses.dataclass(frozen=True)
@@ -64,7 +64,7 @@ def draw_shares(figure: Figure, explanation: Explanation, left: float, top: floa
     columns = [*(explanation.leads[i] for i in order), "all leads"]
     rows = [*PARTS, "sum"]
     width, height = (25.4 * side for side in figure.get_size_inches())
-    (across, down), (wide, high) = _CELL, (len(columns) * _CELL[0], len(rows) * _CELL[1])
+    wide, high = len(columns) * _CELL_WIDTH, len(rows) * _CELL_HEIGHT
     axes = figure.add_axes((left / width, 1 - (top + high) / height, wide / width, high / height))
     shade = np.where(np.arange(len(columns)) < len(order), shares / max(shares[:-1, :-1].max(), 1e-9), 0)
     shade[-1] = 0
