@@ -21,12 +21,13 @@ numbers are written beside the figure (--output=map.png, default) as a CSV.
 patient has; none of it is validated for clinical use. Exit statuses are those of `predict`.
 """
 
+import os
 from collections import Counter
 from collections.abc import Sequence
 
 from absl import flags
 
-from ecg_jax import cli, recording_flags
+from ecg_jax import cli, files, recording_flags
 from ecg_jax.errors import InputError
 
 FLAGS = flags.FLAGS
@@ -38,6 +39,9 @@ flags.DEFINE_enum("figure_format", "png", ("png", "pdf", "svg"), "Of pages.")
 flags.DEFINE_string("data", None, "Instead of recordings: a prepared store, or NAME:DIR of a data set, for a map.")
 flags.DEFINE_enum("split", None, ("train", "validation", "test", "all"), "Of --data; default test, or all.")
 flags.DEFINE_integer("recordings", 200, "Of --data: as many with the label at most, and without.", lower_bound=1)
+
+
+_SUFFIXES = (".png", ".pdf", ".svg")
 
 
 def main(argv: Sequence[str]) -> int:
@@ -91,7 +95,52 @@ def _draw_pages(argv: Sequence[str]) -> int:
 
 def _draw_map(argv: Sequence[str]) -> int:
     """The average map of a label over a data set."""
-    raise InputError("not yet")
+    path = FLAGS.output or "map.png"
+    stem, suffix = os.path.splitext(path)
+    if len(argv) > 1 or len(FLAGS.label) != 1:
+        raise InputError("--data goes with one --label=LABEL and without files of recordings")
+    if suffix not in _SUFFIXES:
+        raise InputError(f"--output={path}: a map is one of {', '.join(_SUFFIXES)}")
+    recording_flags.require_output(path)
+
+    from rich.progress import track
+
+    from ecg_jax.inference import average_beat, evaluated_model, explained
+    from ecg_jax.reporting import beat_map
+    from ecg_jax.training import elsewhere
+
+    console, [label] = cli.create_console(), FLAGS.label
+    model = recording_flags.load_model()
+    method = FLAGS.method or explained.DEFAULT
+    explained.check(model, [label], method)
+    for note in model.notes:
+        console.print(f"Model: {note}")
+    dataset, _ = elsewhere.open_for_model(FLAGS.model, model, FLAGS.data, console, labels=[label])
+    for note in dataset.notes:
+        console.print(f"  {note}")
+    split = FLAGS.split or evaluated_model.choose_split(dataset)
+    rows = evaluated_model.find_rows(dataset, split)
+    found = average_beat.average(
+        model,
+        dataset,
+        rows,
+        label,
+        method,
+        most=FLAGS.recordings,
+        follow=lambda made, count: track(made, "explaining", count, console=console, disable=not console.is_terminal),
+        batch_size=FLAGS.batch_size,
+        checks=FLAGS.checks if dataset.reads_files else "warn",
+    )
+    for line in evaluated_model.describe_leaks(model.trained_on, dataset, rows):
+        console.print(f"  {line}")
+    beat_map.draw(found, path, f"Split {split}; model {model.title}. {NOTICE} {model.notice}")
+    with files.replacing(f"{stem}.csv", "w") as file:
+        beat_map.summarize(found).to_csv(file, index=False, float_format="%.6g")
+    console.print(f"{label}: {len(found.beats)} of {found.counts[0]} recordings with it are called, and averaged")
+    console.print(f"  beside {len(found.others)} of {found.counts[1]} without it, not called")
+    console.print(f"  {beat_map.describe_shares(found.shares, found.leads)}")
+    console.print(f"Written: {path} and {stem}.csv")
+    return 0
 
 
 if __name__ == "__main__":

@@ -41,11 +41,16 @@ def choose_labels(model: Model, made: Prediction) -> list[str]:
     """
     if model.kind == NUMBER:
         return list(model.label_names)
-    candidates = [label for label in _WORTH if label in model.label_names] or model.label_names
-    values = dict(zip(model.label_names, made.probabilities.tolist(), strict=True))
-    ratios = {label: values[label] / max(model.thresholds.get(label, _DEFAULT_THRESHOLD), 1e-9) for label in candidates}
+    candidates = [label for label in _WORTH if label in model.label_names] or list(model.label_names)
+    ratios = {label: compare(model, made, label) for label in candidates}
     called = [label for label in candidates if ratios[label] >= 1]
     return called or [max(candidates, key=lambda label: ratios[label])]
+
+
+def compare(model: Model, made: Prediction, label: str) -> float:
+    """A label's probability relative to its threshold, or to 0.5 where the model brings none."""
+    threshold = model.thresholds.get(label, _DEFAULT_THRESHOLD)
+    return float(made.probabilities[model.label_names.index(label)]) / max(threshold, 1e-9)
 
 
 def explain_all(

@@ -225,7 +225,7 @@ def _write_explanation(figure: Figure, explanation: ecg_shade.Explanation) -> No
     )
     for place, (line, look) in enumerate(lines):
         _write(figure, _LEFT, 43 + 4.5 * place, style.literal(line), **look)
-    ecg_shade.draw_shares(figure, explanation, 110, 43)
+    ecg_shade.draw_shares(figure, explanation.shares, explanation.leads, 110, 43)
 
 
 def _write_findings(figure: Figure, findings: Sequence[Finding]) -> None:

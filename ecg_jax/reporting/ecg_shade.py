@@ -55,13 +55,13 @@ def draw_shade(axes: Axes, values: np.ndarray, extent: tuple[float, float, float
     axes.axis(limits)
 
 
-def draw_shares(figure: Figure, explanation: Explanation, left: float, top: float) -> None:
-    """Draws a table of shares in per cent, leads in their usual order and their sum, at millimetres of the page."""
-    order = [explanation.leads.index(lead) for lead in LEADS if lead in explanation.leads]
-    shares = explanation.shares[order].T
+def draw_shares(figure: Figure, shares: np.ndarray, leads: tuple[str, ...], left: float, top: float) -> None:
+    """Draws a table of shares `[L, 4]` in per cent, leads in their usual order and their sum, at millimetres."""
+    order = [leads.index(lead) for lead in LEADS if lead in leads]
+    shares = shares[order].T
     shares = 100 * np.concatenate([shares, shares.sum(axis=1, keepdims=True)], axis=1)
     shares = np.concatenate([shares, shares.sum(axis=0, keepdims=True)])
-    columns = [*(explanation.leads[i] for i in order), "all leads"]
+    columns = [*(leads[i] for i in order), "all leads"]
     rows = [*PARTS, "sum"]
     width, height = (25.4 * side for side in figure.get_size_inches())
     wide, high = len(columns) * _CELL_WIDTH, len(rows) * _CELL_HEIGHT
