@@ -106,7 +106,7 @@ def _draw_map(argv: Sequence[str]) -> int:
     from rich.progress import track
 
     from ecg_jax.inference import average_beat, evaluated_model, explained
-    from ecg_jax.reporting import beat_map
+    from ecg_jax.reporting import beat_map, ecg_shade
     from ecg_jax.training import elsewhere
 
     console, [label] = cli.create_console(), FLAGS.label
@@ -133,12 +133,12 @@ def _draw_map(argv: Sequence[str]) -> int:
     )
     for line in evaluated_model.describe_leaks(model.trained_on, dataset, rows):
         console.print(f"  {line}")
-    beat_map.draw(found, path, f"Split {split}; model {model.title}. {NOTICE} {model.notice}")
+    beat_map.draw(found, path, f"Split {split}; model {model.title}. {ecg_shade.NOTICE} {model.notice}")
     with files.replacing(f"{stem}.csv", "w") as file:
         beat_map.summarize(found).to_csv(file, index=False, float_format="%.6g")
     console.print(f"{label}: {len(found.beats)} of {found.counts[0]} recordings with it are called, and averaged")
     console.print(f"  beside {len(found.others)} of {found.counts[1]} without it, not called")
-    console.print(f"  {beat_map.describe_shares(found.shares, found.leads)}")
+    console.print(f"  {ecg_shade.describe_shares(found.shares, found.leads)}")
     console.print(f"Written: {path} and {stem}.csv")
     return 0
 

@@ -13,7 +13,8 @@ from ecg_jax.inference.model import Model
 from ecg_jax.inference.predict import Prediction, predict
 from ecg_jax.reporting.beat_map import BeatMap
 
-TIME = np.arange(-75, 126) / 250  # seconds from the onset of QRS
+TIME = np.arange(-75, 151) / 250  # seconds from the onset of QRS
+_EDGES = (np.arange(-75, 152) - 0.5) / 250  # between them
 _LEVEL = (TIME >= -0.02) & (TIME <= 0)  # whose mean is 0
 _UNITS = {False: "mV", True: "standard deviations"}
 
@@ -95,7 +96,8 @@ def _draw(rows: np.ndarray, most: int, seed: int) -> np.ndarray:
 def _take(model: Model, made: Prediction, label: str, method: str | None) -> list[_Example]:
     """The mean beat of a recording, with a method the explained ones; nothing where no beat is whole."""
     recording, rate, leads = made.ecg, model.contract.sampling_rate, model.contract.leads
-    assert recording is not None and made.measured is not None, "predicted without keep, or not measured"
+    assert recording is not None, "predicted without keep"
+    assert made.measured is not None, "not measured"
     begin, end = 0.0, len(recording.signal) / recording.sampling_rate
     explanation = explained.explain(model, made, [label], method)[0] if method else None
     if explanation is not None:
@@ -115,16 +117,21 @@ def _take(model: Model, made: Prediction, label: str, method: str | None) -> lis
     beat -= beat[_LEVEL].mean(axis=0)
     if explanation is None:
         return [_Example(beat, np.zeros_like(beat), np.zeros((len(leads), 4)), recording.normalized)]
-    values = align(explanation.values, rate, explanation.start, onsets) * rate
+    # Through its running sum, so that what lies between two times is not lost.
+    running = np.pad(np.cumsum(explanation.values, axis=0, dtype=np.float64), ((1, 0), (0, 0)))
+    running = align(running, rate, explanation.start - 0.5 / rate, onsets, _EDGES)
+    values = np.diff(running, axis=0) / (TIME[1] - TIME[0])
     return [_Example(beat, values, explanation.shares, recording.normalized)]
 
 
-def align(values: np.ndarray, sampling_rate: float, start: float, onsets: Iterable[float]) -> np.ndarray:
-    """The mean over beats of `[T, L]` values at `TIME` from their onsets, interpolated, `[n, L]`.
+def align(
+    values: np.ndarray, sampling_rate: float, start: float, onsets: Iterable[float], time: np.ndarray = TIME
+) -> np.ndarray:
+    """The mean over beats of `[T, L]` values at times from their onsets, interpolated, `[n, L]`.
 
     `start` is the time of the first value; every beat lies within the values.
     """
-    place = (np.array([*onsets])[:, None] + TIME - start) * sampling_rate
+    place = (np.array([*onsets])[:, None] + time - start) * sampling_rate
     before = np.clip(place.astype(int), 0, len(values) - 2)
     part = (place - before)[..., None]
     return np.asarray((values[before] * (1 - part) + values[before + 1] * part).mean(axis=0))

@@ -25,7 +25,6 @@ from ecg_jax.reporting import ecg_page, ecg_shade
 from ecg_jax.reporting.ecg_shade import Explanation
 
 MANY = 12  # labels, above which only some are shown on the screen
-_LEADS = 4  # of an explanation that are named on the screen
 _PAGE = 7  # labels that have room on a page
 
 
@@ -223,7 +222,7 @@ def print_table(console: Console, model: Model, made: Prediction) -> None:
     if made.measured:
         console.print(f"  measured: {'; '.join(ecg_page.describe(made.measured.measurements))}")
     for each in made.explanations:
-        console.print(f"  {each.label} explained: {describe_shares(each)}")
+        console.print(f"  {each.label} explained: {ecg_shade.describe_shares(each.shares, each.leads)}")
     console.print(f"  quality: {made.quality or 'nothing noticed'}")
 
 
@@ -234,17 +233,10 @@ def print_explanations(console: Console, model: Model, made: Prediction) -> None
     for each in made.explanations:
         threshold = model.describe_threshold(each.label)
         bound = f" (threshold {threshold})" if threshold else ""
-        console.print(f"  {each.label} {values[each.label]:.3f}{bound}: {describe_shares(each)}")
+        console.print(
+            f"  {each.label} {values[each.label]:.3f}{bound}: {ecg_shade.describe_shares(each.shares, each.leads)}"
+        )
     console.print(f"  quality: {made.quality or 'nothing noticed'}")
-
-
-def describe_shares(explanation: Explanation) -> str:
-    """Shares of the parts of time, and of the leads with the largest."""
-    parts = zip(ecg_shade.PARTS, explanation.shares.sum(axis=0), strict=True)
-    leads = zip(explanation.leads, explanation.shares.sum(axis=1), strict=True)
-    largest = sorted(leads, key=lambda each: -each[1])[:_LEADS]
-    by_part, by_lead = (", ".join(f"{name} {share:.0%}" for name, share in each) for each in (parts, largest))
-    return f"{by_part}; leads {by_lead}"
 
 
 class Pages:
@@ -306,10 +298,10 @@ def draw_page(model: Model, made: Prediction, path: str, explanation: Explanatio
         start = max(explanation.start, 0.0)
     end = start + contract.samples / contract.sampling_rate
     values = dict(zip(model.label_names, made.probabilities.tolist(), strict=True))
-    findings = [
-        ecg_page.Finding(label, values[label], model.thresholds.get(label, float("nan")))
-        for label in _choose_for_page(model, made)
-    ]
+    shown = _choose_for_page(model, made)
+    if explanation is not None and explanation.label not in shown:
+        shown = [*shown[: _PAGE - 1], explanation.label]
+    findings = [ecg_page.Finding(label, values[label], model.thresholds.get(label, float("nan"))) for label in shown]
     ecg_page.draw(
         dataclasses.replace(made.ecg, id=made.recording),
         findings,

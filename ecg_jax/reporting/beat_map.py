@@ -2,7 +2,6 @@
 
 import dataclasses
 import os
-from typing import IO
 
 import matplotlib.pyplot as plt
 import numpy as np
@@ -17,7 +16,9 @@ from ecg_jax.reporting import ecg_shade, style
 
 _ROWS = (("I", "aVR", "V1", "V4"), ("II", "aVL", "V2", "V5"), ("III", "aVF", "V3", "V6"))
 _WIDTH, _HEIGHT = 183.0, 168.0  # mm
-_TABLE, _PANELS, _FOOT = 24.0, 50.0, 22.0  # mm from the top, and of the foot
+_TABLE, _PANELS, _FOOT = 23.0, 47.0, 28.0  # mm from the top, and of the foot
+_GRID = {"left": 0.075, "right": 0.99, "wspace": 0.06, "hspace": 0.08}
+_TICKS = (-200, 0, 200, 400)  # ms
 _SPREAD = (10, 90)  # per cent of recordings
 
 
@@ -53,11 +54,6 @@ def summarize(found: BeatMap) -> pd.DataFrame:
     return pd.DataFrame(places | flat)
 
 
-def write_numbers(found: BeatMap, file: IO[str]) -> None:
-    """Writes `summarize` as a CSV."""
-    summarize(found).to_csv(file, index=False, float_format="%.6g")
-
-
 @style.styled
 def draw(found: BeatMap, path: str, notice: str = "") -> None:
     """Draws a panel per lead; the suffix of `path` is the format."""
@@ -69,20 +65,20 @@ def draw(found: BeatMap, path: str, notice: str = "") -> None:
             4,
             sharex=True,
             sharey=True,
-            gridspec_kw={"left": 0.075, "right": 0.99, "top": 1 - _PANELS / _HEIGHT, "bottom": _FOOT / _HEIGHT},
+            gridspec_kw=_GRID | {"top": 1 - _PANELS / _HEIGHT, "bottom": _FOOT / _HEIGHT},
         )
         table = summarize(found).groupby("lead", sort=False)
-        shades = ecg_shade.smooth(found.values, 1 / (found.time[1] - found.time[0]))
+        shades, darkest = ecg_shade.smooth(found.values, 1 / (found.time[1] - found.time[0]))
         drawn = {lead: rows for lead, rows in table}
         limits = _find_limits(summarize(found))
         for axes, lead in zip(panels.ravel(), np.ravel(_ROWS), strict=True):
-            axes.set(xlim=(1e3 * found.time[0], 1e3 * found.time[-1]), ylim=limits)
+            axes.set(xticks=_TICKS, xlim=(1e3 * found.time[0], 1e3 * found.time[-1]), ylim=limits)
             axes.text(0.03, 0.95, lead, transform=axes.transAxes, fontweight="bold", va="top", zorder=4)
             if lead in drawn:
                 _draw_lead(axes, drawn[lead], shades[:, found.leads.index(lead)])
-        figure.supxlabel("ms from the onset of QRS", y=(_FOOT - 11) / _HEIGHT, fontsize=8)
+        figure.supxlabel("ms from the onset of QRS", y=(_FOOT - 9) / _HEIGHT, fontsize=8)
         figure.supylabel(found.unit, x=0.005, fontsize=8)
-        _draw_legend(figure, len(found.others) > 0)
+        _draw_legend(figure, len(found.others) > 0, darkest)
         with files.replacing(path, "wb") as file:
             figure.savefig(file, dpi=200, format=os.path.splitext(path)[1][1:])
     finally:
@@ -107,10 +103,14 @@ def _draw_lead(axes: Axes, rows: pd.DataFrame, shades: np.ndarray) -> None:
 
 def _write_heading(figure: Figure, found: BeatMap, notice: str) -> None:
     (positives, negatives), (called, not_called) = found.counts, (len(found.beats), len(found.others))
+    method = f"by {found.method.replace('_', ' ')}"
     lines = (
-        (f"{found.label}: mean beat, and what speaks for it by {found.method.replace('_', ' ')}", {"fontsize": 10}),
-        (f"{found.data}: {called} of {positives} recordings with {found.label}, which the network calls", {}),
-        (f"dashed: {not_called} of {negatives} without, which it does not; table: shares in per cent", {}),
+        (f"{found.label}: the mean beat, and what speaks for the label", {"fontsize": 10, "fontweight": "bold"}),
+        (
+            f"{found.data}: {called} of {positives} recordings with it, those in which the network finds it; {method}",
+            {},
+        ),
+        (f"dashed: {not_called} of {negatives} without it, in which the network does not; shares in per cent", {}),
     )
     for place, (line, look) in enumerate(lines):
         figure.text(0.02, 1 - (3 + 5 * place) / _HEIGHT, style.literal(line), va="top", **look)
@@ -118,17 +118,12 @@ def _write_heading(figure: Figure, found: BeatMap, notice: str) -> None:
     ecg_shade.draw_shares(figure, found.shares, found.leads, 17, _TABLE)
 
 
-def _draw_legend(figure: Figure, has_others: bool) -> None:
+def _draw_legend(figure: Figure, has_others: bool, darkest: float) -> None:
     dashed = Line2D([], [], color=style.GREY, linewidth=0.8, linestyle=(0, (4, 2)), label="mean without the label")
-    figure.legend(
-        handles=[
-            Line2D([], [], color=style.BLACK, linewidth=1.0, label="mean"),
-            Patch(color=style.GREY, alpha=0.25, linewidth=0, label=f"{_SPREAD[0]} to {_SPREAD[1]} % of recordings"),
-            *([dashed] if has_others else []),
-            Patch(color=ecg_shade.FOR, alpha=ecg_shade.DARKEST, linewidth=0, label="speaks for the label"),
-            Patch(facecolor=ecg_shade.AGAINST, alpha=0.6, hatch="---", edgecolor="white", label="speaks against it"),
-        ],
-        loc="lower center",
-        bbox_to_anchor=(0.5, 4 / _HEIGHT),
-        ncols=5,
-    )
+    handles = [
+        Line2D([], [], color=style.BLACK, linewidth=1.0, label="mean"),
+        Patch(color=style.GREY, alpha=0.25, linewidth=0, label=f"{_SPREAD[0]} to {_SPREAD[1]} % of recordings"),
+        *([dashed] if has_others else []),
+        *ecg_shade.create_legend(darkest),
+    ]
+    figure.legend(handles=handles, loc="lower center", bbox_to_anchor=(0.5, 7 / _HEIGHT), ncols=3)

@@ -93,8 +93,8 @@ def draw(
         ]
         strips += [_Strip("II" if "II" in present else lead, 3, 0.0, _SECONDS) for lead in present[:1]]
         if explanation is not None:
-            shades = ecg_shade.smooth(explanation.values, explanation.sampling_rate)
-            _write_explanation(figure, explanation)
+            shades, darkest = ecg_shade.smooth(explanation.values, explanation.sampling_rate)
+            _write_explanation(figure, explanation, darkest)
         for strip in strips:
             _draw_strip(axes, recording, strip, round(start * recording.sampling_rate))
             if explanation is not None:
@@ -215,17 +215,16 @@ def _write_heading(figure: Figure, recording: Recording, facts: str, remarks: st
     _write(figure, _LEFT + 45, _HEIGHT - 9, style.literal(notice), fontsize=8, color=style.ORANGE)
 
 
-def _write_explanation(figure: Figure, explanation: ecg_shade.Explanation) -> None:
+def _write_explanation(figure: Figure, explanation: ecg_shade.Explanation, darkest: float) -> None:
     """What the shade means, and its shares."""
-    lines = (
-        (f"Explained: {explanation.label}", {"fontweight": "bold"}),
-        (f"by {explanation.method.replace('_', ' ')}; shares of the whole in per cent", {"fontsize": 7}),
-        ("speaks for it", {"fontsize": 7, "color": ecg_shade.FOR}),
-        ("speaks against it (striped)", {"fontsize": 7, "color": ecg_shade.AGAINST}),
-    )
-    for place, (line, look) in enumerate(lines):
-        _write(figure, _LEFT, 43 + 4.5 * place, style.literal(line), **look)
-    ecg_shade.draw_shares(figure, explanation.shares, explanation.leads, 110, 43)
+    _write(figure, _LEFT, 43, style.literal(f"What speaks for {explanation.label}"), fontweight="bold")
+    method = f"by {explanation.method.replace('_', ' ')}; the table has shares in per cent"
+    _write(figure, _LEFT, 47.5, method, fontsize=7)
+    handles = ecg_shade.create_legend(darkest * explanation.sampling_rate)
+    place = ((_LEFT - 2) / _WIDTH, 1 - 50 / _HEIGHT)
+    figure.legend(handles=handles, loc="upper left", bbox_to_anchor=place, borderaxespad=0)
+    _write(figure, _LEFT + 45, _HEIGHT - 5.5, ecg_shade.NOTICE, fontsize=8, color=style.ORANGE)
+    ecg_shade.draw_shares(figure, explanation.shares, explanation.leads, 110, 42)
 
 
 def _write_findings(figure: Figure, findings: Sequence[Finding]) -> None:

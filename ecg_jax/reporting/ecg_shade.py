@@ -11,6 +11,7 @@ import scipy.ndimage
 from matplotlib.axes import Axes
 from matplotlib.colors import to_rgb
 from matplotlib.figure import Figure
+from matplotlib.patches import Patch
 
 from ecg_jax.recording import LEADS
 from ecg_jax.reporting import style
@@ -22,6 +23,10 @@ _SMOOTH = 0.015  # seconds, standard deviation: single samples are narrower than
 _FULL = 99.5  # per cent of all samples are at most as dark as the darkest
 _ROWS = 40  # of a shade; every other one is empty where it speaks against
 _CELL_WIDTH, _CELL_HEIGHT = 12.5, 3.8  # mm, of a table
+
+
+NOTICE = "The shade says what the network computes, not what the patient has, and is not validated for clinical use."
+_NAMED = 4  # leads, in words
 
 
 @dataclasses.dataclass(frozen=True)
@@ -37,11 +42,29 @@ class Explanation:
     start: float  # seconds into the recording of the first sample; below 0 where the input is padded
 
 
-def smooth(values: np.ndarray, sampling_rate: float) -> np.ndarray:
-    """`[T, L]` as it is drawn: a Gaussian mean over time, from -1 to 1, on one scale for all leads."""
+def smooth(values: np.ndarray, sampling_rate: float) -> tuple[np.ndarray, float]:
+    """`[T, L]` as it is drawn: a Gaussian mean over time, from -1 to 1 on one scale for all leads; and what 1 is."""
     smoothed = scipy.ndimage.gaussian_filter1d(values, _SMOOTH * sampling_rate, axis=0, mode="constant")
-    largest = np.percentile(np.abs(smoothed), _FULL) or np.abs(smoothed).max() or 1.0
-    return np.clip(smoothed / largest, -1, 1)
+    largest = float(np.percentile(np.abs(smoothed), _FULL) or np.abs(smoothed).max() or 1.0)
+    return np.clip(smoothed / largest, -1, 1), largest
+
+
+def create_legend(logits_per_second: float) -> list[Patch]:
+    """What the colours mean; and the darkest shade, in logits per second."""
+    full = f"darkest: {logits_per_second / 100:.2g} logits in 10 ms"
+    return [
+        Patch(color=FOR, alpha=DARKEST, linewidth=0, label="speaks for it"),
+        Patch(facecolor=AGAINST, alpha=0.6, hatch="---", edgecolor="white", linewidth=0, label="speaks against it"),
+        Patch(alpha=0, label=full),
+    ]
+
+
+def describe_shares(shares: np.ndarray, leads: tuple[str, ...]) -> str:
+    """Shares `[L, 4]` in words: of the parts of time, and of the leads that have the largest."""
+    by_lead = sorted(zip(leads, shares.sum(axis=1), strict=True), key=lambda each: -each[1])[:_NAMED]
+    by_part = zip(PARTS, shares.sum(axis=0), strict=True)
+    parts, largest = (", ".join(f"{name} {share:.0%}" for name, share in each) for each in (by_part, by_lead))
+    return f"{parts}; leads {largest}"
 
 
 def draw_shade(axes: Axes, values: np.ndarray, extent: tuple[float, float, float, float]) -> None:
