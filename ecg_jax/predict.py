@@ -33,19 +33,26 @@ note alone). What is not predicted is listed at the end; the others are predicte
 
 import os
 from collections import Counter
-from collections.abc import Sequence
-from typing import Any
+from collections.abc import Iterator, Sequence
+from typing import TYPE_CHECKING, Any
 
 from absl import flags
 
 from ecg_jax import cli, files, recording_flags
 from ecg_jax.errors import InputError
 
+if TYPE_CHECKING:
+    from ecg_jax.inference.model import Model
+    from ecg_jax.inference.predict import Prediction
+
 FLAGS = flags.FLAGS
 flags.adopt_module_key_flags(recording_flags)
 flags.DEFINE_string("output", "predictions.csv", "The file to write: .json for JSON, else CSV.")
 flags.DEFINE_bool("measure", False, "Measure heart rate, PR, QRS, QT, QTc, axis and the times of waves.")
 flags.DEFINE_bool("figure", False, "As --measure, and draw each recording on ECG paper, into a folder beside --output.")
+flags.DEFINE_bool("explain", False, "As --measure, and say what speaks for labels: on pages (--figure) and in JSON.")
+flags.DEFINE_list("explain_labels", [], "Labels for --explain; default the usual ones at or above their thresholds.")
+flags.DEFINE_string("explain_method", None, "Of --explain; the names are in docs/explain.md.")
 flags.DEFINE_enum("figure_format", "png", ("png", "pdf", "svg"), "Of --figure.")
 flags.DEFINE_list("names", None, "Labels of a Keras file's outputs, in their order.")
 _TABLES = 10  # recordings at most that have a table of their own on the screen
@@ -57,6 +64,10 @@ def main(argv: Sequence[str]) -> int:
         raise InputError("no recordings named; add the path of a file or a folder")
     path = FLAGS.output
     recording_flags.require_output(path)
+
+    is_explained = FLAGS.explain or bool(FLAGS.explain_labels or FLAGS.explain_method)
+    if is_explained and not (FLAGS.figure or path.lower().endswith(".json")):
+        raise InputError("--explain goes with --figure, or with --output=NAME.json: a CSV has no room for it")
 
     from rich.progress import track
 
@@ -73,15 +84,18 @@ def main(argv: Sequence[str]) -> int:
     if passed_over:
         console.print(f"  {passed_over}")
 
-    has_waves = FLAGS.measure or FLAGS.figure
+    has_waves = FLAGS.measure or FLAGS.figure or is_explained
     how: Any = {"batch_size": FLAGS.batch_size, "checks": FLAGS.checks, "whole": True, "keep": has_waves}
     predicted = predict.predict(model, recordings, **how)
     if has_waves:
         predicted = measured.measure_all(predicted)
+    if is_explained:
+        predicted = _explain(model, predicted)
     tally = writers.Tally(model)
     pages = writers.Pages(f"{os.path.splitext(path)[0]}_figures", FLAGS.figure_format, model)
     with files.Replacement(path, newline="", errors="backslashreplace") as replacement:
-        table = writers.create_table(path, replacement.file, model, tuple(measured.UNITS) if has_waves else ())
+        columns = tuple(measured.UNITS) if has_waves else ()
+        table = writers.create_table(path, replacement.file, model, columns, is_explained)
         tracked = track(predicted, "predicting", len(recordings), console=console, disable=not console.is_terminal)
         for made in tracked:
             if made.error:
@@ -109,6 +123,14 @@ def main(argv: Sequence[str]) -> int:
         console.print(f"Drawn: {pages.count} page(s) in {pages.folder}")
     console.print(f"Written: {path}, {tally.count} recording(s); {problems.total()} could not be read")
     return 2 if problems or pages.undrawn else 0
+
+
+def _explain(model: "Model", predicted: "Iterator[Prediction]") -> "Iterator[Prediction]":
+    from ecg_jax.inference import explained
+
+    method = FLAGS.explain_method or explained.DEFAULT
+    explained.check(model, FLAGS.explain_labels, method)
+    return explained.explain_all(model, predicted, FLAGS.explain_labels, method)
 
 
 if __name__ == "__main__":
