@@ -20,6 +20,7 @@ from ecg_jax.kinds import NUMBER
 from ecg_jax.recording import LEADS, create_recording
 from ecg_jax.simulation import SAMPLING_RATE, criteria, doses
 from ecg_jax.simulation.doses import Dose
+from ecg_jax.simulation.simulator import Simulated
 
 _RESAMPLES = 2000
 _MOST = 9  # outputs that are shown of a model that knows none of the labels of a dose
@@ -66,7 +67,8 @@ def respond(
     patients: int = 64,
     seed: int = 0,
     labels: Sequence[str] = (),
-    track: Callable[[Sequence[float]], Iterable[float]] = iter,
+    batch_size: int = 32,
+    follow: Callable[[Sequence[float]], Iterable[float]] = iter,
 ) -> Response:
     """Predicts patients at each dose, as the command `predict` does.
 
@@ -76,7 +78,8 @@ def respond(
         patients: How many, at least 1.
         seed: Of the patients.
         labels: Of the model; see `choose_labels` where there are none.
-        track: Wraps the doses in a display of progress.
+        batch_size: Windows predicted at once.
+        follow: Wraps the doses in a display of progress.
 
     Raises:
         InputError: on labels that the model does not have, or where it cannot predict these ECGs.
@@ -87,22 +90,22 @@ def respond(
     places = [model.label_names.index(name) for name in names]
     keys = jax.random.split(jax.random.key(seed), patients)
     probabilities, stated = [], []
-    for value in track(dose.values):
+    for value in follow(dose.values):
         drawn = jax.device_get(doses.draw(dose, value, keys))
         known = criteria.derive(drawn.truth["stated"])
-        probabilities.append(_predict(model, drawn.signal, drawn.valid)[:, places])
+        probabilities.append(_predict(model, drawn, batch_size)[:, places])
         stated.append(np.stack([known.get(name, np.full(patients, np.nan)) for name in names], axis=-1))
     thresholds = {name: model.thresholds[name] for name in names if name in model.thresholds}
     return Response(dose, names, thresholds, np.stack(probabilities, axis=1), np.stack(stated, axis=1))
 
 
-def _predict(model: Model, signals: np.ndarray, valid: np.ndarray) -> np.ndarray:
+def _predict(model: Model, drawn: Simulated, batch_size: int) -> np.ndarray:
     recordings = [
         create_recording(signal[here], leads=LEADS, sampling_rate=SAMPLING_RATE, id=f"patient {i}")
-        for i, (signal, here) in enumerate(zip(signals, valid, strict=True))
+        for i, (signal, here) in enumerate(zip(drawn.signal, drawn.valid, strict=True))
     ]
     lazy = [LazyRecording(each.id, lambda each=each: each) for each in recordings]  # type: ignore[misc]
-    made = list(predict.predict(model, lazy, checks="warn", whole=True))
+    made = list(predict.predict(model, lazy, batch_size=batch_size, checks="warn", whole=True))
     if errors := [each.error for each in made if each.error]:
         raise InputError(errors[0])
     return np.stack([each.probabilities for each in made])
@@ -130,7 +133,7 @@ def tabulate_crossings(response: Response) -> pd.DataFrame:
     """Where mean curves cross: a row per label and level, which is the model's threshold, or one half.
 
     Columns: `label`, `level` in words, `probability`, `crossing` with its 95 % bootstrap interval (`crossing_low`,
-    `crossing_high`), infinite beyond the `first` and the `last` dose; `readers`, where the readers' share crosses
+    `crossing_high`), infinite beyond `first_dose` and `last_dose`; `readers`, where the readers' share crosses
     one half; `limits` of the guideline; and `difference` of the crossing from the nearest of them, 0 between them. NaN
     stands for no criterion.
     """
@@ -150,7 +153,7 @@ def tabulate_crossings(response: Response) -> pd.DataFrame:
             spread = find_crossings(values, resampled, level, rises)
             low, high = np.quantile(spread, (0.025, 0.975), method="inverted_cdf")
             row = {"label": name, "level": words, "probability": level, "crossing": crossing, "crossing_low": low}
-            row |= {"crossing_high": high, "first": values[0], "last": values[-1]}
+            row |= {"crossing_high": high, "first_dose": values[0], "last_dose": values[-1]}
             row |= {"readers": readers, "limits": limits}
             rows.append(row | {"difference": crossing - np.clip(crossing, limits[0], limits[-1])})
     return pd.DataFrame(rows)

@@ -1,26 +1,29 @@
 """Probability over a dose, one panel per label: mean, bands over patients, the guideline, where the mean crosses."""
 
+import os
+from typing import Any
+
 import numpy as np
 import pandas as pd
 from matplotlib.artist import Artist
 from matplotlib.axes import Axes
-from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 from matplotlib.patches import Patch
 from matplotlib.ticker import MaxNLocator
 
-from ecg_jax.reporting import cells, layout, style
+from ecg_jax import files
+from ecg_jax.reporting import cells, figures, layout, style
 
 _OF_PATIENTS, _OF_MEAN = 0.15, 0.35  # opacity
 _READERS = "share of simulated readers who state it"
 
 
-def show_crossing(row: pd.Series) -> str:
+def show_crossing(row: Any) -> str:
     """A crossing with its interval, in the dose's unit; beyond the doses that were tried, their end."""
 
     def show(value: float) -> str:
         if np.isinf(value):
-            return f"above {row['last']:.3g}" if value > 0 else f"below {row['first']:.3g}"
+            return f"above {row.last_dose:.3g}" if value > 0 else f"below {row.first_dose:.3g}"
         return f"{value:.3g}"
 
     low, high = row.crossing_low, row.crossing_high
@@ -29,7 +32,7 @@ def show_crossing(row: pd.Series) -> str:
 
 
 @style.styled
-def draw(curves: pd.DataFrame, crossings: pd.DataFrame, xlabel: str, caption: str) -> Figure:
+def draw(curves: pd.DataFrame, crossings: pd.DataFrame, xlabel: str, caption: str, path: str) -> None:
     """Draws what `dose_response.tabulate_curves` and `tabulate_crossings` return.
 
     Args:
@@ -37,6 +40,7 @@ def draw(curves: pd.DataFrame, crossings: pd.DataFrame, xlabel: str, caption: st
         crossings: Of the same labels.
         xlabel: The dose with its unit.
         caption: Above the legend: which model, how many patients.
+        path: Of the file, whose suffix is its format.
     """
     groups = list(curves.groupby("label", sort=False))
     figure, grid, left = layout.create_panels(len(groups))
@@ -49,7 +53,9 @@ def draw(curves: pd.DataFrame, crossings: pd.DataFrame, xlabel: str, caption: st
     layout.set_titles(grid, [str(label) for label, _ in groups], details)
     layout.add_legend(figure, _list_handles(curves, crossings), left, style.literal(caption, 60))
     layout.arrange(figure, grid, aspect=0.8)
-    return figure
+    with files.replacing(path, "wb") as file:
+        figure.savefig(file, dpi=200, format=os.path.splitext(path)[1][1:])
+    figures.close(figure)
 
 
 def _draw_panel(axes: Axes, curve: pd.DataFrame, crossings: pd.DataFrame) -> None:

@@ -48,9 +48,7 @@ class Intervals(NamedTuple):
     qrs_ectopic: jax.Array
 
 
-def draw_intervals(
-    draws: Draws, patient: "Patient", qt_shift: jax.Array, interventions: "Interventions"
-) -> Intervals:
+def draw_intervals(draws: Draws, patient: "Patient", qt_shift: jax.Array, interventions: "Interventions") -> Intervals:
     """Draws the intervals of a patient, unless they are set; `qt_shift` is in seconds, from drugs or electrolytes.
 
     QT follows the cube root of the interval (Fridericia 1920), and is some 10 ms longer in women (Rautaharju et al.

@@ -47,9 +47,7 @@ def _step(first: int, last: int, step: int) -> tuple[float, ...]:
 
 
 # Healthy hearts in sinus rhythm of usual rate, recorded as all others.
-_HEALTHY = Population(
-    ill=0.0, rates=(1.0, 0.0, 0.0), ventricular_ectopy=0.0, atrial_ectopy=0.0, swaps=0.0, faults=0.0
-)
+_HEALTHY = Population(ill=0.0, rates=(1.0, 0.0, 0.0), ventricular_ectopy=0.0, atrial_ectopy=0.0, swaps=0.0, faults=0.0)
 _SINUS = _HEALTHY._replace(ill=1.0, pathology=0.0, rhythms=_weigh(rhythm.RHYTHMS, "sinus"), first_degree=0.0)
 
 

@@ -43,7 +43,7 @@ class Interventions(NamedTuple):
         return drawn if value is None else jnp.where(jnp.isnan(value), drawn, value)
 
     def diagnose(self, present: jax.Array) -> jax.Array:
-        """Pathologies `[len(PATHOLOGIES)]`, ST elevation among them where its level is set: readers know the patient."""
+        """Pathologies `[len(PATHOLOGIES)]`, and ST elevation where its level is set: readers know the patient."""
         for level in (self.inferior_st, self.anterior_st):
             if level is not None:
                 present = present.at[_ELEVATION].max(~jnp.isnan(level))
