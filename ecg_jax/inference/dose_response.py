@@ -17,7 +17,7 @@ from ecg_jax.evaluation import resampling
 from ecg_jax.inference import predict
 from ecg_jax.inference.model import Model
 from ecg_jax.kinds import NUMBER
-from ecg_jax.recording import LEADS, create_recording
+from ecg_jax.recording import LEADS, Recording, create_recording
 from ecg_jax.simulation import SAMPLING_RATE, criteria, doses
 from ecg_jax.simulation.doses import Dose
 from ecg_jax.simulation.simulator import Simulated
@@ -99,12 +99,19 @@ def respond(
     return Response(dose, names, thresholds, np.stack(probabilities, axis=1), np.stack(stated, axis=1))
 
 
-def _predict(model: Model, drawn: Simulated, batch_size: int) -> np.ndarray:
-    recordings = [
+def create_recordings(drawn: Simulated) -> list[Recording]:
+    """The recordings of several patients."""
+    return [
         create_recording(signal[here], leads=LEADS, sampling_rate=SAMPLING_RATE, id=f"patient {i}")
         for i, (signal, here) in enumerate(zip(drawn.signal, drawn.valid, strict=True))
     ]
-    lazy = [LazyRecording(each.id, lambda each=each: each) for each in recordings]  # type: ignore[misc]
+
+
+def _predict(model: Model, drawn: Simulated, batch_size: int) -> np.ndarray:
+    lazy = [
+        LazyRecording(each.id, lambda each=each: each)  # type: ignore[misc]
+        for each in create_recordings(drawn)
+    ]
     made = list(predict.predict(model, lazy, batch_size=batch_size, checks="warn", whole=True))
     if errors := [each.error for each in made if each.error]:
         raise InputError(errors[0])

@@ -66,9 +66,9 @@ def _draw_panel(axes: Axes, curve: pd.DataFrame, crossings: pd.DataFrame) -> Non
     if curve["stated"].any():
         axes.plot(dose, curve["stated"], color=style.BLACK, lw=0.8, ls="--")
     limits = crossings["limits"].iloc[0]
-    axes.axvspan(limits[0], limits[-1], color=style.ORANGE, alpha=0.15, lw=0)
-    for limit in limits:
-        axes.axvline(limit, color=style.ORANGE, lw=0.9)
+    if np.isfinite(limits).all():
+        axes.axvspan(limits[0], limits[-1], color=style.ORANGE, alpha=0.15, lw=0)
+        axes.vlines(limits, 0, 1, color=style.ORANGE, lw=0.9)
     for row in crossings.itertuples():
         is_half = row.level == "one half"
         axes.axhline(row.probability, color=style.GREY, lw=0.6, ls=":" if is_half else "-.")

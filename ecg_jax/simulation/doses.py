@@ -64,7 +64,7 @@ DOSES = {
         "ms",
         (120, 140, *_step(160, 240, 10), 260, 280, 300, 320),
         "pr",
-        {"1dAVb": Criterion((200,))},
+        {name: Criterion((200,)) for name in ("1dAVb", "abnormal")},
         _HEALTHY,
         _MILLISECOND,
     ),
@@ -77,7 +77,13 @@ DOSES = {
         _HEALTHY,
     ),
     "qrs": Dose(
-        "QRS duration, normal pattern", "ms", _QRS, "qrs", {"IVCD": Criterion((110,))}, _conduct("normal"), _MILLISECOND
+        "QRS duration, normal pattern",
+        "ms",
+        _QRS,
+        "qrs",
+        {name: Criterion((110,)) for name in ("IVCD", "abnormal")},
+        _conduct("normal"),
+        _MILLISECOND,
     ),
     "qrs-right": Dose(
         "QRS duration, right bundle branch pattern",
@@ -102,7 +108,7 @@ DOSES = {
         "ms",
         _step(360, 560, 20),
         "qtc",
-        {"LNGQT": Criterion((450, 460))},
+        {name: Criterion((450, 460)) for name in ("LNGQT", "abnormal")},
         _HEALTHY,
         _MILLISECOND,
     ),
@@ -135,5 +141,8 @@ DOSES = {
 
 def draw(dose: Dose, value: float, keys: jax.Array) -> Simulated:
     """Recordings of 10 s of the patients of keys `[N]`, the parameter set to a value in the dose's unit."""
-    setting = jnp.full(len(keys), value * dose.size, jnp.float32)
-    return simulate_many(keys, dose.population, Interventions(**{dose.parameter: setting}), durations=(_SECONDS,))
+    settings = dict.fromkeys(Interventions._fields, jnp.nan) | {
+        dose.parameter: value * dose.size
+    }  # one program for all
+    interventions = Interventions(**{name: jnp.full(len(keys), setting) for name, setting in settings.items()})
+    return simulate_many(keys, dose.population, interventions, durations=(_SECONDS,))
