@@ -158,7 +158,7 @@ def _draw_dose(argv: Sequence[str]) -> int:
 
     from rich.progress import track
 
-    from ecg_jax.inference import dose_response
+    from ecg_jax.inference import dose_curves, dose_response
     from ecg_jax.reporting import dose_figure
 
     dose = dose_response.find_dose(FLAGS.dose)
@@ -177,13 +177,18 @@ def _draw_dose(argv: Sequence[str]) -> int:
         batch_size=FLAGS.batch_size,
         follow=lambda values: track(values, FLAGS.dose, console=console, disable=not console.is_terminal),
     )
-    curves, crossings = dose_response.tabulate_curves(response), dose_response.tabulate_crossings(response)
+    curves, crossings = dose_curves.tabulate_curves(response), dose_curves.tabulate_crossings(response)
     caption = f"{model.title}, {FLAGS.patients} simulated patients. Not validated for clinical use."
     dose_figure.draw(curves, crossings, f"{dose.title} ({dose.unit})", caption, path)
     with files.replacing(f"{stem}.csv", "w") as file:
         curves.to_csv(file, index=False, float_format="%.6g")
     for row in crossings.itertuples():
-        console.print(f"  {row.label} crosses {row.level} ({row.probability:.3f}) at {dose_figure.show_crossing(row)}")
+        limits = " to ".join(f"{limit:g}" for limit in row.limits if limit == limit)
+        guideline = f"; guideline {limits}" if limits else ""
+        console.print(
+            f"  {row.label} crosses {row.level} ({row.probability:.3f}) at {dose_figure.show_crossing(row)} {dose.unit}"
+            f"{guideline}"
+        )
     console.print(f"Written: {path} and {stem}.csv")
     return 0
 

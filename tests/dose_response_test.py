@@ -16,7 +16,7 @@ from ecg_jax.contract import InputContract
 from ecg_jax.errors import InputError
 from ecg_jax.explanation.delineation import delineate_many, measure
 from ecg_jax.inference import dose_response
-from ecg_jax.inference.dose_response import Response, find_crossings, tabulate_crossings, tabulate_curves
+from ecg_jax.inference.dose_curves import Response, find_crossings, tabulate_crossings, tabulate_curves
 from ecg_jax.inference.model import Model
 from ecg_jax.kinds import NUMBER
 from ecg_jax.models.outputs import Scale
@@ -152,7 +152,7 @@ def test_a_table_of_curves_by_hand():
 
 
 def test_a_table_of_crossings_by_hand():
-    """The mean rises from 0.2 to 0.7: it reaches 0.5 after 60 of 100 ms, 0.3 after 20; one patient's after 20 or 100."""
+    """The mean rises from 0.2 to 0.7: it reaches 0.5 after 60 of 100 ms; one patient after 20, the other after 100."""
     table = tabulate_crossings(respond([[0.0, 0.5], [0.4, 0.9]], Criterion((180, 190)), x=0.3)).set_index("level")
     np.testing.assert_allclose(table["crossing"], [160, 200])
     np.testing.assert_allclose(table["difference"], [-20, 10])

@@ -33,7 +33,7 @@ def show_crossing(row: Any) -> str:
 
 @style.styled
 def draw(curves: pd.DataFrame, crossings: pd.DataFrame, xlabel: str, caption: str, path: str) -> None:
-    """Draws what `dose_response.tabulate_curves` and `tabulate_crossings` return.
+    """Draws what `dose_curves.tabulate_curves` and `tabulate_crossings` return.
 
     Args:
         curves: At least one label's.

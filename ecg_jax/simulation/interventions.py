@@ -5,6 +5,7 @@ from a parameter follows it: QT and the width of T follow the rate, QT follows t
 where it would not fit into PR.
 """
 
+from collections.abc import Callable
 from typing import NamedTuple
 
 import jax
@@ -13,7 +14,7 @@ import numpy as np
 
 from ecg_jax.recording import LEADS
 from ecg_jax.simulation.conduction import Intervals
-from ecg_jax.simulation.measures import measure
+from ecg_jax.simulation.measures import Measures, measure
 from ecg_jax.simulation.pathology import INFARCTED, PATHOLOGIES, WALLS
 from ecg_jax.simulation.vectorcardiogram import LEFT_FORCES, Beat
 
@@ -57,32 +58,42 @@ def set_amplitudes(
     beat: Beat, interventions: Interventions, intervals: Intervals, places: jax.Array, limbs: jax.Array
 ) -> Beat:
     """The beat with voltage and ST levels as set; see `leads.draw_places` for the electrodes."""
+
+    def measure_beat(changed: Beat) -> Measures:
+        return measure(changed, intervals, places, limbs)
+
     if interventions.voltage is not None:
-
-        def read_index(factor: jax.Array) -> jax.Array:
-            found = measure(_scale_left(beat, factor), intervals, places, limbs)
-            return found.s[_V1] + jnp.maximum(found.r[_V5], found.r[_V6])
-
-        indices = jax.lax.cummax(jax.vmap(read_index)(jnp.asarray(_FACTORS)))
-        factor = jnp.interp(interventions.choose("voltage", read_index(jnp.ones(()))), indices, jnp.asarray(_FACTORS))
-        beat = _scale_left(beat, jnp.where(jnp.isnan(interventions.voltage), 1.0, factor))
-    for wall, names in _WALL_LEADS.items():
+        beat = _set_voltage(beat, jnp.asarray(interventions.voltage), measure_beat)
+    for wall in _WALL_LEADS:
         level = getattr(interventions, f"{wall}_st")
-        if level is not None:
-            towards = jnp.asarray(WALLS[INFARCTED.index(wall)], jnp.float32)
-            where = np.array([LEADS.index(name) for name in names])
-            usual, raised = (
-                measure(_raise_st(beat, size * towards), intervals, places, limbs).st[where] for size in (0.0, 1.0)
-            )
-            size = jnp.sort((level - usual) / (raised - usual))[1]  # that of the second lead to reach the level
-            beat = _raise_st(beat, jnp.where(jnp.isnan(level), 0.0, size) * towards)
+        beat = beat if level is None else _set_st(beat, level, wall, measure_beat)
     return beat
 
 
-def _scale_left(beat: Beat, factor: jax.Array) -> Beat:
-    larger = 1 + (factor - 1) * jnp.asarray(LEFT_FORCES)[:, None]
-    return beat._replace(qrs=beat.qrs._replace(dipole=beat.qrs.dipole * larger, chest=beat.qrs.chest * larger))
+def _set_voltage(beat: Beat, voltage: jax.Array, measure_beat: Callable[[Beat], Measures]) -> Beat:
+    """The beat whose left ventricular forces are larger by the factor that gives this voltage."""
+
+    def scale(factor: jax.Array) -> Beat:
+        larger = 1 + (factor - 1) * jnp.asarray(LEFT_FORCES)[:, None]
+        return beat._replace(qrs=beat.qrs._replace(dipole=beat.qrs.dipole * larger, chest=beat.qrs.chest * larger))
+
+    def read_index(factor: jax.Array) -> jax.Array:
+        found = measure_beat(scale(factor))
+        return found.s[_V1] + jnp.maximum(found.r[_V5], found.r[_V6])
+
+    factors = jnp.asarray(_FACTORS)
+    indices = jax.lax.cummax(jax.vmap(read_index)(factors))  # R may first become smaller
+    return scale(jnp.where(jnp.isnan(voltage), 1.0, jnp.interp(voltage, indices, factors)))
 
 
-def _raise_st(beat: Beat, dipole: jax.Array) -> Beat:
-    return beat._replace(t=beat.t._replace(dipole=beat.t.dipole.at[_ST_BELL].add(dipole)))
+def _set_st(beat: Beat, level: Setting, wall: str, measure_beat: Callable[[Beat], Measures]) -> Beat:
+    """The beat whose ST segment has so much more towards a wall that two of its leads reach a level."""
+    towards = jnp.asarray(WALLS[INFARCTED.index(wall)], jnp.float32)
+    where = np.array([LEADS.index(name) for name in _WALL_LEADS[wall]])
+
+    def add(size: float | jax.Array) -> Beat:
+        return beat._replace(t=beat.t._replace(dipole=beat.t.dipole.at[_ST_BELL].add(size * towards)))
+
+    usual, raised = (measure_beat(add(size)).st[where] for size in (0.0, 1.0))
+    size = jnp.sort((level - usual) / (raised - usual))[1]  # of the second lead to reach it: levels are linear in size
+    return add(jnp.where(jnp.isnan(level), 0.0, size))
