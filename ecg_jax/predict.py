@@ -22,8 +22,10 @@ The CSV has one row per recording: its name, one probability per label, the same
 where the model has none), and what was noticed about its quality and while it was read. JSON (--output=NAME.json) has
 the thresholds and every window too. --measure adds heart rate, PR, QRS, QT, QTc and axis, medians over beats (empty or
 null where unknown), and in JSON the onset and offset of every P wave, QRS complex and T wave, in all leads together and
-in each. --figure adds the same and draws each recording's twelve leads on ECG paper. A recording longer than
-the model's input is predicted in windows, and its probabilities are their means (of a published network, what its
+in each. --figure adds the same and draws each recording's twelve leads on ECG paper. --explain adds what speaks for a
+label: on a page as a shade behind the traces (a page per label), and in JSON the shares of leads and waves; for the
+usual labels at or above their thresholds, or --explain_labels, by --explain_method. A recording longer than the model's
+input is predicted in windows, and its probabilities are their means (of a published network, what its
 authors take); a lead that is missing and cannot be derived is replaced by zeros; both are noted under quality. A
 recording whose lead order, unit or sampling rate contradicts physics, or that contradicts itself (checksums, values
 stated twice), is not predicted, unless --checks=repair (repairs what has one remedy, with a note) or --checks=warn (a
