@@ -39,8 +39,6 @@ flags.DEFINE_enum("figure_format", "png", ("png", "pdf", "svg"), "Of pages.")
 flags.DEFINE_string("data", None, "Instead of recordings: a prepared store, or NAME:DIR of a data set, for a map.")
 flags.DEFINE_enum("split", None, ("train", "validation", "test", "all"), "Of --data; default test, or all.")
 flags.DEFINE_integer("recordings", 200, "Of --data: as many with the label at most, and without.", lower_bound=1)
-
-
 _SUFFIXES = (".png", ".pdf", ".svg")
 
 
@@ -63,7 +61,6 @@ def _draw_pages(argv: Sequence[str]) -> int:
     console = cli.create_console()
     model = recording_flags.load_model()
     method = FLAGS.method or explained.DEFAULT
-    explained.check(model, FLAGS.label, method)
     for note in model.notes:
         console.print(f"Model: {note}")
     recordings, unknown, passed_over = recording_flags.find_recordings(argv[1:])
@@ -112,7 +109,6 @@ def _draw_map(argv: Sequence[str]) -> int:
     console, [label] = cli.create_console(), FLAGS.label
     model = recording_flags.load_model()
     method = FLAGS.method or explained.DEFAULT
-    explained.check(model, [label], method)
     for note in model.notes:
         console.print(f"Model: {note}")
     dataset, _ = elsewhere.open_for_model(FLAGS.model, model, FLAGS.data, console, labels=[label])
