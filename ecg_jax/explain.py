@@ -48,8 +48,6 @@ flags.DEFINE_enum("split", None, ("train", "validation", "test", "all"), "Of --d
 flags.DEFINE_integer("recordings", 200, "Of --data: as many with the label at most, and without.", lower_bound=1)
 flags.DEFINE_string("dose", None, "Instead of recordings: what is set in simulated ECGs.")
 flags.DEFINE_integer("patients", 64, "Of --dose.", lower_bound=2)
-
-
 _SUFFIXES = (".png", ".pdf", ".svg")
 
 
@@ -74,7 +72,6 @@ def _draw_pages(argv: Sequence[str]) -> int:
     console = cli.create_console()
     model = recording_flags.load_model()
     method = FLAGS.method or explained.DEFAULT
-    explained.check(model, FLAGS.label, method)
     for note in model.notes:
         console.print(f"Model: {note}")
     recordings, unknown, passed_over = recording_flags.find_recordings(argv[1:])
@@ -120,7 +117,6 @@ def _draw_map(argv: Sequence[str]) -> int:
     console, [label] = cli.create_console(), FLAGS.label
     model = recording_flags.load_model()
     method = FLAGS.method or explained.DEFAULT
-    explained.check(model, [label], method)
     for note in model.notes:
         console.print(f"Model: {note}")
     dataset, _ = elsewhere.open_for_model(FLAGS.model, model, FLAGS.data, console, labels=[label])

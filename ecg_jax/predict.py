@@ -22,8 +22,10 @@ The CSV has one row per recording: its name, one probability per label, the same
 where the model has none), and what was noticed about its quality and while it was read. JSON (--output=NAME.json) has
 the thresholds and every window too. --measure adds heart rate, PR, QRS, QT, QTc and axis, medians over beats (empty or
 null where unknown), and in JSON the onset and offset of every P wave, QRS complex and T wave, in all leads together and
-in each. --figure adds the same and draws each recording's twelve leads on ECG paper. A recording longer than
-the model's input is predicted in windows, and its probabilities are their means (of a published network, what its
+in each. --figure adds the same and draws each recording's twelve leads on ECG paper. --explain adds what speaks for a
+label: on a page as a shade behind the traces (a page per label), and in JSON the shares of leads and waves; for the
+usual labels at or above their thresholds, or --explain_labels, by --explain_method. A recording longer than the model's
+input is predicted in windows, and its probabilities are their means (of a published network, what its
 authors take); a lead that is missing and cannot be derived is replaced by zeros; both are noted under quality. A
 recording whose lead order, unit or sampling rate contradicts physics, or that contradicts itself (checksums, values
 stated twice), is not predicted, unless --checks=repair (repairs what has one remedy, with a note) or --checks=warn (a
@@ -33,17 +35,13 @@ note alone). What is not predicted is listed at the end; the others are predicte
 
 import os
 from collections import Counter
-from collections.abc import Iterator, Sequence
-from typing import TYPE_CHECKING, Any
+from collections.abc import Sequence
+from typing import Any
 
 from absl import flags
 
 from ecg_jax import cli, files, recording_flags
 from ecg_jax.errors import InputError
-
-if TYPE_CHECKING:
-    from ecg_jax.inference.model import Model
-    from ecg_jax.inference.predict import Prediction
 
 FLAGS = flags.FLAGS
 flags.adopt_module_key_flags(recording_flags)
@@ -64,7 +62,6 @@ def main(argv: Sequence[str]) -> int:
         raise InputError("no recordings named; add the path of a file or a folder")
     path = FLAGS.output
     recording_flags.require_output(path)
-
     is_explained = FLAGS.explain or bool(FLAGS.explain_labels or FLAGS.explain_method)
     if is_explained and not (FLAGS.figure or path.lower().endswith(".json")):
         raise InputError("--explain goes with --figure, or with --output=NAME.json: a CSV has no room for it")
@@ -90,7 +87,10 @@ def main(argv: Sequence[str]) -> int:
     if has_waves:
         predicted = measured.measure_all(predicted)
     if is_explained:
-        predicted = _explain(model, predicted)
+        from ecg_jax.inference import explained
+
+        method = FLAGS.explain_method or explained.DEFAULT
+        predicted = explained.explain_all(model, predicted, FLAGS.explain_labels, method)
     tally = writers.Tally(model)
     pages = writers.Pages(f"{os.path.splitext(path)[0]}_figures", FLAGS.figure_format, model)
     with files.Replacement(path, newline="", errors="backslashreplace") as replacement:
@@ -123,14 +123,6 @@ def main(argv: Sequence[str]) -> int:
         console.print(f"Drawn: {pages.count} page(s) in {pages.folder}")
     console.print(f"Written: {path}, {tally.count} recording(s); {problems.total()} could not be read")
     return 2 if problems or pages.undrawn else 0
-
-
-def _explain(model: "Model", predicted: "Iterator[Prediction]") -> "Iterator[Prediction]":
-    from ecg_jax.inference import explained
-
-    method = FLAGS.explain_method or explained.DEFAULT
-    explained.check(model, FLAGS.explain_labels, method)
-    return explained.explain_all(model, predicted, FLAGS.explain_labels, method)
 
 
 if __name__ == "__main__":

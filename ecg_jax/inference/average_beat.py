@@ -11,6 +11,7 @@ from ecg_jax.errors import InputError
 from ecg_jax.inference import batches, explained, measured
 from ecg_jax.inference.model import Model
 from ecg_jax.inference.predict import Prediction, predict
+from ecg_jax.kinds import FINDING
 from ecg_jax.reporting.beat_map import BeatMap
 
 TIME = np.arange(-75, 151) / 250  # seconds from the onset of QRS
@@ -47,9 +48,11 @@ def average(
         **how: `batch_size` and `checks`, see `predict`.
 
     Raises:
-        InputError: where no recording with the label is called.
+        InputError: see `explained.check`; for numbers; where no recording with the label is called.
     """
     explained.check(model, [label], method)
+    if model.kind != FINDING:
+        raise InputError(f"{label} is a number; a map is of a finding, which a recording has or has not")
     model = batches.suit_store(model, dataset)
     examples: dict[bool, list[_Example]] = {True: [], False: []}
     counts: Counter[bool] = Counter()

@@ -69,14 +69,17 @@ def explain_all(
             its `quality` gives the reason.
     """
     check(model, labels, method)
-    for made in predictions:
-        try:
-            yield dataclasses.replace(made, explanations=explain(model, made, labels, method))
-        except InputError:
-            raise
-        except Exception as error:  # noqa: BLE001 - see above
-            reason = " ".join(f"not explained: {type(error).__name__}: {error}".split())[:_LONGEST_REASON]
-            yield dataclasses.replace(made, quality="; ".join(filter(None, (made.quality, reason))))
+    return (_explain_safely(model, made, labels, method) for made in predictions)
+
+
+def _explain_safely(model: Model, made: Prediction, labels: Sequence[str], method: str) -> Prediction:
+    try:
+        return dataclasses.replace(made, explanations=explain(model, made, labels, method))
+    except InputError:
+        raise
+    except Exception as error:  # noqa: BLE001 - see `explain_all`
+        reason = " ".join(f"not explained: {type(error).__name__}: {error}".split())[:_LONGEST_REASON]
+        return dataclasses.replace(made, quality="; ".join(filter(None, (made.quality, reason))))
 
 
 def explain(

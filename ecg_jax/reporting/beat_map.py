@@ -2,6 +2,7 @@
 
 import dataclasses
 import os
+from typing import Any
 
 import matplotlib.pyplot as plt
 import numpy as np
@@ -104,7 +105,7 @@ def _draw_lead(axes: Axes, rows: pd.DataFrame, shades: np.ndarray) -> None:
 def _write_heading(figure: Figure, found: BeatMap, notice: str) -> None:
     (positives, negatives), (called, not_called) = found.counts, (len(found.beats), len(found.others))
     method = f"by {found.method.replace('_', ' ')}"
-    lines = (
+    lines: tuple[tuple[str, dict[str, Any]], ...] = (
         (f"{found.label}: the mean beat, and what speaks for the label", {"fontsize": 10, "fontweight": "bold"}),
         (
             f"{found.data}: {called} of {positives} recordings with it, those in which the network finds it; {method}",
