@@ -38,6 +38,7 @@ from ecg_jax import cli, files, recording_flags
 from ecg_jax.errors import InputError
 
 FLAGS = flags.FLAGS
+_DOSES = ("pr", "rate", "qrs", "qrs-right", "qrs-left", "qt", "st-inferior", "st-anterior", "voltage")
 flags.adopt_module_key_flags(recording_flags)
 flags.DEFINE_list("label", [], "Labels to explain; default the usual ones at or above their thresholds.")
 flags.DEFINE_string("method", None, "How; see docs/explain.md.")
@@ -46,14 +47,14 @@ flags.DEFINE_enum("figure_format", "png", ("png", "pdf", "svg"), "Of pages.")
 flags.DEFINE_string("data", None, "Instead of recordings: a prepared store, or NAME:DIR of a data set, for a map.")
 flags.DEFINE_enum("split", None, ("train", "validation", "test", "all"), "Of --data; default test, or all.")
 flags.DEFINE_integer("recordings", 200, "Of --data: as many with the label at most, and without.", lower_bound=1)
-flags.DEFINE_string("dose", None, "Instead of recordings: what is set in simulated ECGs.")
+flags.DEFINE_enum("dose", None, _DOSES, "Instead of recordings: what is set in simulated ECGs.")
 flags.DEFINE_integer("patients", 64, "Of --dose.", lower_bound=2)
 _SUFFIXES = (".png", ".pdf", ".svg")
 
 
 def main(argv: Sequence[str]) -> int:
     """Explains; see the module's docstring."""
-    if FLAGS.dose is not None:
+    if FLAGS.dose:
         return _draw_dose(argv)
     return _draw_map(argv) if FLAGS.data else _draw_pages(argv)
 
@@ -151,16 +152,16 @@ def _draw_dose(argv: Sequence[str]) -> int:
     """The curves of a dose."""
     if len(argv) > 1 or FLAGS.data:
         raise InputError("--dose draws its own ECGs; it goes without files of recordings and without --data")
+    path = FLAGS.output or f"dose_{FLAGS.dose}.png"
+    stem = _find_stem(path)
 
     from rich.progress import track
 
     from ecg_jax.inference import dose_curves, dose_response
     from ecg_jax.reporting import dose_figure
+    from ecg_jax.simulation.doses import DOSES
 
-    dose = dose_response.find_dose(FLAGS.dose)
-    path = FLAGS.output or f"dose_{FLAGS.dose}.png"
-    stem = _find_stem(path)
-    console = cli.create_console()
+    console, dose = cli.create_console(), DOSES[FLAGS.dose]
     model = recording_flags.load_model()
     for note in model.notes:
         console.print(f"Model: {note}")

@@ -1,10 +1,11 @@
 """Dose and response of several models: where their probability crosses, against where the guideline's limit is.
 
   python experiments/dose_response.py --output=DIR
+  python experiments/dose_response.py --intervals --patients=16
   python experiments/dose_response.py --models=real,runs/finetune --doses=pr,qt --patients=128 --output=DIR
 
-Writes a figure and the curves of each model and dose, and crossings.csv, and prints the crossings as a table; with
---intervals also how far the package's delineator moves when the simulator's interval does.
+Writes a figure and the curves of each model and dose, and crossings.csv, and prints the crossings. --intervals prints
+instead how far the intervals that the package's delineator measures move with those that are set.
 """
 
 import argparse
@@ -66,13 +67,14 @@ def main() -> None:
     parser.add_argument("--models", default="real,simulated", help="as for predict --model, separated by commas")
     parser.add_argument("--doses", default=",".join(doses.DOSES))
     parser.add_argument("--patients", type=int, default=64)
-    parser.add_argument("--output", required=True, help="folder")
+    parser.add_argument("--output", default="dose_response", help="folder")
     parser.add_argument("--intervals", action="store_true")
     arguments = parser.parse_args()
     startup.keep_programs()
-    os.makedirs(arguments.output, exist_ok=True)
     if arguments.intervals:
         compare_intervals(arguments.patients)
+        return
+    os.makedirs(arguments.output, exist_ok=True)
     tables = []
     for name in arguments.doses.split(","):
         for model in arguments.models.split(","):

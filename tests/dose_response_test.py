@@ -216,6 +216,6 @@ def test_the_command_writes_a_figure_and_its_curves(tmp_path):
 
 
 def test_the_command_refuses_what_is_no_dose(tmp_path):
-    assert_one_line(call("explain", "--dose=sodium"), "'sodium' is no dose; known: pr (PR interval); rate")
+    assert_one_line(call("explain", "--dose=sodium"), "--dose=sodium", f"<{'|'.join(DOSES)}>")
     assert_one_line(call("explain", "--dose=pr", "a.hea"), "draws its own ECGs")
     assert_one_line(call("explain", "--dose=pr", "--output=a.xlsx"), "a figure is one of .png, .pdf, .svg")

@@ -22,14 +22,6 @@ from ecg_jax.simulation.simulator import Simulated
 _MOST = 9  # outputs that are shown of a model that knows none of the labels of a dose
 
 
-def find_dose(name: str) -> Dose:
-    """The dose of this name; `InputError` lists those that there are."""
-    if name not in doses.DOSES:
-        known = "; ".join(f"{key} ({dose.title})" for key, dose in doses.DOSES.items())
-        raise InputError(f"{name!r} is no dose; known: {known}")
-    return doses.DOSES[name]
-
-
 def choose_labels(model: Model, dose: Dose) -> tuple[str, ...]:
     """The model's labels that the dose decides; all of them, where it has none of these and few others.
 
