@@ -81,7 +81,7 @@ def _draw_panel(axes: Axes, curve: pd.DataFrame, crossings: pd.DataFrame) -> Non
     axes.xaxis.set_major_formatter(cells.show_tick)
 
 
-def _look(level: str) -> dict[str, object]:
+def _look(level: str) -> dict[str, Any]:
     """Of the marker at a crossing."""
     fill = style.BLUE if level == "one half" else "white"
     return {"marker": "o", "ls": "", "ms": 5, "mfc": fill, "mec": style.BLUE, "mew": 1, "zorder": 5, "clip_on": False}

@@ -66,7 +66,7 @@ def set_amplitudes(
         beat = _set_voltage(beat, jnp.asarray(interventions.voltage), measure_beat)
     for wall in _WALL_LEADS:
         level = getattr(interventions, f"{wall}_st")
-        beat = beat if level is None else _set_st(beat, level, wall, measure_beat)
+        beat = beat if level is None else _set_st(beat, jnp.asarray(level), wall, measure_beat)
     return beat
 
 
@@ -86,7 +86,7 @@ def _set_voltage(beat: Beat, voltage: jax.Array, measure_beat: Callable[[Beat], 
     return scale(jnp.where(jnp.isnan(voltage), 1.0, jnp.interp(voltage, indices, factors)))
 
 
-def _set_st(beat: Beat, level: Setting, wall: str, measure_beat: Callable[[Beat], Measures]) -> Beat:
+def _set_st(beat: Beat, level: jax.Array, wall: str, measure_beat: Callable[[Beat], Measures]) -> Beat:
     """The beat whose ST segment has so much more towards a wall that two of its leads reach a level."""
     towards = jnp.asarray(WALLS[INFARCTED.index(wall)], jnp.float32)
     where = np.array([LEADS.index(name) for name in _WALL_LEADS[wall]])
