@@ -279,6 +279,7 @@ def test_grad_cam_takes_the_last_layer_whose_steps_tell_waves_apart():
 
 def test_low_precision_and_recomputation_of_a_network_do_not_matter(thin, ecgs):
     rough, _ = create("narrow", THIN["narrow"], dtype="bfloat16", checkpoint_activations=True)
+    grad_cam.grad_cam(rough, thin[1], ecgs[0], 0, "trunk/unit1/conv1")
     found, expected = (
         methods.attribute("integrated_gradients", network, thin[1], ecgs[0], 0, ecgs[1]) for network in (rough, thin[0])
     )
