@@ -17,8 +17,9 @@ spread and the mean attribution in each lead; beside it the mean beat of those t
 called. --split is test where the data set has one, else all; --recordings is the most that are averaged of either. The
 numbers are written beside the figure (--output=map.png, default) as a CSV.
 
---method is one of those that docs/explain.md describes. An explanation says what the network computes, not what the
-patient has; none of it is validated for clinical use. Exit statuses are those of `predict`.
+--method is integrated_gradients, integrated_gradients_lowpass, smooth_gradient, grad_cam, occlusion or shapley; see
+docs/explain.md. An explanation says what the network computes, not what the patient has; none of it is validated for
+clinical use. Exit statuses are those of `predict`.
 """
 
 import os

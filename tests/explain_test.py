@@ -270,6 +270,12 @@ def test_what_is_wrong_is_said_in_one_line(tmp_path, verb, flags, parts):
     assert_one_line(call(verb, *flags, *path, cwd=tmp_path), *parts)
 
 
+def test_help_names_every_method():
+    text = call("explain", "--help").stdout
+    assert "not what the patient has" in " ".join(text.split())
+    assert [name for name in explained.methods.METHODS if name not in text] == []
+
+
 @pytest.mark.slow
 def test_as_a_user_runs_them(tmp_path):
     write_wfdb(tmp_path, "a", draw_ecg(), rate=500.0)
