@@ -114,7 +114,7 @@ def _find_shown(made: Prediction, begins: np.ndarray, highest: float, contract: 
     page = ecg_page.place(highest, len(made.ecg.signal) / made.ecg.sampling_rate)
     middles = begins + contract.samples / contract.sampling_rate / 2
     shown = np.flatnonzero((middles >= page) & (middles < page + ecg_page.SECONDS))
-    return shown if len(shown) else np.abs(begins - highest).argmin(keepdims=True)
+    return shown if len(shown) else np.array([np.abs(begins - highest).argmin()])
 
 
 def _attribute(

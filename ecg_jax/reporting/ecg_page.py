@@ -25,7 +25,7 @@ _PAPER_HEIGHT, _LOWER_HEIGHT = 150.0, 135.0  # the second below a table of share
 _COLUMNS = (("I", "II", "III"), ("aVR", "aVL", "aVF"), ("V1", "V2", "V3"), ("V4", "V5", "V6"))
 SECONDS, _PULSE = 10.0, 5.0  # of the page; mm of the calibration pulse
 _LONGEST_NAME, _LONGEST_LABEL = 200, 30  # bytes of a page's name, characters of a label in it
-_LONGEST_FINDING = 16  # characters
+_LONGEST_FINDING = 12  # characters
 _ODD = re.compile(r"[^A-Za-z0-9_.+-]+")  # in a label
 _REACH = 0.75  # of a lane, beyond which a trace is cut off
 _MARK = 1.5  # mm from the foot of the paper to the marks of waves
@@ -63,7 +63,9 @@ def draw(
     start: float = 0.0,
     explanation: ecg_shade.Explanation | None = None,
 ) -> None:
-    """Draws ten seconds of a recording: 3 x 4 leads of 2.5 s each, below them lead II (or the first available lead).
+    """Draws ten seconds of a recording: 3 x 4 leads of 2.5 s each, below them lead II.
+
+    Where lead II was not recorded, or is not explained, it is the first that was or is.
 
     Args:
         recording: Any; missing leads stay blank, invalid samples are left out.
@@ -92,7 +94,8 @@ def draw(
             for column, names in enumerate(_COLUMNS)
             for row, lead in enumerate(names)
         ]
-        strips += [_Strip("II" if "II" in present else lead, 3, 0.0, SECONDS) for lead in present[:1]]
+        seen = [lead for lead in present if explanation is None or lead in explanation.leads] or present
+        strips += [_Strip("II" if "II" in seen else lead, 3, 0.0, SECONDS) for lead in seen[:1]]
         if explanation is not None:
             shades, darkest = ecg_shade.smooth(explanation.values, explanation.sampling_rate)
             _write_explanation(figure, explanation, darkest)
