@@ -32,7 +32,7 @@ TINY = [
     "--config.train.steps=4",
     "--config.train.eval_every=2",
 ]
-COMMANDS = ("main", "predict", "embed", "explain", "export", "evaluate", "prepare", "sweep", "build_tfds")
+COMMANDS = ("main", "predict", "explain", "embed", "export", "evaluate", "prepare", "sweep", "build_tfds")
 COLUMNS = ["label", "n", "positives", "auroc", "average_precision", "f1", "threshold"]
 
 
@@ -427,9 +427,9 @@ def test_the_verbs_are_listed(arguments):
     assert done.returncode == 0, done.stderr
     assert [line.split()[0] for line in done.stdout.splitlines()[2:]] == [
         "train",
-        *COMMANDS[5:6],
-        *COMMANDS[1:5],
-        *COMMANDS[6:],
+        *COMMANDS[6:7],
+        *COMMANDS[1:6],
+        *COMMANDS[7:],
         "models",
     ]
     assert "Trains or fine-tunes what a configuration describes" in done.stdout
