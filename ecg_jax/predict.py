@@ -22,8 +22,10 @@ The CSV has one row per recording: its name, one probability per label, the same
 where the model has none), and what was noticed about its quality and while it was read. JSON (--output=NAME.json) has
 the thresholds and every window too. --measure adds heart rate, PR, QRS, QT, QTc and axis, medians over beats (empty or
 null where unknown), and in JSON the onset and offset of every P wave, QRS complex and T wave, in all leads together and
-in each. --figure adds the same and draws each recording's twelve leads on ECG paper. A recording longer than
-the model's input is predicted in windows, and its probabilities are their means (of a published network, what its
+in each. --figure adds the same and draws each recording's twelve leads on ECG paper. --explain adds what speaks for a
+label: on a page as a shade behind the traces (a page per label), and in JSON the shares of leads and waves; for the
+usual labels at or above their thresholds, or --explain_labels, by --explain_method. A recording longer than the model's
+input is predicted in windows, and its probabilities are their means (of a published network, what its
 authors take); a lead that is missing and cannot be derived is replaced by zeros; both are noted under quality. A
 recording whose lead order, unit or sampling rate contradicts physics, or that contradicts itself (checksums, values
 stated twice), is not predicted, unless --checks=repair (repairs what has one remedy, with a note) or --checks=warn (a
@@ -46,6 +48,9 @@ flags.adopt_module_key_flags(recording_flags)
 flags.DEFINE_string("output", "predictions.csv", "The file to write: .json for JSON, else CSV.")
 flags.DEFINE_bool("measure", False, "Measure heart rate, PR, QRS, QT, QTc, axis and the times of waves.")
 flags.DEFINE_bool("figure", False, "As --measure, and draw each recording on ECG paper, into a folder beside --output.")
+flags.DEFINE_bool("explain", False, "As --measure, and say what speaks for labels: on pages (--figure) and in JSON.")
+flags.DEFINE_list("explain_labels", [], "Labels for --explain; default the usual ones at or above their thresholds.")
+flags.DEFINE_string("explain_method", None, "Of --explain; the names are in docs/explain.md.")
 flags.DEFINE_enum("figure_format", "png", ("png", "pdf", "svg"), "Of --figure.")
 flags.DEFINE_list("names", None, "Labels of a Keras file's outputs, in their order.")
 _TABLES = 10  # recordings at most that have a table of their own on the screen
@@ -57,6 +62,9 @@ def main(argv: Sequence[str]) -> int:
         raise InputError("no recordings named; add the path of a file or a folder")
     path = FLAGS.output
     recording_flags.require_output(path)
+    is_explained = FLAGS.explain or bool(FLAGS.explain_labels or FLAGS.explain_method)
+    if is_explained and not (FLAGS.figure or path.lower().endswith(".json")):
+        raise InputError("--explain goes with --figure, or with --output=NAME.json: a CSV has no room for it")
 
     from rich.progress import track
 
@@ -73,15 +81,21 @@ def main(argv: Sequence[str]) -> int:
     if passed_over:
         console.print(f"  {passed_over}")
 
-    has_waves = FLAGS.measure or FLAGS.figure
+    has_waves = FLAGS.measure or FLAGS.figure or is_explained
     how: Any = {"batch_size": FLAGS.batch_size, "checks": FLAGS.checks, "whole": True, "keep": has_waves}
     predicted = predict.predict(model, recordings, **how)
     if has_waves:
         predicted = measured.measure_all(predicted)
+    if is_explained:
+        from ecg_jax.inference import explained
+
+        method = FLAGS.explain_method or explained.DEFAULT
+        predicted = explained.explain_all(model, predicted, FLAGS.explain_labels, method)
     tally = writers.Tally(model)
     pages = writers.Pages(f"{os.path.splitext(path)[0]}_figures", FLAGS.figure_format, model)
     with files.Replacement(path, newline="", errors="backslashreplace") as replacement:
-        table = writers.create_table(path, replacement.file, model, tuple(measured.UNITS) if has_waves else ())
+        columns = tuple(measured.UNITS) if has_waves else ()
+        table = writers.create_table(path, replacement.file, model, columns, is_explained)
         tracked = track(predicted, "predicting", len(recordings), console=console, disable=not console.is_terminal)
         for made in tracked:
             if made.error:

@@ -1,4 +1,4 @@
-"""The flags that `predict` and `embed` share: which model, which recordings, and how these are read."""
+"""The flags that `predict`, `embed` and `explain` share: which model, which recordings, and how these are read."""
 
 import os
 from collections import Counter
@@ -59,6 +59,15 @@ def require_output(path: str) -> None:
     is_other = os.path.exists(path) and not os.path.isfile(path)
     if not os.access(os.path.dirname(os.path.abspath(path)), os.W_OK) or is_other:
         raise InputError(f"--output={path}: not a file that can be written")
+
+
+def require_folder(path: str) -> None:
+    """Raises `InputError` where `--output` is no folder that can be written or made."""
+    parent = os.path.abspath(path)
+    while not os.path.exists(parent):
+        parent = os.path.dirname(parent)
+    if not os.path.isdir(parent) or not os.access(parent, os.W_OK):
+        raise InputError(f"--output={path}: not a folder that can be written")
 
 
 def find_recordings(paths: Sequence[str]) -> "tuple[list[readers.LazyRecording], list[str], str]":

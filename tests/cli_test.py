@@ -32,7 +32,7 @@ TINY = [
     "--config.train.steps=4",
     "--config.train.eval_every=2",
 ]
-COMMANDS = ("main", "predict", "embed", "export", "evaluate", "prepare", "sweep", "build_tfds")
+COMMANDS = ("main", "predict", "embed", "explain", "export", "evaluate", "prepare", "sweep", "build_tfds")
 COLUMNS = ["label", "n", "positives", "auroc", "average_precision", "f1", "threshold"]
 
 

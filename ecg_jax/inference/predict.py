@@ -2,7 +2,7 @@
 
 import dataclasses
 from collections.abc import Iterator, Sequence
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from rich.console import Console
@@ -18,6 +18,9 @@ from ecg_jax.inference import batches
 from ecg_jax.inference.model import Model
 from ecg_jax.kinds import NUMBER
 from ecg_jax.recording import Recording
+
+if TYPE_CHECKING:
+    from ecg_jax.reporting.ecg_shade import Explanation
 
 
 @dataclasses.dataclass(frozen=True)
@@ -44,6 +47,7 @@ class Prediction:
     windows: np.ndarray = dataclasses.field(default_factory=lambda: np.zeros((0, 0)))  # `[windows, labels]`
     ecg: Recording | None = None  # what was predicted, where it is kept and could be read
     measured: Measured | None = None  # where it was asked for
+    explanations: "tuple[Explanation, ...]" = ()  # see `explained.explain_all`
 
 
 def predict(

@@ -1,0 +1,126 @@
+"""Why a model predicts what it predicts: attributions of recordings, in time and by lead and wave."""
+
+import dataclasses
+import math
+from collections.abc import Iterable, Iterator, Sequence
+
+import numpy as np
+
+from ecg_jax import labels as label_lib
+from ecg_jax import statements
+from ecg_jax.contract import InputContract
+from ecg_jax.data.preprocess import create_windows, mask_missing, place, trim
+from ecg_jax.errors import InputError
+from ecg_jax.explanation import methods
+from ecg_jax.explanation.segments import label_samples
+from ecg_jax.inference.model import Model
+from ecg_jax.inference.predict import Prediction
+from ecg_jax.kinds import NUMBER
+from ecg_jax.recording import Recording
+from ecg_jax.reporting.ecg_shade import Explanation
+
+DEFAULT = methods.DEFAULT
+_WORTH = (*label_lib.SIX, *statements.SUPERCLASSES[1:], label_lib.ABNORMAL)  # explaining, the most specific first
+_DEFAULT_THRESHOLD = 0.5
+_LONGEST_REASON = 300  # characters
+
+
+def check(model: Model, labels: Sequence[str], method: str) -> None:
+    """Raises `InputError` for labels that the model lacks, and an unknown method."""
+    if unknown := [label for label in labels if label not in model.label_names]:
+        raise InputError(f"the model has no label {', '.join(unknown)}; it has {', '.join(model.label_names)}")
+    if method not in methods.METHODS:
+        raise InputError(f"method is {method!r}; known: {', '.join(methods.METHODS)}")
+
+
+def choose_labels(model: Model, made: Prediction) -> list[str]:
+    """Labels of a prediction to explain, the most specific first.
+
+    Of the six diagnoses, superclasses and `abnormal`, those at or above their thresholds, or else the one that is the
+    nearest to it. A model without any of these has the same done with all of its labels; one of numbers has them all.
+    """
+    if model.kind == NUMBER:
+        return list(model.label_names)
+    candidates = [label for label in _WORTH if label in model.label_names] or list(model.label_names)
+    ratios = {label: compare(model, made, label) for label in candidates}
+    called = [label for label in candidates if ratios[label] >= 1]
+    return called or [max(candidates, key=lambda label: ratios[label])]
+
+
+def compare(model: Model, made: Prediction, label: str) -> float:
+    """A label's probability relative to its threshold, or to 0.5 where the model brings none."""
+    threshold = model.thresholds.get(label, _DEFAULT_THRESHOLD)
+    return float(made.probabilities[model.label_names.index(label)]) / max(threshold, 1e-9)
+
+
+def explain_all(
+    model: Model, predictions: Iterable[Prediction], labels: Sequence[str] = (), method: str = DEFAULT
+) -> Iterator[Prediction]:
+    """Adds `Prediction.explanations` to predictions that are measured and hold their recordings, in order.
+
+    Args:
+        model: What predicted them.
+        predictions: See `measured.measure_all`; one without a signal, or that could not be read, stays as it is.
+        labels: To explain of each; by default those that `choose_labels` chooses.
+        method: One of `explanation.methods.METHODS`.
+
+    Raises:
+        InputError: see `check`; where a method does not suit the network. Other errors of one recording end nothing:
+            its `quality` gives the reason.
+    """
+    check(model, labels, method)
+    return (_explain_safely(model, made, labels, method) for made in predictions)
+
+
+def _explain_safely(model: Model, made: Prediction, labels: Sequence[str], method: str) -> Prediction:
+    try:
+        return dataclasses.replace(made, explanations=explain(model, made, labels, method))
+    except InputError:
+        raise
+    except Exception as error:  # noqa: BLE001 - see `explain_all`
+        reason = " ".join(f"not explained: {type(error).__name__}: {error}".split())[:_LONGEST_REASON]
+        return dataclasses.replace(made, quality="; ".join(filter(None, (made.quality, reason))))
+
+
+def explain(
+    model: Model, made: Prediction, labels: Sequence[str] = (), method: str = DEFAULT
+) -> tuple[Explanation, ...]:
+    """Explains labels of one prediction, each in the window in which it is the most probable; see `explain_all`."""
+    if made.ecg is None or made.measured is None or not len(made.windows):
+        return ()
+    contract = model.contract
+    signals, begins, padding = cut(made.ecg, contract)
+    found = []
+    for label in labels or choose_labels(model, made):
+        output = model.label_names.index(label)
+        begin = made.starts[made.windows[:, output].argmax()]
+        window = int(np.abs(begins - begin).argmin())
+        start = float(begins[window]) - padding
+        segments = label_samples(made.measured.waves, start, contract.samples, contract.sampling_rate)
+        signal = signals[window : window + 1]
+        [values] = methods.attribute(
+            method,
+            model.network,
+            model.variables,
+            signal,
+            output,
+            segments[None],
+            sampling_rate=contract.sampling_rate,
+        )
+        shares = methods.share(values, segments)
+        found.append(Explanation(label, method, values, shares, contract.leads, contract.sampling_rate, start))
+    return tuple(found)
+
+
+def cut(recording: Recording, contract: InputContract) -> tuple[np.ndarray, np.ndarray, float]:
+    """The inputs of a whole recording, and when they are.
+
+    Returns:
+        `[windows, samples, leads]` float32; `[windows]`, seconds into the recording at which they begin; and the
+        seconds of zeros before them in a recording that is shorter than an input.
+    """
+    kept, first = trim(recording) if contract.trim else (recording, 0)
+    signals, begins = create_windows(mask_missing(kept, contract.leads)[0], contract)
+    length = math.ceil(len(kept.signal) * contract.sampling_rate / recording.sampling_rate)
+    padding = place(length, contract.samples)[1] / contract.sampling_rate
+    return signals, begins + first / recording.sampling_rate, padding
