@@ -40,6 +40,7 @@ from rich.console import Console
 from ecg_jax import cli
 from ecg_jax import config as config_lib
 from ecg_jax.errors import InputError
+from ecg_jax.interval_names import INTERVALS
 from ecg_jax.runtime import startup
 from ecg_jax.runtime.progress import show_progress
 
@@ -128,7 +129,7 @@ def _measure(folder: str, console: Console) -> None:
         count = measurements.add(folder, measuring.create_measurer(), progress)
     seconds = time.monotonic() - began
     rate = f" in {seconds:.0f} s, {count / seconds:.0f} per second" if count else "; all were measured before"
-    console.print(f"Measured {count} recordings{rate}: {', '.join(measuring.INTERVALS)}; R, S and ST of each lead")
+    console.print(f"Measured {count} recordings{rate}: {', '.join(INTERVALS)}; R, S and ST of each lead")
 
 
 def _prepare(folder: str, settings: Any, damaged: list[str], measures: bool, console: Console) -> int:

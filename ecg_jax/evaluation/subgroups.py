@@ -13,21 +13,20 @@ from ecg_jax.evaluation.predictions import Predictions
 from ecg_jax.evaluation.settings import Settings
 from ecg_jax.evaluation.thresholds import Thresholds
 
-AGE_EDGES = (18, 40, 60, 80)
-# Where readers draw lines, and what lies on the border between them. Axis: extreme, left, usual, right.
+# Where readers draw lines, with what lies on the border between them; of the axis: extreme, left, usual, right.
 EDGES = {
-    "age": AGE_EDGES,
+    "age": (18, 40, 60, 80),
     "heart_rate": (50, 60, 100),
     "pr": (120, 180, 220),
     "qrs": (110, 130),
     "qtc": (430, 480),
-    "axis": (-90, -30, 90),
     "p_duration": (120,),
+    "axis": (-90, -30, 90),
 }
+_LISTED = "; ".join(f"{name} at {', '.join(map(str, edges))}".replace("-", "−") for name, edges in EDGES.items())
 CUTS = (
-    f"Ages are cut at {', '.join(map(str, AGE_EDGES))} years, heart rates at 50, 60 and 100 per minute, PR at 120, 180 "
-    "and 220 ms, QRS at 110 and 130 ms, QTc at 430 and 480 ms, the axis at −90, −30 and 90°, P at 120 ms, other numbers "
-    "at their quartiles. Unknown: what could not be measured, as PR in atrial fibrillation, is among them."
+    f"Where numbers are cut: {_LISTED} (years, per minute, ms, degrees); others at their quartiles. `unknown` may say "
+    "something: PR is unknown where there are no P waves."
 )
 COLUMNS = (
     *("column", "group", "label", "metric", "n", "positives", "value", "value_low", "value_high"),

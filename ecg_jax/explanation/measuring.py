@@ -10,18 +10,10 @@ from ecg_jax.data.store.measurements import Measurer
 from ecg_jax.explanation import delineator_weights
 from ecg_jax.explanation.delineation import Measurements, measure
 from ecg_jax.explanation.parts import delineate_parts
+from ecg_jax.interval_names import INTERVALS
 from ecg_jax.lead_names import LEADS
 from ecg_jax.recording import Recording
 
-INTERVALS = {
-    "heart_rate": "per minute",
-    "pr": "ms",
-    "qrs": "ms",
-    "qt": "ms",
-    "qtc": "ms",
-    "axis": "degrees",
-    "p_duration": "ms",
-}
 _BY_LEAD = ("r", "s", "st")  # see `intervals.Measurements`
 UNITS = INTERVALS | {f"{name}_{lead}": "mV" for name in _BY_LEAD for lead in LEADS}  # `r_I`, ..., `st_V6`
 _DEFINITIONS = 1  # raised where the same waves give other measurements
