@@ -14,7 +14,7 @@ from rich.console import Console
 from sklearn.metrics import roc_auc_score
 
 from ecg_jax.data import datasets, store
-from ecg_jax.data.datasets.dataset import SPLITS, Dataset, create_predictions
+from ecg_jax.data.datasets.dataset import Dataset, create_predictions
 from ecg_jax.data.store import measurements
 from ecg_jax.errors import InputError
 from ecg_jax.evaluation import floor_comparison, measurement_floor, subgroups
@@ -130,18 +130,18 @@ def test_network_and_floor_have_the_same_intervals_and_a_difference():
     assert table.index.tolist() == ["AF", "SB", "macro"]  # the floor knows nothing of ST
     for i, name in enumerate(("AF", "SB")):
         known, row = ~np.isnan(truth[:, i]), table.loc[name]
-        for column, values in (("network", sharp), ("measurements", blunt)):
+        for column, values in (("network", sharp), ("floor", blunt)):
             assert row[column] == pytest.approx(roc_auc_score(truth[known, i], values[known, i]))
             assert row[f"{column}_low"] < row[column] < row[f"{column}_high"]
-        assert row["difference"] == pytest.approx(row["network"] - row["measurements"])
+        assert row["difference"] == pytest.approx(row["network"] - row["floor"])
         assert 0 < row["difference_low"] < row["difference"] < row["difference_high"]
         assert row["p_holm"] < 0.05
     assert floor_comparison.find_close(table.reset_index(), FINDING) == []
     swapped = floor_comparison.compare(predictions(blunt, truth), predictions(sharp, truth), settings)
     assert floor_comparison.find_close(swapped, FINDING) == ["AF", "SB", "macro"]
     shown = floor_table.create(swapped, "2,000 training recordings", FINDING, settings)
-    assert "logistic regression on measurements, which has learned from 2,000 training recordings" in shown.caption
-    assert shown.note == "Not clearly better than measurements: AF, SB, macro."
+    assert "the floor: a logistic regression on measurements of 2,000 training recordings" in shown.caption
+    assert shown.note == "Not clearly better than the floor: AF, SB, macro."
 
 
 def test_of_numbers_it_is_the_mean_absolute_error():
@@ -151,7 +151,7 @@ def test_of_numbers_it_is_the_mean_absolute_error():
     )
     table = floor_comparison.compare(network, floor, Settings(resamples=50))
     row = table.set_index("label").loc["age"]
-    assert (row["network"], row["measurements"], row["difference"]) == pytest.approx((2, 5, -3))
+    assert (row["network"], row["floor"], row["difference"]) == pytest.approx((2, 5, -3))
     assert floor_comparison.find_close(table, NUMBER) == []
     assert floor_comparison.find_close(floor_comparison.compare(floor, network, Settings(resamples=50)), NUMBER) == [
         "age"
@@ -402,13 +402,13 @@ def test_a_run_has_a_floor_from_its_store_or_measured_by_evaluate(tmp_path):
         done = call("main", *config, *data, f"--workdir={name}", "--config.evaluation.report=false", cwd=tmp_path)
         assert done.returncode == 0, done.stderr
         scores = pd.read_csv(tmp_path / name / "evaluation" / "scores.csv").set_index("label")
-        assert ("auroc_measurements" in scores) == (name == "stored")
+        assert ("auroc_floor" in scores) == (name == "stored")
         assert "auroc_rate_only" in scores
     done = call("evaluate", "--model=read", "--measure", "--resamples=20", "--output=out", cwd=tmp_path)
     assert done.returncode == 0, done.stderr
     floor = pd.read_csv(tmp_path / "out" / "floor.csv").set_index("label")
     assert {"SB", "macro"} <= {*floor.index}
-    assert floor.loc["SB", "measurements"] > 0.9
+    assert floor.loc["SB", "floor"] > 0.9
     assert "Network and measurements" in (tmp_path / "out" / "report.html").read_text()
     groups = pd.read_csv(tmp_path / "out" / "subgroups.csv")
     assert {"heart_rate", "pr", "qrs", "axis"} <= {*groups["column"]}

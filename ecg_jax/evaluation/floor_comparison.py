@@ -9,7 +9,7 @@ from ecg_jax.evaluation.settings import Settings
 from ecg_jax.evaluation.thresholds import GIVEN, Thresholds
 from ecg_jax.kinds import FINDING
 
-NETWORK, FLOOR = "network", "measurements"
+NETWORK, FLOOR = "network", "floor"
 _ENDS = ("", "_low", "_high")
 
 
@@ -22,8 +22,8 @@ def compare(network: Predictions, floor: Predictions, settings: Settings) -> pd.
         settings: See `Settings`.
 
     Returns:
-        A row per label of the floor and, of findings, their `macro`: `network` and `measurements`, each with `_low` and
-        `_high`, `difference` (network minus measurements) with its ends, `p` and `p_holm`; see `model_differences`.
+        A row per label of the floor and, of findings, their `macro`: `network` and `floor`, each with `_low` and
+        `_high`, `difference` (network minus floor) with its ends, `p` and `p_holm`; see `model_differences`.
     """
     network = network.select(floor.names)
     if network.kind == FINDING:

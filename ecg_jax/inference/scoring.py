@@ -23,10 +23,10 @@ from ecg_jax.runtime.progress import show_progress
 if TYPE_CHECKING:  # it imports JAX, which files of predictions do not need
     from ecg_jax.inference.floor import Floor
 
-RATE_ONLY, MEASUREMENTS_ONLY = "auroc_rate_only", "auroc_measurements"
+RATE_ONLY, FLOOR = "auroc_rate_only", "auroc_floor"
 BASELINES = {
     RATE_ONLY: "'rate only': AUROC of a baseline that knows the heart rate alone",
-    MEASUREMENTS_ONLY: "'measurements': AUROC of a baseline that knows intervals and voltages alone",
+    FLOOR: "'floor': AUROC of a baseline that knows intervals and voltages alone",
 }
 _SHOWN = (
     *("label", "n", "positives", "auroc", *BASELINES, "average_precision", "f1", "threshold"),
@@ -47,7 +47,7 @@ class Extras:
     seeds: Sequence[np.ndarray] = ()  # `[N, C]` probabilities of networks trained from other seeds
     decision_range: tuple[float, float] = analysis.DECISION_RANGE  # of thresholds
     challenge: tuple[str, str] | None = None  # for the Challenge score: path of weights, class of sinus rhythm
-    # Of findings, AUROC of `RATE_ONLY` or `MEASUREMENTS_ONLY`, per label and macro.
+    # Of findings, AUROC of `RATE_ONLY` or `FLOOR`, per label and macro.
     baselines: Mapping[str, np.ndarray] = dataclasses.field(default_factory=dict)
     floor: "Floor | None" = None  # which brings the second of these
     has_report: bool = True  # else the tables alone are written
@@ -141,7 +141,7 @@ def _score_findings(models: list[Evaluated], settings: Settings, chosen: list[st
     order = [*first.predictions.names, metrics.MACRO]
     if floor is not None:
         values = floor.frame.set_index("label")[floor_comparison.FLOOR]
-        baselines[MEASUREMENTS_ONLY] = values.reindex(order).to_numpy()
+        baselines[FLOOR] = values.reindex(order).to_numpy()
     others_missing = [np.nan] * (len(found.scores.table) - len(order))  # of averages macro alone has one
     scored = {name: np.append(baselines[name], others_missing) for name in BASELINES if name in baselines}
     added = evaluation_report.Additions(extras.annotators, extras.seeds, challenge, scored, floor)

@@ -11,7 +11,7 @@ from ecg_jax.reporting.tables import Table
 NAME = "floor"
 _MEANING = (
     "What usual measurements alone predict: heart rate, PR, QRS, QT, QTc, axis, duration of P, and R, S and ST of each "
-    "lead, as a delineator finds them. Where a network is not above this floor, it shows no more than a ruler does."
+    "lead, as a delineator finds them. A network that is not above this floor sees no more than these measurements say."
 )
 SECTION = Section("Network and measurements", (_MEANING,), (NAME,))
 _REGRESSIONS = {True: ("AUROC", "a logistic regression"), False: ("Mean absolute error", "a ridge regression")}
@@ -21,11 +21,11 @@ def create(frame: pd.DataFrame, learned_from: str, kind: str, settings: Settings
     """The table of `floor_comparison.compare`; `learned_from` says how many recordings the floor has seen."""
     score, regression = _REGRESSIONS[kind == FINDING]
     close = floor_comparison.find_close(frame, kind)
-    note = f"Not clearly better than measurements: {', '.join(close)}." if close and settings.resamples else ""
+    note = f"Not clearly better than the floor: {', '.join(close)}." if close and settings.resamples else ""
     return Table(
         NAME,
-        f"{score} of the network and of {regression} on measurements, which has learned from {learned_from}, with "
-        f"{describe_level(settings)}; difference: network minus measurements; p adjusted over labels by Holm.",
+        f"{score} of the network, and of the floor: {regression} on measurements of {learned_from}; with "
+        f"{describe_level(settings)}; difference: network minus floor; p adjusted over labels by Holm.",
         frame,
         note,
         format_p(frame),
