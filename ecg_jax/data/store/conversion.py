@@ -2,7 +2,6 @@
 
 import concurrent.futures
 import dataclasses
-import fcntl
 import hashlib
 import json
 import multiprocessing
@@ -13,7 +12,6 @@ import signal
 import threading
 from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from concurrent.futures.process import BrokenProcessPool
-from contextlib import contextmanager
 from typing import Any
 
 import numpy as np
@@ -79,7 +77,7 @@ def convert(
     """
     dataset = open_dataset()
     try:
-        with _lock(folder):
+        with store.hold(folder):
             _claim(folder, settings)
             jobs = _plan(dataset, read_shards(folder, dataset, settings, damaged), settings, shard_size)
             total, done, added = sum(len(job.rows) for job in jobs), 0, 0
@@ -93,18 +91,6 @@ def convert(
             f"{error.filename or folder}: {error.strerror or error}; what is whole stays, and the same command goes on "
             "from it"
         ) from error
-
-
-@contextmanager
-def _lock(folder: str) -> Iterator[None]:
-    """Keeps other preparations out of a store; the system releases the lock however this one ends."""
-    os.makedirs(folder, exist_ok=True)
-    with open(os.path.join(folder, "lock"), "w") as file:
-        try:
-            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except OSError as error:
-            raise InputError(f"{folder}: another preparation is at work in this store; wait for its end") from error
-        yield
 
 
 def _claim(folder: str, settings: Settings) -> None:
