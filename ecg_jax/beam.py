@@ -5,6 +5,7 @@ are files. That needs no more of a runner than it is sure to have: Beam's Dask r
 a pipeline alone, drops what `finish_bundle` emits, sets a `DoFn` up again for each partition, and has no metrics.
 """
 
+import importlib
 import logging
 import re
 import types
@@ -97,7 +98,7 @@ def _import_beam() -> types.ModuleType:
 
 def _import_dask_runner() -> None:
     try:
-        import apache_beam.runners.dask.dask_runner  # whose options Beam knows from here on
-        import distributed  # noqa: F401
+        importlib.import_module("distributed")
+        importlib.import_module("apache_beam.runners.dask.dask_runner")  # whose options Beam knows from here on
     except ImportError as error:
         raise InputError("Dask is not installed; pip install 'apache-beam[dask]'") from error

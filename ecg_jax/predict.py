@@ -34,53 +34,123 @@ note alone). What is not predicted is listed at the end; the others are predicte
 import os
 from collections import Counter
 from collections.abc import Sequence
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from absl import flags
 
-from ecg_jax import cli, files, recording_flags
+from ecg_jax import beam, cli, files, recording_flags
 from ecg_jax.errors import InputError
+
+if TYPE_CHECKING:
+    from rich.console import Console
+
+    from ecg_jax.data.readers import LazyRecording
+    from ecg_jax.data.store import Store
+    from ecg_jax.inference.model import Model
+    from ecg_jax.inference.writers import Pages, Tally
 
 FLAGS = flags.FLAGS
 flags.adopt_module_key_flags(recording_flags)
-flags.DEFINE_string("output", "predictions.csv", "The file to write: .json for JSON, else CSV.")
+flags.DEFINE_string("output", "predictions.csv", "The file to write: .json for JSON, .parquet for Parquet, else CSV.")
 flags.DEFINE_bool("measure", False, "Measure heart rate, PR, QRS, QT, QTc, axis and the times of waves.")
 flags.DEFINE_bool("figure", False, "As --measure, and draw each recording on ECG paper, into a folder beside --output.")
 flags.DEFINE_enum("figure_format", "png", ("png", "pdf", "svg"), "Of --figure.")
 flags.DEFINE_list("names", None, "Labels of a Keras file's outputs, in their order.")
+flags.DEFINE_bool("beam", False, "Predict on Apache Beam, whose options follow `--`, into --output=FILE.parquet.")
+flags.DEFINE_integer("part_size", 512, "Recordings that a worker of --beam predicts at a time.", lower_bound=1)
 _TABLES = 10  # recordings at most that have a table of their own on the screen
+_KINDS = 10  # of problems, at most, that --beam prints
 
 
 def main(argv: Sequence[str]) -> int:
     """Predicts; see the module's docstring."""
-    if len(argv) < 2:
+    paths, beam_arguments = _split(argv[1:]) if FLAGS.beam else (list(argv[1:]), [])
+    if not paths:
         raise InputError("no recordings named; add the path of a file or a folder")
     path = FLAGS.output
     recording_flags.require_output(path)
+    options = beam.create_options(beam_arguments) if FLAGS.beam else None
 
-    from rich.progress import track
-
-    from ecg_jax.inference import measured, predict, writers
+    from ecg_jax.inference import writers
 
     console = cli.create_console()
-    model = recording_flags.load_model(labels=tuple(FLAGS.names or ()) or None)
+    model = recording_flags.load_model(**_name_labels())
     for note in model.notes:
         console.print(f"Model: {note}")
-    recordings, unknown, passed_over = recording_flags.find_recordings(argv[1:])
-    problems = Counter(unknown)
+    groups, unknown, passed_over, store = _find(paths)
     what = model.label_names if len(model.label_names) <= writers.MANY else (f"{len(model.label_names)} labels",)
-    console.print(f"Predicting {', '.join(what)} for {len(recordings)} recording(s)")
+    console.print(f"Predicting {', '.join(what)} for {sum(map(len, groups))} recording(s)")
     if passed_over:
         console.print(f"  {passed_over}")
 
+    pages = writers.Pages(f"{os.path.splitext(path)[0]}_figures", FLAGS.figure_format, model)
+    if FLAGS.beam:
+        tally, problems = _predict_on_beam(model, groups, store, unknown, options, console)
+    else:
+        tally, problems = _predict_here(model, groups, store, unknown, pages, console)
+    if not tally.count:
+        console.print(f"Nothing is written to {path}: {problems.total()} could not be read")
+        return 1
+    for line in tally.describe():
+        console.print(f"  {line}")
+    for problem in pages.undrawn:
+        console.print(f"  predicted, but not drawn: {problem}")
+    if FLAGS.figure:
+        console.print(f"Drawn: {pages.count} page(s) in {pages.folder}")
+    console.print(f"Written: {path}, {tally.count} recording(s); {problems.total()} could not be read")
+    return 2 if problems or pages.undrawn else 0
+
+
+def _split(arguments: Sequence[str]) -> tuple[list[str], list[str]]:
+    """Recordings, by absolute paths, since a worker may be in another folder; and Beam's options, which follow."""
+    if not FLAGS.output.lower().endswith(".parquet"):
+        raise InputError(f"--output={FLAGS.output}: --beam writes Parquet; pass --output=FILE.parquet")
+    if FLAGS.figure:
+        raise InputError("--figure draws in one process; pass --beam without it")
+    count = next((i for i, argument in enumerate(arguments) if argument.startswith("--")), len(arguments))
+    return [os.path.abspath(path) for path in arguments[:count]], list(arguments[count:])
+
+
+def _name_labels() -> dict[str, Any]:
+    return {"labels": tuple(FLAGS.names or ()) or None}
+
+
+def _find(paths: list[str]) -> "tuple[list[list[LazyRecording]], list[str], str, Store | None]":
+    """What `find_recordings` returns, of a prepared store its recordings by shard, and that store."""
+    from ecg_jax.data import store
+    from ecg_jax.inference import batches
+
+    stores = [path for path in paths if store.is_store(path)]
+    if stores and len(paths) > 1:
+        raise InputError(f"{stores[0]} is a prepared store, which is predicted alone; name nothing else")
+    if stores:
+        opened = store.Store(stores[0])
+        return batches.list_stored(opened), [], "", opened
+    recordings, unknown, passed_over = recording_flags.find_recordings(paths)
+    return [recordings] if recordings else [], unknown, passed_over, None
+
+
+def _predict_here(
+    model: "Model",
+    groups: "list[list[LazyRecording]]",
+    store: "Store | None",
+    unknown: list[str],
+    pages: "Pages",
+    console: "Console",
+) -> "tuple[Tally, Counter[str]]":
+    """Predicts in this process; returns the sum, and how often what problem occurred."""
+    from rich.progress import track
+
+    from ecg_jax.inference import batches, measured, predict, writers
+
+    path, recordings, problems = FLAGS.output, [each for group in groups for each in group], Counter(unknown)
     has_waves = FLAGS.measure or FLAGS.figure
     how: Any = {"batch_size": FLAGS.batch_size, "checks": FLAGS.checks, "whole": True, "keep": has_waves}
-    predicted = predict.predict(model, recordings, **how)
+    predicted = predict.predict(batches.suit_store(model, store), recordings, **how)
     if has_waves:
         predicted = measured.measure_all(predicted)
     tally = writers.Tally(model)
-    pages = writers.Pages(f"{os.path.splitext(path)[0]}_figures", FLAGS.figure_format, model)
-    with files.Replacement(path, newline="", errors="backslashreplace") as replacement:
+    with files.Replacement(path, **writers.choose_mode(path)) as replacement:
         table = writers.create_table(path, replacement.file, model, tuple(measured.UNITS) if has_waves else ())
         tracked = track(predicted, "predicting", len(recordings), console=console, disable=not console.is_terminal)
         for made in tracked:
@@ -98,17 +168,40 @@ def main(argv: Sequence[str]) -> int:
             replacement.commit()
     for problem, count in problems.items():
         console.print(f"  not predicted: {problem}{f' ({count} recordings)' if count > 1 else ''}")
-    if not tally.count:
-        console.print(f"Nothing is written to {path}: {problems.total()} could not be read")
-        return 1
-    for line in tally.describe():
-        console.print(f"  {line}")
-    for problem in pages.undrawn:
-        console.print(f"  predicted, but not drawn: {problem}")
-    if FLAGS.figure:
-        console.print(f"Drawn: {pages.count} page(s) in {pages.folder}")
-    console.print(f"Written: {path}, {tally.count} recording(s); {problems.total()} could not be read")
-    return 2 if problems or pages.undrawn else 0
+    return tally, problems
+
+
+def _predict_on_beam(
+    model: "Model",
+    groups: "list[list[LazyRecording]]",
+    store: "Store | None",
+    unknown: list[str],
+    options: Any,
+    console: "Console",
+) -> "tuple[Tally, Counter[str]]":
+    """The same on Beam's workers."""
+    from ecg_jax.data.store import messages
+    from ecg_jax.inference import parts, pipeline
+
+    path = os.path.abspath(FLAGS.output)
+    job = parts.Job(
+        folder=f"{path}.parts",
+        model=recording_flags.describe_model(**_name_labels()),
+        store=store.folder if store else "",
+        batch_size=FLAGS.batch_size,
+        checks=FLAGS.checks,
+        measure=FLAGS.measure,
+    )
+    planned = parts.cut(groups, FLAGS.part_size, job, model)
+    pipeline.run(planned, job, options, console)
+    tally, problems = pipeline.join(planned, path, job, model, unknown)
+    pipeline.remove(job.folder)
+    kinds = messages.count_messages(problems)
+    for problem, count in zip(kinds.message[:_KINDS], kinds.recordings[:_KINDS], strict=True):
+        console.print(f"  not predicted: {problem}{f' (and {count - 1} more of this kind)' if count > 1 else ''}")
+    if problems:
+        console.print(f"  listed: {pipeline.name_problems(FLAGS.output)}")
+    return tally, problems
 
 
 if __name__ == "__main__":

@@ -18,7 +18,7 @@ from ecg_jax.data.datasets.dataset import Dataset
 from ecg_jax.data.preprocess import create_input, create_windows, mask_missing, trim
 from ecg_jax.data.readers import LazyRecording
 from ecg_jax.data.splits import manifest
-from ecg_jax.data.store import check_contract
+from ecg_jax.data.store import Store, check_contract
 from ecg_jax.errors import InputError
 from ecg_jax.inference.model import Model
 from ecg_jax.recording import Recording
@@ -78,18 +78,27 @@ def apply(
             computed = computed[count:]
 
 
-def suit_store(model: Model, dataset: Dataset) -> Model:
+def suit_store(model: Model, store: Store | None) -> Model:
     """The model for recordings of a store that was prepared for its contract: what is filtered there stays so."""
-    if dataset.store is None:
+    if store is None:
         return model
     try:
-        check_contract(dataset.store, model.contract)
+        check_contract(store, model.contract)
     except InputError:
         return model
     rest = dataclasses.replace(
         model.contract, highpass=0.0, lowpass=0.0, notch=0.0, bandpass_order=0, median_baseline=0.0, trim=False
     )
     return dataclasses.replace(model, contract=rest)
+
+
+def list_stored(store: Store) -> list[list[LazyRecording]]:
+    """The recordings of a store, by shard, whose names are their ids."""
+    ids = store.column("ids").tolist()
+    recordings = [LazyRecording(id, functools.partial(store.read, row, id)) for row, id in enumerate(ids)]
+    _, counts = np.unique(store.column("shard"), return_counts=True)
+    ends = np.cumsum(counts).tolist()
+    return [recordings[begin:end] for begin, end in zip([0, *ends], ends, strict=False)]
 
 
 def list_recordings(dataset: Dataset, rows: np.ndarray) -> list[LazyRecording]:

@@ -113,7 +113,7 @@ def predict_dataset(
     Raises:
         InputError: when none is left.
     """
-    model, recordings = batches.suit_store(model, dataset), batches.list_recordings(dataset, rows)
+    model, recordings = batches.suit_store(model, dataset.store), batches.list_recordings(dataset, rows)
     predicted = predict(model, recordings, checks=checks if dataset.reads_files else "warn")
     is_shown = console is not None and console.is_terminal
     made = list(track(predicted, "predicting", len(recordings), console=console, disable=not is_shown))
