@@ -16,6 +16,7 @@ from ecg_jax.errors import InputError
 
 _PORTABLE = ("flink", "spark", "portable", "prism")  # runners whose job servers know more options than Beam does
 _DASK = "apache_beam.runners.dask.dask_runner.DaskRunner"  # Beam knows no short name of it
+_DIRECT = "DirectRunner"
 _NAMESPACE = "ecg_jax"  # of counters
 
 
@@ -79,13 +80,23 @@ def run(
 
 
 def _choose_runner(runner: Any, options: Any) -> Any:
-    """The runner, in place of `DirectRunner` what carries it out.
+    """The runner, or in place of `DirectRunner` what carries it out.
 
     By itself that tries Prism first, a program which it downloads and which starts no processes
     (`--direct_num_workers`, `--direct_running_mode`).
     """
-    runner = runner or (options and options.get_all_options()["runner"]) or "DirectRunner"
-    return "FnApiRunner" if runner == "DirectRunner" else runner
+    known = options.get_all_options() if options else {}
+    runner = runner or known.get("runner") or _DIRECT
+    if runner != _DIRECT:
+        return runner
+    from apache_beam.portability.api import beam_provision_api_pb2
+    from apache_beam.runners.portability.fn_api_runner.fn_runner import ExtendedProvisionInfo, FnApiRunner
+    from apache_beam.runners.portability.portable_runner import JobServiceHandle
+
+    known["default_sdk_harness_log_level"] = known.get("default_sdk_harness_log_level") or "ERROR"
+    encoded = JobServiceHandle.encode_pipeline_options(known)  # for the processes that it starts
+    provision = beam_provision_api_pb2.ProvisionInfo(pipeline_options=encoded)
+    return FnApiRunner(provision_info=ExtendedProvisionInfo(provision))
 
 
 def _import_beam() -> types.ModuleType:
@@ -100,5 +111,6 @@ def _import_dask_runner() -> None:
     try:
         importlib.import_module("distributed")
         importlib.import_module("apache_beam.runners.dask.dask_runner")  # whose options Beam knows from here on
+        logging.getLogger("distributed").setLevel(logging.ERROR)  # it tells of each worker that comes and goes
     except ImportError as error:
         raise InputError("Dask is not installed; pip install 'apache-beam[dask]'") from error
