@@ -1,15 +1,17 @@
-"""Diagnoses ECG files: probabilities (or numbers, as age) per recording, printed and as a CSV or JSON.
+"""Diagnoses ECG files: probabilities (or numbers, as age) per recording, printed and as a CSV, JSON or Parquet.
 
   python -m ecg_jax.predict my_ecg.hea
   python -m ecg_jax.predict --figure --output=results.json 'exams/*.dcm'
   python -m ecg_jax.predict --model=runs/finetune FOLDER...
+  python -m ecg_jax.predict --beam --output=all.parquet FOLDER... -- --runner=DaskRunner --dask_client_address=HOST:8786
 
 Without --model, the weights that ship with the package are used: six diagnoses, normal against abnormal, superclasses
 and statements, not for clinical use. --model is a name of such weights (real, the default, or simulated, trained on
 simulated ECGs only), a run folder, a Keras file of the reference network (.hdf5, .h5, .keras), or the PyTorch file of
 a network that others have published, as FILE or NAME:FILE (`python -m ecg_jax.models` lists them). Recordings are given
 as a file, a folder, which is searched to its depths (links to folders are named, not followed), or a pattern. Whatever
-looks like an ECG in a folder is predicted or listed at the end; the other files are counted.
+looks like an ECG in a folder is predicted or listed at the end; the other files are counted. The folder of a prepared
+store (`python -m ecg_jax.prepare`) is predicted too, alone.
 
 Formats are recognized by content: WFDB (.hea with .dat or .mat), CODE and SPH HDF5, CPSC2018 MATLAB, DICOM, HL7 aECG,
 Philips Sierra, GE MUSE, GE CardioSoft, Schiller and Mortara XML, SCP-ECG, EDF, EDF+ and BDF, ISHNE, MFER, Edan, and
@@ -20,15 +22,21 @@ the file agrees with them.
 
 The CSV has one row per recording: its name, one probability per label, the same before calibration as LABEL_raw (equal
 where the model has none), and what was noticed about its quality and while it was read. JSON (--output=NAME.json) has
-the thresholds and every window too. --measure adds heart rate, PR, QRS, QT, QTc and axis, medians over beats (empty or
-null where unknown), and in JSON the onset and offset of every P wave, QRS complex and T wave, in all leads together and
-in each. --figure adds the same and draws each recording's twelve leads on ECG paper. A recording longer than
-the model's input is predicted in windows, and its probabilities are their means (of a published network, what its
-authors take); a lead that is missing and cannot be derived is replaced by zeros; both are noted under quality. A
-recording whose lead order, unit or sampling rate contradicts physics, or that contradicts itself (checksums, values
-stated twice), is not predicted, unless --checks=repair (repairs what has one remedy, with a note) or --checks=warn (a
-note alone). What is not predicted is listed at the end; the others are predicted all the same, and the exit status is
-2. Where nothing can be predicted it is 1, and no file is written.
+the thresholds and every window too; Parquet (--output=NAME.parquet) has the columns of the CSV. --measure adds heart
+rate, PR, QRS, QT, QTc and axis, medians over beats (empty or null where unknown), and in JSON the onset and offset of
+every P wave, QRS complex and T wave, in all leads together and in each. --figure adds the same and draws each
+recording's twelve leads on ECG paper. A recording longer than the model's input is predicted in windows, and its
+probabilities are their means (of a published network, what its authors take); a lead that is missing and cannot be
+derived is replaced by zeros; both are noted under quality. A recording whose lead order, unit or sampling rate
+contradicts physics, or that contradicts itself (checksums, values stated twice), is not predicted, unless
+--checks=repair (repairs what has one remedy, with a note) or --checks=warn (a note alone). What is not predicted is
+listed at the end; the others are predicted all the same, and the exit status is 2. Where nothing can be predicted it is
+1, and no file is written.
+
+--beam predicts millions of recordings on Apache Beam, whose options follow `--`: by --part_size at a time, in processes
+of this machine (--direct_running_mode=multi_processing --direct_num_workers=N) or on a cluster, whose workers see the
+recordings, the model and the folder of --output under the same paths. The rows are those of one process, in its order;
+NAME_problems.csv lists what was not predicted. Interrupted, the same command goes on with the parts that are left.
 """
 
 import os

@@ -67,7 +67,7 @@ def cut(groups: Iterable[Sequence[LazyRecording]], size: int, job: Job, model: M
     """Cuts groups of recordings into parts of at most `size`, as equal as possible: batches have one shape then."""
     digest = hashlib.sha256(repr(dataclasses.replace(job, folder="")).encode())
     for leaf in jax.tree.leaves(model.variables):
-        digest.update(np.ascontiguousarray(leaf))
+        digest.update(np.asarray(leaf).tobytes())
     parts: list[Part] = []
     for group in groups:
         places = np.linspace(0, len(group), -(-len(group) // size) + 1).astype(int)
