@@ -42,7 +42,7 @@ NAME_problems.csv lists what was not predicted. Interrupted, the same command go
 import os
 from collections import Counter
 from collections.abc import Sequence
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 from absl import flags
 
@@ -70,6 +70,15 @@ _TABLES = 10  # recordings at most that have a table of their own on the screen
 _KINDS = 10  # of problems, at most, that --beam prints
 
 
+class _Named(NamedTuple):
+    """What the arguments name."""
+
+    groups: "list[list[LazyRecording]]"  # recordings, of a prepared store by shard
+    unknown: list[str]  # problems with what was named
+    passed_over: str = ""  # a line on files that are no ECG
+    store: "Store | None" = None  # in which the recordings lie
+
+
 def main(argv: Sequence[str]) -> int:
     """Predicts; see the module's docstring."""
     paths, beam_arguments = _split(argv[1:]) if FLAGS.beam else (list(argv[1:]), [])
@@ -82,20 +91,20 @@ def main(argv: Sequence[str]) -> int:
     from ecg_jax.inference import writers
 
     console = cli.create_console()
-    model = recording_flags.load_model(**_name_labels())
+    model = recording_flags.load_model(labels=_list_labels())
     for note in model.notes:
         console.print(f"Model: {note}")
-    groups, unknown, passed_over, store = _find(paths)
+    named = _find(paths)
     what = model.label_names if len(model.label_names) <= writers.MANY else (f"{len(model.label_names)} labels",)
-    console.print(f"Predicting {', '.join(what)} for {sum(map(len, groups))} recording(s)")
-    if passed_over:
-        console.print(f"  {passed_over}")
+    console.print(f"Predicting {', '.join(what)} for {sum(map(len, named.groups))} recording(s)")
+    if named.passed_over:
+        console.print(f"  {named.passed_over}")
 
     pages = writers.Pages(f"{os.path.splitext(path)[0]}_figures", FLAGS.figure_format, model)
     if FLAGS.beam:
-        tally, problems = _predict_on_beam(model, groups, store, unknown, options, console)
+        tally, problems = _predict_on_beam(model, named, options, console)
     else:
-        tally, problems = _predict_here(model, groups, store, unknown, pages, console)
+        tally, problems = _predict_here(model, named, pages, console)
     if not tally.count:
         console.print(f"Nothing is written to {path}: {problems.total()} could not be read")
         return 1
@@ -119,12 +128,12 @@ def _split(arguments: Sequence[str]) -> tuple[list[str], list[str]]:
     return [os.path.abspath(path) for path in arguments[:count]], list(arguments[count:])
 
 
-def _name_labels() -> dict[str, Any]:
-    return {"labels": tuple(FLAGS.names or ()) or None}
+def _list_labels() -> tuple[str, ...] | None:
+    return tuple(FLAGS.names or ()) or None
 
 
-def _find(paths: list[str]) -> "tuple[list[list[LazyRecording]], list[str], str, Store | None]":
-    """What `find_recordings` returns, of a prepared store its recordings by shard, and that store."""
+def _find(paths: list[str]) -> _Named:
+    """Finds the recordings of files, folders and patterns, or of one prepared store."""
     from ecg_jax.data import store
     from ecg_jax.inference import batches
 
@@ -133,28 +142,22 @@ def _find(paths: list[str]) -> "tuple[list[list[LazyRecording]], list[str], str,
         raise InputError(f"{stores[0]} is a prepared store, which is predicted alone; name nothing else")
     if stores:
         opened = store.Store(stores[0])
-        return batches.list_stored(opened), [], "", opened
+        return _Named(batches.list_stored(opened), [], store=opened)
     recordings, unknown, passed_over = recording_flags.find_recordings(paths)
-    return [recordings] if recordings else [], unknown, passed_over, None
+    return _Named([recordings] if recordings else [], unknown, passed_over)
 
 
-def _predict_here(
-    model: "Model",
-    groups: "list[list[LazyRecording]]",
-    store: "Store | None",
-    unknown: list[str],
-    pages: "Pages",
-    console: "Console",
-) -> "tuple[Tally, Counter[str]]":
+def _predict_here(model: "Model", named: _Named, pages: "Pages", console: "Console") -> "tuple[Tally, Counter[str]]":
     """Predicts in this process; returns the sum, and how often what problem occurred."""
     from rich.progress import track
 
     from ecg_jax.inference import batches, measured, predict, writers
 
-    path, recordings, problems = FLAGS.output, [each for group in groups for each in group], Counter(unknown)
+    path, problems = FLAGS.output, Counter(named.unknown)
+    recordings = [each for group in named.groups for each in group]
     has_waves = FLAGS.measure or FLAGS.figure
     how: Any = {"batch_size": FLAGS.batch_size, "checks": FLAGS.checks, "whole": True, "keep": has_waves}
-    predicted = predict.predict(batches.suit_store(model, store), recordings, **how)
+    predicted = predict.predict(batches.suit_store(model, named.store), recordings, **how)
     if has_waves:
         predicted = measured.measure_all(predicted)
     tally = writers.Tally(model)
@@ -179,14 +182,7 @@ def _predict_here(
     return tally, problems
 
 
-def _predict_on_beam(
-    model: "Model",
-    groups: "list[list[LazyRecording]]",
-    store: "Store | None",
-    unknown: list[str],
-    options: Any,
-    console: "Console",
-) -> "tuple[Tally, Counter[str]]":
+def _predict_on_beam(model: "Model", named: _Named, options: Any, console: "Console") -> "tuple[Tally, Counter[str]]":
     """The same on Beam's workers."""
     from ecg_jax.data.store import messages
     from ecg_jax.inference import parts, pipeline
@@ -194,15 +190,15 @@ def _predict_on_beam(
     path = os.path.abspath(FLAGS.output)
     job = parts.Job(
         folder=f"{path}.parts",
-        model=recording_flags.describe_model(**_name_labels()),
-        store=store.folder if store else "",
+        model=recording_flags.describe_model(labels=_list_labels()),
+        store=named.store.folder if named.store else "",
         batch_size=FLAGS.batch_size,
         checks=FLAGS.checks,
         measure=FLAGS.measure,
     )
-    planned = parts.cut(groups, FLAGS.part_size, job, model)
+    planned = parts.cut(named.groups, FLAGS.part_size, job, model)
     pipeline.run(planned, job, options, console)
-    tally, problems = pipeline.join(planned, path, job, model, unknown)
+    tally, problems = pipeline.join(planned, path, job, model, named.unknown)
     pipeline.remove(job.folder)
     kinds = messages.count_messages(problems)
     for problem, count in zip(kinds.message[:_KINDS], kinds.recordings[:_KINDS], strict=True):
