@@ -34,8 +34,8 @@ def count_beats(steepness: np.ndarray, sampling_rate: float) -> float:
     if not energy.any():
         return np.nan
     seconds = int(sampling_rate)
-    tops = [energy[i : i + seconds].max() for i in range(0, len(energy), seconds)]
-    usual = np.median([top for top in tops if top > 0.05 * max(tops)])
+    tops = np.maximum.reduceat(energy, range(0, len(energy), seconds))
+    usual = np.median(tops[tops > 0.05 * tops.max()])
     peaks, _ = scipy.signal.find_peaks(energy, height=usual / 3, distance=round(0.25 * sampling_rate))
     if len(peaks) < 2:
         return np.nan
