@@ -38,6 +38,7 @@ def apply(
     checks: str = "refuse",
     whole: bool = False,
     keep: bool = False,
+    processes: bool = True,
 ) -> Iterator[tuple[str, np.ndarray, dict[str, Any]]]:
     """Computes something of recordings in order.
 
@@ -50,6 +51,8 @@ def apply(
         whole: Take all of a long recording, in windows, and one that lacks leads, with zeros. Otherwise, as in
             training, only the centre is taken, and missing leads are an error.
         keep: Yield the recordings too, as they were read and, with `checks="repair"`, repaired.
+        processes: Read many recordings in processes; False where this process is one of many already, or may not
+            start any.
 
     Yields:
         A recording's name; what was computed, `[windows, D]`, without windows where there was no signal or an error;
@@ -69,7 +72,7 @@ def apply(
     signals: list[np.ndarray] = []  # windows of those that wait, not yet computed
     computed = np.zeros((0, 0), np.float32)  # of the others
     size = 0  # of batches: one shape is compiled
-    for number, (windows, known) in enumerate(_read_ahead(loader, recordings, batch_size), start=1):
+    for number, (windows, known) in enumerate(_read_ahead(loader, recordings, batch_size, processes), start=1):
         waiting.append((recordings[number - 1].name, len(windows), known))
         signals.extend(windows)
         while len(signals) >= batch_size or (signals and number == len(recordings)):
@@ -114,9 +117,11 @@ def list_recordings(dataset: Dataset, rows: np.ndarray) -> list[LazyRecording]:
     return [LazyRecording(id, functools.partial(dataset.read, int(row))) for id, row in zip(ids, rows, strict=True)]
 
 
-def _read_ahead(loader: Loader, recordings: Sequence[LazyRecording], batch_size: int) -> Iterator[Loaded]:
+def _read_ahead(
+    loader: Loader, recordings: Sequence[LazyRecording], batch_size: int, processes: bool
+) -> Iterator[Loaded]:
     """Loads recordings beside the network, some ahead of the one that is yielded: fewer, where they are long."""
-    pool, load, workers = _open_pool(loader, recordings)
+    pool, load, workers = _open_pool(loader, recordings, processes)
     ahead: deque[tuple[int, int, Future[list[Loaded]]]] = deque()  # from which recording to before which
     depth, together, opened = _THREADS, 1, 0
     wanted = max(2 * batch_size, 2 * _TOGETHER * workers)  # windows
@@ -149,7 +154,7 @@ def _read_ahead(loader: Loader, recordings: Sequence[LazyRecording], batch_size:
 
 
 def _open_pool(
-    loader: Loader, recordings: Sequence[LazyRecording]
+    loader: Loader, recordings: Sequence[LazyRecording], processes: bool
 ) -> tuple[Executor, Callable[[int, int, int], list[Loaded]], int]:
     """Processes for many recordings, as threads of one interpreter hinder each other and the network; else threads.
 
@@ -157,7 +162,7 @@ def _open_pool(
         The pool, what loads recordings number `begin` to before `end` in it, and how many it loads at once.
     """
     cores = workers.count_cores()
-    if len(recordings) >= _MANY and (packed := _pack(loader, recordings)):
+    if processes and len(recordings) >= _MANY and (packed := _pack(loader, recordings)):
         cores = workers.count_cores()
         return workers.Pool(cores, open_own, packed, niceness=_NICENESS), load_own, cores
     return (

@@ -87,7 +87,7 @@ def predict_part(part: Part, *, job: Job) -> dict[str, int]:
         tally, table = Tally(model), parquet.ParquetTable(replacement.file, model, job.measurements)
         recordings = pickle.loads(zlib.decompress(part.recordings))
         how: Any = {"batch_size": job.batch_size, "checks": job.checks, "whole": True, "keep": job.measure}
-        predicted = predict(model, recordings, **how)
+        predicted = predict(model, recordings, processes=False, **how)
         for made in measured.measure_all(predicted) if job.measure else predicted:
             if made.error:
                 problems.append((made.recording, made.error))
