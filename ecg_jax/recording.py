@@ -137,7 +137,7 @@ def create_recording(
     valid = finite if valid is None else finite & valid
     gaps = int(np.count_nonzero(~finite[:, _find_columns(names)]))
     return Recording(
-        signal=np.where(valid, signal, np.float32(0)),
+        signal=signal if valid.all() else np.where(valid, signal, np.float32(0)),
         valid=valid,
         leads=names,
         sampling_rate=float(sampling_rate),

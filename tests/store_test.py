@@ -201,13 +201,13 @@ def test_what_a_store_has_filtered_is_not_filtered_again_when_it_is_predicted(tm
     convert(tmp_path, contract=contract)
     stored = open_store(tmp_path)
     model = Model(None, {}, contract, ("AF",), {})
-    suited = batches.suit_store(model, stored).contract
+    suited = batches.suit_store(model, stored.store).contract
     found, _ = create_input(stored.read(2), suited)
     expected, _ = create_input(create_dataset().read(original_rows(stored)[2]), contract)
     np.testing.assert_allclose(found, expected, rtol=0, atol=1e-3 + 1e-5)
-    assert batches.suit_store(model, create_dataset()) is model
+    assert batches.suit_store(model, create_dataset().store) is model
     other = dataclasses.replace(model, contract=InputContract(highpass=1.0))
-    assert batches.suit_store(other, stored) is other
+    assert batches.suit_store(other, stored.store) is other
 
 
 def test_a_store_is_of_the_data_base_that_it_was_prepared_from(whole):

@@ -9,7 +9,7 @@ from collections.abc import Iterable, Mapping, Sequence
 
 import numpy as np
 
-from ecg_jax.data.measures import amplitude, defects, lead_order
+from ecg_jax.data.measures import amplitude, defects, lead_order, ranks
 from ecg_jax.recording import LEADS, Recording
 
 FLAGS = {
@@ -85,7 +85,7 @@ def examine(recording: Recording) -> Examination:
         duration = max(duration, leads.shape[1] / recording.sampling_rate)
         seconds = amplitude.split(leads, round(recording.sampling_rate))
         second_ranges = (seconds.max(axis=2) - seconds.min(axis=2)).astype(np.float64)
-        ranges[columns] = np.median(second_ranges, axis=1)
+        ranges[columns] = ranks.median(second_ranges)
         noise[columns] = defects.measure_noise(leads, recording.sampling_rate)
         slow, rate = defects.average(leads, recording.sampling_rate)
         wander[columns] = defects.measure_wander(slow, round(rate))
@@ -114,7 +114,7 @@ def examine(recording: Recording) -> Examination:
         "sampling_rate": float(recording.sampling_rate),
         "amplitude": size,
         "lead_II_range": amplitude.measure_lead_two(recording),
-        "heart_rate": float(np.nanmedian(heart_rates)) if np.isfinite(heart_rates).any() else np.nan,
+        "heart_rate": float(np.median(rates)) if (rates := [rate for rate in heart_rates if rate == rate]) else np.nan,
         "noise": float(noise.max()),
         "wander": float(wander.max()),
     }
@@ -183,8 +183,8 @@ def _has_gap(recording: Recording) -> bool:
 
 def _find_silence(leads: np.ndarray, ranges: np.ndarray) -> set[str]:
     """Flags of leads that do not move, given each lead's range in each second."""
-    typical = np.median(ranges, axis=1)
-    flat = defects.FLAT * float(np.median(typical[typical > 0])) if (typical > 0).any() else 0.0
+    typical = ranks.median(ranges)
+    flat = defects.FLAT * float(ranks.median(typical[typical > 0])) if (typical > 0).any() else 0.0
     still = np.asarray((ranges <= flat).all(axis=1))
     still[still] = np.ptp(leads[still], axis=1) <= 2 * flat
     zeroed = [not lead.any() for lead in leads[still]]

@@ -13,6 +13,7 @@ from collections.abc import Sequence
 import numpy as np
 import scipy.ndimage
 
+from ecg_jax.data.measures import ranks
 from ecg_jax.recording import LEADS, Recording
 from ecg_jax.units import CODE_UNITS_PER_MILLIVOLT
 
@@ -104,7 +105,7 @@ def _window_ranges(leads: np.ndarray, window: int, in_beats: bool) -> np.ndarray
     ranges = windows.max(axis=2) - windows.min(axis=2)
     if in_beats:
         ranges = ranges[:, find_beats(ranges)]
-    return np.median(ranges, axis=1).astype(np.float64)
+    return ranks.median(ranges).astype(np.float64)
 
 
 def summarize_ranges(ranges: np.ndarray, leads: Sequence[str]) -> float:
@@ -113,7 +114,8 @@ def summarize_ranges(ranges: np.ndarray, leads: Sequence[str]) -> float:
     known = known[known > 0]
     if not known.size:
         return np.nan
-    return float(np.median(known[known > 0.05 * np.percentile(known, 75)]))
+    [large] = ranks.percentiles(known, 75)
+    return float(ranks.median(known[known > 0.05 * large]))
 
 
 def measure_size(recording: Recording) -> float:
@@ -148,7 +150,10 @@ def measure_lead_two(recording: Recording) -> float:
         return np.nan
     column = recording.leads.index("II")
     lead = recording.signal[recording.valid[:, column], column]
-    return float(np.ptp(np.percentile(lead, (0.5, 99.5)))) if lead.size else np.nan
+    if not lead.size:
+        return np.nan
+    low, high = ranks.percentiles(lead, 0.5, 99.5)
+    return high - low
 
 
 def find_units(amplitude: float) -> tuple[float, ...]:

@@ -10,7 +10,7 @@ import dataclasses
 import numpy as np
 import scipy.fft
 
-from ecg_jax.data.measures import amplitude
+from ecg_jax.data.measures import amplitude, ranks
 from ecg_jax.recording import Recording
 
 # Calibrated on 1,050 recordings of eight sources, none of which is judged wrong at its own rate.
@@ -40,10 +40,10 @@ def measure_rise_time(recording: Recording, over: float, in_beats: bool = False)
         here = amplitude.find_beats(ranges)
         windows, ranges = windows[:, here], ranges[:, here]
     change = np.abs(windows[..., step:] - windows[..., :-step])
-    size = np.median(ranges, axis=1)
-    steepest = np.median(change.max(axis=2), axis=1)
-    moving = (size > 0.1 * np.median(size)) & (steepest > 0)
-    return float(np.median(size[moving] / steepest[moving]) * step / rate * 1000) if moving.any() else np.nan
+    size = ranks.median(ranges)
+    steepest = ranks.median(change.max(axis=2))
+    moving = (size > 0.1 * ranks.median(size)) & (steepest > 0)
+    return float(ranks.median(size[moving] / steepest[moving]) * step / rate * 1000) if moving.any() else np.nan
 
 
 def measure_regular_rate(recording: Recording) -> float:
