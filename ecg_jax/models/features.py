@@ -101,6 +101,24 @@ def _capture(network: Network, variables: Any, signal: jax.Array, path: str) -> 
     return found[0] if found else None
 
 
+def apply_with_offset(
+    network: Network, variables: Any, signal: jax.Array, layer: str, offset: jax.Array
+) -> tuple[jax.Array, jax.Array]:
+    """Logits `[B, labels]` where `offset` is added to what a layer gives, and that `[B, ...]`, of `list_modules`."""
+    found: list[jax.Array] = []
+
+    def record(call: Callable, args: tuple, kwargs: dict, context: nn.module.InterceptorContext) -> Any:
+        given = call(*args, **kwargs)
+        if found or _find_path(context) != layer:
+            return given
+        leaves, structure = jax.tree.flatten(given)
+        found.append(leaves[0])
+        return jax.tree.unflatten(structure, [leaves[0] + offset.astype(leaves[0].dtype), *leaves[1:]])
+
+    with nn.intercept_methods(record):
+        return network.apply(variables, signal), found[0]
+
+
 def _find_path(context: nn.module.InterceptorContext) -> str:
     """The path of a module that is called; empty for another of its methods."""
     return "/".join(context.module.path) if context.method_name == "__call__" else ""

@@ -1,0 +1,166 @@
+"""Attribution methods by name, all of one form: how much each sample of each lead speaks for a label.
+
+    segments = label_samples(delineate(recording).waves, start=0, samples=4096, sampling_rate=400)
+    values = attribute("integrated_gradients", model.network, model.variables, signal, output, segments[None])
+    share(values[0], segments)  # by lead and segment
+
+What each can say and what not: docs/explain.md.
+"""
+
+import functools
+from collections.abc import Callable
+from typing import Any, NamedTuple
+
+import flax.linen as nn
+import jax
+import numpy as np
+
+from ecg_jax.contract import InputContract
+from ecg_jax.errors import InputError
+from ecg_jax.explanation import attribution, occlusion, removal, shapley
+from ecg_jax.explanation import grad_cam as grad_cam_lib
+from ecg_jax.explanation.segments import SEGMENTS
+from ecg_jax.models.network import Network
+
+STEPS = 64  # of integrated gradients
+SAMPLES, NOISE = 16, 0.02  # of SmoothGrad
+PAIRS = 8  # of orders, of Shapley values
+LAYER_STEP = 0.04  # seconds, of Grad-CAM's layer
+
+
+class Input(NamedTuple):
+    """What a method is given."""
+
+    network: Network
+    variables: Any
+    signal: np.ndarray  # `[B, T, L]` float32
+    output: int
+    segments: np.ndarray  # `[B, T]` int8
+    sampling_rate: float
+    rng: jax.Array
+
+
+class Method(NamedTuple):
+    """An attribution method."""
+
+    description: str
+    explain: Callable[[Input], jax.Array]  # `[B, T, L]`
+
+
+def _integrate(given: Input, baseline: np.ndarray) -> jax.Array:
+    network, variables, signal, output, *_ = given
+    return attribution.integrated_gradients(network.apply, variables, signal, output, baseline, steps=STEPS)
+
+
+def _smooth(given: Input) -> jax.Array:
+    network, variables, signal, output, *_ = given
+    return attribution.smooth_gradient(
+        network.apply, variables, signal, output, given.rng, noise=NOISE, samples=SAMPLES
+    )
+
+
+def _grad_cam(given: Input) -> jax.Array:
+    network, variables, signal, output, *_ = given
+    layer = _choose_layer(network, signal.shape[1:], LAYER_STEP * given.sampling_rate)
+    return grad_cam_lib.grad_cam(network, variables, signal, output, layer)
+
+
+def _occlude(given: Input) -> jax.Array:
+    network, variables, signal, output, segments, *_ = given
+    return removal.spread(occlusion.occlude(network.apply, variables, signal, output, segments), segments)
+
+
+def _share_out(given: Input) -> jax.Array:
+    network, variables, signal, output, segments, *_ = given
+    values = shapley.sample(network.apply, variables, signal, output, segments, given.rng, pairs=PAIRS)
+    return removal.spread(values.value, segments)
+
+
+METHODS = {
+    "integrated_gradients": Method(
+        "the gradient along the way from no signal, times the signal",
+        lambda given: _integrate(given, attribution.create_zero_baseline(given.signal)),
+    ),
+    "integrated_gradients_lowpass": Method(
+        "the same from each lead's wander below 0.5 Hz",
+        lambda given: _integrate(given, attribution.create_lowpass_baseline(given.signal, given.sampling_rate)),
+    ),
+    "smooth_gradient": Method("the mean gradient of noisy copies, times the signal", _smooth),
+    "grad_cam": Method("when a layer's channels speak for the label; the same in all leads", _grad_cam),
+    "occlusion": Method("the drop of the logit without each segment of each lead", _occlude),
+    "shapley": Method("the same, averaged over what else is left out", _share_out),
+}
+DEFAULT = "integrated_gradients"
+
+
+def attribute(
+    method: str,
+    network: Network,
+    variables: Any,
+    signal: np.ndarray,
+    output: int,
+    segments: np.ndarray,
+    *,
+    sampling_rate: float = InputContract.sampling_rate,
+    seed: int = 0,
+) -> np.ndarray:
+    """Attributes a logit to samples and leads.
+
+    The network is used as outside training, in float32. It is compiled once for a method and shape; labels share that.
+
+    Args:
+        method: One of `METHODS`.
+        network: Any network.
+        variables: Of the network.
+        signal: `[B, T, L]` in the unit of the network's input contract.
+        output: The label's number among the network's outputs.
+        segments: `[B, T]` int8, see `segments.label_samples`.
+        sampling_rate: Of the signal, Hz.
+        seed: Of what is drawn, the same for all signals.
+
+    Returns:
+        `[B, T, L]` float32, in units of the logit; positive where the signal speaks for the label.
+
+    Raises:
+        InputError: on an unknown method, an output that the network does not have, or other shapes.
+    """
+    if method not in METHODS:
+        raise InputError(f"method is {method!r}; known: {', '.join(METHODS)}")
+    signal, segments = np.asarray(signal, np.float32), np.asarray(segments, np.int8)
+    if signal.ndim != 3 or segments.shape != signal.shape[:2]:
+        raise InputError(f"signal is {signal.shape} and segments {segments.shape}; expected [B, T, L] and [B, T]")
+    count = variables["params"]["head"]["output"]["bias"].shape[0]
+    if not 0 <= output < count:
+        raise InputError(f"output is {output}; the network has {count}, numbered from 0")
+    given = Input(_simplify(network), variables, signal, output, segments, sampling_rate, jax.random.key(seed))
+    return np.asarray(METHODS[method].explain(given))
+
+
+@functools.lru_cache(maxsize=16)
+def _simplify(network: Network) -> Network:
+    """The same object for equal networks, so that they share compilations: in float32, keeping activations."""
+
+    def change(module: nn.Module) -> nn.Module:
+        values: dict[str, Any] = {"dtype": None, "checkpoint_activations": False}
+        return module.clone(**{key: value for key, value in values.items() if hasattr(module, key)})
+
+    return Network(change(network.trunk), change(network.head))
+
+
+_choose_layer = functools.lru_cache(maxsize=16)(grad_cam_lib.choose_layer)
+
+
+def share(values: np.ndarray, segments: np.ndarray) -> np.ndarray:
+    """The share of magnitude by lead and segment.
+
+    Args:
+        values: `[T, L]` of `attribute`.
+        segments: `[T]` int8.
+
+    Returns:
+        `[L, 4]` float32: P, QRS, ST-T, elsewhere; together 1, or all 0 where all values are.
+    """
+    magnitude = np.abs(values).astype(np.float64)
+    parts = [magnitude[segments == number].sum(axis=0) for number in (*range(1, 1 + len(SEGMENTS)), 0)]
+    total = magnitude.sum()
+    return (np.stack(parts, axis=1) / (total if total else 1)).astype(np.float32)
