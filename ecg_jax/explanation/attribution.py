@@ -7,12 +7,9 @@ the difference of the two logits.
 SmoothGrad (Smilkov et al. 2017, arXiv:1706.03825): the gradient, averaged over noisy copies of the signal; here times
 the signal, so that it is in units of the logit.
 
-`apply(variables, signal [B, T, L]) -> logits [B, labels]` must treat examples independently, as a network does outside
-training; `network.apply` of any `models.Network` is one. Functions are compiled once per `apply` and shape.
+For `apply` see `logits`. Everything is in float32.
 """
 
-import functools
-from collections.abc import Callable
 from typing import Any
 
 import jax
@@ -21,15 +18,10 @@ import numpy as np
 
 from ecg_jax.contract import Filter
 from ecg_jax.data.filters import apply_filter
+from ecg_jax.explanation import logits
+from ecg_jax.explanation.logits import Apply
 
-Apply = Callable[[Any, jax.Array], jax.Array]
-CHUNK = 8  # signals that a network sees at once, which bounds memory
 _LOWPASS = 0.5  # Hz, below any heart rate
-
-
-def create_zero_baseline(signal: np.ndarray) -> np.ndarray:
-    """No signal, `[B, T, L]` float32."""
-    return np.zeros_like(signal, np.float32)
 
 
 def create_lowpass_baseline(signal: np.ndarray, sampling_rate: float) -> np.ndarray:
@@ -38,7 +30,6 @@ def create_lowpass_baseline(signal: np.ndarray, sampling_rate: float) -> np.ndar
     return np.stack([apply_filter(step, each, np.ones(each.shape, bool)) for each in np.asarray(signal, np.float32)])
 
 
-@functools.partial(jax.jit, static_argnames=("apply", "steps"))
 def integrated_gradients(
     apply: Apply, variables: Any, signal: jax.Array, output: int, baseline: jax.Array, *, steps: int
 ) -> jax.Array:
@@ -55,20 +46,18 @@ def integrated_gradients(
     Returns:
         `[B, T, L]` float32 in units of the logit; positive where the signal raises it.
     """
-    place = (np.arange(steps, dtype=np.float32) + 0.5) / steps
-
-    def explain(pair: tuple[jax.Array, jax.Array]) -> jax.Array:
-        here, there = pair
-
-        def create(places: jax.Array) -> jax.Array:
-            return there + places[:, None, None] * (here - there)
-
-        return (here - there) * _average_gradient(apply, variables, output, create, jnp.asarray(place))
-
-    return jax.lax.map(explain, (jnp.float32(signal), jnp.float32(baseline)))
+    places = (np.arange(steps, dtype=np.float32) + 0.5) / steps
+    pairs = zip(np.float32(signal), np.float32(baseline), strict=True)
+    gradients = [logits.average_gradient(apply, variables, output, _walk, pair, places) for pair in pairs]
+    return (np.float32(signal) - np.float32(baseline)) * jnp.stack(gradients)
 
 
-@functools.partial(jax.jit, static_argnames=("apply", "samples"))
+def _walk(ends: tuple[jax.Array, jax.Array], places: jax.Array) -> jax.Array:
+    """Signals on the line to a signal from its baseline, 0 is the latter."""
+    signal, baseline = ends
+    return baseline + places[:, None, None] * (signal - baseline)
+
+
 def smooth_gradient(
     apply: Apply, variables: Any, signal: jax.Array, output: int, rng: jax.Array, *, noise: float, samples: int
 ) -> jax.Array:
@@ -87,30 +76,14 @@ def smooth_gradient(
         `[B, T, L]` float32 in units of the logit; positive where the signal raises it, to first order.
     """
     keys = jax.random.split(rng, samples)
-
-    def explain(here: jax.Array) -> jax.Array:
-        deviation = noise * (here.max() - here.min())
-
-        def create(keys: jax.Array) -> jax.Array:
-            return here + deviation * jax.vmap(lambda key: jax.random.normal(key, here.shape))(keys)
-
-        return here * _average_gradient(apply, variables, output, create, keys)
-
-    return jax.lax.map(explain, jnp.float32(signal))
+    gradients = [
+        logits.average_gradient(apply, variables, output, _add_noise, (each, noise), keys)
+        for each in np.float32(signal)
+    ]
+    return np.float32(signal) * jnp.stack(gradients)
 
 
-def _average_gradient(
-    apply: Apply, variables: Any, output: int, create: Callable[[jax.Array], jax.Array], given: jax.Array
-) -> jax.Array:
-    """The logit's gradient `[T, L]`, averaged over the signals that `create` makes of `given` `[N, ...]`, in chunks."""
-
-    def differentiate(signals: jax.Array) -> jax.Array:
-        return jax.grad(lambda x: jnp.take(apply(variables, x), output, axis=1).sum())(signals).sum(axis=0)
-
-    count = len(given)
-    size = min(count, CHUNK)
-    whole = given[: count // size * size].reshape(-1, size, *given.shape[1:])
-    total = jax.lax.map(lambda part: differentiate(create(part)), whole).sum(axis=0)
-    if rest := count % size:
-        total += differentiate(create(given[-rest:]))
-    return total / count
+def _add_noise(known: tuple[jax.Array, float], keys: jax.Array) -> jax.Array:
+    signal, noise = known
+    drawn = jax.vmap(lambda key: jax.random.normal(key, signal.shape))(keys)
+    return signal + noise * (signal.max() - signal.min()) * drawn

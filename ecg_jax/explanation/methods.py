@@ -19,6 +19,7 @@ from ecg_jax.contract import InputContract
 from ecg_jax.errors import InputError
 from ecg_jax.explanation import attribution, occlusion, removal, shapley
 from ecg_jax.explanation import grad_cam as grad_cam_lib
+from ecg_jax.explanation.logits import Apply
 from ecg_jax.explanation.segments import SEGMENTS
 from ecg_jax.models.network import Network
 
@@ -37,56 +38,56 @@ class Input(NamedTuple):
     output: int
     segments: np.ndarray  # `[B, T]` int8
     sampling_rate: float
-    rng: jax.Array
+    seed: int
+
+    @property
+    def question(self) -> tuple[Apply, Any, np.ndarray, int]:
+        """The first arguments of most methods."""
+        return self.network.apply, self.variables, self.signal, self.output
 
 
 class Method(NamedTuple):
     """An attribution method."""
 
     description: str
-    explain: Callable[[Input], jax.Array]  # `[B, T, L]`
+    explain: Callable[[Input], np.ndarray | jax.Array]  # `[B, T, L]`
 
 
-def _integrate(given: Input, baseline: np.ndarray) -> jax.Array:
-    network, variables, signal, output, *_ = given
-    return attribution.integrated_gradients(network.apply, variables, signal, output, baseline, steps=STEPS)
+def _integrate(given: Input) -> jax.Array:
+    baseline = np.zeros_like(given.signal)
+    return attribution.integrated_gradients(*given.question, baseline, steps=STEPS)
+
+
+def _integrate_from_lowpass(given: Input) -> jax.Array:
+    baseline = attribution.create_lowpass_baseline(given.signal, given.sampling_rate)
+    return attribution.integrated_gradients(*given.question, baseline, steps=STEPS)
 
 
 def _smooth(given: Input) -> jax.Array:
-    network, variables, signal, output, *_ = given
-    return attribution.smooth_gradient(
-        network.apply, variables, signal, output, given.rng, noise=NOISE, samples=SAMPLES
-    )
+    rng = jax.random.key(given.seed)
+    return attribution.smooth_gradient(*given.question, rng, noise=NOISE, samples=SAMPLES)
 
 
-def _grad_cam(given: Input) -> jax.Array:
-    network, variables, signal, output, *_ = given
-    layer = _choose_layer(network, signal.shape[1:], LAYER_STEP * given.sampling_rate)
-    return grad_cam_lib.grad_cam(network, variables, signal, output, layer)
+def _find_times(given: Input) -> jax.Array:
+    samples, leads = given.signal.shape[1:]
+    layer = _choose_layer(given.network, (samples, leads), LAYER_STEP * given.sampling_rate)
+    return grad_cam_lib.grad_cam(given.network, given.variables, given.signal, given.output, layer)
 
 
-def _occlude(given: Input) -> jax.Array:
-    network, variables, signal, output, segments, *_ = given
-    return removal.spread(occlusion.occlude(network.apply, variables, signal, output, segments), segments)
+def _occlude(given: Input) -> np.ndarray:
+    return removal.spread(occlusion.occlude(*given.question, given.segments), given.segments)
 
 
-def _share_out(given: Input) -> jax.Array:
-    network, variables, signal, output, segments, *_ = given
-    values = shapley.sample(network.apply, variables, signal, output, segments, given.rng, pairs=PAIRS)
-    return removal.spread(values.value, segments)
+def _share_out(given: Input) -> np.ndarray:
+    values = shapley.sample(*given.question, given.segments, pairs=PAIRS, seed=given.seed)
+    return removal.spread(values.value, given.segments)
 
 
 METHODS = {
-    "integrated_gradients": Method(
-        "the gradient along the way from no signal, times the signal",
-        lambda given: _integrate(given, attribution.create_zero_baseline(given.signal)),
-    ),
-    "integrated_gradients_lowpass": Method(
-        "the same from each lead's wander below 0.5 Hz",
-        lambda given: _integrate(given, attribution.create_lowpass_baseline(given.signal, given.sampling_rate)),
-    ),
+    "integrated_gradients": Method("the gradient along the way from no signal, times the signal", _integrate),
+    "integrated_gradients_lowpass": Method("the same from each lead's wander below 0.5 Hz", _integrate_from_lowpass),
     "smooth_gradient": Method("the mean gradient of noisy copies, times the signal", _smooth),
-    "grad_cam": Method("when a layer's channels speak for the label; the same in all leads", _grad_cam),
+    "grad_cam": Method("when a layer's channels speak for the label; the same in all leads", _find_times),
     "occlusion": Method("the drop of the logit without each segment of each lead", _occlude),
     "shapley": Method("the same, averaged over what else is left out", _share_out),
 }
@@ -132,7 +133,7 @@ def attribute(
     count = variables["params"]["head"]["output"]["bias"].shape[0]
     if not 0 <= output < count:
         raise InputError(f"output is {output}; the network has {count}, numbered from 0")
-    given = Input(_simplify(network), variables, signal, output, segments, sampling_rate, jax.random.key(seed))
+    given = Input(_simplify(network), variables, signal, output, segments, sampling_rate, seed)
     return np.asarray(METHODS[method].explain(given))
 
 

@@ -3,24 +3,21 @@
 The value of a part is the drop of the logit when it alone is removed, so that parts that say the same have no value.
 """
 
-import functools
 from typing import Any
 
-import jax
-import jax.numpy as jnp
+import numpy as np
 
 from ecg_jax.explanation import removal
-from ecg_jax.explanation.attribution import Apply
+from ecg_jax.explanation.logits import Apply
 
 
-@functools.partial(jax.jit, static_argnames=("apply", "players"))
 def occlude(
-    apply: Apply, variables: Any, signal: jax.Array, output: int, segments: jax.Array, players: str = "parts"
-) -> jax.Array:
+    apply: Apply, variables: Any, signal: np.ndarray, output: int, segments: np.ndarray, players: str = "parts"
+) -> np.ndarray:
     """Drops of a logit.
 
     Args:
-        apply: See `attribution`.
+        apply: See `logits`.
         variables: Of the network.
         signal: `[B, T, L]`.
         output: Which logit.
@@ -34,11 +31,6 @@ def occlude(
         InputError: on other players.
     """
     count = removal.count_players(players, signal.shape[2])
-    present = jnp.concatenate([jnp.ones((1, count), bool), ~jnp.eye(count, dtype=bool)])
-
-    def explain(pair: tuple[jax.Array, jax.Array]) -> jax.Array:
-        here, labels = pair
-        scores = removal.score(apply, variables, here, output, labels, players, present)
-        return scores[0] - scores[1:]
-
-    return jax.lax.map(explain, (jnp.float32(signal), segments))
+    present = np.concatenate([np.ones((1, count), bool), ~np.eye(count, dtype=bool)])
+    scores = removal.score(apply, variables, signal, output, segments, players, present)
+    return scores[:, :1] - scores[:, 1:]

@@ -9,19 +9,11 @@ from typing import Any
 
 import jax
 import jax.numpy as jnp
+import numpy as np
 
 from ecg_jax.errors import InputError
-from ecg_jax.explanation.attribution import CHUNK, Apply
+from ecg_jax.explanation import logits
 from ecg_jax.explanation.segments import SEGMENTS
-
-PLAYERS = ("parts", "segments", "leads")
-
-
-def count_players(players: str, leads: int) -> int:
-    """How many there are; `InputError` on other ones than `PLAYERS`."""
-    if players not in PLAYERS:
-        raise InputError(f"players is {players!r}; known: {', '.join(PLAYERS)}")
-    return {"parts": leads * len(SEGMENTS), "segments": len(SEGMENTS), "leads": leads}[players]
 
 
 def draw_lines(signal: jax.Array, segments: jax.Array) -> jax.Array:
@@ -34,42 +26,50 @@ def draw_lines(signal: jax.Array, segments: jax.Array) -> jax.Array:
     return (1 - share) * signal[first] + share * signal[last]
 
 
-def remove(players: str, signal: jax.Array, segments: jax.Array, present: jax.Array) -> jax.Array:
-    """The signal `[T, L]`, with segments `[T]`, with the players that are present in each of `[N, P]`: `[N, T, L]`."""
-    leads = signal.shape[1]
-    if players == "leads":
-        return jnp.where(present[:, None], signal, 0)
-    parts = present.reshape(len(present), -1, len(SEGMENTS))  # of one lead, or of each
-    parts = jnp.broadcast_to(parts, (len(present), leads, len(SEGMENTS)))
-    kept = jnp.concatenate([jnp.ones_like(parts[..., :1]), parts], axis=2)  # elsewhere nothing is removed
-    return jnp.where(kept[:, :, segments].swapaxes(1, 2), signal, draw_lines(signal, segments))
+def _keep_parts(ecg: tuple[jax.Array, jax.Array], present: jax.Array) -> jax.Array:
+    """Of a signal `[T, L]` and its segments `[T]` the parts that are present in each of `[N, L * 3]`: `[N, T, L]`."""
+    signal, segments = ecg
+    kept = present.reshape(len(present), -1, len(SEGMENTS))
+    kept = jnp.pad(kept, ((0, 0), (0, 0), (1, 0)), constant_values=True)  # elsewhere nothing is removed
+    return jnp.where(kept[..., segments].swapaxes(1, 2), signal, draw_lines(signal, segments))
+
+
+def _keep_segments(ecg: tuple[jax.Array, jax.Array], present: jax.Array) -> jax.Array:
+    return _keep_parts(ecg, jnp.tile(present, (1, ecg[0].shape[1])))
+
+
+def _keep_leads(ecg: tuple[jax.Array, jax.Array], present: jax.Array) -> jax.Array:
+    return jnp.where(present[:, None], ecg[0], 0)
+
+
+PLAYERS = {"parts": _keep_parts, "segments": _keep_segments, "leads": _keep_leads}
+
+
+def count_players(players: str, leads: int) -> int:
+    """How many there are; `InputError` on other ones than `PLAYERS`."""
+    if players not in PLAYERS:
+        raise InputError(f"players is {players!r}; known: {', '.join(PLAYERS)}")
+    return {"parts": leads * len(SEGMENTS), "segments": len(SEGMENTS), "leads": leads}[players]
 
 
 def score(
-    apply: Apply,
+    apply: logits.Apply,
     variables: Any,
-    signal: jax.Array,
+    signal: np.ndarray,
     output: int,
-    segments: jax.Array,
+    segments: np.ndarray,
     players: str,
-    present: jax.Array,
-) -> jax.Array:
-    """The logit `[N]` of a signal `[T, L]` with the players that are present in each of `[N, P]`, in chunks."""
-
-    def infer(present: jax.Array) -> jax.Array:
-        return jnp.take(apply(variables, remove(players, signal, segments, present)), output, axis=1)
-
-    count = len(present)
-    padded = jnp.concatenate([present, jnp.ones((-count % CHUNK, present.shape[1]), bool)])
-    return jax.lax.map(infer, padded.reshape(-1, CHUNK, present.shape[1])).reshape(-1)[:count]
+    present: logits.Rows,
+) -> np.ndarray:
+    """The logit `[B, N]` of each signal `[B, T, L]` with the players that are present in each of `[N, P]` bool."""
+    create = PLAYERS[players]
+    ecgs = zip(np.float32(signal), segments, strict=True)
+    return np.stack([logits.compute(apply, variables, output, create, ecg, present) for ecg in ecgs])
 
 
-def spread(values: jax.Array, segments: jax.Array) -> jax.Array:
-    """Values of `parts` `[B, L * 3]`, each evenly over its samples by segments `[B, T]`: `[B, T, L]`."""
-
-    def place(values: jax.Array, segments: jax.Array) -> jax.Array:
-        counts = jnp.bincount(segments, length=1 + len(SEGMENTS))[1:]
-        each = values.reshape(-1, len(SEGMENTS)) / jnp.maximum(counts, 1)
-        return jnp.pad(each, ((0, 0), (1, 0)))[:, segments].T
-
-    return jax.vmap(place)(values, segments)
+def spread(values: np.ndarray, segments: np.ndarray) -> np.ndarray:
+    """Values of `parts` `[B, L * 3]`, each evenly over its samples by segments `[B, T]`: `[B, T, L]` float32."""
+    parts = values.reshape(len(values), -1, len(SEGMENTS))
+    is_in = np.float32(segments[..., None] == np.arange(1, 1 + len(SEGMENTS)))  # [B, T, 3]
+    each = parts / np.maximum(is_in.sum(axis=1), 1)[:, None]  # [B, L, 3]
+    return np.float32(is_in @ each.swapaxes(1, 2))

@@ -4,33 +4,45 @@ Exact over all coalitions where there are few players; otherwise the mean over r
 2014, Knowl Inf Syst 41:647), each taken forward and backward (antithetic), with its standard error.
 """
 
-import functools
 import math
 from typing import Any, NamedTuple
 
-import jax
-import jax.numpy as jnp
 import numpy as np
 import scipy.stats
 
 from ecg_jax.errors import InputError
 from ecg_jax.explanation import removal
-from ecg_jax.explanation.attribution import Apply
+from ecg_jax.explanation.logits import Apply
 
 MOST_EXACT = 12  # players: 4096 coalitions
 
 
-class Values(NamedTuple):
-    """Of players."""
+class Estimate(NamedTuple):
+    """Of the values of players."""
 
-    value: jax.Array  # `[B, P]` in units of the logit; they add up to its drop when all players are removed
-    error: jax.Array  # `[B, P]`, the standard error
+    value: np.ndarray  # `[B, P]` in units of the logit; they add up to its drop when all players are removed
+    error: np.ndarray  # `[B, P]`, the standard error
     pairs: int  # of orders that were drawn
 
     def interval(self) -> tuple[np.ndarray, np.ndarray]:
         """The 95 % interval by Student's distribution: lower and upper end, `[B, P]`."""
-        width = scipy.stats.t.ppf(0.975, self.pairs - 1) * np.asarray(self.error)
-        return np.asarray(self.value) - width, np.asarray(self.value) + width
+        width = scipy.stats.t.ppf(0.975, self.pairs - 1) * self.error
+        return self.value - width, self.value + width
+
+
+def compute_exact(
+    apply: Apply, variables: Any, signal: np.ndarray, output: int, segments: np.ndarray, players: str
+) -> np.ndarray:
+    """Exact values `[B, P]`; for the arguments see `occlusion.occlude`.
+
+    Raises:
+        InputError: on other players, or more than `MOST_EXACT`.
+    """
+    count = removal.count_players(players, signal.shape[2])
+    if count > MOST_EXACT:
+        raise InputError(f"exact Shapley values of {count} players need {2**count} evaluations; see shapley.sample")
+    scores = removal.score(apply, variables, signal, output, segments, players, list_coalitions(count))
+    return scores @ weigh_coalitions(count).T
 
 
 def list_coalitions(count: int) -> np.ndarray:
@@ -39,96 +51,54 @@ def list_coalitions(count: int) -> np.ndarray:
 
 
 def weigh_coalitions(count: int) -> np.ndarray:
-    """`[count, 2 ** count]` float32: times all coalitions' scores, these are Shapley values."""
+    """`[count, 2 ** count]`, of which the scores of `list_coalitions` make Shapley values."""
     present = list_coalitions(count)
     size = present.sum(axis=1)
-    share = np.array([1 / (count * math.comb(count - 1, k)) for k in range(count)])
-    # With the player, by how many others are there; without it likewise.
-    with_player, without = share[np.maximum(size - 1, 0)], share[np.minimum(size, count - 1)]
-    return np.where(present.T, with_player, -without).astype(np.float32)
-
-
-@functools.partial(jax.jit, static_argnames=("apply", "players"))
-def compute_exact(
-    apply: Apply, variables: Any, signal: jax.Array, output: int, segments: jax.Array, players: str
-) -> jax.Array:
-    """Exact values `[B, P]` float32; for the arguments see `occlusion.occlude`.
-
-    Raises:
-        InputError: on more than `MOST_EXACT` players.
-    """
-    count = removal.count_players(players, signal.shape[2])
-    if count > MOST_EXACT:
-        raise InputError(f"exact Shapley values of {count} players need {2**count} coalitions; sample them instead")
-    present, weights = jnp.asarray(list_coalitions(count)), jnp.asarray(weigh_coalitions(count))
-
-    def explain(pair: tuple[jax.Array, jax.Array]) -> jax.Array:
-        here, labels = pair
-        return weights @ removal.score(apply, variables, here, output, labels, players, present)
-
-    return jax.lax.map(explain, (jnp.float32(signal), segments))
+    weight = np.array([1 / (count * math.comb(count - 1, others)) for others in range(count)])
+    return np.where(present.T, weight[np.maximum(size - 1, 0)], -weight[np.minimum(size, count - 1)])
 
 
 def sample(
     apply: Apply,
     variables: Any,
-    signal: jax.Array,
+    signal: np.ndarray,
     output: int,
-    segments: jax.Array,
-    rng: jax.Array,
+    segments: np.ndarray,
     players: str = "parts",
     *,
     pairs: int,
-) -> Values:
+    seed: int = 0,
+) -> Estimate:
     """Estimates values; for other arguments and errors see `occlusion.occlude`.
 
-    `rng` draws the orders, the same for all signals: `pairs` of them, at least 2, each of which costs `2 * P - 2`
-    evaluations.
+    `seed` draws the orders, the same for all signals: `pairs` of them, at least 2, and the reverse of each, which
+    together cost `2 * P - 2` evaluations.
     """
     if pairs < 2:
         raise InputError(f"pairs is {pairs}; an interval needs at least 2")
-    return Values(*_sample(apply, variables, signal, output, segments, rng, players, pairs), pairs)
+    ranks = draw_orders(np.random.default_rng(seed), removal.count_players(players, signal.shape[2]), pairs)
+    scores = removal.score(apply, variables, signal, output, segments, players, list_steps(ranks))
+    return Estimate(*estimate(scores, ranks), pairs)
 
 
-@functools.partial(jax.jit, static_argnames=("apply", "players", "pairs"))
-def _sample(
-    apply: Apply,
-    variables: Any,
-    signal: jax.Array,
-    output: int,
-    segments: jax.Array,
-    rng: jax.Array,
-    players: str,
-    pairs: int,
-) -> tuple[jax.Array, jax.Array]:
-    ranks = draw_orders(rng, removal.count_players(players, signal.shape[2]), pairs)
-    present = list_steps(ranks)
-
-    def explain(pair: tuple[jax.Array, jax.Array]) -> tuple[jax.Array, jax.Array]:
-        here, labels = pair
-        return estimate(removal.score(apply, variables, here, output, labels, players, present), ranks)
-
-    return jax.lax.map(explain, (jnp.float32(signal), segments))
-
-
-def draw_orders(rng: jax.Array, count: int, pairs: int) -> jax.Array:
+def draw_orders(rng: np.random.Generator, count: int, pairs: int) -> np.ndarray:
     """The place of each player in random orders, and then in their reverses: `[2 * pairs, count]` int."""
-    ranks = jax.vmap(lambda key: jax.random.permutation(key, count))(jax.random.split(rng, pairs))
-    return jnp.concatenate([ranks, count - 1 - ranks])
+    ranks = rng.permuted(np.tile(np.arange(count), (pairs, 1)), axis=1)
+    return np.concatenate([ranks, count - 1 - ranks])
 
 
-def list_steps(ranks: jax.Array) -> jax.Array:
+def list_steps(ranks: np.ndarray) -> np.ndarray:
     """Coalitions `[N, P]` bool that orders `[orders, P]` pass through: none, all, then those between of each order."""
     count = ranks.shape[1]
-    between = ranks[:, None] < jnp.arange(1, count)[:, None]
-    ends = jnp.stack([jnp.zeros(count, bool), jnp.ones(count, bool)])
-    return jnp.concatenate([ends, between.reshape(-1, count)])
+    between = ranks[:, None] < np.arange(1, count)[:, None]
+    return np.concatenate([np.zeros((1, count), bool), np.ones((1, count), bool), between.reshape(-1, count)])
 
 
-def estimate(scores: jax.Array, ranks: jax.Array) -> tuple[jax.Array, jax.Array]:
-    """Values and their standard errors, `[P]` both, from scores `[N]` of `list_steps`."""
-    orders, count = ranks.shape
-    none, every = (jnp.full((orders, 1), scores[i]) for i in range(2))
-    steps = jnp.diff(jnp.concatenate([none, scores[2:].reshape(orders, count - 1), every], axis=1))
-    added = jnp.take_along_axis(steps, ranks, axis=1).reshape(2, -1, count).mean(axis=0)
-    return added.mean(axis=0), added.std(axis=0, ddof=1) / math.sqrt(len(added))
+def estimate(scores: np.ndarray, ranks: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """Values and their standard errors, `[B, P]` both, of scores `[B, N]` of `list_steps`."""
+    (orders, count), batch = ranks.shape, len(scores)
+    none, every = (np.broadcast_to(scores[:, i, None, None], (batch, orders, 1)) for i in range(2))
+    path = np.concatenate([none, scores[:, 2:].reshape(batch, orders, count - 1), every], axis=2)
+    added = np.take_along_axis(np.diff(path), ranks[None], axis=2)
+    paired = added.reshape(batch, 2, -1, count).mean(axis=1)
+    return paired.mean(axis=1), paired.std(axis=1, ddof=1) / math.sqrt(orders / 2)
