@@ -23,9 +23,9 @@ from ecg_jax.simulation import SAMPLING_RATE
 from ecg_jax.simulation.simulator import SAMPLES
 
 CELL = round(0.02 * SAMPLING_RATE)  # samples: of a cell, of smoothing, and of tolerance
-BATCH = 10  # recordings that are explained at once
+BATCH = 5  # recordings that are explained at once
 FLOORS = ("signal size", "random")  # what needs no network, beside the methods
-SHARES = {"shapley": 0.3}  # of the recordings, of methods that take long
+SHARES = {"shapley": 0.1}  # of the recordings, of methods that take long
 KEYS = {"choose": 1, "report": 2, "compare": 3}  # of other draws for each purpose
 LEVELS = {
     "random head": ("head",),
@@ -93,7 +93,7 @@ def draw_examples(code: str, purpose: str, given: Sequence[Model], count: int) -
 
 def count_used(method: str, examples: Examples) -> int:
     """How many recordings a method is scored on."""
-    return max(1, round(SHARES.get(method, 1.0) * len(examples.signal)))
+    return max(BATCH, round(SHARES.get(method, 1.0) * len(examples.signal)))
 
 
 def explain(method: str, model: Model, variables: Any, examples: Examples, output: int) -> tuple[np.ndarray, float]:
@@ -120,14 +120,13 @@ def score(method: str, model: Model, examples: Examples, output: int) -> pd.Data
     def predict(signal: np.ndarray) -> np.ndarray:
         return model.predict(signal)[:, output]
 
-    first, last = predict(examples.signal), float(predict(np.zeros_like(examples.signal[:1]))[0])
+    nothing = float(predict(np.zeros_like(examples.signal[:1]))[0])
     rows = []
-    for i, (signal, cause, segments) in enumerate(
-        zip(examples.signal, examples.cause, examples.segments, strict=True)
-    ):
+    for i, (signal, cause, segments) in enumerate(zip(examples.signal, examples.cause, examples.segments, strict=True)):
         deleted, inserted = (
             predict(faithfulness.remove_cells(signal, values[i], CELL, keep=keep)) for keep in (False, True)
         )
+        whole = float(predict(signal[None])[0])
         by_segment = share(values[i], segments).sum(axis=0)
         rows.append(
             {
@@ -136,8 +135,8 @@ def score(method: str, model: Model, examples: Examples, output: int) -> pd.Data
                 "share": faithfulness.compute_share(values[i], cause),
                 "positive share": faithfulness.compute_share(np.maximum(values[i], 0), cause),
                 "pointing": float(faithfulness.points_at(values[i], cause, width=CELL, tolerance=CELL)),
-                "deletion": faithfulness.compute_area(first[i], deleted, last),
-                "insertion": faithfulness.compute_area(last, inserted, first[i]),
+                "deletion": faithfulness.compute_area(whole, deleted, nothing),
+                "insertion": faithfulness.compute_area(nothing, inserted, whole),
                 **dict(zip((*SEGMENTS, "elsewhere"), by_segment, strict=True)),
                 "seconds": seconds,
                 "right": examples.right,

@@ -9,8 +9,8 @@ finding and model, with 95 % bootstrap intervals over recordings:
 
   positive share  of the positive attribution, in the cause; `share` of the magnitude, `inside` by chance
   pointing        how often the largest value (mean of 20 ms) is in the cause, or 20 ms from it
-  deletion        area under the probability while cells of 20 ms of a lead are zeroed, the largest first (small is good)
-  insertion       the same while they are put back into nothing (large is good)
+  deletion        area under the probability while cells of 20 ms of a lead are zeroed, the largest first: small is good
+  insertion       the same while they are put back into nothing: large is good
 
 Similarity (Spearman, of the magnitudes of cells) is between two networks that differ in their seed, and between one and
 itself with random weights (head; head and upper half; all). `--train` trains these two first (--seeds, 20 to 40 minutes
@@ -18,16 +18,17 @@ each on 2 CPU cores, continued where it was stopped); without them similarity is
 cause, but no place: what methods show of it is the share by segment.
 
 The method of choice, by a rule that was set before any result: of each measure above, finding with a place and model,
-methods are ranked by their means on other draws (a third as many); the smallest mean rank wins, among methods of less
+methods are ranked by their means on other draws (a fifth as many); the smallest mean rank wins, among methods of less
 than one second of processor time for an ECG whose maps are more similar to another seed's than to those of random
-weights. Shapley values are scored on a third of the recordings, as they take long.
+weights. Shapley values are scored on a tenth of the recordings, as they take long, and similarity and rates on a fifth.
 
-Writes a file for each model, finding and method, and continues where it was stopped; then scores.csv (means, intervals),
-similarity.csv, segments.csv, and prints them. Results: docs/results.md.
+Writes a file for each model, finding and method, and continues where it was stopped; then scores.csv, similarity.csv,
+and segments.csv, means with intervals, and prints them. Results: docs/results.md.
 """
 
 import argparse
 import functools
+import itertools
 import os
 import subprocess
 import sys
@@ -52,6 +53,7 @@ from ecg_jax.inference.model import load_model  # noqa: E402
 RANKED = {"positive share": False, "pointing": False, "deletion": True, "insertion": False}  # is a small one better?
 MEASURES = ("inside", "share", *RANKED)
 SEEDS = (1, 2)
+_FINDINGS = (*PLACES, *RATES)
 RESAMPLES = 1000
 CHEAP = 1.0  # seconds
 SETTINGS = {
@@ -84,7 +86,7 @@ def train(folder: str) -> None:
 
 def list_tasks(names: Sequence[str], recordings: int, seeds: Sequence[str]) -> Iterator[scores.Task]:
     """Scores of each purpose, model, finding and method; then similarities."""
-    few = max(scores.BATCH, recordings * 3 // 10)
+    few = max(scores.BATCH, recordings // 5)
     load = functools.cache(load_model)
 
     @functools.lru_cache(1)
@@ -99,16 +101,14 @@ def list_tasks(names: Sequence[str], recordings: int, seeds: Sequence[str]) -> I
         first, second = (load(name) for name in seeds)
         return scores.compare(method, first, second, draw(code, "compare", tuple(seeds), few), code)
 
-    for purpose, count, codes in (("choose", few, PLACES), ("report", recordings, (*PLACES, *RATES))):
-        for name in names:
-            for code in codes:
-                for method in scores.list_all():
-                    what = {"purpose": purpose, "model": name, "finding": code, "method": method}
-                    yield what, functools.partial(score, name, code, purpose, count, method)
-    for code in PLACES if seeds else ():
-        for method in METHODS:
-            what = {"purpose": "compare", "model": seeds[0], "finding": code, "method": method}
-            yield what, functools.partial(compare, code, method)
+    jobs = [("choose", name, code, few) for name in names for code in PLACES]
+    jobs += [("report", name, code, recordings if code in PLACES else few) for name in names for code in _FINDINGS]
+    for (purpose, name, code, count), method in itertools.product(jobs, scores.list_all()):
+        what = {"purpose": purpose, "model": name, "finding": code, "method": method}
+        yield what, functools.partial(score, name, code, purpose, count, method)
+    for code, method in itertools.product(PLACES if seeds else (), METHODS):
+        what = {"purpose": "compare", "model": seeds[0], "finding": code, "method": method}
+        yield what, functools.partial(compare, code, method)
 
 
 def run(tasks: Sequence[scores.Task], output: str) -> pd.DataFrame:
@@ -155,7 +155,8 @@ def summarize(rows: pd.DataFrame, keys: list[str], measures: Sequence[str]) -> p
 
 def show(table: pd.DataFrame, title: str, columns: str) -> None:
     """Prints one table: a row for each method."""
-    cells = [f"{mean:.2f} ({low:.2f}-{high:.2f})" for mean, low, high in zip(table["mean"], table["low"], table["high"])]
+    numbers = table[["mean", "low", "high"]].to_numpy()
+    cells = [f"{mean:.2f} ({low:.2f}-{high:.2f})" for mean, low, high in numbers]
     grid = table.assign(cell=cells).pivot(index="method", columns=columns, values="cell")
     grid = grid.reindex(index=list(dict.fromkeys(table["method"])), columns=list(dict.fromkeys(table[columns])))
     print(f"\n{title}\n{grid.to_string()}")

@@ -2,8 +2,8 @@
 
 - Share inside: of an attribution, in the cause; by chance it is the share of samples that the cause takes up.
 - Pointing game (Zhang et al. 2018, Int J Comput Vis 126:1084): whether the largest value lies in the cause.
-- Deletion and insertion (Petsiuk, Das and Saenko 2018, BMVC, "RISE"): the probability while cells of 20 ms of a lead are
-  set to 0, the most important first, or are put back into nothing. The area under it is small, or large.
+- Deletion and insertion (Petsiuk, Das and Saenko 2018, BMVC, "RISE"): the probability while cells (some samples of a
+  lead) are set to 0, the most important first, or are put back into nothing. The area under it is small, or large.
 - Similarity of two attributions, by ranks of their cells: of networks that were trained from different seeds, and of a
   network and itself with random weights (Adebayo et al. 2018, NeurIPS, "Sanity Checks for Saliency Maps").
 

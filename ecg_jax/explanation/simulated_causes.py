@@ -8,7 +8,6 @@ stated, so that nothing else can be the reason of a label. Slow and fast rates h
 between complexes, wherever they are seen.
 """
 
-import functools
 from collections.abc import Callable, Iterator
 from typing import Any, NamedTuple
 
@@ -226,4 +225,3 @@ _MARKERS: dict[str, Callable[[dict[str, Waves], np.ndarray, dict[str, Any]], np.
     "IMI": _mark_q,
     "LVH": _mark_voltage,
 }
-assert functools.reduce(set.union, ({*PLACES}, {*RATES})) == {*_POPULATIONS} and {*PLACES} == {*_MARKERS}
