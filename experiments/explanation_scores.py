@@ -26,6 +26,7 @@ CELL = round(0.02 * SAMPLING_RATE)  # samples: of a cell, of smoothing, and of t
 BATCH = 5  # recordings that are explained at once
 FLOORS = ("signal size", "random")  # what needs no network, beside the methods
 SHARES = {"shapley": 0.1}  # of the recordings, of methods that take long
+COMPARED = tuple(name for name in METHODS if name not in SHARES)  # with other networks
 KEYS = {"choose": 1, "report": 2, "compare": 3}  # of other draws for each purpose
 LEVELS = {
     "random head": ("head",),
