@@ -1,12 +1,13 @@
 """Attribution: hand-computed values of linear networks and small games, completeness, layers, every network."""
 
-import itertools
+import functools
 
 import flax.linen as nn
 import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
+from comparison_networks_test import SMALL
 from networks import draw
 
 from ecg_jax import models
@@ -178,14 +179,11 @@ def test_shares_by_lead_and_segment_add_up_to_one():
     assert not methods.share(np.zeros((4, 2)), np.zeros(4, int)).any()
 
 
-THIN = {
-    "narrow": {"filters": (8, 8), "stem_filters": 4},
-    "ecgfounder": {"stem_filters": 16, "filters": (16, 32), "blocks": (1, 1), "kernel_size": 4},
-}
+THIN = {"narrow": {"filters": (8, 8), "stem_filters": 4}}
 
 
-def create(name, trunk, **how):
-    network = models.create(name, head=how.pop("head", "dense"), num_labels=3, trunk=trunk, **how)
+def create(name, trunk, head="dense", **how):
+    network = models.create(name, head=head, num_labels=3, trunk=trunk, **how)
     return network, draw(network, (SAMPLES, 12))
 
 
@@ -206,8 +204,118 @@ def ecgs():
 def test_an_ecg_has_the_same_attribution_in_any_batch(method, thin, ecgs):
     both = methods.attribute(method, *thin, ecgs[0], 1, ecgs[1])
     alone = methods.attribute(method, *thin, ecgs[0][1:], 1, ecgs[1][1:])
-    assert both.shape == (2, SAMPLES, 12) and both.dtype == np.float32
+    assert (both.shape, both.dtype) == ((2, SAMPLES, 12), np.float32)
     np.testing.assert_allclose(both[1:], alone, atol=1e-6 * np.abs(both).max(), rtol=1e-4)
     np.testing.assert_array_equal(both, methods.attribute(method, *thin, ecgs[0], 1, ecgs[1]))
     other = methods.attribute(method, *thin, ecgs[0], 2, ecgs[1])
     assert np.abs(both - other).max() > 0.1 * np.abs(both).max()  # another label, another answer
+
+
+def measure_gap(network, variables, signal, output, baseline, steps):
+    """What is missing from the difference of logits, as a share of it: `[B]`."""
+    found = attribution.integrated_gradients(network.apply, variables, signal, output, baseline, steps=steps)
+    expected = (network.apply(variables, signal) - network.apply(variables, baseline))[:, output]
+    return np.abs(found.sum(axis=(1, 2)) / expected - 1)
+
+
+def test_integrated_gradients_add_up_to_the_difference_of_logits(thin, ecgs):
+    baseline = 0.1 * ecgs[0][::-1]
+    assert measure_gap(*thin, ecgs[0], 0, baseline, 512).max() < 1e-3
+    assert measure_gap(*thin, ecgs[0], 0, baseline, 8).max() > 1e-3
+
+
+class Halved(nn.Module):
+    """A trunk that gives the mean of every two samples."""
+
+    def __call__(self, signal, index, train):
+        return signal.reshape(len(signal), -1, 2, signal.shape[2]).mean(axis=2)
+
+
+def test_grad_cam_by_hand():
+    """Means over time: a gradient of 2 / 2 and -1 / 2 at each of 2 steps, whose means are these too.
+
+    Channels are (1, 3) and (4, 2): 1 - 1.5 < 0 is cut off, 4 - 1 = 3. Of four samples the values are 0, 0.75, 2.25 and
+    3, halved since there are twice as many, and halved again for two leads.
+    """
+    network = models.Network(Halved(), MeanHead(1))
+    variables = {"params": {"head": {"output": {"kernel": np.float32([[2], [-1]]), "bias": np.float32([7])}}}}
+    signal = np.float32([[[0, 3], [2, 3], [4, 0], [4, 4]]])
+    found = grad_cam.grad_cam(network, variables, signal, 0, "trunk")
+    np.testing.assert_allclose(found, np.repeat([[[0.0], [0.75], [2.25], [3.0]]], 2, axis=2) / 4, rtol=1e-6)
+
+
+def find_layers(network):
+    shapes = models.list_modules(network, (SAMPLES, 12))
+    return [layer for layer, shape in shapes.items() if len(shape) > 1]
+
+
+@pytest.mark.parametrize("name, head", [("narrow", "dense"), ("narrow", "transfer"), ("xresnet1d50", "dense")])
+def test_grad_cam_takes_every_layer_with_time(name, head, ecgs):
+    network, variables = create(name, (SMALL | THIN)[name], head=head)
+    layers = find_layers(network)
+    assert len(layers) > 15
+    for layer in layers:
+        found = jax.eval_shape(functools.partial(grad_cam.grad_cam, network, output=0, layer=layer), variables, ecgs[0])
+        assert (found.shape, found.dtype) == (ecgs[0].shape, np.float32)
+
+
+def test_a_layer_without_time_is_refused():
+    network, variables = create("ecgfounder", SMALL["ecgfounder"])
+    signal = np.zeros((1, SAMPLES, 12), np.float32)
+    with pytest.raises(InputError, match=r"layer is 'trunk/stage1_block1/squeeze', which has no axis of time; .*trunk"):
+        grad_cam.grad_cam(network, variables, signal, 0, "trunk/stage1_block1/squeeze")
+    with pytest.raises(InputError, match=r"layer is 'trunk/unit9', which is not there; known: trunk, trunk/stem,"):
+        grad_cam.grad_cam(network, variables, signal, 0, "trunk/unit9")
+
+
+def test_grad_cam_takes_the_last_layer_whose_steps_tell_waves_apart():
+    """The reference shortens time by 4 at every unit: steps of 16 samples after the second."""
+    network = models.create("narrow", head="dense", num_labels=1)
+    assert grad_cam.choose_layer(network, (4096, 12), 16) == "trunk/unit2"
+    assert grad_cam.choose_layer(network, (4096, 12), 255) == "trunk/unit3"
+    assert grad_cam.choose_layer(network, (4096, 12), 256) == "trunk"  # all of it, up to the fourth
+    assert grad_cam.choose_layer(network, (4096, 12), 0.5) == "trunk/stem"
+
+
+def test_low_precision_and_recomputation_of_a_network_do_not_matter(thin, ecgs):
+    rough, _ = create("narrow", THIN["narrow"], dtype="bfloat16", checkpoint_activations=True)
+    found, expected = (
+        methods.attribute("integrated_gradients", network, thin[1], ecgs[0], 0, ecgs[1]) for network in (rough, thin[0])
+    )
+    np.testing.assert_array_equal(found, expected)
+
+
+def test_what_cannot_be_attributed_is_refused(thin, ecgs):
+    with pytest.raises(InputError, match=r"method is 'lime'; known: integrated_gradients, .*, shapley"):
+        methods.attribute("lime", *thin, ecgs[0], 0, ecgs[1])
+    for output in (3, -1):
+        with pytest.raises(InputError, match=rf"output is {output}; the network has 3, numbered from 0"):
+            methods.attribute("occlusion", *thin, ecgs[0], output, ecgs[1])
+    with pytest.raises(InputError, match=r"signal is \(256, 12\) and segments \(256,\); expected \[B, T, L\]"):
+        methods.attribute("occlusion", *thin, ecgs[0][0], 0, ecgs[1][0])
+
+
+TRANSFORMER = {
+    "conv_filters": (8, 8),
+    "width": 8,
+    "layers": 2,
+    "heads": 2,
+    "hidden": 8,
+    "position_taps": 4,
+    "position_groups": 2,
+}
+
+
+@pytest.mark.parametrize("method", methods.METHODS)
+@pytest.mark.parametrize(
+    "name", [pytest.param(name, marks=[] if name == "ecg_fm" else pytest.mark.slow) for name in models.COMPARISONS]
+)
+def test_every_network_can_be_explained(name, method, ecgs, monkeypatch):
+    monkeypatch.setattr(methods, "STEPS", 8)
+    monkeypatch.setattr(methods, "PAIRS", 2)
+    trunk = TRANSFORMER if name == "ecg_fm" else SMALL[name.replace("d101", "d50")]
+    network, variables = create(name, trunk)
+    found = methods.attribute(method, network, variables, ecgs[0][:1], 2, ecgs[1][:1])
+    assert found.shape == (1, SAMPLES, 12)
+    assert np.isfinite(found).all()
+    assert found.any()

@@ -41,14 +41,17 @@ def integrated_gradients(
         signal: `[B, T, L]`.
         output: Which logit; labels share a compilation.
         baseline: `[B, T, L]`.
-        steps: Points of the line, of equal distance, in the middle of as many parts.
+        steps: Points of the line, denser near the baseline, where the gradient changes fastest: midpoints of equal
+            parts of the square root of the distance.
 
     Returns:
         `[B, T, L]` float32 in units of the logit; positive where the signal raises it.
     """
-    places = (np.arange(steps, dtype=np.float32) + 0.5) / steps
+    place = np.float32((np.arange(steps) + 0.5) / steps)
     pairs = zip(np.float32(signal), np.float32(baseline), strict=True)
-    gradients = [logits.average_gradient(apply, variables, output, _walk, pair, places) for pair in pairs]
+    gradients = [
+        logits.sum_gradients(apply, variables, output, _walk, pair, place**2, 2 * place / steps) for pair in pairs
+    ]
     return (np.float32(signal) - np.float32(baseline)) * jnp.stack(gradients)
 
 
@@ -75,9 +78,9 @@ def smooth_gradient(
     Returns:
         `[B, T, L]` float32 in units of the logit; positive where the signal raises it, to first order.
     """
-    keys = jax.random.split(rng, samples)
+    keys, weights = jax.random.split(rng, samples), np.full(samples, 1 / samples, np.float32)
     gradients = [
-        logits.average_gradient(apply, variables, output, _add_noise, (each, noise), keys)
+        logits.sum_gradients(apply, variables, output, _add_noise, (each, noise), keys, weights)
         for each in np.float32(signal)
     ]
     return np.float32(signal) * jnp.stack(gradients)

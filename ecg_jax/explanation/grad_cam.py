@@ -16,19 +16,18 @@ from ecg_jax.models.network import Network
 
 
 def choose_layer(network: Network, shape: tuple[int, int], most: float) -> str:
-    """The last of the trunk's parts whose steps are at most so many samples long, of signals `(samples, leads)`.
+    """The last part of the trunk whose steps are at most so many samples long, of signals `(samples, leads)`.
 
-    Where all are longer the first of them.
+    Where all are longer, the first.
     """
-    timed = _list_timed(network, shape)
-    parts = [path for path in timed if path.count("/") <= 1]
+    timed = _find_timed(features.list_modules(network, shape))
+    parts = [*(path for path in timed if path.count("/") == 1), features.TRUNK]
     short = [path for path in parts if timed[path][0] * most >= shape[0]]
-    return max(short, key=list(timed).index) if short else parts[0]
+    return short[-1] if short else parts[0]
 
 
-def _list_timed(network: Network, shape: tuple[int, int]) -> dict[str, tuple[int, ...]]:
-    found = features.list_modules(network, shape)
-    return {path: given for path, given in found.items() if len(given) > 1 and given[0] > 1}
+def _find_timed(shapes: dict[str, tuple[int, ...]]) -> dict[str, tuple[int, ...]]:
+    return {path: shape for path, shape in shapes.items() if len(shape) > 1 and shape[0] > 1}
 
 
 @functools.partial(jax.jit, static_argnames=("network", "layer"))
@@ -51,7 +50,7 @@ def grad_cam(network: Network, variables: Any, signal: jax.Array, output: int, l
     """
     samples, leads = signal.shape[1:]
     shapes = features.list_modules(network, (samples, leads))
-    timed = _list_timed(network, (samples, leads))
+    timed = _find_timed(shapes)
     if layer not in timed:
         why = "has no axis of time" if layer in shapes else "is not there"
         raise InputError(f"layer is {layer!r}, which {why}; known: {', '.join(timed)}")

@@ -23,37 +23,38 @@ _CHUNK = 8  # variants at once
 
 def compute(apply: Apply, variables: Any, output: int, create: Create, known: Any, rows: Rows) -> jax.Array:
     """The logit number `output` of each variant: `[N]` float32."""
-    parts = [_compute(apply, create, variables, output, known, part) for part, _ in _split(rows)]
+    parts = [_compute(apply, create, variables, output, known, rows[chunk]) for chunk, _ in _split(len(rows))]
     return jnp.concatenate(parts)[: len(rows)]
 
 
-def average_gradient(apply: Apply, variables: Any, output: int, create: Create, known: Any, rows: Rows) -> jax.Array:
-    """The logit's gradient with respect to the signal, averaged over variants: `[T, L]` float32."""
-    total = sum(_differentiate(apply, create, variables, output, known, *part) for part in _split(rows))
-    return jnp.asarray(total) / len(rows)
+def sum_gradients(
+    apply: Apply, variables: Any, output: int, create: Create, known: Any, rows: Rows, weights: np.ndarray
+) -> jax.Array:
+    """The logit's gradients with respect to the variants, times their weights `[N]` float32, summed: `[T, L]`."""
+    parts = [
+        _differentiate(apply, create, variables, output, known, rows[chunk], weights[chunk] * counts)
+        for chunk, counts in _split(len(rows))
+    ]
+    return jnp.sum(jnp.stack(parts), axis=0)
 
 
-def _split(rows: Rows) -> list[tuple[Rows, np.ndarray]]:
-    """Chunks of one size, and which of their rows count: the last is filled up with copies of its last row."""
-    size = min(len(rows), _CHUNK)
-    number = np.arange(-(-len(rows) // size) * size).reshape(-1, size)
-    return [(rows[np.minimum(each, len(rows) - 1)], each < len(rows)) for each in number]
-
-
-def _select(apply: Apply, variables: Any, output: int, signals: jax.Array) -> jax.Array:
-    return jnp.take(apply(variables, signals), output, axis=1)
+def _split(count: int) -> list[tuple[np.ndarray, np.ndarray]]:
+    """Rows of each chunk, all of one size, and which of them count: the last is filled up with copies of its last."""
+    size = min(count, _CHUNK)
+    number = np.arange(-(-count // size) * size).reshape(-1, size)
+    return [(np.minimum(each, count - 1), each < count) for each in number]
 
 
 @functools.partial(jax.jit, static_argnames=("apply", "create"))
 def _compute(apply: Apply, create: Create, variables: Any, output: int, known: Any, rows: jax.Array) -> jax.Array:
-    return _select(apply, variables, output, create(known, rows))
+    return jnp.take(apply(variables, create(known, rows)), output, axis=1)
 
 
 @functools.partial(jax.jit, static_argnames=("apply", "create"))
 def _differentiate(
-    apply: Apply, create: Create, variables: Any, output: int, known: Any, rows: jax.Array, counts: jax.Array
+    apply: Apply, create: Create, variables: Any, output: int, known: Any, rows: jax.Array, weights: jax.Array
 ) -> jax.Array:
     def total(signals: jax.Array) -> jax.Array:
-        return jnp.where(counts, _select(apply, variables, output, signals), 0).sum()
+        return weights @ jnp.take(apply(variables, signals), output, axis=1)
 
     return jax.grad(total)(create(known, rows)).sum(axis=0)

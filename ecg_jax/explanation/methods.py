@@ -133,6 +133,7 @@ def attribute(
     count = variables["params"]["head"]["output"]["bias"].shape[0]
     if not 0 <= output < count:
         raise InputError(f"output is {output}; the network has {count}, numbered from 0")
+    variables = jax.device_put(variables)  # once, not at every call
     given = Input(_simplify(network), variables, signal, output, segments, sampling_rate, seed)
     return np.asarray(METHODS[method].explain(given))
 
