@@ -25,8 +25,9 @@ from ecg_jax.simulation.simulator import SAMPLES
 CELL = round(0.02 * SAMPLING_RATE)  # samples: of a cell, of smoothing, and of tolerance
 BATCH = 5  # recordings that are explained at once
 FLOORS = ("signal size", "random")  # what needs no network, beside the methods
-SHARES = {"shapley": 0.1}  # of the recordings, of methods that take long
-COMPARED = tuple(name for name in METHODS if name not in SHARES)  # with other networks
+CURVES = 50  # recordings with deletion and insertion
+SLOW = {"shapley": 0.1}  # methods that take long, and the share of recordings that they are scored on
+QUICK = tuple(name for name in METHODS if name not in SLOW)
 KEYS = {"choose": 1, "report": 2, "compare": 3}  # of other draws for each purpose
 LEVELS = {
     "random head": ("head",),
@@ -94,7 +95,7 @@ def draw_examples(code: str, purpose: str, given: Sequence[Model], count: int) -
 
 def count_used(method: str, examples: Examples) -> int:
     """How many recordings a method is scored on."""
-    return max(BATCH, round(SHARES.get(method, 1.0) * len(examples.signal)))
+    return max(BATCH, round(SLOW.get(method, 1.0) * len(examples.signal)))
 
 
 def explain(method: str, model: Model, variables: Any, examples: Examples, output: int) -> tuple[np.ndarray, float]:
@@ -124,10 +125,15 @@ def score(method: str, model: Model, examples: Examples, output: int) -> pd.Data
     nothing = float(predict(np.zeros_like(examples.signal[:1]))[0])
     rows = []
     for i, (signal, cause, segments) in enumerate(zip(examples.signal, examples.cause, examples.segments, strict=True)):
-        deleted, inserted = (
-            predict(faithfulness.remove_cells(signal, values[i], CELL, keep=keep)) for keep in (False, True)
+        ends = (float(predict(signal[None])[0]), nothing)
+        deletion, insertion = (
+            faithfulness.compute_area(
+                ends[keep], predict(faithfulness.remove_cells(signal, values[i], CELL, keep=keep)), ends[not keep]
+            )
+            if i < CURVES
+            else np.nan
+            for keep in (False, True)
         )
-        whole = float(predict(signal[None])[0])
         by_segment = share(values[i], segments).sum(axis=0)
         rows.append(
             {
@@ -136,8 +142,8 @@ def score(method: str, model: Model, examples: Examples, output: int) -> pd.Data
                 "share": faithfulness.compute_share(values[i], cause),
                 "positive share": faithfulness.compute_share(np.maximum(values[i], 0), cause),
                 "pointing": float(faithfulness.points_at(values[i], cause, width=CELL, tolerance=CELL)),
-                "deletion": faithfulness.compute_area(whole, deleted, nothing),
-                "insertion": faithfulness.compute_area(nothing, inserted, whole),
+                "deletion": deletion,
+                "insertion": insertion,
                 **dict(zip((*SEGMENTS, "elsewhere"), by_segment, strict=True)),
                 "seconds": seconds,
                 "right": examples.right,
@@ -160,11 +166,6 @@ def compare(method: str, first: Model, second: Model, examples: Examples, code: 
         {"recording": i, "with": name, "similarity": faithfulness.compare(values[i], other[i], CELL)}
         for (name, other), i in itertools.product(others.items(), range(len(values)))
     )
-
-
-def list_all() -> tuple[str, ...]:
-    """Methods, and what they must be better than."""
-    return (*METHODS, *FLOORS)
 
 
 Task = tuple[dict[str, str], Callable[[], pd.DataFrame]]  # what it is of, and how it is computed
