@@ -25,6 +25,7 @@ from ecg_jax.simulation.simulator import SAMPLES
 CELL = round(0.02 * SAMPLING_RATE)  # samples: of a cell, of smoothing, and of tolerance
 BATCH = 5  # recordings that are explained at once
 FLOORS = ("signal size", "random")  # what needs no network, beside the methods
+FEW = 10  # recordings for the choice, of rates, and of similarity
 CURVES = 50  # recordings with deletion and insertion
 SLOW = {"shapley": 0.1}  # methods that take long, and the share of recordings that they are scored on
 QUICK = tuple(name for name in METHODS if name not in SLOW)

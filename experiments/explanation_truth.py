@@ -13,15 +13,15 @@ finding and model, with 95 % bootstrap intervals over recordings:
   insertion       the same while they are put back into nothing: large is good
 
 Similarity (Spearman, of the magnitudes of cells) is between two networks that differ in their seed, and between one and
-itself with random weights (head; head and upper half; all). `--train` trains these two first (--seeds, 20 to 40 minutes
-each on 2 CPU cores, continued where it was stopped); without them similarity is left out. A slow or fast rate has a
+itself with random weights (head; head and upper half; all). `--train` trains these two first (10 minutes each on 2 CPU
+cores, continued where it was stopped); without them similarity is left out. A slow or fast rate has a
 cause, but no place: what methods show of it is the share by segment.
 
 The method of choice, by a rule that was set before any result: of each measure above and finding with a place, methods
-are ranked by their means for the first model, on other draws (a tenth as many); the smallest mean rank wins, among
+are ranked by their means for the first model, on 10 other draws; the smallest mean rank wins, among
 methods whose maps are more similar to another seed's than to those of random weights. Sampled Shapley values take
 seconds, so they cannot win: they are scored on a tenth of the recordings, and not for similarity. Rates and similarity
-are scored on a tenth of the recordings, deletion and insertion on 50 at most.
+are scored on 10 recordings, deletion and insertion on 50 at most.
 
 Writes a file for each model, finding and method, and continues where it was stopped; then scores.csv, similarity.csv,
 and segments.csv, means with intervals, and prints them. Results: docs/results.md.
@@ -44,6 +44,7 @@ sys.path[:0] = [HERE, os.path.dirname(HERE)]
 
 import explanation_scores as scores  # noqa: E402
 
+from ecg_jax import pretrained  # noqa: E402
 from ecg_jax.errors import InputError  # noqa: E402
 from ecg_jax.evaluation import bootstrap_intervals, resampling  # noqa: E402
 from ecg_jax.explanation.methods import METHODS  # noqa: E402
@@ -53,7 +54,7 @@ from ecg_jax.inference.model import load_model  # noqa: E402
 
 RANKED = {"positive share": False, "pointing": False, "deletion": True, "insertion": False}  # is a small one better?
 MEASURES = ("inside", "share", *RANKED)
-SEEDS = (1, 2)
+SEEDS = tuple(os.path.join("runs", "truth", f"seed{seed}") for seed in (1, 2))
 _FINDINGS = (*PLACES, *RATES)
 RESAMPLES = 1000
 SETTINGS = {
@@ -74,19 +75,18 @@ SETTINGS = {
 }
 
 
-def train(folder: str) -> None:
-    """Trains the networks that differ in their seed, 51,200 simulated ECGs each."""
+def train(folders: Sequence[str]) -> None:
+    """Trains networks that differ in their seed, 51,200 simulated ECGs each."""
     config = os.path.join(os.path.dirname(HERE), "configs", "pretrain.py")
     flags = [f"--config.{key}={value}" for key, value in SETTINGS.items()]
-    for seed in SEEDS:
-        where = f"--workdir={os.path.join(folder, f'seed{seed}')}"
-        command = [sys.executable, "-m", "ecg_jax.main", f"--config={config}", *flags, f"--config.seed={seed}", where]
-        subprocess.run(command, check=True)
+    for seed, folder in enumerate(folders, start=1):
+        what = [f"--config={config}", *flags, f"--config.seed={seed}", f"--workdir={folder}"]
+        subprocess.run([sys.executable, "-m", "ecg_jax.main", *what], check=True)
 
 
 def list_tasks(names: Sequence[str], recordings: int, seeds: Sequence[str]) -> Iterator[scores.Task]:
     """Scores of each purpose, model, finding and method; then similarities."""
-    few = max(scores.BATCH, recordings // 10)
+    few = min(recordings, scores.FEW)
     load = functools.cache(load_model)
 
     @functools.lru_cache(1)
@@ -218,15 +218,14 @@ def main() -> None:
     parser.add_argument("--model", nargs="+", default=["simulated", "real"], help="names or run folders")
     parser.add_argument("--recordings", type=int, default=100, help="of each finding")
     parser.add_argument("--output", default="explanation_truth", help="folder")
-    parser.add_argument("--seeds", default=os.path.join("runs", "truth"), help="folder of the two networks' runs")
+    parser.add_argument("--seeds", nargs=2, default=SEEDS, metavar="MODEL", help="networks that differ in their seed")
     parser.add_argument("--train", action="store_true", help="train these first")
     arguments = parser.parse_args()
     if arguments.train:
         train(arguments.seeds)
-    seeds = [os.path.join(arguments.seeds, f"seed{seed}") for seed in SEEDS]
-    if not all(map(os.path.isdir, seeds)):
-        print(f"{arguments.seeds} has no trained networks (--train makes them): similarity is left out")
-        seeds = []
+    if missing := [name for name in arguments.seeds if name not in pretrained.FILES and not os.path.isdir(name)]:
+        print(f"Similarity is left out: no network in {', '.join(missing)}; --train makes them")
+    seeds = [] if missing else arguments.seeds
     try:
         report(run(list(list_tasks(arguments.model, arguments.recordings, seeds)), arguments.output), arguments.output)
     except InputError as error:
