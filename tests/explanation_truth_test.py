@@ -137,7 +137,7 @@ CAUSE = np.array([[True, False], [True, False], [False, False], [False, False]])
 def test_the_share_inside_is_of_magnitudes():
     assert faithfulness.compute_share(VALUES, CAUSE) == 6 / 8
     assert faithfulness.compute_share(np.maximum(VALUES, 0), CAUSE) == 4 / 6
-    assert np.isnan(faithfulness.compute_share(np.zeros((4, 2)), CAUSE))
+    assert faithfulness.compute_share(np.zeros((4, 2)), CAUSE) == 0
 
 
 def test_the_largest_value_may_miss_the_cause_by_the_tolerance_but_not_in_another_lead():

@@ -24,10 +24,10 @@ FRACTIONS = (0.01, 0.02, 0.05, 0.1, 0.2, 0.5)
 
 
 def compute_share(values: np.ndarray, cause: np.ndarray) -> float:
-    """The share of magnitude within the cause, both `[T, L]`; NaN where all values are 0."""
+    """The share of magnitude within the cause, both `[T, L]`; 0 where all values are 0."""
     magnitude = np.abs(values).astype(np.float64)
     total = magnitude.sum()
-    return float(magnitude[cause].sum() / total) if total else np.nan
+    return float(magnitude[cause].sum() / total) if total else 0.0
 
 
 def widen(cause: np.ndarray, tolerance: int) -> np.ndarray:
