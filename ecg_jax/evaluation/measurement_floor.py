@@ -18,7 +18,7 @@ from threadpoolctl import threadpool_limits
 from ecg_jax.kinds import FINDING
 
 FEWEST = 10  # positives, and negatives, that a finding is learned from; as many recordings of a number
-_STRENGTH, _PENALTY = 0.1, 10.0
+_STRENGTH, _PENALTY = 0.1, 100.0
 _KNOTS = np.array([-2.0, -1.0, 0.0, 1.0, 2.0])  # standard deviations
 _ANGLE = "axis"  # degrees
 
