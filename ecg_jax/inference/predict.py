@@ -100,6 +100,14 @@ def _conclude(model: Model, name: str, raw: np.ndarray, known: dict[str, Any]) -
     return dataclasses.replace(made, quality="; ".join(filter(None, (made.quality, line))))
 
 
+def find_highest(model: Model, made: Prediction, label: str = "") -> float:
+    """Seconds at which the window begins in which a label is the highest, without one any label; 0 without windows."""
+    if not len(made.windows):
+        return 0.0
+    values = made.windows[:, model.label_names.index(label)] if label else made.windows.max(axis=1)
+    return float(made.starts[values.argmax()])
+
+
 def predict_dataset(
     model: Model, dataset: Dataset, rows: np.ndarray, *, checks: str = "refuse", console: Console | None = None
 ) -> tuple[Predictions, list[str]]:

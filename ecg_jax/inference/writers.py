@@ -20,7 +20,7 @@ from ecg_jax.data.store import messages
 from ecg_jax.inference import parquet, rows
 from ecg_jax.inference.measured import measure_part
 from ecg_jax.inference.model import Model
-from ecg_jax.inference.predict import Measured, Prediction
+from ecg_jax.inference.predict import Measured, Prediction, find_highest
 from ecg_jax.kinds import FINDING
 from ecg_jax.reporting import ecg_page, ecg_shade
 from ecg_jax.reporting.ecg_shade import Explanation
@@ -80,7 +80,8 @@ class JsonTable:
         if made.measured:
             row |= _list_measured(made.measured)
         if self._has_explanations:
-            row["explanations"] = [_list_explained(each) for each in made.explanations]
+            duration = len(made.ecg.signal) / made.ecg.sampling_rate if made.ecg else 0.0
+            row["explanations"] = [_list_explained(each, duration) for each in made.explanations]
         self._file.write(f"{self._separator}{json.dumps(row)}")
         self._separator = ",\n"
 
@@ -109,14 +110,15 @@ def _list_measured(measured: Measured) -> dict[str, Any]:
     }
 
 
-def _list_explained(explanation: Explanation) -> dict[str, Any]:
-    """As JSON: `label`, `method`, `start` (of the window, in seconds) and `shares` by lead and part."""
+def _list_explained(explanation: Explanation, duration: float) -> dict[str, Any]:
+    """As JSON: `label`, `method`, `start` and `end` of what is explained, in seconds, and `shares` by lead and part."""
     shares = {
         lead: {part: round(share, 4) for part, share in zip(ecg_shade.PARTS, row, strict=True)}
         for lead, row in zip(explanation.leads, explanation.shares.tolist(), strict=True)
     }
-    start = round(max(explanation.start, 0.0), 4)
-    return {"label": explanation.label, "method": explanation.method, "start": start, "shares": shares}
+    start, end = explanation.start, explanation.start + len(explanation.values) / explanation.sampling_rate
+    where = {"start": round(max(start, 0.0), 4), "end": round(min(end, duration), 4)}
+    return {"label": explanation.label, "method": explanation.method, **where, "shares": shares}
 
 
 def choose_mode(path: str) -> dict[str, Any]:
@@ -299,17 +301,17 @@ class Pages:
 
 
 def draw_page(model: Model, made: Prediction, path: str, explanation: Explanation | None = None) -> None:
-    """Draws the window in which a label is most probable, of numbers the first, or the one that is explained.
+    """Draws the window in which a label is most probable (what is explained, or any), of numbers the first.
 
     See `ecg_page.draw`.
     """
     assert made.ecg is not None, "predicted without keep"
     contract, start = model.contract, 0.0
-    if len(made.windows) and model.kind == FINDING:
-        start = float(made.starts[made.windows.max(axis=1).argmax()])
-    if explanation is not None:
-        start = max(explanation.start, 0.0)
-    end = start + contract.samples / contract.sampling_rate
+    duration = len(made.ecg.signal) / made.ecg.sampling_rate
+    if explanation is not None or model.kind == FINDING:
+        start = find_highest(model, made, explanation.label if explanation is not None else "")
+    start = ecg_page.place(start, duration)
+    end = start + max(contract.samples / contract.sampling_rate, ecg_page.SECONDS)
     values = dict(zip(model.label_names, made.probabilities.tolist(), strict=True))
     shown = _choose_for_page(model, made)
     if explanation is not None and explanation.label not in shown:
