@@ -28,7 +28,6 @@ FLOORS = ("signal size", "random")  # what needs no network, beside the methods
 FEW = 10  # recordings for the choice, of rates, and of similarity
 CURVES = 50  # recordings with deletion and insertion
 SLOW = {"shapley": 0.1}  # methods that take long, and the share of recordings that they are scored on
-QUICK = tuple(name for name in METHODS if name not in SLOW)
 KEYS = {"choose": 1, "report": 2, "compare": 3}  # of other draws for each purpose
 LEVELS = {
     "random head": ("head",),
