@@ -78,7 +78,7 @@ class Loader:
         kept_ecg = {"ecg": recording} if self.keep else {}
         if recording.is_degenerate or not moves.any():
             return (), {"quality": "; ".join((NO_SIGNAL, *notes)), "notes": notes, **kept_ecg}
-        flags = tuple(quality.examine(recording).flags)
+        flags = quality.find_flags(recording)
         noticed = []
         if missing:
             listed = ", ".join(missing)

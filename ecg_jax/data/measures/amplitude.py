@@ -14,7 +14,7 @@ import numpy as np
 import scipy.ndimage
 
 from ecg_jax.data.measures import ranks
-from ecg_jax.recording import LEADS, Recording
+from ecg_jax.recording import LEADS, Recording, remembered
 from ecg_jax.units import CODE_UNITS_PER_MILLIVOLT
 
 WINDOW = 1.0  # seconds; a beat at 60 per minute
@@ -74,11 +74,28 @@ def measure_ranges(recording: Recording, in_beats: bool = False) -> np.ndarray:
     Returns:
         `[leads]` float64 in the recording's unit; 0 for a flat lead, NaN for one with no valid sample.
     """
-    window = max(round(WINDOW * recording.sampling_rate), 2)
-    signal, valid = recording.signal, recording.valid
-    if valid.all():
-        return _window_ranges(np.ascontiguousarray(signal.T), window, in_beats)
-    return np.concatenate([_window_ranges(signal[known, i][None], window, in_beats) for i, known in enumerate(valid.T)])
+    if recording.is_complete:
+        return _summarize_seconds(measure_seconds(recording), in_beats)
+    leads = [recording.signal[known, i][None] for i, known in enumerate(recording.valid.T)]
+    window = _count_window(recording)
+    return np.concatenate(
+        [_summarize_seconds(range_of(split(lead, window)), in_beats) if lead.size else [np.nan] for lead in leads]
+    )
+
+
+@remembered
+def measure_seconds(recording: Recording) -> np.ndarray:
+    """Each lead's range in each second, `[leads, seconds]` float32, of a recording whose samples are all valid."""
+    return range_of(split(recording.by_lead, _count_window(recording)))
+
+
+def _count_window(recording: Recording) -> int:
+    return max(round(WINDOW * recording.sampling_rate), 2)
+
+
+def range_of(windows: np.ndarray) -> np.ndarray:
+    """The range along the last axis."""
+    return windows.max(axis=-1) - windows.min(axis=-1)
 
 
 def find_beats(ranges: np.ndarray) -> np.ndarray:
@@ -97,12 +114,8 @@ def split(leads: np.ndarray, window: int) -> np.ndarray:
     return leads[:, : leads.shape[1] // window * window].reshape(len(leads), -1, window)
 
 
-def _window_ranges(leads: np.ndarray, window: int, in_beats: bool) -> np.ndarray:
-    """`[k, samples]` to `[k]`."""
-    if not leads.shape[1]:
-        return np.full(len(leads), np.nan)
-    windows = split(leads, window)
-    ranges = windows.max(axis=2) - windows.min(axis=2)
+def _summarize_seconds(ranges: np.ndarray, in_beats: bool) -> np.ndarray:
+    """`[k, seconds]` to `[k]`."""
     if in_beats:
         ranges = ranges[:, find_beats(ranges)]
     return ranks.median(ranges).astype(np.float64)

@@ -12,7 +12,7 @@ import functools
 import numpy as np
 
 from ecg_jax.data.measures import ranks
-from ecg_jax.recording import LEADS, LIMB_LEADS, Recording
+from ecg_jax.recording import LEADS, LIMB_LEADS, Recording, remembered
 
 INVERTED = "-"  # precedes the name of a column that holds its lead upside down
 BLOCKS = 10  # residuals are medians over this many stretches, so that one artefact decides nothing
@@ -46,6 +46,7 @@ class Order:
     best: float
 
 
+@remembered
 def compute_products(recording: Recording) -> tuple[np.ndarray, list[str]]:
     """Inner products of the columns, which are all that the identities need.
 

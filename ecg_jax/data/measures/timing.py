@@ -29,13 +29,13 @@ def measure_rise_time(recording: Recording, over: float, in_beats: bool = False)
         Milliseconds; the median over leads of medians over seconds (those with a beat, see `amplitude.find_beats`, if
         `in_beats`). NaN with less than a second that is valid in every lead, or no lead that moves.
     """
-    signal = _take_valid(recording)
     rate = recording.sampling_rate
+    leads = recording.by_lead[:, : int(_LONGEST * rate)] if recording.is_complete else _take_valid(recording).T
     window, step = max(round(rate), 4), max(round(over / 1000 * rate), 1)
-    if len(signal) < window or step >= window:
+    if leads.shape[1] < window or step >= window:
         return np.nan
-    windows = amplitude.split(np.ascontiguousarray(signal.T), window)
-    ranges = windows.max(axis=2) - windows.min(axis=2)
+    windows = amplitude.split(leads, window)
+    ranges = amplitude.range_of(windows)
     if in_beats:
         here = amplitude.find_beats(ranges)
         windows, ranges = windows[:, here], ranges[:, here]
@@ -108,7 +108,7 @@ def find_strangeness(recording: Recording) -> Strangeness | None:
 def _take_valid(recording: Recording) -> np.ndarray:
     """The samples that are valid in every lead that is ever valid; no more than a minute of them."""
     longest = int(_LONGEST * recording.sampling_rate)
-    if recording.valid.all():
+    if recording.is_complete:
         return recording.signal[:longest]
     used = recording.valid.any(axis=0)
     return recording.signal[recording.valid[:, used].all(axis=1)][:longest, used]
