@@ -603,7 +603,7 @@ def test_a_wheel_runs_in_another_environment_outside_the_checkout(tmp_path):
         ROOT, source, ignore=shutil.ignore_patterns(".git", "build", "*.egg-info", "__pycache__", "runs", ".*")
     )
     subprocess.run(
-        [sys.executable, "-m", "build", "--wheel", "--outdir", tmp_path / "dist", source],
+        [sys.executable, "-m", "build", "--outdir", tmp_path / "dist", source],  # the sdist, and the wheel from it
         check=True,
         capture_output=True,
     )
