@@ -10,6 +10,9 @@ os.environ["PATH"] = f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PAT
 os.environ.setdefault("JAX_PLATFORMS", "cpu")
 
 import generated  # noqa: E402 - lies beside this file
+from nbclient import NotebookClient  # noqa: E402
+
+NotebookClient.coalesce_streams = True  # the output of a command arrives in pieces of 100 bytes
 
 generated.write_all(HERE / "generated")
 
@@ -41,7 +44,6 @@ nb_execution_cache_path = str(HERE.parent / "build" / "tutorials")
 nb_execution_in_temp = True
 nb_execution_timeout = 900
 nb_execution_raise_on_error = True
-nb_merge_streams = True
 
 
 def setup(app: object) -> None:

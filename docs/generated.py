@@ -4,7 +4,6 @@ Commands are described by their own `--helpxml`, formats, data sets and networks
 """
 
 import inspect
-import itertools
 import os
 import re
 import subprocess
