@@ -17,6 +17,7 @@ from ecg_jax import labels as label_lib
 from ecg_jax import spreadsheet, statements
 from ecg_jax.data.splits import manifest
 from ecg_jax.data.store import messages
+from ecg_jax.inference import parquet, rows
 from ecg_jax.inference.measured import measure_part
 from ecg_jax.inference.model import Model
 from ecg_jax.inference.predict import Measured, Prediction, find_highest
@@ -36,19 +37,13 @@ class CsvTable:
 
     def __init__(self, file: IO[str], model: Model, measurements: Sequence[str] = ()) -> None:
         """Begins it."""
-        self._writer = csv.writer(file)
-        self._has_raw = model.kind == FINDING
-        self._measurements = measurements
-        raw = [f"{name}_raw" for name in model.label_names if self._has_raw]
-        measured = [f"measured_{name}" if name in model.label_names else name for name in measurements]
-        names = ["recording", *model.label_names, *raw, *measured, "quality"]
+        self._writer, self._model, self._measurements = csv.writer(file), model, measurements
+        names = ["recording", *rows.name_columns(model, measurements), "quality"]
         self._writer.writerow(map(spreadsheet.guard, names))
 
     def add(self, made: Prediction) -> None:
         """Writes a recording."""
-        numbers = [*made.probabilities, *made.raw] if self._has_raw else [*made.probabilities]
-        known = made.measured.measurements if made.measured else {}
-        numbers += [known.get(name, float("nan")) for name in self._measurements]
+        numbers = rows.list_numbers(self._model, made, self._measurements)
         values = ["" if np.isnan(value) else f"{value:.6g}" for value in numbers]
         self._writer.writerow([spreadsheet.guard(made.recording), *values, spreadsheet.guard(made.quality)])
 
@@ -126,15 +121,22 @@ def _list_explained(explanation: Explanation, duration: float) -> dict[str, Any]
     return {"label": explanation.label, "method": explanation.method, **where, "shares": shares}
 
 
+def choose_mode(path: str) -> dict[str, Any]:
+    """How the file of such a table is opened: arguments of `files.Replacement`."""
+    return {"mode": "wb"} if _find_suffix(path) == parquet.SUFFIX else {"newline": "", "errors": "backslashreplace"}
+
+
 def create_table(
-    path: str, file: IO[str], model: Model, measurements: Sequence[str] = (), has_explanations: bool = False
-) -> CsvTable | JsonTable:
-    """The table that the suffix of a path asks for: JSON for .json, else CSV, without explanations; see there."""
-    return (
-        JsonTable(file, model, has_explanations)
-        if path.lower().endswith(".json")
-        else CsvTable(file, model, measurements)
-    )
+    path: str, file: IO[Any], model: Model, measurements: Sequence[str] = (), has_explanations: bool = False
+) -> CsvTable | JsonTable | parquet.ParquetTable:
+    """The table that the suffix of a path asks for: .json, .parquet, else CSV; explanations are in JSON alone."""
+    if _find_suffix(path) == ".json":
+        return JsonTable(file, model, has_explanations)
+    return (parquet.ParquetTable if _find_suffix(path) == parquet.SUFFIX else CsvTable)(file, model, measurements)
+
+
+def _find_suffix(path: str) -> str:
+    return os.path.splitext(path)[1].lower()
 
 
 class Tally:
@@ -154,6 +156,17 @@ class Tally:
         self._seen += manifest.SEEN in made.quality
         self._notes.update(made.notes)
         self._positives.update(_find_called(self._model, made))
+
+    def to_dict(self) -> dict[str, Any]:
+        """What was counted, JSON-ready."""
+        return {"count": self.count, "positives": self._positives, "notes": self._notes, "seen": self._seen}
+
+    def update(self, other: Mapping[str, Any]) -> None:
+        """Adds what another one, of the same model, has counted."""
+        self.count += other["count"]
+        self._positives.update(other["positives"])
+        self._notes.update(other["notes"])
+        self._seen += other["seen"]
 
     def describe(self) -> list[str]:
         """Lines on positives, on what was noticed, and on recordings that trained the model."""
