@@ -169,7 +169,8 @@ def _predict_here(model: "Model", named: _Named, pages: "Pages", console: "Conso
     is_explained = _is_explained()
     has_waves = FLAGS.measure or FLAGS.figure or is_explained
     how: Any = {"batch_size": FLAGS.batch_size, "checks": FLAGS.checks, "whole": True, "keep": has_waves}
-    predicted = predict.predict(batches.suit_store(model, named.store), recordings, **how)
+    model = batches.suit_store(model, named.store)
+    predicted = predict.predict(model, recordings, **how)
     if has_waves:
         predicted = measured.measure_all(predicted)
     if is_explained:
