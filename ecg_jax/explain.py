@@ -24,8 +24,9 @@ figure (--output=dose_pr.png, default) has the probability of each label that th
 --patients, the guideline's limit, and where the mean crosses the threshold and one half, which is printed. The curves
 are written beside it as a CSV. Any model that `predict` takes will do.
 
---method is one of those that docs/explain.md describes. An explanation says what the network computes, not what the
-patient has; none of it is validated for clinical use. Exit statuses are those of `predict`.
+--method is integrated_gradients, integrated_gradients_lowpass, smooth_gradient, grad_cam, occlusion or shapley; see
+docs/explain.md. An explanation says what the network computes, not what the patient has; none of it is validated for
+clinical use. Exit statuses are those of `predict`.
 """
 
 import os

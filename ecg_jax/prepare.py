@@ -3,6 +3,7 @@
   python -m ecg_jax.prepare --dataset=ptbxl --source=DIR --output=stores/ptbxl
   python -m ecg_jax.prepare --dataset=folder --source=FOLDER_OF_ECG_FILES --output=stores/mine
   python -m ecg_jax.prepare --output=stores/ptbxl --verify
+  python -m ecg_jax.prepare --output=stores/ptbxl --measure
 
 Then train from it: --config.data.dataset=store --config.data.source=stores/ptbxl.
 
@@ -16,6 +17,11 @@ Killed at any moment, the same command goes on from the last whole shard. On a s
 is complete it adds what is new in the source, and tries again what could not be read;
 recordings that it holds are not read again, even if their files have changed.
 --verify compares every shard with its checksum, and rebuilds those that are damaged.
+--measure adds intervals and voltages of what the store holds (after its filters): heart_rate (per
+minute), pr, qrs, qt, qtc, p_duration (ms) and axis (degrees), columns of the data set that make
+subgroups and may be labels (data.label_kind=number); and R, S and ST of each lead (mV). Where
+something cannot be measured nothing is stored. Given a whole store alone, it reads no other file.
+What is added to a store that has them is measured too.
 Exit status: 0; 1 if nothing could be done; 2 if some recordings were unreadable or
 refused (problems.csv lists them) and the rest is whole.
 """
@@ -34,6 +40,8 @@ from rich.console import Console
 from ecg_jax import cli
 from ecg_jax import config as config_lib
 from ecg_jax.errors import InputError
+from ecg_jax.interval_names import INTERVALS
+from ecg_jax.runtime import startup
 from ecg_jax.runtime.progress import show_progress
 
 _CONFIG = config_flags.DEFINE_config_file(
@@ -48,20 +56,31 @@ _CHECKS = flags.DEFINE_string(
 _EXCLUDE = flags.DEFINE_list("exclude", [], "Quality flags whose recordings are left out, separated by commas.")
 _WORKERS = flags.DEFINE_integer("workers", 0, "Processes; 0 for one per CPU core.", lower_bound=0)
 _VERIFY = flags.DEFINE_bool("verify", False, "Compare every shard with its checksum; rebuild what is damaged.")
+_MEASURE = flags.DEFINE_bool("measure", False, "Store heart rate, PR, QRS, QT, QTc, axis and voltages as columns.")
 
 
 def main(argv: Sequence[str]) -> int:
-    """Prepares or verifies a store; see the module's docstring."""
+    """Prepares, verifies or measures a store; see the module's docstring."""
     cli.refuse_arguments(argv)
     console = cli.create_console()
     folder = _OUTPUT.value
     if not folder:
         raise InputError("--output= names no folder; expected that of the store")
+    from ecg_jax.data import store
+    from ecg_jax.data.store import measurements
+
     settings = _describe(folder)
+    measures = _MEASURE.value or measurements.was_begun(folder)
+    if measures:
+        startup.configure_allocator()
+        startup.keep_programs()
     damaged = _find_damage(folder, console) if _VERIFY.value else []
-    if damaged is None:
+    is_named = _DATASET.value is not None or _SOURCE.value is not None
+    if damaged is None or (_MEASURE.value and not damaged and not is_named and store.is_store(folder)):
+        if _MEASURE.value:
+            _measure(folder, console)
         return 0
-    return _prepare(folder, settings, damaged, console)
+    return _prepare(folder, settings, damaged, measures, console)
 
 
 def _describe(folder: str) -> Any:
@@ -100,7 +119,20 @@ def _describe(folder: str) -> Any:
     return conversion.Settings(contract, _CHECKS.value or data["checks"], tuple(_EXCLUDE.value), origin)
 
 
-def _prepare(folder: str, settings: Any, damaged: list[str], console: Console) -> int:
+def _measure(folder: str, console: Console) -> None:
+    """Adds measurements to a whole store, where it lacks them."""
+    from ecg_jax.data.store import measurements
+    from ecg_jax.explanation import measuring
+
+    began = time.monotonic()
+    with show_progress(console, "measuring") as progress:
+        count = measurements.add(folder, measuring.create_measurer(), progress)
+    seconds = time.monotonic() - began
+    rate = f" in {seconds:.0f} s, {count / seconds:.0f} per second" if count else "; all were measured before"
+    console.print(f"Measured {count} recordings{rate}: {', '.join(INTERVALS)}; R, S and ST of each lead")
+
+
+def _prepare(folder: str, settings: Any, damaged: list[str], measures: bool, console: Console) -> int:
     from ecg_jax import labels
     from ecg_jax.data import datasets, store
     from ecg_jax.data.store import conversion, messages, summary
@@ -122,6 +154,8 @@ def _prepare(folder: str, settings: Any, damaged: list[str], console: Console) -
     seconds = time.monotonic() - began
     rate = f", {outcome.added / seconds:.0f} per second" if outcome.added else ""
     console.print(f"Added {outcome.added} recordings in {seconds:.0f} s{rate}; the store holds {outcome.recordings}")
+    if measures:
+        _measure(folder, console)
     report, made = _report(folder), store.Store(folder)
     for note in made.manifest["notes"]:
         console.print(f"  {note}")

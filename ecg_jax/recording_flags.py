@@ -45,13 +45,28 @@ def load_model(**options: Any) -> "Model":
     """The model that the flags name; for the options see `ecg_jax.inference.model.load_model`."""
     from ecg_jax.inference import model
 
-    return model.load_model(
-        FLAGS.model,
-        leads=tuple(FLAGS.leads or ()) or None,
-        units_per_millivolt=FLAGS.units_per_millivolt,
-        sampling_rate=FLAGS.sampling_rate,
-        **options,
-    )
+    return model.load_model(**_name_model(), **options)
+
+
+def describe_model(**options: Any) -> tuple[tuple[str, Any], ...]:
+    """Arguments with which `load_model` loads the same model from another folder."""
+    from ecg_jax import pretrained
+    from ecg_jax.models.imports import published
+
+    known = _name_model() | options
+    if known["path"] not in pretrained.FILES:
+        name, file = published.split_name(known["path"])
+        known["path"] = f"{name}:{os.path.abspath(file)}" if name else os.path.abspath(file)
+    return tuple(known.items())
+
+
+def _name_model() -> dict[str, Any]:
+    return {
+        "path": FLAGS.model,
+        "leads": tuple(FLAGS.leads or ()) or None,
+        "units_per_millivolt": FLAGS.units_per_millivolt,
+        "sampling_rate": FLAGS.sampling_rate,
+    }
 
 
 def require_output(path: str) -> None:

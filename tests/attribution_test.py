@@ -10,7 +10,8 @@ import pytest
 from comparison_networks_test import SMALL
 from networks import draw
 
-from ecg_jax import models
+from ecg_jax import load_model, models, read
+from ecg_jax.data.preprocess import create_input
 from ecg_jax.errors import InputError
 from ecg_jax.explanation import attribution, grad_cam, methods, occlusion, removal, shapley
 from ecg_jax.explanation.segments import label_samples
@@ -224,6 +225,22 @@ def test_integrated_gradients_add_up_to_the_difference_of_logits(thin, ecgs):
     assert measure_gap(*thin, ecgs[0], 0, baseline, 8).max() > 1e-3
 
 
+@pytest.mark.slow
+def test_on_a_real_ecg_the_weights_that_ship_need_2048_steps(shared):
+    """ReLU changes the gradient in hundreds of thousands of places along the line."""
+    model = load_model("real")
+    signal, _ = create_input(read(str(shared / "data" / "ludb" / "data" / "23.hea")), model.contract)
+    question = (
+        model.network,
+        model.variables,
+        signal[None],
+        model.label_names.index("AF"),
+        np.zeros_like(signal[None]),
+    )
+    assert measure_gap(*question, 2048) < 1e-3
+    assert measure_gap(*question, methods.STEPS) < 0.02
+
+
 class Halved(nn.Module):
     """A trunk that gives the mean of every two samples."""
 
@@ -249,7 +266,14 @@ def find_layers(network):
     return [layer for layer, shape in shapes.items() if len(shape) > 1]
 
 
-@pytest.mark.parametrize("name, head", [("narrow", "dense"), ("narrow", "transfer"), ("xresnet1d50", "dense")])
+@pytest.mark.parametrize(
+    "name, head",
+    [
+        ("narrow", "dense"),
+        pytest.param("narrow", "transfer", marks=pytest.mark.slow),
+        pytest.param("xresnet1d50", "dense", marks=pytest.mark.slow),
+    ],
+)
 def test_grad_cam_takes_every_layer_with_time(name, head, ecgs):
     network, variables = create(name, (SMALL | THIN)[name], head=head)
     layers = find_layers(network)
@@ -279,6 +303,7 @@ def test_grad_cam_takes_the_last_layer_whose_steps_tell_waves_apart():
 
 def test_low_precision_and_recomputation_of_a_network_do_not_matter(thin, ecgs):
     rough, _ = create("narrow", THIN["narrow"], dtype="bfloat16", checkpoint_activations=True)
+    grad_cam.grad_cam(rough, thin[1], ecgs[0], 0, "trunk/unit1/conv1")
     found, expected = (
         methods.attribute("integrated_gradients", network, thin[1], ecgs[0], 0, ecgs[1]) for network in (rough, thin[0])
     )

@@ -73,21 +73,21 @@ SHUFFLED = (*LEADS[7:], *LEADS[:7])
 
 
 @pytest.mark.parametrize(
-    "recording, leads, sample",
+    "recording, at, leads, sample",
     [
-        (draw_pulse(1.5, seconds=2.56), LEADS, 600),
-        (draw_pulse(1.5), LEADS, 112 + 600),
-        (draw_pulse(1.5, rate=500.0), LEADS, 112 + 600),
-        (draw_pulse(1.5, leads=SHUFFLED), LEADS, 112 + 600),
-        (draw_pulse(1.5), SHUFFLED, 112 + 600),
-        (draw_pulse(1.5, leads=tuple(lead for lead in LEADS if lead not in ("III", "V3"))), LEADS, 112 + 600),
-        (draw_pulse(6.5, seconds=8.0, rate=500.0), LEADS, 424),
+        (draw_pulse(1.5, seconds=2.56), 1.5, LEADS, 600),
+        (draw_pulse(1.5), 1.5, LEADS, 112 + 600),
+        (draw_pulse(1.5, rate=500.0), 1.5, LEADS, 112 + 600),
+        (draw_pulse(1.5, leads=SHUFFLED), 1.5, LEADS, 112 + 600),
+        (draw_pulse(1.5), 1.5, SHUFFLED, 112 + 600),
+        (draw_pulse(1.5, leads=tuple(lead for lead in LEADS if lead not in ("III", "V3"))), 1.5, LEADS, 112 + 600),
+        (draw_pulse(6.5, seconds=8.0, rate=500.0), 6.5, LEADS, 424),
+        (draw_pulse(21.0, seconds=24.0), 21.0, LEADS, 777),
     ],
-    ids=["fills it", "padded", "500 Hz", "file's order", "network's order", "leads missing", "in the last window"],
+    ids=["fills it", "padded", "500 Hz", "file's order", "network's order", "leads missing", "4 windows", "long"],
 )
-def test_what_the_network_reads_lies_at_its_time_and_lead_in_the_recording(recording, leads, sample):
-    """Windows of 8 s begin at 0, 1.8133, 3.6267 and 5.44 s: 6.5 s is sample 424 of the last, and 1150 of none other."""
-    at = 6.5 if len(recording.signal) / recording.sampling_rate > 3 else 1.5
+def test_what_the_network_reads_lies_at_its_time_and_lead_in_the_recording(recording, at, leads, sample):
+    """Windows of 2.56 s of 8 s begin at 0, 1.8133, 3.6267 and 5.44 s; the 9th of 24 s at sample 7623 of 9600."""
     waves = [{"wave": "QRS", "onset": at - 0.1, "offset": at + 0.1, "kind": "usual"}]
     [found] = explained.explain(model := create(sample, leads), look(model, recording, waves))
     place, column = np.unravel_index(np.abs(found.values).argmax(), found.values.shape)
@@ -96,6 +96,9 @@ def test_what_the_network_reads_lies_at_its_time_and_lead_in_the_recording(recor
     assert found.values.sum() == pytest.approx(found.values[place, column]) == pytest.approx(4.0, rel=0.05)
     assert found.shares[column].tolist() == pytest.approx([0, 1, 0, 0])
     assert found.shares.sum() == pytest.approx(1)
+    seconds = len(recording.signal) / recording.sampling_rate
+    assert 0 < at - found.start <= 10
+    assert found.start + len(found.values) / RATE == pytest.approx(seconds, abs=max(0, 2.56 - seconds))  # to its end
 
 
 def test_filters_and_trimmed_ends_do_not_move_it():
@@ -169,7 +172,7 @@ def test_json_has_shares_by_lead_and_part_that_add_up_to_one():
     table.add(made)
     table.close()
     [found] = json.loads(file.getvalue())["recordings"][0]["explanations"]
-    assert (found["label"], found["method"], found["start"]) == ("RBBB", explained.DEFAULT, 0.0)
+    assert (found["label"], found["method"], found["start"], found["end"]) == ("RBBB", explained.DEFAULT, 0.0, 2.0)
     assert [*found["shares"]] == [*LEADS]
     assert found["shares"][LEAD] == {"P": 0.0, "QRS": 1.0, "ST-T": 0.0, "elsewhere": 0.0}
     assert sum(sum(parts.values()) for parts in found["shares"].values()) == pytest.approx(1)
@@ -268,6 +271,12 @@ def test_the_map_of_a_label_is_of_recordings_that_have_it_and_are_called(monkeyp
 def test_what_is_wrong_is_said_in_one_line(tmp_path, verb, flags, parts):
     path = ["ecg.hea"] if verb == "predict" else []
     assert_one_line(call(verb, *flags, *path, cwd=tmp_path), *parts)
+
+
+def test_help_names_every_method():
+    text = call("explain", "--help").stdout
+    assert "not what the patient has" in " ".join(text.split())
+    assert [name for name in explained.methods.METHODS if name not in text] == []
 
 
 @pytest.mark.slow

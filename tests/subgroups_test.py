@@ -25,6 +25,25 @@ def test_ages_are_cut_where_it_is_usual():
     assert subgroups.assign("age", np.array([50], np.int64)).tolist() == ["40 to below 60"]
 
 
+@pytest.mark.parametrize("prefix", ["", "measured_"])
+@pytest.mark.parametrize(
+    ("name", "values", "groups"),
+    [
+        (
+            "pr",
+            [119.9, 120, 180, 219, 220],
+            ["below 120", "120 to below 180", *["180 to below 220"] * 2, "220 and above"],
+        ),
+        ("qrs", [109, 110, 130], ["below 110", "110 to below 130", "130 and above"]),
+        ("qtc", [429, 479, 480], ["below 430", "430 to below 480", "480 and above"]),
+        ("heart_rate", [49, 59, 100], ["below 50", "50 to below 60", "100 and above"]),
+        ("axis", [-91, -31, -30, 180], ["below -90", "-90 to below -30", "-30 to below 90", "90 and above"]),
+    ],
+)
+def test_intervals_are_cut_where_readers_draw_lines(prefix, name, values, groups):
+    assert subgroups.assign(prefix + name, np.array([*values, NAN])).tolist() == [*groups, "unknown"]
+
+
 def test_numbers_are_cut_at_their_quartiles():
     # of 1 to 9: 3, 5 and 7; an edge belongs above
     found = subgroups.assign("bmi", np.array([*range(1, 10), NAN]))

@@ -284,6 +284,13 @@ KEYS: Mapping[str, Key] = {
     "evaluation.resamples": Key(
         1000, "bootstrap resamples of the intervals; 0 for no intervals", _NOT_NEGATIVE, may_change=_AFTERWARDS
     ),
+    "evaluation.floor": Key(
+        "stored",
+        "compare with a regression on intervals and voltages: where a prepared store has them, or measured (about 100 "
+        "ECGs a second), or not",
+        choices=("stored", "measure", "none"),
+        may_change=_AFTERWARDS,
+    ),
     "evaluation.report": Key(True, "write report.html, with its figures, beside the tables", may_change=_AFTERWARDS),
     "parallel.mode": Key("auto", "`auto` is jit on one device, pmap on several", choices=("auto", "jit", "pmap")),
     "parallel.sync_batchnorm": Key(True, "average BatchNorm's statistics over devices; False only under pmap"),

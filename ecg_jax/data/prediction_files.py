@@ -14,6 +14,7 @@ from ecg_jax.data.datasets import patients as patient_lib
 from ecg_jax.data.datasets import table as table_lib
 from ecg_jax.data.prediction_values import KINDS, LOGITS, NUMBERS, PROBABILITIES
 from ecg_jax.errors import InputError
+from ecg_jax.interval_names import INTERVALS
 from ecg_jax.kinds import FINDING, NUMBER
 
 TRUE, RAW = "_true", "_raw"
@@ -112,8 +113,9 @@ def _read_table(
 ) -> PredictionFile:
     table = table_lib.read_table(path)
     recordings = joins.find_names(table, path, rules.columns)
-    kind = KINDS[scale]
+    kind, measured = KINDS[scale], _find_measured(table, among)
     offered = _find_names(table) if kind == FINDING else _find_numbers(table, among)
+    offered = tuple(name for name in offered if name not in measured)
     if not offered and not names:
         hint = "; --numbers scores quantities, as age in years" if _find_numbers(table, among) else ""
         raise InputError(f"{path}: no column of {scale}; it has {', '.join(table.columns)}{hint}")
@@ -133,7 +135,9 @@ def _read_table(
     raws, truths = ([f"{name}{end}" for name in names] for end in (RAW, TRUE))
     has_raw, has_truth = (set(wanted) <= set(table) for wanted in (raws, truths))
     own = {*names, *_find_parts(table)}
-    attributes = (attribute_lib.read_all if has_truth else attribute_lib.read_known)(table, path, own)
+    read = attribute_lib.read_all if has_truth else attribute_lib.read_known
+    attributes = attribute_lib.read_numbers(table, [name for name in measured if name not in own])
+    attributes |= read(table, path, {*own, *attributes})
     return PredictionFile(
         path=path,
         names=names,
@@ -177,6 +181,13 @@ def _find_numbers(table: pd.DataFrame, among: pd.DataFrame | None) -> tuple[str,
     ages = [name for name in table.columns if name.lower() == attribute_lib.AGE]
     is_alone = among is None or not {*names} & {*among}
     return (*names, *(name for name in ages if is_alone or f"{name}{TRUE}" in table))
+
+
+def _find_measured(table: pd.DataFrame, among: pd.DataFrame | None) -> list[str]:
+    """Columns of intervals, as `predict --measure` writes them: no probabilities, and of no truth."""
+    labels = {*(() if among is None else among), *_find_parts(table)}
+    names = [name for name in table if name.removeprefix("measured_") in INTERVALS and name not in labels]
+    return [name for name in names if not prediction_values.could_be(table[name])]
 
 
 def _find_parts(table: pd.DataFrame) -> set[str]:

@@ -13,8 +13,22 @@ from ecg_jax.evaluation.predictions import Predictions
 from ecg_jax.evaluation.settings import Settings
 from ecg_jax.evaluation.thresholds import Thresholds
 
-AGE_EDGES = (18, 40, 60, 80)
-CUTS = f"Ages are cut at {', '.join(map(str, AGE_EDGES))} years, other numbers at their quartiles."
+# Where readers draw lines, with what lies on the border between them; of the axis: extreme, left, usual, right.
+EDGES = {
+    "age": (18, 40, 60, 80),
+    "heart_rate": (50, 60, 100),
+    "pr": (120, 180, 220),
+    "qrs": (110, 130),
+    "qt": (350, 440),
+    "qtc": (430, 480),
+    "p_duration": (120,),
+    "axis": (-90, -30, 90),
+}
+_LISTED = "; ".join(f"{name} at {', '.join(map(str, edges))}".replace("-", "−") for name, edges in EDGES.items())
+CUTS = (
+    f"Where numbers are cut: {_LISTED} (years, per minute, ms, degrees); others at their quartiles. `unknown` may say "
+    "something: PR is unknown where there are no P waves."
+)
 COLUMNS = (
     *("column", "group", "label", "metric", "n", "positives", "value", "value_low", "value_high"),
     *("others", "difference", "difference_low", "difference_high", "p", "p_holm", "note"),
@@ -29,8 +43,8 @@ OTHER, UNKNOWN = "other", "unknown"
 def assign(name: str, values: np.ndarray) -> np.ndarray:
     """The group of every recording by one column, `[N]` str.
 
-    Numbers (NaN for unknown) are cut at `AGE_EDGES` in the column `age`, else, if more than six differ, at their
-    quartiles; text (empty for unknown) has at most 12 groups.
+    Numbers (NaN for unknown) are cut at `EDGES` where the column has any, also as `measured_NAME`; else, if more than
+    six differ, at their quartiles. Text (empty for unknown) has at most 12 groups.
     """
     if values.dtype.kind in "fiub":
         return _assign_numbers(name, values.astype(np.float64))
@@ -44,8 +58,9 @@ def assign(name: str, values: np.ndarray) -> np.ndarray:
 
 def _assign_numbers(name: str, numbers: np.ndarray) -> np.ndarray:
     known = np.isfinite(numbers)
-    if name.lower() == "age":
-        edges = np.array(AGE_EDGES, np.float64)
+    usual = EDGES.get(name.lower().removeprefix("measured_"))
+    if usual:
+        edges = np.array(usual, np.float64)
     elif len(np.unique(numbers[known])) <= _FEW_VALUES:
         return np.where(known, np.array([f"{value:.15g}" for value in numbers]), UNKNOWN)
     else:

@@ -21,6 +21,7 @@ from ecg_jax.explanation import attribution, occlusion, removal, shapley
 from ecg_jax.explanation import grad_cam as grad_cam_lib
 from ecg_jax.explanation.logits import Apply
 from ecg_jax.explanation.segments import SEGMENTS
+from ecg_jax.models import features
 from ecg_jax.models.network import Network
 
 STEPS = 64  # of integrated gradients
@@ -84,12 +85,15 @@ def _share_out(given: Input) -> np.ndarray:
 
 
 METHODS = {
-    "integrated_gradients": Method("the gradient along the way from no signal, times the signal", _integrate),
-    "integrated_gradients_lowpass": Method("the same from each lead's wander below 0.5 Hz", _integrate_from_lowpass),
-    "smooth_gradient": Method("the mean gradient of noisy copies, times the signal", _smooth),
-    "grad_cam": Method("when a layer's channels speak for the label; the same in all leads", _find_times),
-    "occlusion": Method("the drop of the logit without each segment of each lead", _occlude),
-    "shapley": Method("the same, averaged over what else is left out", _share_out),
+    "integrated_gradients": Method("gradients on the way from no signal to the ECG, times the ECG", _integrate),
+    "integrated_gradients_lowpass": Method(
+        "gradients on the way from the ECG's wander below 0.5 Hz to the ECG, times the difference",
+        _integrate_from_lowpass,
+    ),
+    "smooth_gradient": Method("mean gradient of noisy copies, times the ECG", _smooth),
+    "grad_cam": Method("times when a layer's channels speak for the label; the same in all leads", _find_times),
+    "occlusion": Method("drop of the logit without one segment (P, QRS, ST-T) of one lead", _occlude),
+    "shapley": Method("drop of the logit, shared out among the segments of all leads", _share_out),
 }
 DEFAULT = "integrated_gradients"
 
@@ -142,11 +146,11 @@ def attribute(
 def _simplify(network: Network) -> Network:
     """The same object for equal networks, so that they share compilations: in float32, keeping activations."""
 
-    def change(module: nn.Module) -> nn.Module:
-        values: dict[str, Any] = {"dtype": None, "checkpoint_activations": False}
-        return module.clone(**{key: value for key, value in values.items() if hasattr(module, key)})
+    def compute_precisely(module: nn.Module) -> nn.Module:
+        return module.clone(dtype=None) if hasattr(module, "dtype") else module
 
-    return Network(change(network.trunk), change(network.head))
+    network = features.keep_activations(network)
+    return Network(compute_precisely(network.trunk), compute_precisely(network.head))
 
 
 _choose_layer = functools.lru_cache(maxsize=16)(grad_cam_lib.choose_layer)

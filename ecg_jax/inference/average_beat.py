@@ -53,7 +53,7 @@ def average(
     explained.check(model, [label], method)
     if model.kind != FINDING:
         raise InputError(f"{label} is a number; a map is of a finding, which a recording has or has not")
-    model = batches.suit_store(model, dataset)
+    model = batches.suit_store(model, dataset.store)
     examples: dict[bool, list[_Example]] = {True: [], False: []}
     counts: Counter[bool] = Counter()
     for has_label, kept in examples.items():

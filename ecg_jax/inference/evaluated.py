@@ -30,6 +30,7 @@ class Evaluated:
     source: str = ""  # the file or folder, for messages
     recordings: joins.Names = dataclasses.field(default_factory=dict)  # empty where no file names them
     dataset: Dataset | None = None  # that was predicted; None for files
+    cache: str | None = None  # the file of a run that keeps measurements of its own recordings
     learning_curve: Callable[[], Figure] | None = None  # draws that of the training
 
     @property

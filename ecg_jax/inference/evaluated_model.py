@@ -12,6 +12,7 @@ from ecg_jax.data.datasets.dataset import UNKNOWN_FOLD, Dataset
 from ecg_jax.data.splits import manifest
 from ecg_jax.errors import InputError
 from ecg_jax.evaluation.thresholds import VALIDATION, Thresholds
+from ecg_jax.inference import floor
 from ecg_jax.inference.evaluated import Evaluated
 from ecg_jax.inference.model import Model
 from ecg_jax.inference.predict import predict_dataset
@@ -59,7 +60,8 @@ def predict_model(
     warnings += describe_leaks(model.trained_on, dataset, np.flatnonzero(np.isin(dataset.ids, predictions.ids)))
     if is_own and split in ("validation", "all"):
         warnings.append(f"leak: the split {split} has recordings that chose the run's checkpoint")
-    if is_own and model.split is not None and manifest.differs(model.split, dataset):
+    is_same = is_own and not (model.split is not None and manifest.differs(model.split, dataset))
+    if is_own and not is_same:
         warnings.append("leak: the data or its split is not what the run was trained on: its fingerprint differs")
     chose_thresholds = is_own and split != "test"  # these recordings, or some of them
     return Evaluated(
@@ -73,6 +75,7 @@ def predict_model(
         source=path,
         recordings={"recording": predictions.ids},
         dataset=dataset,
+        cache=os.path.join(path, floor.CACHE) if is_same and os.path.isdir(path) else None,
         learning_curve=_find_learning_curve(path),
     )
 

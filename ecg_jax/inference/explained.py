@@ -14,9 +14,10 @@ from ecg_jax.errors import InputError
 from ecg_jax.explanation import methods
 from ecg_jax.explanation.segments import label_samples
 from ecg_jax.inference.model import Model
-from ecg_jax.inference.predict import Prediction
+from ecg_jax.inference.predict import Prediction, find_highest
 from ecg_jax.kinds import NUMBER
 from ecg_jax.recording import Recording
+from ecg_jax.reporting import ecg_page
 from ecg_jax.reporting.ecg_shade import Explanation
 
 DEFAULT = methods.DEFAULT
@@ -85,31 +86,57 @@ def _explain_safely(model: Model, made: Prediction, labels: Sequence[str], metho
 def explain(
     model: Model, made: Prediction, labels: Sequence[str] = (), method: str = DEFAULT
 ) -> tuple[Explanation, ...]:
-    """Explains labels of one prediction, each in the window in which it is the most probable; see `explain_all`."""
+    """Explains labels of one prediction; see `explain_all`.
+
+    Of each it explains the windows that a page shows; where they overlap, their mean is taken.
+    """
     if made.ecg is None or made.measured is None or not len(made.windows):
         return ()
     contract = model.contract
     signals, begins, padding = cut(made.ecg, contract)
     found = []
     for label in labels or choose_labels(model, made):
-        output = model.label_names.index(label)
-        begin = made.starts[made.windows[:, output].argmax()]
-        window = int(np.abs(begins - begin).argmin())
-        start = float(begins[window]) - padding
-        segments = label_samples(made.measured.waves, start, contract.samples, contract.sampling_rate)
-        signal = signals[window : window + 1]
-        [values] = methods.attribute(
-            method,
-            model.network,
-            model.variables,
-            signal,
-            output,
-            segments[None],
-            sampling_rate=contract.sampling_rate,
+        shown = _find_shown(made, begins, find_highest(model, made, label), contract)
+        start = float(begins[shown[0]]) - padding
+        offsets = np.round((begins[shown] - begins[shown[0]]) * contract.sampling_rate).astype(int)
+        segments = label_samples(
+            made.measured.waves, start, int(offsets[-1]) + contract.samples, contract.sampling_rate
         )
+        values = _attribute(model, signals[shown], offsets, model.label_names.index(label), segments, method)
         shares = methods.share(values, segments)
         found.append(Explanation(label, method, values, shares, contract.leads, contract.sampling_rate, start))
     return tuple(found)
+
+
+def _find_shown(made: Prediction, begins: np.ndarray, highest: float, contract: InputContract) -> np.ndarray:
+    """Numbers of the windows whose middle is on the page; of one that is longer than a page, the one shown."""
+    assert made.ecg is not None, "predicted without keep"
+    page = ecg_page.place(highest, len(made.ecg.signal) / made.ecg.sampling_rate)
+    middles = begins + contract.samples / contract.sampling_rate / 2
+    shown = np.flatnonzero((middles >= page) & (middles < page + ecg_page.SECONDS))
+    return shown if len(shown) else np.array([np.abs(begins - highest).argmin()])
+
+
+def _attribute(
+    model: Model, signals: np.ndarray, offsets: np.ndarray, output: int, segments: np.ndarray, method: str
+) -> np.ndarray:
+    """`[n, L]` of windows `[W, T, L]` that begin at `offsets` of `segments` `[n]`."""
+    values = np.zeros((len(segments), signals.shape[2]), np.float32)
+    count = np.zeros((len(segments), 1), np.float32)
+    for signal, offset in zip(signals, offsets, strict=True):
+        part = slice(offset, offset + len(signal))
+        count[part] += 1
+        [found] = methods.attribute(
+            method,
+            model.network,
+            model.variables,
+            signal[None],
+            output,
+            segments[None, part],
+            sampling_rate=model.contract.sampling_rate,
+        )
+        values[part] += found
+    return values / np.maximum(count, 1)
 
 
 def cut(recording: Recording, contract: InputContract) -> tuple[np.ndarray, np.ndarray, float]:

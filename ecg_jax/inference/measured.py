@@ -7,9 +7,10 @@ from ecg_jax.explanation import delineator_weights
 from ecg_jax.explanation.delineation import Delineation, Wave, measure
 from ecg_jax.explanation.parts import delineate_parts
 from ecg_jax.inference.predict import Measured, Prediction
+from ecg_jax.interval_names import INTERVALS
 from ecg_jax.recording import Recording
 
-UNITS = {"heart_rate": "per minute", "pr": "ms", "qrs": "ms", "qt": "ms", "qtc": "ms", "axis": "degrees"}
+UNITS = {name: unit for name, unit in INTERVALS.items() if name != "p_duration"}
 _AT_ONCE = 64  # windows of predictions that are held back, since waves are found faster of several recordings
 _LONGEST_REASON = 300  # characters
 

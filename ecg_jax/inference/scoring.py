@@ -4,24 +4,32 @@ import dataclasses
 import shlex
 import sys
 from collections.abc import Mapping, Sequence
+from typing import TYPE_CHECKING
 
 import numpy as np
 import pandas as pd
 from rich.console import Console
 
 from ecg_jax.errors import InputError
-from ecg_jax.evaluation import analysis, regression_analysis, resampling
+from ecg_jax.evaluation import analysis, floor_comparison, metrics, regression_analysis, resampling
 from ecg_jax.evaluation.predictions import Predictions
 from ecg_jax.evaluation.settings import Settings
 from ecg_jax.inference import challenge as challenge_lib
 from ecg_jax.inference.evaluated import Evaluated
 from ecg_jax.kinds import FINDING, NUMBER
-from ecg_jax.reporting import evaluation_report, regression_report, report, tables
+from ecg_jax.reporting import evaluation_report, floor_table, regression_report, report, tables
 from ecg_jax.runtime.progress import show_progress
 
-RATE_ONLY = "auroc_rate_only"
+if TYPE_CHECKING:  # it imports JAX, which files of predictions do not need
+    from ecg_jax.inference.floor import Floor
+
+RATE_ONLY, FLOOR = "auroc_rate_only", "auroc_floor"
+BASELINES = {
+    RATE_ONLY: "'rate only': AUROC of a baseline that knows the heart rate alone",
+    FLOOR: "'floor': AUROC of a baseline that knows intervals and voltages alone",
+}
 _SHOWN = (
-    *("label", "n", "positives", "auroc", RATE_ONLY, "average_precision", "f1", "threshold"),
+    *("label", "n", "positives", "auroc", *BASELINES, "average_precision", "f1", "threshold"),
     *("auroc_low", "auroc_high", "f1_low", "f1_high"),
 )
 _SHOWN_NUMBERS = (
@@ -39,7 +47,9 @@ class Extras:
     seeds: Sequence[np.ndarray] = ()  # `[N, C]` probabilities of networks trained from other seeds
     decision_range: tuple[float, float] = analysis.DECISION_RANGE  # of thresholds
     challenge: tuple[str, str] | None = None  # for the Challenge score: path of weights, class of sinus rhythm
-    rate_only: np.ndarray | None = None  # AUROC of a baseline that knows the heart rate alone, per label and macro
+    # Of findings, AUROC of `RATE_ONLY` or `FLOOR`, per label and macro.
+    baselines: Mapping[str, np.ndarray] = dataclasses.field(default_factory=dict)
+    floor: "Floor | None" = None  # which brings the second of these
     has_report: bool = True  # else the tables alone are written
     has_figure_files: bool = True
 
@@ -124,15 +134,19 @@ def _score_findings(models: list[Evaluated], settings: Settings, chosen: list[st
         other=next(((each.predictions, each.thresholds) for each in others if each.thresholds), None),
         decision_range=extras.decision_range,
     )
-    challenge, scored = None, {}
+    challenge, baselines = None, dict(extras.baselines)
     if extras.challenge:
         challenge = challenge_lib.score(first.predictions, first.thresholds, settings, *extras.challenge)
-    if extras.rate_only is not None:
-        scored[RATE_ONLY] = np.full(len(found.scores.table), np.nan)  # of averages macro alone has one
-        scored[RATE_ONLY][: len(extras.rate_only)] = extras.rate_only
-    added = evaluation_report.Additions(extras.annotators, extras.seeds, challenge, scored)
+    floor = _describe_floor(first, settings, extras)
+    order = [*first.predictions.names, metrics.MACRO]
+    if floor is not None:
+        values = floor.frame.set_index("label")[floor_comparison.FLOOR]
+        baselines[FLOOR] = values.reindex(order).to_numpy()
+    others_missing = [np.nan] * (len(found.scores.table) - len(order))  # of averages macro alone has one
+    scored = {name: np.append(baselines[name], others_missing) for name in BASELINES if name in baselines}
+    added = evaluation_report.Additions(extras.annotators, extras.seeds, challenge, scored, floor)
     table = found.scores.table.assign(**scored, threshold=found.shown_thresholds)
-    rate = ("'rate only': AUROC of a baseline that knows the heart rate alone",) if scored else ()
+    rate = tuple(text for name, text in BASELINES.items() if name in scored)
     return _Found(
         evaluation_report.describe(found, added, _list_titles(models)),
         table[[name for name in _SHOWN if name in table]],
@@ -142,16 +156,26 @@ def _score_findings(models: list[Evaluated], settings: Settings, chosen: list[st
 
 
 def _score_numbers(models: list[Evaluated], settings: Settings, chosen: list[str], extras: Extras) -> _Found:
-    """Scores predicted numbers; of the extras, subgroups alone are for these."""
+    """Scores predicted numbers; of the extras, subgroups and the floor are for these."""
     first, *others = models
     other = others[0].predictions if others else None
     found = regression_analysis.analyse(first.predictions, settings, attributes=chosen, other=other)
     table = found.scores.table
+    floor = _describe_floor(first, settings, extras)
     return _Found(
-        regression_report.describe(found, _list_titles(models)),
+        regression_report.describe(found, _list_titles(models), floor),
         table[[name for name in _SHOWN_NUMBERS if name in table]],
         ("'MAE of the median': of always predicting the median of these recordings",),
+        {} if floor is None else {floor.caption: floor.frame},
     )
+
+
+def _describe_floor(first: Evaluated, settings: Settings, extras: Extras) -> tables.Table | None:
+    """The network beside the measurement floor, where there is one."""
+    if extras.floor is None:
+        return None
+    frame = floor_comparison.compare(first.predictions, extras.floor.predictions, settings)
+    return floor_table.create(frame, extras.floor.learned_from, first.predictions.kind, settings)
 
 
 def _list_titles(models: list[Evaluated]) -> tuple[str, ...]:

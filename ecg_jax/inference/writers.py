@@ -17,9 +17,10 @@ from ecg_jax import labels as label_lib
 from ecg_jax import spreadsheet, statements
 from ecg_jax.data.splits import manifest
 from ecg_jax.data.store import messages
+from ecg_jax.inference import parquet, rows
 from ecg_jax.inference.measured import measure_part
 from ecg_jax.inference.model import Model
-from ecg_jax.inference.predict import Measured, Prediction
+from ecg_jax.inference.predict import Measured, Prediction, find_highest
 from ecg_jax.kinds import FINDING
 from ecg_jax.reporting import ecg_page, ecg_shade
 from ecg_jax.reporting.ecg_shade import Explanation
@@ -36,19 +37,13 @@ class CsvTable:
 
     def __init__(self, file: IO[str], model: Model, measurements: Sequence[str] = ()) -> None:
         """Begins it."""
-        self._writer = csv.writer(file)
-        self._has_raw = model.kind == FINDING
-        self._measurements = measurements
-        raw = [f"{name}_raw" for name in model.label_names if self._has_raw]
-        measured = [f"measured_{name}" if name in model.label_names else name for name in measurements]
-        names = ["recording", *model.label_names, *raw, *measured, "quality"]
+        self._writer, self._model, self._measurements = csv.writer(file), model, measurements
+        names = ["recording", *rows.name_columns(model, measurements), "quality"]
         self._writer.writerow(map(spreadsheet.guard, names))
 
     def add(self, made: Prediction) -> None:
         """Writes a recording."""
-        numbers = [*made.probabilities, *made.raw] if self._has_raw else [*made.probabilities]
-        known = made.measured.measurements if made.measured else {}
-        numbers += [known.get(name, float("nan")) for name in self._measurements]
+        numbers = rows.list_numbers(self._model, made, self._measurements)
         values = ["" if np.isnan(value) else f"{value:.6g}" for value in numbers]
         self._writer.writerow([spreadsheet.guard(made.recording), *values, spreadsheet.guard(made.quality)])
 
@@ -85,7 +80,8 @@ class JsonTable:
         if made.measured:
             row |= _list_measured(made.measured)
         if self._has_explanations:
-            row["explanations"] = [_list_explained(each) for each in made.explanations]
+            duration = len(made.ecg.signal) / made.ecg.sampling_rate if made.ecg else 0.0
+            row["explanations"] = [_list_explained(each, duration) for each in made.explanations]
         self._file.write(f"{self._separator}{json.dumps(row)}")
         self._separator = ",\n"
 
@@ -114,25 +110,33 @@ def _list_measured(measured: Measured) -> dict[str, Any]:
     }
 
 
-def _list_explained(explanation: Explanation) -> dict[str, Any]:
-    """As JSON: `label`, `method`, `start` (of the window, in seconds) and `shares` by lead and part."""
+def _list_explained(explanation: Explanation, duration: float) -> dict[str, Any]:
+    """As JSON: `label`, `method`, `start` and `end` of what is explained, in seconds, and `shares` by lead and part."""
     shares = {
         lead: {part: round(share, 4) for part, share in zip(ecg_shade.PARTS, row, strict=True)}
         for lead, row in zip(explanation.leads, explanation.shares.tolist(), strict=True)
     }
-    start = round(max(explanation.start, 0.0), 4)
-    return {"label": explanation.label, "method": explanation.method, "start": start, "shares": shares}
+    start, end = explanation.start, explanation.start + len(explanation.values) / explanation.sampling_rate
+    where = {"start": round(max(start, 0.0), 4), "end": round(min(end, duration), 4)}
+    return {"label": explanation.label, "method": explanation.method, **where, "shares": shares}
+
+
+def choose_mode(path: str) -> dict[str, Any]:
+    """How the file of such a table is opened: arguments of `files.Replacement`."""
+    return {"mode": "wb"} if _find_suffix(path) == parquet.SUFFIX else {"newline": "", "errors": "backslashreplace"}
 
 
 def create_table(
-    path: str, file: IO[str], model: Model, measurements: Sequence[str] = (), has_explanations: bool = False
-) -> CsvTable | JsonTable:
-    """The table that the suffix of a path asks for: JSON for .json, else CSV, without explanations; see there."""
-    return (
-        JsonTable(file, model, has_explanations)
-        if path.lower().endswith(".json")
-        else CsvTable(file, model, measurements)
-    )
+    path: str, file: IO[Any], model: Model, measurements: Sequence[str] = (), has_explanations: bool = False
+) -> CsvTable | JsonTable | parquet.ParquetTable:
+    """The table that the suffix of a path asks for: .json, .parquet, else CSV; explanations are in JSON alone."""
+    if _find_suffix(path) == ".json":
+        return JsonTable(file, model, has_explanations)
+    return (parquet.ParquetTable if _find_suffix(path) == parquet.SUFFIX else CsvTable)(file, model, measurements)
+
+
+def _find_suffix(path: str) -> str:
+    return os.path.splitext(path)[1].lower()
 
 
 class Tally:
@@ -152,6 +156,17 @@ class Tally:
         self._seen += manifest.SEEN in made.quality
         self._notes.update(made.notes)
         self._positives.update(_find_called(self._model, made))
+
+    def to_dict(self) -> dict[str, Any]:
+        """What was counted, JSON-ready."""
+        return {"count": self.count, "positives": self._positives, "notes": self._notes, "seen": self._seen}
+
+    def update(self, other: Mapping[str, Any]) -> None:
+        """Adds what another one, of the same model, has counted."""
+        self.count += other["count"]
+        self._positives.update(other["positives"])
+        self._notes.update(other["notes"])
+        self._seen += other["seen"]
 
     def describe(self) -> list[str]:
         """Lines on positives, on what was noticed, and on recordings that trained the model."""
@@ -286,17 +301,17 @@ class Pages:
 
 
 def draw_page(model: Model, made: Prediction, path: str, explanation: Explanation | None = None) -> None:
-    """Draws the window in which a label is most probable, of numbers the first, or the one that is explained.
+    """Draws the window in which a label is most probable (what is explained, or any), of numbers the first.
 
     See `ecg_page.draw`.
     """
     assert made.ecg is not None, "predicted without keep"
     contract, start = model.contract, 0.0
-    if len(made.windows) and model.kind == FINDING:
-        start = float(made.starts[made.windows.max(axis=1).argmax()])
-    if explanation is not None:
-        start = max(explanation.start, 0.0)
-    end = start + contract.samples / contract.sampling_rate
+    duration = len(made.ecg.signal) / made.ecg.sampling_rate
+    if explanation is not None or model.kind == FINDING:
+        start = find_highest(model, made, explanation.label if explanation is not None else "")
+    start = ecg_page.place(start, duration)
+    end = start + max(contract.samples / contract.sampling_rate, ecg_page.SECONDS)
     values = dict(zip(model.label_names, made.probabilities.tolist(), strict=True))
     shown = _choose_for_page(model, made)
     if explanation is not None and explanation.label not in shown:

@@ -8,6 +8,7 @@ import jax
 import jax.numpy as jnp
 
 from ecg_jax.errors import InputError
+from ecg_jax.models.layers import Trunk
 from ecg_jax.models.network import Network, shapes
 from ecg_jax.models.outputs import OUTPUT
 
@@ -97,7 +98,7 @@ def _capture(network: Network, variables: Any, signal: jax.Array, path: str) -> 
             network.head(features, index, False)
 
     with nn.intercept_methods(record):
-        network.apply(variables, signal, method=apply)
+        keep_activations(network).apply(variables, signal, method=apply)
     return found[0] if found else None
 
 
@@ -116,7 +117,13 @@ def apply_with_offset(
         return jax.tree.unflatten(structure, [leaves[0] + offset.astype(leaves[0].dtype), *leaves[1:]])
 
     with nn.intercept_methods(record):
-        return network.apply(variables, signal), found[0]
+        return keep_activations(network).apply(variables, signal), found[0]
+
+
+def keep_activations(network: Network) -> Network:
+    """The same without `Trunk.checkpoint_activations`: what is computed within a block could not be taken out of it."""
+    trunk = network.trunk
+    return network.clone(trunk=trunk.clone(checkpoint_activations=False)) if isinstance(trunk, Trunk) else network
 
 
 def _find_path(context: nn.module.InterceptorContext) -> str:

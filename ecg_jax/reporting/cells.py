@@ -22,6 +22,7 @@ _HEADINGS = {word.lower(): word for word in _WORDS} | {
     "p": "p",
     "p_holm": "p (Holm)",
     "auroc_rate_only": "AUROC, rate only",
+    "auroc_floor": "AUROC, floor",
     "brier": "Brier score",
     "pabak": "PABAK",
     "youden": "Youden's J",

@@ -23,8 +23,9 @@ _WIDTH, _HEIGHT = 297.0, 210.0  # mm
 _LEFT, _BOTTOM, _PAPER_WIDTH = 20.0, 12.0, 260.0
 _PAPER_HEIGHT, _LOWER_HEIGHT = 150.0, 135.0  # the second below a table of shares
 _COLUMNS = (("I", "II", "III"), ("aVR", "aVL", "aVF"), ("V1", "V2", "V3"), ("V4", "V5", "V6"))
-_SECONDS, _PULSE = 10.0, 5.0  # of the page; mm of the calibration pulse
+SECONDS, _PULSE = 10.0, 5.0  # of the page; mm of the calibration pulse
 _LONGEST_NAME, _LONGEST_LABEL = 200, 30  # bytes of a page's name, characters of a label in it
+_LONGEST_FINDING = 12  # characters
 _ODD = re.compile(r"[^A-Za-z0-9_.+-]+")  # in a label
 _REACH = 0.75  # of a lane, beyond which a trace is cut off
 _MARK = 1.5  # mm from the foot of the paper to the marks of waves
@@ -62,7 +63,9 @@ def draw(
     start: float = 0.0,
     explanation: ecg_shade.Explanation | None = None,
 ) -> None:
-    """Draws ten seconds of a recording: 3 x 4 leads of 2.5 s each, below them lead II (or the first available lead).
+    """Draws ten seconds of a recording: 3 x 4 leads of 2.5 s each, below them lead II.
+
+    Where lead II was not recorded, or is not explained, it is the first that was or is.
 
     Args:
         recording: Any; missing leads stay blank, invalid samples are left out.
@@ -87,11 +90,12 @@ def draw(
         _draw_paper(axes, *((_FINE, _COARSE) if explanation is None else (_FINE_GREY, _COARSE_GREY)))
         present = [lead for lead in LEADS if lead in recording.leads]
         strips = [
-            _Strip(lead, row, column * _SECONDS / 4, _SECONDS / 4)
+            _Strip(lead, row, column * SECONDS / 4, SECONDS / 4)
             for column, names in enumerate(_COLUMNS)
             for row, lead in enumerate(names)
         ]
-        strips += [_Strip("II" if "II" in present else lead, 3, 0.0, _SECONDS) for lead in present[:1]]
+        seen = [lead for lead in present if explanation is None or lead in explanation.leads] or present
+        strips += [_Strip("II" if "II" in seen else lead, 3, 0.0, SECONDS) for lead in seen[:1]]
         if explanation is not None:
             shades, darkest = ecg_shade.smooth(explanation.values, explanation.sampling_rate)
             _write_explanation(figure, explanation, darkest)
@@ -184,11 +188,16 @@ def _mark_onsets(axes: Axes, waves: Sequence[Mapping[str, Any]], start: float) -
     """A line from the lowest strip to a name below it where each wave begins; the page begins at `start` seconds."""
     for wave in waves:
         at = wave["onset"] - start
-        if 0 <= at <= _SECONDS:
+        if 0 <= at <= SECONDS:
             x = at * MM_PER_SECOND
             axes.plot([x, x], [_MARK, _MARK + 3.5], color=style.BLUE, linewidth=0.7, zorder=2)
             axes.plot([x, x], [_MARK + 3.5, axes.get_ylim()[1] / 8], color=style.BLUE, linewidth=0.3, zorder=1)
             axes.text(x + 0.4, _MARK, wave["wave"], fontsize=5, color=style.BLUE, zorder=3)
+
+
+def place(start: float, duration: float) -> float:
+    """Where a page begins that shows what begins at `start`: earlier, where the recording would end within it."""
+    return max(min(start, duration - SECONDS), 0.0)
 
 
 def describe(measurements: Mapping[str, float]) -> list[str]:
@@ -233,8 +242,12 @@ def _write_findings(figure: Figure, findings: Sequence[Finding]) -> None:
         is_positive = found.probability >= found.threshold
         look = {"fontweight": "bold", "color": style.ORANGE} if is_positive else {"color": style.BLACK}
         bound = "" if np.isnan(found.threshold) else f"(from {found.threshold:.2f})"
-        _write(figure, x, 30, style.literal(f"{found.label} {found.probability:.2f}"), **look)
+        _write(figure, x, 30, style.literal(f"{_shorten(found.label)} {found.probability:.2f}"), **look)
         _write(figure, x, 35, bound, fontsize=7, color=style.GREY)
+
+
+def _shorten(label: str) -> str:
+    return label if len(label) <= _LONGEST_FINDING else f"{label[: _LONGEST_FINDING - 1]}…"
 
 
 def find_name(recording: str, taken: set[str]) -> str:

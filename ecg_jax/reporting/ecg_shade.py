@@ -23,10 +23,8 @@ _SMOOTH = 0.015  # seconds, standard deviation: single samples are narrower than
 _FULL = 99.5  # per cent of all samples are at most as dark as the darkest
 _ROWS = 40  # of a shade; every other one is empty where it speaks against
 _CELL_WIDTH, _CELL_HEIGHT = 12.5, 3.8  # mm, of a table
-
-
-NOTICE = "The shade says what the network computes, not what the patient has, and is not validated for clinical use."
 _NAMED = 4  # leads, in words
+NOTICE = "The shade says what the network computes, not what the patient has, and is not validated for clinical use."
 
 
 @dataclasses.dataclass(frozen=True)

@@ -10,7 +10,7 @@ from ecg_jax.evaluation import metrics, subgroups
 from ecg_jax.evaluation import scores as scores_lib
 from ecg_jax.evaluation.analysis import Analysis
 from ecg_jax.evaluation.settings import Settings
-from ecg_jax.reporting import cells, evaluation_figures, report
+from ecg_jax.reporting import cells, evaluation_figures, floor_table, report
 from ecg_jax.reporting.report import Content, Section, format_p
 from ecg_jax.reporting.tables import Table
 
@@ -25,6 +25,7 @@ _INTERVALS = {
 _USEFUL = "A model is useful where its curve lies above both acting on everyone and acting on no one."
 _SECTIONS = (
     Section("Scores", (), ("scores", "challenge"), ("forest", "bootstrap_auroc", "bootstrap_f1")),
+    floor_table.SECTION,
     Section("Comparison with another model", (), ("comparison",)),
     Section("Curves", (), (), ("precision_recall", "roc")),
     Section("Decisions", (), ("confusion",), ("confusion",)),
@@ -43,6 +44,7 @@ class Additions:
     seeds: Sequence[np.ndarray] = ()  # `[N, C]` probabilities from other seeds, whose range the curves show
     challenge: pd.DataFrame | None = None  # the Challenge score, of one row
     scores: Mapping[str, object] = dataclasses.field(default_factory=dict)  # columns of scores, a value per row
+    floor: Table | None = None  # see `floor_table`
 
 
 def describe(analysis: Analysis, added: Additions, models: tuple[str, ...] = ()) -> Content:
@@ -51,6 +53,8 @@ def describe(analysis: Analysis, added: Additions, models: tuple[str, ...] = ())
     if added.challenge is not None:
         caption = "Score with partial credit for related diagnoses (Reyna et al. 2021), with BCa interval."
         shown["challenge"] = Table("challenge", caption, added.challenge)
+    if added.floor is not None:
+        shown[added.floor.name] = added.floor
     settings = analysis.settings
     drawn = f"seed {'123' if settings.legacy else settings.seed}"
     how = (
@@ -73,8 +77,8 @@ def create_tables(
 ) -> dict[str, Table]:
     """The tables, by name, without empty ones."""
     scores = analysis.scores.table.copy()
-    for name, values in extra_scores.items():
-        scores.insert(scores.columns.get_loc("auroc") + 1, name, values)
+    for place, (name, values) in enumerate(extra_scores.items(), start=scores.columns.get_loc("auroc") + 1):
+        scores.insert(place, name, values)
     unit = scores_lib.find_units(analysis.predictions, analysis.settings)
     by_patient = "" if unit is None else "; recordings of a patient count together"
     level = report.describe_level(analysis.settings)

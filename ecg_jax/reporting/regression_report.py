@@ -3,7 +3,7 @@
 from ecg_jax.evaluation import scores as scores_lib
 from ecg_jax.evaluation import subgroups
 from ecg_jax.evaluation.regression_analysis import RegressionAnalysis
-from ecg_jax.reporting import cells, regression_figures, report
+from ecg_jax.reporting import cells, floor_table, regression_figures, report
 from ecg_jax.reporting.report import Content, Section, format_p
 from ecg_jax.reporting.tables import Table
 
@@ -23,6 +23,7 @@ _MEANING = (
 _DIFFERENCE = "Error: predicted minus true."
 _SECTIONS = (
     Section("Scores", (), ("scores",), ("predicted",)),
+    floor_table.SECTION,
     Section("Comparison with another model", (), ("comparison",)),
     Section("Agreement", (), (), ("agreement",)),
     Section("Errors along the range", (_DIFFERENCE,), ("tenths",), ("tenths",)),
@@ -30,7 +31,7 @@ _SECTIONS = (
 )
 
 
-def describe(analysis: RegressionAnalysis, models: tuple[str, ...] = ()) -> Content:
+def describe(analysis: RegressionAnalysis, models: tuple[str, ...] = (), floor: Table | None = None) -> Content:
     """What is written and shown of an evaluation; `models` are the names of two that are compared."""
     settings = analysis.settings
     how = report.describe_recordings(analysis.predictions)
@@ -40,7 +41,7 @@ def describe(analysis: RegressionAnalysis, models: tuple[str, ...] = ()) -> Cont
             f"resamples, seed {settings.seed}."
         )
     return Content(
-        tables=create_tables(analysis, models),
+        tables=create_tables(analysis, models) | ({floor.name: floor} if floor else {}),
         figures=regression_figures.plan(analysis),
         key=_find_key_numbers(analysis),
         sections=_SECTIONS,

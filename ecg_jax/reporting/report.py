@@ -19,7 +19,7 @@ FIRST = "What was evaluated"
 # Those that only some evaluations have.
 _TABLES = (
     *("confusion", "calibration", "decision_curves", "subgroups", "kappa", "panel", "mcnemar", "comparison"),
-    *("challenge", "tenths"),
+    *("challenge", "tenths", "floor"),
 )
 _FIGURES = (
     *("forest", "precision_recall", "roc", "confusion", "reliability", "decision_curves"),

@@ -3,7 +3,7 @@
 import dataclasses
 import functools
 import os
-from collections.abc import Collection
+from collections.abc import Collection, Mapping
 from typing import Any
 
 import jax
@@ -16,10 +16,12 @@ from ecg_jax import files, spreadsheet
 from ecg_jax.data.datasets import table as table_lib
 from ecg_jax.data.datasets.dataset import WEIGHT, Dataset, create_predictions
 from ecg_jax.data.store import messages
-from ecg_jax.evaluation import calibration, heart_rate, metrics
+from ecg_jax.evaluation import calibration, heart_rate, metrics, subgroups
 from ecg_jax.evaluation import thresholds as thresholds_lib
 from ecg_jax.evaluation.calibration import Calibration
+from ecg_jax.evaluation.predictions import Predictions
 from ecg_jax.evaluation.settings import Settings
+from ecg_jax.inference import floor as floor_lib
 from ecg_jax.inference import scoring
 from ecg_jax.inference.evaluated import Evaluated
 from ecg_jax.inference.evaluated_model import describe_leaks
@@ -31,7 +33,7 @@ from ecg_jax.training.setup import Setup
 
 _RARE = f"fewer than {thresholds_lib.FEWEST} positives or negatives"
 _BASELINE_RECORDINGS = 1000
-_SUBGROUPS = ("age", "sex", "date", "source")
+_SUBGROUPS = ("sex", "date", "source", *subgroups.EDGES)
 
 Predicted = dict[str, tuple[np.ndarray, np.ndarray]]
 
@@ -65,7 +67,7 @@ def write(setup: Setup, predicted: Predicted, *, best_step: int, console: Consol
         facts=(f"Run folder {workdir}; data set {dataset.name}.",),
         warnings=tuple(describe_leaks(run_folder.read_inherited(workdir).trained_on, dataset, known["test"])),
     )
-    fitted, rate_only = None, None
+    fitted, baselines = None, {}
     result: dict[str, Any] = {"best_step": best_step, "monitor": setup.monitor}
     if setup.kind == FINDING:
         evaluated, fitted = _decide(evaluated, config)
@@ -78,12 +80,13 @@ def write(setup: Setup, predicted: Predicted, *, best_step: int, console: Consol
         run_folder.write_json(os.path.join(workdir, run_folder.CALIBRATION), fitted.to_dict())
         thresholds = dict(zip(names, evaluated.thresholds.values.tolist(), strict=True))
         run_folder.write_json(os.path.join(workdir, run_folder.THRESHOLDS), thresholds)
-        rate_only = _score_baseline(setup, scored["test"].labels, known["test"])
+        baselines = {scoring.RATE_ONLY: _score_baseline(setup, scored["test"].labels, known["test"])}
     table = pd.concat([_tabulate(setup, name, *predicted[name], fitted) for name in predicted])
     written = [files.write_text(os.path.join(workdir, run_folder.PREDICTIONS), spreadsheet.to_csv(table))]
     lines = read_metrics(os.path.join(workdir, "metrics.jsonl"))
     curve = functools.partial(figures.draw_learning_curve, lines, best_step)
-    written += evaluate(workdir, dataclasses.replace(evaluated, learning_curve=curve), config, rate_only, console)
+    evaluated = dataclasses.replace(evaluated, learning_curve=curve)
+    written += evaluate(workdir, evaluated, config, baselines, console, _find_floor(setup, scored["test"], console))
     if config.evaluation.report:
         stem = os.path.join(workdir, run_folder.EVALUATION, "learning_curve")
         written += figures.write_learning_curve(lines, best_step, stem)
@@ -113,16 +116,22 @@ def _decide(evaluated: Evaluated, config: ConfigDict) -> tuple[Evaluated, Calibr
 
 
 def evaluate(
-    workdir: str, evaluated: Evaluated, config: ConfigDict, rate_only: np.ndarray | None, console: Console
+    workdir: str,
+    evaluated: Evaluated,
+    config: ConfigDict,
+    baselines: Mapping[str, np.ndarray],
+    console: Console,
+    floor: floor_lib.Floor | None = None,
 ) -> list[str]:
     """Writes a run's `evaluation/`, and shows its scores; of the columns of its data, the usual ones make subgroups.
 
-    Of findings, `evaluated` has thresholds and `rate_only` is the AUROC of the heart rate alone, per label and macro.
-    Returns the files to look at.
+    Of findings, `evaluated` has thresholds; `baselines` and `floor` are as in `scoring.Extras`. Returns the files to
+    look at.
     """
     extras = scoring.Extras(
         subgroups=[name for name in evaluated.predictions.attributes if name in _SUBGROUPS],
-        rate_only=rate_only,
+        baselines=baselines,
+        floor=floor,
         has_report=config.evaluation.report,
         has_figure_files=False,
     )
@@ -130,6 +139,15 @@ def evaluate(
     folder = os.path.join(workdir, run_folder.EVALUATION)
     written = scoring.evaluate(evaluated, settings, folder, console, command="main", extras=extras)
     return [written[0], written[-1]] if extras.has_report else written[:1]
+
+
+def _find_floor(setup: Setup, scored: Predictions, console: Console) -> floor_lib.Floor | None:
+    """What measurements alone predict, as `evaluation.floor` says."""
+    config, dataset = setup.config, setup.examples.dataset
+    source = floor_lib.Source(dataset, config.data.checks, os.path.join(setup.workdir, floor_lib.CACHE), console)
+    if config.evaluation.floor == "measure" or (config.evaluation.floor == "stored" and source.is_stored):
+        return floor_lib.create(source, scored, seed=config.data.seed)
+    return None
 
 
 def _describe_calibration(fitted: Calibration) -> str:

@@ -4,7 +4,8 @@
 
 - `predictions.csv`: every recording once, predicted by the network that has not seen it.
 - `evaluation/scores.csv`: as of one run. AUROC and average precision rank the pooled probabilities of all networks;
-  decisions take each network's own thresholds (`threshold` is their mean); `auroc_rate_only` is the mean over folds.
+  decisions take each network's own thresholds (`threshold` is their mean); AUROCs of baselines (`auroc_rate_only`, ...)
+  are means over folds.
 - `evaluation/folds.csv`: each fold's own scores, their mean and standard deviation (n - 1).
 """
 
@@ -26,6 +27,7 @@ from ecg_jax.data.splits import leaks, manifest
 from ecg_jax.errors import InputError
 from ecg_jax.evaluation import metrics, regression
 from ecg_jax.evaluation.thresholds import FOLDS, Thresholds
+from ecg_jax.inference import scoring
 from ecg_jax.inference.evaluated import Evaluated
 from ecg_jax.inference.evaluated_model import describe_leaks
 from ecg_jax.kinds import FINDING, NUMBER
@@ -120,14 +122,15 @@ def _pool(
     for path, table in zip(paths, (predictions, folds), strict=True):
         files.write_text(path, spreadsheet.to_csv(table))
     means, deviations = (folds[folds["fold"] == name].set_index("label") for name in ("mean", "sd"))
-    thresholds, rate_only = None, None
+    thresholds, baselines = None, {}
     if dataset.kind == FINDING:
         chosen = [run_folder.read_json(os.path.join(folder, run_folder.THRESHOLDS)) for folder in folders]
         values = np.array([[values[name] for name in names] for values in chosen])[predictions["fold"] - 1]
         unchosen = {name for each in found for name in each.get(run_folder.UNCHOSEN, ())}
         default = tuple(name for name in names if name in unchosen)
         thresholds = Thresholds(values[has_signal], config.evaluation.threshold_rule, FOLDS, default)
-        rate_only = means["auroc_rate_only"][[*names, metrics.MACRO]].to_numpy()
+        order = [*names, metrics.MACRO]
+        baselines = {name: means[name][order].to_numpy() for name in scoring.BASELINES if name in means}
     evaluated = Evaluated(
         title=os.path.basename(os.path.abspath(workdir)),
         subtitle=f"All {len(predictions)} recordings, each by the network that has not seen it",
@@ -136,7 +139,7 @@ def _pool(
         facts=(f"{len(folders)} networks, each tested on the fold that neither trained nor validated it.",),
         warnings=tuple(describe_leaks(run_folder.read_inherited(folders[0]).trained_on, dataset, rows[has_signal])),
     )
-    paths += final_evaluation.evaluate(workdir, evaluated, config, rate_only, console)
+    paths += final_evaluation.evaluate(workdir, evaluated, config, baselines, console)
     run_folder.write_json(os.path.join(workdir, run_folder.RESULT), result)
     shown = _SHOWN[dataset.kind]
     cells = [

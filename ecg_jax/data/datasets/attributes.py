@@ -109,6 +109,11 @@ def read_all(table: pd.DataFrame, source: str, others: Collection[str] = ()) -> 
     return read_known(table, source, others) | {name: _read(table[name]) for name in _find_others(table, others)}
 
 
+def read_numbers(table: pd.DataFrame, names: Collection[str]) -> dict[str, np.ndarray]:
+    """Columns of numbers, `[N]` float64 by name; NaN where there is none."""
+    return {name: pd.to_numeric(table[name], errors="coerce").to_numpy(np.float64) for name in names}
+
+
 def read_others(table: pd.DataFrame, labels: Collection[str]) -> dict[str, np.ndarray]:
     """As `read_all`, without age, sex, date, columns of 0 and 1 (labels that were not chosen), and names with marks."""
     names = [name for name in _find_others(table, labels) if _PLAIN.fullmatch(name)]

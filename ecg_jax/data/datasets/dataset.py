@@ -11,6 +11,7 @@ import pandas as pd
 from ecg_jax.data.store import Store
 from ecg_jax.errors import InputError
 from ecg_jax.evaluation.predictions import Predictions
+from ecg_jax.interval_names import INTERVALS
 from ecg_jax.kinds import FINDING, NUMBER
 from ecg_jax.recording import Recording
 
@@ -120,8 +121,10 @@ class Dataset:
         """
         numbers = [name for name, values in self.attributes.items() if values.dtype.kind != "U" and name != WEIGHT]
         if missing := [name for name in names if name not in self.attributes]:
+            hint = "; python -m ecg_jax.prepare --measure makes intervals columns of a store"
             raise InputError(
                 f"data set {self.name}: no number {', '.join(missing)}; there are: {', '.join(numbers) or 'none'}"
+                + (hint if {*missing} & INTERVALS.keys() else "")
             )
         return dataclasses.replace(
             self,

@@ -1,10 +1,13 @@
 """A prepared store as a data set; see `ecg_jax.data.store`."""
 
+from collections.abc import Collection
+
 import numpy as np
 
 from ecg_jax import labels as label_lib
 from ecg_jax.data.datasets.dataset import Dataset
 from ecg_jax.data.store import MANIFEST, Store
+from ecg_jax.data.store.store import MEASURED
 
 
 def create(*, source: str, labels: tuple[str, ...]) -> Dataset:
@@ -20,6 +23,11 @@ def create(*, source: str, labels: tuple[str, ...]) -> Dataset:
     is_number = isinstance(labels, label_lib.Numbers)  # which are among the attributes
     wanted = names if labels == label_lib.ALL else labels
     places = {} if is_number else label_lib.choose(wanted, names, f"{source}/{MANIFEST}")
+    attributes = {
+        name.removeprefix("attribute_"): store.column(name)
+        for name in store.manifest["columns"]
+        if name.startswith("attribute_")
+    }
     ids = store.column("ids")
     return Dataset(
         name="store",
@@ -30,12 +38,21 @@ def create(*, source: str, labels: tuple[str, ...]) -> Dataset:
         patients=known("patients"),
         folds=known("folds"),
         origins=known("origins"),
-        attributes={
-            name.removeprefix("attribute_"): store.column(name)
-            for name in store.manifest["columns"]
-            if name.startswith("attribute_")
-        },
+        attributes=attributes | _choose_measurements(store, {*attributes, *names}, labels if is_number else ()),
         hashes=store.column("hashes"),
         store=store,
         notes=tuple(store.manifest["notes"]),
     )
+
+
+def _choose_measurements(store: Store, taken: Collection[str], wanted: Collection[str]) -> dict[str, np.ndarray]:
+    """Measurements as attributes: intervals, and of the voltages those that are wanted.
+
+    One that the data set has a column or a label of is `measured_NAME`.
+    """
+    units = store.manifest.get(MEASURED, {}).get("units", {})
+    return {
+        f"measured_{name}" if name in taken else name: values
+        for name, values in store.measurements.items()
+        if units[name] != "mV" or name in wanted
+    }

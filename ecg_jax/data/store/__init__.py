@@ -6,6 +6,7 @@ A store is a folder:
     shards/NAME.bin   recordings one after the other, `[samples, leads]` int16, little endian
     shards/NAME.json  what is known of each of them, and which were left out, and why
     index-*/          one array per column (ids, places, labels, patients, flags, ...)
+    measured/         intervals and voltages by shard, where they were asked for; together, a column of the index
     settings.json     how it is being prepared
     problems.csv      every recording that was left out, and why
     report.html       the quality report
@@ -22,6 +23,7 @@ from ecg_jax.data.store.store import (
     Store,
     check_contract,
     find_index_damage,
+    hold,
     is_store,
     read_manifest,
 )
@@ -36,6 +38,7 @@ __all__ = [
     "Store",
     "check_contract",
     "find_index_damage",
+    "hold",
     "is_store",
     "quantize",
     "read_manifest",

@@ -2,18 +2,11 @@
 
 import concurrent.futures
 import dataclasses
-import fcntl
 import hashlib
 import json
-import multiprocessing
-import multiprocessing.context
-import multiprocessing.forkserver
 import os
-import signal
-import threading
 from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from concurrent.futures.process import BrokenProcessPool
-from contextlib import contextmanager
 from typing import Any
 
 import numpy as np
@@ -25,6 +18,7 @@ from ecg_jax.data.preprocess import standardize
 from ecg_jax.data.store.gather import Outcome, Shard, gather, latest_problems, read_shards
 from ecg_jax.data.store.settings import ERRORS, EXCLUDED, NO_SIGNAL, REFUSED, UNREADABLE, Settings
 from ecg_jax.data.store.shards import ShardWriter, find_damage, find_fault, read_sealed, write_sealed
+from ecg_jax.data.workers import Pool
 from ecg_jax.errors import InputError
 
 SHARD_SIZE = 256
@@ -79,7 +73,7 @@ def convert(
     """
     dataset = open_dataset()
     try:
-        with _lock(folder):
+        with store.hold(folder):
             _claim(folder, settings)
             jobs = _plan(dataset, read_shards(folder, dataset, settings, damaged), settings, shard_size)
             total, done, added = sum(len(job.rows) for job in jobs), 0, 0
@@ -93,18 +87,6 @@ def convert(
             f"{error.filename or folder}: {error.strerror or error}; what is whole stays, and the same command goes on "
             "from it"
         ) from error
-
-
-@contextmanager
-def _lock(folder: str) -> Iterator[None]:
-    """Keeps other preparations out of a store; the system releases the lock however this one ends."""
-    os.makedirs(folder, exist_ok=True)
-    with open(os.path.join(folder, "lock"), "w") as file:
-        try:
-            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except OSError as error:
-            raise InputError(f"{folder}: another preparation is at work in this store; wait for its end") from error
-        yield
 
 
 def _claim(folder: str, settings: Settings) -> None:
@@ -192,10 +174,7 @@ def _run(
         for job in jobs:
             yield _write_shard(folder, dataset, settings, job)
         return
-    context = _start_forkserver()
-    with concurrent.futures.ProcessPoolExecutor(
-        workers, context, initializer=_open_worker, initargs=(open_dataset,)
-    ) as pool:
+    with Pool(workers, _open_worker, open_dataset) as pool:
         pending = [pool.submit(_work, folder, settings, job) for job in jobs]
         try:
             for future in concurrent.futures.as_completed(pending):
@@ -210,35 +189,12 @@ def _run(
                 future.cancel()
 
 
-def _start_forkserver() -> multiprocessing.context.ForkServerContext:
-    """Starts the process that workers are forked from; it ignores Ctrl-C, which this process handles."""
-    context = multiprocessing.get_context("forkserver")
-    context.set_forkserver_preload(["ecg_jax.data.store.conversion", "ecg_jax.data.datasets"])
-    in_main_thread = threading.current_thread() is threading.main_thread()
-    before = signal.signal(signal.SIGINT, signal.SIG_IGN) if in_main_thread else None
-    try:
-        multiprocessing.forkserver.ensure_running()
-    finally:
-        if in_main_thread:
-            signal.signal(signal.SIGINT, before)
-    return context
-
-
 _dataset: Dataset | None = None  # a worker's own
 
 
 def _open_worker(open_dataset: Callable[[], Dataset]) -> None:
     global _dataset
-    threading.Thread(target=_end_with_parent, daemon=True).start()
     _dataset = open_dataset()
-
-
-def _end_with_parent() -> None:
-    """Ends a worker whose parent was killed: another preparation may have begun to write."""
-    parent = multiprocessing.parent_process()
-    if parent:
-        parent.join()
-        os._exit(1)
 
 
 def _work(folder: str, settings: Settings, job: Job) -> tuple[int, int]:

@@ -1,12 +1,14 @@
 """An open store: its manifest, its index, and its recordings by number."""
 
+import fcntl
 import functools
 import hashlib
 import json
 import os
 import resource
 import shutil
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from typing import Any
 
 import numpy as np
@@ -27,6 +29,7 @@ from ecg_jax.recording import Recording, create_recording
 
 VERSION = 1
 MANIFEST, PROBLEMS = "store.json", "problems.csv"
+MEASUREMENTS, MEASURED = "measurements", "measured"  # a column of the index; what the manifest says of it
 _INDEX = "index-"
 # What a store fixes of a contract; the second part where it differs from the default.
 _KEPT = ("leads", "sampling_rate", "highpass", "lowpass", "notch")
@@ -81,6 +84,22 @@ def find_index_damage(folder: str, index: str, checksums: Mapping[str, str]) -> 
     names = {os.path.join(index, f"{column}.npy"): expected for column, expected in checksums.items()}
     faults = {name: find_fault(os.path.join(folder, name), expected) for name, expected in names.items()}
     return {name: fault for name, fault in faults.items() if fault}
+
+
+@contextmanager
+def hold(folder: str) -> Iterator[None]:
+    """Keeps other preparations out of a store; the system releases the lock however this one ends.
+
+    Raises:
+        InputError: where another is at work.
+    """
+    os.makedirs(folder, exist_ok=True)
+    with open(os.path.join(folder, "lock"), "w") as file:
+        try:
+            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except OSError as error:
+            raise InputError(f"{folder}: another preparation is at work in this store; wait for its end") from error
+        yield
 
 
 def is_store(folder: str) -> bool:
@@ -172,6 +191,13 @@ class Store:
     def notes(self) -> dict[int, list[str]]:
         """Notes on recordings, by their number; most have none."""
         return {int(row): lines for row, lines in json.loads(self.column("notes").tobytes()).items()}
+
+    @property
+    def measurements(self) -> dict[str, np.ndarray]:
+        """What `measurements.add` measured, name to `[N]` float32, NaN for unknown; empty where nothing was."""
+        if MEASURED not in self.manifest:
+            return {}
+        return dict(zip(self.manifest[MEASURED]["units"], self.column(MEASUREMENTS).T, strict=True))
 
     def has_column(self, name: str) -> bool:
         """Whether the index has a column."""
