@@ -10,6 +10,7 @@ VERBS = {  # and their modules
     "train": "main",
     "prepare": "prepare",
     "predict": "predict",
+    "explain": "explain",
     "embed": "embed",
     "export": "export",
     "evaluate": "evaluate",

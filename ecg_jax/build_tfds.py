@@ -1,7 +1,7 @@
 """Converts a public data set to array_record files with tensorflow-datasets, here or on Apache Beam.
 
   python -m ecg_jax.build_tfds --dataset=ptbxl --source=DIR --output=DATA_DIR
-  python -m ecg_jax.build_tfds --dataset=code15 --source=DIR --output=DATA_DIR -- --runner=DirectRunner
+  python -m ecg_jax.build_tfds --dataset=code15 --source=DIR --output=DATA_DIR -- --runner=DaskRunner
 
 What stands after `--` goes to Apache Beam, whose runners spread the work over processes or
 machines. A build is whole or not there: one that was stopped starts over.

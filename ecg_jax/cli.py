@@ -1,12 +1,11 @@
 """The entry points' common part: help, errors in one line, configurations found by name."""
 
 import contextlib
-import functools
 import os
 import sys
 import traceback
 from collections.abc import Callable, Iterable, Sequence
-from typing import IO, NoReturn
+from typing import IO, Any, NoReturn
 
 from absl import app, flags, logging
 from ml_collections import config_flags
@@ -139,9 +138,9 @@ class _Console(Console):
 
 def create_console(file: IO[str] | None = None) -> Console:
     """A console as wide as its terminal, or of 120 columns for a file, that interprets no markup."""
-    create = functools.partial(_Console, file=file, highlight=False, soft_wrap=True, markup=False, emoji=False)
-    console = create()
-    return console if console.is_terminal else create(width=120)
+    is_terminal = (file or sys.stdout).isatty()  # which Jupyter's FORCE_COLOR does not make of a notebook
+    options: dict[str, Any] = {} if is_terminal else {"force_terminal": False, "width": 120}
+    return _Console(file=file, highlight=False, soft_wrap=True, markup=False, emoji=False, **options)
 
 
 def find_config(path: str) -> str:

@@ -78,7 +78,7 @@ def main(argv: Sequence[str]) -> int:
     console.print(f"Embedding {len(recordings)} recording(s): {size} numbers each")
     if passed_over:
         console.print(f"  {passed_over}")
-    model = model if dataset is None else batches.suit_store(model, dataset)
+    model = model if dataset is None else batches.suit_store(model, dataset.store)
     how = {"batch_size": FLAGS.batch_size, "checks": checks, "whole": dataset is None}
     embedded = embed.embed(model, recordings, layer=FLAGS.layer, pool=FLAGS.pool, **how)
     tracked = track(embedded, "embedding", len(recordings), console=console, disable=not console.is_terminal)

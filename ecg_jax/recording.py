@@ -1,8 +1,9 @@
 """What an ECG is inside this package: millivolts with named leads."""
 
 import dataclasses
-from collections.abc import Iterable
-from typing import Any
+import functools
+from collections.abc import Callable, Iterable
+from typing import Any, TypeVar
 
 import numpy as np
 
@@ -61,15 +62,46 @@ class Recording:
     contradictions: tuple[str, ...] = ()
     known_factor: float | None = None
 
+    def __getstate__(self) -> dict[str, Any]:
+        """What is sent to another process: not what is remembered below."""
+        return {field.name: getattr(self, field.name) for field in dataclasses.fields(self)}
+
+    @functools.cached_property
+    def is_complete(self) -> bool:
+        """True when every sample is valid."""
+        return bool(self.valid.all())
+
+    @functools.cached_property
+    def by_lead(self) -> np.ndarray:
+        """The signal as `[leads, samples]`, contiguous, as most measures need it; not to be written to."""
+        return np.ascontiguousarray(self.signal.T)
+
     @property
     def lead_columns(self) -> slice | list[int]:
         """Columns of the twelve standard leads, without others such as an index or V3R; all columns where none is."""
         return _find_columns(self.leads)
 
-    @property
+    @functools.cached_property
     def is_degenerate(self) -> bool:
         """True when no valid sample in `lead_columns` differs from zero."""
         return not np.any(self.signal[:, self.lead_columns])
+
+
+Measure = TypeVar("Measure")
+
+
+def remembered(measure: Callable[[Recording], Measure]) -> Callable[[Recording], Measure]:
+    """Makes a measure of a recording that is computed once, as checks and flags need the same ones."""
+    key = f"{measure.__module__}.{measure.__qualname__}"
+
+    @functools.wraps(measure)
+    def find(recording: Recording) -> Measure:
+        known = vars(recording)  # where functools.cached_property puts it, too
+        if key not in known:
+            known[key] = measure(recording)
+        return known[key]
+
+    return find
 
 
 def _find_columns(leads: tuple[str, ...]) -> slice | list[int]:
@@ -137,7 +169,7 @@ def create_recording(
     valid = finite if valid is None else finite & valid
     gaps = int(np.count_nonzero(~finite[:, _find_columns(names)]))
     return Recording(
-        signal=np.where(valid, signal, np.float32(0)),
+        signal=signal if valid.all() else np.where(valid, signal, np.float32(0)),
         valid=valid,
         leads=names,
         sampling_rate=float(sampling_rate),

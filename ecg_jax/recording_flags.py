@@ -1,4 +1,4 @@
-"""The flags that `predict` and `embed` share: which model, which recordings, and how these are read."""
+"""The flags that `predict`, `embed` and `explain` share: which model, which recordings, and how these are read."""
 
 import os
 from collections import Counter
@@ -45,13 +45,28 @@ def load_model(**options: Any) -> "Model":
     """The model that the flags name; for the options see `ecg_jax.inference.model.load_model`."""
     from ecg_jax.inference import model
 
-    return model.load_model(
-        FLAGS.model,
-        leads=tuple(FLAGS.leads or ()) or None,
-        units_per_millivolt=FLAGS.units_per_millivolt,
-        sampling_rate=FLAGS.sampling_rate,
-        **options,
-    )
+    return model.load_model(**_name_model(), **options)
+
+
+def describe_model(**options: Any) -> tuple[tuple[str, Any], ...]:
+    """Arguments with which `load_model` loads the same model from another folder."""
+    from ecg_jax import pretrained
+    from ecg_jax.models.imports import published
+
+    known = _name_model() | options
+    if known["path"] not in pretrained.FILES:
+        name, file = published.split_name(known["path"])
+        known["path"] = f"{name}:{os.path.abspath(file)}" if name else os.path.abspath(file)
+    return tuple(known.items())
+
+
+def _name_model() -> dict[str, Any]:
+    return {
+        "path": FLAGS.model,
+        "leads": tuple(FLAGS.leads or ()) or None,
+        "units_per_millivolt": FLAGS.units_per_millivolt,
+        "sampling_rate": FLAGS.sampling_rate,
+    }
 
 
 def require_output(path: str) -> None:
@@ -59,6 +74,15 @@ def require_output(path: str) -> None:
     is_other = os.path.exists(path) and not os.path.isfile(path)
     if not os.access(os.path.dirname(os.path.abspath(path)), os.W_OK) or is_other:
         raise InputError(f"--output={path}: not a file that can be written")
+
+
+def require_folder(path: str) -> None:
+    """Raises `InputError` where `--output` is no folder that can be written or made."""
+    parent = os.path.abspath(path)
+    while not os.path.exists(parent):
+        parent = os.path.dirname(parent)
+    if not os.path.isdir(parent) or not os.access(parent, os.W_OK):
+        raise InputError(f"--output={path}: not a folder that can be written")
 
 
 def find_recordings(paths: Sequence[str]) -> "tuple[list[readers.LazyRecording], list[str], str]":

@@ -71,7 +71,7 @@ def randomize(model: Model, seed: int) -> Model:
 
 def embed_all(model: Model, dataset: Dataset, layer: str, pool: str) -> np.ndarray:
     """`[N, D]` of all recordings, NaN for those that could not be read or hold no signal."""
-    model, rows = batches.suit_store(model, dataset), np.arange(len(dataset.ids))
+    model, rows = batches.suit_store(model, dataset.store), np.arange(len(dataset.ids))
     embedded = embed.embed(model, batches.list_recordings(dataset, rows), layer=layer, pool=pool, checks="warn")
     table = embed.collect(embedded, len(rows), embed.measure(model, layer, pool))
     for problem, count in table.problems.items():

@@ -2,6 +2,7 @@
 
 import csv
 import functools
+import io
 import json
 import math
 import operator
@@ -32,7 +33,7 @@ TINY = [
     "--config.train.steps=4",
     "--config.train.eval_every=2",
 ]
-COMMANDS = ("main", "predict", "embed", "export", "evaluate", "prepare", "sweep", "build_tfds")
+COMMANDS = ("main", "predict", "embed", "explain", "export", "evaluate", "prepare", "sweep", "build_tfds")
 COLUMNS = ["label", "n", "positives", "auroc", "average_precision", "f1", "threshold"]
 
 
@@ -253,6 +254,14 @@ def test_what_a_file_says_in_brackets_is_printed_as_it_is(run_dir, tmp_path):
     assert done.returncode == 2, done.stderr
     assert f"not predicted: {tmp_path}/[/foo] [red].npy: " in done.stdout
     assert f"not predicted: {tmp_path}/:heart: [samples, 12].npy: " in done.stdout
+
+
+def test_a_notebook_that_asks_for_colours_is_no_terminal(monkeypatch):
+    """Jupyter sets this; progress that moves the cursor would fill the page with copies of itself."""
+    from ecg_jax import cli
+
+    monkeypatch.setenv("FORCE_COLOR", "1")
+    assert not cli.create_console(io.StringIO()).is_terminal
 
 
 def test_the_console_prints_text_as_it_is(capsys):
@@ -603,7 +612,7 @@ def test_a_wheel_runs_in_another_environment_outside_the_checkout(tmp_path):
         ROOT, source, ignore=shutil.ignore_patterns(".git", "build", "*.egg-info", "__pycache__", "runs", ".*")
     )
     subprocess.run(
-        [sys.executable, "-m", "build", "--wheel", "--outdir", tmp_path / "dist", source],
+        [sys.executable, "-m", "build", "--outdir", tmp_path / "dist", source],  # the sdist, and the wheel from it
         check=True,
         capture_output=True,
     )

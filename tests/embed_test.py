@@ -72,6 +72,13 @@ def test_pools_are_those_of_the_layers_numbers(model, signal):
     assert model.embed(signal, f"{layer}/squeeze", "max").shape == (3, 8)  # has no axis of time
 
 
+def test_a_layer_is_the_same_where_training_recomputes_activations(signal):
+    plain = create("narrow")
+    saving = models.create("narrow", head="dense", num_labels=2, trunk=THIN["narrow"], checkpoint_activations=True)
+    found = dataclasses.replace(plain, network=saving).embed(signal, "trunk/unit1/conv1")
+    np.testing.assert_array_equal(found, plain.embed(signal, "trunk/unit1/conv1"))
+
+
 def test_a_layer_is_what_the_network_computes_there(model, signal):
     """The stem is a convolution: of a single one at time 10 in lead I, SAME padding of 4 taps, stride 2."""
     pulse = np.zeros_like(signal[:1])

@@ -16,12 +16,12 @@ from input_pipeline_test import open_batches
 from jax.sharding import Mesh, NamedSharding, PartitionSpec
 
 from ecg_jax.contract import InputContract
-from ecg_jax.data import datasets, quality, sources, store
+from ecg_jax.data import datasets, filters, quality, sources, store
 from ecg_jax.data.datasets import simulated
 from ecg_jax.data.datasets.dataset import Dataset
 from ecg_jax.data.input_pipeline import create_eval_batches
 from ecg_jax.data.preprocess import create_input
-from ecg_jax.data.store import conversion
+from ecg_jax.data.store import conversion, summary
 from ecg_jax.data.store.shards import read_sealed, write_sealed
 from ecg_jax.errors import InputError
 from ecg_jax.inference import batches
@@ -201,13 +201,13 @@ def test_what_a_store_has_filtered_is_not_filtered_again_when_it_is_predicted(tm
     convert(tmp_path, contract=contract)
     stored = open_store(tmp_path)
     model = Model(None, {}, contract, ("AF",), {})
-    suited = batches.suit_store(model, stored).contract
+    suited = batches.suit_store(model, stored.store).contract
     found, _ = create_input(stored.read(2), suited)
     expected, _ = create_input(create_dataset().read(original_rows(stored)[2]), contract)
     np.testing.assert_allclose(found, expected, rtol=0, atol=1e-3 + 1e-5)
-    assert batches.suit_store(model, create_dataset()) is model
+    assert batches.suit_store(model, create_dataset().store) is model
     other = dataclasses.replace(model, contract=InputContract(highpass=1.0))
-    assert batches.suit_store(other, stored) is other
+    assert batches.suit_store(other, stored.store) is other
 
 
 def test_a_store_is_of_the_data_base_that_it_was_prepared_from(whole):
@@ -647,6 +647,20 @@ def test_a_truncated_shard_is_named_when_it_is_read(tmp_path):
     os.truncate(tmp_path / store.SHARDS / f"{name}.bin", 500)
     with pytest.raises(InputError, match=rf"{name}\.bin: 500 bytes instead of .*--verify"):
         open_store(tmp_path).read(0)
+
+
+def test_a_store_from_before_the_filters_had_versions_goes_on_and_says_which_made_it(tmp_path):
+    convert(tmp_path, create_dataset(4))
+    for path in (tmp_path / store.SHARDS).glob("*.json"):
+        description = read_sealed(path)
+        assert description.pop("filters") == filters.VERSION == 2
+        write_sealed(path, description)
+    before = open_store(tmp_path).read(0).signal
+    assert convert(tmp_path, create_dataset(8)).added == 2  # of four: one cannot be read, one is in volts
+    after = open_store(tmp_path)
+    assert after.store.manifest["filters"] == [1, 2]
+    assert summary.describe_contract(after.store)["Filtered by"] == "version 1 and 2 of the code"
+    np.testing.assert_array_equal(after.read(0).signal, before)
 
 
 def test_a_newer_version_is_refused_in_one_line(tmp_path):

@@ -555,6 +555,23 @@ def test_beam_spreads_shards_over_processes_without_tensorflow(beam, code15, bui
     assert_builds_are_equal(built_once("code15"), tmp_path / "beam" / "code15" / "1.0.0")
 
 
+@pytest.mark.slow
+def test_a_dask_cluster_builds_the_same_and_reports_a_bad_recording_in_one_line(
+    beam, code15, ptbxl, built_once, tmp_path
+):
+    flags = ["-m", "ecg_jax.build_tfds", f"--output={tmp_path}"]
+    done = processes.run(*flags, "--dataset=code15", f"--source={code15}", "--", "--runner=DaskRunner")
+    assert done.returncode == 0, done.stderr
+    assert_builds_are_equal(built_once("code15"), tmp_path / "code15" / "1.0.0")
+    source = shutil.copytree(ptbxl, tmp_path / "source")
+    os.truncate(source / "records500/00025_hr.dat", 100)
+    done = processes.run(*flags, "--dataset=ptbxl", f"--source={source}", "--", "--runner=DaskRunner")
+    assert done.returncode == 1
+    last = done.stderr.splitlines()[-1]  # after what Dask's workers have to say
+    assert last.startswith("error: ")
+    assert "00025_hr" in last
+
+
 def test_a_bad_recording_ends_a_build_on_beam_too(beam, ptbxl, tmp_path):
     source = shutil.copytree(ptbxl, tmp_path / "source")
     os.truncate(source / "records500/00025_hr.dat", 100)

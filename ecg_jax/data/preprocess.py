@@ -101,7 +101,8 @@ def standardize(recording: Recording, contract: InputContract) -> tuple[np.ndarr
 
     Returns:
         `signal` `[n, leads]` float32 in millivolts (standard deviations, if the recording is
-        normalized), 0 where invalid, and `valid` `[n, leads]` bool; n is the recording's own length.
+        normalized), 0 where invalid, and `valid` `[n, leads]` bool; n is the recording's own length. Without a step
+        to take, these are the recording's own arrays.
 
     Raises:
         InputError: when a lead is missing and cannot be derived, or the recording is
@@ -119,7 +120,7 @@ def standardize(recording: Recording, contract: InputContract) -> tuple[np.ndarr
     budget.check_resampled(recording.id, int(np.count_nonzero(recording.valid)), samples, len(contract.leads))
     signal, valid = _select_leads(recording, contract.leads)
     steps = contract.signal_steps(recording.sampling_rate)
-    held = np.asarray(valid.any(axis=0))
+    held = valid[0] if valid[0].all() else np.asarray(valid.any(axis=0))
     if held.all() or not held.any():
         return _run(steps, signal, valid)
     some, some_valid = _run(steps, signal[:, held], valid[:, held])  # filtering leads without samples takes as long
@@ -145,7 +146,7 @@ def _run(steps: Sequence[Step], signal: np.ndarray, valid: np.ndarray) -> tuple[
                 signal = signal - np.float32(step.millivolts)
             case Scale():
                 signal = signal * np.array(step.factors, np.float32)
-    return np.where(valid, signal, np.float32(0)), valid
+    return signal if valid.all() else np.where(valid, signal, np.float32(0)), valid
 
 
 def trim(recording: Recording) -> tuple[Recording, int]:
@@ -274,6 +275,8 @@ def _fit_length(
 ) -> tuple[np.ndarray, np.ndarray]:
     """Pads with zeros on both sides, or crops."""
     begin, first, count = place(len(signal), samples, crop)
-    pad = ((first, samples - first - count), (0, 0))
-    kept = slice(begin, begin + count)
-    return np.pad(signal[kept], pad), np.pad(valid[kept], pad)
+    fitted = np.zeros((samples, signal.shape[1]), signal.dtype)
+    fitted[first : first + count] = signal[begin : begin + count]
+    fitted_valid = np.zeros(fitted.shape, bool)
+    fitted_valid[first : first + count] = valid[begin : begin + count]
+    return fitted, fitted_valid

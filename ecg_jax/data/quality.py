@@ -5,11 +5,12 @@ Flags are for exclusion by choice: real recordings have them, and a network will
 
 import dataclasses
 import hashlib
+import math
 from collections.abc import Iterable, Mapping, Sequence
 
 import numpy as np
 
-from ecg_jax.data.measures import amplitude, defects, lead_order
+from ecg_jax.data.measures import amplitude, defects, lead_order, ranks
 from ecg_jax.recording import LEADS, Recording
 
 FLAGS = {
@@ -69,28 +70,44 @@ def unpack_flags(bits: int) -> tuple[str, ...]:
 
 
 def examine(recording: Recording) -> Examination:
-    """Looks for the defects of `FLAGS`, all but `duplicate`.
+    """Looks for the defects of `FLAGS`, all but `duplicate`, and measures.
 
     Beside standard leads, other columns (an index, a silent V3R) do not count. Units of a normalized recording are
     unknown, so limits in mV do not apply to it, nor do identities.
     """
     recording = _keep_leads(recording)
+    flags, measured = _look(recording)
+    slow = [defects.average(leads, recording.sampling_rate) for _, leads in _group_leads(recording)]
+    rates = [rate for rate in (defects.measure_heart_rate(*averaged) for averaged in slow) if not math.isnan(rate)]
+    others = {
+        "sampling_rate": float(recording.sampling_rate),
+        "lead_II_range": amplitude.measure_lead_two(recording),
+        "heart_rate": float(np.median(rates)) if rates else np.nan,
+    }
+    return Examination(flags, measured | others)
+
+
+def find_flags(recording: Recording) -> tuple[str, ...]:
+    """The flags that `examine` finds, without measurements that they do not need."""
+    return _look(_keep_leads(recording))[0]
+
+
+def _look(recording: Recording) -> tuple[tuple[str, ...], dict[str, float]]:
+    """Flags of a recording of standard leads, and what was measured to find them."""
     ranges = np.full(len(recording.leads), np.nan)
     noise, wander = np.zeros((2, len(recording.leads)))
     skewness: dict[str, float] = {}
-    heart_rates: list[float] = []
     duration = 0.0
     found = {"nan_span"} if _has_gap(recording) else set()
     for columns, leads in _group_leads(recording):
         duration = max(duration, leads.shape[1] / recording.sampling_rate)
         seconds = amplitude.split(leads, round(recording.sampling_rate))
-        second_ranges = (seconds.max(axis=2) - seconds.min(axis=2)).astype(np.float64)
-        ranges[columns] = np.median(second_ranges, axis=1)
+        second_ranges = amplitude.range_of(seconds).astype(np.float64)
+        ranges[columns] = ranks.median(second_ranges)
         noise[columns] = defects.measure_noise(leads, recording.sampling_rate)
         slow, rate = defects.average(leads, recording.sampling_rate)
         wander[columns] = defects.measure_wander(slow, round(rate))
         skewness |= defects.measure_skewness(slow, [recording.leads[column] for column in columns])
-        heart_rates.append(defects.measure_heart_rate(slow, rate))
         found |= _find_silence(leads, second_ranges)
         found |= {"saturation"} if defects.find_saturation(leads, recording.sampling_rate) else set()
     size = amplitude.remeasure_size(recording, amplitude.summarize_ranges(ranges, recording.leads))
@@ -109,16 +126,8 @@ def examine(recording: Recording) -> Examination:
             found |= {"high_noise"} if noise.max() >= NOISE_LIMIT else set()
             found |= {"baseline_wander"} if wander.max() >= WANDER_LIMIT else set()
     found |= {"too_short"} if duration < SHORTEST else set()
-    measurements = {
-        "duration": duration,
-        "sampling_rate": float(recording.sampling_rate),
-        "amplitude": size,
-        "lead_II_range": amplitude.measure_lead_two(recording),
-        "heart_rate": float(np.nanmedian(heart_rates)) if np.isfinite(heart_rates).any() else np.nan,
-        "noise": float(noise.max()),
-        "wander": float(wander.max()),
-    }
-    return Examination(tuple(name for name in FLAGS if name in found), measurements)
+    measured = {"duration": duration, "amplitude": size, "noise": float(noise.max()), "wander": float(wander.max())}
+    return tuple(name for name in FLAGS if name in found), measured
 
 
 def content_hash(recording: Recording) -> str:
@@ -149,8 +158,8 @@ def find_duplicates(hashes: Sequence[str] | np.ndarray) -> list[list[int]]:
 
 def _group_leads(recording: Recording) -> Iterable[tuple[np.ndarray, np.ndarray]]:
     """Yields columns that are valid at the same samples (usually all), and these samples, `[leads, samples]`."""
-    if recording.valid.all():
-        yield np.arange(len(recording.leads)), np.ascontiguousarray(recording.signal.T)
+    if recording.is_complete:
+        yield np.arange(len(recording.leads)), recording.by_lead
         return
     groups: dict[bytes, list[int]] = {}
     for column, known in enumerate(np.ascontiguousarray(recording.valid.T)):
@@ -175,7 +184,7 @@ def _keep_leads(recording: Recording) -> Recording:
 
 def _has_gap(recording: Recording) -> bool:
     """True for NaN, and for samples that are missing between a lead's first and last; padding is not a gap."""
-    if recording.gaps or recording.valid.all():
+    if recording.gaps or recording.is_complete:
         return bool(recording.gaps)
     edges = np.diff(recording.valid, axis=0, prepend=False)
     return bool(((edges & recording.valid).sum(axis=0) > 1).any())  # a lead begins more than once
@@ -183,8 +192,8 @@ def _has_gap(recording: Recording) -> bool:
 
 def _find_silence(leads: np.ndarray, ranges: np.ndarray) -> set[str]:
     """Flags of leads that do not move, given each lead's range in each second."""
-    typical = np.median(ranges, axis=1)
-    flat = defects.FLAT * float(np.median(typical[typical > 0])) if (typical > 0).any() else 0.0
+    typical = ranks.median(ranges)
+    flat = defects.FLAT * float(ranks.median(typical[typical > 0])) if (typical > 0).any() else 0.0
     still = np.asarray((ranges <= flat).all(axis=1))
     still[still] = np.ptp(leads[still], axis=1) <= 2 * flat
     zeroed = [not lead.any() for lead in leads[still]]

@@ -2,9 +2,6 @@
 
 import numpy as np
 import scipy.signal
-from sklearn.linear_model import LogisticRegression
-from sklearn.pipeline import make_pipeline
-from sklearn.preprocessing import SplineTransformer
 
 LOWEST, HIGHEST = 15.0, 240.0  # per minute, the limits of what is measured
 _KNOTS = np.linspace(25.0, HIGHEST, 10)[:, None]  # of the spline that predicts from it
@@ -37,8 +34,8 @@ def count_beats(steepness: np.ndarray, sampling_rate: float) -> float:
     if not energy.any():
         return np.nan
     seconds = int(sampling_rate)
-    tops = [energy[i : i + seconds].max() for i in range(0, len(energy), seconds)]
-    usual = np.median([top for top in tops if top > 0.05 * max(tops)])
+    tops = np.maximum.reduceat(energy, range(0, len(energy), seconds))
+    usual = np.median(tops[tops > 0.05 * tops.max()])
     peaks, _ = scipy.signal.find_peaks(energy, height=usual / 3, distance=round(0.25 * sampling_rate))
     if len(peaks) < 2:
         return np.nan
@@ -53,6 +50,10 @@ def predict_from_rate(rate: np.ndarray, labels: np.ndarray, other_rate: np.ndarr
         labels: `[N, C]` in {1, 0, NaN}; one that is never or always present gets its prevalence.
         other_rate: `[M]` of the recordings to predict.
     """
+    from sklearn.linear_model import LogisticRegression  # slow to import, and not needed to count beats
+    from sklearn.pipeline import make_pipeline
+    from sklearn.preprocessing import SplineTransformer
+
     fallback = np.nanmedian(rate) if np.isfinite(rate).any() else 75.0
     rate = np.where(np.isnan(rate), fallback, rate)[:, None]
     other_rate = np.where(np.isnan(other_rate), fallback, other_rate)[:, None]

@@ -19,7 +19,7 @@ import scipy.signal
 from jax import lax
 
 from ecg_jax.contract import Filter, Resample, SubtractMedian
-from ecg_jax.data import filters
+from ecg_jax.data import filters, polyphase
 
 matmul = functools.partial(jnp.matmul, precision=lax.Precision.HIGHEST)
 
@@ -57,7 +57,9 @@ def resample(step: Resample, signal: jax.Array) -> jax.Array:
     slope = rest[..., -1:] / max(samples - 1, 1)
     before, after = np.arange(-below, 0, dtype=np.float32), np.arange(1, above + 1, dtype=np.float32)
     extended = jnp.concatenate([slope * before, rest, rest[..., -1:] + slope * after], axis=-1)
-    return level + _convolve_phases(filters.design_lowpass(ratio.numerator, ratio.denominator), ratio, extended, count)
+    return level + _convolve_phases(
+        polyphase.design_lowpass(ratio.numerator, ratio.denominator), ratio, extended, count
+    )
 
 
 def _measure_ends(ratio: Fraction, samples: int) -> tuple[int, int]:

@@ -5,28 +5,28 @@ A recording that cannot be read, or is refused, is set aside with its error.
 
 import dataclasses
 import functools
+import pickle
 from collections import deque
 from collections.abc import Callable, Iterator, Sequence
-from concurrent.futures import Future, ThreadPoolExecutor
+from concurrent.futures import Executor, Future, ThreadPoolExecutor
+from concurrent.futures.process import BrokenProcessPool
 from typing import Any
 
 import numpy as np
 
-from ecg_jax.contract import InputContract
-from ecg_jax.data import quality, verify
+from ecg_jax.data import workers
 from ecg_jax.data.datasets.dataset import Dataset
-from ecg_jax.data.preprocess import create_input, create_windows, mask_missing, trim
+from ecg_jax.data.loading import Loaded, Loader, load_own, open_own
 from ecg_jax.data.readers import LazyRecording
 from ecg_jax.data.splits import manifest
-from ecg_jax.data.store import check_contract
+from ecg_jax.data.store import Store, check_contract
 from ecg_jax.errors import InputError
 from ecg_jax.inference.model import Model
-from ecg_jax.recording import Recording
 
-NO_SIGNAL = "no signal"
-_LONGEST_REASON = 300  # characters
-_THREADS = 4  # that read
-_Loaded = tuple[Sequence[np.ndarray], dict[str, Any]]  # windows `[samples, leads]`, and what was noticed
+_THREADS = 4  # that read few recordings
+_MANY = 128  # recordings, for which processes are started
+_NICENESS = 10  # of these: they take the time that the network leaves
+_TOGETHER = 8  # recordings that a process reads at once
 
 
 def apply(
@@ -38,6 +38,7 @@ def apply(
     checks: str = "refuse",
     whole: bool = False,
     keep: bool = False,
+    processes: bool = True,
 ) -> Iterator[tuple[str, np.ndarray, dict[str, Any]]]:
     """Computes something of recordings in order.
 
@@ -50,19 +51,28 @@ def apply(
         whole: Take all of a long recording, in windows, and one that lacks leads, with zeros. Otherwise, as in
             training, only the centre is taken, and missing leads are an error.
         keep: Yield the recordings too, as they were read and, with `checks="repair"`, repaired.
+        processes: Read many recordings in processes; False where this process is one of many already, or may not
+            start any.
 
     Yields:
         A recording's name; what was computed, `[windows, D]`, without windows where there was no signal or an error;
         and what was noticed: `quality`, `notes`, `flags`, `starts` (of windows, in seconds), `ecg` (see `keep`), or
         `error`.
     """
-    trained = manifest.Trained(model.split) if model.split else None
-    load = functools.partial(_load_safely, model=model, trained=trained, checks=checks, whole=whole, keep=keep)
+    loader = Loader(
+        model.contract,
+        manifest.Trained(model.split) if model.split else None,
+        checks,
+        # A run was validated on centres, a network of others on the windows that its authors take.
+        whole=whole or (model.contract.has_windows and model.split is None),
+        has_zeros=whole,
+        keep=keep,
+    )
     waiting: deque[tuple[str, int, dict[str, Any]]] = deque()  # names, numbers of windows, what was noticed
     signals: list[np.ndarray] = []  # windows of those that wait, not yet computed
     computed = np.zeros((0, 0), np.float32)  # of the others
     size = 0  # of batches: one shape is compiled
-    for number, (windows, known) in enumerate(_read_ahead(load, recordings, batch_size), start=1):
+    for number, (windows, known) in enumerate(_read_ahead(loader, recordings, batch_size, processes), start=1):
         waiting.append((recordings[number - 1].name, len(windows), known))
         signals.extend(windows)
         while len(signals) >= batch_size or (signals and number == len(recordings)):
@@ -78,18 +88,27 @@ def apply(
             computed = computed[count:]
 
 
-def suit_store(model: Model, dataset: Dataset) -> Model:
+def suit_store(model: Model, store: Store | None) -> Model:
     """The model for recordings of a store that was prepared for its contract: what is filtered there stays so."""
-    if dataset.store is None:
+    if store is None:
         return model
     try:
-        check_contract(dataset.store, model.contract)
+        check_contract(store, model.contract)
     except InputError:
         return model
     rest = dataclasses.replace(
         model.contract, highpass=0.0, lowpass=0.0, notch=0.0, bandpass_order=0, median_baseline=0.0, trim=False
     )
     return dataclasses.replace(model, contract=rest)
+
+
+def list_stored(store: Store) -> list[list[LazyRecording]]:
+    """The recordings of a store, by shard, whose names are their ids."""
+    ids = store.column("ids").tolist()
+    recordings = [LazyRecording(id, functools.partial(store.read, row, id)) for row, id in enumerate(ids)]
+    _, counts = np.unique(store.column("shard"), return_counts=True)
+    ends = np.cumsum(counts).tolist()
+    return [recordings[begin:end] for begin, end in zip([0, *ends], ends, strict=False)]
 
 
 def list_recordings(dataset: Dataset, rows: np.ndarray) -> list[LazyRecording]:
@@ -99,73 +118,64 @@ def list_recordings(dataset: Dataset, rows: np.ndarray) -> list[LazyRecording]:
 
 
 def _read_ahead(
-    load: Callable[[LazyRecording], _Loaded], recordings: Sequence[LazyRecording], batch_size: int
-) -> Iterator[_Loaded]:
-    """Reads recordings in threads, some ahead of the one that is yielded: fewer, where they are long."""
-    with ThreadPoolExecutor(_THREADS) as pool:
-        ahead: deque[Future[_Loaded]] = deque()
-        depth, opened = _THREADS, 0
-        for number in range(len(recordings)):
-            while opened < len(recordings) and opened <= number + depth:
-                ahead.append(pool.submit(load, recordings[opened]))
-                opened += 1
-            loaded = ahead.popleft().result()
-            fitting = 2 * batch_size // max(1, len(loaded[0]))  # the next ones may be as long
-            depth = max(_THREADS, min(depth + 1, fitting, 4 * _THREADS))
-            yield loaded
+    loader: Loader, recordings: Sequence[LazyRecording], batch_size: int, processes: bool
+) -> Iterator[Loaded]:
+    """Loads recordings beside the network, some ahead of the one that is yielded: fewer, where they are long."""
+    pool, load, workers = _open_pool(loader, recordings, processes)
+    ahead: deque[tuple[int, int, Future[list[Loaded]]]] = deque()  # from which recording to before which
+    depth, together, opened = _THREADS, 1, 0
+    wanted = max(2 * batch_size, 2 * _TOGETHER * workers)  # windows
 
+    def submit(begin: int, end: int) -> tuple[int, int, Future[list[Loaded]]]:
+        return begin, end, pool.submit(load, begin, end, batch_size)
 
-def _load_safely(lazy: LazyRecording, **how: Any) -> _Loaded:
-    """One bad file ends nothing, whatever it makes a library raise."""
     try:
-        return _load(lazy, **how)
-    except InputError as error:
-        message = " ".join(str(error).split())
-    except Exception as error:  # noqa: BLE001 - see above
-        reason = " ".join(f"{type(error).__name__}: {error}".split()).rstrip(":")[:_LONGEST_REASON]
-        message = f"{lazy.name}: cannot be read ({reason})"
-    return (), {"error": message}
+        while ahead or opened < len(recordings):
+            first = ahead[0][0] if ahead else opened
+            while opened < min(first + depth, len(recordings)):
+                end = min(opened + together, len(recordings))
+                ahead.append(submit(opened, end))
+                opened = end
+            begin, end, future = ahead.popleft()
+            loaded = future.result()
+            if begin + len(loaded) < end:  # they are long
+                ahead.appendleft(submit(begin + len(loaded), end))
+            fitting = wanted // max(1, *(len(windows) for windows, _ in loaded))  # the next ones may be as long
+            together = min(_TOGETHER, max(1, fitting // (2 * workers)))
+            depth = max(_THREADS, min(depth + len(loaded), fitting))
+            yield from loaded
+    except BrokenProcessPool as error:
+        raise InputError(
+            f"a process that reads died (out of memory?), at one of {recordings[begin].name} to "
+            f"{recordings[min(opened, len(recordings)) - 1].name}; name fewer recordings to see which it was"
+        ) from error
+    finally:
+        pool.shutdown(cancel_futures=True)
 
 
-def _load(
-    lazy: LazyRecording, *, model: Model, trained: manifest.Trained | None, checks: str, whole: bool, keep: bool
-) -> _Loaded:
-    contract = model.contract
-    missing: tuple[str, ...] = ()
-    recording, findings = verify.enforce(lazy.read(), checks)
-    # A run was validated on centres, a network of others on the windows that its authors take.
-    if whole or (contract.has_windows and model.split is None):
-        kept, first = trim(recording) if contract.trim else (recording, 0)
-        extended, missing = mask_missing(kept, contract.leads) if whole else (kept, ())
-        signals, starts = create_windows(extended, contract)
-        moves = np.array([_moves(kept, start, contract) for start in starts.tolist()])
-        starts = starts + first / recording.sampling_rate
-    else:
-        signals, starts, moves = create_input(recording, contract)[0][None], np.zeros(1), np.ones(1, bool)
-    notes = verify.list_notes(recording, findings, checks)
-    kept_ecg = {"ecg": recording} if keep else {}
-    if recording.is_degenerate or not moves.any():
-        return (), {"quality": "; ".join((NO_SIGNAL, *notes)), "notes": notes, **kept_ecg}
-    flags = tuple(quality.examine(recording).flags)
-    noticed = []
-    if missing:
-        listed = ", ".join(missing)
-        noticed.append(f"{len(missing)} of {len(contract.leads)} leads missing ({listed}), zeros in their place")
-    if not moves.all():
-        noticed.append(f"{np.sum(~moves)} of {len(moves)} windows without a signal")
-    if recording.gaps:
-        noticed.append(f"{recording.gaps} samples masked")
-    if trained and (seen := trained.find(recording)):
-        noticed.append(seen)
-    noticed += [*flags, *notes]
-    known = {"quality": "; ".join(noticed), "flags": flags, "notes": notes, "starts": starts[moves], **kept_ecg}
-    return [*(signals if moves.all() else signals[moves])], known
+def _open_pool(
+    loader: Loader, recordings: Sequence[LazyRecording], processes: bool
+) -> tuple[Executor, Callable[[int, int, int], list[Loaded]], int]:
+    """Processes for many recordings, as threads of one interpreter hinder each other and the network; else threads.
 
-
-def _moves(recording: Recording, start: float, contract: InputContract) -> bool:
-    """Whether the recording changes inside a window itself: filters bring something in from beside it."""
-    begin, end = (
-        round(s * recording.sampling_rate) for s in (start, start + contract.samples / contract.sampling_rate)
+    Returns:
+        The pool, what loads recordings number `begin` to before `end` in it, and how many it loads at once.
+    """
+    cores = workers.count_cores()
+    if processes and len(recordings) >= _MANY and (packed := _pack(loader, recordings)):
+        cores = workers.count_cores()
+        return workers.Pool(cores, open_own, packed, niceness=_NICENESS), load_own, cores
+    return (
+        ThreadPoolExecutor(_THREADS),
+        lambda begin, end, most: loader.load_some(recordings[begin:end], most),
+        _THREADS,
     )
-    part = recording.signal[begin:end, recording.lead_columns]
-    return bool(np.any(part != part[:1]))
+
+
+def _pack(loader: Loader, recordings: Sequence[LazyRecording]) -> bytes:
+    """What a worker opens; empty where it could not: functions of a data set or of the program's own file."""
+    try:
+        packed = pickle.dumps((loader, recordings))
+    except (pickle.PicklingError, AttributeError, TypeError):
+        return b""
+    return b"" if b"__main__" in packed else packed

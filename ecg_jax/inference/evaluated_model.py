@@ -49,10 +49,9 @@ def predict_model(
         raise InputError(f"{path} predicts {', '.join(model.label_names)}, not {', '.join(dataset.label_names)}")
     unknown = [name for name in model.label_names if name not in dataset.label_names]
     model = model.select(dataset.label_names)
-    has_split = dataset.split is not None and bool((dataset.split == "test").any())
-    split = split or ("test" if has_split else "all")
+    split = split or choose_split(dataset)
     run = functools.partial(predict_dataset, model, dataset, checks=checks, console=console)
-    predictions, lines = run(_find_rows(dataset, split))
+    predictions, lines = run(find_rows(dataset, split))
     validation = None
     if needs_validation and split == "test" and len(dataset.indices("validation")):
         validation, _ = run(dataset.indices("validation"))
@@ -115,7 +114,13 @@ def _describe_unknown(labels: list[str]) -> list[str]:
     return [f"{len(labels)} labels of the model that the data set does not know: {', '.join(labels)}"] if labels else []
 
 
-def _find_rows(dataset: Dataset, split: str) -> np.ndarray:
+def choose_split(dataset: Dataset) -> str:
+    """`test` where the data set has one, else `all`."""
+    return "test" if dataset.split is not None and bool((dataset.split == "test").any()) else "all"
+
+
+def find_rows(dataset: Dataset, split: str) -> np.ndarray:
+    """Numbers of a split's recordings; `InputError` without any."""
     if split == "all":
         return np.arange(len(dataset.ids))
     if dataset.split is None:

@@ -2,7 +2,7 @@
 
 import dataclasses
 from collections.abc import Iterator, Sequence
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from rich.console import Console
@@ -18,6 +18,9 @@ from ecg_jax.inference import batches
 from ecg_jax.inference.model import Model
 from ecg_jax.kinds import NUMBER
 from ecg_jax.recording import Recording
+
+if TYPE_CHECKING:
+    from ecg_jax.reporting.ecg_shade import Explanation
 
 
 @dataclasses.dataclass(frozen=True)
@@ -38,12 +41,13 @@ class Prediction:
     raw: np.ndarray  # the same before calibration
     quality: str = ""  # what was noticed about the recording, separated by `; `
     error: str = ""  # why it could not be read
-    flags: tuple[str, ...] = ()  # of its quality, see `quality.examine`
+    flags: tuple[str, ...] = ()  # of its quality, see `quality.find_flags`
     notes: tuple[str, ...] = ()  # what its reader and the checks noticed, also in `quality`
     starts: np.ndarray = dataclasses.field(default_factory=lambda: np.zeros(0))  # `[windows]`, seconds
     windows: np.ndarray = dataclasses.field(default_factory=lambda: np.zeros((0, 0)))  # `[windows, labels]`
     ecg: Recording | None = None  # what was predicted, where it is kept and could be read
     measured: Measured | None = None  # where it was asked for
+    explanations: "tuple[Explanation, ...]" = ()  # see `explained.explain_all`
 
 
 def predict(
@@ -54,6 +58,7 @@ def predict(
     checks: str = "refuse",
     whole: bool = False,
     keep: bool = False,
+    processes: bool = True,
 ) -> Iterator[Prediction]:
     """Predicts recordings in order; one that cannot be read yields its error.
 
@@ -65,8 +70,9 @@ def predict(
         whole: Predict all of a long recording, in windows, and one that lacks leads, with zeros. Otherwise, as in
             training, only the centre is predicted, and missing leads are an error.
         keep: Keep the recordings too, as `Prediction.ecg`.
+        processes: See `batches.apply`.
     """
-    how: Any = {"batch_size": batch_size, "checks": checks, "whole": whole, "keep": keep}
+    how: Any = {"batch_size": batch_size, "checks": checks, "whole": whole, "keep": keep, "processes": processes}
     for name, raw, known in batches.apply(model.predict_raw, model, recordings, **how):
         yield _conclude(model, name, raw, known)
 
@@ -94,6 +100,14 @@ def _conclude(model: Model, name: str, raw: np.ndarray, known: dict[str, Any]) -
     return dataclasses.replace(made, quality="; ".join(filter(None, (made.quality, line))))
 
 
+def find_highest(model: Model, made: Prediction, label: str = "") -> float:
+    """Seconds at which the window begins in which a label is the highest, without one any label; 0 without windows."""
+    if not len(made.windows):
+        return 0.0
+    values = made.windows[:, model.label_names.index(label)] if label else made.windows.max(axis=1)
+    return float(made.starts[values.argmax()])
+
+
 def predict_dataset(
     model: Model, dataset: Dataset, rows: np.ndarray, *, checks: str = "refuse", console: Console | None = None
 ) -> tuple[Predictions, list[str]]:
@@ -113,7 +127,7 @@ def predict_dataset(
     Raises:
         InputError: when none is left.
     """
-    model, recordings = batches.suit_store(model, dataset), batches.list_recordings(dataset, rows)
+    model, recordings = batches.suit_store(model, dataset.store), batches.list_recordings(dataset, rows)
     predicted = predict(model, recordings, checks=checks if dataset.reads_files else "warn")
     is_shown = console is not None and console.is_terminal
     made = list(track(predicted, "predicting", len(recordings), console=console, disable=not is_shown))

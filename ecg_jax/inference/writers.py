@@ -17,11 +17,13 @@ from ecg_jax import labels as label_lib
 from ecg_jax import spreadsheet, statements
 from ecg_jax.data.splits import manifest
 from ecg_jax.data.store import messages
+from ecg_jax.inference import parquet, rows
 from ecg_jax.inference.measured import measure_part
 from ecg_jax.inference.model import Model
-from ecg_jax.inference.predict import Measured, Prediction
+from ecg_jax.inference.predict import Measured, Prediction, find_highest
 from ecg_jax.kinds import FINDING
-from ecg_jax.reporting import ecg_page
+from ecg_jax.reporting import ecg_page, ecg_shade
+from ecg_jax.reporting.ecg_shade import Explanation
 
 MANY = 12  # labels, above which only some are shown on the screen
 _PAGE = 7  # labels that have room on a page
@@ -35,19 +37,13 @@ class CsvTable:
 
     def __init__(self, file: IO[str], model: Model, measurements: Sequence[str] = ()) -> None:
         """Begins it."""
-        self._writer = csv.writer(file)
-        self._has_raw = model.kind == FINDING
-        self._measurements = measurements
-        raw = [f"{name}_raw" for name in model.label_names if self._has_raw]
-        measured = [f"measured_{name}" if name in model.label_names else name for name in measurements]
-        names = ["recording", *model.label_names, *raw, *measured, "quality"]
+        self._writer, self._model, self._measurements = csv.writer(file), model, measurements
+        names = ["recording", *rows.name_columns(model, measurements), "quality"]
         self._writer.writerow(map(spreadsheet.guard, names))
 
     def add(self, made: Prediction) -> None:
         """Writes a recording."""
-        numbers = [*made.probabilities, *made.raw] if self._has_raw else [*made.probabilities]
-        known = made.measured.measurements if made.measured else {}
-        numbers += [known.get(name, float("nan")) for name in self._measurements]
+        numbers = rows.list_numbers(self._model, made, self._measurements)
         values = ["" if np.isnan(value) else f"{value:.6g}" for value in numbers]
         self._writer.writerow([spreadsheet.guard(made.recording), *values, spreadsheet.guard(made.quality)])
 
@@ -58,11 +54,13 @@ class CsvTable:
 class JsonTable:
     """An object: the model's `notice` and `thresholds`, those of them not chosen, and `recordings`, one per line.
 
-    Each has `probabilities` and, before calibration, `raw`; or `numbers`; what is measured is added, where it is.
+    Each has `probabilities` and, before calibration, `raw`; or `numbers`; what is measured is added, where it is, and
+    with `has_explanations` what is explained.
     """
 
-    def __init__(self, file: IO[str], model: Model) -> None:
+    def __init__(self, file: IO[str], model: Model, has_explanations: bool = False) -> None:
         """Begins it."""
+        self._has_explanations = has_explanations
         self._file, self._names, self._separator = file, model.label_names, "\n"
         self._kind = model.kind
         file.write(f'{{"notice": {json.dumps(model.notice)}, "thresholds": {json.dumps(model.thresholds)}, ')
@@ -81,6 +79,9 @@ class JsonTable:
             row["windows"] = [{"start": s, **self._name(w)} for s, w in zip(starts, made.windows, strict=True)]
         if made.measured:
             row |= _list_measured(made.measured)
+        if self._has_explanations:
+            duration = len(made.ecg.signal) / made.ecg.sampling_rate if made.ecg else 0.0
+            row["explanations"] = [_list_explained(each, duration) for each in made.explanations]
         self._file.write(f"{self._separator}{json.dumps(row)}")
         self._separator = ",\n"
 
@@ -109,9 +110,33 @@ def _list_measured(measured: Measured) -> dict[str, Any]:
     }
 
 
-def create_table(path: str, file: IO[str], model: Model, measurements: Sequence[str] = ()) -> CsvTable | JsonTable:
-    """The table that the suffix of a path asks for: JSON for .json, else CSV; see there."""
-    return JsonTable(file, model) if path.lower().endswith(".json") else CsvTable(file, model, measurements)
+def _list_explained(explanation: Explanation, duration: float) -> dict[str, Any]:
+    """As JSON: `label`, `method`, `start` and `end` of what is explained, in seconds, and `shares` by lead and part."""
+    shares = {
+        lead: {part: round(share, 4) for part, share in zip(ecg_shade.PARTS, row, strict=True)}
+        for lead, row in zip(explanation.leads, explanation.shares.tolist(), strict=True)
+    }
+    start, end = explanation.start, explanation.start + len(explanation.values) / explanation.sampling_rate
+    where = {"start": round(max(start, 0.0), 4), "end": round(min(end, duration), 4)}
+    return {"label": explanation.label, "method": explanation.method, **where, "shares": shares}
+
+
+def choose_mode(path: str) -> dict[str, Any]:
+    """How the file of such a table is opened: arguments of `files.Replacement`."""
+    return {"mode": "wb"} if _find_suffix(path) == parquet.SUFFIX else {"newline": "", "errors": "backslashreplace"}
+
+
+def create_table(
+    path: str, file: IO[Any], model: Model, measurements: Sequence[str] = (), has_explanations: bool = False
+) -> CsvTable | JsonTable | parquet.ParquetTable:
+    """The table that the suffix of a path asks for: .json, .parquet, else CSV; explanations are in JSON alone."""
+    if _find_suffix(path) == ".json":
+        return JsonTable(file, model, has_explanations)
+    return (parquet.ParquetTable if _find_suffix(path) == parquet.SUFFIX else CsvTable)(file, model, measurements)
+
+
+def _find_suffix(path: str) -> str:
+    return os.path.splitext(path)[1].lower()
 
 
 class Tally:
@@ -131,6 +156,17 @@ class Tally:
         self._seen += manifest.SEEN in made.quality
         self._notes.update(made.notes)
         self._positives.update(_find_called(self._model, made))
+
+    def to_dict(self) -> dict[str, Any]:
+        """What was counted, JSON-ready."""
+        return {"count": self.count, "positives": self._positives, "notes": self._notes, "seen": self._seen}
+
+    def update(self, other: Mapping[str, Any]) -> None:
+        """Adds what another one, of the same model, has counted."""
+        self.count += other["count"]
+        self._positives.update(other["positives"])
+        self._notes.update(other["notes"])
+        self._seen += other["seen"]
 
     def describe(self) -> list[str]:
         """Lines on positives, on what was noticed, and on recordings that trained the model."""
@@ -200,11 +236,28 @@ def print_table(console: Console, model: Model, made: Prediction) -> None:
             console.print(f"  {left} more labels, {which}, are in the file")
     if made.measured:
         console.print(f"  measured: {'; '.join(ecg_page.describe(made.measured.measurements))}")
+    for each in made.explanations:
+        console.print(f"  {each.label} explained: {ecg_shade.describe_shares(each.shares, each.leads)}")
+    console.print(f"  quality: {made.quality or 'nothing noticed'}")
+
+
+def print_explanations(console: Console, model: Model, made: Prediction) -> None:
+    """Prints a line per label that is explained, and what was noticed."""
+    console.print(made.recording)
+    values = dict(zip(model.label_names, made.probabilities.tolist(), strict=True))
+    for each in made.explanations:
+        threshold = model.describe_threshold(each.label)
+        bound = f" (threshold {threshold})" if threshold else ""
+        console.print(
+            f"  {each.label} {values[each.label]:.3f}{bound}: {ecg_shade.describe_shares(each.shares, each.leads)}"
+        )
     console.print(f"  quality: {made.quality or 'nothing noticed'}")
 
 
 class Pages:
-    """Recordings on ECG paper, a file each.
+    """Recordings on ECG paper: a page each, or of one that is explained a page for each label.
+
+    Pages are named after recordings, those of labels other than the first also after the label.
 
     Attributes:
         folder: Where they are drawn; it is made with the first.
@@ -230,29 +283,40 @@ class Pages:
         return len(self._names) - len(self.undrawn)
 
     def add(self, made: Prediction) -> None:
-        """Draws the page of a recording that was kept."""
-        path = os.path.join(self.folder, f"{ecg_page.find_name(made.recording, self._names)}.{self._suffix}")
+        """Draws the pages of a recording that was kept."""
+        name = ecg_page.find_name(made.recording, self._names)
+        self._draw(made, name, *made.explanations[:1])
+        for explanation in made.explanations[1:]:
+            self._draw(made, ecg_page.find_label_name(name, explanation.label, self._names), explanation)
+
+    def _draw(self, made: Prediction, name: str, explanation: Explanation | None = None) -> None:
+        path = os.path.join(self.folder, f"{name}.{self._suffix}")
         try:
             os.makedirs(self.folder, exist_ok=True)
-            draw_page(self._model, made, path)
+            draw_page(self._model, made, path, explanation)
         except OSError:  # as of a full disk, on which nothing else will be written either
             raise
         except Exception as error:  # noqa: BLE001 - one page that cannot be drawn ends nothing
             self.undrawn.append(" ".join(f"{path}: {type(error).__name__}: {error}".split())[:1000])
 
 
-def draw_page(model: Model, made: Prediction, path: str) -> None:
-    """Draws the window in which a label is most probable, of numbers the first; see `ecg_page.draw`."""
+def draw_page(model: Model, made: Prediction, path: str, explanation: Explanation | None = None) -> None:
+    """Draws the window in which a label is most probable (what is explained, or any), of numbers the first.
+
+    See `ecg_page.draw`.
+    """
     assert made.ecg is not None, "predicted without keep"
     contract, start = model.contract, 0.0
-    if len(made.windows) and model.kind == FINDING:
-        start = float(made.starts[made.windows.max(axis=1).argmax()])
-    end = start + contract.samples / contract.sampling_rate
+    duration = len(made.ecg.signal) / made.ecg.sampling_rate
+    if explanation is not None or model.kind == FINDING:
+        start = find_highest(model, made, explanation.label if explanation is not None else "")
+    start = ecg_page.place(start, duration)
+    end = start + max(contract.samples / contract.sampling_rate, ecg_page.SECONDS)
     values = dict(zip(model.label_names, made.probabilities.tolist(), strict=True))
-    findings = [
-        ecg_page.Finding(label, values[label], model.thresholds.get(label, float("nan")))
-        for label in _choose_for_page(model, made)
-    ]
+    shown = _choose_for_page(model, made)
+    if explanation is not None and explanation.label not in shown:
+        shown = [*shown[: _PAGE - 1], explanation.label]
+    findings = [ecg_page.Finding(label, values[label], model.thresholds.get(label, float("nan"))) for label in shown]
     ecg_page.draw(
         dataclasses.replace(made.ecg, id=made.recording),
         findings,
@@ -262,4 +326,5 @@ def draw_page(model: Model, made: Prediction, path: str) -> None:
         remarks=made.quality,
         notice=model.notice,
         start=start,
+        explanation=explanation,
     )

@@ -8,6 +8,7 @@ import jax
 import jax.numpy as jnp
 
 from ecg_jax.errors import InputError
+from ecg_jax.models.layers import Trunk
 from ecg_jax.models.network import Network, shapes
 from ecg_jax.models.outputs import OUTPUT
 
@@ -97,8 +98,32 @@ def _capture(network: Network, variables: Any, signal: jax.Array, path: str) -> 
             network.head(features, index, False)
 
     with nn.intercept_methods(record):
-        network.apply(variables, signal, method=apply)
+        keep_activations(network).apply(variables, signal, method=apply)
     return found[0] if found else None
+
+
+def apply_with_offset(
+    network: Network, variables: Any, signal: jax.Array, layer: str, offset: jax.Array
+) -> tuple[jax.Array, jax.Array]:
+    """Logits `[B, labels]` where `offset` is added to what a layer gives, and that `[B, ...]`, of `list_modules`."""
+    found: list[jax.Array] = []
+
+    def record(call: Callable, args: tuple, kwargs: dict, context: nn.module.InterceptorContext) -> Any:
+        given = call(*args, **kwargs)
+        if found or _find_path(context) != layer:
+            return given
+        leaves, structure = jax.tree.flatten(given)
+        found.append(leaves[0])
+        return jax.tree.unflatten(structure, [leaves[0] + offset.astype(leaves[0].dtype), *leaves[1:]])
+
+    with nn.intercept_methods(record):
+        return keep_activations(network).apply(variables, signal), found[0]
+
+
+def keep_activations(network: Network) -> Network:
+    """The same without `Trunk.checkpoint_activations`: what is computed within a block could not be taken out of it."""
+    trunk = network.trunk
+    return network.clone(trunk=trunk.clone(checkpoint_activations=False)) if isinstance(trunk, Trunk) else network
 
 
 def _find_path(context: nn.module.InterceptorContext) -> str:

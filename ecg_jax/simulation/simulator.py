@@ -25,6 +25,7 @@ from ecg_jax.simulation import (
     vectorcardiogram,
 )
 from ecg_jax.simulation.draws import Draws
+from ecg_jax.simulation.interventions import NOTHING, Interventions, set_amplitudes
 from ecg_jax.simulation.patients import Patient, Population, draw_patient
 from ecg_jax.simulation.vectorcardiogram import Bells, ring
 from ecg_jax.statements import SIX
@@ -67,6 +68,7 @@ class Simulated(NamedTuple):
 def simulate(
     key: jax.Array,
     population: Population,
+    interventions: Interventions = NOTHING,
     *,
     samples: int = SAMPLES,
     sampling_rate: float = SAMPLING_RATE,
@@ -77,6 +79,7 @@ def simulate(
     Args:
         key: Of the recording.
         population: The patient's.
+        interventions: What is set instead of drawn, in the recording and in its truth.
         samples: Of the array; at most 10.24 s.
         sampling_rate: Hz.
         durations: Seconds, one of which is drawn; the recording is in the middle of the array, and cut off where the
@@ -84,7 +87,7 @@ def simulate(
     """
     parts = _draw_parts(key)
     draws, wave_draws, device, reading = (parts[name] for name in ("patient", "atrial waves", "acquisition", "reader"))
-    drawn = _draw_heart(parts, population)
+    drawn = _draw_heart(parts, population, interventions)
     patient, disease, intervals, beats, beat, adapted, places, limbs, spike, is_swapped, hangs = drawn
 
     count = jnp.minimum(jnp.round(jnp.array(durations) * sampling_rate)[draws.choose([1.0] * len(durations))], samples)
@@ -140,10 +143,13 @@ def simulate(
 
 @jax.default_matmul_precision("highest")
 def trace_waves(
-    key: jax.Array, population: Population, thresholds: dict[str, np.ndarray]
+    key: jax.Array,
+    population: Population,
+    thresholds: dict[str, np.ndarray],
+    interventions: Interventions = NOTHING,
 ) -> dict[str, boundaries.Track]:
     """The waves of `simulate` of the same key, by name, per lead; see `boundaries.find_edges` for thresholds."""
-    heart = _draw_heart(_draw_parts(key), population)
+    heart = _draw_heart(_draw_parts(key), population, interventions)
     beats, beat = heart.beats, heart.beat
     edges = boundaries.find_all_edges(beat, heart.places, heart.limbs, heart.hangs, thresholds)
     is_paced = jnp.full(rhythm.BEATS, heart.patient.is_paced) & ~beats.is_ectopic
@@ -175,17 +181,20 @@ def _draw_parts(key: jax.Array) -> dict[str, Draws]:
     return {name: draws.part(size) for name, size in _PARTS.items()}
 
 
-def _draw_heart(parts: dict[str, Draws], population: Population) -> _Heart:
+def _draw_heart(parts: dict[str, Draws], population: Population, interventions: Interventions) -> _Heart:
     """Draws what a recording without noise depends on; takes from parts `patient` to `leads`."""
     patient = draw_patient(parts["patient"], population)
     disease = pathology.draw_pathology(parts["pathology"], patient, population.pathology)
-    intervals = conduction.draw_intervals(parts["conduction"], patient, disease.qt_shift)
+    disease = disease._replace(present=interventions.diagnose(disease.present))
+    patient = patient._replace(rate=interventions.choose("rate", patient.rate))  # shapes stay as at the drawn rate
+    intervals = conduction.draw_intervals(parts["conduction"], patient, disease.qt_shift, interventions)
     ectopy = rhythm.draw_ectopy(parts["rhythm"], population.ventricular_ectopy, population.atrial_ectopy)
     beats = rhythm.draw_rhythm(parts["rhythm"], patient, intervals.pr, ectopy)
     beat = vectorcardiogram.draw_beat(parts["beat"], patient, intervals, disease.changes, population.spread)
     adapted = (beats.interval / beats.mean_interval) ** 0.12  # of T to the interval before
     chest = parts["leads"]
     places, limbs = leads.draw_places(chest, population.misplacement)
+    beat = set_amplitudes(beat, interventions, intervals, places, limbs)
     spike = chest.lognormal(0.5, 1.0) * chest.normal(count=3)
     is_swapped, hangs = leads.draw_swap(chest, population.swaps)
     return _Heart(patient, disease, intervals, beats, beat, adapted, places, limbs, spike, is_swapped, hangs)
@@ -282,9 +291,15 @@ def _look(
 
 
 @functools.partial(jax.jit, static_argnames="durations")
-def simulate_many(keys: jax.Array, population: Population, durations: tuple[float, ...] = DURATIONS) -> Simulated:
-    """`simulate` of a batch of keys, compiled."""
-    return jax.vmap(functools.partial(simulate, durations=durations), in_axes=(0, None))(keys, population)
+def simulate_many(
+    keys: jax.Array,
+    population: Population,
+    interventions: Interventions = NOTHING,
+    durations: tuple[float, ...] = DURATIONS,
+) -> Simulated:
+    """`simulate` of a batch of keys `[N]`, compiled; what is set has a value for each, `[N]`."""
+    simulate_one = functools.partial(simulate, durations=durations)
+    return jax.vmap(simulate_one, in_axes=(0, None, 0))(keys, population, interventions)
 
 
 @jax.jit

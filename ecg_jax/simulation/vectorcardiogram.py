@@ -108,6 +108,7 @@ _P_IN_CHEST = 1.2  # factor of P in V1 to V6 beside its dipole
 _P_SIZE = 1.3  # median beats, of which shapes were estimated, are aligned to QRS: P waves are smeared
 
 NORMAL_QRS = _QRS["normal"]
+LEFT_FORCES = np.array([0.0, 0.1, 0.9, 1.2, 0.3, 0.0], np.float32)  # share of the left ventricle in bells of QRS
 # T where the left ventricle is late: opposed to QRS; where the right one is: to the back.
 _T_RBBB, _T_LBBB = (0.34, 0.18, 0.12), (-0.36, -0.02, -0.62)
 _T_INCOMPLETE_RIGHT = np.array([-0.15, -0.10, -0.04, 0.0, 0.0, 0.0], np.float32)  # in V1 to V6
@@ -222,7 +223,7 @@ def _draw_qrs(draws: Draws, patient: Patient, own: Shape, changes: Changes) -> t
     vectors = vectors.at[0].set(jnp.where(is_preexcited, delta, vectors[0]))
     # Disease; then notches, which push forces of neighbouring bells apart.
     weight = jnp.array([0.0, 0.6, 1.0, 1.0, 0.3, 0.0])[:, None]
-    larger = 1 + (changes.left - 1) * jnp.array([0.0, 0.1, 0.9, 1.2, 0.3, 0.0])[:, None]  # to the left and the back
+    larger = 1 + (changes.left - 1) * jnp.asarray(LEFT_FORCES)[:, None]
     chest = chest * larger
     vectors = vectors * larger + weight * changes.right / 2
     lost = jnp.array([0.0, 1.0, 0.6, 0.1, 0.0, 0.0]).at[0].set(0.7 * changes.initial)

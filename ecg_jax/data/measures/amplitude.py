@@ -13,7 +13,8 @@ from collections.abc import Sequence
 import numpy as np
 import scipy.ndimage
 
-from ecg_jax.recording import LEADS, Recording
+from ecg_jax.data.measures import ranks
+from ecg_jax.recording import LEADS, Recording, remembered
 from ecg_jax.units import CODE_UNITS_PER_MILLIVOLT
 
 WINDOW = 1.0  # seconds; a beat at 60 per minute
@@ -73,11 +74,28 @@ def measure_ranges(recording: Recording, in_beats: bool = False) -> np.ndarray:
     Returns:
         `[leads]` float64 in the recording's unit; 0 for a flat lead, NaN for one with no valid sample.
     """
-    window = max(round(WINDOW * recording.sampling_rate), 2)
-    signal, valid = recording.signal, recording.valid
-    if valid.all():
-        return _window_ranges(np.ascontiguousarray(signal.T), window, in_beats)
-    return np.concatenate([_window_ranges(signal[known, i][None], window, in_beats) for i, known in enumerate(valid.T)])
+    if recording.is_complete:
+        return _summarize_seconds(measure_seconds(recording), in_beats)
+    leads = [recording.signal[known, i][None] for i, known in enumerate(recording.valid.T)]
+    window = _count_window(recording)
+    return np.concatenate(
+        [_summarize_seconds(range_of(split(lead, window)), in_beats) if lead.size else [np.nan] for lead in leads]
+    )
+
+
+@remembered
+def measure_seconds(recording: Recording) -> np.ndarray:
+    """Each lead's range in each second, `[leads, seconds]` float32, of a recording whose samples are all valid."""
+    return range_of(split(recording.by_lead, _count_window(recording)))
+
+
+def _count_window(recording: Recording) -> int:
+    return max(round(WINDOW * recording.sampling_rate), 2)
+
+
+def range_of(windows: np.ndarray) -> np.ndarray:
+    """The range along the last axis."""
+    return windows.max(axis=-1) - windows.min(axis=-1)
 
 
 def find_beats(ranges: np.ndarray) -> np.ndarray:
@@ -96,15 +114,11 @@ def split(leads: np.ndarray, window: int) -> np.ndarray:
     return leads[:, : leads.shape[1] // window * window].reshape(len(leads), -1, window)
 
 
-def _window_ranges(leads: np.ndarray, window: int, in_beats: bool) -> np.ndarray:
-    """`[k, samples]` to `[k]`."""
-    if not leads.shape[1]:
-        return np.full(len(leads), np.nan)
-    windows = split(leads, window)
-    ranges = windows.max(axis=2) - windows.min(axis=2)
+def _summarize_seconds(ranges: np.ndarray, in_beats: bool) -> np.ndarray:
+    """`[k, seconds]` to `[k]`."""
     if in_beats:
         ranges = ranges[:, find_beats(ranges)]
-    return np.median(ranges, axis=1).astype(np.float64)
+    return ranks.median(ranges).astype(np.float64)
 
 
 def summarize_ranges(ranges: np.ndarray, leads: Sequence[str]) -> float:
@@ -113,7 +127,8 @@ def summarize_ranges(ranges: np.ndarray, leads: Sequence[str]) -> float:
     known = known[known > 0]
     if not known.size:
         return np.nan
-    return float(np.median(known[known > 0.05 * np.percentile(known, 75)]))
+    [large] = ranks.percentiles(known, 75)
+    return float(ranks.median(known[known > 0.05 * large]))
 
 
 def measure_size(recording: Recording) -> float:
@@ -148,7 +163,10 @@ def measure_lead_two(recording: Recording) -> float:
         return np.nan
     column = recording.leads.index("II")
     lead = recording.signal[recording.valid[:, column], column]
-    return float(np.ptp(np.percentile(lead, (0.5, 99.5)))) if lead.size else np.nan
+    if not lead.size:
+        return np.nan
+    low, high = ranks.percentiles(lead, 0.5, 99.5)
+    return high - low
 
 
 def find_units(amplitude: float) -> tuple[float, ...]:

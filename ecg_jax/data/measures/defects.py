@@ -8,7 +8,7 @@ from collections.abc import Mapping, Sequence
 
 import numpy as np
 
-from ecg_jax.data.measures import amplitude, lead_order
+from ecg_jax.data.measures import amplitude, lead_order, ranks
 from ecg_jax.evaluation import heart_rate
 
 CORNER_RATE = 125.0  # Hz at least, to which signals are averaged where detail does not matter
@@ -48,14 +48,14 @@ def measure_noise(leads: np.ndarray, sampling_rate: float) -> np.ndarray:
     if leads.shape[1] <= 2 * step:
         return np.zeros(len(leads))
     bent = leads[:, 2 * step :: 5] + leads[:, : -2 * step : 5] - 2 * leads[:, step:-step:5]
-    return np.median(np.abs(bent), axis=1) / (0.6745 * np.sqrt(6))  # of white noise
+    return ranks.median(np.abs(bent)) / (0.6745 * np.sqrt(6))  # of white noise
 
 
 def measure_wander(slow: np.ndarray, window: int) -> np.ndarray:
     """Range of the medians of successive windows by lead: the baseline's, as beats are short."""
     if slow.shape[1] < 2 * window:
         return np.zeros(len(slow))
-    levels = np.median(amplitude.split(slow, window)[..., ::3], axis=2)
+    levels = ranks.median(amplitude.split(slow, window)[..., ::3])
     return levels.max(axis=1) - levels.min(axis=1)
 
 
@@ -85,8 +85,8 @@ def find_off(ranges: np.ndarray, flat: float) -> bool:
     """
     if not len(ranges):
         return False
-    others = np.median(ranges, axis=0)
-    off = (ranges <= flat) & (others > 0.2 * np.median(others))  # not in a pause between beats
+    others = ranks.median(ranges, 0)
+    off = (ranges <= flat) & (others > 0.2 * ranks.median(others))  # not in a pause between beats
     return bool((off.mean(axis=1) >= SMALLEST_OFF).any())
 
 
@@ -100,7 +100,7 @@ def suspects_swap(products: np.ndarray, names: list[str]) -> bool:
     """
     if not len(products):
         return False
-    power = np.median(np.diagonal(products, axis1=1, axis2=2), axis=0)
+    power = ranks.median(np.diagonal(products, axis1=1, axis2=2), 0)
     einthoven = [float(np.sqrt(power[names.index(name)])) for name in ("I", "II", "III") if name in names]
     if len(einthoven) == 3 and min(einthoven) < SILENT_LIMB * max(einthoven):
         return True
@@ -110,7 +110,7 @@ def suspects_swap(products: np.ndarray, names: list[str]) -> bool:
             return 0.0
         i, j = names.index(one), names.index(other)
         scale = np.sqrt(products[:, i, i] * products[:, j, j])
-        return float(np.median(products[:, i, j] / np.maximum(scale, 1e-12)))
+        return float(ranks.median(products[:, i, j] / np.maximum(scale, 1e-12)))
 
     if correlate("aVR", "V6") <= 0:
         return False
@@ -156,7 +156,7 @@ def finds_reversal(products: np.ndarray, names: list[str], residual: float) -> b
     if not len(products) or any(name not in names for name in chest):
         return False
     columns = [names.index(name) for name in chest]
-    square = np.median(products, axis=0)[columns][:, columns]
+    square = ranks.median(products[:, columns][:, :, columns], 0)
     scale = np.sqrt(np.diag(square))
     likeness = square / np.maximum(np.outer(scale, scale), 1e-12)
     return any(max(likeness[k, k - 1], likeness[k, k + 1]) < -0.7 and likeness[k - 1, k + 1] > 0.5 for k in range(1, 5))

@@ -7,10 +7,12 @@ augmented lead, and which of aVR, aVL and aVF is which without I, II and III.
 """
 
 import dataclasses
+import functools
 
 import numpy as np
 
-from ecg_jax.recording import LEADS, LIMB_LEADS, Recording
+from ecg_jax.data.measures import ranks
+from ecg_jax.recording import LEADS, LIMB_LEADS, Recording, remembered
 
 INVERTED = "-"  # precedes the name of a column that holds its lead upside down
 BLOCKS = 10  # residuals are medians over this many stretches, so that one artefact decides nothing
@@ -44,6 +46,7 @@ class Order:
     best: float
 
 
+@remembered
 def compute_products(recording: Recording) -> tuple[np.ndarray, list[str]]:
     """Inner products of the columns, which are all that the identities need.
 
@@ -81,15 +84,21 @@ def measure_residual(products: np.ndarray, names: list[str], left_out: str | Non
     if len(limb) < 3 or not len(products):
         return np.nan
     columns = [names.index(name) for name in limb]
+    return _measure_unexplained(products[:, columns][:, :, columns], _find_plane(tuple(limb)))
+
+
+@functools.lru_cache(maxsize=64)
+def _find_plane(limb: tuple[str, ...]) -> np.ndarray:
+    """An orthonormal basis `[k, 2]` of what limb leads can be."""
     basis, _ = np.linalg.qr(np.array([LIMB_LEADS[name] for name in limb]))
-    return _measure_unexplained(products[:, columns][:, :, columns], basis)
+    return basis
 
 
 def _measure_unexplained(products: np.ndarray, basis: np.ndarray) -> float:
     """Root mean square of the part of the columns outside a subspace, `[k, 2]` orthonormal, relative to their own."""
     total = np.trace(products, axis1=1, axis2=2)
     unexplained = total - (products @ basis * basis).sum(axis=(1, 2))
-    return float(np.sqrt(max(np.median(unexplained / np.maximum(total, 1e-12)), 0.0)))
+    return float(np.sqrt(max(ranks.median(unexplained / np.maximum(total, 1e-12)), 0.0)))
 
 
 def are_simultaneous(products: np.ndarray, names: list[str]) -> bool:

@@ -10,7 +10,7 @@ import dataclasses
 import numpy as np
 import scipy.fft
 
-from ecg_jax.data.measures import amplitude
+from ecg_jax.data.measures import amplitude, ranks
 from ecg_jax.recording import Recording
 
 # Calibrated on 1,050 recordings of eight sources, none of which is judged wrong at its own rate.
@@ -29,21 +29,21 @@ def measure_rise_time(recording: Recording, over: float, in_beats: bool = False)
         Milliseconds; the median over leads of medians over seconds (those with a beat, see `amplitude.find_beats`, if
         `in_beats`). NaN with less than a second that is valid in every lead, or no lead that moves.
     """
-    signal = _take_valid(recording)
     rate = recording.sampling_rate
+    leads = recording.by_lead[:, : int(_LONGEST * rate)] if recording.is_complete else _take_valid(recording).T
     window, step = max(round(rate), 4), max(round(over / 1000 * rate), 1)
-    if len(signal) < window or step >= window:
+    if leads.shape[1] < window or step >= window:
         return np.nan
-    windows = amplitude.split(np.ascontiguousarray(signal.T), window)
-    ranges = windows.max(axis=2) - windows.min(axis=2)
+    windows = amplitude.split(leads, window)
+    ranges = amplitude.range_of(windows)
     if in_beats:
         here = amplitude.find_beats(ranges)
         windows, ranges = windows[:, here], ranges[:, here]
     change = np.abs(windows[..., step:] - windows[..., :-step])
-    size = np.median(ranges, axis=1)
-    steepest = np.median(change.max(axis=2), axis=1)
-    moving = (size > 0.1 * np.median(size)) & (steepest > 0)
-    return float(np.median(size[moving] / steepest[moving]) * step / rate * 1000) if moving.any() else np.nan
+    size = ranks.median(ranges)
+    steepest = ranks.median(change.max(axis=2))
+    moving = (size > 0.1 * ranks.median(size)) & (steepest > 0)
+    return float(ranks.median(size[moving] / steepest[moving]) * step / rate * 1000) if moving.any() else np.nan
 
 
 def measure_regular_rate(recording: Recording) -> float:
@@ -108,7 +108,7 @@ def find_strangeness(recording: Recording) -> Strangeness | None:
 def _take_valid(recording: Recording) -> np.ndarray:
     """The samples that are valid in every lead that is ever valid; no more than a minute of them."""
     longest = int(_LONGEST * recording.sampling_rate)
-    if recording.valid.all():
+    if recording.is_complete:
         return recording.signal[:longest]
     used = recording.valid.any(axis=0)
     return recording.signal[recording.valid[:, used].all(axis=1)][:longest, used]

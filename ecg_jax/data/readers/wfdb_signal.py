@@ -137,7 +137,7 @@ def _compare_samples(digital: np.ndarray, signals: tuple[Signal, ...]) -> tuple[
     """Lines on leads whose samples are not those that the header was written for, and whether these are most leads."""
     if not any(signal.checksum or signal.initial for signal in signals):
         return [], False  # all zero: written by a program that computes neither
-    sums = digital.sum(axis=0, dtype=np.int64)
+    sums = digital.sum(axis=0, dtype=digital.dtype)  # the last 16 bits count
     failing, differing = [], []
     for signal, total, first in zip(signals, sums.tolist(), digital[0].tolist(), strict=True):
         if signal.checksum is not None and (signal.checksum - total) & 0xFFFF:
@@ -154,12 +154,17 @@ def _compare_samples(digital: np.ndarray, signals: tuple[Signal, ...]) -> tuple[
 
 
 def _to_physical(digital: np.ndarray, signals: tuple[Signal, ...]) -> np.ndarray:
-    """The library's arithmetic: float64 in between, float32 kept; `-32768` is no sample."""
+    """The library's arithmetic: float64 in between, float32 kept; `-32768` is no sample.
+
+    A quotient of two float32 is the same without float64 in between, which has more than twice as many bits.
+    """
     values = digital.astype(np.float32)
     baselines = [signal.baseline for signal in signals]
     if any(baselines):
         np.subtract(values, np.array(baselines), out=values, casting="same_kind")
-    np.divide(values, np.array([signal.gain for signal in signals]), out=values, casting="same_kind")
+    gains = np.array([signal.gain for signal in signals])
+    is_exact = np.array_equal(gains, gains.astype(np.float32))
+    np.divide(values, gains.astype(np.float32) if is_exact else gains, out=values, casting="same_kind")
     values[digital == _NO_SAMPLE] = np.nan
     return values
 

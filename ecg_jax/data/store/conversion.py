@@ -4,12 +4,7 @@ import concurrent.futures
 import dataclasses
 import hashlib
 import json
-import multiprocessing
-import multiprocessing.context
-import multiprocessing.forkserver
 import os
-import signal
-import threading
 from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from concurrent.futures.process import BrokenProcessPool
 from typing import Any
@@ -23,6 +18,7 @@ from ecg_jax.data.preprocess import standardize
 from ecg_jax.data.store.gather import Outcome, Shard, gather, latest_problems, read_shards
 from ecg_jax.data.store.settings import ERRORS, EXCLUDED, NO_SIGNAL, REFUSED, UNREADABLE, Settings
 from ecg_jax.data.store.shards import ShardWriter, find_damage, find_fault, read_sealed, write_sealed
+from ecg_jax.data.workers import Pool
 from ecg_jax.errors import InputError
 
 SHARD_SIZE = 256
@@ -178,10 +174,7 @@ def _run(
         for job in jobs:
             yield _write_shard(folder, dataset, settings, job)
         return
-    context = _start_forkserver()
-    with concurrent.futures.ProcessPoolExecutor(
-        workers, context, initializer=_open_worker, initargs=(open_dataset,)
-    ) as pool:
+    with Pool(workers, _open_worker, open_dataset) as pool:
         pending = [pool.submit(_work, folder, settings, job) for job in jobs]
         try:
             for future in concurrent.futures.as_completed(pending):
@@ -196,35 +189,12 @@ def _run(
                 future.cancel()
 
 
-def _start_forkserver() -> multiprocessing.context.ForkServerContext:
-    """Starts the process that workers are forked from; it ignores Ctrl-C, which this process handles."""
-    context = multiprocessing.get_context("forkserver")
-    context.set_forkserver_preload(["ecg_jax.data.store.conversion", "ecg_jax.data.datasets"])
-    in_main_thread = threading.current_thread() is threading.main_thread()
-    before = signal.signal(signal.SIGINT, signal.SIG_IGN) if in_main_thread else None
-    try:
-        multiprocessing.forkserver.ensure_running()
-    finally:
-        if in_main_thread:
-            signal.signal(signal.SIGINT, before)
-    return context
-
-
 _dataset: Dataset | None = None  # a worker's own
 
 
 def _open_worker(open_dataset: Callable[[], Dataset]) -> None:
     global _dataset
-    threading.Thread(target=_end_with_parent, daemon=True).start()
     _dataset = open_dataset()
-
-
-def _end_with_parent() -> None:
-    """Ends a worker whose parent was killed: another preparation may have begun to write."""
-    parent = multiprocessing.parent_process()
-    if parent:
-        parent.join()
-        os._exit(1)
 
 
 def _work(folder: str, settings: Settings, job: Job) -> tuple[int, int]:

@@ -90,7 +90,7 @@ def _find_leads(piece: Recording, flag: str) -> list[str]:
 
 
 def _has(piece: Recording, flag: str) -> bool:
-    return bool(piece.valid.any()) and flag in quality.examine(piece).flags
+    return bool(piece.valid.any()) and flag in quality.find_flags(piece)
 
 
 def _slice(recording: Recording, rows: slice) -> Recording:

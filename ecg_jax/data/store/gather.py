@@ -44,6 +44,7 @@ class Shard:
         notes: Of a recording, by its place in the shard.
         problems: Recordings left out, by number in the data set.
         attempt: How often its recordings had failed before.
+        filters: Version of the code that resampled and filtered them, see `data.filters`.
     """
 
     name: str
@@ -53,6 +54,7 @@ class Shard:
     notes: Mapping[int, list[str]]
     problems: Mapping[int, Mapping[str, str]]
     attempt: int
+    filters: int
 
 
 def read_shards(folder: str, dataset: Dataset, settings: Settings, without: Collection[str] = ()) -> list[Shard]:
@@ -97,6 +99,7 @@ def _read_shard(folder: str, name: str, settings: Settings, place: Mapping[str, 
         notes={i: recording["notes"] for i, recording in enumerate(recordings) if recording["notes"]},
         problems={place[p["recording"]]: p for p in description["problems"] if p["recording"] in place},
         attempt=description["attempt"],
+        filters=description.get("filters", 1),
     )
 
 
@@ -139,6 +142,7 @@ def gather(folder: str, dataset: Dataset, settings: Settings, added: int) -> Out
             {"name": shard.name, "samples": int(shard.facts["length"].sum()), "sha256": shard.sha256}
             for shard in filled
         ],
+        "filters": sorted({shard.filters for shard in filled}),
     }
     write_manifest(folder, manifest, columns)
     return Outcome(len(columns["ids"]), added, counts)

@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 
 from ecg_jax import files
+from ecg_jax.data import filters
 
 SHARDS = "shards"
 INVALID = np.int16(-32768)
@@ -64,6 +65,7 @@ class ShardWriter:
         description = {
             "settings": settings,
             "attempt": attempt,
+            "filters": filters.VERSION,
             "sha256": self._digest.hexdigest(),
             "recordings": self._recordings,
             "problems": self.problems,

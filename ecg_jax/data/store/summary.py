@@ -55,6 +55,7 @@ def describe_contract(store: Store) -> dict[str, str]:
         "Sampling rate": f"{store.sampling_rate:g} Hz",
         **{title: f"{contract[name]:g} Hz" if contract[name] else "none" for name, title in filters.items()},
         "Stored as": "int16, " + ("1/1000 standard deviation" if store.normalized else "1 microvolt") + " per step",
+        "Filtered by": f"version {' and '.join(map(str, store.manifest.get('filters', [1])))} of the code",
         "Length": "each recording's own",
     }
 

@@ -13,7 +13,7 @@ from collections.abc import Sequence
 
 import tensorflow_datasets as tfds
 
-from ecg_jax.data.datasets.builders import beam
+from ecg_jax import beam
 from ecg_jax.data.datasets.builders.base import EcgBuilder
 from ecg_jax.data.datasets.builders.challenge2021 import Challenge2021
 from ecg_jax.data.datasets.builders.code15 import Code15

@@ -18,9 +18,9 @@ from etils import epath
 from tensorflow_datasets.core.dataset_builder import FileReaderBuilder
 from tensorflow_datasets.core.utils import py_utils, tqdm_utils
 
-from ecg_jax import spreadsheet
+from ecg_jax import beam, spreadsheet
 from ecg_jax.data import datasets
-from ecg_jax.data.datasets.builders import beam, records
+from ecg_jax.data.datasets.builders import records
 from ecg_jax.data.datasets.dataset import SPLITS, Dataset
 from ecg_jax.data.datasets.tfds import FACTS, INDEX
 from ecg_jax.errors import InputError
@@ -92,7 +92,7 @@ class EcgBuilder(FileReaderBuilder, skip_registration=True):  # type: ignore[cal
         shards = list(self._plan(facts))
         write = functools.partial(_write, origin=origin, writer=tfds.core.ExampleWriter(self.info.file_format))
         if download_config.beam_runner or download_config.beam_options:
-            beam.run(write, shards, download_config)
+            beam.run(write, shards, download_config.beam_options, download_config.beam_runner)
         else:
             for shard in tqdm_utils.tqdm(shards, desc=self.name, unit=" shards"):
                 write(shard)

@@ -1,0 +1,118 @@
+"""A recording becomes the windows of an input contract and what was noticed about it, in any process; without JAX."""
+
+import dataclasses
+import pickle
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+
+from ecg_jax.contract import InputContract
+from ecg_jax.data import quality, verify
+from ecg_jax.data.preprocess import create_input, create_windows, mask_missing, trim
+from ecg_jax.data.readers import LazyRecording
+from ecg_jax.data.splits import manifest
+from ecg_jax.errors import InputError
+from ecg_jax.recording import Recording
+
+NO_SIGNAL = "no signal"
+_LONGEST_REASON = 300  # characters
+
+Loaded = tuple[Sequence[np.ndarray], dict[str, Any]]  # windows `[samples, leads]`, and what was noticed
+
+
+@dataclasses.dataclass(frozen=True)
+class Loader:
+    """How recordings are loaded; it can be sent to another process.
+
+    Attributes:
+        contract: Which the windows follow.
+        trained: What the network was trained on, where that is known.
+        checks: See `verify.enforce`.
+        whole: Take all of a long recording, in windows.
+        has_zeros: Take a recording that lacks leads, with zeros in their place.
+        keep: Keep the recording.
+    """
+
+    contract: InputContract
+    trained: manifest.Trained | None = None
+    checks: str = "refuse"
+    whole: bool = False
+    has_zeros: bool = False
+    keep: bool = False
+
+    def load_some(self, recordings: Sequence[LazyRecording], most: int) -> list[Loaded]:
+        """Loads recordings in order, the first at least, until there are `most` windows or more."""
+        loaded, windows = [], 0
+        for lazy in recordings:
+            loaded.append(self.load(lazy))
+            windows += len(loaded[-1][0])
+            if windows >= most:
+                break
+        return loaded
+
+    def load(self, lazy: LazyRecording) -> Loaded:
+        """One bad file ends nothing, whatever it makes a library raise: that is noticed as `error`."""
+        try:
+            return self._load(lazy)
+        except InputError as error:
+            message = " ".join(str(error).split())
+        except Exception as error:  # noqa: BLE001 - see above
+            reason = " ".join(f"{type(error).__name__}: {error}".split()).rstrip(":")[:_LONGEST_REASON]
+            message = f"{lazy.name}: cannot be read ({reason})"
+        return (), {"error": message}
+
+    def _load(self, lazy: LazyRecording) -> Loaded:
+        contract = self.contract
+        missing: tuple[str, ...] = ()
+        recording, findings = verify.enforce(lazy.read(), self.checks)
+        if self.whole:
+            kept, first = trim(recording) if contract.trim else (recording, 0)
+            extended, missing = mask_missing(kept, contract.leads) if self.has_zeros else (kept, ())
+            signals, starts = create_windows(extended, contract)
+            moves = np.array([_moves(kept, start, contract) for start in starts.tolist()])
+            starts = starts + first / recording.sampling_rate
+        else:
+            signals, starts, moves = create_input(recording, contract)[0][None], np.zeros(1), np.ones(1, bool)
+        notes = verify.list_notes(recording, findings, self.checks)
+        kept_ecg = {"ecg": recording} if self.keep else {}
+        if recording.is_degenerate or not moves.any():
+            return (), {"quality": "; ".join((NO_SIGNAL, *notes)), "notes": notes, **kept_ecg}
+        flags = quality.find_flags(recording)
+        noticed = []
+        if missing:
+            listed = ", ".join(missing)
+            noticed.append(f"{len(missing)} of {len(contract.leads)} leads missing ({listed}), zeros in their place")
+        if not moves.all():
+            noticed.append(f"{np.sum(~moves)} of {len(moves)} windows without a signal")
+        if recording.gaps:
+            noticed.append(f"{recording.gaps} samples masked")
+        if self.trained and (seen := self.trained.find(recording)):
+            noticed.append(seen)
+        noticed += [*flags, *notes]
+        known = {"quality": "; ".join(noticed), "flags": flags, "notes": notes, "starts": starts[moves], **kept_ecg}
+        return [*(signals if moves.all() else signals[moves])], known
+
+
+def _moves(recording: Recording, start: float, contract: InputContract) -> bool:
+    """Whether the recording changes inside a window itself: filters bring something in from beside it."""
+    begin, end = (
+        round(s * recording.sampling_rate) for s in (start, start + contract.samples / contract.sampling_rate)
+    )
+    part = recording.signal[begin:end, recording.lead_columns]
+    return bool(np.any(part != part[:1]))
+
+
+_own: tuple[Loader, Sequence[LazyRecording]]  # a worker's
+
+
+def open_own(packed: bytes) -> None:
+    """Gives a worker process what it loads, once: a pickled loader and recordings."""
+    global _own
+    _own = pickle.loads(packed)  # by the process that started this one
+
+
+def load_own(begin: int, end: int, most: int) -> list[Loaded]:
+    """Loads recordings number `begin` to before `end` in a worker, see `Loader.load_some`."""
+    loader, recordings = _own
+    return loader.load_some(recordings[begin:end], most)

@@ -1,0 +1,153 @@
+"""Why a model predicts what it predicts: attributions of recordings, in time and by lead and wave."""
+
+import dataclasses
+import math
+from collections.abc import Iterable, Iterator, Sequence
+
+import numpy as np
+
+from ecg_jax import labels as label_lib
+from ecg_jax import statements
+from ecg_jax.contract import InputContract
+from ecg_jax.data.preprocess import create_windows, mask_missing, place, trim
+from ecg_jax.errors import InputError
+from ecg_jax.explanation import methods
+from ecg_jax.explanation.segments import label_samples
+from ecg_jax.inference.model import Model
+from ecg_jax.inference.predict import Prediction, find_highest
+from ecg_jax.kinds import NUMBER
+from ecg_jax.recording import Recording
+from ecg_jax.reporting import ecg_page
+from ecg_jax.reporting.ecg_shade import Explanation
+
+DEFAULT = methods.DEFAULT
+_WORTH = (*label_lib.SIX, *statements.SUPERCLASSES[1:], label_lib.ABNORMAL)  # explaining, the most specific first
+_DEFAULT_THRESHOLD = 0.5
+_LONGEST_REASON = 300  # characters
+
+
+def check(model: Model, labels: Sequence[str], method: str) -> None:
+    """Raises `InputError` for labels that the model lacks, and an unknown method."""
+    if unknown := [label for label in labels if label not in model.label_names]:
+        raise InputError(f"the model has no label {', '.join(unknown)}; it has {', '.join(model.label_names)}")
+    if method not in methods.METHODS:
+        raise InputError(f"method is {method!r}; known: {', '.join(methods.METHODS)}")
+
+
+def choose_labels(model: Model, made: Prediction) -> list[str]:
+    """Labels of a prediction to explain, the most specific first.
+
+    Of the six diagnoses, superclasses and `abnormal`, those at or above their thresholds, or else the one that is the
+    nearest to it. A model without any of these has the same done with all of its labels; one of numbers has them all.
+    """
+    if model.kind == NUMBER:
+        return list(model.label_names)
+    candidates = [label for label in _WORTH if label in model.label_names] or list(model.label_names)
+    ratios = {label: compare(model, made, label) for label in candidates}
+    called = [label for label in candidates if ratios[label] >= 1]
+    return called or [max(candidates, key=lambda label: ratios[label])]
+
+
+def compare(model: Model, made: Prediction, label: str) -> float:
+    """A label's probability relative to its threshold, or to 0.5 where the model brings none."""
+    threshold = model.thresholds.get(label, _DEFAULT_THRESHOLD)
+    return float(made.probabilities[model.label_names.index(label)]) / max(threshold, 1e-9)
+
+
+def explain_all(
+    model: Model, predictions: Iterable[Prediction], labels: Sequence[str] = (), method: str = DEFAULT
+) -> Iterator[Prediction]:
+    """Adds `Prediction.explanations` to predictions that are measured and hold their recordings, in order.
+
+    Args:
+        model: What predicted them.
+        predictions: See `measured.measure_all`; one without a signal, or that could not be read, stays as it is.
+        labels: To explain of each; by default those that `choose_labels` chooses.
+        method: One of `explanation.methods.METHODS`.
+
+    Raises:
+        InputError: see `check`; where a method does not suit the network. Other errors of one recording end nothing:
+            its `quality` gives the reason.
+    """
+    check(model, labels, method)
+    return (_explain_safely(model, made, labels, method) for made in predictions)
+
+
+def _explain_safely(model: Model, made: Prediction, labels: Sequence[str], method: str) -> Prediction:
+    try:
+        return dataclasses.replace(made, explanations=explain(model, made, labels, method))
+    except InputError:
+        raise
+    except Exception as error:  # noqa: BLE001 - see `explain_all`
+        reason = " ".join(f"not explained: {type(error).__name__}: {error}".split())[:_LONGEST_REASON]
+        return dataclasses.replace(made, quality="; ".join(filter(None, (made.quality, reason))))
+
+
+def explain(
+    model: Model, made: Prediction, labels: Sequence[str] = (), method: str = DEFAULT
+) -> tuple[Explanation, ...]:
+    """Explains labels of one prediction; see `explain_all`.
+
+    Of each it explains the windows that a page shows; where they overlap, their mean is taken.
+    """
+    if made.ecg is None or made.measured is None or not len(made.windows):
+        return ()
+    contract = model.contract
+    signals, begins, padding = cut(made.ecg, contract)
+    found = []
+    for label in labels or choose_labels(model, made):
+        shown = _find_shown(made, begins, find_highest(model, made, label), contract)
+        start = float(begins[shown[0]]) - padding
+        offsets = np.round((begins[shown] - begins[shown[0]]) * contract.sampling_rate).astype(int)
+        segments = label_samples(
+            made.measured.waves, start, int(offsets[-1]) + contract.samples, contract.sampling_rate
+        )
+        values = _attribute(model, signals[shown], offsets, model.label_names.index(label), segments, method)
+        shares = methods.share(values, segments)
+        found.append(Explanation(label, method, values, shares, contract.leads, contract.sampling_rate, start))
+    return tuple(found)
+
+
+def _find_shown(made: Prediction, begins: np.ndarray, highest: float, contract: InputContract) -> np.ndarray:
+    """Numbers of the windows whose middle is on the page; of one that is longer than a page, the one shown."""
+    assert made.ecg is not None, "predicted without keep"
+    page = ecg_page.place(highest, len(made.ecg.signal) / made.ecg.sampling_rate)
+    middles = begins + contract.samples / contract.sampling_rate / 2
+    shown = np.flatnonzero((middles >= page) & (middles < page + ecg_page.SECONDS))
+    return shown if len(shown) else np.array([np.abs(begins - highest).argmin()])
+
+
+def _attribute(
+    model: Model, signals: np.ndarray, offsets: np.ndarray, output: int, segments: np.ndarray, method: str
+) -> np.ndarray:
+    """`[n, L]` of windows `[W, T, L]` that begin at `offsets` of `segments` `[n]`."""
+    values = np.zeros((len(segments), signals.shape[2]), np.float32)
+    count = np.zeros((len(segments), 1), np.float32)
+    for signal, offset in zip(signals, offsets, strict=True):
+        part = slice(offset, offset + len(signal))
+        count[part] += 1
+        [found] = methods.attribute(
+            method,
+            model.network,
+            model.variables,
+            signal[None],
+            output,
+            segments[None, part],
+            sampling_rate=model.contract.sampling_rate,
+        )
+        values[part] += found
+    return values / np.maximum(count, 1)
+
+
+def cut(recording: Recording, contract: InputContract) -> tuple[np.ndarray, np.ndarray, float]:
+    """The inputs of a whole recording, and when they are.
+
+    Returns:
+        `[windows, samples, leads]` float32; `[windows]`, seconds into the recording at which they begin; and the
+        seconds of zeros before them in a recording that is shorter than an input.
+    """
+    kept, first = trim(recording) if contract.trim else (recording, 0)
+    signals, begins = create_windows(mask_missing(kept, contract.leads)[0], contract)
+    length = math.ceil(len(kept.signal) * contract.sampling_rate / recording.sampling_rate)
+    padding = place(length, contract.samples)[1] / contract.sampling_rate
+    return signals, begins + first / recording.sampling_rate, padding

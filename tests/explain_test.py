@@ -1,0 +1,297 @@
+"""Explanations of recordings: where they land in time and lead, on pages, in JSON, over data sets."""
+
+import dataclasses
+import io
+import json
+
+import flax.linen as nn
+import matplotlib.pyplot as plt
+import numpy as np
+import pytest
+from cli_test import assert_one_line, call, write_wfdb
+from measure_test import draw as draw_ecg
+
+from ecg_jax.contract import InputContract
+from ecg_jax.data.datasets.dataset import Dataset
+from ecg_jax.data.readers import LazyRecording
+from ecg_jax.errors import InputError
+from ecg_jax.explanation.segments import SEGMENTS
+from ecg_jax.inference import average_beat, explained, writers
+from ecg_jax.inference.model import Model
+from ecg_jax.inference.predict import Measured, predict
+from ecg_jax.models.network import Network
+from ecg_jax.recording import LEADS, create_recording
+from ecg_jax.reporting import beat_map, ecg_page, ecg_shade
+
+SAMPLES, RATE = 1024, 400.0  # of the network: 2.56 s
+READ, LEAD = 600, "V2"  # the sample and lead that it reads, in a recording that fills its input
+WAVES = [{"wave": "QRS", "onset": 1.4, "offset": 1.6, "kind": "usual"}]
+
+
+class Same(nn.Module):
+    """A trunk that does nothing."""
+
+    @nn.compact
+    def __call__(self, signal, index, train):
+        return signal
+
+
+class Linear(nn.Module):
+    """A head that weighs samples."""
+
+    num_labels: int = 1
+
+    @nn.compact
+    def __call__(self, features, index, train):
+        return nn.Dense(self.num_labels, name="output")(features.reshape(len(features), -1))
+
+
+def create(sample, leads=LEADS, labels=("RBBB",), **contract):
+    """A linear model whose logit is 4 times one sample of `LEAD`, less 1, for each label."""
+    kernel = np.zeros((SAMPLES, len(leads), len(labels)), np.float32)
+    kernel[sample, leads.index(LEAD)] = 4.0
+    output = {"kernel": kernel.reshape(-1, len(labels)), "bias": np.full(len(labels), -1, np.float32)}
+    variables = {"params": {"head": {"output": output}}, "batch_stats": {}}
+    contract = InputContract(samples=SAMPLES, leads=leads, units_per_millivolt=1.0, **contract)
+    return Model(Network(Same(), Linear(len(labels))), variables, contract, tuple(labels), {})
+
+
+def draw_pulse(at, seconds=2.0, rate=RATE, leads=LEADS):
+    """A millivolt for 60 ms about a time in all leads, so that resampling keeps its middle."""
+    time = np.arange(round(seconds * rate)) / rate
+    pulse = (np.abs(time - at) <= 0.03).astype(float)
+    return create_recording(np.stack([pulse] * len(leads), axis=1), leads=leads, sampling_rate=rate, id="pulse")
+
+
+def look(model, recording, waves=WAVES):
+    """A prediction of a recording whose waves are known."""
+    (made,) = predict(model, [LazyRecording(recording.id, lambda: recording)], whole=True, keep=True)
+    return dataclasses.replace(made, measured=Measured({}, waves, {}))
+
+
+SHUFFLED = (*LEADS[7:], *LEADS[:7])
+
+
+@pytest.mark.parametrize(
+    "recording, at, leads, sample",
+    [
+        (draw_pulse(1.5, seconds=2.56), 1.5, LEADS, 600),
+        (draw_pulse(1.5), 1.5, LEADS, 112 + 600),
+        (draw_pulse(1.5, rate=500.0), 1.5, LEADS, 112 + 600),
+        (draw_pulse(1.5, leads=SHUFFLED), 1.5, LEADS, 112 + 600),
+        (draw_pulse(1.5), 1.5, SHUFFLED, 112 + 600),
+        (draw_pulse(1.5, leads=tuple(lead for lead in LEADS if lead not in ("III", "V3"))), 1.5, LEADS, 112 + 600),
+        (draw_pulse(6.5, seconds=8.0, rate=500.0), 6.5, LEADS, 424),
+        (draw_pulse(21.0, seconds=24.0), 21.0, LEADS, 777),
+    ],
+    ids=["fills it", "padded", "500 Hz", "file's order", "network's order", "leads missing", "4 windows", "long"],
+)
+def test_what_the_network_reads_lies_at_its_time_and_lead_in_the_recording(recording, at, leads, sample):
+    """Windows of 2.56 s of 8 s begin at 0, 1.8133, 3.6267 and 5.44 s; the 9th of 24 s at sample 7623 of 9600."""
+    waves = [{"wave": "QRS", "onset": at - 0.1, "offset": at + 0.1, "kind": "usual"}]
+    [found] = explained.explain(model := create(sample, leads), look(model, recording, waves))
+    place, column = np.unravel_index(np.abs(found.values).argmax(), found.values.shape)
+    assert (found.label, found.leads[column]) == ("RBBB", LEAD)
+    assert found.start + place / found.sampling_rate == pytest.approx(at, abs=1e-6)
+    assert found.values.sum() == pytest.approx(found.values[place, column]) == pytest.approx(4.0, rel=0.05)
+    assert found.shares[column].tolist() == pytest.approx([0, 1, 0, 0])
+    assert found.shares.sum() == pytest.approx(1)
+    seconds = len(recording.signal) / recording.sampling_rate
+    assert 0 < at - found.start <= 10
+    assert found.start + len(found.values) / RATE == pytest.approx(seconds, abs=max(0, 2.56 - seconds))  # to its end
+
+
+def test_filters_and_trimmed_ends_do_not_move_it():
+    """The recording has half a second of nothing before it, which the contract cuts off."""
+    pulse = draw_pulse(1.5)
+    varied = pulse.signal + 0.01 * np.arange(12)
+    varied[:200] = 0
+    recording = dataclasses.replace(pulse, signal=varied.astype(np.float32))
+    model = create((SAMPLES - 600) // 2 + 400, trim=True, highpass=0.5)
+    [found] = explained.explain(model, look(model, recording))
+    place = np.abs(found.values).max(axis=1).argmax()
+    assert found.start + place / RATE == pytest.approx(1.5)
+
+
+def test_a_missing_lead_says_nothing():
+    recording = draw_pulse(1.5, leads=tuple(lead for lead in LEADS if lead != LEAD))
+    model = create(712)
+    [found] = explained.explain(model, look(model, recording))
+    assert not found.values.any()
+    assert not found.shares.any()
+
+
+@pytest.fixture
+def made():
+    return look(create(600), draw_pulse(1.5))
+
+
+def choose(made, **probabilities):
+    labels = (*probabilities, "NORM")
+    model = dataclasses.replace(create(600), label_names=labels, thresholds=dict.fromkeys(labels, 0.5) | {"AF": 0.1})
+    values = np.array([*probabilities.values(), 0.9], np.float32)
+    return explained.choose_labels(model, dataclasses.replace(made, probabilities=values))
+
+
+def test_labels_at_their_thresholds_are_explained_the_most_specific_first(made):
+    assert choose(made, abnormal=0.9, CD=0.6, AF=0.1, RBBB=0.7, MI=0.4) == ["RBBB", "AF", "CD", "abnormal"]
+
+
+def test_without_one_at_its_threshold_the_nearest_is(made):
+    assert choose(made, abnormal=0.4, AF=0.09, RBBB=0.3) == ["AF"]
+
+
+def test_labels_and_methods_that_are_none_are_named(made):
+    model = create(600, labels=("RBBB", "AF"))
+    for labels, method, parts in (
+        (["CD"], "occlusion", "no label CD; it has RBBB, AF"),
+        ([], "magic", "'magic'; known"),
+    ):
+        with pytest.raises(InputError, match=parts):
+            next(explained.explain_all(model, [made], labels, method))
+
+
+def test_one_that_cannot_be_explained_ends_nothing(made, monkeypatch):
+    def fail(*_, **__):
+        raise ValueError("of a\nlibrary")
+
+    model = create(600)
+    silent = look(model, draw_pulse(99.0))
+    found = list(explained.explain_all(model, [made, silent]))
+    assert [len(each.explanations) for each in found] == [1, 0]
+    monkeypatch.setattr(explained, "explain", fail)
+    (odd,) = explained.explain_all(model, [made])
+    assert odd.quality.endswith("not explained: ValueError: of a library")
+
+
+def test_json_has_shares_by_lead_and_part_that_add_up_to_one():
+    model = create(712)
+    (made,) = explained.explain_all(model, [look(model, draw_pulse(1.5))])
+    file = io.StringIO()
+    table = writers.JsonTable(file, model, has_explanations=True)
+    table.add(made)
+    table.close()
+    [found] = json.loads(file.getvalue())["recordings"][0]["explanations"]
+    assert (found["label"], found["method"], found["start"], found["end"]) == ("RBBB", explained.DEFAULT, 0.0, 2.0)
+    assert [*found["shares"]] == [*LEADS]
+    assert found["shares"][LEAD] == {"P": 0.0, "QRS": 1.0, "ST-T": 0.0, "elsewhere": 0.0}
+    assert sum(sum(parts.values()) for parts in found["shares"].values()) == pytest.approx(1)
+    assert (*SEGMENTS, "elsewhere") == ecg_shade.PARTS
+
+
+def find_shade(path, sign):
+    """Rows and columns, in mm, of pixels of a page's paper that speak for a label (1) or against it (-1)."""
+    pixels = plt.imread(path)[:, :, :3]
+    rows, columns = (25.4 / 200 * places for places in (sign * (pixels[..., 0] - pixels[..., 2]) > 0.45).nonzero())
+    on_paper = (rows > 63) & (rows < 198)
+    return rows[on_paper], columns[on_paper]
+
+
+def test_a_page_is_shaded_where_and_when_it_is_and_against_is_striped(tmp_path):
+    """V2 is the second row, from 5 to 7.5 s of the page, which begins at 3 s: 9 s is 150 mm from the first sample."""
+    values = np.zeros((4000, 12), np.float32)
+    values[2400, LEADS.index("V2")] = 1.0  # the input begins at 3 s
+    values[3200, LEADS.index("V6")] = -1.0
+    shares = np.full((12, 4), 1 / 48, np.float32)
+    shown = ecg_shade.Explanation("RBBB", "occlusion", values, shares, LEADS, 400.0, 3.0)
+    recording = create_recording(np.zeros((8000, 12)), leads=LEADS, sampling_rate=500.0, id="flat")
+    path = tmp_path / "page.png"
+    ecg_page.draw(recording, [], str(path), start=3.0, explanation=shown)
+    for sign, row, seconds in ((1, 1, 6), (-1, 2, 8)):
+        rows, columns = find_shade(path, sign)
+        assert np.median(columns) == pytest.approx(20 + 10 + 25 * seconds, abs=0.3)
+        top = 63 + 33.75 * row
+        assert top - 0.5 < rows.min() < top + 2 < top + 31 < rows.max() < top + 34.25
+        has_stripes = (np.diff(np.unique(rows)) > 0.3).sum() > 10
+        assert has_stripes == (sign < 0)
+
+
+def test_pages_are_named_after_the_recording_and_further_labels(tmp_path):
+    model = create(712, labels=("RBBB", "AFIB/AFL"))
+    (made,) = explained.explain_all(model, [look(model, draw_pulse(1.5))], ("RBBB", "AFIB/AFL"))
+    pages = writers.Pages(str(tmp_path / "pages"), "svg", model)
+    pages.add(made)
+    pages.add(made)
+    names = sorted(path.name for path in (tmp_path / "pages").iterdir())
+    assert names == ["pulse-2.svg", "pulse-2_AFIB-AFL.svg", "pulse.svg", "pulse_AFIB-AFL.svg"]
+    assert (pages.count, pages.undrawn) == (4, [])
+    text = (tmp_path / "pages" / "pulse_AFIB-AFL.svg").read_text()
+    for words in ("What speaks for AFIB/AFL", "speaks against it", "not validated for clinical use", "<!-- ST-T -->"):
+        assert words in text
+
+
+def test_beats_are_averaged_at_their_times():
+    """Values are their times: beats at 1 and 1.5 s have the mean 1.25 s and the time from the onset."""
+    values = 0.2 + np.arange(2000)[:, None] / 500 + np.array([0, 10])
+    found = average_beat.align(values, 500.0, 0.2, [1.0, 1.501])
+    np.testing.assert_allclose(found, average_beat.TIME[:, None] + 1.2505 + np.array([0, 10]))
+
+
+def test_the_map_of_a_label_is_of_recordings_that_have_it_and_are_called(monkeypatch, tmp_path):
+    """The network reads what comes 0.1 s after the onset of the only whole beat; the third recording is not called."""
+    recordings = [draw_pulse(1.5, seconds=2.56) for _ in range(4)]
+    signals = [each.signal * scale for each, scale in zip(recordings, (1, 2, 0.1, -0.5), strict=True)]
+    recordings = [dataclasses.replace(r, signal=s.astype(np.float32)) for r, s in zip(recordings, signals, strict=True)]
+    ids, labels = np.array(["a", "b", "c", "d"]), np.array([1, 1, 1, 0], np.float32)
+    dataset = Dataset("four", ids, {"RBBB": labels}, recordings.__getitem__)
+    waves = [{"wave": "QRS", "onset": 1.4, "offset": 1.6, "kind": "usual"}]
+    measure = lambda predictions: (dataclasses.replace(m, measured=Measured({}, waves, {})) for m in predictions)  # noqa: E731
+    monkeypatch.setattr(average_beat.measured, "measure_all", measure)
+    found = average_beat.average(create(READ), dataset, np.arange(4), "RBBB", checks="warn")
+    assert (found.counts, found.beats.shape[0], found.others.shape[0]) == ((3, 1), 2, 1)
+    place, column = np.unravel_index(found.values.argmax(), found.values.shape)
+    assert (found.leads[column], found.time[place]) == (LEAD, pytest.approx(0.1))
+    at = np.isclose(found.time, 0.1)
+    assert found.beats[:, at, column].ravel().tolist() == pytest.approx([1, 2])
+    assert found.values.sum() / 250 == pytest.approx((4 + 8) / 2, rel=0.01)  # its integral over time
+    table = beat_map.summarize(found).set_index(["lead", "seconds"]).loc[LEAD]
+    row = table.iloc[np.abs(table.index - 0.1).argmin()]
+    expected = {"mean": 1.5, "p10": 1.1, "p90": 1.9, "mean_without": -0.5, "attribution": found.values.max()}
+    assert row.to_dict() == pytest.approx(expected)
+    beat_map.draw(found, str(tmp_path / "map.svg"), "notice")
+    text = (tmp_path / "map.svg").read_text()
+    assert "four: 2 of 3 recordings with it" in text
+    assert "dashed: 1 of 1 without it" in text
+    with pytest.raises(InputError, match="of 1 recordings with RBBB the model calls none"):
+        average_beat.average(create(READ), dataset, np.array([2]), "RBBB", checks="warn")
+
+
+@pytest.mark.parametrize(
+    "verb, flags, parts",
+    [
+        ("predict", ["--explain"], ["--explain", "--figure", ".json"]),
+        ("explain", [], ["no recordings named"]),
+        ("explain", ["--data=ludb:x"], ["one --label"]),
+        ("explain", ["--data=ludb:x", "--label=AF", "--output=map.txt"], ["map.txt", ".png"]),
+        ("explain", ["--label=QRS", "ecg.hea"], ["no label QRS", "RBBB"]),
+        ("explain", ["--method=magic", "ecg.hea"], ["'magic'", "grad_cam"]),
+    ],
+    ids=["no place", "no files", "no label", "suffix", "label", "method"],
+)
+def test_what_is_wrong_is_said_in_one_line(tmp_path, verb, flags, parts):
+    path = ["ecg.hea"] if verb == "predict" else []
+    assert_one_line(call(verb, *flags, *path, cwd=tmp_path), *parts)
+
+
+def test_help_names_every_method():
+    text = call("explain", "--help").stdout
+    assert "not what the patient has" in " ".join(text.split())
+    assert [name for name in explained.methods.METHODS if name not in text] == []
+
+
+@pytest.mark.slow
+def test_as_a_user_runs_them(tmp_path):
+    write_wfdb(tmp_path, "a", draw_ecg(), rate=500.0)
+    write_wfdb(tmp_path, "silent", np.zeros((5000, 12)), rate=500.0)
+    done = call("predict", "--explain", "--figure", "--output=out.json", "*.hea", cwd=tmp_path)
+    assert done.returncode == 0, done.stdout + done.stderr
+    first, silent = json.loads((tmp_path / "out.json").read_text())["recordings"]
+    labels = [each["label"] for each in first["explanations"]]
+    assert silent["explanations"] == []
+    names = {"a.png", "silent.png", *(f"a_{label}.png" for label in labels[1:])}
+    assert {path.name for path in (tmp_path / "out_figures").iterdir()} == names
+    assert f"{labels[0]} explained: P " in done.stdout
+    done = call("explain", "--label=LBBB", "--method=grad_cam", "--figure_format=svg", "*.hea", cwd=tmp_path)
+    assert done.returncode == 2, done.stdout + done.stderr
+    assert "Drawn: 1 page(s) in explanations; 1 recording(s) without" in done.stdout
+    assert "What speaks for LBBB" in (tmp_path / "explanations" / "a.svg").read_text()
