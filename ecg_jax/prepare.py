@@ -69,14 +69,17 @@ def main(argv: Sequence[str]) -> int:
     from ecg_jax.data import store
     from ecg_jax.data.store import measurements
 
-    settings = _describe(folder)
     measures = _MEASURE.value or measurements.was_begun(folder)
     if measures:
         startup.configure_allocator()
         startup.keep_programs()
-    damaged = _find_damage(folder, console) if _VERIFY.value else []
     is_named = _DATASET.value is not None or _SOURCE.value is not None
-    if damaged is None or (_MEASURE.value and not damaged and not is_named and store.is_store(folder)):
+    if _MEASURE.value and not _VERIFY.value and not is_named and store.is_store(folder):
+        _measure(folder, console)
+        return 0
+    settings = _describe(folder)
+    damaged = _find_damage(folder, console) if _VERIFY.value else []
+    if damaged is None:
         if _MEASURE.value:
             _measure(folder, console)
         return 0
