@@ -77,20 +77,19 @@ def measure_ranges(recording: Recording, in_beats: bool = False) -> np.ndarray:
     if recording.is_complete:
         return _summarize_seconds(measure_seconds(recording), in_beats)
     leads = [recording.signal[known, i][None] for i, known in enumerate(recording.valid.T)]
-    window = _count_window(recording)
-    return np.concatenate(
-        [_summarize_seconds(range_of(split(lead, window)), in_beats) if lead.size else [np.nan] for lead in leads]
-    )
+    seconds = [range_seconds(lead, recording.sampling_rate) if lead.size else np.full((1, 1), np.nan) for lead in leads]
+    return np.concatenate([_summarize_seconds(ranges, in_beats) for ranges in seconds])
 
 
 @remembered
 def measure_seconds(recording: Recording) -> np.ndarray:
     """Each lead's range in each second, `[leads, seconds]` float32, of a recording whose samples are all valid."""
-    return range_of(split(recording.by_lead, _count_window(recording)))
+    return range_seconds(recording.by_lead, recording.sampling_rate)
 
 
-def _count_window(recording: Recording) -> int:
-    return max(round(WINDOW * recording.sampling_rate), 2)
+def range_seconds(leads: np.ndarray, sampling_rate: float) -> np.ndarray:
+    """The same of `[leads, samples]`."""
+    return range_of(split(leads, max(round(WINDOW * sampling_rate), 2)))
 
 
 def range_of(windows: np.ndarray) -> np.ndarray:
