@@ -156,12 +156,19 @@ def _remove_spikes(recording: Recording) -> Recording:
     return dataclasses.replace(recording, signal=scipy.ndimage.median_filter(recording.signal, (width, 1)))
 
 
+def take_lead(recording: Recording, column: int) -> np.ndarray:
+    """The valid samples of a column."""
+    if recording.is_complete:
+        return recording.by_lead[column]
+    return recording.signal[recording.valid[:, column], column]
+
+
 def measure_lead_two(recording: Recording) -> float:
     """Measures lead II's 0.5-99.5 percentile range, which `estimate_scale` is calibrated for; NaN without lead II."""
     if "II" not in recording.leads:
         return np.nan
     column = recording.leads.index("II")
-    lead = recording.signal[recording.valid[:, column], column]
+    lead = take_lead(recording, column)
     if not lead.size:
         return np.nan
     low, high = ranks.percentiles(lead, 0.5, 99.5)
@@ -180,7 +187,7 @@ def find_common_deviation(recording: Recording) -> float:
     """
     deviations: list[float] = []
     for column in (i for i, name in enumerate(recording.leads) if name in LEADS):
-        lead = recording.signal[recording.valid[:, column], column]
+        lead = take_lead(recording, column)
         if not lead.size or not np.ptp(lead):
             continue
         mean, deviation = lead.mean(dtype=np.float64), float(lead.std(dtype=np.float64))
