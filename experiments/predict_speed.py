@@ -1,11 +1,12 @@
 """How much of the network's own rate `predict` or `embed` keeps when it reads files: ECG/s of both, in turn.
 
-  python experiments/predict_speed.py [--recordings=256] [--repeats=5] [--embed MODEL...]
+  python experiments/predict_speed.py [--recordings=256] [--passes=4] [--repeats=5] [--embed MODEL...]
 
-Writes as many WFDB records (500 Hz, 10 s, 12 leads), reads them once so that the disk's cache is warm, and times, in
-turn, the network alone on batches that are there and `predict.predict` from the files, for the weights that ship
-and for the reference network (random weights); with --embed, `embed.embed` of those models. An ECG of a network that
-takes windows is all windows of a recording. Prints medians, ranges and the ratio.
+Writes as many WFDB records (500 Hz, 10 s, 12 leads), reads them once so that the disk's cache is warm and the processes
+that read have a parent, and times, in turn, the network alone on batches that are there and one call of
+`predict.predict` that takes the files --passes times, so that the start of its processes counts little; for the weights
+that ship and for the reference network (random weights); with --embed, `embed.embed` of those models. An ECG of a
+network that takes windows is all windows of a recording. Prints medians, ranges and the ratio.
 """
 
 import argparse
@@ -76,6 +77,7 @@ def main() -> None:
     """Times and prints."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--recordings", type=int, default=256)
+    parser.add_argument("--passes", type=int, default=4)
     parser.add_argument("--repeats", type=int, default=5)
     parser.add_argument("--embed", nargs="*", default=[], metavar="MODEL", help="as --model of embed")
     options = parser.parse_args()
@@ -85,12 +87,12 @@ def main() -> None:
     apply = embed.embed if options.embed else predict.predict
     with tempfile.TemporaryDirectory() as folder:
         write_records(folder, options.recordings)
-        recordings = readers.find(folder)
+        recordings = readers.find(folder) * options.passes
         for name, model in timed.items():
             signal = np.random.default_rng(0).normal(size=(BATCH, *model.contract.shape)).astype(np.float32)
             windows = model.contract.window_count or 1
-            compute, count = (model.embed if options.embed else model.predict_raw), options.recordings * windows
-            time_files(apply, model, recordings[: 2 * BATCH])
+            compute, count = (model.embed if options.embed else model.predict_raw), len(recordings) * windows
+            time_files(apply, model, recordings[: options.recordings])
             pairs = []
             for _ in range(options.repeats):
                 rate = time_alone(compute, signal, count) / windows

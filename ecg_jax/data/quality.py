@@ -97,19 +97,20 @@ def _look(recording: Recording) -> tuple[tuple[str, ...], dict[str, float]]:
     ranges = np.full(len(recording.leads), np.nan)
     noise, wander = np.zeros((2, len(recording.leads)))
     skewness: dict[str, float] = {}
-    duration = 0.0
+    duration, rate = 0.0, recording.sampling_rate
     found = {"nan_span"} if _has_gap(recording) else set()
     for columns, leads in _group_leads(recording):
-        duration = max(duration, leads.shape[1] / recording.sampling_rate)
-        seconds = amplitude.split(leads, round(recording.sampling_rate))
-        second_ranges = amplitude.range_of(seconds).astype(np.float64)
+        duration = max(duration, leads.shape[1] / rate)
+        is_all = recording.is_complete
+        seconds = amplitude.measure_seconds(recording) if is_all else amplitude.range_seconds(leads, rate)
+        second_ranges = seconds.astype(np.float64)
         ranges[columns] = ranks.median(second_ranges)
-        noise[columns] = defects.measure_noise(leads, recording.sampling_rate)
-        slow, rate = defects.average(leads, recording.sampling_rate)
-        wander[columns] = defects.measure_wander(slow, round(rate))
+        noise[columns] = defects.measure_noise(leads, rate)
+        slow, slow_rate = defects.average(leads, rate)
+        wander[columns] = defects.measure_wander(slow, round(slow_rate))
         skewness |= defects.measure_skewness(slow, [recording.leads[column] for column in columns])
         found |= _find_silence(leads, second_ranges)
-        found |= {"saturation"} if defects.find_saturation(leads, recording.sampling_rate) else set()
+        found |= {"saturation"} if defects.find_saturation(leads, rate) else set()
     size = amplitude.remeasure_size(recording, amplitude.summarize_ranges(ranges, recording.leads))
     products, names = lead_order.compute_products(recording)
     if not recording.normalized:

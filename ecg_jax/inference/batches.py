@@ -25,7 +25,7 @@ from ecg_jax.inference.model import Model
 
 _THREADS = 4  # that read few recordings
 _MANY = 128  # recordings, for which processes are started
-_NICENESS = 10  # of these: they take the time that the network leaves
+_NICENESS = 5  # of these: they take the time that the network leaves
 _TOGETHER = 8  # recordings that a process reads at once
 
 
@@ -121,10 +121,10 @@ def _read_ahead(
     loader: Loader, recordings: Sequence[LazyRecording], batch_size: int, processes: bool
 ) -> Iterator[Loaded]:
     """Loads recordings beside the network, some ahead of the one that is yielded: fewer, where they are long."""
-    pool, load, workers = _open_pool(loader, recordings, processes)
+    pool, load, parallel = _open_pool(loader, recordings, processes)
     ahead: deque[tuple[int, int, Future[list[Loaded]]]] = deque()  # from which recording to before which
     depth, together, opened = _THREADS, 1, 0
-    wanted = max(2 * batch_size, 2 * _TOGETHER * workers)  # windows
+    wanted = max(2 * batch_size, 2 * _TOGETHER * parallel)  # windows
 
     def submit(begin: int, end: int) -> tuple[int, int, Future[list[Loaded]]]:
         return begin, end, pool.submit(load, begin, end, batch_size)
@@ -141,12 +141,12 @@ def _read_ahead(
             if begin + len(loaded) < end:  # they are long
                 ahead.appendleft(submit(begin + len(loaded), end))
             fitting = wanted // max(1, *(len(windows) for windows, _ in loaded))  # the next ones may be as long
-            together = min(_TOGETHER, max(1, fitting // (2 * workers)))
+            together = min(_TOGETHER, max(1, fitting // (2 * parallel)))
             depth = max(_THREADS, min(depth + len(loaded), fitting))
             yield from loaded
     except BrokenProcessPool as error:
         raise InputError(
-            f"a process that reads died (out of memory?), at one of {recordings[begin].name} to "
+            f"a process that reads died (out of memory?), at one of {recordings[first].name} to "
             f"{recordings[min(opened, len(recordings)) - 1].name}; name fewer recordings to see which it was"
         ) from error
     finally:
@@ -161,15 +161,14 @@ def _open_pool(
     Returns:
         The pool, what loads recordings number `begin` to before `end` in it, and how many it loads at once.
     """
-    cores = workers.count_cores()
     if processes and len(recordings) >= _MANY and (packed := _pack(loader, recordings)):
         cores = workers.count_cores()
         return workers.Pool(cores, open_own, packed, niceness=_NICENESS), load_own, cores
-    return (
-        ThreadPoolExecutor(_THREADS),
-        lambda begin, end, most: loader.load_some(recordings[begin:end], most),
-        _THREADS,
-    )
+
+    def load_here(begin: int, end: int, most: int) -> list[Loaded]:
+        return loader.load_some(recordings[begin:end], most)
+
+    return ThreadPoolExecutor(_THREADS), load_here, _THREADS
 
 
 def _pack(loader: Loader, recordings: Sequence[LazyRecording]) -> bytes:

@@ -77,20 +77,19 @@ def measure_ranges(recording: Recording, in_beats: bool = False) -> np.ndarray:
     if recording.is_complete:
         return _summarize_seconds(measure_seconds(recording), in_beats)
     leads = [recording.signal[known, i][None] for i, known in enumerate(recording.valid.T)]
-    window = _count_window(recording)
-    return np.concatenate(
-        [_summarize_seconds(range_of(split(lead, window)), in_beats) if lead.size else [np.nan] for lead in leads]
-    )
+    seconds = [range_seconds(lead, recording.sampling_rate) if lead.size else np.full((1, 1), np.nan) for lead in leads]
+    return np.concatenate([_summarize_seconds(ranges, in_beats) for ranges in seconds])
 
 
 @remembered
 def measure_seconds(recording: Recording) -> np.ndarray:
     """Each lead's range in each second, `[leads, seconds]` float32, of a recording whose samples are all valid."""
-    return range_of(split(recording.by_lead, _count_window(recording)))
+    return range_seconds(recording.by_lead, recording.sampling_rate)
 
 
-def _count_window(recording: Recording) -> int:
-    return max(round(WINDOW * recording.sampling_rate), 2)
+def range_seconds(leads: np.ndarray, sampling_rate: float) -> np.ndarray:
+    """The same of `[leads, samples]`."""
+    return range_of(split(leads, max(round(WINDOW * sampling_rate), 2)))
 
 
 def range_of(windows: np.ndarray) -> np.ndarray:
@@ -157,12 +156,19 @@ def _remove_spikes(recording: Recording) -> Recording:
     return dataclasses.replace(recording, signal=scipy.ndimage.median_filter(recording.signal, (width, 1)))
 
 
+def take_lead(recording: Recording, column: int) -> np.ndarray:
+    """The valid samples of a column."""
+    if recording.is_complete:
+        return recording.by_lead[column]
+    return recording.signal[recording.valid[:, column], column]
+
+
 def measure_lead_two(recording: Recording) -> float:
     """Measures lead II's 0.5-99.5 percentile range, which `estimate_scale` is calibrated for; NaN without lead II."""
     if "II" not in recording.leads:
         return np.nan
     column = recording.leads.index("II")
-    lead = recording.signal[recording.valid[:, column], column]
+    lead = take_lead(recording, column)
     if not lead.size:
         return np.nan
     low, high = ranks.percentiles(lead, 0.5, 99.5)
@@ -181,7 +187,7 @@ def find_common_deviation(recording: Recording) -> float:
     """
     deviations: list[float] = []
     for column in (i for i, name in enumerate(recording.leads) if name in LEADS):
-        lead = recording.signal[recording.valid[:, column], column]
+        lead = take_lead(recording, column)
         if not lead.size or not np.ptp(lead):
             continue
         mean, deviation = lead.mean(dtype=np.float64), float(lead.std(dtype=np.float64))

@@ -35,7 +35,8 @@ def measure_rise_time(recording: Recording, over: float, in_beats: bool = False)
     if leads.shape[1] < window or step >= window:
         return np.nan
     windows = amplitude.split(leads, window)
-    ranges = amplitude.range_of(windows)
+    seconds = amplitude.measure_seconds(recording) if recording.is_complete and window == round(rate) else None
+    ranges = amplitude.range_of(windows) if seconds is None else seconds[:, : windows.shape[1]]
     if in_beats:
         here = amplitude.find_beats(ranges)
         windows, ranges = windows[:, here], ranges[:, here]

@@ -46,10 +46,11 @@ def measure(path: str) -> int:
 
 
 def read_bytes(path: str, most: int = -1) -> bytes:
-    """The first `most` bytes of a file, all if negative; raises `InputError` when it cannot be read."""
+    """The first `most` bytes of a regular file, all if negative; raises `InputError` when it cannot be read."""
     try:
         with open(path, "rb") as file:
-            return file.read(most)
+            size = os.fstat(file.fileno()).st_size + 1  # memory for `most` costs more than reading a small file
+            return file.read(most if most < 0 else min(most, size))
     except OSError as error:
         raise InputError(f"{path}: cannot be read ({error.strerror}); check its permissions") from error
 

@@ -37,6 +37,7 @@ _SIGNAL_LINE = re.compile(
 _SEGMENT_LINE = re.compile(r"(?P<name>\S+) (?P<samples>\d{1,15})")
 _REMARK = re.compile(r" #.*")  # `canonical_lead` removes it behind a lead's name
 _LIBRARY_NAME = re.compile(r"[-\w]+")
+_PLAIN_FILE = re.compile(r"[-\w]+(?:\.[-\w]+)*")  # in the folder of the header, whatever else is there
 
 
 @dataclasses.dataclass(frozen=True)
@@ -153,6 +154,8 @@ def _parse_signal(path: str, line: str, notes: list[str]) -> Signal:
 
 def _require_inside(path: str, name: str) -> None:
     """A header may name folders below its own, but nothing above or beside it, not even through a link."""
+    if _PLAIN_FILE.fullmatch(name):
+        return
     is_inside = not set("\\:\0") & set(name) and name not in ("", ".", "..")
     if is_inside and "/" in name:
         folder = os.path.realpath(os.path.dirname(path))

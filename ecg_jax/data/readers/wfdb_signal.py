@@ -21,6 +21,7 @@ from ecg_jax.recording import LEADS, canonical_lead
 _NO_SAMPLE = -32768
 _MAT_BYTES = 24  # of a MATLAB 4 header for a matrix called `val`
 _MAT_INT16 = 30
+_ROWS = 32
 
 
 @dataclasses.dataclass(frozen=True)
@@ -137,7 +138,7 @@ def _compare_samples(digital: np.ndarray, signals: tuple[Signal, ...]) -> tuple[
     """Lines on leads whose samples are not those that the header was written for, and whether these are most leads."""
     if not any(signal.checksum or signal.initial for signal in signals):
         return [], False  # all zero: written by a program that computes neither
-    sums = digital.sum(axis=0, dtype=digital.dtype)  # the last 16 bits count
+    sums = _add_up(digital)
     failing, differing = [], []
     for signal, total, first in zip(signals, sums.tolist(), digital[0].tolist(), strict=True):
         if signal.checksum is not None and (signal.checksum - total) & 0xFFFF:
@@ -153,6 +154,14 @@ def _compare_samples(digital: np.ndarray, signals: tuple[Signal, ...]) -> tuple[
     return lines, 2 * unproven > len(signals)
 
 
+def _add_up(digital: np.ndarray) -> np.ndarray:
+    """Sums of columns, of which the last 16 bits count: first of many rows at once, which is several times as fast."""
+    together = len(digital) // _ROWS * _ROWS
+    sums = digital[:together].reshape(-1, _ROWS * digital.shape[1]).sum(axis=0, dtype=digital.dtype)
+    rest = digital[together:].sum(axis=0, dtype=digital.dtype)
+    return sums.reshape(_ROWS, -1).sum(axis=0, dtype=digital.dtype) + rest
+
+
 def _to_physical(digital: np.ndarray, signals: tuple[Signal, ...]) -> np.ndarray:
     """The library's arithmetic: float64 in between, float32 kept; `-32768` is no sample.
 
@@ -165,7 +174,8 @@ def _to_physical(digital: np.ndarray, signals: tuple[Signal, ...]) -> np.ndarray
     gains = np.array([signal.gain for signal in signals])
     is_exact = np.array_equal(gains, gains.astype(np.float32))
     np.divide(values, gains.astype(np.float32) if is_exact else gains, out=values, casting="same_kind")
-    values[digital == _NO_SAMPLE] = np.nan
+    if digital.min() == _NO_SAMPLE:
+        values[digital == _NO_SAMPLE] = np.nan
     return values
 
 
