@@ -74,6 +74,13 @@ def test_every_format_data_set_and_network_is_described():
         assert {*names} <= {*headings}
 
 
+def test_the_page_of_problems_quotes_what_the_code_says():
+    quoted = re.findall(r"^\| `([^`]+)` \|", (ROOT / "docs" / "problems.md").read_text(), re.MULTILINE)
+    said = "".join(path.read_text() for path in ROOT.glob("ecg_jax/**/*.py"))
+    assert quoted
+    assert [text for text in quoted if text not in said] == []
+
+
 @pytest.mark.slow
 def test_the_site_is_built_without_a_warning_and_its_tutorials_run(tmp_path):
     environment = {name: value for name, value in os.environ.items() if name != "XLA_FLAGS"}
