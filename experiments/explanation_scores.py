@@ -15,7 +15,7 @@ from ecg_jax.data.preprocess import create_input
 from ecg_jax.errors import InputError
 from ecg_jax.explanation import faithfulness, simulated_causes
 from ecg_jax.explanation.delineation import delineate_many
-from ecg_jax.explanation.methods import METHODS, attribute, share
+from ecg_jax.explanation.methods import attribute, share
 from ecg_jax.explanation.segments import SEGMENTS, label_samples
 from ecg_jax.inference.model import Model
 from ecg_jax.recording import LEADS, create_recording
