@@ -87,10 +87,10 @@ def draw_examples(code: str, purpose: str, given: Sequence[Model], count: int) -
         found.append(Examples(signal, drawn.cause, segments, 0.0).take(is_right))
         if kept >= count:
             break
-    arrays = (
+    signal, cause, segments = (
         np.concatenate([getattr(each, name) for each in found])[:count] for name in ("signal", "cause", "segments")
     )
-    return Examples(*arrays, kept / tried)
+    return Examples(signal, cause, segments, kept / tried)
 
 
 def count_used(method: str, examples: Examples) -> int:

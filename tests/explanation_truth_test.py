@@ -232,3 +232,45 @@ def test_what_was_computed_is_not_computed_again(experiment, tmp_path):
     again = experiment.run([(what, refuse)], str(tmp_path))
     pd.testing.assert_frame_equal(first, again)
     assert experiment.average(pd.Series([0.0, 1.0, np.nan]))[0] == 0.5
+
+
+def test_the_report_names_the_winner_that_meets_the_conditions(experiment, tmp_path, capsys):
+    """Occlusion has the better marks, but its maps are as similar with random weights as with another seed's."""
+    marks = {"inside": 0.1, "right": 1.0, "seconds": 0.1, "P": 0.2, "QRS": 0.3, "ST-T": 0.4, "elsewhere": 0.1}
+    good = {
+        "method": "occlusion",
+        "share": 0.9,
+        "positive share": 0.9,
+        "pointing": 1.0,
+        "deletion": 0.1,
+        "insertion": 0.9,
+    }
+    poor = {
+        "method": "grad_cam",
+        "share": 0.2,
+        "positive share": 0.2,
+        "pointing": 0.0,
+        "deletion": 0.5,
+        "insertion": 0.5,
+    }
+    drawn = [("choose", "IMI"), ("report", "IMI"), ("report", "SBRAD")]
+    scored = [
+        marks | each | {"purpose": purpose, "model": "m", "finding": finding}
+        for each in (good, poor)
+        for purpose, finding in drawn
+    ]
+    compared = [
+        {"purpose": "compare", "finding": "IMI", "method": method, "with": other, "similarity": similarity}
+        for method, other, similarity in [
+            ("occlusion", "another seed", 0.5),
+            ("occlusion", "random", 0.5),
+            ("grad_cam", "another seed", 0.5),
+            ("grad_cam", "random", 0.1),
+        ]
+    ]
+    experiment.report(pd.DataFrame(scored + compared), str(tmp_path))
+    printed = capsys.readouterr().out
+    assert "Method of choice: grad_cam" in printed
+    assert "0.90 (0.90-0.90)" in printed
+    assert set(pd.read_csv(tmp_path / "scores.csv")["finding"]) == {"IMI"}
+    assert set(pd.read_csv(tmp_path / "segments.csv")["finding"]) == {"SBRAD"}

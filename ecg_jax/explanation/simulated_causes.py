@@ -12,6 +12,7 @@ from collections.abc import Callable, Iterator
 from typing import Any, NamedTuple
 
 import jax
+import jax.numpy as jnp
 import numpy as np
 
 from ecg_jax.recording import LEADS
@@ -93,7 +94,7 @@ class Waves(NamedTuple):
     def create(cls, track: Track, row: int) -> "Waves":
         """The waves of one recording that can be seen."""
         some = track.is_seen[row] & (track.onset[row, :, 0].min(axis=1) < rhythm.NEVER / 2)
-        return cls(track.onset[row, some, 0], track.offset[row, some, 0])
+        return cls(np.asarray(track.onset[row, some, 0]), np.asarray(track.offset[row, some, 0]))
 
     def precede(self, other: "Waves") -> "Waves":
         """From the onset of each of these waves to that of the next of others, in each lead."""
@@ -119,7 +120,7 @@ def draw(code: str, key: jax.Array) -> Iterator[Drawn]:
 
 def simulate(code: str, key_data: np.ndarray) -> Drawn:
     """The recordings of some keys, `[N, 2]` uint32."""
-    population, keys = _POPULATIONS[code], jax.random.wrap_key_data(key_data)
+    population, keys = _POPULATIONS[code], jax.random.wrap_key_data(jnp.asarray(key_data))
     drawn = jax.device_get(simulate_many(keys, population, durations=(10.0,)))
     clean = jax.device_get(simulate_many(keys, population._replace(noise=0.0), durations=(10.0,)))
     tracks = jax.device_get(_trace(keys, population, _THRESHOLDS))
@@ -167,7 +168,7 @@ def mark(code: str, waves: dict[str, Waves], clean: np.ndarray, truth: dict[str,
 def fill(onset: np.ndarray, offset: np.ndarray, samples: int) -> np.ndarray:
     """Samples within spans `[spans, 12]` seconds, `[samples, 12]` bool."""
     time = np.arange(samples)[:, None, None] / SAMPLING_RATE
-    return ((time >= onset) & (time < offset)).any(axis=1)
+    return np.any((time >= onset) & (time < offset), axis=1)
 
 
 def _keep_leads(marked: np.ndarray, *leads: str) -> np.ndarray:
