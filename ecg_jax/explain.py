@@ -184,7 +184,7 @@ def _draw_dose(argv: Sequence[str]) -> int:
         limits = " to ".join(f"{limit:g}" for limit in row.limits if limit == limit)
         guideline = f"; guideline {limits}" if limits else ""
         console.print(
-            f"  {row.label} crosses {row.level} ({row.probability:.3f}) at {dose_figure.show_crossing(row)} {dose.unit}"
+            f"  {row.label} crosses {row.level} ({row.probability:.3f}): {dose_figure.show_crossing(row)} {dose.unit}"
             f"{guideline}"
         )
     console.print(f"Written: {path} and {stem}.csv")

@@ -29,7 +29,9 @@ def choose_labels(model: Model, dose: Dose) -> tuple[str, ...]:
         InputError: where there are many others, or they are numbers.
     """
     if model.kind == NUMBER:
-        raise InputError(f"{model.title}: {', '.join(model.label_names)} are numbers; a dose moves probabilities")
+        raise InputError(
+            f"{model.title}: its outputs ({', '.join(model.label_names)}) are numbers; a dose moves probabilities"
+        )
     found = tuple(name for name in dose.criteria if name in model.label_names)
     if not found and len(model.label_names) > _MOST:
         raise InputError(f"{model.title}: none of its {len(model.label_names)} labels is {', '.join(dose.criteria)}")
