@@ -12,16 +12,16 @@ finding and model, with 95 % bootstrap intervals over recordings:
   deletion        area under the probability while cells of 20 ms of a lead are zeroed, the largest first: small is good
   insertion       the same while they are put back into nothing: large is good
 
-Similarity (Spearman, of cells' magnitudes, and signed) is between two networks that differ in their seed, and between one and
-itself with random weights (head; head and upper half; all). `--train` trains these two first (10 minutes each on 2 CPU
-cores, continued where it was stopped); without them similarity is left out. A slow or fast rate has a
-cause, but no place: what methods show of it is the share by segment.
+Similarity (Spearman, of cells' magnitudes, and with signs) is between two networks that differ in their seed (--seeds),
+and between the first of them and itself with random weights (head; head and upper half; all). `--train` trains these
+two first (10 minutes each on 2 CPU cores, continued where it was stopped); without them similarity is left out. A slow
+or fast rate has a cause, but no place: what methods show of it is the share by segment.
 
 The method of choice, by a rule that was set before any result: of each measure above and finding with a place, methods
-are ranked by their means for the first model, on 10 other draws; the smallest mean rank wins, among
-methods of less than a second of processor time for an ECG whose maps are more similar to another seed's than to those
-of random weights. Rates are scored on 10 recordings, similarity on 5, deletion and insertion on 50 at most, and Shapley
-values on a tenth of all, 5 at least.
+are ranked by their means for the first model, on 10 other draws; the smallest mean rank wins, among methods of less than
+a second of processor time for an ECG whose maps are more similar to another seed's than to those of random weights.
+Rates are scored on 10 recordings, similarity on 5, deletion and insertion on 50 at most, and Shapley values on a tenth
+of all, 5 at least.
 
 Writes a file for each model, finding and method, and continues where it was stopped; then scores.csv, similarity.csv,
 and segments.csv, means with intervals, and prints them. Results: docs/results.md.
