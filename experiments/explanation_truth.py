@@ -18,7 +18,7 @@ two first (10 minutes each on 2 CPU cores, continued where it was stopped); with
 or fast rate has a cause, but no place: what methods show of it is the share by segment.
 
 The method of choice, by a rule that was set before any result: of each measure above and finding with a place, methods
-are ranked by their means for the first model, on 10 other draws; the smallest mean rank wins, among methods of less than
+are ranked by their means for the first model, on 10 other draws; the smallest mean rank wins, among methods of under
 a second of processor time for an ECG whose maps are more similar to another seed's than to those of random weights.
 Rates are scored on 10 recordings, similarity on 5, deletion and insertion on 50 at most, and Shapley values on a tenth
 of all, 5 at least.
