@@ -25,7 +25,8 @@ from ecg_jax.simulation.simulator import SAMPLES
 CELL = round(0.02 * SAMPLING_RATE)  # samples: of a cell, of smoothing, and of tolerance
 BATCH = 5  # recordings that are explained at once
 FLOORS = ("signal size", "random")  # what needs no network, beside the methods
-FEW = 10  # recordings for the choice, of rates, and of similarity
+FEW = 10  # recordings for the choice, and of rates
+COMPARED = 5  # recordings of which similarity is measured, each with four more networks
 CURVES = 50  # recordings with deletion and insertion
 SLOW = {"shapley": 0.1}  # methods that take long, and the share of recordings that they are scored on
 KEYS = {"choose": 1, "report": 2, "compare": 3}  # of other draws for each purpose
@@ -163,7 +164,12 @@ def compare(method: str, first: Model, second: Model, examples: Examples, code: 
         variables = faithfulness.randomize(first.variables, fresh, parts)
         others[level] = explain(method, first, variables, examples, output)[0]
     return pd.DataFrame(
-        {"recording": i, "with": name, "similarity": faithfulness.compare(values[i], other[i], CELL)}
+        {
+            "recording": i,
+            "with": name,
+            "similarity": faithfulness.compare(np.abs(values[i]), np.abs(other[i]), CELL),
+            "signed": faithfulness.compare(values[i], other[i], CELL),
+        }
         for (name, other), i in itertools.product(others.items(), range(len(values)))
     )
 

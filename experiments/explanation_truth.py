@@ -12,16 +12,16 @@ finding and model, with 95 % bootstrap intervals over recordings:
   deletion        area under the probability while cells of 20 ms of a lead are zeroed, the largest first: small is good
   insertion       the same while they are put back into nothing: large is good
 
-Similarity (Spearman, of the magnitudes of cells) is between two networks that differ in their seed, and between one and
-itself with random weights (head; head and upper half; all). `--train` trains these two first (10 minutes each on 2 CPU
-cores, continued where it was stopped); without them similarity is left out. A slow or fast rate has a
-cause, but no place: what methods show of it is the share by segment.
+Similarity (Spearman, of cells' magnitudes, and with signs) is between two networks that differ in their seed (--seeds),
+and between the first of them and itself with random weights (head; head and upper half; all). `--train` trains these
+two first (10 minutes each on 2 CPU cores, continued where it was stopped); without them similarity is left out. A slow
+or fast rate has a cause, but no place: what methods show of it is the share by segment.
 
 The method of choice, by a rule that was set before any result: of each measure above and finding with a place, methods
-are ranked by their means for the first model, on 10 other draws; the smallest mean rank wins, among
-methods of less than a second of processor time for an ECG whose maps are more similar to another seed's than to those
-of random weights. Rates and similarity are scored on 10 recordings, deletion and insertion on 50 at most, and Shapley
-values on a tenth of all, 5 at least.
+are ranked by their means for the first model, on 10 other draws; the smallest mean rank wins, among methods of under
+a second of processor time for an ECG whose maps are more similar to another seed's than to those of random weights.
+Rates are scored on 10 recordings, similarity on 5, deletion and insertion on 50 at most, and Shapley values on a tenth
+of all, 5 at least.
 
 Writes a file for each model, finding and method, and continues where it was stopped; then scores.csv, similarity.csv,
 and segments.csv, means with intervals, and prints them. Results: docs/results.md.
@@ -100,7 +100,7 @@ def list_tasks(names: Sequence[str], recordings: int, seeds: Sequence[str]) -> I
 
     def compare(code: str, method: str) -> pd.DataFrame:
         first, second = (load(name) for name in seeds)
-        return scores.compare(method, first, second, draw(code, "compare", tuple(seeds), few), code)
+        return scores.compare(method, first, second, draw(code, "compare", tuple(seeds), scores.COMPARED), code)
 
     jobs = [("choose", names[0], code, few, method) for code in PLACES for method in METHODS]
     jobs += [
@@ -204,10 +204,10 @@ def report(rows: pd.DataFrame, output: str) -> None:
         show(part, f"{model}: {finding}, share of magnitude by segment; deletion and insertion", "measure")
     compared = rows[rows["purpose"] == "compare"]
     if len(compared):
-        alike = summarize(compared, ["finding", "method", "with"], ["similarity"])
-        alike.to_csv(os.path.join(output, "similarity.csv"), index=False)
-        for finding, part in alike.groupby("finding", sort=False):
-            show(part, f"{finding}: similarity with", "with")
+        kinds = ["similarity", "signed"]
+        summarize(compared, ["finding", "method", "with"], kinds).to_csv(f"{output}/similarity.csv", index=False)
+        for kind, part in summarize(compared, ["method", "with"], kinds).groupby("measure", sort=False):
+            show(part, f"{kind} with, all findings", "with")
     right = reported.groupby(["model", "finding"], sort=False)["right"].first().unstack()
     print(f"\nShare of the recordings with the finding that the model states\n{right.round(2).to_string()}")
     choose(rows)

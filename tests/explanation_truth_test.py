@@ -191,9 +191,10 @@ def test_the_area_of_a_curve_that_falls_to_zero_at_once_and_of_a_straight_one():
     assert faithfulness.compute_area(1.0, np.zeros(len(fractions)), 0.0) == pytest.approx(fractions[0] / 2)
 
 
-def test_similarity_is_of_ranks_of_magnitudes():
+def test_similarity_is_of_ranks_of_cells():
     values = np.arange(24.0).reshape(12, 2)
-    assert faithfulness.compare(values, -(values**2), 2) == pytest.approx(1.0)
+    assert faithfulness.compare(values, values**2, 2) == pytest.approx(1.0)
+    assert faithfulness.compare(values, -values, 2) == pytest.approx(-1.0)
     assert faithfulness.compare(values, values[::-1, ::-1], 2) == pytest.approx(-1.0)
     assert np.isnan(faithfulness.compare(values, np.ones((12, 2)), 2))
 
@@ -260,7 +261,14 @@ def test_the_report_names_the_winner_that_meets_the_conditions(experiment, tmp_p
         for purpose, finding in drawn
     ]
     compared = [
-        {"purpose": "compare", "finding": "IMI", "method": method, "with": other, "similarity": similarity}
+        {
+            "purpose": "compare",
+            "finding": "IMI",
+            "method": method,
+            "with": other,
+            "similarity": similarity,
+            "signed": 0.0,
+        }
         for method, other, similarity in [
             ("occlusion", "another seed", 0.5),
             ("occlusion", "random", 0.5),

@@ -74,8 +74,8 @@ def compute_area(first: float, between: Sequence[float] | np.ndarray, last: floa
 
 
 def compare(values: np.ndarray, others: np.ndarray, width: int) -> float:
-    """Spearman's correlation of the magnitudes of two attributions' cells; NaN where one is constant."""
-    one, other = (sum_cells(np.abs(each), width).ravel() for each in (values, others))
+    """Spearman's correlation of two attributions' cells; NaN where one is constant."""
+    one, other = (sum_cells(each, width).ravel() for each in (values, others))
     if np.ptp(one) == 0 or np.ptp(other) == 0:
         return np.nan
     return float(scipy.stats.spearmanr(one, other).statistic)
