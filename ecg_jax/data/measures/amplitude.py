@@ -74,7 +74,7 @@ def measure_ranges(recording: Recording, in_beats: bool = False) -> np.ndarray:
     Returns:
         `[leads]` float64 in the recording's unit; 0 for a flat lead, NaN for one with no valid sample.
     """
-    if recording.is_complete:
+    if recording.is_complete and recording.signal.size:
         return _summarize_seconds(measure_seconds(recording), in_beats)
     leads = [recording.signal[known, i][None] for i, known in enumerate(recording.valid.T)]
     seconds = [range_seconds(lead, recording.sampling_rate) if lead.size else np.full((1, 1), np.nan) for lead in leads]
