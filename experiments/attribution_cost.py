@@ -23,6 +23,7 @@ from ecg_jax import models
 from ecg_jax.data.preprocess import create_input
 from ecg_jax.explanation import attribution, methods, shapley
 from ecg_jax.explanation.delineation import delineate
+from ecg_jax.explanation.logits import Apply
 from ecg_jax.explanation.segments import label_samples
 from ecg_jax.inference.model import Model
 from ecg_jax.recording import Recording
@@ -73,7 +74,8 @@ def print_speeds(model: Model, recording: Recording, signal: np.ndarray, segment
 
 def print_gaps(model: Model, signal: np.ndarray, outputs: list[int]) -> None:
     """Of what integrated gradients add up to, against the difference of logits."""
-    apply, variables = model.network.apply, model.variables
+    apply: Apply = model.network.apply
+    variables = model.variables
     drops = np.asarray(apply(variables, signal) - apply(variables, np.zeros_like(signal)))[:, outputs]
     for steps in STEPS:
         found = [
@@ -95,9 +97,10 @@ def print_noise(model: Model, signal: np.ndarray, outputs: list[int]) -> None:
     """How far the noise of SmoothGrad moves logits."""
     width = np.ptp(signal, axis=(1, 2), keepdims=True)
     noise = np.random.default_rng(0).normal(size=signal.shape)
-    clean = model.network.apply(model.variables, signal)
+    apply: Apply = model.network.apply
+    clean = apply(model.variables, signal)
     for share in (0.01, 0.02, 0.05, 0.1, 0.2):
-        moved = model.network.apply(model.variables, np.float32(signal + share * width * noise)) - clean
+        moved = apply(model.variables, np.float32(signal + share * width * noise)) - clean
         print(
             f"noise of {100 * share:.0f} % of the range: logits move by {np.abs(moved[:, outputs]).mean():.2f} (mean)"
         )

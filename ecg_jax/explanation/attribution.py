@@ -19,7 +19,7 @@ import numpy as np
 from ecg_jax.contract import Filter
 from ecg_jax.data.filters import apply_filter
 from ecg_jax.explanation import logits
-from ecg_jax.explanation.logits import Apply
+from ecg_jax.explanation.logits import Apply, Rows
 
 _LOWPASS = 0.5  # Hz, below any heart rate
 
@@ -31,7 +31,7 @@ def create_lowpass_baseline(signal: np.ndarray, sampling_rate: float) -> np.ndar
 
 
 def integrated_gradients(
-    apply: Apply, variables: Any, signal: jax.Array, output: int, baseline: jax.Array, *, steps: int
+    apply: Apply, variables: Any, signal: Rows, output: int, baseline: Rows, *, steps: int
 ) -> jax.Array:
     """Attributes the difference of a logit between a signal and a baseline.
 
@@ -47,12 +47,13 @@ def integrated_gradients(
     Returns:
         `[B, T, L]` float32 in units of the logit; positive where the signal raises it.
     """
-    place = np.float32((np.arange(steps) + 0.5) / steps)
-    pairs = zip(np.float32(signal), np.float32(baseline), strict=True)
+    place = (np.arange(steps, dtype=np.float32) + 0.5) / steps
+    signal, baseline = (np.asarray(each, np.float32) for each in (signal, baseline))
     gradients = [
-        logits.sum_gradients(apply, variables, output, _walk, pair, place**2, 2 * place / steps) for pair in pairs
+        logits.sum_gradients(apply, variables, output, _walk, pair, place**2, 2 * place / steps)
+        for pair in zip(signal, baseline, strict=True)
     ]
-    return (np.float32(signal) - np.float32(baseline)) * jnp.stack(gradients)
+    return jnp.stack(gradients) * (signal - baseline)
 
 
 def _walk(ends: tuple[jax.Array, jax.Array], places: jax.Array) -> jax.Array:
@@ -62,7 +63,7 @@ def _walk(ends: tuple[jax.Array, jax.Array], places: jax.Array) -> jax.Array:
 
 
 def smooth_gradient(
-    apply: Apply, variables: Any, signal: jax.Array, output: int, rng: jax.Array, *, noise: float, samples: int
+    apply: Apply, variables: Any, signal: Rows, output: int, rng: jax.Array, *, noise: float, samples: int
 ) -> jax.Array:
     """Attributes a logit by its average gradient around a signal, times the signal.
 
@@ -79,11 +80,11 @@ def smooth_gradient(
         `[B, T, L]` float32 in units of the logit; positive where the signal raises it, to first order.
     """
     keys, weights = jax.random.split(rng, samples), np.full(samples, 1 / samples, np.float32)
+    signal = np.asarray(signal, np.float32)
     gradients = [
-        logits.sum_gradients(apply, variables, output, _add_noise, (each, noise), keys, weights)
-        for each in np.float32(signal)
+        logits.sum_gradients(apply, variables, output, _add_noise, (each, noise), keys, weights) for each in signal
     ]
-    return np.float32(signal) * jnp.stack(gradients)
+    return jnp.stack(gradients) * signal
 
 
 def _add_noise(known: tuple[jax.Array, float], keys: jax.Array) -> jax.Array:

@@ -11,6 +11,7 @@ import jax
 import jax.numpy as jnp
 
 from ecg_jax.errors import InputError
+from ecg_jax.explanation.logits import Rows
 from ecg_jax.models import features
 from ecg_jax.models.network import Network
 
@@ -31,7 +32,7 @@ def _find_timed(shapes: dict[str, tuple[int, ...]]) -> dict[str, tuple[int, ...]
 
 
 @functools.partial(jax.jit, static_argnames=("network", "layer"))
-def grad_cam(network: Network, variables: Any, signal: jax.Array, output: int, layer: str) -> jax.Array:
+def grad_cam(network: Network, variables: Any, signal: Rows, output: int, layer: str) -> jax.Array:
     """Attributes a logit to times.
 
     Args:
@@ -54,10 +55,10 @@ def grad_cam(network: Network, variables: Any, signal: jax.Array, output: int, l
     if layer not in timed:
         why = "has no axis of time" if layer in shapes else "is not there"
         raise InputError(f"layer is {layer!r}, which {why}; known: {', '.join(timed)}")
-    signal = jnp.float32(signal)
+    x = jnp.asarray(signal, jnp.float32)
 
     def score(offset: jax.Array) -> tuple[jax.Array, jax.Array]:
-        logits, given = features.apply_with_offset(network, variables, signal, layer, offset)
+        logits, given = features.apply_with_offset(network, variables, x, layer, offset)
         return jnp.take(logits, output, axis=1).sum(), given
 
     shape = (len(signal), *shapes[layer])

@@ -15,7 +15,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-Apply = Callable[[Any, jax.Array], jax.Array]
+Apply = Callable[..., Any]  # `(variables, signal)`, see above
 Create = Callable[[Any, jax.Array], jax.Array]
 Rows = np.ndarray | jax.Array
 _CHUNK = 8  # variants at once

@@ -63,13 +63,13 @@ def score(
 ) -> np.ndarray:
     """The logit `[B, N]` of each signal `[B, T, L]` with the players that are present in each of `[N, P]` bool."""
     create = PLAYERS[players]
-    ecgs = zip(np.float32(signal), segments, strict=True)
+    ecgs = zip(np.asarray(signal, np.float32), segments, strict=True)
     return np.stack([logits.compute(apply, variables, output, create, ecg, present) for ecg in ecgs])
 
 
 def spread(values: np.ndarray, segments: np.ndarray) -> np.ndarray:
     """Values of `parts` `[B, L * 3]`, each evenly over its samples by segments `[B, T]`: `[B, T, L]` float32."""
     parts = values.reshape(len(values), -1, len(SEGMENTS))
-    is_in = np.float32(segments[..., None] == np.arange(1, 1 + len(SEGMENTS)))  # [B, T, 3]
+    is_in = (segments[..., None] == np.arange(1, 1 + len(SEGMENTS))).astype(np.float32)  # [B, T, 3]
     each = parts / np.maximum(is_in.sum(axis=1), 1)[:, None]  # [B, L, 3]
-    return np.float32(is_in @ each.swapaxes(1, 2))
+    return (is_in @ each.swapaxes(1, 2)).astype(np.float32)

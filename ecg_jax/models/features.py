@@ -117,7 +117,8 @@ def apply_with_offset(
         return jax.tree.unflatten(structure, [leaves[0] + offset.astype(leaves[0].dtype), *leaves[1:]])
 
     with nn.intercept_methods(record):
-        return keep_activations(network).apply(variables, signal), found[0]
+        logits: Any = keep_activations(network).apply(variables, signal)
+    return logits, found[0]
 
 
 def keep_activations(network: Network) -> Network:
