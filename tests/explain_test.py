@@ -46,13 +46,13 @@ class Linear(nn.Module):
         return nn.Dense(self.num_labels, name="output")(features.reshape(len(features), -1))
 
 
-def create(sample, leads=LEADS, labels=("RBBB",), **contract):
+def create(sample, leads=LEADS, labels=("RBBB",), samples=SAMPLES, **contract):
     """A linear model whose logit is 4 times one sample of `LEAD`, less 1, for each label."""
-    kernel = np.zeros((SAMPLES, len(leads), len(labels)), np.float32)
+    kernel = np.zeros((samples, len(leads), len(labels)), np.float32)
     kernel[sample, leads.index(LEAD)] = 4.0
     output = {"kernel": kernel.reshape(-1, len(labels)), "bias": np.full(len(labels), -1, np.float32)}
     variables = {"params": {"head": {"output": output}}, "batch_stats": {}}
-    contract = InputContract(samples=SAMPLES, leads=leads, units_per_millivolt=1.0, **contract)
+    contract = InputContract(samples=samples, leads=leads, units_per_millivolt=1.0, **contract)
     return Model(Network(Same(), Linear(len(labels))), variables, contract, tuple(labels), {})
 
 
@@ -89,6 +89,8 @@ SHUFFLED = (*LEADS[7:], *LEADS[:7])
 def test_what_the_network_reads_lies_at_its_time_and_lead_in_the_recording(recording, at, leads, sample):
     """Windows of 2.56 s of 8 s begin at 0, 1.8133, 3.6267 and 5.44 s; the 9th of 24 s at sample 7623 of 9600."""
     waves = [{"wave": "QRS", "onset": at - 0.1, "offset": at + 0.1, "kind": "usual"}]
+    drift = 1e-7 * np.arange(len(recording.signal), dtype=np.float32)[:, None]  # so that no window is without a signal
+    recording = dataclasses.replace(recording, signal=recording.signal + drift)
     [found] = explained.explain(model := create(sample, leads), look(model, recording, waves))
     place, column = np.unravel_index(np.abs(found.values).argmax(), found.values.shape)
     assert (found.label, found.leads[column]) == ("RBBB", LEAD)
@@ -99,6 +101,35 @@ def test_what_the_network_reads_lies_at_its_time_and_lead_in_the_recording(recor
     seconds = len(recording.signal) / recording.sampling_rate
     assert 0 < at - found.start <= 10
     assert found.start + len(found.values) / RATE == pytest.approx(seconds, abs=max(0, 2.56 - seconds))  # to its end
+
+
+@pytest.mark.parametrize("seconds", [12.0, 15.0])
+def test_of_windows_as_long_as_a_page_the_most_probable_is_explained(seconds):
+    """Of 12 s they begin at 0 and 1.76 s, and share the fifth second, which the first alone reads."""
+    model = create(2000, samples=4096)
+    [found] = explained.explain(model, look(model, draw_pulse(5.0, seconds)))
+    assert (found.start, len(found.values)) == (0, 4096)
+    assert found.values.sum() == pytest.approx(4.0)
+
+
+def test_a_window_without_a_signal_is_not_explained():
+    """Windows begin at 0 and 1.44 s; after the pulse there is nothing."""
+    model = create(400)
+    made = look(model, draw_pulse(1.0, seconds=4.0))
+    assert made.starts.tolist() == [0]
+    [found] = explained.explain(model, made)
+    assert len(found.values) == SAMPLES
+
+
+def test_what_was_not_recorded_has_no_share_whatever_the_method(monkeypatch):
+    """A method that tells neither leads nor times apart; the recording of 2 s lies in the middle of 2.56 s."""
+    monkeypatch.setattr(explained.methods, "attribute", lambda *_, **__: np.ones((1, SAMPLES, 12), np.float32))
+    model = create(712, highpass=0.5)
+    [found] = explained.explain(model, look(model, draw_pulse(1.5, leads=("V1", LEAD))))
+    expected = np.zeros((SAMPLES, 12))
+    expected[112:912, [LEADS.index("V1"), LEADS.index(LEAD)]] = 1
+    np.testing.assert_array_equal(found.values, expected)
+    assert found.shares.sum(axis=1).tolist() == pytest.approx(expected[500] / 2)
 
 
 def test_filters_and_trimmed_ends_do_not_move_it():

@@ -9,7 +9,7 @@ import numpy as np
 from ecg_jax import labels as label_lib
 from ecg_jax import statements
 from ecg_jax.contract import InputContract
-from ecg_jax.data.preprocess import create_windows, mask_missing, place, trim
+from ecg_jax.data.preprocess import create_known_windows, mask_missing, place, trim
 from ecg_jax.errors import InputError
 from ecg_jax.explanation import methods
 from ecg_jax.explanation.segments import label_samples
@@ -88,12 +88,15 @@ def explain(
 ) -> tuple[Explanation, ...]:
     """Explains labels of one prediction; see `explain_all`.
 
-    Of each it explains the windows that a page shows; where they overlap, their mean is taken.
+    Of each it explains the window in which it is the most probable; windows that are shorter than a page, as many as
+    the page shows, and where they overlap, their mean is taken. What was not recorded is 0, whatever the method.
     """
     if made.ecg is None or made.measured is None or not len(made.windows):
         return ()
     contract = model.contract
-    signals, begins, padding = cut(made.ecg, contract)
+    signals, known, begins, padding = cut(made.ecg, contract)
+    predicted = np.isin(begins, made.starts)  # those without a signal are not
+    signals, known, begins = signals[predicted], known[predicted], begins[predicted]
     found = []
     for label in labels or choose_labels(model, made):
         shown = _find_shown(made, begins, find_highest(model, made, label), contract)
@@ -103,18 +106,34 @@ def explain(
             made.measured.waves, start, int(offsets[-1]) + contract.samples, contract.sampling_rate
         )
         values = _attribute(model, signals[shown], offsets, model.label_names.index(label), segments, method)
+        values = np.where(_join(known[shown], offsets), values, np.float32(0))
         shares = methods.share(values, segments)
         found.append(Explanation(label, method, values, shares, contract.leads, contract.sampling_rate, start))
     return tuple(found)
 
 
 def _find_shown(made: Prediction, begins: np.ndarray, highest: float, contract: InputContract) -> np.ndarray:
-    """Numbers of the windows whose middle is on the page; of one that is longer than a page, the one shown."""
+    """Numbers of the windows to explain: the one that begins at `highest`, or all on the page where they are shorter.
+
+    On the page are those whose middle is.
+    """
     assert made.ecg is not None, "predicted without keep"
+    nearest = np.array([np.abs(begins - highest).argmin()])
+    seconds = contract.samples / contract.sampling_rate
+    if seconds >= ecg_page.SECONDS:
+        return nearest
     page = ecg_page.place(highest, len(made.ecg.signal) / made.ecg.sampling_rate)
-    middles = begins + contract.samples / contract.sampling_rate / 2
+    middles = begins + seconds / 2
     shown = np.flatnonzero((middles >= page) & (middles < page + ecg_page.SECONDS))
-    return shown if len(shown) else np.array([np.abs(begins - highest).argmin()])
+    return shown if len(shown) else nearest
+
+
+def _join(known: np.ndarray, offsets: np.ndarray) -> np.ndarray:
+    """What is known `[n, L]` bool in any of windows `[W, T, L]` that begin at `offsets`."""
+    joined = np.zeros((int(offsets[-1]) + known.shape[1], known.shape[2]), bool)
+    for window, offset in zip(known, offsets, strict=True):
+        joined[offset : offset + len(window)] |= window
+    return joined
 
 
 def _attribute(
@@ -139,15 +158,15 @@ def _attribute(
     return values / np.maximum(count, 1)
 
 
-def cut(recording: Recording, contract: InputContract) -> tuple[np.ndarray, np.ndarray, float]:
+def cut(recording: Recording, contract: InputContract) -> tuple[np.ndarray, np.ndarray, np.ndarray, float]:
     """The inputs of a whole recording, and when they are.
 
     Returns:
-        `[windows, samples, leads]` float32; `[windows]`, seconds into the recording at which they begin; and the
-        seconds of zeros before them in a recording that is shorter than an input.
+        `[windows, samples, leads]` float32, and bool where they are known; `[windows]`, seconds into the recording at
+        which they begin; and the seconds of zeros before them in a recording that is shorter than an input.
     """
     kept, first = trim(recording) if contract.trim else (recording, 0)
-    signals, begins = create_windows(mask_missing(kept, contract.leads)[0], contract)
+    signals, known, begins = create_known_windows(mask_missing(kept, contract.leads)[0], contract)
     length = math.ceil(len(kept.signal) * contract.sampling_rate / recording.sampling_rate)
     padding = place(length, contract.samples)[1] / contract.sampling_rate
-    return signals, begins + first / recording.sampling_rate, padding
+    return signals, known, begins + first / recording.sampling_rate, padding
