@@ -76,7 +76,7 @@ def create_windows(recording: Recording, contract: InputContract) -> tuple[np.nd
 
 
 def create_known_windows(recording: Recording, contract: InputContract) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-    """The same as `create_windows`, and between signals and starts what is valid in them, `[windows, samples, leads]`."""
+    """The same, and between signals and starts what is valid in them, `[windows, samples, leads]` bool."""
     signal, valid = standardize(recording, contract)
     before, after = _list_amplitude_steps(recording, contract)
     signal, valid = _run(before, signal, valid)
