@@ -3,6 +3,8 @@
 import dataclasses
 import io
 import json
+import re
+from pathlib import Path
 
 import flax.linen as nn
 import matplotlib.pyplot as plt
@@ -11,6 +13,8 @@ import pytest
 from cli_test import assert_one_line, call, write_wfdb
 from measure_test import draw as draw_ecg
 
+from ecg_jax import pretrained
+from ecg_jax.cli import create_console
 from ecg_jax.contract import InputContract
 from ecg_jax.data.datasets.dataset import Dataset
 from ecg_jax.data.readers import LazyRecording
@@ -169,8 +173,33 @@ def test_labels_at_their_thresholds_are_explained_the_most_specific_first(made):
     assert choose(made, abnormal=0.9, CD=0.6, AF=0.1, RBBB=0.7, MI=0.4) == ["RBBB", "AF", "CD", "abnormal"]
 
 
-def test_without_one_at_its_threshold_the_nearest_is(made):
-    assert choose(made, abnormal=0.4, AF=0.09, RBBB=0.3) == ["AF"]
+def test_without_one_at_its_threshold_abnormal_is_or_else_the_nearest(made):
+    assert choose(made, abnormal=0.4, AF=0.09, RBBB=0.3) == ["abnormal"]
+    assert choose(made, AF=0.09, RBBB=0.3) == ["AF"]
+
+
+@pytest.mark.parametrize(
+    "labels, expected",
+    [
+        (("RBBB", "LBBB", "SB", "CD", "MI", "HYP", "STTC", "abnormal"), ["abnormal", "SB", "LBBB", "RBBB"]),
+        ((), ["x15", "x14", "x13", "x12", "x11", "x10", "x9"]),
+    ],
+    ids=["some of the six", "none that is usual"],
+)
+def test_a_page_has_the_labels_that_the_model_has(made, labels, expected):
+    """None is at its threshold; the probability of each is higher than that of the one before."""
+    labels = (*labels, *(f"x{number}" for number in range(16)))
+    model = dataclasses.replace(create(600), label_names=labels, thresholds=dict.fromkeys(labels, 0.9))
+    made = dataclasses.replace(made, probabilities=np.linspace(0.1, 0.8, len(labels), dtype=np.float32))
+    assert writers._choose_for_page(model, made) == expected
+
+
+def test_labels_in_documented_commands_are_labels():
+    folder = Path(__file__).parents[1]
+    text = "".join(path.read_text() for path in (*folder.glob("docs/*.md"), *folder.glob("ecg_jax/*.py")))
+    named = {label for found in re.findall(r"--(?:label|explain_labels)=([\w,]+)", text) for label in found.split(",")}
+    assert "RBBB" in named
+    assert named - {*pretrained.read().labels, "chagas", "LABEL", ""} == set()
 
 
 def test_labels_and_methods_that_are_none_are_named(made):
@@ -194,6 +223,22 @@ def test_one_that_cannot_be_explained_ends_nothing(made, monkeypatch):
     monkeypatch.setattr(explained, "explain", fail)
     (odd,) = explained.explain_all(model, [made])
     assert odd.quality.endswith("not explained: ValueError: of a library")
+
+
+@pytest.mark.parametrize("method", ["occlusion", "shapley"])
+def test_where_there_is_nothing_to_attribute_all_outputs_say_so(method, tmp_path):
+    """Methods that remove waves find nothing where there are no waves."""
+    model = create(712)
+    (made,) = explained.explain_all(model, [look(model, draw_pulse(1.5), waves=[])], method=method)
+    assert made.quality.endswith("nothing to attribute (no waves were found): RBBB")
+    made, printed = dataclasses.replace(made, measured=None), io.StringIO()
+    console = create_console(printed)
+    writers.print_explanations(console, model, made)
+    writers.print_table(console, model, made)
+    assert printed.getvalue().count(": nothing to attribute\n") == 2
+    assert "leads" not in printed.getvalue()
+    writers.draw_page(model, made, str(tmp_path / "page.svg"), *made.explanations)
+    assert f"by {method}; there is nothing to attribute" in (tmp_path / "page.svg").read_text()
 
 
 def test_json_has_shares_by_lead_and_part_that_add_up_to_one():

@@ -37,14 +37,17 @@ def check(model: Model, labels: Sequence[str], method: str) -> None:
 def choose_labels(model: Model, made: Prediction) -> list[str]:
     """Labels of a prediction to explain, the most specific first.
 
-    Of the six diagnoses, superclasses and `abnormal`, those at or above their thresholds, or else the one that is the
-    nearest to it. A model without any of these has the same done with all of its labels; one of numbers has them all.
+    Of the six diagnoses, superclasses and `abnormal`, those at or above their thresholds, or else `abnormal`; without
+    it, the nearest to its threshold. A model without any of these has the same done with all of its labels; one of
+    numbers has them all.
     """
     if model.kind == NUMBER:
         return list(model.label_names)
     candidates = [label for label in _WORTH if label in model.label_names] or list(model.label_names)
     ratios = {label: compare(model, made, label) for label in candidates}
     called = [label for label in candidates if ratios[label] >= 1]
+    if not called and label_lib.ABNORMAL in candidates:
+        return [label_lib.ABNORMAL]
     return called or [max(candidates, key=lambda label: ratios[label])]
 
 
@@ -67,7 +70,7 @@ def explain_all(
 
     Raises:
         InputError: see `check`; where a method does not suit the network. Other errors of one recording end nothing:
-            its `quality` gives the reason.
+            its `quality` gives the reason. So it does where all values are 0.
     """
     check(model, labels, method)
     return (_explain_safely(model, made, labels, method) for made in predictions)
@@ -75,12 +78,20 @@ def explain_all(
 
 def _explain_safely(model: Model, made: Prediction, labels: Sequence[str], method: str) -> Prediction:
     try:
-        return dataclasses.replace(made, explanations=explain(model, made, labels, method))
+        found = explain(model, made, labels, method)
     except InputError:
         raise
     except Exception as error:  # noqa: BLE001 - see `explain_all`
         reason = " ".join(f"not explained: {type(error).__name__}: {error}".split())[:_LONGEST_REASON]
-        return dataclasses.replace(made, quality="; ".join(filter(None, (made.quality, reason))))
+        return _note(made, reason)
+    if empty := [each.label for each in found if not each.shares.any()]:
+        waves = "" if made.measured and made.measured.waves else " (no waves were found)"
+        made = _note(made, f"nothing to attribute{waves}: {', '.join(empty)}")
+    return dataclasses.replace(made, explanations=found)
+
+
+def _note(made: Prediction, line: str) -> Prediction:
+    return dataclasses.replace(made, quality="; ".join(filter(None, (made.quality, line))))
 
 
 def explain(

@@ -227,7 +227,8 @@ def _write_heading(figure: Figure, recording: Recording, facts: str, remarks: st
 def _write_explanation(figure: Figure, explanation: ecg_shade.Explanation, darkest: float) -> None:
     """What the shade means, and its shares."""
     _write(figure, _LEFT, 43, style.literal(f"What speaks for {explanation.label}"), fontweight="bold")
-    method = f"by {explanation.method.replace('_', ' ')}; the table has shares in per cent"
+    found = "the table has shares in per cent" if explanation.shares.any() else "there is nothing to attribute"
+    method = f"by {explanation.method.replace('_', ' ')}; {found}"
     _write(figure, _LEFT, 47.5, method, fontsize=7)
     handles = ecg_shade.create_legend(darkest * explanation.sampling_rate)
     place = ((_LEFT - 2) / _WIDTH, 1 - 50 / _HEIGHT)
