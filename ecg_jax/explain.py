@@ -55,9 +55,23 @@ _SUFFIXES = (".png", ".pdf", ".svg")
 
 def main(argv: Sequence[str]) -> int:
     """Explains; see the module's docstring."""
+    cli.refuse_flags(_list_idle_flags())
     if FLAGS.dose:
         return _draw_dose(argv)
     return _draw_map(argv) if FLAGS.data else _draw_pages(argv)
+
+
+def _list_idle_flags() -> dict[str, str]:
+    """Flags that would do nothing, and what they go with."""
+    idle = {} if FLAGS.dose else {"patients": "--dose"}
+    if not FLAGS.data:
+        idle |= dict.fromkeys(("split", "recordings"), "--data")
+    if FLAGS.data or FLAGS.dose:
+        idle |= dict.fromkeys(("file_leads", "file_rate", "file_unit"), "files of recordings")
+        idle["figure_format"] = "pages of recordings; here the suffix of --output is the format"
+    if FLAGS.dose:
+        idle |= dict.fromkeys(("method", "checks"), "recordings or --data")
+    return idle
 
 
 def _draw_pages(argv: Sequence[str]) -> int:
@@ -69,18 +83,18 @@ def _draw_pages(argv: Sequence[str]) -> int:
 
     from rich.progress import track
 
-    from ecg_jax.inference import explained, measured, predict, writers
+    from ecg_jax.inference import batches, explained, measured, predict, writers
 
     console = cli.create_console()
     model = recording_flags.load_model()
     method = FLAGS.method or explained.DEFAULT
     for note in model.notes:
         console.print(f"Model: {note}")
-    recordings, unknown, passed_over = recording_flags.find_recordings(argv[1:])
-    problems = Counter(unknown)
+    named = recording_flags.find(argv[1:])
+    model, recordings, problems = batches.suit_store(model, named.store), named.recordings, Counter(named.unknown)
     console.print(f"Explaining {', '.join(FLAGS.label) or 'labels'} of {len(recordings)} recording(s) by {method}")
-    if passed_over:
-        console.print(f"  {passed_over}")
+    if named.passed_over:
+        console.print(f"  {named.passed_over}")
     predicted = predict.predict(
         model, recordings, batch_size=FLAGS.batch_size, checks=FLAGS.checks, whole=True, keep=True
     )

@@ -337,13 +337,17 @@ def test_the_map_of_a_label_is_of_recordings_that_have_it_and_are_called(monkeyp
     "verb, flags, parts",
     [
         ("predict", ["--explain"], ["--explain", "--figure", ".json"]),
+        ("predict", ["--figure_format=svg"], ["--figure_format goes with --figure"]),
         ("explain", [], ["no recordings named"]),
+        ("explain", ["--dose=pr", "--method=occlusion"], ["--method goes with recordings or --data"]),
+        ("explain", ["--data=ludb:x", "--label=AF", "--figure_format=svg"], ["--figure_format", "suffix of --output"]),
+        ("explain", ["--split=all", "ecg.hea"], ["--split goes with --data"]),
         ("explain", ["--data=ludb:x"], ["one --label"]),
         ("explain", ["--data=ludb:x", "--label=AF", "--output=map.txt"], ["map.txt", ".png"]),
         ("explain", ["--label=QRS", "ecg.hea"], ["no label QRS", "RBBB"]),
         ("explain", ["--method=magic", "ecg.hea"], ["'magic'", "grad_cam"]),
     ],
-    ids=["no place", "no files", "no label", "suffix", "label", "method"],
+    ids=["no place", "no figure", "no files", "dose", "map", "pages", "no label", "suffix", "label", "method"],
 )
 def test_what_is_wrong_is_said_in_one_line(tmp_path, verb, flags, parts):
     path = ["ecg.hea"] if verb == "predict" else []
