@@ -153,11 +153,13 @@ def _draw_map(argv: Sequence[str]) -> int:
     )
     for line in evaluated_model.describe_leaks(model.trained_on, dataset, rows):
         console.print(f"  {line}")
-    beat_map.draw(found, path, f"Split {split}; model {model.title}. {ecg_shade.NOTICE} {model.notice}")
+    table = beat_map.draw(found, path, f"Split {split}; model {model.title}. {ecg_shade.NOTICE} {model.notice}")
     with files.replacing(f"{stem}.csv", "w") as file:
-        beat_map.summarize(found).to_csv(file, index=False, float_format="%.6g")
+        table.to_csv(file, index=False, float_format="%.6g")
     console.print(f"{label}: {len(found.beats)} of {found.counts[0]} recordings with it are called, and averaged")
     console.print(f"  beside {len(found.others)} of {found.counts[1]} without it, not called")
+    if found.left_out:
+        console.print(f"  not averaged, the first of {len(found.left_out)}: {found.left_out[0]}")
     console.print(f"  {ecg_shade.describe_shares(found.shares, found.leads)}")
     console.print(f"Written: {path} and {stem}.csv")
     return 0

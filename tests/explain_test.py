@@ -298,10 +298,20 @@ def test_pages_are_named_after_the_recording_and_further_labels(tmp_path):
 
 
 def test_beats_are_averaged_at_their_times():
-    """Values are their times: beats at 1 and 1.5 s have the mean 1.25 s and the time from the onset."""
+    """Values are their times."""
     values = 0.2 + np.arange(2000)[:, None] / 500 + np.array([0, 10])
     found = average_beat.align(values, 500.0, 0.2, [1.0, 1.501])
-    np.testing.assert_allclose(found, average_beat.TIME[:, None] + 1.2505 + np.array([0, 10]))
+    expected = average_beat.TIME[:, None] + np.array([0, 10])
+    np.testing.assert_allclose(found, [1.0 + expected, 1.501 + expected])
+
+
+def set_waves(monkeypatch, waves):
+    """Every recording has these."""
+
+    def measure(predictions):
+        return (dataclasses.replace(made, measured=Measured({}, waves, {})) for made in predictions)
+
+    monkeypatch.setattr(average_beat.measured, "measure_all", measure)
 
 
 def test_the_map_of_a_label_is_of_recordings_that_have_it_and_are_called(monkeypatch, tmp_path):
@@ -311,9 +321,7 @@ def test_the_map_of_a_label_is_of_recordings_that_have_it_and_are_called(monkeyp
     recordings = [dataclasses.replace(r, signal=s.astype(np.float32)) for r, s in zip(recordings, signals, strict=True)]
     ids, labels = np.array(["a", "b", "c", "d"]), np.array([1, 1, 1, 0], np.float32)
     dataset = Dataset("four", ids, {"RBBB": labels}, recordings.__getitem__)
-    waves = [{"wave": "QRS", "onset": 1.4, "offset": 1.6, "kind": "usual"}]
-    measure = lambda predictions: (dataclasses.replace(m, measured=Measured({}, waves, {})) for m in predictions)  # noqa: E731
-    monkeypatch.setattr(average_beat.measured, "measure_all", measure)
+    set_waves(monkeypatch, WAVES)
     found = average_beat.average(create(READ), dataset, np.arange(4), "RBBB", checks="warn")
     assert (found.counts, found.beats.shape[0], found.others.shape[0]) == ((3, 1), 2, 1)
     place, column = np.unravel_index(found.values.argmax(), found.values.shape)
@@ -324,13 +332,81 @@ def test_the_map_of_a_label_is_of_recordings_that_have_it_and_are_called(monkeyp
     table = beat_map.summarize(found).set_index(["lead", "seconds"]).loc[LEAD]
     row = table.iloc[np.abs(table.index - 0.1).argmin()]
     expected = {"mean": 1.5, "p10": 1.1, "p90": 1.9, "mean_without": -0.5, "attribution": found.values.max()}
-    assert row.to_dict() == pytest.approx(expected)
+    assert row[[*expected]].to_dict() == pytest.approx(expected)
+    assert row[["recordings", "recordings_without", "unit"]].tolist() == [2, 1, "mV"]
     beat_map.draw(found, str(tmp_path / "map.svg"), "notice")
     text = (tmp_path / "map.svg").read_text()
     assert "four: 2 of 3 recordings with it" in text
     assert "dashed: 1 of 1 without it" in text
     with pytest.raises(InputError, match="of 1 recordings with RBBB the model calls none"):
         average_beat.average(create(READ), dataset, np.array([2]), "RBBB", checks="warn")
+
+
+def average(monkeypatch, recordings, onsets):
+    """The map of recordings with the label, whose QRS complexes begin at some times."""
+    waves = [{"wave": "QRS", "onset": onset, "offset": onset + 0.1, "kind": "usual"} for onset in onsets]
+    set_waves(monkeypatch, waves)
+    labels = {"RBBB": np.ones(len(recordings), np.float32)}
+    dataset = Dataset("some", np.array([each.id for each in recordings]), labels, recordings.__getitem__)
+    return average_beat.average(create(READ), dataset, np.arange(len(recordings)), "RBBB", checks="warn")
+
+
+def mask(recording, at, lead):
+    """A recording without one sample of a lead."""
+    valid = recording.valid.copy()
+    valid[round(at * RATE), LEADS.index(lead)] = False
+    return dataclasses.replace(recording, valid=valid, signal=np.where(valid, recording.signal, np.float32(0)))
+
+
+def test_a_gap_costs_a_mean_beat_no_more_than_it_hides(monkeypatch):
+    """Of beats at 0.5 and 1.4 s, V1 has a gap before the first, V3 before both, V4 in the first after its onset."""
+    recording = draw_pulse(1.5, seconds=2.56)
+    for at, lead in ((0.49, "V1"), (0.49, "V3"), (1.39, "V3"), (0.7, "V4")):
+        recording = mask(recording, at, lead)
+    found = average(monkeypatch, [recording], [0.5, 1.4])
+    beats = dict(zip(LEADS, found.beats[0].T, strict=True))
+    peak = np.isclose(found.time, 0.1)  # of the second beat alone
+    assert [beats[lead][peak].item() for lead in ("V1", "V2", "V4")] == pytest.approx([1, 0.5, 0.5])
+    assert np.isnan(beats["V3"]).all()
+    assert all(np.isfinite(beats[lead]).all() for lead in ("V1", "V2", "V4"))
+    rows = beat_map.summarize(found).groupby("lead").recordings.agg(["min", "max"])
+    assert rows.loc[["V1", "V3"]].to_numpy().tolist() == [[1, 1], [0, 0]]
+
+
+def test_recordings_that_cannot_be_averaged_are_named(monkeypatch):
+    """They are called all the same."""
+    recordings = [dataclasses.replace(draw_pulse(1.5, seconds=2.56), id=name) for name in "ab"]
+    with pytest.raises(InputError, match="calls 2, of which none can be averaged, the first: a: no beat is whole"):
+        average(monkeypatch, recordings, [2.4])
+    attribute = explained.methods.attribute
+    calls = iter((True, False))
+
+    def fail_once(*args, **options):
+        if next(calls):
+            raise ValueError("of a library")
+        return attribute(*args, **options)
+
+    monkeypatch.setattr(explained.methods, "attribute", fail_once)
+    found = average(monkeypatch, recordings, [1.4])
+    assert (len(found.beats), found.counts) == (1, (2, 0))
+    assert len(found.left_out) == 1
+    assert re.fullmatch("a: .*not explained: ValueError: of a library", found.left_out[0])
+
+
+def test_a_lead_that_is_nowhere_is_drawn_without_a_warning(monkeypatch, tmp_path, recwarn):
+    found = average(monkeypatch, [draw_pulse(1.5, seconds=2.56, leads=LEADS[:11])], [1.4])
+    table = beat_map.draw(found, str(tmp_path / "map.svg"))
+    assert table[table.lead == "V6"]["mean"].isna().all()
+    assert [str(each.message) for each in recwarn if issubclass(each.category, RuntimeWarning)] == []
+
+
+def test_units_are_not_averaged_with_each_other(monkeypatch):
+    one = draw_pulse(1.5, seconds=2.56)
+    other = dataclasses.replace(one, id="z", normalized=True)
+    model = create(READ, usual_deviations=(0.1,) * 12)
+    monkeypatch.setattr(f"{__name__}.create", lambda _: model)
+    with pytest.raises(InputError, match="some in standard deviations"):
+        average(monkeypatch, [one, dataclasses.replace(other, signal=20 * other.signal)], [1.4])
 
 
 @pytest.mark.parametrize(
