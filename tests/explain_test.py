@@ -238,7 +238,9 @@ def test_where_there_is_nothing_to_attribute_all_outputs_say_so(method, tmp_path
     assert printed.getvalue().count(": nothing to attribute\n") == 2
     assert "leads" not in printed.getvalue()
     writers.draw_page(model, made, str(tmp_path / "page.svg"), *made.explanations)
-    assert f"by {method}; there is nothing to attribute" in (tmp_path / "page.svg").read_text()
+    text = (tmp_path / "page.svg").read_text()
+    assert f"by {method}; there is nothing to attribute" in text
+    assert "darkest" not in text
 
 
 def test_json_has_shares_by_lead_and_part_that_add_up_to_one():

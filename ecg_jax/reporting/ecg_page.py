@@ -230,10 +230,12 @@ def _write_explanation(figure: Figure, explanation: ecg_shade.Explanation, darke
     found = "the table has shares in per cent" if explanation.shares.any() else "there is nothing to attribute"
     method = f"by {explanation.method.replace('_', ' ')}; {found}"
     _write(figure, _LEFT, 47.5, method, fontsize=7)
+    _write(figure, _LEFT + 45, _HEIGHT - 5.5, ecg_shade.NOTICE, fontsize=8, color=style.ORANGE)
+    if not explanation.shares.any():
+        return
     handles = ecg_shade.create_legend(darkest * explanation.sampling_rate)
     place = ((_LEFT - 2) / _WIDTH, 1 - 50 / _HEIGHT)
     figure.legend(handles=handles, loc="upper left", bbox_to_anchor=place, borderaxespad=0)
-    _write(figure, _LEFT + 45, _HEIGHT - 5.5, ecg_shade.NOTICE, fontsize=8, color=style.ORANGE)
     ecg_shade.draw_shares(figure, explanation.shares, explanation.leads, 110, 42)
 
 
