@@ -98,7 +98,7 @@ def _measure_unexplained(products: np.ndarray, basis: np.ndarray) -> float:
     """Root mean square of the part of the columns outside a subspace, `[k, 2]` orthonormal, relative to their own."""
     total = np.trace(products, axis1=1, axis2=2)
     unexplained = total - (products @ basis * basis).sum(axis=(1, 2))
-    return float(np.sqrt(max(ranks.median(unexplained / np.maximum(total, 1e-12)), 0.0)))
+    return float(np.sqrt(max(float(ranks.median(unexplained / np.maximum(total, 1e-12))), 0.0)))
 
 
 def are_simultaneous(products: np.ndarray, names: list[str]) -> bool:
