@@ -23,9 +23,10 @@ from store_test import convert
 from ecg_jax import beam as beam_lib
 from ecg_jax import files
 from ecg_jax import predict as command
-from ecg_jax.data import store
+from ecg_jax.data import filters, store
 from ecg_jax.data.readers import LazyRecording, find
 from ecg_jax.errors import InputError
+from ecg_jax.evaluation.calibration import IDENTITY, Calibration
 from ecg_jax.inference import batches, parquet, parts, pipeline, writers
 from ecg_jax.inference.predict import predict
 
@@ -131,18 +132,31 @@ def test_what_was_interrupted_goes_on_with_the_parts_that_are_not_there(plan, ec
         run(job, planned)
 
 
-def test_parts_of_other_weights_recordings_or_settings_are_not_taken(plan, model, ecgs):
+def test_parts_of_another_model_other_recordings_settings_or_code_are_not_taken(plan, model, ecgs, monkeypatch):
     job, planned = plan(find(str(ecgs)))
     run(job, planned)
-    other = dataclasses.replace(model, variables=jax.tree.map(lambda weights: weights + 1, model.variables))
+    changes = {
+        "variables": jax.tree.map(lambda weights: weights + 1, model.variables),
+        "network": model.network.clone(trunk=model.network.trunk.clone(dropout_rate=0.5)),
+        "contract": dataclasses.replace(model.contract, highpass=0.5),
+        "calibration": Calibration("platt", {name: IDENTITY for name in "ab"}),
+        "thresholds": {"a": 0.5},
+        "label_names": ("a", "c"),
+        "largest": ("a",),
+        "activation": "softmax",
+    }
     again = parts.cut([find(str(ecgs))], 2, job, model)
     assert all(part.is_done for part in again)
+    for name, value in changes.items():
+        other = parts.cut([find(str(ecgs))], 2, job, dataclasses.replace(model, **{name: value}))
+        assert not other[-1].is_done, name
     for changed in (
-        parts.cut([find(str(ecgs))], 2, job, other),
         parts.cut([find(str(ecgs))[:-1]], 2, job, model),
         parts.cut([find(str(ecgs))], 2, parts.Job(job.folder, (), "", 2, "refuse", False), model),
     ):
         assert not changed[-1].is_done
+    monkeypatch.setattr(filters, "VERSION", filters.VERSION + 1)
+    assert not parts.cut([find(str(ecgs))], 2, job, model)[-1].is_done
 
 
 def test_a_stores_recordings_are_cut_by_shard_and_not_filtered_again(model, tmp_path):
