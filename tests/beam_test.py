@@ -2,6 +2,7 @@
 
 import csv
 import dataclasses
+import gc
 import io
 import os
 import signal
@@ -28,7 +29,7 @@ from ecg_jax.data.readers import LazyRecording, find
 from ecg_jax.errors import InputError
 from ecg_jax.evaluation.calibration import IDENTITY, Calibration
 from ecg_jax.inference import batches, parquet, parts, pipeline, writers
-from ecg_jax.inference.predict import predict
+from ecg_jax.inference.predict import Prediction, predict
 
 pytest.importorskip("apache_beam", reason="Apache Beam is not installed (extra `beam`)")
 TINY = [
@@ -132,6 +133,14 @@ def test_what_was_interrupted_goes_on_with_the_parts_that_are_not_there(plan, ec
         run(job, planned)
 
 
+def test_a_worker_that_does_not_see_the_folder_says_so_in_one_line(plan, ecgs, monkeypatch):
+    job, planned = plan(find(str(ecgs)))
+    monkeypatch.setattr(os, "makedirs", lambda *_, **__: None)
+    line = r"^on a worker: [^\n]*000000\.parquet: No such file or directory; workers must see [^\n]*$"
+    with pytest.raises(InputError, match=line):
+        run(job, planned[:1])
+
+
 def test_parts_of_another_model_other_recordings_settings_or_code_are_not_taken(plan, model, ecgs, monkeypatch):
     job, planned = plan(find(str(ecgs)))
     run(job, planned)
@@ -186,6 +195,18 @@ def test_parquet_has_the_columns_and_numbers_of_the_csv(model, tmp_path):
     np.testing.assert_allclose(found[["a", "b"]], wanted[["a", "b"]], rtol=1e-5)
     assert found.loc[1, "a":"qrs"].isna().all()
     assert parquet.read_fact(str(tmp_path / "out.parquet"), "thresholds") == {}
+
+
+def test_a_table_that_an_error_interrupts_adds_no_message_to_it(model, tmp_path, monkeypatch):
+    ignored = []
+    monkeypatch.setattr(sys, "unraisablehook", ignored.append)
+    with files.Replacement(str(tmp_path / "out.parquet"), "wb") as replacement:
+        table = parquet.ParquetTable(replacement.file, model)
+        table.add(Prediction("ecg", np.zeros(2), np.zeros(2)))  # the error comes here
+    del table
+    gc.collect()
+    assert not ignored
+    assert not list(tmp_path.iterdir())
 
 
 @pytest.mark.parametrize(

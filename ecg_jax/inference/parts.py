@@ -23,6 +23,7 @@ from ecg_jax import files
 from ecg_jax.data import filters
 from ecg_jax.data.readers import LazyRecording
 from ecg_jax.data.store import Store
+from ecg_jax.errors import InputError
 from ecg_jax.explanation import measuring
 from ecg_jax.inference import batches, measured, parquet
 from ecg_jax.inference.model import Model, load_model
@@ -95,8 +96,22 @@ def _begin_fingerprint(job: Job, model: Model) -> "hashlib._Hash":
 
 
 def predict_part(part: Part, *, job: Job) -> dict[str, int]:
-    """Predicts the recordings of a part and writes its file; returns how many were predicted, and not."""
-    with _one_at_a_time, files.Replacement(part.path, "wb") as replacement:
+    """Predicts the recordings of a part and writes its file; returns how many were predicted, and not.
+
+    Raises:
+        InputError: also when a file or the folder is not there, or cannot be written.
+    """
+    try:
+        with _one_at_a_time:
+            return _predict_part(part, job)
+    except OSError as error:
+        advice = "workers must see the recordings, the model and the folder of --output under the same paths"
+        where = f"{error.filename or part.path}: {error.strerror or error}"
+        raise InputError(f"on a worker: {where}; {advice}") from error
+
+
+def _predict_part(part: Part, job: Job) -> dict[str, int]:
+    with files.Replacement(part.path, "wb") as replacement:
         model, problems = _load(job), []
         tally, table = Tally(model), parquet.ParquetTable(replacement.file, model, job.measurements)
         recordings = pickle.loads(zlib.decompress(part.recordings))
