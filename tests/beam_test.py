@@ -4,6 +4,7 @@ import csv
 import dataclasses
 import gc
 import io
+import json
 import os
 import signal
 import sys
@@ -195,6 +196,27 @@ def test_parquet_has_the_columns_and_numbers_of_the_csv(model, tmp_path):
     np.testing.assert_allclose(found[["a", "b"]], wanted[["a", "b"]], rtol=1e-5)
     assert found.loc[1, "a":"qrs"].isna().all()
     assert parquet.read_fact(str(tmp_path / "out.parquet"), "thresholds") == {}
+
+
+def test_labels_keep_their_names_in_every_format_and_other_columns_give_way(model, tmp_path):
+    labels = ("quality", "recording", "a", "a_raw", "qrs", "measured_qrs", "start")
+    numbers = np.arange(7, dtype=np.float32)
+    made = Prediction("ecg", numbers, numbers, "noise", starts=np.array([0.0, 5.0]), windows=np.stack([numbers] * 2))
+    other = dataclasses.replace(model, label_names=labels)
+    for path in map(str, (tmp_path / "out.csv", tmp_path / "out.json", tmp_path / "out.parquet")):
+        with files.replacing(path, **writers.choose_mode(path)) as file:
+            table = writers.create_table(path, file, other, ["qrs", "pr"])
+            table.add(made)
+            table.close()
+    found, wanted = pd.read_parquet(tmp_path / "out.parquet"), pd.read_csv(tmp_path / "out.csv")
+    raw = ["quality_raw", "recording_raw", "a_raw_2", "a_raw_raw", "qrs_raw", "measured_qrs_raw", "start_raw"]
+    columns = ["recording_2", *labels, *raw, "measured_qrs_2", "pr", "quality_2"]
+    assert found.columns.tolist() == wanted.columns.tolist() == columns
+    assert found.loc[0, ["recording_2", "quality_2"]].tolist() == ["ecg", "noise"]
+    in_json = json.loads((tmp_path / "out.json").read_text())["recordings"][0]
+    for values in (found.loc[0], wanted.loc[0], in_json["probabilities"], in_json["windows"][1]):
+        assert [values[name] for name in labels] == numbers.tolist()
+    assert in_json["windows"][1]["start_2"] == 5.0
 
 
 def test_a_table_that_an_error_interrupts_adds_no_message_to_it(model, tmp_path, monkeypatch):

@@ -28,8 +28,9 @@ class ParquetTable:
     def __init__(self, file: IO[bytes], model: Model, measurements: Sequence[str] = ()) -> None:
         """Begins it; see `writers.CsvTable`."""
         self._model, self._measurements = model, measurements
-        numbers = [(name, pa.float32()) for name in rows.name_columns(model, measurements)]
-        self._schema = pa.schema([("recording", pa.string()), *numbers, ("quality", pa.string())])
+        first, *numbers, last = rows.name_columns(model, measurements)
+        columns = [(first, pa.string()), *((name, pa.float32()) for name in numbers), (last, pa.string())]
+        self._schema = pa.schema(columns)
         self._writer = _Writer(file, self._schema)
         self._rows: list[list[Any]] = []
 
