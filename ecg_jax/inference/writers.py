@@ -32,14 +32,13 @@ _PAGE = 7  # labels that have room on a page
 class CsvTable:
     """A row per recording.
 
-    `measurements` are names of columns for `Prediction.measured`; one that is a label too is `measured_NAME`.
+    `measurements` are names of columns for `Prediction.measured`; see `rows.name_columns`.
     """
 
     def __init__(self, file: IO[str], model: Model, measurements: Sequence[str] = ()) -> None:
         """Begins it."""
         self._writer, self._model, self._measurements = csv.writer(file), model, measurements
-        names = ["recording", *rows.name_columns(model, measurements), "quality"]
-        self._writer.writerow(map(spreadsheet.guard, names))
+        self._writer.writerow(map(spreadsheet.guard, rows.name_columns(model, measurements)))
 
     def add(self, made: Prediction) -> None:
         """Writes a recording."""
@@ -76,7 +75,8 @@ class JsonTable:
             row |= {"numbers": self._name(made.probabilities)}
         if len(made.windows) > 1 or made.starts.any():
             starts = made.starts.tolist()
-            row["windows"] = [{"start": s, **self._name(w)} for s, w in zip(starts, made.windows, strict=True)]
+            start = rows.find_free("start", self._names)
+            row["windows"] = [{start: s, **self._name(w)} for s, w in zip(starts, made.windows, strict=True)]
         if made.measured:
             row |= _list_measured(made.measured)
         if self._has_explanations:

@@ -153,9 +153,9 @@ def describe_environment() -> dict[str, Any]:
         check=False,
     )
     return {
-        "ecg_jax": _find_version("ecg_jax") or "not installed",
+        "ecg_jax": find_version("ecg_jax") or "not installed",
         "python": platform.python_version(),
-        "packages": {name: version for name in _PACKAGES if (version := _find_version(name))},
+        "packages": {name: version for name in _PACKAGES if (version := find_version(name))},
         "devices": [device.device_kind for device in jax.devices()],
         "processes": jax.process_count(),
         "platform": platform.platform(),
@@ -164,7 +164,8 @@ def describe_environment() -> dict[str, Any]:
     }
 
 
-def _find_version(name: str) -> str | None:
+def find_version(name: str) -> str | None:
+    """The version of an installed package."""
     with contextlib.suppress(importlib.metadata.PackageNotFoundError):
         return importlib.metadata.version(name)
     return None
