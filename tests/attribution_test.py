@@ -165,6 +165,21 @@ def test_sampled_values_agree_with_exact_ones_within_their_intervals():
     assert 0.92 < np.mean(covered) < 0.98
 
 
+@pytest.mark.parametrize("method", methods.METHODS)
+def test_of_labels_that_exclude_each_other_the_log_odds_are_attributed(method):
+    """Logits 2x and 4x: x = 1 lowers the first probability from 0.5 to 1 / (1 + e^2) = 0.12, its log-odds by 2."""
+    network = models.Network(Identity(), DenseHead(2))
+    variables = {"params": {"head": {"output": {"kernel": np.float32([[0, 0], [2, 4], [0, 0]]), "bias": np.zeros(2)}}}}
+    signal, segments = np.float32([[[0], [1], [0]]]), np.int8([[2, 2, 2]])
+    found = [
+        methods.attribute(method, network, variables, signal, output, segments, activation="softmax").sum()
+        for output in range(2)
+    ]
+    np.testing.assert_allclose(found, [0, 2 / 3] if method == "grad_cam" else [-2, 2], rtol=0.1)
+    [[first, second]] = methods.LogOdds(network.trunk, network.head).apply(variables, signal)
+    assert (first, second) == (-2, 2)
+
+
 def test_too_many_players_and_too_few_orders_are_refused():
     signal = np.zeros((1, 4, 5), np.float32)
     with pytest.raises(InputError, match=r"of 15 players need 32768 evaluations"):

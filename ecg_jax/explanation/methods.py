@@ -47,6 +47,19 @@ class Input(NamedTuple):
         return self.network.apply, self.variables, self.signal, self.output
 
 
+class LogOdds(Network):
+    """A network whose labels exclude each other: a logit is then that of the label against all others together.
+
+    The logits of a softmax are none: one that rises less than the others' means that the probability falls.
+    """
+
+    def __call__(self, signal: jax.Array, **how: Any) -> jax.Array:
+        """As `Network`; the sigmoid of these is the softmax of its logits."""
+        logits = super().__call__(signal, **how)
+        is_other = ~np.eye(logits.shape[1], dtype=bool)
+        return logits - jax.nn.logsumexp(logits[:, None], axis=2, where=is_other)
+
+
 class Method(NamedTuple):
     """An attribution method."""
 
@@ -107,6 +120,7 @@ def attribute(
     segments: np.ndarray,
     *,
     sampling_rate: float = InputContract.sampling_rate,
+    activation: str = "sigmoid",
     seed: int = 0,
 ) -> np.ndarray:
     """Attributes a logit to samples and leads.
@@ -121,6 +135,7 @@ def attribute(
         output: The label's number among the network's outputs.
         segments: `[B, T]` int8, see `segments.label_samples`.
         sampling_rate: Of the signal, Hz.
+        activation: See `inference.Model`; with `softmax`, the log-odds are attributed (`LogOdds`).
         seed: Of what is drawn, the same for all signals.
 
     Returns:
@@ -138,19 +153,20 @@ def attribute(
     if not 0 <= output < count:
         raise InputError(f"output is {output}; the network has {count}, numbered from 0")
     variables = jax.device_put(variables)  # once, not at every call
-    given = Input(_simplify(network), variables, signal, output, segments, sampling_rate, seed)
+    given = Input(_simplify(network, activation), variables, signal, output, segments, sampling_rate, seed)
     return np.asarray(METHODS[method].explain(given))
 
 
 @functools.lru_cache(maxsize=16)
-def _simplify(network: Network) -> Network:
+def _simplify(network: Network, activation: str) -> Network:
     """The same object for equal networks, so that they share compilations: in float32, keeping activations."""
 
     def compute_precisely(module: nn.Module) -> nn.Module:
         return module.clone(dtype=None) if hasattr(module, "dtype") else module
 
     network = features.keep_activations(network)
-    return Network(compute_precisely(network.trunk), compute_precisely(network.head))
+    kind = LogOdds if activation == "softmax" else Network
+    return kind(compute_precisely(network.trunk), compute_precisely(network.head))
 
 
 _choose_layer = functools.lru_cache(maxsize=16)(grad_cam_lib.choose_layer)

@@ -134,6 +134,7 @@ def _attribute(
             output,
             segments[None, part],
             sampling_rate=model.contract.sampling_rate,
+            activation=model.activation,
         )
         values[part] += found
     return values / np.maximum(count, 1)
