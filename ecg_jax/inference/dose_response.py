@@ -26,12 +26,8 @@ def choose_labels(model: Model, dose: Dose) -> tuple[str, ...]:
     """The model's labels that the dose decides; all of them, where it has none of these and few others.
 
     Raises:
-        InputError: where there are many others, or they are numbers.
+        InputError: where there are many others.
     """
-    if model.kind == NUMBER:
-        raise InputError(
-            f"{model.title}: its outputs ({', '.join(model.label_names)}) are numbers; a dose moves probabilities"
-        )
     found = tuple(name for name in dose.criteria if name in model.label_names)
     if not found and len(model.label_names) > _MOST:
         raise InputError(f"{model.title}: none of its {len(model.label_names)} labels is {', '.join(dose.criteria)}")
@@ -60,8 +56,13 @@ def respond(
         follow: Wraps the doses in a display of progress.
 
     Raises:
-        InputError: on labels that the model does not have, or where it cannot predict these ECGs.
+        InputError: on labels that the model does not have, where these are numbers, or where it cannot predict these
+            ECGs.
     """
+    if model.kind == NUMBER:
+        raise InputError(
+            f"{model.title}: its outputs ({', '.join(model.label_names)}) are numbers; a dose moves probabilities"
+        )
     names = tuple(labels) or choose_labels(model, dose)
     if unknown := [name for name in names if name not in model.label_names]:
         raise InputError(f"{model.title} has no label {', '.join(unknown)}; it has {', '.join(model.label_names)}")
