@@ -229,9 +229,28 @@ def test_an_ecg_has_the_same_attribution_in_any_batch(method, thin, ecgs):
 
 def measure_gap(network, variables, signal, output, baseline, steps):
     """What is missing from the difference of logits, as a share of it: `[B]`."""
-    found = attribution.integrated_gradients(network.apply, variables, signal, output, baseline, steps=steps)
-    expected = (network.apply(variables, signal) - network.apply(variables, baseline))[:, output]
-    return np.abs(found.sum(axis=(1, 2)) / expected - 1)
+    question = (network.apply, variables, signal, output, baseline)
+    return attribution.find_missing(*question, np.asarray(attribution.integrated_gradients(*question, steps=steps)))
+
+
+def test_what_is_missing_is_a_share_of_the_difference_of_logits():
+    """Of a linear network weights times the ECG add up to it; of four fifths of them a fifth is missing."""
+    question = (LINEAR.apply, LINEAR_VARIABLES, ECG, 0, np.zeros_like(ECG))
+    np.testing.assert_allclose(attribution.find_missing(*question, WEIGHTS * ECG * 0.8), [0.2], rtol=1e-5)
+    silent = (*question[:2], 0 * ECG, *question[3:])
+    np.testing.assert_array_equal(attribution.find_missing(*silent, 0 * ECG), [0])
+
+
+def test_methods_say_how_exact_they_are():
+    """Of a linear network nothing is missing, and every order of its parts agrees."""
+    found = {name: methods.explain(name, LINEAR, LINEAR_VARIABLES, ECG, 0, QRS) for name in methods.METHODS}
+    assert {name for name, each in found.items() if each.missing is not None} == {
+        "integrated_gradients",
+        "integrated_gradients_lowpass",
+    }
+    assert found["integrated_gradients"].missing == pytest.approx(0, abs=1e-5)
+    assert [name for name, each in found.items() if each.half_widths is not None] == ["shapley"]
+    np.testing.assert_allclose(found["shapley"].half_widths, np.zeros_like(ECG), atol=1e-4)
 
 
 def test_integrated_gradients_add_up_to_the_difference_of_logits(thin, ecgs):

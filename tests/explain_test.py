@@ -177,6 +177,29 @@ def test_json_has_shares_by_lead_and_part_that_add_up_to_one():
     assert found["shares"][LEAD] == {"P": 0.0, "QRS": 1.0, "ST-T": 0.0, "elsewhere": 0.0}
     assert sum(sum(parts.values()) for parts in found["shares"].values()) == pytest.approx(1)
     assert (*SEGMENTS, "elsewhere") == ecg_shade.PARTS
+    assert found["missing"] == pytest.approx(0, abs=1e-4)  # of a linear model
+    assert "half_widths" not in found
+
+
+def test_json_has_half_widths_of_shapley_values_beside_their_shares(monkeypatch):
+    """All of the value is in one cell, so that this share is 1 in every order: half of it would be 0.5."""
+    model = create(712)
+    half = lambda found: np.full(found.value.shape, 0.5) * found.value  # noqa: E731
+    monkeypatch.setattr(explained.methods.shapley.Estimate, "half_width", property(half))
+    (made,) = explained.explain_all(model, [look(model, draw_pulse(1.5))], method="shapley")
+    file = io.StringIO()
+    writers.JsonTable(file, model, has_explanations=True).add(made)
+    [found] = json.loads(file.getvalue() + "]}")["recordings"][0]["explanations"]
+    assert found["half_widths"][LEAD] == pytest.approx({"P": 0, "QRS": 0.5, "ST-T": 0, "elsewhere": 0}, abs=1e-3)
+    assert "missing" not in found
+
+
+def test_what_is_missing_is_said_where_it_is_more_than_2_per_cent(made):
+    (made,) = explained.explain_all(create(712), [made])
+    for missing, words in ((None, ""), (0.02, ""), (0.034, "; 3% of the change is not attributed")):
+        [each] = made.explanations
+        text = ecg_shade.describe(dataclasses.replace(each, missing=missing))
+        assert text == ecg_shade.describe_shares(each.shares, each.leads) + words
 
 
 def find_shade(path, sign):

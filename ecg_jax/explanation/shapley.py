@@ -24,10 +24,14 @@ class Estimate(NamedTuple):
     error: np.ndarray  # `[B, P]`, the standard error
     pairs: int  # of orders that were drawn
 
+    @property
+    def half_width(self) -> np.ndarray:
+        """Of the 95 % interval by Student's distribution, `[B, P]`."""
+        return np.asarray(scipy.stats.t.ppf(0.975, self.pairs - 1) * self.error)
+
     def interval(self) -> tuple[np.ndarray, np.ndarray]:
-        """The 95 % interval by Student's distribution: lower and upper end, `[B, P]`."""
-        width = scipy.stats.t.ppf(0.975, self.pairs - 1) * self.error
-        return self.value - width, self.value + width
+        """Its lower and upper end, `[B, P]`."""
+        return self.value - self.half_width, self.value + self.half_width
 
 
 def compute_exact(

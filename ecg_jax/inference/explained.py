@@ -102,9 +102,13 @@ def explain(
         segments = label_samples(
             made.measured.waves, start, int(offsets[-1]) + contract.samples, contract.sampling_rate
         )
-        values = _attribute(model, signals[shown], offsets, model.label_names.index(label), segments, method)
+        values, missing, widths = _attribute(
+            model, signals[shown], offsets, model.label_names.index(label), segments, method
+        )
         shares = methods.share(values, segments)
-        found.append(Explanation(label, method, values, shares, contract.leads, contract.sampling_rate, start))
+        widths = None if widths is None else methods.share(widths, segments, of=values)
+        where = (contract.leads, contract.sampling_rate, start)
+        found.append(Explanation(label, method, values, shares, *where, missing, widths))
     return tuple(found)
 
 
@@ -119,25 +123,39 @@ def _find_shown(made: Prediction, begins: np.ndarray, highest: float, contract: 
 
 def _attribute(
     model: Model, signals: np.ndarray, offsets: np.ndarray, output: int, segments: np.ndarray, method: str
-) -> np.ndarray:
-    """`[n, L]` of windows `[W, T, L]` that begin at `offsets` of `segments` `[n]`."""
-    values = np.zeros((len(segments), signals.shape[2]), np.float32)
-    count = np.zeros((len(segments), 1), np.float32)
-    for signal, offset in zip(signals, offsets, strict=True):
-        part = slice(offset, offset + len(signal))
-        count[part] += 1
-        [found] = methods.attribute(
+) -> tuple[np.ndarray, float | None, np.ndarray | None]:
+    """Of windows `[W, T, L]` that begin at `offsets` of `segments` `[n]`, see `methods.Attribution`.
+
+    Returns:
+        Values `[n, L]`, the largest share that is missing from a window, and half widths `[n, L]`.
+    """
+    found = [
+        methods.explain(
             method,
             model.network,
             model.variables,
             signal[None],
             output,
-            segments[None, part],
+            segments[None, offset : offset + len(signal)],
             sampling_rate=model.contract.sampling_rate,
             activation=model.activation,
         )
-        values[part] += found
-    return values / np.maximum(count, 1)
+        for signal, offset in zip(signals, offsets, strict=True)
+    ]
+    missing = [float(each.missing[0]) for each in found if each.missing is not None]
+    widths = [each.half_widths[0] for each in found if each.half_widths is not None]
+    values = _average([each.values[0] for each in found], offsets, len(segments))
+    return values, max(missing, default=None), _average(widths, offsets, len(segments)) if widths else None
+
+
+def _average(windows: Sequence[np.ndarray], offsets: np.ndarray, samples: int) -> np.ndarray:
+    """The mean `[samples, L]` of windows `[T, L]` that begin at `offsets`, 0 between them."""
+    total = np.zeros((samples, windows[0].shape[1]), np.float32)
+    count = np.zeros((samples, 1), np.float32)
+    for window, offset in zip(windows, offsets, strict=True):
+        total[offset : offset + len(window)] += window
+        count[offset : offset + len(window)] += 1
+    return total / np.maximum(count, 1)
 
 
 def cut(recording: Recording, contract: InputContract) -> tuple[np.ndarray, np.ndarray, float]:

@@ -228,7 +228,8 @@ def _write_explanation(figure: Figure, explanation: ecg_shade.Explanation, darke
     """What the shade means, and its shares."""
     _write(figure, _LEFT, 43, style.literal(f"What speaks for {explanation.label}"), fontweight="bold")
     method = f"by {explanation.method.replace('_', ' ')}; the table has shares in per cent"
-    _write(figure, _LEFT, 47.5, method, fontsize=7)
+    caption = "\n".join(filter(None, (method, ecg_shade.describe_missing(explanation))))
+    _write(figure, _LEFT, 47.5, caption, fontsize=7)
     handles = ecg_shade.create_legend(darkest * explanation.sampling_rate)
     place = ((_LEFT - 2) / _WIDTH, 1 - 50 / _HEIGHT)
     figure.legend(handles=handles, loc="upper left", bbox_to_anchor=place, borderaxespad=0)

@@ -24,6 +24,7 @@ _FULL = 99.5  # per cent of all samples are at most as dark as the darkest
 _ROWS = 40  # of a shade; every other one is empty where it speaks against
 _CELL_WIDTH, _CELL_HEIGHT = 12.5, 3.8  # mm, of a table
 _NAMED = 4  # leads, in words
+_MUCH = 0.02  # of the values missing, which is stated
 NOTICE = "The shade says what the network computes, not what the patient has, and is not validated for clinical use."
 
 
@@ -38,6 +39,8 @@ class Explanation:
     leads: tuple[str, ...]  # of the L columns
     sampling_rate: float  # Hz
     start: float  # seconds into the recording of the first sample; below 0 where the input is padded
+    missing: float | None = None  # of integrated gradients, of what the values should add up to: a share, 0 is none
+    half_widths: np.ndarray | None = None  # `[L, 4]` of Shapley values: of the shares' 95 % intervals
 
 
 def smooth(values: np.ndarray, sampling_rate: float) -> tuple[np.ndarray, float]:
@@ -55,6 +58,18 @@ def create_legend(logits_per_second: float) -> list[Patch]:
         Patch(facecolor=AGAINST, alpha=0.6, hatch="---", edgecolor="white", linewidth=0, label="speaks against it"),
         Patch(alpha=0, label=full),
     ]
+
+
+def describe(explanation: Explanation) -> str:
+    """`describe_shares`, and `describe_missing` where there is much."""
+    parts = (describe_shares(explanation.shares, explanation.leads), describe_missing(explanation))
+    return "; ".join(filter(None, parts))
+
+
+def describe_missing(explanation: Explanation) -> str:
+    """What the values do not add up to, in words; empty where it is little, or unknown."""
+    missing = explanation.missing or 0.0
+    return f"{missing:.0%} of the change is not attributed" if missing > _MUCH else ""
 
 
 def describe_shares(shares: np.ndarray, leads: tuple[str, ...]) -> str:
