@@ -108,7 +108,7 @@ def explain(
         shares = methods.share(values, segments)
         widths = None if widths is None else methods.share(widths, segments, of=values)
         where = (contract.leads, contract.sampling_rate, start)
-        found.append(Explanation(label, method, values, shares, *where, missing, widths))
+        found.append(Explanation(label, method, values, shares, *where, missing, widths, model.kind))
     return tuple(found)
 
 
@@ -127,7 +127,8 @@ def _attribute(
     """Of windows `[W, T, L]` that begin at `offsets` of `segments` `[n]`, see `methods.Attribution`.
 
     Returns:
-        Values `[n, L]`, the largest share that is missing from a window, and half widths `[n, L]`.
+        Values `[n, L]` in units of the logit, or of the number; the largest share that is missing from a window; half
+        widths `[n, L]`.
     """
     found = [
         methods.explain(
@@ -145,7 +146,9 @@ def _attribute(
     missing = [float(each.missing[0]) for each in found if each.missing is not None]
     widths = [each.half_widths[0] for each in found if each.half_widths is not None]
     values = _average([each.values[0] for each in found], offsets, len(segments))
-    return values, max(missing, default=None), _average(widths, offsets, len(segments)) if widths else None
+    unit = np.float32(1 if model.scale is None else model.scale.deviation[output])
+    known = unit * _average(widths, offsets, len(segments)) if widths else None
+    return unit * values, max(missing, default=None), known
 
 
 def _average(windows: Sequence[np.ndarray], offsets: np.ndarray, samples: int) -> np.ndarray:
