@@ -198,7 +198,7 @@ def test_json_has_half_widths_of_shapley_values_beside_their_shares(monkeypatch)
 
 def test_what_is_missing_is_said_where_it_is_more_than_2_per_cent(made):
     (made,) = explained.explain_all(create(712), [made])
-    for missing, words in ((None, ""), (0.02, ""), (0.034, "; 3% of the change is not attributed")):
+    for missing, words in ((None, ""), (0.02, ""), (0.034, "; 3% not attributed")):
         [each] = made.explanations
         text = ecg_shade.describe(dataclasses.replace(each, missing=missing))
         assert text == ecg_shade.describe_shares(each.shares, each.leads) + words

@@ -83,7 +83,7 @@ def describe(explanation: Explanation) -> str:
 def describe_missing(explanation: Explanation) -> str:
     """What the values do not add up to, in words; empty where it is little, or unknown."""
     missing = explanation.missing or 0.0
-    return f"{missing:.0%} of the change is not attributed" if missing > _MUCH else ""
+    return f"{missing:.0%} not attributed" if missing > _MUCH else ""
 
 
 def describe_shares(shares: np.ndarray, leads: tuple[str, ...]) -> str:
