@@ -336,12 +336,16 @@ def test_grad_cam_takes_the_last_layer_whose_steps_tell_waves_apart():
 
 
 def test_low_precision_and_recomputation_of_a_network_do_not_matter(thin, ecgs):
-    rough, _ = create("narrow", THIN["narrow"], dtype="bfloat16", checkpoint_activations=True)
-    grad_cam.grad_cam(rough, thin[1], ecgs[0], 0, "trunk/unit1/conv1")
+    how = {"head": "dense", "num_labels": 3, "trunk": THIN["narrow"], "checkpoint_activations": True}
+    rough, recomputed = (models.create("narrow", dtype=dtype, **how) for dtype in ("bfloat16", "float32"))
     found, expected = (
         methods.attribute("integrated_gradients", network, thin[1], ecgs[0], 0, ecgs[1]) for network in (rough, thin[0])
     )
     np.testing.assert_array_equal(found, expected)
+    found, expected = (
+        grad_cam.grad_cam(network, thin[1], ecgs[0], 0, "trunk/unit1/conv1") for network in (recomputed, thin[0])
+    )
+    np.testing.assert_allclose(found, expected, rtol=1e-5)
 
 
 def test_what_cannot_be_attributed_is_refused(thin, ecgs):
