@@ -3,18 +3,22 @@
 Each patient is recorded at every dose, with the same beats' shapes and the same noise; for tables see `dose_curves`.
 """
 
+import os
 from collections.abc import Callable, Iterable, Sequence
 
 import jax
 import numpy as np
+import pandas as pd
 
+from ecg_jax import files
 from ecg_jax.data.readers import LazyRecording
 from ecg_jax.errors import InputError
-from ecg_jax.inference import predict
+from ecg_jax.inference import dose_curves, predict
 from ecg_jax.inference.dose_curves import Response
 from ecg_jax.inference.model import Model
 from ecg_jax.kinds import NUMBER
 from ecg_jax.recording import LEADS, Recording, create_recording
+from ecg_jax.reporting import dose_figure
 from ecg_jax.simulation import SAMPLING_RATE, criteria, doses
 from ecg_jax.simulation.doses import Dose
 from ecg_jax.simulation.simulator import Simulated
@@ -76,6 +80,15 @@ def respond(
         stated.append(np.stack([known.get(name, np.full(patients, np.nan)) for name in names], axis=-1))
     thresholds = {name: model.thresholds[name] for name in names if name in model.thresholds}
     return Response(dose, names, thresholds, np.stack(probabilities, axis=1), np.stack(stated, axis=1))
+
+
+def write(response: Response, caption: str, path: str) -> pd.DataFrame:
+    """Draws the figure, and writes its curves beside it as a CSV; returns `dose_curves.tabulate_crossings`."""
+    curves, crossings = dose_curves.tabulate_curves(response), dose_curves.tabulate_crossings(response)
+    dose_figure.draw(curves, crossings, f"{response.dose.title} ({response.dose.unit})", caption, path)
+    with files.replacing(f"{os.path.splitext(path)[0]}.csv", "w") as file:
+        curves.to_csv(file, index=False, float_format="%.6g")
+    return crossings
 
 
 def create_recordings(drawn: Simulated) -> list[Recording]:
