@@ -45,7 +45,7 @@ def compute_exact(
     count = removal.count_players(players, signal.shape[2])
     if count > MOST_EXACT:
         raise InputError(f"exact Shapley values of {count} players need {2**count} evaluations; see shapley.sample")
-    scores = removal.score(apply, variables, signal, output, segments, players, list_coalitions(count))
+    scores = removal.compute_logits(apply, variables, signal, output, segments, players, list_coalitions(count))
     return scores @ weigh_coalitions(count).T
 
 
@@ -81,7 +81,7 @@ def sample(
     if pairs < 2:
         raise InputError(f"pairs is {pairs}; an interval needs at least 2")
     ranks = draw_orders(np.random.default_rng(seed), removal.count_players(players, signal.shape[2]), pairs)
-    scores = removal.score(apply, variables, signal, output, segments, players, list_steps(ranks))
+    scores = removal.compute_logits(apply, variables, signal, output, segments, players, list_steps(ranks))
     return Estimate(*estimate(scores, ranks), pairs)
 
 
