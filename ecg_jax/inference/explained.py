@@ -10,7 +10,7 @@ from ecg_jax import labels as label_lib
 from ecg_jax import statements
 from ecg_jax.contract import InputContract
 from ecg_jax.data.preprocess import create_windows, mask_missing, place, trim
-from ecg_jax.errors import InputError
+from ecg_jax.errors import InputError, describe
 from ecg_jax.explanation import methods
 from ecg_jax.explanation.segments import label_samples
 from ecg_jax.inference.model import Model
@@ -23,7 +23,6 @@ from ecg_jax.reporting.ecg_shade import Explanation
 DEFAULT = methods.DEFAULT
 _WORTH = (*label_lib.SIX, *statements.SUPERCLASSES[1:], label_lib.ABNORMAL)  # explaining, the most specific first
 _DEFAULT_THRESHOLD = 0.5
-_LONGEST_REASON = 300  # characters
 
 
 def check(model: Model, labels: Sequence[str], method: str) -> None:
@@ -43,12 +42,12 @@ def choose_labels(model: Model, made: Prediction) -> list[str]:
     if model.kind == NUMBER:
         return list(model.label_names)
     candidates = [label for label in _WORTH if label in model.label_names] or list(model.label_names)
-    ratios = {label: compare(model, made, label) for label in candidates}
+    ratios = {label: relate_to_threshold(model, made, label) for label in candidates}
     called = [label for label in candidates if ratios[label] >= 1]
     return called or [max(candidates, key=lambda label: ratios[label])]
 
 
-def compare(model: Model, made: Prediction, label: str) -> float:
+def relate_to_threshold(model: Model, made: Prediction, label: str) -> float:
     """A label's probability relative to its threshold, or to 0.5 where the model brings none."""
     threshold = model.thresholds.get(label, _DEFAULT_THRESHOLD)
     return float(made.probabilities[model.label_names.index(label)]) / max(threshold, 1e-9)
@@ -79,8 +78,8 @@ def _explain_safely(model: Model, made: Prediction, labels: Sequence[str], metho
     except InputError:
         raise
     except Exception as error:  # noqa: BLE001 - see `explain_all`
-        reason = " ".join(f"not explained: {type(error).__name__}: {error}".split())[:_LONGEST_REASON]
-        return dataclasses.replace(made, quality="; ".join(filter(None, (made.quality, reason))))
+        reasons = (made.quality, f"not explained: {describe(error)}")
+        return dataclasses.replace(made, quality="; ".join(filter(None, reasons)))
 
 
 def explain(

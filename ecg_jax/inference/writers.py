@@ -17,6 +17,7 @@ from ecg_jax import labels as label_lib
 from ecg_jax import spreadsheet, statements
 from ecg_jax.data.splits import manifest
 from ecg_jax.data.store import messages
+from ecg_jax.errors import describe
 from ecg_jax.inference import parquet, rows
 from ecg_jax.inference.measured import measure_part
 from ecg_jax.inference.model import Model
@@ -310,7 +311,7 @@ class Pages:
         except OSError:  # as of a full disk, on which nothing else will be written either
             raise
         except Exception as error:  # noqa: BLE001 - one page that cannot be drawn ends nothing
-            self.undrawn.append(" ".join(f"{path}: {type(error).__name__}: {error}".split())[:1000])
+            self.undrawn.append(" ".join(f"{path}: {describe(error)}".split()))
 
 
 def draw_page(model: Model, made: Prediction, path: str, explanation: Explanation | None = None) -> None:
