@@ -61,7 +61,9 @@ def find_missing(
 ) -> np.ndarray:
     """What integrated gradients miss of the difference that they should add up to, as a share of it: `[B]`."""
     pairs = zip(*(np.asarray(each, np.float32) for each in (signal, baseline)), strict=True)
-    ends = np.stack([logits.compute(apply, variables, output, _walk, pair, np.float32([0, 1])) for pair in pairs])
+    ends = np.stack(
+        [logits.compute(apply, variables, output, _walk, pair, np.array([0, 1], np.float32)) for pair in pairs]
+    )
     gained = np.diff(ends.astype(np.float64))[:, 0]
     missing = np.abs(values.sum(axis=(1, 2), dtype=np.float64) - gained)
     return missing / np.where(missing > 0, np.maximum(np.abs(gained), 1e-9), 1)
