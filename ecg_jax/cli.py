@@ -80,6 +80,15 @@ def require_files(*paths: str | None) -> None:
             raise InputError(f"{path}: no such file")
 
 
+def require_folder(path: str) -> None:
+    """Raises `InputError` where `--output` is no folder that can be written or made."""
+    parent = os.path.abspath(path)
+    while not os.path.exists(parent):
+        parent = os.path.dirname(parent)
+    if not path or not os.path.isdir(parent) or not os.access(parent, os.W_OK):
+        raise InputError(f"--output={path}: not a folder that can be written")
+
+
 def _is_one_of_several() -> bool:
     jax = sys.modules.get("jax")
     return bool(jax and jax.distributed.is_initialized())

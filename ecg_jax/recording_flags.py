@@ -76,15 +76,6 @@ def require_output(path: str) -> None:
         raise InputError(f"--output={path}: not a file that can be written")
 
 
-def require_folder(path: str) -> None:
-    """Raises `InputError` where `--output` is no folder that can be written or made."""
-    parent = os.path.abspath(path)
-    while not os.path.exists(parent):
-        parent = os.path.dirname(parent)
-    if not os.path.isdir(parent) or not os.access(parent, os.W_OK):
-        raise InputError(f"--output={path}: not a folder that can be written")
-
-
 def find_recordings(paths: Sequence[str]) -> "tuple[list[readers.LazyRecording], list[str], str]":
     """Recordings to read, each once whatever paths name it; problems with paths; a line on files that are no ECG."""
     from ecg_jax.data import readers

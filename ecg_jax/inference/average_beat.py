@@ -62,7 +62,7 @@ def average(
         predictions = measured.measure_all(predict(model, recordings, whole=True, keep=True, **how))
         for made in follow(predictions, len(recordings)):
             counts[has_label] += bool(len(made.windows))
-            if len(made.windows) and (explained.compare(model, made, label) >= 1) == has_label:
+            if len(made.windows) and (explained.relate_to_threshold(model, made, label) >= 1) == has_label:
                 kept += _take(model, made, label, method if has_label else None)
     if not examples[True]:
         raise InputError(f"{dataset.name}: of {counts[True]} recordings with {label} the model calls none")

@@ -17,6 +17,7 @@ from ecg_jax import labels as label_lib
 from ecg_jax import spreadsheet, statements
 from ecg_jax.data.splits import manifest
 from ecg_jax.data.store import messages
+from ecg_jax.errors import describe
 from ecg_jax.inference import parquet, rows
 from ecg_jax.inference.measured import measure_part
 from ecg_jax.inference.model import Model
@@ -111,14 +112,29 @@ def _list_measured(measured: Measured) -> dict[str, Any]:
 
 
 def _list_explained(explanation: Explanation, duration: float) -> dict[str, Any]:
-    """As JSON: `label`, `method`, `start` and `end` of what is explained, in seconds, and `shares` by lead and part."""
-    shares = {
-        lead: {part: round(share, 4) for part, share in zip(ecg_shade.PARTS, row, strict=True)}
-        for lead, row in zip(explanation.leads, explanation.shares.tolist(), strict=True)
-    }
+    """As JSON: `label`, `method`, `start` and `end` of what is explained, in seconds, and `shares` by lead and part.
+
+    Where the method knows how exact it is, also `missing` or `half_widths`; see `Explanation`.
+    """
+
+    def name(cells: np.ndarray) -> dict[str, dict[str, float]]:
+        return {
+            lead: {part: round(share, 4) for part, share in zip(ecg_shade.PARTS, row, strict=True)}
+            for lead, row in zip(explanation.leads, cells.tolist(), strict=True)
+        }
+
+    exact = {} if explanation.missing is None else {"missing": round(explanation.missing, 4)}
+    widths = {} if explanation.half_widths is None else {"half_widths": name(explanation.half_widths)}
     start, end = explanation.start, explanation.start + len(explanation.values) / explanation.sampling_rate
     where = {"start": round(max(start, 0.0), 4), "end": round(min(end, duration), 4)}
-    return {"label": explanation.label, "method": explanation.method, **where, "shares": shares}
+    return {
+        "label": explanation.label,
+        "method": explanation.method,
+        **where,
+        "shares": name(explanation.shares),
+        **exact,
+        **widths,
+    }
 
 
 def choose_mode(path: str) -> dict[str, Any]:
@@ -237,7 +253,7 @@ def print_table(console: Console, model: Model, made: Prediction) -> None:
     if made.measured:
         console.print(f"  measured: {'; '.join(ecg_page.describe(made.measured.measurements))}")
     for each in made.explanations:
-        console.print(f"  {each.label} explained: {ecg_shade.describe_shares(each.shares, each.leads)}")
+        console.print(f"  {each.label} explained: {ecg_shade.describe(each)}")
     console.print(f"  quality: {made.quality or 'nothing noticed'}")
 
 
@@ -248,9 +264,7 @@ def print_explanations(console: Console, model: Model, made: Prediction) -> None
     for each in made.explanations:
         threshold = model.describe_threshold(each.label)
         bound = f" (threshold {threshold})" if threshold else ""
-        console.print(
-            f"  {each.label} {values[each.label]:.3f}{bound}: {ecg_shade.describe_shares(each.shares, each.leads)}"
-        )
+        console.print(f"  {each.label} {values[each.label]:.3f}{bound}: {ecg_shade.describe(each)}")
     console.print(f"  quality: {made.quality or 'nothing noticed'}")
 
 
@@ -297,7 +311,7 @@ class Pages:
         except OSError:  # as of a full disk, on which nothing else will be written either
             raise
         except Exception as error:  # noqa: BLE001 - one page that cannot be drawn ends nothing
-            self.undrawn.append(" ".join(f"{path}: {type(error).__name__}: {error}".split())[:1000])
+            self.undrawn.append(" ".join(f"{path}: {describe(error)}".split()))
 
 
 def draw_page(model: Model, made: Prediction, path: str, explanation: Explanation | None = None) -> None:
