@@ -196,9 +196,7 @@ def _refuse_idle_flags() -> None:
         idle["validation_labels"] = "--validation"
     elif FLAGS.choose_on_test:
         idle["validation"] = "thresholds that are chosen there, not with --choose_on_test"
-    for name, partner in idle.items():
-        if FLAGS[name].present:
-            raise InputError(f"--{name} goes with {partner}")
+    cli.refuse_flags(idle)
     if FLAGS.thresholds and (FLAGS.rule or FLAGS.choose_on_test):
         raise InputError("--thresholds are given, and --rule or --choose_on_test would choose them; pass one of both")
 

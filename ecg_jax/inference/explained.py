@@ -9,7 +9,7 @@ import numpy as np
 from ecg_jax import labels as label_lib
 from ecg_jax import statements
 from ecg_jax.contract import InputContract
-from ecg_jax.data.preprocess import create_windows, mask_missing, place, trim
+from ecg_jax.data.preprocess import create_known_windows, mask_missing, place, trim
 from ecg_jax.errors import InputError, describe
 from ecg_jax.explanation import methods
 from ecg_jax.explanation.segments import label_samples
@@ -36,14 +36,17 @@ def check(model: Model, labels: Sequence[str], method: str) -> None:
 def choose_labels(model: Model, made: Prediction) -> list[str]:
     """Labels of a prediction to explain, the most specific first.
 
-    Of the six diagnoses, superclasses and `abnormal`, those at or above their thresholds, or else the one that is the
-    nearest to it. A model without any of these has the same done with all of its labels; one of numbers has them all.
+    Of the six diagnoses, superclasses and `abnormal`, those at or above their thresholds, or else `abnormal`; without
+    it, the nearest to its threshold. A model without any of these has the same done with all of its labels; one of
+    numbers has them all.
     """
     if model.kind == NUMBER:
         return list(model.label_names)
     candidates = [label for label in _WORTH if label in model.label_names] or list(model.label_names)
     ratios = {label: relate_to_threshold(model, made, label) for label in candidates}
     called = [label for label in candidates if ratios[label] >= 1]
+    if not called and label_lib.ABNORMAL in candidates:
+        return [label_lib.ABNORMAL]
     return called or [max(candidates, key=lambda label: ratios[label])]
 
 
@@ -66,7 +69,7 @@ def explain_all(
 
     Raises:
         InputError: see `check`; where a method does not suit the network. Other errors of one recording end nothing:
-            its `quality` gives the reason.
+            its `quality` gives the reason. So it does where all values are 0.
     """
     check(model, labels, method)
     return (_explain_safely(model, made, labels, method) for made in predictions)
@@ -74,12 +77,19 @@ def explain_all(
 
 def _explain_safely(model: Model, made: Prediction, labels: Sequence[str], method: str) -> Prediction:
     try:
-        return dataclasses.replace(made, explanations=explain(model, made, labels, method))
+        found = explain(model, made, labels, method)
     except InputError:
         raise
     except Exception as error:  # noqa: BLE001 - see `explain_all`
-        reasons = (made.quality, f"not explained: {describe(error)}")
-        return dataclasses.replace(made, quality="; ".join(filter(None, reasons)))
+        return _note(made, f"not explained: {describe(error)}")
+    if empty := [each.label for each in found if not each.shares.any()]:
+        waves = "" if made.measured and made.measured.waves else " (no waves were found)"
+        made = _note(made, f"nothing to attribute{waves}: {', '.join(empty)}")
+    return dataclasses.replace(made, explanations=found)
+
+
+def _note(made: Prediction, line: str) -> Prediction:
+    return dataclasses.replace(made, quality="; ".join(filter(None, (made.quality, line))))
 
 
 def explain(
@@ -87,12 +97,15 @@ def explain(
 ) -> tuple[Explanation, ...]:
     """Explains labels of one prediction; see `explain_all`.
 
-    Of each it explains the windows that a page shows; where they overlap, their mean is taken.
+    Of each it explains the window in which it is the most probable; windows that are shorter than a page, as many as
+    the page shows, and where they overlap, their mean is taken. What was not recorded is 0, whatever the method.
     """
     if made.ecg is None or made.measured is None or not len(made.windows):
         return ()
     contract = model.contract
-    signals, begins, padding = cut(made.ecg, contract)
+    signals, known, begins, padding = cut(made.ecg, contract)
+    predicted = np.isin(begins, made.starts)  # those without a signal are not
+    signals, known, begins = signals[predicted], known[predicted], begins[predicted]
     found = []
     for label in labels or choose_labels(model, made):
         shown = _find_shown(made, begins, find_highest(model, made, label), contract)
@@ -104,6 +117,9 @@ def explain(
         values, missing, widths = _attribute(
             model, signals[shown], offsets, model.label_names.index(label), segments, method
         )
+        is_known = _join(known[shown], offsets)
+        values = np.where(is_known, values, np.float32(0))
+        widths = None if widths is None else np.where(is_known, widths, np.float32(0))
         shares = methods.share(values, segments)
         widths = None if widths is None else methods.share(widths, segments, of=values)
         where = (contract.leads, contract.sampling_rate, start)
@@ -112,12 +128,27 @@ def explain(
 
 
 def _find_shown(made: Prediction, begins: np.ndarray, highest: float, contract: InputContract) -> np.ndarray:
-    """Numbers of the windows whose middle is on the page; of one that is longer than a page, the one shown."""
+    """Numbers of the windows to explain: the one that begins at `highest`, or all on the page where they are shorter.
+
+    On the page are those whose middle is.
+    """
     assert made.ecg is not None, "predicted without keep"
+    nearest = np.array([np.abs(begins - highest).argmin()])
+    seconds = contract.samples / contract.sampling_rate
+    if seconds >= ecg_page.SECONDS:
+        return nearest
     page = ecg_page.place(highest, len(made.ecg.signal) / made.ecg.sampling_rate)
-    middles = begins + contract.samples / contract.sampling_rate / 2
+    middles = begins + seconds / 2
     shown = np.flatnonzero((middles >= page) & (middles < page + ecg_page.SECONDS))
-    return shown if len(shown) else np.array([np.abs(begins - highest).argmin()])
+    return shown if len(shown) else nearest
+
+
+def _join(known: np.ndarray, offsets: np.ndarray) -> np.ndarray:
+    """What is known `[n, L]` bool in any of windows `[W, T, L]` that begin at `offsets`."""
+    joined = np.zeros((int(offsets[-1]) + known.shape[1], known.shape[2]), bool)
+    for window, offset in zip(known, offsets, strict=True):
+        joined[offset : offset + len(window)] |= window
+    return joined
 
 
 def _attribute(
@@ -160,15 +191,15 @@ def _average(windows: Sequence[np.ndarray], offsets: np.ndarray, samples: int) -
     return total / np.maximum(count, 1)
 
 
-def cut(recording: Recording, contract: InputContract) -> tuple[np.ndarray, np.ndarray, float]:
+def cut(recording: Recording, contract: InputContract) -> tuple[np.ndarray, np.ndarray, np.ndarray, float]:
     """The inputs of a whole recording, and when they are.
 
     Returns:
-        `[windows, samples, leads]` float32; `[windows]`, seconds into the recording at which they begin; and the
-        seconds of zeros before them in a recording that is shorter than an input.
+        `[windows, samples, leads]` float32, and bool where they are known; `[windows]`, seconds into the recording at
+        which they begin; and the seconds of zeros before them in a recording that is shorter than an input.
     """
     kept, first = trim(recording) if contract.trim else (recording, 0)
-    signals, begins = create_windows(mask_missing(kept, contract.leads)[0], contract)
+    signals, known, begins = create_known_windows(mask_missing(kept, contract.leads)[0], contract)
     length = math.ceil(len(kept.signal) * contract.sampling_rate / recording.sampling_rate)
     padding = place(length, contract.samples)[1] / contract.sampling_rate
-    return signals, begins + first / recording.sampling_rate, padding
+    return signals, known, begins + first / recording.sampling_rate, padding

@@ -18,7 +18,7 @@ from ecg_jax import spreadsheet, statements
 from ecg_jax.data.splits import manifest
 from ecg_jax.data.store import messages
 from ecg_jax.errors import describe
-from ecg_jax.inference import parquet, rows
+from ecg_jax.inference import explained, parquet, rows
 from ecg_jax.inference.measured import measure_part
 from ecg_jax.inference.model import Model
 from ecg_jax.inference.predict import Measured, Prediction, find_highest
@@ -210,26 +210,35 @@ def _find_called(model: Model, made: Prediction) -> list[str]:
 def _choose_labels(model: Model, made: Prediction) -> list[str]:
     """Labels to show of a recording: all, or where there are many the usual ones and those at their thresholds.
 
-    Without thresholds the most probable ones are shown.
+    Where there are none of these, or no thresholds, those nearest to their thresholds, or the most probable, are shown.
     """
-    if len(model.label_names) <= MANY:
-        return list(model.label_names)
-    shown = {*label_lib.SIX, label_lib.ABNORMAL, *statements.SUPERCLASSES[1:], *_find_called(model, made)}
-    if not model.thresholds:
-        shown = {model.label_names[i] for i in np.argsort(-made.probabilities)[:MANY]}
-    return [name for name in model.label_names if name in shown]
+    names = list(model.label_names)
+    if len(names) <= MANY:
+        return names
+    usual = (*label_lib.SIX, label_lib.ABNORMAL, *statements.SUPERCLASSES[1:])
+    shown = {*usual, *_find_called(model, made)}.intersection(names)
+    if not model.thresholds or not shown:
+        shown = {*_rank(model, made, names)[:MANY]}
+    return [name for name in names if name in shown]
 
 
 def _choose_for_page(model: Model, made: Prediction) -> list[str]:
-    """As many of these as have room: `abnormal` and the most probable of those at their thresholds, or of the six."""
+    """As many of these as have room: `abnormal` and the most probable of those at their thresholds, or of the six.
+
+    Of a model that has none of the six, the nearest to their thresholds.
+    """
     if len(shown := _choose_labels(model, made)) <= _PAGE:
         return shown
     values = dict(zip(model.label_names, made.probabilities.tolist(), strict=True))
-    ranked = sorted(_find_called(model, made) or shown, key=lambda name: -values[name])
-    if model.thresholds and not _find_called(model, made):
-        ranked = sorted(label_lib.SIX, key=lambda name: -values[name])
-    first = [label_lib.ABNORMAL] if label_lib.ABNORMAL in values else []
+    six = [name for name in label_lib.SIX if name in values and model.thresholds]
+    first = [name for name in shown if name == label_lib.ABNORMAL]
+    ranked = sorted(_find_called(model, made) or six, key=lambda name: -values[name]) or _rank(model, made, shown)
     return first + [name for name in ranked if name not in first][: _PAGE - len(first)]
+
+
+def _rank(model: Model, made: Prediction, names: Sequence[str]) -> list[str]:
+    """Labels by their probabilities relative to their thresholds, the highest first."""
+    return sorted(names, key=lambda name: -explained.compare(model, made, name))
 
 
 def print_table(console: Console, model: Model, made: Prediction) -> None:

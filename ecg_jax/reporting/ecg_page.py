@@ -227,7 +227,8 @@ def _write_heading(figure: Figure, recording: Recording, facts: str, remarks: st
 def _write_explanation(figure: Figure, explanation: ecg_shade.Explanation, darkest: float) -> None:
     """What the shade means, and its shares."""
     _write(figure, _LEFT, 43, style.literal(ecg_shade.create_title(explanation)), fontweight="bold")
-    method = f"by {explanation.method.replace('_', ' ')}; table in per cent"
+    found = "table in per cent" if explanation.shares.any() else "nothing to attribute"
+    method = f"by {explanation.method.replace('_', ' ')}; {found}"
     caption = "; ".join(filter(None, (method, ecg_shade.describe_missing(explanation))))
     _write(figure, _LEFT, 47.5, caption, fontsize=7)
     handles = ecg_shade.create_legend(darkest * explanation.sampling_rate, explanation.method, explanation.kind)

@@ -75,7 +75,9 @@ def create_title(explanation: Explanation) -> str:
 
 
 def describe(explanation: Explanation) -> str:
-    """`describe_shares`, and `describe_missing` where there is much."""
+    """`describe_shares`, and `describe_missing` where there is much; or that there is nothing."""
+    if not explanation.shares.any():
+        return "nothing to attribute"
     parts = (describe_shares(explanation.shares, explanation.leads), describe_missing(explanation))
     return "; ".join(filter(None, parts))
 
