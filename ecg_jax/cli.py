@@ -80,6 +80,15 @@ def require_files(*paths: str | None) -> None:
             raise InputError(f"{path}: no such file")
 
 
+def require_folder(path: str) -> None:
+    """Raises `InputError` where `--output` is no folder that can be written or made."""
+    parent = os.path.abspath(path)
+    while not os.path.exists(parent):
+        parent = os.path.dirname(parent)
+    if not path or not os.path.isdir(parent) or not os.access(parent, os.W_OK):
+        raise InputError(f"--output={path}: not a folder that can be written")
+
+
 def refuse_flags(idle: Mapping[str, str]) -> None:
     """Raises `InputError` for a flag that was passed, of those that would do nothing; by each, what it goes with."""
     for name, partner in idle.items():

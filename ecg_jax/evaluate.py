@@ -127,7 +127,7 @@ def main(argv: Sequence[str]) -> int:
     cli.refuse_arguments(argv)
     if bool(FLAGS.model) == bool(FLAGS.predictions):
         raise InputError("pass either --model=RUN or --predictions=FILE; --help shows how")
-    _check_output(FLAGS.output)
+    cli.require_folder(FLAGS.output)
     refuse_flags_of_findings(is_number=FLAGS.numbers)
     _refuse_idle_flags()
     cli.require_files(FLAGS.predictions, FLAGS.labels, FLAGS.validation, FLAGS.validation_labels, *FLAGS.annotators)
@@ -182,14 +182,6 @@ def _choose_thresholds(
         first, second = evaluated.drop_unpaired_thresholds(first, second)
     how = {"given": FLAGS.thresholds, "rule": FLAGS.rule, "on_test": FLAGS.choose_on_test}
     return first.choose_thresholds(settings, **how), second and second.choose_thresholds(settings, **how)
-
-
-def _check_output(folder: str) -> None:
-    parent = os.path.abspath(folder)
-    while not os.path.exists(parent):
-        parent = os.path.dirname(parent)
-    if not folder or not os.path.isdir(parent) or not os.access(parent, os.W_OK):
-        raise InputError(f"--output={folder}: not a folder that can be written")
 
 
 def _refuse_idle_flags() -> None:

@@ -79,7 +79,7 @@ def _draw_pages(argv: Sequence[str]) -> int:
     if len(argv) < 2:
         raise InputError("no recordings named; add the path of a file or a folder, or --data=NAME:DIR for a map")
     folder = FLAGS.output or "explanations"
-    recording_flags.require_folder(folder)
+    cli.require_folder(folder)
 
     from rich.progress import track
 
@@ -174,7 +174,7 @@ def _draw_dose(argv: Sequence[str]) -> int:
 
     from rich.progress import track
 
-    from ecg_jax.inference import dose_curves, dose_response
+    from ecg_jax.inference import dose_response
     from ecg_jax.reporting import dose_figure
     from ecg_jax.simulation.doses import DOSES
 
@@ -191,12 +191,8 @@ def _draw_dose(argv: Sequence[str]) -> int:
         batch_size=FLAGS.batch_size,
         follow=lambda values: track(values, FLAGS.dose, console=console, disable=not console.is_terminal),
     )
-    curves, crossings = dose_curves.tabulate_curves(response), dose_curves.tabulate_crossings(response)
     caption = f"{model.title}, {FLAGS.patients} simulated patients. Not validated for clinical use."
-    dose_figure.draw(curves, crossings, f"{dose.title} ({dose.unit})", caption, path)
-    with files.replacing(f"{stem}.csv", "w") as file:
-        curves.to_csv(file, index=False, float_format="%.6g")
-    for row in crossings.itertuples():
+    for row in dose_response.write(response, caption, path).itertuples():
         limits = " to ".join(f"{limit:g}" for limit in row.limits if limit == limit)
         guideline = f"; guideline {limits}" if limits else ""
         console.print(

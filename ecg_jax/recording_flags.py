@@ -79,15 +79,6 @@ def require_output(path: str) -> None:
         raise InputError(f"--output={path}: not a file that can be written")
 
 
-def require_folder(path: str) -> None:
-    """Raises `InputError` where `--output` is no folder that can be written or made."""
-    parent = os.path.abspath(path)
-    while not os.path.exists(parent):
-        parent = os.path.dirname(parent)
-    if not os.path.isdir(parent) or not os.access(parent, os.W_OK):
-        raise InputError(f"--output={path}: not a folder that can be written")
-
-
 class Named(NamedTuple):
     """What arguments name."""
 

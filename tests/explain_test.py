@@ -23,7 +23,9 @@ from ecg_jax.explanation.segments import SEGMENTS
 from ecg_jax.inference import average_beat, explained, writers
 from ecg_jax.inference.model import Model
 from ecg_jax.inference.predict import Measured, predict
+from ecg_jax.kinds import NUMBER
 from ecg_jax.models.network import Network
+from ecg_jax.models.outputs import Scale
 from ecg_jax.recording import LEADS, create_recording
 from ecg_jax.reporting import beat_map, ecg_page, ecg_shade
 
@@ -256,6 +258,29 @@ def test_json_has_shares_by_lead_and_part_that_add_up_to_one():
     assert found["shares"][LEAD] == {"P": 0.0, "QRS": 1.0, "ST-T": 0.0, "elsewhere": 0.0}
     assert sum(sum(parts.values()) for parts in found["shares"].values()) == pytest.approx(1)
     assert (*SEGMENTS, "elsewhere") == ecg_shade.PARTS
+    assert found["missing"] == pytest.approx(0, abs=1e-4)  # of a linear model
+    assert "half_widths" not in found
+
+
+def test_json_has_half_widths_of_shapley_values_beside_their_shares(monkeypatch):
+    """All of the value is in one cell, so that this share is 1 in every order: half of it would be 0.5."""
+    model = create(712)
+    half = lambda found: np.full(found.value.shape, 0.5) * found.value  # noqa: E731
+    monkeypatch.setattr(explained.methods.shapley.Estimate, "half_width", property(half))
+    (made,) = explained.explain_all(model, [look(model, draw_pulse(1.5))], method="shapley")
+    file = io.StringIO()
+    writers.JsonTable(file, model, has_explanations=True).add(made)
+    [found] = json.loads(file.getvalue() + "]}")["recordings"][0]["explanations"]
+    assert found["half_widths"][LEAD] == pytest.approx({"P": 0, "QRS": 0.5, "ST-T": 0, "elsewhere": 0}, abs=1e-3)
+    assert "missing" not in found
+
+
+def test_what_is_missing_is_said_where_it_is_more_than_2_per_cent(made):
+    (made,) = explained.explain_all(create(712), [made])
+    for missing, words in ((None, ""), (0.02, ""), (0.034, "; 3% not attributed")):
+        [each] = made.explanations
+        text = ecg_shade.describe(dataclasses.replace(each, missing=missing))
+        assert text == ecg_shade.describe_shares(each.shares, each.leads) + words
 
 
 def find_shade(path, sign):
@@ -283,6 +308,37 @@ def test_a_page_is_shaded_where_and_when_it_is_and_against_is_striped(tmp_path):
         assert top - 0.5 < rows.min() < top + 2 < top + 31 < rows.max() < top + 34.25
         has_stripes = (np.diff(np.unique(rows)) > 0.3).sum() > 10
         assert has_stripes == (sign < 0)
+
+
+@pytest.mark.parametrize(
+    "method, scale, words, others",
+    [
+        ("occlusion", None, ("What speaks for RBBB", "speaks against it", " logits in 10 ms"), ("raises",)),
+        (
+            "occlusion",
+            Scale(np.zeros(1), np.full(1, 20.0)),
+            ("What raises RBBB", "lowers it", "of its unit"),
+            ("logit",),
+        ),
+        ("grad_cam", None, ("What speaks for RBBB", "in whichever lead"), ("against it", "logits in")),
+    ],
+    ids=["finding", "number", "times"],
+)
+def test_a_page_names_what_its_colours_mean(tmp_path, method, scale, words, others):
+    model = dataclasses.replace(create(712), scale=scale)
+    (made,) = explained.explain_all(model, [look(model, draw_pulse(1.5))], method=method)
+    writers.draw_page(model, made, str(tmp_path / "page.svg"), made.explanations[0])
+    text = (tmp_path / "page.svg").read_text()
+    assert [part for part in words if part not in text] == []
+    assert [part for part in others if part in text] == []
+
+
+def test_a_number_is_explained_in_its_unit():
+    """Of an output of 4 for the pulse, with 20 years to one."""
+    model = dataclasses.replace(create(712, labels=("age",)), scale=Scale(np.full(1, 50.0), np.full(1, 20.0)))
+    [found] = explained.explain(model, look(model, draw_pulse(1.5)), method="integrated_gradients")
+    assert (found.label, found.kind) == ("age", NUMBER)
+    assert found.values.sum() == pytest.approx(80, rel=0.05)
 
 
 def test_pages_are_named_after_the_recording_and_further_labels(tmp_path):

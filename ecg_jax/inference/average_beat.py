@@ -100,7 +100,7 @@ def _choose(
     """Of recordings with a label those that are called, else those that are not; all that have a signal are counted."""
     for made in predictions:
         counts[has_label] += bool(len(made.windows))
-        if len(made.windows) and (explained.compare(model, made, label) >= 1) == has_label:
+        if len(made.windows) and (explained.relate_to_threshold(model, made, label) >= 1) == has_label:
             yield made
 
 

@@ -10,7 +10,7 @@ from ecg_jax import labels as label_lib
 from ecg_jax import statements
 from ecg_jax.contract import InputContract
 from ecg_jax.data.preprocess import create_known_windows, mask_missing, place, trim
-from ecg_jax.errors import InputError
+from ecg_jax.errors import InputError, describe
 from ecg_jax.explanation import methods
 from ecg_jax.explanation.segments import label_samples
 from ecg_jax.inference.model import Model
@@ -23,7 +23,6 @@ from ecg_jax.reporting.ecg_shade import Explanation
 DEFAULT = methods.DEFAULT
 _WORTH = (*label_lib.SIX, *statements.SUPERCLASSES[1:], label_lib.ABNORMAL)  # explaining, the most specific first
 _DEFAULT_THRESHOLD = 0.5
-_LONGEST_REASON = 300  # characters
 
 
 def check(model: Model, labels: Sequence[str], method: str) -> None:
@@ -44,14 +43,14 @@ def choose_labels(model: Model, made: Prediction) -> list[str]:
     if model.kind == NUMBER:
         return list(model.label_names)
     candidates = [label for label in _WORTH if label in model.label_names] or list(model.label_names)
-    ratios = {label: compare(model, made, label) for label in candidates}
+    ratios = {label: relate_to_threshold(model, made, label) for label in candidates}
     called = [label for label in candidates if ratios[label] >= 1]
     if not called and label_lib.ABNORMAL in candidates:
         return [label_lib.ABNORMAL]
     return called or [max(candidates, key=lambda label: ratios[label])]
 
 
-def compare(model: Model, made: Prediction, label: str) -> float:
+def relate_to_threshold(model: Model, made: Prediction, label: str) -> float:
     """A label's probability relative to its threshold, or to 0.5 where the model brings none."""
     threshold = model.thresholds.get(label, _DEFAULT_THRESHOLD)
     return float(made.probabilities[model.label_names.index(label)]) / max(threshold, 1e-9)
@@ -82,8 +81,7 @@ def _explain_safely(model: Model, made: Prediction, labels: Sequence[str], metho
     except InputError:
         raise
     except Exception as error:  # noqa: BLE001 - see `explain_all`
-        reason = " ".join(f"not explained: {type(error).__name__}: {error}".split())[:_LONGEST_REASON]
-        return _note(made, reason)
+        return _note(made, f"not explained: {describe(error)}")
     if empty := [each.label for each in found if not each.shares.any()]:
         waves = "" if made.measured and made.measured.waves else " (no waves were found)"
         made = _note(made, f"nothing to attribute{waves}: {', '.join(empty)}")
@@ -116,10 +114,16 @@ def explain(
         segments = label_samples(
             made.measured.waves, start, int(offsets[-1]) + contract.samples, contract.sampling_rate
         )
-        values = _attribute(model, signals[shown], offsets, model.label_names.index(label), segments, method)
-        values = np.where(_join(known[shown], offsets), values, np.float32(0))
+        values, missing, widths = _attribute(
+            model, signals[shown], offsets, model.label_names.index(label), segments, method
+        )
+        is_known = _join(known[shown], offsets)
+        values = np.where(is_known, values, np.float32(0))
+        widths = None if widths is None else np.where(is_known, widths, np.float32(0))
         shares = methods.share(values, segments)
-        found.append(Explanation(label, method, values, shares, contract.leads, contract.sampling_rate, start))
+        widths = None if widths is None else methods.share(widths, segments, of=values)
+        where = (contract.leads, contract.sampling_rate, start)
+        found.append(Explanation(label, method, values, shares, *where, missing, widths, model.kind))
     return tuple(found)
 
 
@@ -149,24 +153,42 @@ def _join(known: np.ndarray, offsets: np.ndarray) -> np.ndarray:
 
 def _attribute(
     model: Model, signals: np.ndarray, offsets: np.ndarray, output: int, segments: np.ndarray, method: str
-) -> np.ndarray:
-    """`[n, L]` of windows `[W, T, L]` that begin at `offsets` of `segments` `[n]`."""
-    values = np.zeros((len(segments), signals.shape[2]), np.float32)
-    count = np.zeros((len(segments), 1), np.float32)
-    for signal, offset in zip(signals, offsets, strict=True):
-        part = slice(offset, offset + len(signal))
-        count[part] += 1
-        [found] = methods.attribute(
+) -> tuple[np.ndarray, float | None, np.ndarray | None]:
+    """Of windows `[W, T, L]` that begin at `offsets` of `segments` `[n]`, see `methods.Attribution`.
+
+    Returns:
+        Values `[n, L]` in units of the logit, or of the number; the largest share that is missing from a window; half
+        widths `[n, L]`.
+    """
+    found = [
+        methods.explain(
             method,
             model.network,
             model.variables,
             signal[None],
             output,
-            segments[None, part],
+            segments[None, offset : offset + len(signal)],
             sampling_rate=model.contract.sampling_rate,
+            activation=model.activation,
         )
-        values[part] += found
-    return values / np.maximum(count, 1)
+        for signal, offset in zip(signals, offsets, strict=True)
+    ]
+    missing = [float(each.missing[0]) for each in found if each.missing is not None]
+    widths = [each.half_widths[0] for each in found if each.half_widths is not None]
+    values = _average([each.values[0] for each in found], offsets, len(segments))
+    unit = np.float32(1 if model.scale is None else model.scale.deviation[output])
+    known = unit * _average(widths, offsets, len(segments)) if widths else None
+    return unit * values, max(missing, default=None), known
+
+
+def _average(windows: Sequence[np.ndarray], offsets: np.ndarray, samples: int) -> np.ndarray:
+    """The mean `[samples, L]` of windows `[T, L]` that begin at `offsets`, 0 between them."""
+    total = np.zeros((samples, windows[0].shape[1]), np.float32)
+    count = np.zeros((samples, 1), np.float32)
+    for window, offset in zip(windows, offsets, strict=True):
+        total[offset : offset + len(window)] += window
+        count[offset : offset + len(window)] += 1
+    return total / np.maximum(count, 1)
 
 
 def cut(recording: Recording, contract: InputContract) -> tuple[np.ndarray, np.ndarray, np.ndarray, float]:

@@ -15,15 +15,23 @@ SUFFIX = ".parquet"
 _GROUP = 4096  # rows that are held back, and written as one row group
 
 
+class _Writer(pq.ParquetWriter):
+    """One that was not closed, because of an error, stays so: its own ending would write to a file that is gone."""
+
+    def __del__(self) -> None:
+        pass
+
+
 class ParquetTable:
     """A row per recording; the file's metadata have the model's `notice` and `thresholds` (JSON)."""
 
     def __init__(self, file: IO[bytes], model: Model, measurements: Sequence[str] = ()) -> None:
         """Begins it; see `writers.CsvTable`."""
         self._model, self._measurements = model, measurements
-        numbers = [(name, pa.float32()) for name in rows.name_columns(model, measurements)]
-        self._schema = pa.schema([("recording", pa.string()), *numbers, ("quality", pa.string())])
-        self._writer = pq.ParquetWriter(file, self._schema)
+        first, *numbers, last = rows.name_columns(model, measurements)
+        columns = [(first, pa.string()), *((name, pa.float32()) for name in numbers), (last, pa.string())]
+        self._schema = pa.schema(columns)
+        self._writer = _Writer(file, self._schema)
         self._rows: list[list[Any]] = []
 
     def add(self, made: Prediction) -> None:

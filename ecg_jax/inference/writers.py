@@ -17,6 +17,7 @@ from ecg_jax import labels as label_lib
 from ecg_jax import spreadsheet, statements
 from ecg_jax.data.splits import manifest
 from ecg_jax.data.store import messages
+from ecg_jax.errors import describe
 from ecg_jax.inference import explained, parquet, rows
 from ecg_jax.inference.measured import measure_part
 from ecg_jax.inference.model import Model
@@ -32,14 +33,13 @@ _PAGE = 7  # labels that have room on a page
 class CsvTable:
     """A row per recording.
 
-    `measurements` are names of columns for `Prediction.measured`; one that is a label too is `measured_NAME`.
+    `measurements` are names of columns for `Prediction.measured`; see `rows.name_columns`.
     """
 
     def __init__(self, file: IO[str], model: Model, measurements: Sequence[str] = ()) -> None:
         """Begins it."""
         self._writer, self._model, self._measurements = csv.writer(file), model, measurements
-        names = ["recording", *rows.name_columns(model, measurements), "quality"]
-        self._writer.writerow(map(spreadsheet.guard, names))
+        self._writer.writerow(map(spreadsheet.guard, rows.name_columns(model, measurements)))
 
     def add(self, made: Prediction) -> None:
         """Writes a recording."""
@@ -76,7 +76,8 @@ class JsonTable:
             row |= {"numbers": self._name(made.probabilities)}
         if len(made.windows) > 1 or made.starts.any():
             starts = made.starts.tolist()
-            row["windows"] = [{"start": s, **self._name(w)} for s, w in zip(starts, made.windows, strict=True)]
+            start = rows.find_free("start", self._names)
+            row["windows"] = [{start: s, **self._name(w)} for s, w in zip(starts, made.windows, strict=True)]
         if made.measured:
             row |= _list_measured(made.measured)
         if self._has_explanations:
@@ -111,14 +112,29 @@ def _list_measured(measured: Measured) -> dict[str, Any]:
 
 
 def _list_explained(explanation: Explanation, duration: float) -> dict[str, Any]:
-    """As JSON: `label`, `method`, `start` and `end` of what is explained, in seconds, and `shares` by lead and part."""
-    shares = {
-        lead: {part: round(share, 4) for part, share in zip(ecg_shade.PARTS, row, strict=True)}
-        for lead, row in zip(explanation.leads, explanation.shares.tolist(), strict=True)
-    }
+    """As JSON: `label`, `method`, `start` and `end` of what is explained, in seconds, and `shares` by lead and part.
+
+    Where the method knows how exact it is, also `missing` or `half_widths`; see `Explanation`.
+    """
+
+    def name(cells: np.ndarray) -> dict[str, dict[str, float]]:
+        return {
+            lead: {part: round(share, 4) for part, share in zip(ecg_shade.PARTS, row, strict=True)}
+            for lead, row in zip(explanation.leads, cells.tolist(), strict=True)
+        }
+
+    exact = {} if explanation.missing is None else {"missing": round(explanation.missing, 4)}
+    widths = {} if explanation.half_widths is None else {"half_widths": name(explanation.half_widths)}
     start, end = explanation.start, explanation.start + len(explanation.values) / explanation.sampling_rate
     where = {"start": round(max(start, 0.0), 4), "end": round(min(end, duration), 4)}
-    return {"label": explanation.label, "method": explanation.method, **where, "shares": shares}
+    return {
+        "label": explanation.label,
+        "method": explanation.method,
+        **where,
+        "shares": name(explanation.shares),
+        **exact,
+        **widths,
+    }
 
 
 def choose_mode(path: str) -> dict[str, Any]:
@@ -225,10 +241,6 @@ def _rank(model: Model, made: Prediction, names: Sequence[str]) -> list[str]:
     return sorted(names, key=lambda name: -explained.compare(model, made, name))
 
 
-def _describe_shares(shown: Explanation) -> str:
-    return ecg_shade.describe_shares(shown.shares, shown.leads) if shown.shares.any() else "nothing to attribute"
-
-
 def print_table(console: Console, model: Model, made: Prediction) -> None:
     """Prints a row per label to show, and what was noticed."""
     if np.isnan(made.probabilities).all():
@@ -250,7 +262,7 @@ def print_table(console: Console, model: Model, made: Prediction) -> None:
     if made.measured:
         console.print(f"  measured: {'; '.join(ecg_page.describe(made.measured.measurements))}")
     for each in made.explanations:
-        console.print(f"  {each.label} explained: {_describe_shares(each)}")
+        console.print(f"  {each.label} explained: {ecg_shade.describe(each)}")
     console.print(f"  quality: {made.quality or 'nothing noticed'}")
 
 
@@ -261,7 +273,7 @@ def print_explanations(console: Console, model: Model, made: Prediction) -> None
     for each in made.explanations:
         threshold = model.describe_threshold(each.label)
         bound = f" (threshold {threshold})" if threshold else ""
-        console.print(f"  {each.label} {values[each.label]:.3f}{bound}: {_describe_shares(each)}")
+        console.print(f"  {each.label} {values[each.label]:.3f}{bound}: {ecg_shade.describe(each)}")
     console.print(f"  quality: {made.quality or 'nothing noticed'}")
 
 
@@ -308,7 +320,7 @@ class Pages:
         except OSError:  # as of a full disk, on which nothing else will be written either
             raise
         except Exception as error:  # noqa: BLE001 - one page that cannot be drawn ends nothing
-            self.undrawn.append(" ".join(f"{path}: {type(error).__name__}: {error}".split())[:1000])
+            self.undrawn.append(" ".join(f"{path}: {describe(error)}".split()))
 
 
 def draw_page(model: Model, made: Prediction, path: str, explanation: Explanation | None = None) -> None:

@@ -87,7 +87,7 @@ def draw(found: BeatMap, path: str, notice: str = "") -> pd.DataFrame:
                 _draw_lead(axes, drawn[lead], shades[:, found.leads.index(lead)])
         figure.supxlabel("ms from the onset of QRS", y=(_FOOT - 9) / _HEIGHT, fontsize=8)
         figure.supylabel(found.unit, x=0.005, fontsize=8)
-        _draw_legend(figure, len(found.others) > 0, darkest)
+        _draw_legend(figure, found, darkest)
         with files.replacing(path, "wb") as file:
             figure.savefig(file, dpi=200, format=os.path.splitext(path)[1][1:])
     finally:
@@ -128,12 +128,12 @@ def _write_heading(figure: Figure, found: BeatMap, notice: str) -> None:
     ecg_shade.draw_shares(figure, found.shares, found.leads, 17, _TABLE)
 
 
-def _draw_legend(figure: Figure, has_others: bool, darkest: float) -> None:
+def _draw_legend(figure: Figure, found: BeatMap, darkest: float) -> None:
     dashed = Line2D([], [], color=style.GREY, linewidth=0.8, linestyle=(0, (4, 2)), label="mean without the label")
     handles = [
         Line2D([], [], color=style.BLACK, linewidth=1.0, label="mean"),
         Patch(color=style.GREY, alpha=0.25, linewidth=0, label=f"{_SPREAD[0]} to {_SPREAD[1]} % of recordings"),
-        *([dashed] if has_others else []),
-        *ecg_shade.create_legend(darkest),
+        *([dashed] if len(found.others) else []),
+        *ecg_shade.create_legend(darkest, found.method),
     ]
     figure.legend(handles=handles, loc="lower center", bbox_to_anchor=(0.5, 7 / _HEIGHT), ncols=3)
