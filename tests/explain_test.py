@@ -130,7 +130,8 @@ def test_a_window_without_a_signal_is_not_explained():
 
 def test_what_was_not_recorded_has_no_share_whatever_the_method(monkeypatch):
     """A method that tells neither leads nor times apart; the recording of 2 s lies in the middle of 2.56 s."""
-    monkeypatch.setattr(explained.methods, "attribute", lambda *_, **__: np.ones((1, SAMPLES, 12), np.float32))
+    even = explained.methods.Attribution(np.ones((1, SAMPLES, 12), np.float32))
+    monkeypatch.setattr(explained.methods, "explain", lambda *_, **__: even)
     model = create(712, highpass=0.5)
     [found] = explained.explain(model, look(model, draw_pulse(1.5, leads=("V1", LEAD))))
     expected = np.zeros((SAMPLES, 12))
@@ -241,7 +242,7 @@ def test_where_there_is_nothing_to_attribute_all_outputs_say_so(method, tmp_path
     assert "leads" not in printed.getvalue()
     writers.draw_page(model, made, str(tmp_path / "page.svg"), *made.explanations)
     text = (tmp_path / "page.svg").read_text()
-    assert f"by {method}; there is nothing to attribute" in text
+    assert f"by {method}; nothing to attribute" in text
     assert "darkest" not in text
 
 
@@ -436,15 +437,15 @@ def test_recordings_that_cannot_be_averaged_are_named(monkeypatch):
     recordings = [dataclasses.replace(draw_pulse(1.5, seconds=2.56), id=name) for name in "ab"]
     with pytest.raises(InputError, match="calls 2, of which none can be averaged, the first: a: no beat is whole"):
         average(monkeypatch, recordings, [2.4])
-    attribute = explained.methods.attribute
+    explain = explained.methods.explain
     calls = iter((True, False))
 
     def fail_once(*args, **options):
         if next(calls):
             raise ValueError("of a library")
-        return attribute(*args, **options)
+        return explain(*args, **options)
 
-    monkeypatch.setattr(explained.methods, "attribute", fail_once)
+    monkeypatch.setattr(explained.methods, "explain", fail_once)
     found = average(monkeypatch, recordings, [1.4])
     assert (len(found.beats), found.counts) == (1, (2, 0))
     assert len(found.left_out) == 1
