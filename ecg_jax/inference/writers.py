@@ -238,7 +238,7 @@ def _choose_for_page(model: Model, made: Prediction) -> list[str]:
 
 def _rank(model: Model, made: Prediction, names: Sequence[str]) -> list[str]:
     """Labels by their probabilities relative to their thresholds, the highest first."""
-    return sorted(names, key=lambda name: -explained.compare(model, made, name))
+    return sorted(names, key=lambda name: -explained.relate_to_threshold(model, made, name))
 
 
 def print_table(console: Console, model: Model, made: Prediction) -> None:
