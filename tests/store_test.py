@@ -772,6 +772,12 @@ def test_workers_write_the_same_store(tmp_path):
     assert files(tmp_path / "1") == files(tmp_path / "3")
 
 
+def test_what_workers_cannot_open_is_written_by_this_process(tmp_path):
+    dataset = create_dataset()
+    conversion.convert(str(tmp_path), lambda: dataset, conversion.Settings(CONTRACT), workers=2, shard_size=3)
+    assert len(store.Store(str(tmp_path)).column("ids")) == 7
+
+
 def test_an_index_that_does_not_fit_on_the_disk_leaves_nothing_and_names_its_file(tmp_path, monkeypatch):
     def fail(path, *_, **__):
         raise OSError(28, "No space left on device")

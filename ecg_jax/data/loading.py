@@ -1,7 +1,6 @@
 """A recording becomes the windows of an input contract and what was noticed about it, in any process; without JAX."""
 
 import dataclasses
-import pickle
 from collections.abc import Sequence
 from typing import Any
 
@@ -107,10 +106,10 @@ def _moves(recording: Recording, start: float, contract: InputContract) -> bool:
 _own: tuple[Loader, Sequence[LazyRecording]]  # a worker's
 
 
-def open_own(packed: bytes) -> None:
-    """Gives a worker process what it loads, once: a pickled loader and recordings."""
+def open_own(loader: Loader, recordings: Sequence[LazyRecording]) -> None:
+    """Gives a worker process what it loads, once."""
     global _own
-    _own = pickle.loads(packed)  # by the process that started this one
+    _own = loader, recordings
 
 
 def load_own(begin: int, end: int, most: int) -> list[Loaded]:
