@@ -14,6 +14,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from input_pipeline_test import open_batches
 from jax.sharding import Mesh, NamedSharding, PartitionSpec
+from workers_reading import assert_workers_read
 
 from ecg_jax.contract import InputContract
 from ecg_jax.data import datasets, filters, quality, sources, store
@@ -278,6 +279,10 @@ def test_device_mode_gives_the_same_batches(whole, crop, sampling):
         places = next(device)
         assert "signal" not in places
         compare(next(host), gather(array, places))
+
+
+def test_workers_read(whole):
+    assert_workers_read(datasets.create("store", source=str(whole[0]), labels="AF", seed=0, options={}))
 
 
 def test_blocks_that_fill_the_device_do_not_overlap(whole, monkeypatch):
