@@ -74,6 +74,13 @@ def test_what_cannot_be_sent_to_a_process_is_read_in_threads(recordings, process
         np.testing.assert_array_equal(values, others)
 
 
+def test_nothing_is_remembered_of_the_recordings_that_are_given_or_kept(recordings):
+    given = create_recording(noise(samples=300), leads=LEADS, sampling_rate=400, id="mine")
+    before = {*vars(given)}
+    [(_, _, known)] = apply([LazyRecording("mine", lambda: given)], keep=True)
+    assert before == {*vars(given)} == {*vars(known["ecg"])}
+
+
 def test_few_recordings_start_no_process(recordings, monkeypatch):
     monkeypatch.setattr(workers, "Pool", None)
     assert len(apply(recordings)) == MANY + 1

@@ -65,7 +65,8 @@ class Loader:
     def _load(self, lazy: LazyRecording) -> Loaded:
         contract = self.contract
         missing: tuple[str, ...] = ()
-        recording, findings = verify.enforce(lazy.read(), self.checks)
+        given = dataclasses.replace(lazy.read())  # what is remembered of it is forgotten at the end
+        recording, findings = verify.enforce(given, self.checks)
         if self.whole:
             kept, first = trim(recording) if contract.trim else (recording, 0)
             extended, missing = mask_missing(kept, contract.leads) if self.has_zeros else (kept, ())
@@ -75,7 +76,7 @@ class Loader:
         else:
             signals, starts, moves = create_input(recording, contract)[0][None], np.zeros(1), np.ones(1, bool)
         notes = verify.list_notes(recording, findings, self.checks)
-        kept_ecg = {"ecg": recording} if self.keep else {}
+        kept_ecg = {"ecg": dataclasses.replace(recording)} if self.keep else {}
         if recording.is_degenerate or not moves.any():
             return (), {"quality": "; ".join((NO_SIGNAL, *notes)), "notes": notes, **kept_ecg}
         flags = quality.find_flags(recording)
