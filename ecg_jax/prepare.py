@@ -39,6 +39,7 @@ from rich.console import Console
 
 from ecg_jax import cli
 from ecg_jax import config as config_lib
+from ecg_jax.data.workers import count_cores
 from ecg_jax.errors import InputError
 from ecg_jax.interval_names import INTERVALS
 from ecg_jax.runtime import startup
@@ -148,7 +149,7 @@ def _prepare(folder: str, settings: Any, damaged: list[str], measures: bool, con
         f"checks: {settings.checks}" + (f"; left out: {', '.join(settings.exclude)}" if settings.exclude else "")
     )
     open_dataset = functools.partial(datasets.open_source, **origin, labels=labels.ALL[0])
-    workers = _WORKERS.value or os.cpu_count() or 1
+    workers = _WORKERS.value or count_cores()
     began = time.monotonic()
     with show_progress(console, "preparing") as progress:
         outcome = conversion.convert(
