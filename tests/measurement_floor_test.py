@@ -21,7 +21,7 @@ from ecg_jax.evaluation import floor_comparison, measurement_floor, subgroups
 from ecg_jax.evaluation.predictions import Predictions
 from ecg_jax.evaluation.settings import Settings
 from ecg_jax.explanation import measuring
-from ecg_jax.inference import evaluated_files
+from ecg_jax.inference import evaluated_files, scoring
 from ecg_jax.inference import floor as floor_lib
 from ecg_jax.inference.evaluated_files import Files
 from ecg_jax.kinds import FINDING, NUMBER
@@ -142,6 +142,15 @@ def test_network_and_floor_have_the_same_intervals_and_a_difference():
     shown = floor_table.create(swapped, "2,000 training recordings", FINDING, settings)
     assert "the floor: a logistic regression on measurements of 2,000 training recordings" in shown.caption
     assert shown.note == "Not clearly better than the floor: AF, SB, macro."
+
+
+def test_scores_have_no_macro_of_the_floor_beside_one_of_other_labels():
+    scores = pd.DataFrame({"label": ["AF", "SB", "ST", "macro", "micro"], "auroc": [0.9, 0.8, 0.4, 0.7, 0.7]})
+    floor = pd.DataFrame({"label": ["AF", "SB", "macro"], "floor": [0.7, 0.9, 0.8]})
+    order = ["AF", "SB", "ST", "macro"]
+    np.testing.assert_array_equal(scoring.arrange_floor(scores, floor, order), [0.7, 0.9, NAN, NAN])
+    scores.loc[2, "auroc"] = NAN  # of one class: in neither macro
+    np.testing.assert_array_equal(scoring.arrange_floor(scores, floor, order), [0.7, 0.9, NAN, 0.8])
 
 
 def test_of_numbers_it_is_the_mean_absolute_error():
