@@ -98,7 +98,7 @@ def _describe(folder: str) -> Any:
     if _DATASET.value is None and _SOURCE.value is None and known:
         chosen = dataclasses.replace(
             known,
-            contract=known.contract if contract == InputContract() else contract,
+            contract=contract if _names_contract() else known.contract,
             checks=_CHECKS.value or known.checks,
             exclude=tuple(_EXCLUDE.value) or known.exclude,
         )
@@ -120,6 +120,13 @@ def _describe(folder: str) -> Any:
     options = {name: section for name, section in options.items() if section}
     origin = {"dataset": dataset, "source": source, "seed": data["seed"], "options": options}
     return conversion.Settings(contract, _CHECKS.value or data["checks"], tuple(_EXCLUDE.value), origin)
+
+
+def _names_contract() -> bool:
+    """Whether the flags say anything of the contract, by a configuration or by its keys."""
+    flag = flags.FLAGS["config"]
+    is_default = config_flags.get_config_filename(flag) == cli.find_config(cli.DEFAULT_CONFIG)
+    return not is_default or any(key.startswith("contract") for key in config_flags.get_override_values(flag))
 
 
 def _measure(folder: str, console: Console) -> None:
