@@ -136,10 +136,18 @@ def _measure(folder: str, console: Console) -> None:
 
     began = time.monotonic()
     with show_progress(console, "measuring") as progress:
-        count = measurements.add(folder, measuring.create_measurer(), progress)
+        count, failures = measurements.add(folder, measuring.create_measurer(), progress)
     seconds = time.monotonic() - began
-    rate = f" in {seconds:.0f} s, {count / seconds:.0f} per second" if count else "; all were measured before"
+    rate = (
+        f" in {seconds:.0f} s, {count / seconds:.0f} per second"
+        if count
+        else ""
+        if failures
+        else "; all were measured before"
+    )
     console.print(f"Measured {count} recordings{rate}: {', '.join(INTERVALS)}; R, S and ST of each lead")
+    if failures:
+        console.print(f"  {len(failures)} could not be measured, and will be tried again; {failures[0]}")
 
 
 def _prepare(folder: str, settings: Any, damaged: list[str], measures: bool, console: Console) -> int:

@@ -194,9 +194,9 @@ def measured(monkeypatch):
     def measure_many(recordings):
         for recording in recordings:
             row = np.full(len(measuring.UNITS), np.nan, np.float32)
-            if recording is not None:
+            if not isinstance(recording, str):
                 row[0] = 40 if int(recording.id[1:]) % 4 == 0 else 80
-            yield row
+            yield recording if isinstance(recording, str) else row
 
     monkeypatch.setattr(measuring, "measure_many", measure_many)
 
@@ -208,8 +208,10 @@ def score(dataset, split="test"):
 
 def test_the_floor_learns_from_training_recordings_and_keeps_what_was_measured(measured, tmp_path):
     mine, cache = Source(), str(tmp_path / "measurements.npz")
-    source = floor_lib.Source(mine.dataset, "refuse", cache, Console(quiet=True))
-    floor = floor_lib.create(source, score(mine.dataset), seed=0)
+    source = floor_lib.Source(mine.dataset, "refuse", cache, console := Console(width=200))
+    with console.capture() as shown:
+        floor = floor_lib.create(source, score(mine.dataset), seed=0)
+    assert "1 of 50 recordings could not be measured; r3: InputError: it is broken" in shown.get()
     assert floor.learned_from == "40 training recordings"
     assert floor.predictions.names == ("slow",)  # that of a measurement has no floor
     assert floor.predictions.ids.tolist() == [f"r{i}" for i in range(50, 60)]
@@ -218,12 +220,12 @@ def test_the_floor_learns_from_training_recordings_and_keeps_what_was_measured(m
     assert sorted(mine) == [*range(40), *range(50, 60)]
     mine.clear()
     again = floor_lib.create(source, score(mine.dataset), seed=0)
-    assert mine == []
+    assert mine == [3]  # it might have been mended
     np.testing.assert_array_equal(again.predictions.probabilities, floor.predictions.probabilities)
     with_intervals = floor_lib.add_intervals(source, score(mine.dataset))
     assert [*with_intervals.attributes] == ["heart_rate", "measured_pr", "qrs", "qt", "qtc", "axis", "p_duration"]
     assert with_intervals.attributes["heart_rate"][:3].tolist() == [80, 80, 40]
-    assert mine == []
+    assert mine == [3]
 
 
 def test_what_is_interrupted_goes_on(measured, tmp_path, monkeypatch):
@@ -241,11 +243,34 @@ def test_what_is_interrupted_goes_on(measured, tmp_path, monkeypatch):
             floor_lib.measure(source, np.arange(60))
     mine.clear()
     floor_lib.measure(source, np.arange(60))
-    assert sorted(mine) == [*range(30, 60)]
+    assert sorted(mine) == [3, *range(30, 60)]
     mine.clear()
     monkeypatch.setattr(measuring, "describe_version", lambda: "another delineator")
     floor_lib.measure(source, np.arange(60))
     assert len(mine) == 60
+
+
+def test_measurements_of_files_are_of_the_checks_that_changed_them(measured, tmp_path):
+    mine, cache = Source(), str(tmp_path / "measurements.npz")
+    files = dataclasses.replace(mine.dataset, reads_files=True)
+    counts = []
+    for dataset, checks in ((files, "warn"), (files, "warn"), (files, "repair"), (mine.dataset, "warn")) * 2:
+        mine.clear()
+        floor_lib.measure(floor_lib.Source(dataset, checks, cache, Console(quiet=True)), np.arange(5, 9))
+        counts.append(len(mine))
+    assert counts == [4, 0, 4, 4] * 2
+    damaged = bytearray(Path(cache).read_bytes())
+    for i in range(0, len(damaged), 7):
+        Path(cache).write_bytes(damaged[:i] + bytes([damaged[i] ^ 8]) + damaged[i + 1 :])
+        floor_lib._read_cache(floor_lib.Source(files, "warn", cache, Console(quiet=True)))
+
+
+def test_most_unreadable_is_no_floor(measured):
+    mine = Source()
+    dataset = dataclasses.replace(mine.dataset, read=lambda row: mine.read(row if row > 25 else 3))
+    with (console := Console(width=200)).capture() as shown:
+        assert floor_lib.create(floor_lib.Source(dataset, "refuse", None, console), score(dataset), seed=0) is None
+    assert "most training recordings cannot be measured" in shown.get()
 
 
 @pytest.mark.parametrize("split", ["train", None])
@@ -288,7 +313,7 @@ def test_measurements_of_a_store_are_attributes_and_labels(folder):
     before = store_test.open_store(folder)
     assert before.store.measurements == {}
     assert not measurements.was_begun(folder)
-    assert measurements.add(folder, create_measurer([])) == 7  # without the silent, the broken and that in volts
+    assert measurements.add(folder, create_measurer([])) == (7, [])  # without the silent, the broken and that in volts
     dataset = store_test.open_store(folder)
     assert [*dataset.attributes] == ["age", "sex", "pr", "qt"]
     np.testing.assert_array_equal(dataset.attributes["pr"], dataset.store.lengths)
@@ -318,12 +343,42 @@ def test_a_shard_is_measured_once_whatever_ends_it(folder):
     assert 0 < first < 7
     assert measurements.was_begun(folder)
     assert store_test.open_store(folder).store.measurements == {}
-    assert measurements.add(folder, measurer) == 7 - first
-    assert measurements.add(folder, measurer) == 0
+    assert measurements.add(folder, measurer).measured == 7 - first
+    assert measurements.add(folder, measurer).measured == 0
     assert len(seen) == 7
-    next((Path(folder) / "measured").iterdir()).write_bytes(b"damaged")
-    assert 0 < measurements.add(folder, measurer) < 7
-    assert measurements.add(folder, create_measurer(seen, version="2")) == 7
+    path = next((Path(folder) / "measured").iterdir())
+    content = path.read_bytes()
+    middle = len(content) // 2
+    for damaged in (b"damaged", content[:middle], content[:100] + b"????" + content[104:]):
+        path.write_bytes(damaged)
+        assert 0 < measurements.add(folder, measurer).measured < 7
+    assert measurements.add(folder, create_measurer(seen, version="2")).measured == 7
+
+
+def test_what_could_not_be_measured_is_tried_again_alone(folder):
+    seen = []
+    measurer = create_measurer(seen)
+
+    def fail(recordings):
+        yield from ("odd" if i % 2 else row for i, row in enumerate(measurer.measure(recordings)))
+
+    count, failures = measurements.add(folder, dataclasses.replace(measurer, measure=fail))
+    ids = store_test.open_store(folder).ids
+    assert (count, len(failures), failures[0]) == (7 - len(failures), len(failures), f"{ids[1]}: odd")
+    assert np.isnan(store_test.open_store(folder).attributes["pr"]).sum() == len(failures) > 1
+    seen.clear()
+    assert measurements.add(folder, measurer) == (len(failures), [])
+    assert len(seen) == len(failures)
+    assert not np.isnan(store_test.open_store(folder).attributes["pr"]).any()
+
+
+def test_a_shard_of_repeats_alone_has_nothing_to_measure(tmp_path):
+    own = store_test.create_dataset()
+    rows = np.array([0, 2, 3] * 3)
+    repeats = Dataset("mine", own.ids[:9], {"AF": np.zeros(9)}, lambda row: own.read(rows[row]), reads_files=False)
+    store_test.convert(tmp_path, repeats, exclude=("duplicate",))
+    assert len(store.read_manifest(str(tmp_path))["shards"]) > 1
+    assert measurements.add(str(tmp_path), create_measurer([])) == (3, [])
 
 
 def test_a_preparation_keeps_measurements_for_what_comes_next(folder):
@@ -331,7 +386,7 @@ def test_a_preparation_keeps_measurements_for_what_comes_next(folder):
     store_test.convert(folder)  # without measuring, the store has the column no longer
     assert store_test.open_store(folder).store.measurements == {}
     assert measurements.was_begun(folder)
-    assert measurements.add(folder, create_measurer([])) == 0
+    assert measurements.add(folder, create_measurer([])).measured == 0
     assert "pr" in store_test.open_store(folder).attributes
 
 
@@ -350,14 +405,14 @@ def test_real_measurements_are_in_their_units_and_of_their_leads():
     ecg = create_recording(measure_test.draw(), leads=LEADS, sampling_rate=measure_test.RATE, id="ecg")
     shuffled = dataclasses.replace(ecg, signal=ecg.signal[:, ::-1], valid=ecg.valid[:, ::-1], leads=LEADS[::-1])
     silent = create_recording(np.zeros((5000, 12)), leads=LEADS, sampling_rate=500, id="silent")
-    rows = np.stack([*measuring.measure_many([ecg, None, shuffled, silent])])
+    rows = np.stack([*measuring.measure_many([ecg, shuffled, silent])])
     found = dict(zip(measuring.UNITS, rows[0], strict=True))
     assert found["heart_rate"] == pytest.approx(75, abs=0.3)
     assert 100 < found["pr"] < 180
     assert found["r_V5"] > 3 * found["r_V1"]
     assert found["r_V5"] == pytest.approx(ecg.signal[:, 10].max(), abs=0.05)
-    assert np.isnan(rows[[1, 3]]).all()
-    np.testing.assert_allclose(rows[2], rows[0], atol=0.5)
+    assert np.isnan(rows[2]).all()
+    np.testing.assert_allclose(rows[1], rows[0], atol=0.5)
 
 
 def test_a_recording_that_cannot_be_measured_ends_nothing(monkeypatch):
@@ -371,7 +426,8 @@ def test_a_recording_that_cannot_be_measured_ends_nothing(monkeypatch):
     monkeypatch.setattr(measuring, "measure", lambda recording, found: found)
     monkeypatch.setattr(measuring, "_arrange", lambda found: np.full(len(measuring.UNITS), len(found.id), np.float32))
     ecgs = [create_recording(np.ones((9, 12)), leads=LEADS, sampling_rate=9, id=id) for id in ("a", "odd", "bb")]
-    np.testing.assert_array_equal([row[0] for row in measuring.measure_many(ecgs)], [1, NAN, 2])
+    found = [*measuring.measure_many([*ecgs, "not read"])]
+    assert [each if isinstance(each, str) else each[0] for each in found] == [1, "ValueError: odd", 2, "not read"]
 
 
 # As a user runs it.
