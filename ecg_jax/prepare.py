@@ -73,11 +73,11 @@ def main(argv: Sequence[str]) -> int:
     if measures:
         startup.configure_allocator()
         startup.keep_programs()
+    settings = _describe(folder)
     is_named = _DATASET.value is not None or _SOURCE.value is not None
     if _MEASURE.value and not _VERIFY.value and not is_named and store.is_store(folder):
         _measure(folder, console)
         return 0
-    settings = _describe(folder)
     damaged = _find_damage(folder, console) if _VERIFY.value else []
     if damaged is None:
         if _MEASURE.value:

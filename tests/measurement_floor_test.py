@@ -1,7 +1,6 @@
 """What intervals and voltages alone predict, beside a network: in stores, evaluations and reports."""
 
 import dataclasses
-import json
 from pathlib import Path
 
 import measure_test
@@ -461,7 +460,6 @@ def test_a_run_has_a_floor_from_its_store_or_measured_by_evaluate(tmp_path):
     )
     assert done.returncode == 0, done.stderr
     assert "Measured 128 recordings" in done.stdout
-    assert "all were measured before" in call("prepare", "--output=store", "--measure", cwd=tmp_path).stdout
     stored = ["--config.data.dataset=store", "--config.data.source=store"]
     for name, data in (("stored", stored), ("read", sizes)):
         done = call("main", *config, *data, f"--workdir={name}", "--config.evaluation.report=false", cwd=tmp_path)
@@ -478,11 +476,5 @@ def test_a_run_has_a_floor_from_its_store_or_measured_by_evaluate(tmp_path):
     groups = pd.read_csv(tmp_path / "out" / "subgroups.csv")
     assert {"heart_rate", "pr", "qrs", "axis"} <= {*groups["column"]}
     assert (tmp_path / "read" / floor_lib.CACHE).exists()
-    done = call("evaluate", "--model=read", "--nofloor", "--resamples=20", "--output=out", cwd=tmp_path)
-    assert not (tmp_path / "out" / "floor.csv").exists()
     refused = call("evaluate", "--predictions=read/predictions.csv", "--measure", cwd=tmp_path)
     assert "--measure goes with --model" in refused.stderr
-    numbers = ["--config.data.label_kind=number", "--config.data.labels=qrs", "--config.evaluation.report=false"]
-    done = call("main", *config, *stored, *numbers, "--config.checkpoint.monitor=mae", "--workdir=qrs", cwd=tmp_path)
-    assert done.returncode == 0, done.stderr
-    assert "mae" in json.loads((tmp_path / "qrs" / "result.json").read_text())["test"]

@@ -114,8 +114,10 @@ def test_a_store_of_another_configuration_is_verified_by_its_own(tmp_path):
     done = run("prepare", "--output=mine", "--verify", "--workers=1", cwd=tmp_path)
     assert "Added 12 recordings" in done.stdout, done.stderr
     assert store.read_manifest(tmp_path / "mine")["contract"] == contract
-    refused = run("prepare", "--output=mine", "--config=configs/smoke.py", cwd=tmp_path)
-    assert "was prepared in another way (contract.sampling_rate: 250.0 there, 400.0 here)" in refused.stderr
+    for flag in ("--config=configs/smoke.py", "--config.contract.highpass=3.0", "--exclude=high_noise"):
+        for task in ([], ["--verify"], ["--measure"]):
+            refused = run("prepare", "--output=mine", flag, *task, cwd=tmp_path)
+            assert (refused.returncode, "was prepared in another way" in refused.stderr) == (1, True)
 
 
 def test_a_store_is_the_same_from_any_folder(prepared, source):
