@@ -432,10 +432,24 @@ def test_a_recording_that_cannot_be_measured_ends_nothing(monkeypatch):
 # As a user runs it.
 
 
+def test_intervals_have_clinical_groups_where_these_tell_recordings_apart():
+    for name in ("pr", "measured_pr"):
+        assert subgroups.assign(name, np.array([100, 150, 230, NAN])).tolist() == [
+            "below 120",
+            "120 to below 180",
+            "220 and above",
+            "unknown",
+        ]
+    assert len({*subgroups.assign("pr", np.linspace(0.1, 0.3, 9))}) == 4  # seconds: quartiles
+    assert subgroups.assign("qrs", np.array([0.0, 1, NAN])).tolist() == ["0", "1", "unknown"]
+
+
 def test_intervals_beside_predictions_make_subgroups(tmp_path):
     """The CSV of `predict --measure` beside a CSV of labels."""
     truth = np.arange(6) % 2
-    table = pd.DataFrame({"recording": [f"r{i}" for i in range(6)], "AF": truth * 0.5 + 0.2, "heart_rate": [45.0] * 6})
+    table = pd.DataFrame(
+        {"recording": [f"r{i}" for i in range(6)], "AF": truth * 0.5 + 0.2, "heart_rate": [45.0] * 5 + [80]}
+    )
     table = table.assign(pr=np.where(truth, NAN, 150), qrs=[80, 90, 100, 110, 120, 130], axis=[0.5] * 6)
     table.to_csv(tmp_path / "p.csv", index=False)
     table[["recording"]].assign(AF=truth, axis=[1, 0, 1, 0, 1, 0]).to_csv(tmp_path / "l.csv", index=False)
@@ -447,6 +461,18 @@ def test_intervals_beside_predictions_make_subgroups(tmp_path):
     }
     assert groups == {"heart_rate": ["below 50"] * 2, "pr": ["120 to below 180", "unknown"], "qrs": ["below 110"] * 2}
     assert opened.warnings == ()
+
+
+def test_an_interval_that_few_recordings_have_is_no_label(tmp_path):
+    count = 1200
+    truth = np.arange(count) % 2
+    table = pd.DataFrame(
+        {"recording": np.arange(count), "AF": truth * 0.5 + 0.2, "qt": NAN, "pr": [NAN] * 1199 + [160]}
+    )
+    table.to_csv(tmp_path / "p.csv", index=False)
+    table[["recording"]].assign(AF=truth).to_csv(tmp_path / "l.csv", index=False)
+    opened = evaluated_files.open_file(Files(str(tmp_path / "p.csv"), str(tmp_path / "l.csv")))
+    assert (opened.predictions.names, [*opened.predictions.attributes]) == (("AF",), ["qt", "pr"])
 
 
 @pytest.mark.slow

@@ -29,6 +29,7 @@ CACHE = "measurements.npz"  # in a run folder
 _MOST, _MOST_STORED = 2000, 20000  # training recordings
 _AT_ONCE, _THREADS = 64, 4
 _FEWEST_MEASURED = 0.5  # of the training recordings, below which there is no floor
+_PER_MINUTE = 6000  # recordings that are measured, on two CPU cores
 _SAVE_EVERY = 30.0  # seconds
 
 
@@ -125,7 +126,8 @@ def measure(source: Source, rows: np.ndarray) -> np.ndarray:
     saved = time.monotonic()
     with show_progress(source.console, "measuring") as progress:
         if missing and not source.console.is_terminal:
-            source.console.print(f"Measuring {len(missing)} recordings")
+            minutes = len(missing) / _PER_MINUTE
+            source.console.print(f"Measuring {len(missing)} recordings, {minutes:.1f} minutes on two free CPU cores")
         measured = measuring.measure_many(_read_all(source, missing))
         try:
             for number, (row, values) in enumerate(zip(missing, measured, strict=True), start=1):
