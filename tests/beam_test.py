@@ -26,6 +26,7 @@ from ecg_jax import predict as command
 from ecg_jax.data import store
 from ecg_jax.data.readers import LazyRecording, find
 from ecg_jax.errors import InputError
+from ecg_jax.evaluation.calibration import Calibration
 from ecg_jax.inference import batches, parquet, parts, pipeline, writers
 from ecg_jax.inference.predict import predict
 
@@ -135,14 +136,44 @@ def test_parts_of_other_weights_recordings_or_settings_are_not_taken(plan, model
     job, planned = plan(find(str(ecgs)))
     run(job, planned)
     other = dataclasses.replace(model, variables=jax.tree.map(lambda weights: weights + 1, model.variables))
+    identity = Calibration("platt", {name: {"slope": 1.0, "intercept": 0.0} for name in model.label_names})
     again = parts.cut([find(str(ecgs))], 2, job, model)
     assert all(part.is_done for part in again)
     for changed in (
         parts.cut([find(str(ecgs))], 2, job, other),
         parts.cut([find(str(ecgs))[:-1]], 2, job, model),
         parts.cut([find(str(ecgs))], 2, parts.Job(job.folder, (), "", 2, "refuse", False), model),
+        *(
+            parts.cut([find(str(ecgs))], 2, job, dataclasses.replace(model, **change))
+            for change in (
+                {"contract": dataclasses.replace(model.contract, highpass=1.0)},
+                {"calibration": identity},
+                {"thresholds": {"a": 0.3}},
+                {"label_names": ("a", "c")},
+            )
+        ),
     ):
         assert not changed[-1].is_done
+
+
+def test_a_worker_that_does_not_see_the_folder_says_so(plan, monkeypatch):
+    job, planned = plan([LazyRecording("a", str)])
+    monkeypatch.setattr(os, "makedirs", lambda *_, **__: None)
+    with pytest.raises(InputError, match="parts: not found by a worker; workers must see this folder under the same"):
+        run(job, planned)
+
+
+@pytest.mark.parametrize(
+    "labels, column", [(("a", "quality"), "quality"), (("a", "a_raw"), "a_raw"), (("qrs", "measured_qrs"), "measured_")]
+)
+def test_labels_that_are_other_columns_too_are_refused_before_any_prediction(model, tmp_path, labels, column):
+    named = dataclasses.replace(model, label_names=labels)
+    job = parts.Job(str(tmp_path), (), "", batch_size=2, checks="warn", measure=True)
+    with pytest.raises(InputError, match=f"two columns {column}.*--output=FILE.json"):
+        parts.cut([[LazyRecording("a", str)]], 2, job, named)
+    with pytest.raises(InputError, match=f"two columns {column}"):
+        writers.CsvTable(io.StringIO(), named, job.measurements)
+    writers.JsonTable(io.StringIO(), named)
 
 
 def test_a_stores_recordings_are_cut_by_shard_and_not_filtered_again(model, tmp_path):

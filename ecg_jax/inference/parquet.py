@@ -22,7 +22,7 @@ class ParquetTable:
         """Begins it; see `writers.CsvTable`."""
         self._model, self._measurements = model, measurements
         numbers = [(name, pa.float32()) for name in rows.name_columns(model, measurements)]
-        self._schema = pa.schema([("recording", pa.string()), *numbers, ("quality", pa.string())])
+        self._schema = pa.schema([(rows.RECORDING, pa.string()), *numbers, (rows.QUALITY, pa.string())])
         self._writer = pq.ParquetWriter(file, self._schema)
         self._rows: list[list[Any]] = []
 

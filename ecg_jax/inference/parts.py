@@ -19,9 +19,12 @@ import jax
 import numpy as np
 
 from ecg_jax import files
+from ecg_jax.data import filters
 from ecg_jax.data.readers import LazyRecording
 from ecg_jax.data.store import Store
-from ecg_jax.inference import batches, measured, parquet
+from ecg_jax.errors import InputError
+from ecg_jax.explanation import measuring
+from ecg_jax.inference import batches, measured, parquet, rows
 from ecg_jax.inference.model import Model, load_model
 from ecg_jax.inference.predict import predict
 from ecg_jax.inference.writers import Tally
@@ -55,7 +58,7 @@ class Part:
     path: str  # of its file
     count: int  # recordings
     recordings: bytes  # `LazyRecording`s, pickled and compressed: paths resemble each other
-    fingerprint: str  # of the job, the weights and the recordings' names, not of their content
+    fingerprint: str  # of the job, the model and the recordings' names, not of their content
 
     @property
     def is_done(self) -> bool:
@@ -64,8 +67,12 @@ class Part:
 
 
 def cut(groups: Iterable[Sequence[LazyRecording]], size: int, job: Job, model: Model) -> list[Part]:
-    """Cuts groups of recordings into parts of at most `size`, as equal as possible: batches have one shape then."""
-    digest = hashlib.sha256(repr(dataclasses.replace(job, folder="")).encode())
+    """Cuts groups of recordings into parts of at most `size`, as equal as possible: batches have one shape then.
+
+    Raises:
+        InputError: as `rows.name_columns`.
+    """
+    digest = hashlib.sha256(repr(_describe(job, model)).encode())
     for leaf in jax.tree.leaves(model.variables):
         digest.update(np.asarray(leaf).tobytes())
     parts: list[Part] = []
@@ -80,8 +87,22 @@ def cut(groups: Iterable[Sequence[LazyRecording]], size: int, job: Job, model: M
     return parts
 
 
+def _describe(job: Job, model: Model) -> tuple[Any, ...]:
+    """What decides about rows besides weights and recordings."""
+    columns, delineator = rows.name_columns(model, job.measurements), measuring.describe_version()
+    outputs = model.activation, model.scale, model.calibration, model.largest
+    written = columns, model.thresholds, model.notice
+    return dataclasses.replace(job, folder=""), model.contract, outputs, written, filters.VERSION, delineator
+
+
 def predict_part(part: Part, *, job: Job) -> dict[str, int]:
-    """Predicts the recordings of a part and writes its file; returns how many were predicted, and not."""
+    """Predicts the recordings of a part and writes its file; returns how many were predicted, and not.
+
+    Raises:
+        InputError: when this process does not see the folder of the parts.
+    """
+    if not os.path.isdir(job.folder):
+        raise InputError(f"{job.folder}: not found by a worker; workers must see this folder under the same path")
     with _one_at_a_time, files.Replacement(part.path, "wb") as replacement:
         model, problems = _load(job), []
         tally, table = Tally(model), parquet.ParquetTable(replacement.file, model, job.measurements)

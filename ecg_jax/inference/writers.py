@@ -38,7 +38,7 @@ class CsvTable:
     def __init__(self, file: IO[str], model: Model, measurements: Sequence[str] = ()) -> None:
         """Begins it."""
         self._writer, self._model, self._measurements = csv.writer(file), model, measurements
-        names = ["recording", *rows.name_columns(model, measurements), "quality"]
+        names = [rows.RECORDING, *rows.name_columns(model, measurements), rows.QUALITY]
         self._writer.writerow(map(spreadsheet.guard, names))
 
     def add(self, made: Prediction) -> None:
