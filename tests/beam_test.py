@@ -2,6 +2,7 @@
 
 import csv
 import dataclasses
+import gc
 import io
 import os
 import signal
@@ -161,6 +162,18 @@ def test_a_worker_that_does_not_see_the_folder_says_so(plan, monkeypatch):
     monkeypatch.setattr(os, "makedirs", lambda *_, **__: None)
     with pytest.raises(InputError, match="parts: not found by a worker; workers must see this folder under the same"):
         run(job, planned)
+
+
+def test_a_table_whose_file_an_error_closed_says_nothing_more(model, tmp_path, monkeypatch):
+    said = []
+    monkeypatch.setattr(sys, "unraisablehook", said.append)
+    with (tmp_path / "x.parquet").open("wb") as file:
+        table = parquet.ParquetTable(file, model)
+        table.add(next(iter(predict(model, [wrap(draw()[:256], id="a")], whole=True))))
+        table._write()
+    del table
+    gc.collect()
+    assert said == []
 
 
 @pytest.mark.parametrize(

@@ -325,6 +325,10 @@ def test_measurements_of_a_store_are_attributes_and_labels(folder):
     np.testing.assert_allclose(numbers.labels, np.stack([dataset.store.lengths, tops], 1))
     with pytest.raises(InputError, match="no number st_V1; there are: age, pr, qt"):
         open_numbers(folder, "st_V1")
+    measured = floor_lib.measure(floor_lib.Source(dataset, "refuse", None, Console(quiet=True)), np.array([4, 1]))
+    found = dict(zip(measuring.UNITS, measured.T, strict=True))
+    np.testing.assert_array_equal(found["pr"], dataset.store.lengths[[4, 1]])
+    np.testing.assert_allclose(found["r_V1"], np.array(tops)[[4, 1]])
     manifest = store.read_manifest(folder)
     assert manifest["measured"] == {"version": "1", "units": {"pr": "ms", "r_V1": "mV", "qt": "ms"}}
 
@@ -476,31 +480,34 @@ def test_an_interval_that_few_recordings_have_is_no_label(tmp_path):
 
 
 @pytest.mark.slow
-def test_a_run_has_a_floor_from_its_store_or_measured_by_evaluate(tmp_path):
-    sizes = [
-        f"--config.data.simulated.{name}={size}" for name, size in (("train", 64), ("validation", 32), ("test", 32))
-    ]
+def test_a_store_is_measured_once_and_a_run_has_a_floor(tmp_path):
+    few, some = (
+        [
+            f"--config.data.simulated.{name}={size}"
+            for name, size in zip(("train", "validation", "test"), sizes, strict=True)
+        ]
+        for sizes in ((4, 2, 2), (64, 32, 32))
+    )
     config = ["--config=configs/smoke.py", "--config.evaluation.resamples=20", "--config.model.variant.units=1"]
     done = call(
-        "prepare", "--config=configs/smoke.py", "--output=store", "--measure", "--workers=1", *sizes, cwd=tmp_path
+        "prepare", "--config=configs/smoke.py", "--output=store", "--measure", "--workers=1", *few, cwd=tmp_path
     )
     assert done.returncode == 0, done.stderr
-    assert "Measured 128 recordings" in done.stdout
-    stored = ["--config.data.dataset=store", "--config.data.source=store"]
-    for name, data in (("stored", stored), ("read", sizes)):
-        done = call("main", *config, *data, f"--workdir={name}", "--config.evaluation.report=false", cwd=tmp_path)
-        assert done.returncode == 0, done.stderr
-        scores = pd.read_csv(tmp_path / name / "evaluation" / "scores.csv").set_index("label")
-        assert ("auroc_floor" in scores) == (name == "stored")
-        assert "auroc_rate_only" in scores
-    done = call("evaluate", "--model=read", "--measure", "--resamples=20", "--output=out", cwd=tmp_path)
+    assert "Measured 8 recordings" in done.stdout
+    assert "all were measured before" in call("prepare", "--output=store", "--measure", cwd=tmp_path).stdout
+    kept = ["--config.evaluation.floor=measure", "--config.evaluation.report=false"]
+    done = call("main", *config, *kept, *some, "--workdir=run", cwd=tmp_path)
     assert done.returncode == 0, done.stderr
+    assert {"auroc_floor", "auroc_rate_only"} <= {*pd.read_csv(tmp_path / "run" / "evaluation" / "scores.csv")}
+    assert (tmp_path / "run" / floor_lib.CACHE).exists()
+    done = call("evaluate", "--model=run", "--measure", "--resamples=20", "--output=out", cwd=tmp_path)
+    assert done.returncode == 0, done.stderr
+    assert "Measuring" not in done.stdout
     floor = pd.read_csv(tmp_path / "out" / "floor.csv").set_index("label")
     assert {"1dAVb", "macro"} <= {*floor.index}
     assert floor.loc["1dAVb", "floor"] > 0.7
     assert "Network and measurements" in (tmp_path / "out" / "report.html").read_text()
     groups = pd.read_csv(tmp_path / "out" / "subgroups.csv")
     assert {"heart_rate", "pr", "qrs", "axis"} <= {*groups["column"]}
-    assert (tmp_path / "read" / floor_lib.CACHE).exists()
-    refused = call("evaluate", "--predictions=read/predictions.csv", "--measure", cwd=tmp_path)
+    refused = call("evaluate", "--predictions=run/predictions.csv", "--measure", cwd=tmp_path)
     assert "--measure goes with --model" in refused.stderr

@@ -131,7 +131,10 @@ def measure(source: Source, rows: np.ndarray) -> np.ndarray:
         measured = measuring.measure_many(_read_all(source, missing))
         try:
             for number, (row, values) in enumerate(zip(missing, measured, strict=True), start=1):
-                (failures if isinstance(values, str) else known)[str(ids[row])] = values
+                if isinstance(values, str):
+                    failures[str(ids[row])] = values
+                else:
+                    known[str(ids[row])] = values
                 progress(number, len(missing))
                 if time.monotonic() - saved > _SAVE_EVERY:
                     _write_cache(source, known)

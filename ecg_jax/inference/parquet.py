@@ -15,6 +15,11 @@ SUFFIX = ".parquet"
 _GROUP = 4096  # rows that are held back, and written as one row group
 
 
+class _Writer(pq.ParquetWriter):
+    def __del__(self) -> None:
+        """Ends no file that an error left: it is closed by then."""
+
+
 class ParquetTable:
     """A row per recording; the file's metadata have the model's `notice` and `thresholds` (JSON)."""
 
@@ -23,7 +28,7 @@ class ParquetTable:
         self._model, self._measurements = model, measurements
         numbers = [(name, pa.float32()) for name in rows.name_columns(model, measurements)]
         self._schema = pa.schema([(rows.RECORDING, pa.string()), *numbers, (rows.QUALITY, pa.string())])
-        self._writer = pq.ParquetWriter(file, self._schema)
+        self._writer = _Writer(file, self._schema)
         self._rows: list[list[Any]] = []
 
     def add(self, made: Prediction) -> None:
