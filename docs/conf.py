@@ -44,6 +44,7 @@ nb_execution_cache_path = str(HERE.parent / "build" / "tutorials")
 nb_execution_in_temp = True
 nb_execution_timeout = 900
 nb_execution_raise_on_error = True
+suppress_warnings = ["myst-nb.lexer"]  # of tutorials, where nb_execution_mode=off leaves them without output
 
 
 def setup(app: object) -> None:

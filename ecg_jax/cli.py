@@ -4,7 +4,7 @@ import contextlib
 import os
 import sys
 import traceback
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import IO, Any, NoReturn
 
 from absl import app, flags, logging
@@ -78,6 +78,22 @@ def require_files(*paths: str | None) -> None:
     for path in paths:
         if path and not os.path.exists(path):
             raise InputError(f"{path}: no such file")
+
+
+def require_folder(path: str) -> None:
+    """Raises `InputError` where `--output` is no folder that can be written or made."""
+    parent = os.path.abspath(path)
+    while not os.path.exists(parent):
+        parent = os.path.dirname(parent)
+    if not path or not os.path.isdir(parent) or not os.access(parent, os.W_OK):
+        raise InputError(f"--output={path}: not a folder that can be written")
+
+
+def refuse_flags(idle: Mapping[str, str]) -> None:
+    """Raises `InputError` for a flag that was passed, of those that would do nothing; by each, what it goes with."""
+    for name, partner in idle.items():
+        if flags.FLAGS[name].present:
+            raise InputError(f"--{name} goes with {partner}")
 
 
 def _is_one_of_several() -> bool:

@@ -1,5 +1,7 @@
 """The one exception that means "the input is wrong": its message is one line for a person."""
 
+_LONGEST = 300  # characters
+
 
 class InputError(ValueError):
     """A file, a setting or a label that cannot be used.
@@ -7,3 +9,9 @@ class InputError(ValueError):
     The message names the thing (file, key, record), the value found, the rule it
     breaks and the remedy. Entry points print it as one line and exit with status 1.
     """
+
+
+def describe(error: Exception, path: str = "") -> str:
+    """Any other exception in one line, of bounded length; without a path that the message names already."""
+    text = str(error).replace(path, "") if path else str(error)
+    return " ".join(f"{type(error).__name__}: {text}".split()).rstrip(":")[:_LONGEST]

@@ -127,7 +127,7 @@ def main(argv: Sequence[str]) -> int:
     cli.refuse_arguments(argv)
     if bool(FLAGS.model) == bool(FLAGS.predictions):
         raise InputError("pass either --model=RUN or --predictions=FILE; --help shows how")
-    _check_output(FLAGS.output)
+    cli.require_folder(FLAGS.output)
     refuse_flags_of_findings(is_number=FLAGS.numbers)
     _refuse_idle_flags()
     cli.require_files(FLAGS.predictions, FLAGS.labels, FLAGS.validation, FLAGS.validation_labels, *FLAGS.annotators)
@@ -184,14 +184,6 @@ def _choose_thresholds(
     return first.choose_thresholds(settings, **how), second and second.choose_thresholds(settings, **how)
 
 
-def _check_output(folder: str) -> None:
-    parent = os.path.abspath(folder)
-    while not os.path.exists(parent):
-        parent = os.path.dirname(parent)
-    if not folder or not os.path.isdir(parent) or not os.access(parent, os.W_OK):
-        raise InputError(f"--output={folder}: not a folder that can be written")
-
-
 def _refuse_idle_flags() -> None:
     """Raises `InputError` for a flag that would do nothing."""
     idle = dict.fromkeys(("data", "checks", "floor", "measure"), "--model")
@@ -204,9 +196,7 @@ def _refuse_idle_flags() -> None:
         idle["validation_labels"] = "--validation"
     elif FLAGS.choose_on_test:
         idle["validation"] = "thresholds that are chosen there, not with --choose_on_test"
-    for name, partner in idle.items():
-        if FLAGS[name].present:
-            raise InputError(f"--{name} goes with {partner}")
+    cli.refuse_flags(idle)
     if FLAGS.thresholds and (FLAGS.rule or FLAGS.choose_on_test):
         raise InputError("--thresholds are given, and --rule or --choose_on_test would choose them; pass one of both")
 

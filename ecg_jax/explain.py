@@ -9,8 +9,8 @@ Recordings and --model are named as for `predict`. Each gets a page per label in
 explanations): NAME.png for the first label, NAME_LABEL.png for the others; --figure_format=pdf or svg. Behind the
 traces a shade shows what speaks for the label (orange) and against it (blue, striped), on one scale for all leads, and
 a table has the share of each lead and wave. Without --label these are the six diagnoses, superclasses and `abnormal` at
-or above their thresholds, or the nearest to it. A long recording is shown from where the window begins in which the
-label is the most probable.
+or above their thresholds, or else `abnormal`, or the nearest to its threshold. A long recording is shown from where the
+window begins in which the label is the most probable.
 
 --data takes the recordings of a data set, a prepared store or NAME:DIR, for the average map of one --label: the mean
 beat of the recordings that have the label and in which the network finds it, beats aligned where QRS begins, with its
@@ -55,9 +55,23 @@ _SUFFIXES = (".png", ".pdf", ".svg")
 
 def main(argv: Sequence[str]) -> int:
     """Explains; see the module's docstring."""
+    cli.refuse_flags(_list_idle_flags())
     if FLAGS.dose:
         return _draw_dose(argv)
     return _draw_map(argv) if FLAGS.data else _draw_pages(argv)
+
+
+def _list_idle_flags() -> dict[str, str]:
+    """Flags that would do nothing, and what they go with."""
+    idle = {} if FLAGS.dose else {"patients": "--dose"}
+    if not FLAGS.data:
+        idle |= dict.fromkeys(("split", "recordings"), "--data")
+    if FLAGS.data or FLAGS.dose:
+        idle |= dict.fromkeys(("file_leads", "file_rate", "file_unit"), "files of recordings")
+        idle["figure_format"] = "pages of recordings; here the suffix of --output is the format"
+    if FLAGS.dose:
+        idle |= dict.fromkeys(("method", "checks"), "recordings or --data")
+    return idle
 
 
 def _draw_pages(argv: Sequence[str]) -> int:
@@ -65,22 +79,22 @@ def _draw_pages(argv: Sequence[str]) -> int:
     if len(argv) < 2:
         raise InputError("no recordings named; add the path of a file or a folder, or --data=NAME:DIR for a map")
     folder = FLAGS.output or "explanations"
-    recording_flags.require_folder(folder)
+    cli.require_folder(folder)
 
     from rich.progress import track
 
-    from ecg_jax.inference import explained, measured, predict, writers
+    from ecg_jax.inference import batches, explained, measured, predict, writers
 
     console = cli.create_console()
     model = recording_flags.load_model()
     method = FLAGS.method or explained.DEFAULT
     for note in model.notes:
         console.print(f"Model: {note}")
-    recordings, unknown, passed_over = recording_flags.find_recordings(argv[1:])
-    problems = Counter(unknown)
+    named = recording_flags.find(argv[1:])
+    model, recordings, problems = batches.suit_store(model, named.store), named.recordings, Counter(named.unknown)
     console.print(f"Explaining {', '.join(FLAGS.label) or 'labels'} of {len(recordings)} recording(s) by {method}")
-    if passed_over:
-        console.print(f"  {passed_over}")
+    if named.passed_over:
+        console.print(f"  {named.passed_over}")
     predicted = predict.predict(
         model, recordings, batch_size=FLAGS.batch_size, checks=FLAGS.checks, whole=True, keep=True
     )
@@ -139,11 +153,13 @@ def _draw_map(argv: Sequence[str]) -> int:
     )
     for line in evaluated_model.describe_leaks(model.trained_on, dataset, rows):
         console.print(f"  {line}")
-    beat_map.draw(found, path, f"Split {split}; model {model.title}. {ecg_shade.NOTICE} {model.notice}")
+    table = beat_map.draw(found, path, f"Split {split}; model {model.title}. {ecg_shade.NOTICE} {model.notice}")
     with files.replacing(f"{stem}.csv", "w") as file:
-        beat_map.summarize(found).to_csv(file, index=False, float_format="%.6g")
+        table.to_csv(file, index=False, float_format="%.6g")
     console.print(f"{label}: {len(found.beats)} of {found.counts[0]} recordings with it are called, and averaged")
     console.print(f"  beside {len(found.others)} of {found.counts[1]} without it, not called")
+    if found.left_out:
+        console.print(f"  not averaged, the first of {len(found.left_out)}: {found.left_out[0]}")
     console.print(f"  {ecg_shade.describe_shares(found.shares, found.leads)}")
     console.print(f"Written: {path} and {stem}.csv")
     return 0
@@ -158,7 +174,7 @@ def _draw_dose(argv: Sequence[str]) -> int:
 
     from rich.progress import track
 
-    from ecg_jax.inference import dose_curves, dose_response
+    from ecg_jax.inference import dose_response
     from ecg_jax.reporting import dose_figure
     from ecg_jax.simulation.doses import DOSES
 
@@ -175,12 +191,8 @@ def _draw_dose(argv: Sequence[str]) -> int:
         batch_size=FLAGS.batch_size,
         follow=lambda values: track(values, FLAGS.dose, console=console, disable=not console.is_terminal),
     )
-    curves, crossings = dose_curves.tabulate_curves(response), dose_curves.tabulate_crossings(response)
     caption = f"{model.title}, {FLAGS.patients} simulated patients. Not validated for clinical use."
-    dose_figure.draw(curves, crossings, f"{dose.title} ({dose.unit})", caption, path)
-    with files.replacing(f"{stem}.csv", "w") as file:
-        curves.to_csv(file, index=False, float_format="%.6g")
-    for row in crossings.itertuples():
+    for row in dose_response.write(response, caption, path).itertuples():
         limits = " to ".join(f"{limit:g}" for limit in row.limits if limit == limit)
         guideline = f"; guideline {limits}" if limits else ""
         console.print(

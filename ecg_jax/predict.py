@@ -44,7 +44,7 @@ NAME_problems.csv lists what was not predicted. Interrupted, the same command go
 import os
 from collections import Counter
 from collections.abc import Sequence
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import TYPE_CHECKING, Any
 
 from absl import flags
 
@@ -54,8 +54,6 @@ from ecg_jax.errors import InputError
 if TYPE_CHECKING:
     from rich.console import Console
 
-    from ecg_jax.data.readers import LazyRecording
-    from ecg_jax.data.store import Store
     from ecg_jax.inference.model import Model
     from ecg_jax.inference.writers import Pages, Tally
 
@@ -68,20 +66,10 @@ flags.DEFINE_bool("explain", False, "As --measure, and say what speaks for label
 flags.DEFINE_list("explain_labels", [], "Labels for --explain; default the usual ones at or above their thresholds.")
 flags.DEFINE_string("explain_method", None, "Of --explain; the names are in docs/explain.md.")
 flags.DEFINE_enum("figure_format", "png", ("png", "pdf", "svg"), "Of --figure.")
-flags.DEFINE_list("names", None, "Labels of a Keras file's outputs, in their order.")
 flags.DEFINE_bool("beam", False, "Predict on Apache Beam, whose options follow `--`, into --output=FILE.parquet.")
 flags.DEFINE_integer("part_size", 512, "Recordings that a worker of --beam predicts at a time.", lower_bound=1)
 _TABLES = 10  # recordings at most that have a table of their own on the screen
 _KINDS = 10  # of problems, at most, that --beam prints
-
-
-class _Named(NamedTuple):
-    """What the arguments name."""
-
-    groups: "list[list[LazyRecording]]"  # recordings, of a prepared store by shard
-    unknown: list[str]  # problems with what was named
-    passed_over: str = ""  # a line on files that are no ECG
-    store: "Store | None" = None  # in which the recordings lie
 
 
 def main(argv: Sequence[str]) -> int:
@@ -93,17 +81,20 @@ def main(argv: Sequence[str]) -> int:
     recording_flags.require_output(path)
     if _is_explained() and not (FLAGS.figure or path.lower().endswith(".json")):
         raise InputError("--explain goes with --figure, or with --output=NAME.json: no other file has room for it")
+    cli.refuse_flags(
+        ({} if FLAGS.figure else {"figure_format": "--figure"}) | ({} if FLAGS.beam else {"part_size": "--beam"})
+    )
     options = beam.create_options(beam_arguments) if FLAGS.beam else None
 
     from ecg_jax.inference import writers
 
     console = cli.create_console()
-    model = recording_flags.load_model(labels=_list_labels())
+    model = recording_flags.load_model()
     for note in model.notes:
         console.print(f"Model: {note}")
-    named = _find(paths)
+    named = recording_flags.find(paths)
     what = model.label_names if len(model.label_names) <= writers.MANY else (f"{len(model.label_names)} labels",)
-    console.print(f"Predicting {', '.join(what)} for {sum(map(len, named.groups))} recording(s)")
+    console.print(f"Predicting {', '.join(what)} for {len(named.recordings)} recording(s)")
     if named.passed_over:
         console.print(f"  {named.passed_over}")
 
@@ -135,37 +126,20 @@ def _split(arguments: Sequence[str]) -> tuple[list[str], list[str]]:
     return [os.path.abspath(path) for path in arguments[:count]], list(arguments[count:])
 
 
-def _list_labels() -> tuple[str, ...] | None:
-    return tuple(FLAGS.names or ()) or None
-
-
 def _is_explained() -> bool:
     return FLAGS.explain or bool(FLAGS.explain_labels or FLAGS.explain_method)
 
 
-def _find(paths: list[str]) -> _Named:
-    """Finds the recordings of files, folders and patterns, or of one prepared store."""
-    from ecg_jax.data import store
-    from ecg_jax.inference import batches
-
-    stores = [path for path in paths if store.is_store(path)]
-    if stores and len(paths) > 1:
-        raise InputError(f"{stores[0]} is a prepared store, which is predicted alone; name nothing else")
-    if stores:
-        opened = store.Store(stores[0])
-        return _Named(batches.list_stored(opened), [], store=opened)
-    recordings, unknown, passed_over = recording_flags.find_recordings(paths)
-    return _Named([recordings] if recordings else [], unknown, passed_over)
-
-
-def _predict_here(model: "Model", named: _Named, pages: "Pages", console: "Console") -> "tuple[Tally, Counter[str]]":
+def _predict_here(
+    model: "Model", named: recording_flags.Named, pages: "Pages", console: "Console"
+) -> "tuple[Tally, Counter[str]]":
     """Predicts in this process; returns the sum, and how often what problem occurred."""
     from rich.progress import track
 
     from ecg_jax.inference import batches, measured, predict, writers
 
     path, problems = FLAGS.output, Counter(named.unknown)
-    recordings = [each for group in named.groups for each in group]
+    recordings = named.recordings
     is_explained = _is_explained()
     has_waves = FLAGS.measure or FLAGS.figure or is_explained
     how: Any = {"batch_size": FLAGS.batch_size, "checks": FLAGS.checks, "whole": True, "keep": has_waves}
@@ -201,7 +175,9 @@ def _predict_here(model: "Model", named: _Named, pages: "Pages", console: "Conso
     return tally, problems
 
 
-def _predict_on_beam(model: "Model", named: _Named, options: Any, console: "Console") -> "tuple[Tally, Counter[str]]":
+def _predict_on_beam(
+    model: "Model", named: recording_flags.Named, options: Any, console: "Console"
+) -> "tuple[Tally, Counter[str]]":
     """The same on Beam's workers."""
     from ecg_jax.data.store import messages
     from ecg_jax.inference import parts, pipeline
@@ -209,7 +185,7 @@ def _predict_on_beam(model: "Model", named: _Named, options: Any, console: "Cons
     path = os.path.abspath(FLAGS.output)
     job = parts.Job(
         folder=f"{path}.parts",
-        model=recording_flags.describe_model(labels=_list_labels()),
+        model=recording_flags.describe_model(),
         store=named.store.folder if named.store else "",
         batch_size=FLAGS.batch_size,
         checks=FLAGS.checks,

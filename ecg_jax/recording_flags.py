@@ -3,7 +3,7 @@
 import os
 from collections import Counter
 from collections.abc import Sequence
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 from absl import flags
 
@@ -12,6 +12,7 @@ from ecg_jax.recording import CHECKS, UNITS
 
 if TYPE_CHECKING:
     from ecg_jax.data import readers
+    from ecg_jax.data.store import Store
     from ecg_jax.inference.model import Model
 
 FLAGS = flags.FLAGS
@@ -24,6 +25,7 @@ flags.DEFINE_integer("batch_size", 32, "Windows computed at once.", lower_bound=
 flags.DEFINE_list("leads", None, "Lead order of a Keras file; default I,II,III,aVR,aVL,aVF,V1,...,V6.")
 flags.DEFINE_float("units_per_millivolt", None, "Unit of a Keras file; default 2, as CODE.", lower_bound=1e-6)
 flags.DEFINE_float("sampling_rate", None, "Of a Keras file, in Hz; default 400, as CODE.", lower_bound=1e-6)
+flags.DEFINE_list("names", None, "Labels of a Keras file's outputs, in their order.")
 flags.DEFINE_enum("checks", "refuse", CHECKS, "When lead order, unit or rate contradict physics.")
 flags.DEFINE_list("file_leads", [], "Leads of NumPy, CSV and .mat files without a sidecar, in their order.")
 flags.DEFINE_float(
@@ -66,6 +68,7 @@ def _name_model() -> dict[str, Any]:
         "leads": tuple(FLAGS.leads or ()) or None,
         "units_per_millivolt": FLAGS.units_per_millivolt,
         "sampling_rate": FLAGS.sampling_rate,
+        "labels": tuple(FLAGS.names or ()) or None,
     }
 
 
@@ -76,13 +79,33 @@ def require_output(path: str) -> None:
         raise InputError(f"--output={path}: not a file that can be written")
 
 
-def require_folder(path: str) -> None:
-    """Raises `InputError` where `--output` is no folder that can be written or made."""
-    parent = os.path.abspath(path)
-    while not os.path.exists(parent):
-        parent = os.path.dirname(parent)
-    if not os.path.isdir(parent) or not os.access(parent, os.W_OK):
-        raise InputError(f"--output={path}: not a folder that can be written")
+class Named(NamedTuple):
+    """What arguments name."""
+
+    groups: "list[list[readers.LazyRecording]]"  # recordings, of a prepared store by shard
+    unknown: list[str]  # problems with what was named
+    passed_over: str = ""  # a line on files that are no ECG
+    store: "Store | None" = None  # in which the recordings lie
+
+    @property
+    def recordings(self) -> "list[readers.LazyRecording]":
+        """All of them."""
+        return [each for group in self.groups for each in group]
+
+
+def find(paths: Sequence[str]) -> Named:
+    """Finds the recordings of files, folders and patterns, or of one prepared store."""
+    from ecg_jax.data import store
+    from ecg_jax.inference import batches
+
+    stores = [path for path in paths if store.is_store(path)]
+    if stores and len(paths) > 1:
+        raise InputError(f"{stores[0]} is a prepared store, which goes alone; name nothing else")
+    if stores:
+        opened = store.Store(stores[0])
+        return Named(batches.list_stored(opened), [], store=opened)
+    recordings, unknown, passed_over = find_recordings(paths)
+    return Named([recordings] if recordings else [], unknown, passed_over)
 
 
 def find_recordings(paths: Sequence[str]) -> "tuple[list[readers.LazyRecording], list[str], str]":

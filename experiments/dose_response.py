@@ -21,7 +21,7 @@ sys.path[:0] = [os.path.dirname(HERE)]
 import jax  # noqa: E402
 
 from ecg_jax.explanation.delineation import delineate_many, measure  # noqa: E402
-from ecg_jax.inference import dose_curves, dose_response  # noqa: E402
+from ecg_jax.inference import dose_response  # noqa: E402
 from ecg_jax.inference.model import load_model  # noqa: E402
 from ecg_jax.reporting import dose_figure  # noqa: E402
 from ecg_jax.runtime import startup  # noqa: E402
@@ -35,11 +35,8 @@ def cross(name: str, model_name: str, patients: int, folder: str) -> pd.DataFram
     model, dose = load_model(model_name), doses.DOSES[name]
     title = os.path.splitext(os.path.basename(model_name))[0]
     response = dose_response.respond(model, dose, patients=patients)
-    curves, crossings = dose_curves.tabulate_curves(response), dose_curves.tabulate_crossings(response)
-    stem = os.path.join(folder, f"{title}_{name}")
-    curves.to_csv(f"{stem}.csv", index=False, float_format="%.6g")
-    caption = f"{title}, {patients} simulated patients"
-    dose_figure.draw(curves, crossings, f"{dose.title} ({dose.unit})", caption, f"{stem}.png")
+    path = os.path.join(folder, f"{title}_{name}.png")
+    crossings = dose_response.write(response, f"{title}, {patients} simulated patients", path)
     crossings.insert(0, "dose", name)
     crossings.insert(0, "model", title)
     return crossings

@@ -165,6 +165,21 @@ def test_sampled_values_agree_with_exact_ones_within_their_intervals():
     assert 0.92 < np.mean(covered) < 0.98
 
 
+@pytest.mark.parametrize("method", methods.METHODS)
+def test_of_labels_that_exclude_each_other_the_log_odds_are_attributed(method):
+    """Logits 2x and 4x: x = 1 lowers the first probability from 0.5 to 1 / (1 + e^2) = 0.12, its log-odds by 2."""
+    network = models.Network(Identity(), DenseHead(2))
+    variables = {"params": {"head": {"output": {"kernel": np.float32([[0, 0], [2, 4], [0, 0]]), "bias": np.zeros(2)}}}}
+    signal, segments = np.float32([[[0], [1], [0]]]), np.int8([[2, 2, 2]])
+    found = [
+        methods.attribute(method, network, variables, signal, output, segments, activation="softmax").sum()
+        for output in range(2)
+    ]
+    np.testing.assert_allclose(found, [0, 2 / 3] if method == "grad_cam" else [-2, 2], rtol=0.1)
+    [[first, second]] = methods.LogOdds(network.trunk, network.head).apply(variables, signal)
+    assert (first, second) == (-2, 2)
+
+
 def test_too_many_players_and_too_few_orders_are_refused():
     signal = np.zeros((1, 4, 5), np.float32)
     with pytest.raises(InputError, match=r"of 15 players need 32768 evaluations"):
@@ -214,9 +229,28 @@ def test_an_ecg_has_the_same_attribution_in_any_batch(method, thin, ecgs):
 
 def measure_gap(network, variables, signal, output, baseline, steps):
     """What is missing from the difference of logits, as a share of it: `[B]`."""
-    found = attribution.integrated_gradients(network.apply, variables, signal, output, baseline, steps=steps)
-    expected = (network.apply(variables, signal) - network.apply(variables, baseline))[:, output]
-    return np.abs(found.sum(axis=(1, 2)) / expected - 1)
+    question = (network.apply, variables, signal, output, baseline)
+    return attribution.find_missing(*question, np.asarray(attribution.integrated_gradients(*question, steps=steps)))
+
+
+def test_what_is_missing_is_a_share_of_the_difference_of_logits():
+    """Of a linear network weights times the ECG add up to it; of four fifths of them a fifth is missing."""
+    question = (LINEAR.apply, LINEAR_VARIABLES, ECG, 0, np.zeros_like(ECG))
+    np.testing.assert_allclose(attribution.find_missing(*question, WEIGHTS * ECG * 0.8), [0.2], rtol=1e-5)
+    silent = (*question[:2], 0 * ECG, *question[3:])
+    np.testing.assert_array_equal(attribution.find_missing(*silent, 0 * ECG), [0])
+
+
+def test_methods_say_how_exact_they_are():
+    """Of a linear network nothing is missing, and every order of its parts agrees."""
+    found = {name: methods.explain(name, LINEAR, LINEAR_VARIABLES, ECG, 0, QRS) for name in methods.METHODS}
+    assert {name for name, each in found.items() if each.missing is not None} == {
+        "integrated_gradients",
+        "integrated_gradients_lowpass",
+    }
+    assert found["integrated_gradients"].missing == pytest.approx(0, abs=1e-5)
+    assert [name for name, each in found.items() if each.half_widths is not None] == ["shapley"]
+    np.testing.assert_allclose(found["shapley"].half_widths, np.zeros_like(ECG), atol=1e-4)
 
 
 def test_integrated_gradients_add_up_to_the_difference_of_logits(thin, ecgs):
@@ -302,12 +336,16 @@ def test_grad_cam_takes_the_last_layer_whose_steps_tell_waves_apart():
 
 
 def test_low_precision_and_recomputation_of_a_network_do_not_matter(thin, ecgs):
-    rough, _ = create("narrow", THIN["narrow"], dtype="bfloat16", checkpoint_activations=True)
-    grad_cam.grad_cam(rough, thin[1], ecgs[0], 0, "trunk/unit1/conv1")
+    how = {"head": "dense", "num_labels": 3, "trunk": THIN["narrow"], "checkpoint_activations": True}
+    rough, recomputed = (models.create("narrow", dtype=dtype, **how) for dtype in ("bfloat16", "float32"))
     found, expected = (
         methods.attribute("integrated_gradients", network, thin[1], ecgs[0], 0, ecgs[1]) for network in (rough, thin[0])
     )
     np.testing.assert_array_equal(found, expected)
+    found, expected = (
+        grad_cam.grad_cam(network, thin[1], ecgs[0], 0, "trunk/unit1/conv1") for network in (recomputed, thin[0])
+    )
+    np.testing.assert_allclose(found, expected, rtol=1e-5)
 
 
 def test_what_cannot_be_attributed_is_refused(thin, ecgs):

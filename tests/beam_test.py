@@ -4,6 +4,7 @@ import csv
 import dataclasses
 import gc
 import io
+import json
 import os
 import signal
 import sys
@@ -22,14 +23,13 @@ from rich.console import Console
 from store_test import convert
 
 from ecg_jax import beam as beam_lib
-from ecg_jax import files
-from ecg_jax import predict as command
-from ecg_jax.data import store
+from ecg_jax import files, recording_flags
+from ecg_jax.data import filters, store
 from ecg_jax.data.readers import LazyRecording, find
 from ecg_jax.errors import InputError
-from ecg_jax.evaluation.calibration import Calibration
+from ecg_jax.evaluation.calibration import IDENTITY, Calibration
 from ecg_jax.inference import batches, parquet, parts, pipeline, writers
-from ecg_jax.inference.predict import predict
+from ecg_jax.inference.predict import Prediction, predict
 
 pytest.importorskip("apache_beam", reason="Apache Beam is not installed (extra `beam`)")
 TINY = [
@@ -133,60 +133,39 @@ def test_what_was_interrupted_goes_on_with_the_parts_that_are_not_there(plan, ec
         run(job, planned)
 
 
-def test_parts_of_other_weights_recordings_or_settings_are_not_taken(plan, model, ecgs):
+def test_a_worker_that_does_not_see_the_folder_says_so_in_one_line(plan, ecgs, monkeypatch):
+    job, planned = plan(find(str(ecgs)))
+    monkeypatch.setattr(os, "makedirs", lambda *_, **__: None)
+    line = r"^on a worker: [^\n]*000000\.parquet: No such file or directory; workers must see [^\n]*$"
+    with pytest.raises(InputError, match=line):
+        run(job, planned[:1])
+
+
+def test_parts_of_another_model_other_recordings_settings_or_code_are_not_taken(plan, model, ecgs, monkeypatch):
     job, planned = plan(find(str(ecgs)))
     run(job, planned)
-    other = dataclasses.replace(model, variables=jax.tree.map(lambda weights: weights + 1, model.variables))
-    identity = Calibration("platt", {name: {"slope": 1.0, "intercept": 0.0} for name in model.label_names})
+    changes = {
+        "variables": jax.tree.map(lambda weights: weights + 1, model.variables),
+        "network": model.network.clone(trunk=model.network.trunk.clone(dropout_rate=0.5)),
+        "contract": dataclasses.replace(model.contract, highpass=0.5),
+        "calibration": Calibration("platt", {name: IDENTITY for name in "ab"}),
+        "thresholds": {"a": 0.5},
+        "label_names": ("a", "c"),
+        "largest": ("a",),
+        "activation": "softmax",
+    }
     again = parts.cut([find(str(ecgs))], 2, job, model)
     assert all(part.is_done for part in again)
+    for name, value in changes.items():
+        other = parts.cut([find(str(ecgs))], 2, job, dataclasses.replace(model, **{name: value}))
+        assert not other[-1].is_done, name
     for changed in (
-        parts.cut([find(str(ecgs))], 2, job, other),
         parts.cut([find(str(ecgs))[:-1]], 2, job, model),
         parts.cut([find(str(ecgs))], 2, parts.Job(job.folder, (), "", 2, "refuse", False), model),
-        *(
-            parts.cut([find(str(ecgs))], 2, job, dataclasses.replace(model, **change))
-            for change in (
-                {"contract": dataclasses.replace(model.contract, highpass=1.0)},
-                {"calibration": identity},
-                {"thresholds": {"a": 0.3}},
-                {"label_names": ("a", "c")},
-            )
-        ),
     ):
         assert not changed[-1].is_done
-
-
-def test_a_worker_that_does_not_see_the_folder_says_so(plan, monkeypatch):
-    job, planned = plan([LazyRecording("a", str)])
-    monkeypatch.setattr(os, "makedirs", lambda *_, **__: None)
-    with pytest.raises(InputError, match="parts: not found by a worker; workers must see this folder under the same"):
-        run(job, planned)
-
-
-def test_a_table_whose_file_an_error_closed_says_nothing_more(model, tmp_path, monkeypatch):
-    said = []
-    monkeypatch.setattr(sys, "unraisablehook", said.append)
-    with (tmp_path / "x.parquet").open("wb") as file:
-        table = parquet.ParquetTable(file, model)
-        table.add(next(iter(predict(model, [wrap(draw()[:256], id="a")], whole=True))))
-        table._write()
-    del table
-    gc.collect()
-    assert said == []
-
-
-@pytest.mark.parametrize(
-    "labels, column", [(("a", "quality"), "quality"), (("a", "a_raw"), "a_raw"), (("qrs", "measured_qrs"), "measured_")]
-)
-def test_labels_that_are_other_columns_too_are_refused_before_any_prediction(model, tmp_path, labels, column):
-    named = dataclasses.replace(model, label_names=labels)
-    job = parts.Job(str(tmp_path), (), "", batch_size=2, checks="warn", measure=True)
-    with pytest.raises(InputError, match=f"two columns {column}.*--output=FILE.json"):
-        parts.cut([[LazyRecording("a", str)]], 2, job, named)
-    with pytest.raises(InputError, match=f"two columns {column}"):
-        writers.CsvTable(io.StringIO(), named, job.measurements)
-    writers.JsonTable(io.StringIO(), named)
+    monkeypatch.setattr(filters, "VERSION", filters.VERSION + 1)
+    assert not parts.cut([find(str(ecgs))], 2, job, model)[-1].is_done
 
 
 def test_a_stores_recordings_are_cut_by_shard_and_not_filtered_again(model, tmp_path):
@@ -195,8 +174,8 @@ def test_a_stores_recordings_are_cut_by_shard_and_not_filtered_again(model, tmp_
     groups = batches.list_stored(opened)
     assert [[each.name for each in group] for group in groups] == [["r0", "r2"], ["r3", "r5"], ["r7", "r8"], ["r9"]]
     np.testing.assert_array_equal(groups[1][1].read().signal, opened.read(3, "r5").signal)
-    with pytest.raises(InputError, match="is a prepared store, which is predicted alone"):
-        command._find([str(tmp_path), "ecg.hea"])
+    with pytest.raises(InputError, match="is a prepared store, which goes alone"):
+        recording_flags.find([str(tmp_path), "ecg.hea"])
 
 
 def test_parquet_has_the_columns_and_numbers_of_the_csv(model, tmp_path):
@@ -216,6 +195,39 @@ def test_parquet_has_the_columns_and_numbers_of_the_csv(model, tmp_path):
     np.testing.assert_allclose(found[["a", "b"]], wanted[["a", "b"]], rtol=1e-5)
     assert found.loc[1, "a":"qrs"].isna().all()
     assert parquet.read_fact(str(tmp_path / "out.parquet"), "thresholds") == {}
+
+
+def test_labels_keep_their_names_in_every_format_and_other_columns_give_way(model, tmp_path):
+    labels = ("quality", "recording", "a", "a_raw", "qrs", "measured_qrs", "start")
+    numbers = np.arange(7, dtype=np.float32)
+    made = Prediction("ecg", numbers, numbers, "noise", starts=np.array([0.0, 5.0]), windows=np.stack([numbers] * 2))
+    other = dataclasses.replace(model, label_names=labels)
+    for path in map(str, (tmp_path / "out.csv", tmp_path / "out.json", tmp_path / "out.parquet")):
+        with files.replacing(path, **writers.choose_mode(path)) as file:
+            table = writers.create_table(path, file, other, ["qrs", "pr"])
+            table.add(made)
+            table.close()
+    found, wanted = pd.read_parquet(tmp_path / "out.parquet"), pd.read_csv(tmp_path / "out.csv")
+    raw = ["quality_raw", "recording_raw", "a_raw_2", "a_raw_raw", "qrs_raw", "measured_qrs_raw", "start_raw"]
+    columns = ["recording_2", *labels, *raw, "measured_qrs_2", "pr", "quality_2"]
+    assert found.columns.tolist() == wanted.columns.tolist() == columns
+    assert found.loc[0, ["recording_2", "quality_2"]].tolist() == ["ecg", "noise"]
+    in_json = json.loads((tmp_path / "out.json").read_text())["recordings"][0]
+    for values in (found.loc[0], wanted.loc[0], in_json["probabilities"], in_json["windows"][1]):
+        assert [values[name] for name in labels] == numbers.tolist()
+    assert in_json["windows"][1]["start_2"] == 5.0
+
+
+def test_a_table_that_an_error_interrupts_adds_no_message_to_it(model, tmp_path, monkeypatch):
+    ignored = []
+    monkeypatch.setattr(sys, "unraisablehook", ignored.append)
+    with files.Replacement(str(tmp_path / "out.parquet"), "wb") as replacement:
+        table = parquet.ParquetTable(replacement.file, model)
+        table.add(Prediction("ecg", np.zeros(2), np.zeros(2)))  # the error comes here
+    del table
+    gc.collect()
+    assert not ignored
+    assert not list(tmp_path.iterdir())
 
 
 @pytest.mark.parametrize(

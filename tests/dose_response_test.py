@@ -196,13 +196,18 @@ def test_labels_are_those_that_the_dose_decides_else_all_of_a_few():
     assert dose_response.choose_labels(create(("AF", "abnormal", "1dAVb")), PR) == ("1dAVb", "abnormal")
     assert dose_response.choose_labels(create(("chagas",)), PR) == ("chagas",)
     many = create(tuple(f"output{i}" for i in range(10)))
-    numbers = create(("age",), scale=Scale.create_plain(1))
-    assert numbers.kind == NUMBER
-    for model, part in ((many, "none of its 10 labels is 1dAVb, abnormal"), (numbers, r"\(age\) are numbers")):
-        with pytest.raises(InputError, match=part):
-            dose_response.choose_labels(model, PR)
+    with pytest.raises(InputError, match="none of its 10 labels is 1dAVb, abnormal"):
+        dose_response.choose_labels(many, PR)
     with pytest.raises(InputError, match="no label CD; it has 1dAVb, AF"):
         dose_response.respond(create(), PR, labels=("CD",))
+
+
+@pytest.mark.parametrize("labels", [(), ("age",)])
+def test_numbers_are_refused_whether_their_labels_are_named_or_not(labels):
+    numbers = create(("age",), scale=Scale.create_plain(1))
+    assert numbers.kind == NUMBER
+    with pytest.raises(InputError, match=r"\(age\) are numbers"):
+        dose_response.respond(numbers, PR, labels=labels)
 
 
 @pytest.mark.slow

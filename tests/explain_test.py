@@ -3,6 +3,8 @@
 import dataclasses
 import io
 import json
+import re
+from pathlib import Path
 
 import flax.linen as nn
 import matplotlib.pyplot as plt
@@ -11,6 +13,8 @@ import pytest
 from cli_test import assert_one_line, call, write_wfdb
 from measure_test import draw as draw_ecg
 
+from ecg_jax import pretrained
+from ecg_jax.cli import create_console
 from ecg_jax.contract import InputContract
 from ecg_jax.data.datasets.dataset import Dataset
 from ecg_jax.data.readers import LazyRecording
@@ -19,7 +23,9 @@ from ecg_jax.explanation.segments import SEGMENTS
 from ecg_jax.inference import average_beat, explained, writers
 from ecg_jax.inference.model import Model
 from ecg_jax.inference.predict import Measured, predict
+from ecg_jax.kinds import NUMBER
 from ecg_jax.models.network import Network
+from ecg_jax.models.outputs import Scale
 from ecg_jax.recording import LEADS, create_recording
 from ecg_jax.reporting import beat_map, ecg_page, ecg_shade
 
@@ -46,13 +52,13 @@ class Linear(nn.Module):
         return nn.Dense(self.num_labels, name="output")(features.reshape(len(features), -1))
 
 
-def create(sample, leads=LEADS, labels=("RBBB",), **contract):
+def create(sample, leads=LEADS, labels=("RBBB",), samples=SAMPLES, **contract):
     """A linear model whose logit is 4 times one sample of `LEAD`, less 1, for each label."""
-    kernel = np.zeros((SAMPLES, len(leads), len(labels)), np.float32)
+    kernel = np.zeros((samples, len(leads), len(labels)), np.float32)
     kernel[sample, leads.index(LEAD)] = 4.0
     output = {"kernel": kernel.reshape(-1, len(labels)), "bias": np.full(len(labels), -1, np.float32)}
     variables = {"params": {"head": {"output": output}}, "batch_stats": {}}
-    contract = InputContract(samples=SAMPLES, leads=leads, units_per_millivolt=1.0, **contract)
+    contract = InputContract(samples=samples, leads=leads, units_per_millivolt=1.0, **contract)
     return Model(Network(Same(), Linear(len(labels))), variables, contract, tuple(labels), {})
 
 
@@ -65,7 +71,7 @@ def draw_pulse(at, seconds=2.0, rate=RATE, leads=LEADS):
 
 def look(model, recording, waves=WAVES):
     """A prediction of a recording whose waves are known."""
-    (made,) = predict(model, [LazyRecording(recording.id, lambda: recording)], whole=True, keep=True)
+    (made,) = predict(model, [LazyRecording(recording.id, lambda: recording)], checks="warn", whole=True, keep=True)
     return dataclasses.replace(made, measured=Measured({}, waves, {}))
 
 
@@ -89,6 +95,9 @@ SHUFFLED = (*LEADS[7:], *LEADS[:7])
 def test_what_the_network_reads_lies_at_its_time_and_lead_in_the_recording(recording, at, leads, sample):
     """Windows of 2.56 s of 8 s begin at 0, 1.8133, 3.6267 and 5.44 s; the 9th of 24 s at sample 7623 of 9600."""
     waves = [{"wave": "QRS", "onset": at - 0.1, "offset": at + 0.1, "kind": "usual"}]
+    signal = recording.signal.copy()
+    signal[-1::-900] += 1e-3  # so that no window is without a signal
+    recording = dataclasses.replace(recording, signal=signal)
     [found] = explained.explain(model := create(sample, leads), look(model, recording, waves))
     place, column = np.unravel_index(np.abs(found.values).argmax(), found.values.shape)
     assert (found.label, found.leads[column]) == ("RBBB", LEAD)
@@ -99,6 +108,35 @@ def test_what_the_network_reads_lies_at_its_time_and_lead_in_the_recording(recor
     seconds = len(recording.signal) / recording.sampling_rate
     assert 0 < at - found.start <= 10
     assert found.start + len(found.values) / RATE == pytest.approx(seconds, abs=max(0, 2.56 - seconds))  # to its end
+
+
+@pytest.mark.parametrize("seconds", [12.0, 15.0])
+def test_of_windows_as_long_as_a_page_the_most_probable_is_explained(seconds):
+    """Of 12 s they begin at 0 and 1.76 s, and share the fifth second, which the first alone reads."""
+    model = create(2000, samples=4096)
+    [found] = explained.explain(model, look(model, draw_pulse(5.0, seconds)))
+    assert (found.start, len(found.values)) == (0, 4096)
+    assert found.values.sum() == pytest.approx(4.0)
+
+
+def test_a_window_without_a_signal_is_not_explained():
+    """Windows begin at 0 and 1.44 s; after the pulse there is nothing."""
+    model = create(400)
+    made = look(model, draw_pulse(1.0, seconds=4.0))
+    assert made.starts.tolist() == [0]
+    [found] = explained.explain(model, made)
+    assert len(found.values) == SAMPLES
+
+
+def test_what_was_not_recorded_has_no_share_whatever_the_method(monkeypatch):
+    """A method that tells neither leads nor times apart; the recording of 2 s lies in the middle of 2.56 s."""
+    monkeypatch.setattr(explained.methods, "attribute", lambda *_, **__: np.ones((1, SAMPLES, 12), np.float32))
+    model = create(712, highpass=0.5)
+    [found] = explained.explain(model, look(model, draw_pulse(1.5, leads=("V1", LEAD))))
+    expected = np.zeros((SAMPLES, 12))
+    expected[112:912, [LEADS.index("V1"), LEADS.index(LEAD)]] = 1
+    np.testing.assert_array_equal(found.values, expected)
+    assert found.shares.sum(axis=1).tolist() == pytest.approx(expected[500] / 2)
 
 
 def test_filters_and_trimmed_ends_do_not_move_it():
@@ -137,8 +175,33 @@ def test_labels_at_their_thresholds_are_explained_the_most_specific_first(made):
     assert choose(made, abnormal=0.9, CD=0.6, AF=0.1, RBBB=0.7, MI=0.4) == ["RBBB", "AF", "CD", "abnormal"]
 
 
-def test_without_one_at_its_threshold_the_nearest_is(made):
-    assert choose(made, abnormal=0.4, AF=0.09, RBBB=0.3) == ["AF"]
+def test_without_one_at_its_threshold_abnormal_is_or_else_the_nearest(made):
+    assert choose(made, abnormal=0.4, AF=0.09, RBBB=0.3) == ["abnormal"]
+    assert choose(made, AF=0.09, RBBB=0.3) == ["AF"]
+
+
+@pytest.mark.parametrize(
+    "labels, expected",
+    [
+        (("RBBB", "LBBB", "SB", "CD", "MI", "HYP", "STTC", "abnormal"), ["abnormal", "SB", "LBBB", "RBBB"]),
+        ((), ["x15", "x14", "x13", "x12", "x11", "x10", "x9"]),
+    ],
+    ids=["some of the six", "none that is usual"],
+)
+def test_a_page_has_the_labels_that_the_model_has(made, labels, expected):
+    """None is at its threshold; the probability of each is higher than that of the one before."""
+    labels = (*labels, *(f"x{number}" for number in range(16)))
+    model = dataclasses.replace(create(600), label_names=labels, thresholds=dict.fromkeys(labels, 0.9))
+    made = dataclasses.replace(made, probabilities=np.linspace(0.1, 0.8, len(labels), dtype=np.float32))
+    assert writers._choose_for_page(model, made) == expected
+
+
+def test_labels_in_documented_commands_are_labels():
+    folder = Path(__file__).parents[1]
+    text = "".join(path.read_text() for path in (*folder.glob("docs/*.md"), *folder.glob("ecg_jax/*.py")))
+    named = {label for found in re.findall(r"--(?:label|explain_labels)=([\w,]+)", text) for label in found.split(",")}
+    assert "RBBB" in named
+    assert named - {*pretrained.read().labels, "chagas", "LABEL", ""} == set()
 
 
 def test_labels_and_methods_that_are_none_are_named(made):
@@ -164,6 +227,22 @@ def test_one_that_cannot_be_explained_ends_nothing(made, monkeypatch):
     assert odd.quality.endswith("not explained: ValueError: of a library")
 
 
+@pytest.mark.parametrize("method", ["occlusion", "shapley"])
+def test_where_there_is_nothing_to_attribute_all_outputs_say_so(method, tmp_path):
+    """Methods that remove waves find nothing where there are no waves."""
+    model = create(712)
+    (made,) = explained.explain_all(model, [look(model, draw_pulse(1.5), waves=[])], method=method)
+    assert made.quality.endswith("nothing to attribute (no waves were found): RBBB")
+    made, printed = dataclasses.replace(made, measured=None), io.StringIO()
+    console = create_console(printed)
+    writers.print_explanations(console, model, made)
+    writers.print_table(console, model, made)
+    assert printed.getvalue().count(": nothing to attribute\n") == 2
+    assert "leads" not in printed.getvalue()
+    writers.draw_page(model, made, str(tmp_path / "page.svg"), *made.explanations)
+    assert f"by {method}; there is nothing to attribute" in (tmp_path / "page.svg").read_text()
+
+
 def test_json_has_shares_by_lead_and_part_that_add_up_to_one():
     model = create(712)
     (made,) = explained.explain_all(model, [look(model, draw_pulse(1.5))])
@@ -177,6 +256,29 @@ def test_json_has_shares_by_lead_and_part_that_add_up_to_one():
     assert found["shares"][LEAD] == {"P": 0.0, "QRS": 1.0, "ST-T": 0.0, "elsewhere": 0.0}
     assert sum(sum(parts.values()) for parts in found["shares"].values()) == pytest.approx(1)
     assert (*SEGMENTS, "elsewhere") == ecg_shade.PARTS
+    assert found["missing"] == pytest.approx(0, abs=1e-4)  # of a linear model
+    assert "half_widths" not in found
+
+
+def test_json_has_half_widths_of_shapley_values_beside_their_shares(monkeypatch):
+    """All of the value is in one cell, so that this share is 1 in every order: half of it would be 0.5."""
+    model = create(712)
+    half = lambda found: np.full(found.value.shape, 0.5) * found.value  # noqa: E731
+    monkeypatch.setattr(explained.methods.shapley.Estimate, "half_width", property(half))
+    (made,) = explained.explain_all(model, [look(model, draw_pulse(1.5))], method="shapley")
+    file = io.StringIO()
+    writers.JsonTable(file, model, has_explanations=True).add(made)
+    [found] = json.loads(file.getvalue() + "]}")["recordings"][0]["explanations"]
+    assert found["half_widths"][LEAD] == pytest.approx({"P": 0, "QRS": 0.5, "ST-T": 0, "elsewhere": 0}, abs=1e-3)
+    assert "missing" not in found
+
+
+def test_what_is_missing_is_said_where_it_is_more_than_2_per_cent(made):
+    (made,) = explained.explain_all(create(712), [made])
+    for missing, words in ((None, ""), (0.02, ""), (0.034, "; 3% not attributed")):
+        [each] = made.explanations
+        text = ecg_shade.describe(dataclasses.replace(each, missing=missing))
+        assert text == ecg_shade.describe_shares(each.shares, each.leads) + words
 
 
 def find_shade(path, sign):
@@ -206,6 +308,37 @@ def test_a_page_is_shaded_where_and_when_it_is_and_against_is_striped(tmp_path):
         assert has_stripes == (sign < 0)
 
 
+@pytest.mark.parametrize(
+    "method, scale, words, others",
+    [
+        ("occlusion", None, ("What speaks for RBBB", "speaks against it", " logits in 10 ms"), ("raises",)),
+        (
+            "occlusion",
+            Scale(np.zeros(1), np.full(1, 20.0)),
+            ("What raises RBBB", "lowers it", "of its unit"),
+            ("logit",),
+        ),
+        ("grad_cam", None, ("What speaks for RBBB", "in whichever lead"), ("against it", "logits in")),
+    ],
+    ids=["finding", "number", "times"],
+)
+def test_a_page_names_what_its_colours_mean(tmp_path, method, scale, words, others):
+    model = dataclasses.replace(create(712), scale=scale)
+    (made,) = explained.explain_all(model, [look(model, draw_pulse(1.5))], method=method)
+    writers.draw_page(model, made, str(tmp_path / "page.svg"), made.explanations[0])
+    text = (tmp_path / "page.svg").read_text()
+    assert [part for part in words if part not in text] == []
+    assert [part for part in others if part in text] == []
+
+
+def test_a_number_is_explained_in_its_unit():
+    """Of an output of 4 for the pulse, with 20 years to one."""
+    model = dataclasses.replace(create(712, labels=("age",)), scale=Scale(np.full(1, 50.0), np.full(1, 20.0)))
+    [found] = explained.explain(model, look(model, draw_pulse(1.5)), method="integrated_gradients")
+    assert (found.label, found.kind) == ("age", NUMBER)
+    assert found.values.sum() == pytest.approx(80, rel=0.05)
+
+
 def test_pages_are_named_after_the_recording_and_further_labels(tmp_path):
     model = create(712, labels=("RBBB", "AFIB/AFL"))
     (made,) = explained.explain_all(model, [look(model, draw_pulse(1.5))], ("RBBB", "AFIB/AFL"))
@@ -221,10 +354,20 @@ def test_pages_are_named_after_the_recording_and_further_labels(tmp_path):
 
 
 def test_beats_are_averaged_at_their_times():
-    """Values are their times: beats at 1 and 1.5 s have the mean 1.25 s and the time from the onset."""
+    """Values are their times."""
     values = 0.2 + np.arange(2000)[:, None] / 500 + np.array([0, 10])
     found = average_beat.align(values, 500.0, 0.2, [1.0, 1.501])
-    np.testing.assert_allclose(found, average_beat.TIME[:, None] + 1.2505 + np.array([0, 10]))
+    expected = average_beat.TIME[:, None] + np.array([0, 10])
+    np.testing.assert_allclose(found, [1.0 + expected, 1.501 + expected])
+
+
+def set_waves(monkeypatch, waves):
+    """Every recording has these."""
+
+    def measure(predictions):
+        return (dataclasses.replace(made, measured=Measured({}, waves, {})) for made in predictions)
+
+    monkeypatch.setattr(average_beat.measured, "measure_all", measure)
 
 
 def test_the_map_of_a_label_is_of_recordings_that_have_it_and_are_called(monkeypatch, tmp_path):
@@ -234,9 +377,7 @@ def test_the_map_of_a_label_is_of_recordings_that_have_it_and_are_called(monkeyp
     recordings = [dataclasses.replace(r, signal=s.astype(np.float32)) for r, s in zip(recordings, signals, strict=True)]
     ids, labels = np.array(["a", "b", "c", "d"]), np.array([1, 1, 1, 0], np.float32)
     dataset = Dataset("four", ids, {"RBBB": labels}, recordings.__getitem__)
-    waves = [{"wave": "QRS", "onset": 1.4, "offset": 1.6, "kind": "usual"}]
-    measure = lambda predictions: (dataclasses.replace(m, measured=Measured({}, waves, {})) for m in predictions)  # noqa: E731
-    monkeypatch.setattr(average_beat.measured, "measure_all", measure)
+    set_waves(monkeypatch, WAVES)
     found = average_beat.average(create(READ), dataset, np.arange(4), "RBBB", checks="warn")
     assert (found.counts, found.beats.shape[0], found.others.shape[0]) == ((3, 1), 2, 1)
     place, column = np.unravel_index(found.values.argmax(), found.values.shape)
@@ -247,7 +388,8 @@ def test_the_map_of_a_label_is_of_recordings_that_have_it_and_are_called(monkeyp
     table = beat_map.summarize(found).set_index(["lead", "seconds"]).loc[LEAD]
     row = table.iloc[np.abs(table.index - 0.1).argmin()]
     expected = {"mean": 1.5, "p10": 1.1, "p90": 1.9, "mean_without": -0.5, "attribution": found.values.max()}
-    assert row.to_dict() == pytest.approx(expected)
+    assert row[[*expected]].to_dict() == pytest.approx(expected)
+    assert row[["recordings", "recordings_without", "unit"]].tolist() == [2, 1, "mV"]
     beat_map.draw(found, str(tmp_path / "map.svg"), "notice")
     text = (tmp_path / "map.svg").read_text()
     assert "four: 2 of 3 recordings with it" in text
@@ -256,17 +398,88 @@ def test_the_map_of_a_label_is_of_recordings_that_have_it_and_are_called(monkeyp
         average_beat.average(create(READ), dataset, np.array([2]), "RBBB", checks="warn")
 
 
+def average(monkeypatch, recordings, onsets):
+    """The map of recordings with the label, whose QRS complexes begin at some times."""
+    waves = [{"wave": "QRS", "onset": onset, "offset": onset + 0.1, "kind": "usual"} for onset in onsets]
+    set_waves(monkeypatch, waves)
+    labels = {"RBBB": np.ones(len(recordings), np.float32)}
+    dataset = Dataset("some", np.array([each.id for each in recordings]), labels, recordings.__getitem__)
+    return average_beat.average(create(READ), dataset, np.arange(len(recordings)), "RBBB", checks="warn")
+
+
+def mask(recording, at, lead):
+    """A recording without one sample of a lead."""
+    valid = recording.valid.copy()
+    valid[round(at * RATE), LEADS.index(lead)] = False
+    return dataclasses.replace(recording, valid=valid, signal=np.where(valid, recording.signal, np.float32(0)))
+
+
+def test_a_gap_costs_a_mean_beat_no_more_than_it_hides(monkeypatch):
+    """Of beats at 0.5 and 1.4 s, V1 has a gap before the first, V3 before both, V4 in the first after its onset."""
+    recording = draw_pulse(1.5, seconds=2.56)
+    for at, lead in ((0.49, "V1"), (0.49, "V3"), (1.39, "V3"), (0.7, "V4")):
+        recording = mask(recording, at, lead)
+    found = average(monkeypatch, [recording], [0.5, 1.4])
+    beats = dict(zip(LEADS, found.beats[0].T, strict=True))
+    peak = np.isclose(found.time, 0.1)  # of the second beat alone
+    assert [beats[lead][peak].item() for lead in ("V1", "V2", "V4")] == pytest.approx([1, 0.5, 0.5])
+    assert np.isnan(beats["V3"]).all()
+    assert all(np.isfinite(beats[lead]).all() for lead in ("V1", "V2", "V4"))
+    rows = beat_map.summarize(found).groupby("lead").recordings.agg(["min", "max"])
+    assert rows.loc[["V1", "V3"]].to_numpy().tolist() == [[1, 1], [0, 0]]
+
+
+def test_recordings_that_cannot_be_averaged_are_named(monkeypatch):
+    """They are called all the same."""
+    recordings = [dataclasses.replace(draw_pulse(1.5, seconds=2.56), id=name) for name in "ab"]
+    with pytest.raises(InputError, match="calls 2, of which none can be averaged, the first: a: no beat is whole"):
+        average(monkeypatch, recordings, [2.4])
+    attribute = explained.methods.attribute
+    calls = iter((True, False))
+
+    def fail_once(*args, **options):
+        if next(calls):
+            raise ValueError("of a library")
+        return attribute(*args, **options)
+
+    monkeypatch.setattr(explained.methods, "attribute", fail_once)
+    found = average(monkeypatch, recordings, [1.4])
+    assert (len(found.beats), found.counts) == (1, (2, 0))
+    assert len(found.left_out) == 1
+    assert re.fullmatch("a: .*not explained: ValueError: of a library", found.left_out[0])
+
+
+def test_a_lead_that_is_nowhere_is_drawn_without_a_warning(monkeypatch, tmp_path, recwarn):
+    found = average(monkeypatch, [draw_pulse(1.5, seconds=2.56, leads=LEADS[:11])], [1.4])
+    table = beat_map.draw(found, str(tmp_path / "map.svg"))
+    assert table[table.lead == "V6"]["mean"].isna().all()
+    assert [str(each.message) for each in recwarn if issubclass(each.category, RuntimeWarning)] == []
+
+
+def test_units_are_not_averaged_with_each_other(monkeypatch):
+    one = draw_pulse(1.5, seconds=2.56)
+    other = dataclasses.replace(one, id="z", normalized=True)
+    model = create(READ, usual_deviations=(0.1,) * 12)
+    monkeypatch.setattr(f"{__name__}.create", lambda _: model)
+    with pytest.raises(InputError, match="some in standard deviations"):
+        average(monkeypatch, [one, dataclasses.replace(other, signal=20 * other.signal)], [1.4])
+
+
 @pytest.mark.parametrize(
     "verb, flags, parts",
     [
         ("predict", ["--explain"], ["--explain", "--figure", ".json"]),
+        ("predict", ["--figure_format=svg"], ["--figure_format goes with --figure"]),
         ("explain", [], ["no recordings named"]),
+        ("explain", ["--dose=pr", "--method=occlusion"], ["--method goes with recordings or --data"]),
+        ("explain", ["--data=ludb:x", "--label=AF", "--figure_format=svg"], ["--figure_format", "suffix of --output"]),
+        ("explain", ["--split=all", "ecg.hea"], ["--split goes with --data"]),
         ("explain", ["--data=ludb:x"], ["one --label"]),
         ("explain", ["--data=ludb:x", "--label=AF", "--output=map.txt"], ["map.txt", ".png"]),
         ("explain", ["--label=QRS", "ecg.hea"], ["no label QRS", "RBBB"]),
         ("explain", ["--method=magic", "ecg.hea"], ["'magic'", "grad_cam"]),
     ],
-    ids=["no place", "no files", "no label", "suffix", "label", "method"],
+    ids=["no place", "no figure", "no files", "dose", "map", "pages", "no label", "suffix", "label", "method"],
 )
 def test_what_is_wrong_is_said_in_one_line(tmp_path, verb, flags, parts):
     path = ["ecg.hea"] if verb == "predict" else []

@@ -12,11 +12,10 @@ from ecg_jax.data import quality, verify
 from ecg_jax.data.preprocess import create_input, create_windows, mask_missing, trim
 from ecg_jax.data.readers import LazyRecording
 from ecg_jax.data.splits import manifest
-from ecg_jax.errors import InputError
+from ecg_jax.errors import InputError, describe
 from ecg_jax.recording import Recording
 
 NO_SIGNAL = "no signal"
-_LONGEST_REASON = 300  # characters
 _SOME = 100  # samples
 
 Loaded = tuple[Sequence[np.ndarray], dict[str, Any]]  # windows `[samples, leads]`, and what was noticed
@@ -59,8 +58,7 @@ class Loader:
         except InputError as error:
             message = " ".join(str(error).split())
         except Exception as error:  # noqa: BLE001 - see above
-            reason = " ".join(f"{type(error).__name__}: {error}".split()).rstrip(":")[:_LONGEST_REASON]
-            message = f"{lazy.name}: cannot be read ({reason})"
+            message = f"{lazy.name}: cannot be read ({describe(error)})"
         return (), {"error": message}
 
     def _load(self, lazy: LazyRecording) -> Loaded:

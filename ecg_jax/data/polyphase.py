@@ -8,6 +8,8 @@ import functools
 import numpy as np
 import scipy.signal
 
+from ecg_jax.data.products import multiply
+
 _NEW, _OLD = 40, 100  # samples of a stretch after and before, about; of more, most of the matrix is zeros
 _AT_ONCE = 1024  # stretches, whose copy takes more memory than they do
 _WIDEST = 400  # samples of a stretch and beside it; beyond, the filter alone is faster
@@ -37,7 +39,7 @@ def resample(leads: np.ndarray, up: int, down: int) -> np.ndarray:
     resampled = np.empty((len(leads), stretches, made), np.float32)
     for begin in range(0, stretches, _AT_ONCE):
         part = parts[:, begin : begin + _AT_ONCE]
-        product = part.reshape(-1, len(matrix)) @ matrix  # of a copy
+        product = multiply(part.reshape(-1, len(matrix)), matrix)  # of a copy
         resampled[:, begin : begin + _AT_ONCE] = product.reshape(*part.shape[:2], made)
     return resampled.reshape(len(leads), -1)[:, :count]
 

@@ -71,15 +71,22 @@ def create_windows(recording: Recording, contract: InputContract) -> tuple[np.nd
     Raises:
         InputError: see `standardize`.
     """
+    signals, _, starts = create_known_windows(recording, contract)
+    return signals, starts
+
+
+def create_known_windows(recording: Recording, contract: InputContract) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """The same, and between signals and starts what is valid in them, `[windows, samples, leads]` bool."""
     signal, valid = standardize(recording, contract)
     before, after = _list_amplitude_steps(recording, contract)
     signal, valid = _run(before, signal, valid)
     begins = place_windows(len(signal), contract)
     budget.check_windows(recording.id, len(begins), contract.shape)
     windows = [
-        _run(after, *_fit_length(signal[begin:], valid[begin:], contract.samples, 0.0))[0] for begin in begins.tolist()
+        _run(after, *_fit_length(signal[begin:], valid[begin:], contract.samples, 0.0)) for begin in begins.tolist()
     ]
-    return np.stack(windows), begins / contract.sampling_rate
+    signals, known = (np.stack(each) for each in zip(*windows, strict=True))
+    return signals, known, begins / contract.sampling_rate
 
 
 def place_windows(length: int, contract: InputContract) -> np.ndarray:

@@ -13,6 +13,8 @@ import numpy as np
 import scipy.fft
 import scipy.signal
 
+from ecg_jax.data.products import multiply
+
 _LONGEST = 1 << 15  # samples; matrices of more are large, and such recordings few
 _SETTLED = 2.0  # time constants of the slowest pole; in a shorter circle states of both kinds are hardly distinct
 
@@ -41,7 +43,7 @@ def filter_both_ways(sections: np.ndarray, leads: np.ndarray, padding: int) -> n
     signal[:, first:] -= level
     power, states, responses = _design(packed, circle)
     filtered = scipy.fft.irfft(scipy.fft.rfft(signal) * power, circle)
-    filtered += (signal @ states) @ responses
+    filtered += multiply(multiply(signal, states), responses)
     filtered += power[0] * level
     return filtered[:, first + padding : circle - padding]
 

@@ -56,6 +56,19 @@ def integrated_gradients(
     return jnp.stack(gradients) * (signal - baseline)
 
 
+def find_missing(
+    apply: Apply, variables: Any, signal: Rows, output: int, baseline: Rows, values: np.ndarray
+) -> np.ndarray:
+    """What integrated gradients miss of the difference that they should add up to, as a share of it: `[B]`."""
+    pairs = zip(*(np.asarray(each, np.float32) for each in (signal, baseline)), strict=True)
+    ends = np.stack(
+        [logits.compute(apply, variables, output, _walk, pair, np.array([0, 1], np.float32)) for pair in pairs]
+    )
+    gained = np.diff(ends.astype(np.float64))[:, 0]
+    missing = np.abs(values.sum(axis=(1, 2), dtype=np.float64) - gained)
+    return missing / np.where(missing > 0, np.maximum(np.abs(gained), 1e-9), 1)
+
+
 def _walk(ends: tuple[jax.Array, jax.Array], places: jax.Array) -> jax.Array:
     """Signals on the line to a signal from its baseline, 0 is the latter."""
     signal, baseline = ends

@@ -42,58 +42,71 @@ class Input(NamedTuple):
     seed: int
 
     @property
-    def question(self) -> tuple[Apply, Any, np.ndarray, int]:
+    def arguments(self) -> tuple[Apply, Any, np.ndarray, int]:
         """The first arguments of most methods."""
         return self.network.apply, self.variables, self.signal, self.output
 
 
-class Method(NamedTuple):
-    """An attribution method."""
+class LogOdds(Network):
+    """A network whose labels exclude each other: a logit is then that of the label against all others together.
 
-    description: str
-    explain: Callable[[Input], np.ndarray | jax.Array]  # `[B, T, L]`
+    The logits of a softmax are none: one that rises less than the others' means that the probability falls.
+    """
 
-
-def _integrate(given: Input) -> jax.Array:
-    baseline = np.zeros_like(given.signal)
-    return attribution.integrated_gradients(*given.question, baseline, steps=STEPS)
-
-
-def _integrate_from_lowpass(given: Input) -> jax.Array:
-    baseline = attribution.create_lowpass_baseline(given.signal, given.sampling_rate)
-    return attribution.integrated_gradients(*given.question, baseline, steps=STEPS)
+    def __call__(self, signal: jax.Array, **how: Any) -> jax.Array:
+        """As `Network`; the sigmoid of these is the softmax of its logits."""
+        logits = super().__call__(signal, **how)
+        is_other = ~np.eye(logits.shape[1], dtype=bool)
+        return logits - jax.nn.logsumexp(logits[:, None], axis=2, where=is_other)
 
 
-def _smooth(given: Input) -> jax.Array:
+class Attribution(NamedTuple):
+    """What a method finds."""
+
+    values: np.ndarray  # `[B, T, L]` float32, see `explain`
+    missing: np.ndarray | None = None  # `[B]`, see `attribution.find_missing`; of integrated gradients
+    half_widths: np.ndarray | None = None  # `[B, T, L]` of 95 % intervals, spread as the values; of Shapley values
+
+
+def _integrate(given: Input, baseline: np.ndarray | None = None) -> Attribution:
+    baseline = np.zeros_like(given.signal) if baseline is None else baseline
+    values = np.asarray(attribution.integrated_gradients(*given.arguments, baseline, steps=STEPS))
+    return Attribution(values, attribution.find_missing(*given.arguments, baseline, values))
+
+
+def _integrate_from_lowpass(given: Input) -> Attribution:
+    return _integrate(given, attribution.create_lowpass_baseline(given.signal, given.sampling_rate))
+
+
+def _smooth(given: Input) -> Attribution:
     rng = jax.random.key(given.seed)
-    return attribution.smooth_gradient(*given.question, rng, noise=NOISE, samples=SAMPLES)
+    return Attribution(np.asarray(attribution.smooth_gradient(*given.arguments, rng, noise=NOISE, samples=SAMPLES)))
 
 
-def _find_times(given: Input) -> jax.Array:
+def _find_times(given: Input) -> Attribution:
     samples, leads = given.signal.shape[1:]
     layer = _choose_layer(given.network, (samples, leads), LAYER_STEP * given.sampling_rate)
-    return grad_cam_lib.grad_cam(given.network, given.variables, given.signal, given.output, layer)
+    found = grad_cam_lib.grad_cam(given.network, given.variables, given.signal, given.output, layer)
+    return Attribution(np.asarray(found))
 
 
-def _occlude(given: Input) -> np.ndarray:
-    return removal.spread(occlusion.occlude(*given.question, given.segments), given.segments)
+def _occlude(given: Input) -> Attribution:
+    return Attribution(removal.spread(occlusion.occlude(*given.arguments, given.segments), given.segments))
 
 
-def _share_out(given: Input) -> np.ndarray:
-    values = shapley.sample(*given.question, given.segments, pairs=PAIRS, seed=given.seed)
-    return removal.spread(values.value, given.segments)
+def _share_out(given: Input) -> Attribution:
+    found = shapley.sample(*given.arguments, given.segments, pairs=PAIRS, seed=given.seed)
+    values, half_widths = (removal.spread(each, given.segments) for each in (found.value, found.half_width))
+    return Attribution(values, half_widths=half_widths)
 
 
-METHODS = {
-    "integrated_gradients": Method("gradients on the way from no signal to the ECG, times the ECG", _integrate),
-    "integrated_gradients_lowpass": Method(
-        "gradients on the way from the ECG's wander below 0.5 Hz to the ECG, times the difference",
-        _integrate_from_lowpass,
-    ),
-    "smooth_gradient": Method("mean gradient of noisy copies, times the ECG", _smooth),
-    "grad_cam": Method("times when a layer's channels speak for the label; the same in all leads", _find_times),
-    "occlusion": Method("drop of the logit without one segment (P, QRS, ST-T) of one lead", _occlude),
-    "shapley": Method("drop of the logit, shared out among the segments of all leads", _share_out),
+METHODS: dict[str, Callable[[Input], Attribution]] = {
+    "integrated_gradients": _integrate,
+    "integrated_gradients_lowpass": _integrate_from_lowpass,
+    "smooth_gradient": _smooth,
+    "grad_cam": _find_times,
+    "occlusion": _occlude,
+    "shapley": _share_out,
 }
 DEFAULT = "integrated_gradients"
 
@@ -105,10 +118,24 @@ def attribute(
     signal: np.ndarray,
     output: int,
     segments: np.ndarray,
+    **how: Any,
+) -> np.ndarray:
+    """The values of `explain` alone, `[B, T, L]` float32."""
+    return explain(method, network, variables, signal, output, segments, **how).values
+
+
+def explain(
+    method: str,
+    network: Network,
+    variables: Any,
+    signal: np.ndarray,
+    output: int,
+    segments: np.ndarray,
     *,
     sampling_rate: float = InputContract.sampling_rate,
+    activation: str = "sigmoid",
     seed: int = 0,
-) -> np.ndarray:
+) -> Attribution:
     """Attributes a logit to samples and leads.
 
     The network is used as outside training, in float32. It is compiled once for a method and shape; labels share that.
@@ -121,10 +148,11 @@ def attribute(
         output: The label's number among the network's outputs.
         segments: `[B, T]` int8, see `segments.label_samples`.
         sampling_rate: Of the signal, Hz.
+        activation: See `inference.Model`; with `softmax`, the log-odds are attributed (`LogOdds`).
         seed: Of what is drawn, the same for all signals.
 
     Returns:
-        `[B, T, L]` float32, in units of the logit; positive where the signal speaks for the label.
+        The values, in units of the logit, positive where the signal speaks for the label; and how exact they are.
 
     Raises:
         InputError: on an unknown method, an output that the network does not have, or other shapes.
@@ -138,35 +166,37 @@ def attribute(
     if not 0 <= output < count:
         raise InputError(f"output is {output}; the network has {count}, numbered from 0")
     variables = jax.device_put(variables)  # once, not at every call
-    given = Input(_simplify(network), variables, signal, output, segments, sampling_rate, seed)
-    return np.asarray(METHODS[method].explain(given))
+    given = Input(_simplify(network, activation), variables, signal, output, segments, sampling_rate, seed)
+    return METHODS[method](given)
 
 
 @functools.lru_cache(maxsize=16)
-def _simplify(network: Network) -> Network:
+def _simplify(network: Network, activation: str) -> Network:
     """The same object for equal networks, so that they share compilations: in float32, keeping activations."""
 
     def compute_precisely(module: nn.Module) -> nn.Module:
         return module.clone(dtype=None) if hasattr(module, "dtype") else module
 
     network = features.keep_activations(network)
-    return Network(compute_precisely(network.trunk), compute_precisely(network.head))
+    kind = LogOdds if activation == "softmax" else Network
+    return kind(compute_precisely(network.trunk), compute_precisely(network.head))
 
 
 _choose_layer = functools.lru_cache(maxsize=16)(grad_cam_lib.choose_layer)
 
 
-def share(values: np.ndarray, segments: np.ndarray) -> np.ndarray:
+def share(values: np.ndarray, segments: np.ndarray, of: np.ndarray | None = None) -> np.ndarray:
     """The share of magnitude by lead and segment.
 
     Args:
         values: `[T, L]` of `attribute`.
         segments: `[T]` int8.
+        of: `[T, L]`, whose magnitude is the whole; by default the values.
 
     Returns:
         `[L, 4]` float32: P, QRS, ST-T, elsewhere; together 1, or all 0 where all values are.
     """
     magnitude = np.abs(values).astype(np.float64)
     parts = [magnitude[segments == number].sum(axis=0) for number in (*range(1, 1 + len(SEGMENTS)), 0)]
-    total = magnitude.sum()
+    total = np.abs(values if of is None else of).sum(dtype=np.float64)
     return (np.stack(parts, axis=1) / (total if total else 1)).astype(np.float32)

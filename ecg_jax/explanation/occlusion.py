@@ -32,5 +32,5 @@ def occlude(
     """
     count = removal.count_players(players, signal.shape[2])
     present = np.concatenate([np.ones((1, count), bool), ~np.eye(count, dtype=bool)])
-    scores = removal.score(apply, variables, signal, output, segments, players, present)
+    scores = removal.compute_logits(apply, variables, signal, output, segments, players, present)
     return scores[:, :1] - scores[:, 1:]

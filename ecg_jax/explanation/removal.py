@@ -52,7 +52,7 @@ def count_players(players: str, leads: int) -> int:
     return {"parts": leads * len(SEGMENTS), "segments": len(SEGMENTS), "leads": leads}[players]
 
 
-def score(
+def compute_logits(
     apply: logits.Apply,
     variables: Any,
     signal: np.ndarray,

@@ -24,10 +24,14 @@ class Estimate(NamedTuple):
     error: np.ndarray  # `[B, P]`, the standard error
     pairs: int  # of orders that were drawn
 
+    @property
+    def half_width(self) -> np.ndarray:
+        """Of the 95 % interval by Student's distribution, `[B, P]`."""
+        return np.asarray(scipy.stats.t.ppf(0.975, self.pairs - 1) * self.error)
+
     def interval(self) -> tuple[np.ndarray, np.ndarray]:
-        """The 95 % interval by Student's distribution: lower and upper end, `[B, P]`."""
-        width = scipy.stats.t.ppf(0.975, self.pairs - 1) * self.error
-        return self.value - width, self.value + width
+        """Its lower and upper end, `[B, P]`."""
+        return self.value - self.half_width, self.value + self.half_width
 
 
 def compute_exact(
@@ -41,7 +45,7 @@ def compute_exact(
     count = removal.count_players(players, signal.shape[2])
     if count > MOST_EXACT:
         raise InputError(f"exact Shapley values of {count} players need {2**count} evaluations; see shapley.sample")
-    scores = removal.score(apply, variables, signal, output, segments, players, list_coalitions(count))
+    scores = removal.compute_logits(apply, variables, signal, output, segments, players, list_coalitions(count))
     return scores @ weigh_coalitions(count).T
 
 
@@ -77,7 +81,7 @@ def sample(
     if pairs < 2:
         raise InputError(f"pairs is {pairs}; an interval needs at least 2")
     ranks = draw_orders(np.random.default_rng(seed), removal.count_players(players, signal.shape[2]), pairs)
-    scores = removal.score(apply, variables, signal, output, segments, players, list_steps(ranks))
+    scores = removal.compute_logits(apply, variables, signal, output, segments, players, list_steps(ranks))
     return Estimate(*estimate(scores, ranks), pairs)
 
 

@@ -3,6 +3,7 @@
 import dataclasses
 from collections.abc import Iterable, Iterator, Sequence
 
+from ecg_jax.errors import describe
 from ecg_jax.explanation import delineator_weights
 from ecg_jax.explanation.delineation import Delineation, Wave, measure
 from ecg_jax.explanation.parts import delineate_parts
@@ -12,7 +13,6 @@ from ecg_jax.recording import Recording
 
 UNITS = {name: unit for name, unit in INTERVALS.items() if name != "p_duration"}
 _AT_ONCE = 64  # windows of predictions that are held back, since waves are found faster of several recordings
-_LONGEST_REASON = 300  # characters
 
 
 def measure_all(predictions: Iterable[Prediction]) -> Iterator[Prediction]:
@@ -54,7 +54,7 @@ def _find(recordings: Sequence[Recording]) -> list[Measured | str]:
     except Exception as error:  # noqa: BLE001 - see above
         if len(recordings) > 1:
             return [each for recording in recordings for each in _find([recording])]
-        return [" ".join(f"{type(error).__name__}: {error}".split())[:_LONGEST_REASON]]
+        return [describe(error)]
 
 
 def create(recording: Recording | None, delineation: Delineation | None = None) -> Measured:

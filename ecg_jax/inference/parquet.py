@@ -16,8 +16,10 @@ _GROUP = 4096  # rows that are held back, and written as one row group
 
 
 class _Writer(pq.ParquetWriter):
+    """One that was not closed, because of an error, stays so: its own ending would write to a file that is gone."""
+
     def __del__(self) -> None:
-        """Ends no file that an error left: it is closed by then."""
+        pass
 
 
 class ParquetTable:
@@ -26,8 +28,9 @@ class ParquetTable:
     def __init__(self, file: IO[bytes], model: Model, measurements: Sequence[str] = ()) -> None:
         """Begins it; see `writers.CsvTable`."""
         self._model, self._measurements = model, measurements
-        numbers = [(name, pa.float32()) for name in rows.name_columns(model, measurements)]
-        self._schema = pa.schema([(rows.RECORDING, pa.string()), *numbers, (rows.QUALITY, pa.string())])
+        first, *numbers, last = rows.name_columns(model, measurements)
+        columns = [(first, pa.string()), *((name, pa.float32()) for name in numbers), (last, pa.string())]
+        self._schema = pa.schema(columns)
         self._writer = _Writer(file, self._schema)
         self._rows: list[list[Any]] = []
 

@@ -10,6 +10,7 @@ import hashlib
 import itertools
 import os
 import pickle
+import re
 import threading
 import zlib
 from collections.abc import Iterable, Sequence
@@ -24,11 +25,11 @@ from ecg_jax.data.readers import LazyRecording
 from ecg_jax.data.store import Store
 from ecg_jax.errors import InputError
 from ecg_jax.explanation import measuring
-from ecg_jax.inference import batches, measured, parquet, rows
+from ecg_jax.inference import batches, measured, parquet
 from ecg_jax.inference.model import Model, load_model
 from ecg_jax.inference.predict import predict
 from ecg_jax.inference.writers import Tally
-from ecg_jax.runtime import startup
+from ecg_jax.runtime import run_folder, startup
 
 FINGERPRINT, TALLY, PROBLEMS = "part", "tally", "problems"  # facts in a part's file
 _one_at_a_time = threading.Lock()  # a network uses all cores, and two threads would compile it twice
@@ -58,7 +59,7 @@ class Part:
     path: str  # of its file
     count: int  # recordings
     recordings: bytes  # `LazyRecording`s, pickled and compressed: paths resemble each other
-    fingerprint: str  # of the job, the model and the recordings' names, not of their content
+    fingerprint: str  # of the job, the model, the code's version and the recordings' names, not of their content
 
     @property
     def is_done(self) -> bool:
@@ -67,14 +68,8 @@ class Part:
 
 
 def cut(groups: Iterable[Sequence[LazyRecording]], size: int, job: Job, model: Model) -> list[Part]:
-    """Cuts groups of recordings into parts of at most `size`, as equal as possible: batches have one shape then.
-
-    Raises:
-        InputError: as `rows.name_columns`.
-    """
-    digest = hashlib.sha256(repr(_describe(job, model)).encode())
-    for leaf in jax.tree.leaves(model.variables):
-        digest.update(np.asarray(leaf).tobytes())
+    """Cuts groups of recordings into parts of at most `size`, as equal as possible: batches have one shape then."""
+    digest = _begin_fingerprint(job, model)
     parts: list[Part] = []
     for group in groups:
         places = np.linspace(0, len(group), -(-len(group) // size) + 1).astype(int)
@@ -87,23 +82,36 @@ def cut(groups: Iterable[Sequence[LazyRecording]], size: int, job: Job, model: M
     return parts
 
 
-def _describe(job: Job, model: Model) -> tuple[Any, ...]:
-    """What decides about rows besides weights and recordings."""
-    columns, delineator = rows.name_columns(model, job.measurements), measuring.describe_version()
-    outputs = model.activation, model.scale, model.calibration, model.largest
-    written = columns, model.thresholds, model.notice
-    return dataclasses.replace(job, folder=""), model.contract, outputs, written, filters.VERSION, delineator
+def _begin_fingerprint(job: Job, model: Model) -> "hashlib._Hash":
+    """Of all that the numbers depend on, and of how the model calls them; the same in every process."""
+    network = re.sub(r" at 0x\w+", "", repr(model.network))  # addresses of functions
+    facts = [
+        getattr(model, each.name) for each in dataclasses.fields(model) if each.name not in ("network", "variables")
+    ]
+    versions = run_folder.find_version("ecg_jax"), filters.VERSION, measuring.describe_version()
+    digest = hashlib.sha256(pickle.dumps((dataclasses.replace(job, folder=""), network, facts, versions)))
+    for leaf in jax.tree.leaves(model.variables):
+        digest.update(np.asarray(leaf).tobytes())
+    return digest
 
 
 def predict_part(part: Part, *, job: Job) -> dict[str, int]:
     """Predicts the recordings of a part and writes its file; returns how many were predicted, and not.
 
     Raises:
-        InputError: when this process does not see the folder of the parts.
+        InputError: also when a file or the folder is not there, or cannot be written.
     """
-    if not os.path.isdir(job.folder):
-        raise InputError(f"{job.folder}: not found by a worker; workers must see this folder under the same path")
-    with _one_at_a_time, files.Replacement(part.path, "wb") as replacement:
+    try:
+        with _one_at_a_time:
+            return _predict_part(part, job)
+    except OSError as error:
+        advice = "workers must see the recordings, the model and the folder of --output under the same paths"
+        where = f"{error.filename or part.path}: {error.strerror or error}"
+        raise InputError(f"on a worker: {where}; {advice}") from error
+
+
+def _predict_part(part: Part, job: Job) -> dict[str, int]:
+    with files.Replacement(part.path, "wb") as replacement:
         model, problems = _load(job), []
         tally, table = Tally(model), parquet.ParquetTable(replacement.file, model, job.measurements)
         recordings = pickle.loads(zlib.decompress(part.recordings))

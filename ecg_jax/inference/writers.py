@@ -17,7 +17,8 @@ from ecg_jax import labels as label_lib
 from ecg_jax import spreadsheet, statements
 from ecg_jax.data.splits import manifest
 from ecg_jax.data.store import messages
-from ecg_jax.inference import parquet, rows
+from ecg_jax.errors import describe
+from ecg_jax.inference import explained, parquet, rows
 from ecg_jax.inference.measured import measure_part
 from ecg_jax.inference.model import Model
 from ecg_jax.inference.predict import Measured, Prediction, find_highest
@@ -32,14 +33,13 @@ _PAGE = 7  # labels that have room on a page
 class CsvTable:
     """A row per recording.
 
-    `measurements` are names of columns for `Prediction.measured`; one that is a label too is `measured_NAME`.
+    `measurements` are names of columns for `Prediction.measured`; see `rows.name_columns`.
     """
 
     def __init__(self, file: IO[str], model: Model, measurements: Sequence[str] = ()) -> None:
         """Begins it."""
         self._writer, self._model, self._measurements = csv.writer(file), model, measurements
-        names = [rows.RECORDING, *rows.name_columns(model, measurements), rows.QUALITY]
-        self._writer.writerow(map(spreadsheet.guard, names))
+        self._writer.writerow(map(spreadsheet.guard, rows.name_columns(model, measurements)))
 
     def add(self, made: Prediction) -> None:
         """Writes a recording."""
@@ -76,7 +76,8 @@ class JsonTable:
             row |= {"numbers": self._name(made.probabilities)}
         if len(made.windows) > 1 or made.starts.any():
             starts = made.starts.tolist()
-            row["windows"] = [{"start": s, **self._name(w)} for s, w in zip(starts, made.windows, strict=True)]
+            start = rows.find_free("start", self._names)
+            row["windows"] = [{start: s, **self._name(w)} for s, w in zip(starts, made.windows, strict=True)]
         if made.measured:
             row |= _list_measured(made.measured)
         if self._has_explanations:
@@ -111,14 +112,29 @@ def _list_measured(measured: Measured) -> dict[str, Any]:
 
 
 def _list_explained(explanation: Explanation, duration: float) -> dict[str, Any]:
-    """As JSON: `label`, `method`, `start` and `end` of what is explained, in seconds, and `shares` by lead and part."""
-    shares = {
-        lead: {part: round(share, 4) for part, share in zip(ecg_shade.PARTS, row, strict=True)}
-        for lead, row in zip(explanation.leads, explanation.shares.tolist(), strict=True)
-    }
+    """As JSON: `label`, `method`, `start` and `end` of what is explained, in seconds, and `shares` by lead and part.
+
+    Where the method knows how exact it is, also `missing` or `half_widths`; see `Explanation`.
+    """
+
+    def name(cells: np.ndarray) -> dict[str, dict[str, float]]:
+        return {
+            lead: {part: round(share, 4) for part, share in zip(ecg_shade.PARTS, row, strict=True)}
+            for lead, row in zip(explanation.leads, cells.tolist(), strict=True)
+        }
+
+    exact = {} if explanation.missing is None else {"missing": round(explanation.missing, 4)}
+    widths = {} if explanation.half_widths is None else {"half_widths": name(explanation.half_widths)}
     start, end = explanation.start, explanation.start + len(explanation.values) / explanation.sampling_rate
     where = {"start": round(max(start, 0.0), 4), "end": round(min(end, duration), 4)}
-    return {"label": explanation.label, "method": explanation.method, **where, "shares": shares}
+    return {
+        "label": explanation.label,
+        "method": explanation.method,
+        **where,
+        "shares": name(explanation.shares),
+        **exact,
+        **widths,
+    }
 
 
 def choose_mode(path: str) -> dict[str, Any]:
@@ -194,26 +210,35 @@ def _find_called(model: Model, made: Prediction) -> list[str]:
 def _choose_labels(model: Model, made: Prediction) -> list[str]:
     """Labels to show of a recording: all, or where there are many the usual ones and those at their thresholds.
 
-    Without thresholds the most probable ones are shown.
+    Where there are none of these, or no thresholds, those nearest to their thresholds, or the most probable, are shown.
     """
-    if len(model.label_names) <= MANY:
-        return list(model.label_names)
-    shown = {*label_lib.SIX, label_lib.ABNORMAL, *statements.SUPERCLASSES[1:], *_find_called(model, made)}
-    if not model.thresholds:
-        shown = {model.label_names[i] for i in np.argsort(-made.probabilities)[:MANY]}
-    return [name for name in model.label_names if name in shown]
+    names = list(model.label_names)
+    if len(names) <= MANY:
+        return names
+    usual = (*label_lib.SIX, label_lib.ABNORMAL, *statements.SUPERCLASSES[1:])
+    shown = {*usual, *_find_called(model, made)}.intersection(names)
+    if not model.thresholds or not shown:
+        shown = {*_rank(model, made, names)[:MANY]}
+    return [name for name in names if name in shown]
 
 
 def _choose_for_page(model: Model, made: Prediction) -> list[str]:
-    """As many of these as have room: `abnormal` and the most probable of those at their thresholds, or of the six."""
+    """As many of these as have room: `abnormal` and the most probable of those at their thresholds, or of the six.
+
+    Of a model that has none of the six, the nearest to their thresholds.
+    """
     if len(shown := _choose_labels(model, made)) <= _PAGE:
         return shown
     values = dict(zip(model.label_names, made.probabilities.tolist(), strict=True))
-    ranked = sorted(_find_called(model, made) or shown, key=lambda name: -values[name])
-    if model.thresholds and not _find_called(model, made):
-        ranked = sorted(label_lib.SIX, key=lambda name: -values[name])
-    first = [label_lib.ABNORMAL] if label_lib.ABNORMAL in values else []
+    six = [name for name in label_lib.SIX if name in values and model.thresholds]
+    first = [name for name in shown if name == label_lib.ABNORMAL]
+    ranked = sorted(_find_called(model, made) or six, key=lambda name: -values[name]) or _rank(model, made, shown)
     return first + [name for name in ranked if name not in first][: _PAGE - len(first)]
+
+
+def _rank(model: Model, made: Prediction, names: Sequence[str]) -> list[str]:
+    """Labels by their probabilities relative to their thresholds, the highest first."""
+    return sorted(names, key=lambda name: -explained.compare(model, made, name))
 
 
 def print_table(console: Console, model: Model, made: Prediction) -> None:
@@ -237,7 +262,7 @@ def print_table(console: Console, model: Model, made: Prediction) -> None:
     if made.measured:
         console.print(f"  measured: {'; '.join(ecg_page.describe(made.measured.measurements))}")
     for each in made.explanations:
-        console.print(f"  {each.label} explained: {ecg_shade.describe_shares(each.shares, each.leads)}")
+        console.print(f"  {each.label} explained: {ecg_shade.describe(each)}")
     console.print(f"  quality: {made.quality or 'nothing noticed'}")
 
 
@@ -248,9 +273,7 @@ def print_explanations(console: Console, model: Model, made: Prediction) -> None
     for each in made.explanations:
         threshold = model.describe_threshold(each.label)
         bound = f" (threshold {threshold})" if threshold else ""
-        console.print(
-            f"  {each.label} {values[each.label]:.3f}{bound}: {ecg_shade.describe_shares(each.shares, each.leads)}"
-        )
+        console.print(f"  {each.label} {values[each.label]:.3f}{bound}: {ecg_shade.describe(each)}")
     console.print(f"  quality: {made.quality or 'nothing noticed'}")
 
 
@@ -297,7 +320,7 @@ class Pages:
         except OSError:  # as of a full disk, on which nothing else will be written either
             raise
         except Exception as error:  # noqa: BLE001 - one page that cannot be drawn ends nothing
-            self.undrawn.append(" ".join(f"{path}: {type(error).__name__}: {error}".split())[:1000])
+            self.undrawn.append(" ".join(f"{path}: {describe(error)}".split()))
 
 
 def draw_page(model: Model, made: Prediction, path: str, explanation: Explanation | None = None) -> None:

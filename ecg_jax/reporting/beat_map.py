@@ -38,26 +38,35 @@ class BeatMap:
     shares: np.ndarray  # `[L, 4]` mean of `ecg_shade.Explanation.shares`
     counts: tuple[int, int]  # recordings with the label and without, of which those are
     unit: str = "mV"  # of beats
+    left_out: tuple[str, ...] = ()  # of both, recordings that cannot be averaged, and why
 
 
 def summarize(found: BeatMap) -> pd.DataFrame:
-    """A row per lead and time: `lead`, `seconds`, `mean`, `p10`, `p90`, `mean_without`, `attribution`."""
-    low, high = np.nanpercentile(found.beats, _SPREAD, axis=0)
+    """A row per lead and time, of recordings that have a signal there.
+
+    Columns: `lead`, `seconds`, `mean`, `p10`, `p90`, `mean_without` (the four in `unit`), `attribution`, `recordings`,
+    `recordings_without`, `unit`.
+    """
+    beats, others = (pd.DataFrame(each.reshape(len(each), found.values.size)) for each in (found.beats, found.others))
+    low, high = beats.quantile([share / 100 for share in _SPREAD]).to_numpy()
     columns = {
-        "mean": np.nanmean(found.beats, axis=0),
+        "mean": beats.mean(),
         "p10": low,
         "p90": high,
-        "mean_without": np.nanmean(found.others, axis=0) if len(found.others) else np.full_like(low, np.nan),
+        "mean_without": others.mean(),
         "attribution": found.values,
+        "recordings": beats.count(),
+        "recordings_without": others.count(),
     }
-    flat = {name: values.T.ravel() for name, values in columns.items()}
+    flat = {name: np.reshape(values, found.values.shape).T.ravel() for name, values in columns.items()}
     places = {"lead": np.repeat(found.leads, len(found.time)), "seconds": np.tile(found.time, len(found.leads))}
-    return pd.DataFrame(places | flat)
+    return pd.DataFrame(places | flat | {"unit": found.unit})
 
 
 @style.styled
-def draw(found: BeatMap, path: str, notice: str = "") -> None:
-    """Draws a panel per lead; the suffix of `path` is the format."""
+def draw(found: BeatMap, path: str, notice: str = "") -> pd.DataFrame:
+    """Draws a panel per lead; the suffix of `path` is the format. Returns what is drawn, see `summarize`."""
+    table = summarize(found)
     figure = plt.figure(figsize=(_WIDTH / 25.4, _HEIGHT / 25.4))
     try:
         _write_heading(figure, found, notice)
@@ -68,10 +77,9 @@ def draw(found: BeatMap, path: str, notice: str = "") -> None:
             sharey=True,
             gridspec_kw=_GRID | {"top": 1 - _PANELS / _HEIGHT, "bottom": _FOOT / _HEIGHT},
         )
-        table = summarize(found).groupby("lead", sort=False)
         shades, darkest = ecg_shade.smooth(found.values, 1 / (found.time[1] - found.time[0]))
-        drawn = {lead: rows for lead, rows in table}
-        limits = _find_limits(summarize(found))
+        drawn = {lead: rows for lead, rows in table.groupby("lead", sort=False)}
+        limits = _find_limits(table)
         for axes, lead in zip(panels.ravel(), np.ravel(_ROWS), strict=True):
             axes.set(xticks=_TICKS, xlim=(1e3 * found.time[0], 1e3 * found.time[-1]), ylim=limits)
             axes.text(0.03, 0.95, lead, transform=axes.transAxes, fontweight="bold", va="top", zorder=4)
@@ -79,11 +87,12 @@ def draw(found: BeatMap, path: str, notice: str = "") -> None:
                 _draw_lead(axes, drawn[lead], shades[:, found.leads.index(lead)])
         figure.supxlabel("ms from the onset of QRS", y=(_FOOT - 9) / _HEIGHT, fontsize=8)
         figure.supylabel(found.unit, x=0.005, fontsize=8)
-        _draw_legend(figure, len(found.others) > 0, darkest)
+        _draw_legend(figure, found, darkest)
         with files.replacing(path, "wb") as file:
             figure.savefig(file, dpi=200, format=os.path.splitext(path)[1][1:])
     finally:
         plt.close(figure)
+    return table
 
 
 def _find_limits(rows: pd.DataFrame) -> tuple[float, float]:
@@ -108,10 +117,10 @@ def _write_heading(figure: Figure, found: BeatMap, notice: str) -> None:
     lines: tuple[tuple[str, dict[str, Any]], ...] = (
         (f"{found.label}: the mean beat, and what speaks for the label", {"fontsize": 10, "fontweight": "bold"}),
         (
-            f"{found.data}: {called} of {positives} recordings with it, those in which the network finds it; {method}",
+            f"{found.data}: {called} of {positives} recordings with it, where it is found and a beat whole; {method}",
             {},
         ),
-        (f"dashed: {not_called} of {negatives} without it, in which the network does not; shares in per cent", {}),
+        (f"dashed: {not_called} of {negatives} without it, where it is not found; shares in per cent", {}),
     )
     for place, (line, look) in enumerate(lines):
         figure.text(0.02, 1 - (3 + 5 * place) / _HEIGHT, style.literal(line), va="top", **look)
@@ -119,12 +128,12 @@ def _write_heading(figure: Figure, found: BeatMap, notice: str) -> None:
     ecg_shade.draw_shares(figure, found.shares, found.leads, 17, _TABLE)
 
 
-def _draw_legend(figure: Figure, has_others: bool, darkest: float) -> None:
+def _draw_legend(figure: Figure, found: BeatMap, darkest: float) -> None:
     dashed = Line2D([], [], color=style.GREY, linewidth=0.8, linestyle=(0, (4, 2)), label="mean without the label")
     handles = [
         Line2D([], [], color=style.BLACK, linewidth=1.0, label="mean"),
         Patch(color=style.GREY, alpha=0.25, linewidth=0, label=f"{_SPREAD[0]} to {_SPREAD[1]} % of recordings"),
-        *([dashed] if has_others else []),
-        *ecg_shade.create_legend(darkest),
+        *([dashed] if len(found.others) else []),
+        *ecg_shade.create_legend(darkest, found.method),
     ]
     figure.legend(handles=handles, loc="lower center", bbox_to_anchor=(0.5, 7 / _HEIGHT), ncols=3)

@@ -226,10 +226,12 @@ def _write_heading(figure: Figure, recording: Recording, facts: str, remarks: st
 
 def _write_explanation(figure: Figure, explanation: ecg_shade.Explanation, darkest: float) -> None:
     """What the shade means, and its shares."""
-    _write(figure, _LEFT, 43, style.literal(f"What speaks for {explanation.label}"), fontweight="bold")
-    method = f"by {explanation.method.replace('_', ' ')}; the table has shares in per cent"
-    _write(figure, _LEFT, 47.5, method, fontsize=7)
-    handles = ecg_shade.create_legend(darkest * explanation.sampling_rate)
+    _write(figure, _LEFT, 43, style.literal(ecg_shade.create_title(explanation)), fontweight="bold")
+    found = "table in per cent" if explanation.shares.any() else "nothing to attribute"
+    method = f"by {explanation.method.replace('_', ' ')}; {found}"
+    caption = "; ".join(filter(None, (method, ecg_shade.describe_missing(explanation))))
+    _write(figure, _LEFT, 47.5, caption, fontsize=7)
+    handles = ecg_shade.create_legend(darkest * explanation.sampling_rate, explanation.method, explanation.kind)
     place = ((_LEFT - 2) / _WIDTH, 1 - 50 / _HEIGHT)
     figure.legend(handles=handles, loc="upper left", bbox_to_anchor=place, borderaxespad=0)
     _write(figure, _LEFT + 45, _HEIGHT - 5.5, ecg_shade.NOTICE, fontsize=8, color=style.ORANGE)

@@ -13,6 +13,7 @@ from matplotlib.colors import to_rgb
 from matplotlib.figure import Figure
 from matplotlib.patches import Patch
 
+from ecg_jax.kinds import FINDING, NUMBER
 from ecg_jax.recording import LEADS
 from ecg_jax.reporting import style
 
@@ -24,6 +25,8 @@ _FULL = 99.5  # per cent of all samples are at most as dark as the darkest
 _ROWS = 40  # of a shade; every other one is empty where it speaks against
 _CELL_WIDTH, _CELL_HEIGHT = 12.5, 3.8  # mm, of a table
 _NAMED = 4  # leads, in words
+_MUCH = 0.02  # of the values missing, which is stated
+_VERBS = {FINDING: ("speaks for", "speaks against"), NUMBER: ("raises", "lowers")}
 NOTICE = "The shade says what the network computes, not what the patient has, and is not validated for clinical use."
 
 
@@ -33,11 +36,14 @@ class Explanation:
 
     label: str
     method: str
-    values: np.ndarray  # `[T, L]` float32 in units of the label's logit; positive speaks for it
+    values: np.ndarray  # `[T, L]` float32 in units of the label's logit, or of a number; positive speaks for it
     shares: np.ndarray  # `[L, 4]` of the sum of |values|: leads by `PARTS`
     leads: tuple[str, ...]  # of the L columns
     sampling_rate: float  # Hz
     start: float  # seconds into the recording of the first sample; below 0 where the input is padded
+    missing: float | None = None  # of integrated gradients, of what the values should add up to: a share, 0 is none
+    half_widths: np.ndarray | None = None  # `[L, 4]` of Shapley values: of the shares' 95 % intervals
+    kind: str = FINDING  # of the label, one of `kinds.KINDS`
 
 
 def smooth(values: np.ndarray, sampling_rate: float) -> tuple[np.ndarray, float]:
@@ -47,14 +53,39 @@ def smooth(values: np.ndarray, sampling_rate: float) -> tuple[np.ndarray, float]
     return np.clip(smoothed / largest, -1, 1), largest
 
 
-def create_legend(logits_per_second: float) -> list[Patch]:
-    """What the colours mean; and the darkest shade, in logits per second."""
-    full = f"darkest: {logits_per_second / 100:.2g} logits in 10 ms"
+def create_legend(darkest: float, method: str, kind: str = FINDING) -> list[Patch]:
+    """What the colours mean; and the darkest shade, in units of the values per second.
+
+    Grad-CAM has neither leads nor what speaks against a label, and its values add up to nothing.
+    """
+    more, less = _VERBS[kind]
+    if method == "grad_cam":
+        return [Patch(color=FOR, alpha=DARKEST, linewidth=0, label=f"when something {more} it, in whichever lead")]
+    unit = "of its unit" if kind == NUMBER else "logits"
     return [
-        Patch(color=FOR, alpha=DARKEST, linewidth=0, label="speaks for it"),
-        Patch(facecolor=AGAINST, alpha=0.6, hatch="---", edgecolor="white", linewidth=0, label="speaks against it"),
-        Patch(alpha=0, label=full),
+        Patch(color=FOR, alpha=DARKEST, linewidth=0, label=f"{more} it"),
+        Patch(facecolor=AGAINST, alpha=0.6, hatch="---", edgecolor="white", linewidth=0, label=f"{less} it"),
+        Patch(alpha=0, label=f"darkest: {darkest / 100:.2g} {unit} in 10 ms"),
     ]
+
+
+def create_title(explanation: Explanation) -> str:
+    """Of the page of an explanation."""
+    return f"What {_VERBS[explanation.kind][0]} {explanation.label}"
+
+
+def describe(explanation: Explanation) -> str:
+    """`describe_shares`, and `describe_missing` where there is much; or that there is nothing."""
+    if not explanation.shares.any():
+        return "nothing to attribute"
+    parts = (describe_shares(explanation.shares, explanation.leads), describe_missing(explanation))
+    return "; ".join(filter(None, parts))
+
+
+def describe_missing(explanation: Explanation) -> str:
+    """What the values do not add up to, in words; empty where it is little, or unknown."""
+    missing = explanation.missing or 0.0
+    return f"{missing:.0%} not attributed" if missing > _MUCH else ""
 
 
 def describe_shares(shares: np.ndarray, leads: tuple[str, ...]) -> str:

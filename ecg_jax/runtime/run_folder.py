@@ -18,7 +18,7 @@ from rich.console import Console
 from ecg_jax import config as config_lib
 from ecg_jax import files
 from ecg_jax.contract import InputContract
-from ecg_jax.errors import InputError
+from ecg_jax.errors import InputError, describe
 from ecg_jax.runtime import locks
 from ecg_jax.trained_on import Inherited
 
@@ -29,7 +29,6 @@ INHERITED = "inherited.json"  # what a run keeps of the network that it started 
 PREDICTIONS, EVALUATION = "predictions.csv", "evaluation"
 CHECKPOINTS = "checkpoints"
 UNCHOSEN = "thresholds_not_chosen"  # of `result.json`: labels that have the default
-_LONGEST_REASON = 200  # characters
 _PACKAGES = ("jax", "jaxlib", "flax", "optax", "orbax-checkpoint", "grain", "numpy", "scipy")
 
 
@@ -153,9 +152,9 @@ def describe_environment() -> dict[str, Any]:
         check=False,
     )
     return {
-        "ecg_jax": _find_version("ecg_jax") or "not installed",
+        "ecg_jax": find_version("ecg_jax") or "not installed",
         "python": platform.python_version(),
-        "packages": {name: version for name in _PACKAGES if (version := _find_version(name))},
+        "packages": {name: version for name in _PACKAGES if (version := find_version(name))},
         "devices": [device.device_kind for device in jax.devices()],
         "processes": jax.process_count(),
         "platform": platform.platform(),
@@ -164,7 +163,8 @@ def describe_environment() -> dict[str, Any]:
     }
 
 
-def _find_version(name: str) -> str | None:
+def find_version(name: str) -> str | None:
+    """The version of an installed package."""
     with contextlib.suppress(importlib.metadata.PackageNotFoundError):
         return importlib.metadata.version(name)
     return None
@@ -186,7 +186,7 @@ def reading(folder: str) -> Iterator[None]:
     except OSError:
         raise
     except Exception as error:
-        reason = " ".join(f"{type(error).__name__}: {error}".split())[:_LONGEST_REASON]
+        reason = describe(error)
         raise InputError(f"{folder}: a file of this run folder is damaged ({reason}); copy the folder again") from error
 
 

@@ -7,10 +7,8 @@ from collections.abc import Callable, Iterator
 from typing import Protocol
 
 from ecg_jax import files
-from ecg_jax.errors import InputError
+from ecg_jax.errors import InputError, describe
 from ecg_jax.recording import Recording
-
-_LONGEST_REASON = 300  # characters
 
 
 class ReadFn(Protocol):
@@ -75,9 +73,3 @@ def refuse_damage(path: str, what: str) -> Iterator[None]:
         raise
     except Exception as error:
         raise InputError(f"{path}: not a readable {what} ({describe(error, path)})") from error
-
-
-def describe(error: Exception, path: str = "") -> str:
-    """An error in one line, without the path, which the message names already."""
-    text = str(error).replace(path, "") if path else str(error)
-    return " ".join(f"{type(error).__name__}: {text}".split())[:_LONGEST_REASON]

@@ -12,7 +12,7 @@ from typing import Any
 import flax.errors
 import numpy as np
 
-from ecg_jax.errors import InputError
+from ecg_jax.errors import InputError, describe
 from ecg_jax.models import network as network_lib
 from ecg_jax.models import weights as weights_lib
 from ecg_jax.models.benchmarks import COMPARISONS
@@ -22,7 +22,6 @@ from ecg_jax.models.network import Network
 _DIMENSIONS = {"conv": 3, "dense": 2, "vector": 1}
 _COUNTERS = "*num_batches_tracked"  # of BatchNorms, without effect
 _MOST = 4  # names in a message
-_LONGEST_REASON = 200  # characters
 _NORM = {
     "params/{}/scale": "{}.weight",
     "params/{}/bias": "{}.bias",
@@ -176,7 +175,7 @@ def build(
     except InputError as error:
         raise InputError(f"{source}: {error}") from error
     except (ArithmeticError, TypeError, ValueError, flax.errors.FlaxError) as error:  # of sizes that no layer takes
-        reason = " ".join(f"{type(error).__name__}: {error}".split())[:_LONGEST_REASON]
+        reason = describe(error)
         raise InputError(f"{source}: its tensors have sizes of which no network can be built ({reason})") from error
     exclude = () if sizes.num_labels else ("head",)
     return network, _fit(own, table, arrays, source, exclude)

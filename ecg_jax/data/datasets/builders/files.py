@@ -19,8 +19,7 @@ from tensorflow_datasets.core import naming
 
 from ecg_jax.data.datasets.builders import records
 from ecg_jax.data.datasets.dataset import SPLITS
-from ecg_jax.data.readers import reading
-from ecg_jax.errors import InputError
+from ecg_jax.errors import InputError, describe
 from ecg_jax.recording import Recording
 
 
@@ -42,9 +41,7 @@ class Files:
                 self._sources = _open_splits(folder, json.load(file))
             notes = tuple(map(str, stated.get("notes", ())))
         except Exception as error:  # array_record documents none
-            raise InputError(
-                f"{folder}: TFDS cannot read this data set ({reading.describe(error)}); build it again"
-            ) from error
+            raise InputError(f"{folder}: TFDS cannot read this data set ({describe(error)}); build it again") from error
         if wrong := [f"{key} {stated.get(key)}" for key, value in records.METADATA.items() if stated.get(key) != value]:
             raise InputError(f"{folder}: not a data set of this project's builders ({', '.join(wrong)})")
         sizes = {name: int((split == name).sum()) for name in SPLITS if (split == name).any()}
@@ -63,7 +60,7 @@ class Files:
         try:
             recording = records.decode(self._features.deserialize_example_np(self._sources[split][i]))
         except Exception as error:  # array_record documents none
-            raise InputError(f"{self._folder}: record {i} of {split} is damaged ({reading.describe(error)})") from error
+            raise InputError(f"{self._folder}: record {i} of {split} is damaged ({describe(error)})") from error
         if recording.id != id:
             raise InputError(
                 f"{os.path.join(self._folder, 'index.csv')}: {id} should be record {i} of {split}, but that is "
