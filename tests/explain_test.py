@@ -436,15 +436,15 @@ def test_recordings_that_cannot_be_averaged_are_named(monkeypatch):
     recordings = [dataclasses.replace(draw_pulse(1.5, seconds=2.56), id=name) for name in "ab"]
     with pytest.raises(InputError, match="calls 2, of which none can be averaged, the first: a: no beat is whole"):
         average(monkeypatch, recordings, [2.4])
-    attribute = explained.methods.attribute
+    explain = explained.methods.explain
     calls = iter((True, False))
 
     def fail_once(*args, **options):
         if next(calls):
             raise ValueError("of a library")
-        return attribute(*args, **options)
+        return explain(*args, **options)
 
-    monkeypatch.setattr(explained.methods, "attribute", fail_once)
+    monkeypatch.setattr(explained.methods, "explain", fail_once)
     found = average(monkeypatch, recordings, [1.4])
     assert (len(found.beats), found.counts) == (1, (2, 0))
     assert len(found.left_out) == 1
