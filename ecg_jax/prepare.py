@@ -39,6 +39,7 @@ from rich.console import Console
 
 from ecg_jax import cli
 from ecg_jax import config as config_lib
+from ecg_jax.data.workers import count_cores
 from ecg_jax.errors import InputError
 from ecg_jax.interval_names import INTERVALS
 from ecg_jax.runtime import startup
@@ -73,11 +74,11 @@ def main(argv: Sequence[str]) -> int:
     if measures:
         startup.configure_allocator()
         startup.keep_programs()
+    settings = _describe(folder)
     is_named = _DATASET.value is not None or _SOURCE.value is not None
     if _MEASURE.value and not _VERIFY.value and not is_named and store.is_store(folder):
         _measure(folder, console)
         return 0
-    settings = _describe(folder)
     damaged = _find_damage(folder, console) if _VERIFY.value else []
     if damaged is None:
         if _MEASURE.value:
@@ -98,7 +99,7 @@ def _describe(folder: str) -> Any:
     if _DATASET.value is None and _SOURCE.value is None and known:
         chosen = dataclasses.replace(
             known,
-            contract=known.contract if contract == InputContract() else contract,
+            contract=contract if _names_contract() else known.contract,
             checks=_CHECKS.value or known.checks,
             exclude=tuple(_EXCLUDE.value) or known.exclude,
         )
@@ -122,6 +123,13 @@ def _describe(folder: str) -> Any:
     return conversion.Settings(contract, _CHECKS.value or data["checks"], tuple(_EXCLUDE.value), origin)
 
 
+def _names_contract() -> bool:
+    """Whether the flags say anything of the contract, by a configuration or by its keys."""
+    flag = flags.FLAGS["config"]
+    is_default = config_flags.get_config_filename(flag) == cli.find_config(cli.DEFAULT_CONFIG)
+    return not is_default or any(key.startswith("contract") for key in config_flags.get_override_values(flag))
+
+
 def _measure(folder: str, console: Console) -> None:
     """Adds measurements to a whole store, where it lacks them."""
     from ecg_jax.data.store import measurements
@@ -129,10 +137,18 @@ def _measure(folder: str, console: Console) -> None:
 
     began = time.monotonic()
     with show_progress(console, "measuring") as progress:
-        count = measurements.add(folder, measuring.create_measurer(), progress)
+        count, failures = measurements.add(folder, measuring.create_measurer(), progress)
     seconds = time.monotonic() - began
-    rate = f" in {seconds:.0f} s, {count / seconds:.0f} per second" if count else "; all were measured before"
+    rate = (
+        f" in {seconds:.0f} s, {count / seconds:.0f} per second"
+        if count
+        else ""
+        if failures
+        else "; all were measured before"
+    )
     console.print(f"Measured {count} recordings{rate}: {', '.join(INTERVALS)}; R, S and ST of each lead")
+    if failures:
+        console.print(f"  {len(failures)} could not be measured, and will be tried again; {failures[0]}")
 
 
 def _prepare(folder: str, settings: Any, damaged: list[str], measures: bool, console: Console) -> int:
@@ -148,7 +164,7 @@ def _prepare(folder: str, settings: Any, damaged: list[str], measures: bool, con
         f"checks: {settings.checks}" + (f"; left out: {', '.join(settings.exclude)}" if settings.exclude else "")
     )
     open_dataset = functools.partial(datasets.open_source, **origin, labels=labels.ALL[0])
-    workers = _WORKERS.value or os.cpu_count() or 1
+    workers = _WORKERS.value or count_cores()
     began = time.monotonic()
     with show_progress(console, "preparing") as progress:
         outcome = conversion.convert(

@@ -5,7 +5,6 @@ import os
 import signal
 import subprocess
 import sys
-import time
 from types import SimpleNamespace
 
 import numpy as np
@@ -47,10 +46,12 @@ def apply(recordings, **how):
     return list(batches.apply(measure, MODEL, recordings, **{"whole": True, "batch_size": 8} | how))
 
 
-def test_processes_give_what_threads_give_in_order(recordings, request):
+def test_processes_give_what_threads_give_in_order(recordings, request, monkeypatch):
     expected = apply(recordings, keep=True)
     request.getfixturevalue("processes")
-    found = apply(recordings, keep=True)
+    with monkeypatch.context() as patched:
+        patched.setattr(batches, "ThreadPoolExecutor", None)
+        found = apply(recordings, keep=True)
     assert [name for name, _, _ in found] == [lazy.name for lazy in recordings]
     for (name, values, known), (_, others, same) in zip(found, expected, strict=True):
         np.testing.assert_array_equal(values, others, name)
@@ -71,6 +72,13 @@ def test_what_cannot_be_sent_to_a_process_is_read_in_threads(recordings, process
     here = [LazyRecording(lazy.name, lambda lazy=lazy: lazy.read()) for lazy in recordings[:4]]
     for (_, values, _), (_, others, _) in zip(apply(here), apply(recordings[:4]), strict=True):
         np.testing.assert_array_equal(values, others)
+
+
+def test_nothing_is_remembered_of_the_recordings_that_are_given_or_kept(recordings):
+    given = create_recording(noise(samples=300), leads=LEADS, sampling_rate=400, id="mine")
+    before = {*vars(given)}
+    [(_, _, known)] = apply([LazyRecording("mine", lambda: given)], keep=True)
+    assert before == {*vars(given)} == {*vars(known["ecg"])}
 
 
 def test_few_recordings_start_no_process(recordings, monkeypatch):
@@ -98,16 +106,18 @@ def test_long_recordings_are_not_read_far_ahead():
         assert len(opened) <= number + 6
 
 
-def test_ending_early_waits_for_no_more_than_what_is_being_read(recordings, processes):
-    made = batches.apply(measure, MODEL, recordings * 50, whole=True, batch_size=8)
-    next(made)
-    begin = time.monotonic()
+def test_ending_early_reads_no_more_than_what_is_ahead(tmp_path, processes):
+    """Its readers leave a folder each, and no recording."""
+    lazy = [LazyRecording(str(i), functools.partial(os.mkdir, tmp_path / str(i))) for i in range(1000)]
+    made = batches.apply(measure, MODEL, lazy, whole=True, batch_size=8)
+    assert "cannot be read" in next(made)[2]["error"]
     made.close()
-    assert time.monotonic() - begin < 20
+    assert 1 <= len(os.listdir(tmp_path)) < 100
 
 
 SCRIPT = """
 import sys
+import threading
 from types import SimpleNamespace
 print("begun", flush=True)
 from ecg_jax.contract import InputContract
@@ -116,11 +126,20 @@ from ecg_jax.inference import batches
 model = SimpleNamespace(contract=InputContract(samples=256), split=None)
 batches._MANY = 2
 recordings = readers.find(sys.argv[1]) * int(sys.argv[2])
-made = batches.apply(lambda windows: windows.std(axis=1), model, recordings, whole=True)
-for number, _ in enumerate(made):
-    if number == 30:
-        print("reading", flush=True)
-print(number + 1)
+
+def read():
+    made = batches.apply(lambda windows: windows.std(axis=1), model, recordings, whole=True)
+    for number, _ in enumerate(made):
+        if number == 30:
+            print("reading", flush=True)
+    print(number + 1)
+
+if sys.argv[3:] == ["thread"]:
+    thread = threading.Thread(target=read, daemon=True)
+    thread.start()
+    thread.join()
+else:
+    read()
 """
 
 
@@ -135,16 +154,20 @@ def test_a_program_that_is_not_behind_name_main_runs_once(recordings, tmp_path):
 
 
 @pytest.mark.slow
+@pytest.mark.parametrize("where", ["main", "thread"])
 @pytest.mark.parametrize("end", [signal.SIGINT, signal.SIGKILL])
-def test_readers_end_with_the_program(recordings, tmp_path, end):
+def test_readers_end_with_the_program(recordings, tmp_path, end, where):
     (tmp_path / "program.py").write_text(SCRIPT)
     folder = os.path.dirname(recordings[0].name)
     program = subprocess.Popen(
-        [sys.executable, str(tmp_path / "program.py"), folder, "100000"],
+        [sys.executable, str(tmp_path / "program.py"), folder, "100000", where],
         stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, start_new_session=True,
     )  # fmt: skip
     while program.stdout.readline().strip() != "reading":
         assert program.poll() is None
-    program.send_signal(end)
+    if end == signal.SIGINT:
+        os.killpg(program.pid, end)  # as a terminal does
+    else:
+        program.send_signal(end)
     _, said = program.communicate(timeout=60)  # returns once no process holds the pipes: all have ended
-    assert "Process ForkServer" not in said
+    assert said.count("Traceback") == (end == signal.SIGINT), said  # the program's own

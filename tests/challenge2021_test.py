@@ -6,6 +6,7 @@ import numpy as np
 import pandas as pd
 import pytest
 import scipy.io
+from workers_reading import assert_workers_read
 
 from ecg_jax.data import datasets
 from ecg_jax.data.datasets import challenge2021, scp_codes, snomed
@@ -80,6 +81,7 @@ def test_records_are_found_at_any_depth_with_their_source_age_and_sex(tmp_path):
     recording = dataset.read(1)
     assert recording.id == "S0001"
     np.testing.assert_allclose(recording.signal, 0.25)
+    assert_workers_read(dataset)
 
 
 # Labels

@@ -9,6 +9,7 @@ import numpy as np
 import pandas as pd
 import pytest
 import wfdb
+from workers_reading import assert_workers_read
 
 from ecg_jax.contract import InputContract
 from ecg_jax.data import datasets
@@ -710,6 +711,25 @@ def test_an_array_is_read_in_its_declared_unit(arrays, unit, millivolts):
     np.testing.assert_allclose(recording.signal, np.arange(80, 120).reshape(20, 2) * millivolts, rtol=1e-6)
     assert recording.leads == ("II", "V1")
     assert (recording.id, recording.sampling_rate, recording.normalized) == ("c", 250.0, unit == "zscore")
+
+
+OPTIONS = {"arrays": {"unit": "mV", "sampling_rate": 250.0, "leads": "ii,V1"}}
+
+
+@pytest.mark.parametrize("name", ["arrays", "code", "code15", "folder", "ptbxl"])
+def test_workers_read(request, name):
+    source = request.getfixturevalue(name)
+    assert_workers_read(create(name, source, "AF" if name != "code" else "all", **OPTIONS.get(name, {})))
+
+
+def test_workers_read_what_has_no_table_and_what_is_joined(folder):
+    assert_workers_read(create("combined", f"folder:{folder},folder:{folder}", "AF"))
+    (folder / "labels.csv").unlink()
+    assert_workers_read(create("folder", folder, "all"))
+
+
+def test_workers_read_what_is_simulated():
+    assert_workers_read(create("simulated", "", train=3, validation=1, test=1))
 
 
 def test_an_arrays_unit_and_rate_must_be_declared(arrays):

@@ -19,6 +19,7 @@ from ecg_jax.contract import InputContract
 from ecg_jax.data.datasets.dataset import Dataset
 from ecg_jax.data.readers import LazyRecording
 from ecg_jax.errors import InputError
+from ecg_jax.explanation.methods import Attribution
 from ecg_jax.explanation.segments import SEGMENTS
 from ecg_jax.inference import average_beat, explained, writers
 from ecg_jax.inference.model import Model
@@ -130,8 +131,8 @@ def test_a_window_without_a_signal_is_not_explained():
 
 def test_what_was_not_recorded_has_no_share_whatever_the_method(monkeypatch):
     """A method that tells neither leads nor times apart; the recording of 2 s lies in the middle of 2.56 s."""
-    even = explained.methods.Attribution(np.ones((1, SAMPLES, 12), np.float32))
-    monkeypatch.setattr(explained.methods, "explain", lambda *_, **__: even)
+    ones = Attribution(np.ones((1, SAMPLES, 12), np.float32))
+    monkeypatch.setattr(explained.methods, "explain", lambda *_, **__: ones)
     model = create(712, highpass=0.5)
     [found] = explained.explain(model, look(model, draw_pulse(1.5, leads=("V1", LEAD))))
     expected = np.zeros((SAMPLES, 12))

@@ -6,6 +6,7 @@ import csv
 import h5py
 import numpy as np
 import pytest
+from workers_reading import assert_workers_read
 
 from ecg_jax.data import datasets
 from ecg_jax.data.datasets import scp_codes
@@ -119,6 +120,7 @@ def test_ludb_reads_the_record_of_each_row_and_tells_which_are_missing(tmp_path)
     recording = dataset.read(1)
     assert recording.leads == LEADS
     np.testing.assert_allclose(recording.signal[0], 0.3 + np.arange(12) / 1000, rtol=1e-6)
+    assert_workers_read(dataset)
 
 
 def test_ludb_without_any_of_its_records_is_refused(tmp_path):
@@ -197,6 +199,7 @@ def test_sph_reads_the_file_of_each_row(tmp_path, inside, suffix):
     recording = dataset.read(1)
     assert (recording.id, recording.sampling_rate, recording.leads) == ("A00002", 500, LEADS)
     np.testing.assert_allclose(recording.signal[0], 0.2 + np.arange(12), rtol=1e-3)  # half precision
+    assert_workers_read(dataset)
 
 
 @pytest.mark.parametrize("code", ["sinus", "22,23", ";"])
@@ -247,10 +250,12 @@ def test_mimic_tells_what_all_labels_are(mimic):
 def test_mimic_names_its_leads(mimic):
     """Its files have aVF before aVL."""
     table = write_rows(mimic / "mine.csv", ["study_id", "AF"], [44458630, 0])
-    recording = open_source("mimic_iv_ecg", mimic, "AF", labels_csv=str(table)).read(0)
+    dataset = open_source("mimic_iv_ecg", mimic, "AF", labels_csv=str(table))
+    recording = dataset.read(0)
     assert recording.leads == MIMIC_LEADS
     assert recording.signal[0, recording.leads.index("aVL")] == pytest.approx(0.105)
     assert recording.signal[0, recording.leads.index("aVF")] == pytest.approx(0.104)
+    assert_workers_read(dataset)
 
 
 def test_mimic_tells_which_records_are_missing(mimic):
@@ -299,6 +304,7 @@ def test_samitrop_labels_tracings_row_by_row(samitrop):
         recording = dataset.read(row)
         assert recording.sampling_rate == 400
         np.testing.assert_array_equal(recording.signal, (row + 1) / 2)  # a CODE unit is half a millivolt
+    assert_workers_read(dataset)
 
 
 def test_samitrop_annotates_none_of_the_six(samitrop):

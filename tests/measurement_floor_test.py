@@ -1,7 +1,6 @@
 """What intervals and voltages alone predict, beside a network: in stores, evaluations and reports."""
 
 import dataclasses
-import json
 from pathlib import Path
 
 import measure_test
@@ -21,7 +20,7 @@ from ecg_jax.evaluation import floor_comparison, measurement_floor, subgroups
 from ecg_jax.evaluation.predictions import Predictions
 from ecg_jax.evaluation.settings import Settings
 from ecg_jax.explanation import measuring
-from ecg_jax.inference import evaluated_files
+from ecg_jax.inference import evaluated_files, scoring
 from ecg_jax.inference import floor as floor_lib
 from ecg_jax.inference.evaluated_files import Files
 from ecg_jax.kinds import FINDING, NUMBER
@@ -144,6 +143,15 @@ def test_network_and_floor_have_the_same_intervals_and_a_difference():
     assert shown.note == "Not clearly better than the floor: AF, SB, macro."
 
 
+def test_scores_have_no_macro_of_the_floor_beside_one_of_other_labels():
+    scores = pd.DataFrame({"label": ["AF", "SB", "ST", "macro", "micro"], "auroc": [0.9, 0.8, 0.4, 0.7, 0.7]})
+    floor = pd.DataFrame({"label": ["AF", "SB", "macro"], "floor": [0.7, 0.9, 0.8]})
+    order = ["AF", "SB", "ST", "macro"]
+    np.testing.assert_array_equal(scoring.arrange_floor(scores, floor, order), [0.7, 0.9, NAN, NAN])
+    scores.loc[2, "auroc"] = NAN  # of one class: in neither macro
+    np.testing.assert_array_equal(scoring.arrange_floor(scores, floor, order), [0.7, 0.9, NAN, 0.8])
+
+
 def test_of_numbers_it_is_the_mean_absolute_error():
     truth = np.linspace(20, 90, 50)[:, None]
     network, floor = (
@@ -185,9 +193,9 @@ def measured(monkeypatch):
     def measure_many(recordings):
         for recording in recordings:
             row = np.full(len(measuring.UNITS), np.nan, np.float32)
-            if recording is not None:
+            if not isinstance(recording, str):
                 row[0] = 40 if int(recording.id[1:]) % 4 == 0 else 80
-            yield row
+            yield recording if isinstance(recording, str) else row
 
     monkeypatch.setattr(measuring, "measure_many", measure_many)
 
@@ -199,8 +207,10 @@ def score(dataset, split="test"):
 
 def test_the_floor_learns_from_training_recordings_and_keeps_what_was_measured(measured, tmp_path):
     mine, cache = Source(), str(tmp_path / "measurements.npz")
-    source = floor_lib.Source(mine.dataset, "refuse", cache, Console(quiet=True))
-    floor = floor_lib.create(source, score(mine.dataset), seed=0)
+    source = floor_lib.Source(mine.dataset, "refuse", cache, console := Console(width=200))
+    with console.capture() as shown:
+        floor = floor_lib.create(source, score(mine.dataset), seed=0)
+    assert "1 of 50 recordings could not be measured; r3: InputError: it is broken" in shown.get()
     assert floor.learned_from == "40 training recordings"
     assert floor.predictions.names == ("slow",)  # that of a measurement has no floor
     assert floor.predictions.ids.tolist() == [f"r{i}" for i in range(50, 60)]
@@ -209,12 +219,12 @@ def test_the_floor_learns_from_training_recordings_and_keeps_what_was_measured(m
     assert sorted(mine) == [*range(40), *range(50, 60)]
     mine.clear()
     again = floor_lib.create(source, score(mine.dataset), seed=0)
-    assert mine == []
+    assert mine == [3]  # it might have been mended
     np.testing.assert_array_equal(again.predictions.probabilities, floor.predictions.probabilities)
     with_intervals = floor_lib.add_intervals(source, score(mine.dataset))
     assert [*with_intervals.attributes] == ["heart_rate", "measured_pr", "qrs", "qt", "qtc", "axis", "p_duration"]
     assert with_intervals.attributes["heart_rate"][:3].tolist() == [80, 80, 40]
-    assert mine == []
+    assert mine == [3]
 
 
 def test_what_is_interrupted_goes_on(measured, tmp_path, monkeypatch):
@@ -232,11 +242,34 @@ def test_what_is_interrupted_goes_on(measured, tmp_path, monkeypatch):
             floor_lib.measure(source, np.arange(60))
     mine.clear()
     floor_lib.measure(source, np.arange(60))
-    assert sorted(mine) == [*range(30, 60)]
+    assert sorted(mine) == [3, *range(30, 60)]
     mine.clear()
     monkeypatch.setattr(measuring, "describe_version", lambda: "another delineator")
     floor_lib.measure(source, np.arange(60))
     assert len(mine) == 60
+
+
+def test_measurements_of_files_are_of_the_checks_that_changed_them(measured, tmp_path):
+    mine, cache = Source(), str(tmp_path / "measurements.npz")
+    files = dataclasses.replace(mine.dataset, reads_files=True)
+    counts = []
+    for dataset, checks in ((files, "warn"), (files, "warn"), (files, "repair"), (mine.dataset, "warn")) * 2:
+        mine.clear()
+        floor_lib.measure(floor_lib.Source(dataset, checks, cache, Console(quiet=True)), np.arange(5, 9))
+        counts.append(len(mine))
+    assert counts == [4, 0, 4, 4] * 2
+    damaged = bytearray(Path(cache).read_bytes())
+    for i in range(0, len(damaged), 7):
+        Path(cache).write_bytes(damaged[:i] + bytes([damaged[i] ^ 8]) + damaged[i + 1 :])
+        floor_lib._read_cache(floor_lib.Source(files, "warn", cache, Console(quiet=True)))
+
+
+def test_most_unreadable_is_no_floor(measured):
+    mine = Source()
+    dataset = dataclasses.replace(mine.dataset, read=lambda row: mine.read(row if row > 25 else 3))
+    with (console := Console(width=200)).capture() as shown:
+        assert floor_lib.create(floor_lib.Source(dataset, "refuse", None, console), score(dataset), seed=0) is None
+    assert "most training recordings cannot be measured" in shown.get()
 
 
 @pytest.mark.parametrize("split", ["train", None])
@@ -279,7 +312,7 @@ def test_measurements_of_a_store_are_attributes_and_labels(folder):
     before = store_test.open_store(folder)
     assert before.store.measurements == {}
     assert not measurements.was_begun(folder)
-    assert measurements.add(folder, create_measurer([])) == 7  # without the silent, the broken and that in volts
+    assert measurements.add(folder, create_measurer([])) == (7, [])  # without the silent, the broken and that in volts
     dataset = store_test.open_store(folder)
     assert [*dataset.attributes] == ["age", "sex", "pr", "qt"]
     np.testing.assert_array_equal(dataset.attributes["pr"], dataset.store.lengths)
@@ -292,6 +325,10 @@ def test_measurements_of_a_store_are_attributes_and_labels(folder):
     np.testing.assert_allclose(numbers.labels, np.stack([dataset.store.lengths, tops], 1))
     with pytest.raises(InputError, match="no number st_V1; there are: age, pr, qt"):
         open_numbers(folder, "st_V1")
+    measured = floor_lib.measure(floor_lib.Source(dataset, "refuse", None, Console(quiet=True)), np.array([4, 1]))
+    found = dict(zip(measuring.UNITS, measured.T, strict=True))
+    np.testing.assert_array_equal(found["pr"], dataset.store.lengths[[4, 1]])
+    np.testing.assert_allclose(found["r_V1"], np.array(tops)[[4, 1]])
     manifest = store.read_manifest(folder)
     assert manifest["measured"] == {"version": "1", "units": {"pr": "ms", "r_V1": "mV", "qt": "ms"}}
 
@@ -309,12 +346,42 @@ def test_a_shard_is_measured_once_whatever_ends_it(folder):
     assert 0 < first < 7
     assert measurements.was_begun(folder)
     assert store_test.open_store(folder).store.measurements == {}
-    assert measurements.add(folder, measurer) == 7 - first
-    assert measurements.add(folder, measurer) == 0
+    assert measurements.add(folder, measurer).measured == 7 - first
+    assert measurements.add(folder, measurer).measured == 0
     assert len(seen) == 7
-    next((Path(folder) / "measured").iterdir()).write_bytes(b"damaged")
-    assert 0 < measurements.add(folder, measurer) < 7
-    assert measurements.add(folder, create_measurer(seen, version="2")) == 7
+    path = next((Path(folder) / "measured").iterdir())
+    content = path.read_bytes()
+    middle = len(content) // 2
+    for damaged in (b"damaged", content[:middle], content[:100] + b"????" + content[104:]):
+        path.write_bytes(damaged)
+        assert 0 < measurements.add(folder, measurer).measured < 7
+    assert measurements.add(folder, create_measurer(seen, version="2")).measured == 7
+
+
+def test_what_could_not_be_measured_is_tried_again_alone(folder):
+    seen = []
+    measurer = create_measurer(seen)
+
+    def fail(recordings):
+        yield from ("odd" if i % 2 else row for i, row in enumerate(measurer.measure(recordings)))
+
+    count, failures = measurements.add(folder, dataclasses.replace(measurer, measure=fail))
+    ids = store_test.open_store(folder).ids
+    assert (count, len(failures), failures[0]) == (7 - len(failures), len(failures), f"{ids[1]}: odd")
+    assert np.isnan(store_test.open_store(folder).attributes["pr"]).sum() == len(failures) > 1
+    seen.clear()
+    assert measurements.add(folder, measurer) == (len(failures), [])
+    assert len(seen) == len(failures)
+    assert not np.isnan(store_test.open_store(folder).attributes["pr"]).any()
+
+
+def test_a_shard_of_repeats_alone_has_nothing_to_measure(tmp_path):
+    own = store_test.create_dataset()
+    rows = np.array([0, 2, 3] * 3)
+    repeats = Dataset("mine", own.ids[:9], {"AF": np.zeros(9)}, lambda row: own.read(rows[row]), reads_files=False)
+    store_test.convert(tmp_path, repeats, exclude=("duplicate",))
+    assert len(store.read_manifest(str(tmp_path))["shards"]) > 1
+    assert measurements.add(str(tmp_path), create_measurer([])) == (3, [])
 
 
 def test_a_preparation_keeps_measurements_for_what_comes_next(folder):
@@ -322,7 +389,7 @@ def test_a_preparation_keeps_measurements_for_what_comes_next(folder):
     store_test.convert(folder)  # without measuring, the store has the column no longer
     assert store_test.open_store(folder).store.measurements == {}
     assert measurements.was_begun(folder)
-    assert measurements.add(folder, create_measurer([])) == 0
+    assert measurements.add(folder, create_measurer([])).measured == 0
     assert "pr" in store_test.open_store(folder).attributes
 
 
@@ -341,14 +408,14 @@ def test_real_measurements_are_in_their_units_and_of_their_leads():
     ecg = create_recording(measure_test.draw(), leads=LEADS, sampling_rate=measure_test.RATE, id="ecg")
     shuffled = dataclasses.replace(ecg, signal=ecg.signal[:, ::-1], valid=ecg.valid[:, ::-1], leads=LEADS[::-1])
     silent = create_recording(np.zeros((5000, 12)), leads=LEADS, sampling_rate=500, id="silent")
-    rows = np.stack([*measuring.measure_many([ecg, None, shuffled, silent])])
+    rows = np.stack([*measuring.measure_many([ecg, shuffled, silent])])
     found = dict(zip(measuring.UNITS, rows[0], strict=True))
     assert found["heart_rate"] == pytest.approx(75, abs=0.3)
     assert 100 < found["pr"] < 180
     assert found["r_V5"] > 3 * found["r_V1"]
     assert found["r_V5"] == pytest.approx(ecg.signal[:, 10].max(), abs=0.05)
-    assert np.isnan(rows[[1, 3]]).all()
-    np.testing.assert_allclose(rows[2], rows[0], atol=0.5)
+    assert np.isnan(rows[2]).all()
+    np.testing.assert_allclose(rows[1], rows[0], atol=0.5)
 
 
 def test_a_recording_that_cannot_be_measured_ends_nothing(monkeypatch):
@@ -362,16 +429,31 @@ def test_a_recording_that_cannot_be_measured_ends_nothing(monkeypatch):
     monkeypatch.setattr(measuring, "measure", lambda recording, found: found)
     monkeypatch.setattr(measuring, "_arrange", lambda found: np.full(len(measuring.UNITS), len(found.id), np.float32))
     ecgs = [create_recording(np.ones((9, 12)), leads=LEADS, sampling_rate=9, id=id) for id in ("a", "odd", "bb")]
-    np.testing.assert_array_equal([row[0] for row in measuring.measure_many(ecgs)], [1, NAN, 2])
+    found = [*measuring.measure_many([*ecgs, "not read"])]
+    assert [each if isinstance(each, str) else each[0] for each in found] == [1, "ValueError: odd", 2, "not read"]
 
 
 # As a user runs it.
 
 
+def test_intervals_have_clinical_groups_where_these_tell_recordings_apart():
+    for name in ("pr", "measured_pr"):
+        assert subgroups.assign(name, np.array([100, 150, 230, NAN])).tolist() == [
+            "below 120",
+            "120 to below 180",
+            "220 and above",
+            "unknown",
+        ]
+    assert len({*subgroups.assign("pr", np.linspace(0.1, 0.3, 9))}) == 4  # seconds: quartiles
+    assert subgroups.assign("qrs", np.array([0.0, 1, NAN])).tolist() == ["0", "1", "unknown"]
+
+
 def test_intervals_beside_predictions_make_subgroups(tmp_path):
     """The CSV of `predict --measure` beside a CSV of labels."""
     truth = np.arange(6) % 2
-    table = pd.DataFrame({"recording": [f"r{i}" for i in range(6)], "AF": truth * 0.5 + 0.2, "heart_rate": [45.0] * 6})
+    table = pd.DataFrame(
+        {"recording": [f"r{i}" for i in range(6)], "AF": truth * 0.5 + 0.2, "heart_rate": [45.0] * 5 + [80]}
+    )
     table = table.assign(pr=np.where(truth, NAN, 150), qrs=[80, 90, 100, 110, 120, 130], axis=[0.5] * 6)
     table.to_csv(tmp_path / "p.csv", index=False)
     table[["recording"]].assign(AF=truth, axis=[1, 0, 1, 0, 1, 0]).to_csv(tmp_path / "l.csv", index=False)
@@ -385,39 +467,47 @@ def test_intervals_beside_predictions_make_subgroups(tmp_path):
     assert opened.warnings == ()
 
 
+def test_an_interval_that_few_recordings_have_is_no_label(tmp_path):
+    count = 1200
+    truth = np.arange(count) % 2
+    table = pd.DataFrame(
+        {"recording": np.arange(count), "AF": truth * 0.5 + 0.2, "qt": NAN, "pr": [NAN] * 1199 + [160]}
+    )
+    table.to_csv(tmp_path / "p.csv", index=False)
+    table[["recording"]].assign(AF=truth).to_csv(tmp_path / "l.csv", index=False)
+    opened = evaluated_files.open_file(Files(str(tmp_path / "p.csv"), str(tmp_path / "l.csv")))
+    assert (opened.predictions.names, [*opened.predictions.attributes]) == (("AF",), ["qt", "pr"])
+
+
 @pytest.mark.slow
-def test_a_run_has_a_floor_from_its_store_or_measured_by_evaluate(tmp_path):
-    sizes = [
-        f"--config.data.simulated.{name}={size}" for name, size in (("train", 64), ("validation", 32), ("test", 32))
-    ]
+def test_a_store_is_measured_once_and_a_run_has_a_floor(tmp_path):
+    few, some = (
+        [
+            f"--config.data.simulated.{name}={size}"
+            for name, size in zip(("train", "validation", "test"), sizes, strict=True)
+        ]
+        for sizes in ((4, 2, 2), (64, 32, 32))
+    )
     config = ["--config=configs/smoke.py", "--config.evaluation.resamples=20", "--config.model.variant.units=1"]
     done = call(
-        "prepare", "--config=configs/smoke.py", "--output=store", "--measure", "--workers=1", *sizes, cwd=tmp_path
+        "prepare", "--config=configs/smoke.py", "--output=store", "--measure", "--workers=1", *few, cwd=tmp_path
     )
     assert done.returncode == 0, done.stderr
-    assert "Measured 128 recordings" in done.stdout
+    assert "Measured 8 recordings" in done.stdout
     assert "all were measured before" in call("prepare", "--output=store", "--measure", cwd=tmp_path).stdout
-    stored = ["--config.data.dataset=store", "--config.data.source=store"]
-    for name, data in (("stored", stored), ("read", sizes)):
-        done = call("main", *config, *data, f"--workdir={name}", "--config.evaluation.report=false", cwd=tmp_path)
-        assert done.returncode == 0, done.stderr
-        scores = pd.read_csv(tmp_path / name / "evaluation" / "scores.csv").set_index("label")
-        assert ("auroc_floor" in scores) == (name == "stored")
-        assert "auroc_rate_only" in scores
-    done = call("evaluate", "--model=read", "--measure", "--resamples=20", "--output=out", cwd=tmp_path)
+    kept = ["--config.evaluation.floor=measure", "--config.evaluation.report=false"]
+    done = call("main", *config, *kept, *some, "--workdir=run", cwd=tmp_path)
     assert done.returncode == 0, done.stderr
+    assert {"auroc_floor", "auroc_rate_only"} <= {*pd.read_csv(tmp_path / "run" / "evaluation" / "scores.csv")}
+    assert (tmp_path / "run" / floor_lib.CACHE).exists()
+    done = call("evaluate", "--model=run", "--measure", "--resamples=20", "--output=out", cwd=tmp_path)
+    assert done.returncode == 0, done.stderr
+    assert "Measuring" not in done.stdout
     floor = pd.read_csv(tmp_path / "out" / "floor.csv").set_index("label")
     assert {"1dAVb", "macro"} <= {*floor.index}
     assert floor.loc["1dAVb", "floor"] > 0.7
     assert "Network and measurements" in (tmp_path / "out" / "report.html").read_text()
     groups = pd.read_csv(tmp_path / "out" / "subgroups.csv")
     assert {"heart_rate", "pr", "qrs", "axis"} <= {*groups["column"]}
-    assert (tmp_path / "read" / floor_lib.CACHE).exists()
-    done = call("evaluate", "--model=read", "--nofloor", "--resamples=20", "--output=out", cwd=tmp_path)
-    assert not (tmp_path / "out" / "floor.csv").exists()
-    refused = call("evaluate", "--predictions=read/predictions.csv", "--measure", cwd=tmp_path)
+    refused = call("evaluate", "--predictions=run/predictions.csv", "--measure", cwd=tmp_path)
     assert "--measure goes with --model" in refused.stderr
-    numbers = ["--config.data.label_kind=number", "--config.data.labels=qrs", "--config.evaluation.report=false"]
-    done = call("main", *config, *stored, *numbers, "--config.checkpoint.monitor=mae", "--workdir=qrs", cwd=tmp_path)
-    assert done.returncode == 0, done.stderr
-    assert "mae" in json.loads((tmp_path / "qrs" / "result.json").read_text())["test"]

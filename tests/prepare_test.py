@@ -104,6 +104,22 @@ def test_a_store_remembers_how_it_was_made(prepared):
     assert done.stderr.count("\n") == 1
 
 
+def test_a_store_of_another_configuration_is_verified_by_its_own(tmp_path):
+    sizes = [f"--config.data.simulated.{name}=4" for name in ("train", "validation", "test")]
+    flags = ["--config=configs/smoke.py", "--dataset=simulated", *sizes, "--config.contract.sampling_rate=250"]
+    assert run("prepare", *flags, "--output=mine", "--workers=1", cwd=tmp_path).returncode == 0
+    contract = store.read_manifest(tmp_path / "mine")["contract"]
+    assert "every file is whole" in run("prepare", "--output=mine", "--verify", cwd=tmp_path).stdout
+    next((tmp_path / "mine" / "shards").glob("*.bin")).write_bytes(b"damaged")
+    done = run("prepare", "--output=mine", "--verify", "--workers=1", cwd=tmp_path)
+    assert "Added 12 recordings" in done.stdout, done.stderr
+    assert store.read_manifest(tmp_path / "mine")["contract"] == contract
+    for flag in ("--config=configs/smoke.py", "--config.contract.highpass=3.0", "--exclude=high_noise"):
+        for task in ([], ["--verify"], ["--measure"]):
+            refused = run("prepare", "--output=mine", flag, *task, cwd=tmp_path)
+            assert (refused.returncode, "was prepared in another way" in refused.stderr) == (1, True)
+
+
 def test_a_store_is_the_same_from_any_folder(prepared, source):
     folder, _ = prepared
     relative = os.path.relpath(source, folder)

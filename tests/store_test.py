@@ -14,6 +14,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from input_pipeline_test import open_batches
 from jax.sharding import Mesh, NamedSharding, PartitionSpec
+from workers_reading import assert_workers_read
 
 from ecg_jax.contract import InputContract
 from ecg_jax.data import datasets, filters, quality, sources, store
@@ -278,6 +279,10 @@ def test_device_mode_gives_the_same_batches(whole, crop, sampling):
         places = next(device)
         assert "signal" not in places
         compare(next(host), gather(array, places))
+
+
+def test_workers_read(whole):
+    assert_workers_read(datasets.create("store", source=str(whole[0]), labels="AF", seed=0, options={}))
 
 
 def test_blocks_that_fill_the_device_do_not_overlap(whole, monkeypatch):
@@ -770,6 +775,12 @@ def test_workers_write_the_same_store(tmp_path):
             shard_size=4,
         )
     assert files(tmp_path / "1") == files(tmp_path / "3")
+
+
+def test_what_workers_cannot_open_is_written_by_this_process(tmp_path):
+    dataset = create_dataset()
+    conversion.convert(str(tmp_path), lambda: dataset, conversion.Settings(CONTRACT), workers=2, shard_size=3)
+    assert len(store.Store(str(tmp_path)).column("ids")) == 7
 
 
 def test_an_index_that_does_not_fit_on_the_disk_leaves_nothing_and_names_its_file(tmp_path, monkeypatch):

@@ -14,6 +14,7 @@ import processes
 import pytest
 import tensorflow_datasets as tfds
 import wfdb
+from workers_reading import assert_workers_read
 
 from ecg_jax.contract import InputContract
 from ecg_jax.data import datasets
@@ -386,6 +387,7 @@ def test_the_networks_input_is_the_originals_within_half_a_microvolt(name, reque
         (signal, valid), (wanted, known) = (create_input(each, contract) for each in (recording, expected))
         np.testing.assert_array_equal(valid, known)
         assert np.abs(signal - wanted).max() <= 0.0005 * contract.units_per_millivolt * 1.001
+    assert_workers_read(built)
 
 
 def test_opening_decodes_no_record(built_once, monkeypatch):

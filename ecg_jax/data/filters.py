@@ -15,7 +15,9 @@ from ecg_jax.contract import Filter, Resample, SubtractMedian
 from ecg_jax.data import polyphase
 from ecg_jax.data.zero_phase import filter_both_ways
 
-VERSION = 2  # of the arithmetic; results of version 1, before products of matrices, differ by 0.01 microvolts at most
+# Of the arithmetic. Version 1, before products of matrices, differs by 0.01 microvolts at most, or 3e-7 of the signal's
+# largest excursion.
+VERSION = 2
 
 
 def resample(step: Resample, signal: np.ndarray, valid: np.ndarray) -> tuple[np.ndarray, np.ndarray]:

@@ -1,7 +1,6 @@
 """A recording becomes the windows of an input contract and what was noticed about it, in any process; without JAX."""
 
 import dataclasses
-import pickle
 from collections.abc import Sequence
 from typing import Any
 
@@ -64,7 +63,8 @@ class Loader:
     def _load(self, lazy: LazyRecording) -> Loaded:
         contract = self.contract
         missing: tuple[str, ...] = ()
-        recording, findings = verify.enforce(lazy.read(), self.checks)
+        given = dataclasses.replace(lazy.read())  # what is remembered of it is forgotten at the end
+        recording, findings = verify.enforce(given, self.checks)
         if self.whole:
             kept, first = trim(recording) if contract.trim else (recording, 0)
             extended, missing = mask_missing(kept, contract.leads) if self.has_zeros else (kept, ())
@@ -74,7 +74,7 @@ class Loader:
         else:
             signals, starts, moves = create_input(recording, contract)[0][None], np.zeros(1), np.ones(1, bool)
         notes = verify.list_notes(recording, findings, self.checks)
-        kept_ecg = {"ecg": recording} if self.keep else {}
+        kept_ecg = {"ecg": dataclasses.replace(recording)} if self.keep else {}
         if recording.is_degenerate or not moves.any():
             return (), {"quality": "; ".join((NO_SIGNAL, *notes)), "notes": notes, **kept_ecg}
         flags = quality.find_flags(recording)
@@ -105,10 +105,10 @@ def _moves(recording: Recording, start: float, contract: InputContract) -> bool:
 _own: tuple[Loader, Sequence[LazyRecording]]  # a worker's
 
 
-def open_own(packed: bytes) -> None:
-    """Gives a worker process what it loads, once: a pickled loader and recordings."""
+def open_own(loader: Loader, recordings: Sequence[LazyRecording]) -> None:
+    """Gives a worker process what it loads, once."""
     global _own
-    _own = pickle.loads(packed)  # by the process that started this one
+    _own = loader, recordings
 
 
 def load_own(begin: int, end: int, most: int) -> list[Loaded]:

@@ -187,7 +187,13 @@ def _find_measured(table: pd.DataFrame, among: pd.DataFrame | None) -> list[str]
     """Columns of intervals, as `predict --measure` writes them: no probabilities, and of no truth."""
     labels = {*(() if among is None else among), *_find_parts(table)}
     names = [name for name in table if name.removeprefix("measured_") in INTERVALS and name not in labels]
-    return [name for name in names if not prediction_values.could_be(table[name])]
+    return [name for name in names if not _is_probability(table[name])]
+
+
+def _is_probability(column: pd.Series) -> bool:
+    """Whether a column of text has numbers from 0 to 1 and nothing else, in all its rows; one without any has not."""
+    known = pd.to_numeric(column.dropna(), errors="coerce")
+    return bool(len(known)) and bool(known.between(0, 1).all())
 
 
 def _find_parts(table: pd.DataFrame) -> set[str]:

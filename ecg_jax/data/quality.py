@@ -76,8 +76,7 @@ def examine(recording: Recording) -> Examination:
     unknown, so limits in mV do not apply to it, nor do identities.
     """
     recording = _keep_leads(recording)
-    flags, measured = _look(recording)
-    slow = [defects.average(leads, recording.sampling_rate) for _, leads in _group_leads(recording)]
+    flags, measured, slow = _look(recording)
     rates = [rate for rate in (defects.measure_heart_rate(*averaged) for averaged in slow) if not math.isnan(rate)]
     others = {
         "sampling_rate": float(recording.sampling_rate),
@@ -92,11 +91,12 @@ def find_flags(recording: Recording) -> tuple[str, ...]:
     return _look(_keep_leads(recording))[0]
 
 
-def _look(recording: Recording) -> tuple[tuple[str, ...], dict[str, float]]:
-    """Flags of a recording of standard leads, and what was measured to find them."""
+def _look(recording: Recording) -> tuple[tuple[str, ...], dict[str, float], list[tuple[np.ndarray, float]]]:
+    """Flags of a recording of standard leads, and what was measured to find them: see `Examination`, and averages."""
     ranges = np.full(len(recording.leads), np.nan)
     noise, wander = np.zeros((2, len(recording.leads)))
     skewness: dict[str, float] = {}
+    averaged = []
     duration, rate = 0.0, recording.sampling_rate
     found = {"nan_span"} if _has_gap(recording) else set()
     for columns, leads in _group_leads(recording):
@@ -107,6 +107,7 @@ def _look(recording: Recording) -> tuple[tuple[str, ...], dict[str, float]]:
         ranges[columns] = ranks.median(second_ranges)
         noise[columns] = defects.measure_noise(leads, rate)
         slow, slow_rate = defects.average(leads, rate)
+        averaged.append((slow, slow_rate))
         wander[columns] = defects.measure_wander(slow, round(slow_rate))
         skewness |= defects.measure_skewness(slow, [recording.leads[column] for column in columns])
         found |= _find_silence(leads, second_ranges)
@@ -128,7 +129,7 @@ def _look(recording: Recording) -> tuple[tuple[str, ...], dict[str, float]]:
             found |= {"baseline_wander"} if wander.max() >= WANDER_LIMIT else set()
     found |= {"too_short"} if duration < SHORTEST else set()
     measured = {"duration": duration, "amplitude": size, "noise": float(noise.max()), "wander": float(wander.max())}
-    return tuple(name for name in FLAGS if name in found), measured
+    return tuple(name for name in FLAGS if name in found), measured, averaged
 
 
 def content_hash(recording: Recording) -> str:

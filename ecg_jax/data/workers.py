@@ -1,25 +1,31 @@
 """Processes that read recordings. They are forked from a server that has imported the readers, and not JAX."""
 
 import concurrent.futures
+import logging
 import multiprocessing
-import multiprocessing.context
 import multiprocessing.forkserver
 import os
+import pickle
 import signal
 import sys
 import threading
 import types
 from collections.abc import Callable, Iterator
+from concurrent.futures.process import BrokenProcessPool
 from contextlib import contextmanager
+from multiprocessing.context import ForkServerContext, ForkServerProcess
 from typing import Any
 
-_IMPORTED = ("ecg_jax.data.store.conversion", "ecg_jax.data.datasets", "ecg_jax.data.loading")
 _ONE_THREAD = ("OPENBLAS_NUM_THREADS", "OMP_NUM_THREADS", "MKL_NUM_THREADS")  # a core has its worker already
 
 
 def count_cores() -> int:
     """How many cores this process may use."""
     return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+
+
+class Unavailable(Exception):
+    """This process may start no other, or workers cannot open what they are given: do without them."""
 
 
 class Pool(concurrent.futures.ProcessPoolExecutor):
@@ -29,48 +35,77 @@ class Pool(concurrent.futures.ProcessPoolExecutor):
     """
 
     def __init__(self, workers: int, open: Callable[..., None], *arguments: Any, niceness: int = 0) -> None:
-        """Calls `open(*arguments)` in every worker before its first task; both must be picklable."""
-        super().__init__(workers, _start_server(), initializer=_begin, initargs=(niceness, open, arguments))
+        """Calls `open(*arguments)` in every worker before its first task.
 
-    def submit(self, *call: Any, **arguments: Any) -> concurrent.futures.Future[Any]:
-        """As in the base class, which may start a worker here."""
-        with _without_main():
-            return super().submit(*call, **arguments)
+        Raises:
+            Unavailable: where one could not do that, as with functions of the program's own file, or here, as in a
+                daemonic process.
+        """
+        if multiprocessing.current_process().daemon:
+            raise Unavailable("a daemonic process may start no other")
+        packed = _pack(open, arguments)
+        context = _Context()
+        context.set_forkserver_preload(["ecg_jax.data.worker_imports"])
+        super().__init__(workers, context, initializer=_begin, initargs=(niceness, packed))
+        try:
+            first, *_ = [self.submit(os.getpid) for _ in range(workers)]  # all start at once
+            first.result()
+        except BrokenProcessPool as error:
+            raise Unavailable(str(error)) from error
+        except BaseException:
+            self.shutdown(wait=False, cancel_futures=True)
+            raise
 
 
-def _start_server() -> multiprocessing.context.ForkServerContext:
-    """Starts the process that workers are forked from; it ignores Ctrl-C, which this process handles."""
-    context = multiprocessing.get_context("forkserver")
-    context.set_forkserver_preload([*_IMPORTED])
-    in_main_thread = threading.current_thread() is threading.main_thread()
-    before = signal.signal(signal.SIGINT, signal.SIG_IGN) if in_main_thread else None
-    unset = [name for name in _ONE_THREAD if name not in os.environ]
-    os.environ.update(dict.fromkeys(unset, "1"))
+def _pack(*sent: Any) -> bytes:
     try:
-        multiprocessing.forkserver.ensure_running()
-    finally:
-        for name in unset:
-            del os.environ[name]
-        if in_main_thread:
-            signal.signal(signal.SIGINT, before)
-    return context
+        packed = pickle.dumps(sent)
+    except Exception as error:  # an object may raise any
+        raise Unavailable(f"cannot be sent to a worker: {error}") from error
+    if b"__main__" in packed:
+        raise Unavailable("workers do not run the program's own file")
+    return packed
+
+
+_main_lock = threading.Lock()
 
 
 @contextmanager
 def _without_main() -> Iterator[None]:
     """Hides the program's own file: a worker would run it once more, with all that is not behind `__name__ ==`."""
-    main = sys.modules["__main__"]
-    sys.modules["__main__"] = types.ModuleType("__main__")
-    try:
-        yield
-    finally:
-        sys.modules["__main__"] = main
+    with _main_lock:
+        main = sys.modules["__main__"]
+        sys.modules["__main__"] = types.ModuleType("__main__")
+        try:
+            yield
+        finally:
+            sys.modules["__main__"] = main
 
 
-def _begin(niceness: int, open: Callable[..., None], arguments: tuple[Any, ...]) -> None:
+class _Process(ForkServerProcess):
+    def start(self) -> None:
+        with _without_main():
+            super().start()
+
+
+class _Context(ForkServerContext):
+    Process = _Process
+
+
+def _begin(niceness: int, packed: bytes) -> None:
+    signal.signal(signal.SIGINT, signal.SIG_IGN)  # here, as others may have started the server, or start workers of it
     os.nice(niceness)
     threading.Thread(target=_end_with_parent, daemon=True).start()
-    open(*arguments)
+    os.environ.update({name: "1" for name in _ONE_THREAD if name not in os.environ})  # for what is imported below
+    try:
+        open, arguments = pickle.loads(packed)  # by the process that started this one
+        open(*arguments)
+    except Exception:
+        logging.getLogger("concurrent.futures").disabled = True  # it would print this; the other process goes on
+        raise
+    from threadpoolctl import threadpool_limits
+
+    threadpool_limits(1)  # for what the server has imported
 
 
 def _end_with_parent() -> None:

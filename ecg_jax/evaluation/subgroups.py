@@ -43,8 +43,8 @@ OTHER, UNKNOWN = "other", "unknown"
 def assign(name: str, values: np.ndarray) -> np.ndarray:
     """The group of every recording by one column, `[N]` str.
 
-    Numbers (NaN for unknown) are cut at `EDGES` where the column has any, also as `measured_NAME`; else, if more than
-    six differ, at their quartiles. Text (empty for unknown) has at most 12 groups.
+    Numbers (NaN for unknown) are cut at the `EDGES` of NAME or `measured_NAME`, unless all are below or above
+    these; else, if more than six differ, at their quartiles. Text (empty for unknown) has at most 12 groups.
     """
     if values.dtype.kind in "fiub":
         return _assign_numbers(name, values.astype(np.float64))
@@ -58,12 +58,11 @@ def assign(name: str, values: np.ndarray) -> np.ndarray:
 
 def _assign_numbers(name: str, numbers: np.ndarray) -> np.ndarray:
     known = np.isfinite(numbers)
-    usual = EDGES.get(name.lower().removeprefix("measured_"))
-    if usual:
-        edges = np.array(usual, np.float64)
-    elif len(np.unique(numbers[known])) <= _FEW_VALUES:
-        return np.where(known, np.array([f"{value:.15g}" for value in numbers]), UNKNOWN)
-    else:
+    edges = np.array(EDGES.get(name.lower().removeprefix("measured_"), ()), np.float64)
+    places = np.searchsorted(edges, numbers[known], side="right")
+    if (places == 0).all() or (places == len(edges)).all():  # no edges, or another unit, as seconds for milliseconds
+        if len(np.unique(numbers[known])) <= _FEW_VALUES:
+            return np.where(known, np.array([f"{value:.15g}" for value in numbers]), UNKNOWN)
         edges = np.unique(np.quantile(numbers[known], (0.25, 0.5, 0.75)))
     middle = [f"{low:.15g} to below {high:.15g}" for low, high in itertools.pairwise(edges)]
     titles = np.array([f"below {edges[0]:.15g}", *middle, f"{edges[-1]:.15g} and above"])

@@ -6,6 +6,7 @@ from collections.abc import Iterable, Iterator, Sequence
 
 import numpy as np
 
+from ecg_jax.data.readers.reading import describe
 from ecg_jax.data.store.measurements import Measurer
 from ecg_jax.explanation import delineator_weights
 from ecg_jax.explanation.delineation import Measurements, measure
@@ -36,27 +37,27 @@ def describe_version() -> str:
         return f"{_DEFINITIONS}-{hashlib.sha256(file.read()).hexdigest()[:12]}"
 
 
-def measure_many(recordings: Iterable[Recording | None]) -> Iterator[np.ndarray]:
-    """What is measured of each recording, `[D]` float32 in the order and units of `UNITS`.
+def measure_many(recordings: Iterable[Recording | str]) -> Iterator[np.ndarray | str]:
+    """What is measured of each recording, `[D]` float32 in the order and units of `UNITS`; NaN for what it lacks.
 
-    NaN where something cannot be measured; of None, and of a recording that cannot be delineated, nothing is known.
+    Of one that cannot be delineated the reason; a string in place of a recording, as why it cannot be read, is kept.
     """
     waiting = iter(recordings)
     while group := list(itertools.islice(waiting, _AT_ONCE)):
-        found = iter(_measure([each for each in group if each is not None]))
+        found = iter(_measure([each for each in group if not isinstance(each, str)]))
         for each in group:
-            yield np.full(len(UNITS), np.nan, np.float32) if each is None else next(found)
+            yield each if isinstance(each, str) else next(found)
 
 
-def _measure(recordings: Sequence[Recording]) -> list[np.ndarray]:
+def _measure(recordings: Sequence[Recording]) -> list[np.ndarray | str]:
     """Rows of all; one recording ends nothing, whatever it makes a library raise."""
     try:
         pairs = zip(recordings, delineate_parts(recordings), strict=True)
         return [_arrange(measure(recording, delineation)) for recording, delineation in pairs]
-    except Exception:  # noqa: BLE001 - see above
+    except Exception as error:  # noqa: BLE001 - see above
         if len(recordings) > 1:
             return [row for recording in recordings for row in _measure([recording])]
-        return [np.full(len(UNITS), np.nan, np.float32)]
+        return [describe(error)]
 
 
 def _arrange(found: Measurements) -> np.ndarray:

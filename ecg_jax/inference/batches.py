@@ -3,9 +3,9 @@
 A recording that cannot be read, or is refused, is set aside with its error.
 """
 
+import contextlib
 import dataclasses
 import functools
-import pickle
 from collections import deque
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import Executor, Future, ThreadPoolExecutor
@@ -161,20 +161,12 @@ def _open_pool(
     Returns:
         The pool, what loads recordings number `begin` to before `end` in it, and how many it loads at once.
     """
-    if processes and len(recordings) >= _MANY and (packed := _pack(loader, recordings)):
+    if processes and len(recordings) >= _MANY:
         cores = workers.count_cores()
-        return workers.Pool(cores, open_own, packed, niceness=_NICENESS), load_own, cores
+        with contextlib.suppress(workers.Unavailable):
+            return workers.Pool(cores, open_own, loader, recordings, niceness=_NICENESS), load_own, cores
 
     def load_here(begin: int, end: int, most: int) -> list[Loaded]:
         return loader.load_some(recordings[begin:end], most)
 
     return ThreadPoolExecutor(_THREADS), load_here, _THREADS
-
-
-def _pack(loader: Loader, recordings: Sequence[LazyRecording]) -> bytes:
-    """What a worker opens; empty where it could not: functions of a data set or of the program's own file."""
-    try:
-        packed = pickle.dumps((loader, recordings))
-    except (pickle.PicklingError, AttributeError, TypeError):
-        return b""
-    return b"" if b"__main__" in packed else packed

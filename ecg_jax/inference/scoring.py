@@ -140,8 +140,7 @@ def _score_findings(models: list[Evaluated], settings: Settings, chosen: list[st
     floor = _describe_floor(first, settings, extras)
     order = [*first.predictions.names, metrics.MACRO]
     if floor is not None:
-        values = floor.frame.set_index("label")[floor_comparison.FLOOR]
-        baselines[FLOOR] = values.reindex(order).to_numpy()
+        baselines[FLOOR] = arrange_floor(found.scores.table, floor.frame, order)
     others_missing = [np.nan] * (len(found.scores.table) - len(order))  # of averages macro alone has one
     scored = {name: np.append(baselines[name], others_missing) for name in BASELINES if name in baselines}
     added = evaluation_report.Additions(extras.annotators, extras.seeds, challenge, scored, floor)
@@ -153,6 +152,21 @@ def _score_findings(models: list[Evaluated], settings: Settings, chosen: list[st
         (*rate, *(f"note: {line}" for line in found.notes)),
         {} if challenge is None else {"With partial credit": challenge},
     )
+
+
+def arrange_floor(table: pd.DataFrame, floor: pd.DataFrame, order: list[str]) -> np.ndarray:
+    """The floor's AUROC in the order of the labels and `macro`, which is NaN unless it is of the network's labels.
+
+    Args:
+        table: The network's scores; see `scores.compute`.
+        floor: See `floor_comparison.compare`; labels may be missing.
+        order: The labels and `macro`.
+    """
+    network = table.set_index("label")["auroc"].reindex(order)
+    values = floor.set_index("label")[floor_comparison.FLOOR].reindex(order)
+    if (network.notna() & values.isna()).any():
+        values[metrics.MACRO] = np.nan
+    return values.to_numpy()
 
 
 def _score_numbers(models: list[Evaluated], settings: Settings, chosen: list[str], extras: Extras) -> _Found:

@@ -129,7 +129,7 @@ def evaluate(
     look at.
     """
     extras = scoring.Extras(
-        subgroups=[name for name in evaluated.predictions.attributes if name in _SUBGROUPS],
+        subgroups=[name for name in evaluated.predictions.attributes if name.removeprefix("measured_") in _SUBGROUPS],
         baselines=baselines,
         floor=floor,
         has_report=config.evaluation.report,

@@ -1,5 +1,6 @@
 """A NumPy array [N, samples, leads] with a row-aligned CSV, and what it does not say itself declared."""
 
+import functools
 import os
 import zipfile
 
@@ -10,7 +11,7 @@ from ecg_jax.data.datasets import attributes
 from ecg_jax.data.datasets import table as table_lib
 from ecg_jax.data.datasets.dataset import Dataset
 from ecg_jax.errors import InputError
-from ecg_jax.recording import LEADS, create_recording
+from ecg_jax.recording import LEADS, Recording, create_recording
 
 
 def create(
@@ -39,23 +40,40 @@ def create(
     if not sampling_rate > 0:
         raise InputError(f"data.arrays.sampling_rate is {sampling_rate}; declare the array's rate in Hz")
     names = tuple(name.strip() for name in leads.split(","))
-    array = _open(source, len(names))
+    mapped = _Mapped(source, len(names))
     csv = labels_csv or os.path.splitext(source)[0] + ".csv"
     table = table_lib.read_table(csv)
-    table_lib.require_rows(table, csv, len(array), source)
+    table_lib.require_rows(table, csv, len(mapped.array), source)
     known = attributes.read_recordings(table, csv, labels, patient_column=patient_column)
-    ids = np.arange(len(array)).astype(str) if known["ids"] is None else known["ids"]
+    ids = np.arange(len(mapped.array)).astype(str) if known["ids"] is None else known["ids"]
     return Dataset(
         name="arrays",
-        read=lambda i: create_recording(
-            array[i],
-            leads=names,
-            sampling_rate=sampling_rate,
-            id=str(ids[i]),
-            millivolts_per_unit=units.DECLARED[unit],
-            normalized=unit == "zscore",
-        ),
+        read=functools.partial(_read, mapped, names, sampling_rate, unit, ids),
         **known | {"ids": ids},
+    )
+
+
+class _Mapped:
+    """The array in a file, which every process maps for itself."""
+
+    def __init__(self, source: str, num_leads: int) -> None:
+        self._opened = source, num_leads
+        self.array = _open(source, num_leads)
+
+    def __reduce__(self) -> tuple[type["_Mapped"], tuple[str, int]]:
+        return _Mapped, self._opened
+
+
+def _read(
+    mapped: _Mapped, leads: tuple[str, ...], sampling_rate: float, unit: str, ids: np.ndarray, i: int
+) -> Recording:
+    return create_recording(
+        mapped.array[i],
+        leads=leads,
+        sampling_rate=sampling_rate,
+        id=str(ids[i]),
+        millivolts_per_unit=units.DECLARED[unit],
+        normalized=unit == "zscore",
     )
 
 

@@ -17,6 +17,7 @@ several of many a person.
 """
 
 import dataclasses
+import functools
 import os
 import re
 
@@ -109,7 +110,7 @@ def create(*, source: str, labels: tuple[str, ...], ptbxl_csv: str = "") -> Data
         patients=patients,
         origins=origins if (origins != "").any() else None,
         attributes=attributes.parse(table, folder) | {"source": np.array([header.source for header in headers])},
-        read=lambda i: _read(headers[i]),
+        read=functools.partial(_read, headers),
         notes=tuple(notes),
     )
 
@@ -228,7 +229,8 @@ def _describe(headers: list[Header], foreign: int, incomplete: int) -> list[str]
     return notes
 
 
-def _read(header: Header) -> Recording:
+def _read(headers: list[Header], i: int) -> Recording:
+    header = headers[i]
     recording = wfdb.read(header.path, id=header.id)
     return mend_gain(recording) if recording.known_factor and header.source == "georgia" else recording
 

@@ -1,5 +1,6 @@
 """The reference's own layout: one HDF5 with `tracings`, and a CSV whose row i labels tracing i."""
 
+import functools
 import glob
 import os
 
@@ -7,7 +8,7 @@ import numpy as np
 
 from ecg_jax.data.datasets import attributes
 from ecg_jax.data.datasets import table as table_lib
-from ecg_jax.data.datasets.dataset import Dataset
+from ecg_jax.data.datasets.dataset import Dataset, read_row
 from ecg_jax.data.readers import code_hdf5
 from ecg_jax.errors import InputError
 
@@ -47,7 +48,9 @@ def create(
         validation, test = (round(fraction * len(ids)) for fraction in (validation_fraction, test_fraction))
         known["split"] = np.repeat(["train", "test", "validation"], [len(ids) - validation - test, test, validation])
     known["ids"] = ids  # those of the HDF5 file
-    return Dataset(name="code", read=lambda i: code_hdf5.read(source, i, id=str(ids[i])), **known)
+    return Dataset(
+        name="code", read=functools.partial(read_row, functools.partial(code_hdf5.read, source), ids), **known
+    )
 
 
 def _find_csv(source: str) -> str:

@@ -6,6 +6,7 @@ an all-zero exam 0 that is not an exam; patients repeat. No flag is not normal: 
 is 1 or, where the ECG is normal, 0.
 """
 
+import functools
 import os
 
 import numpy as np
@@ -60,20 +61,23 @@ def create(*, source: str, labels: tuple[str, ...]) -> Dataset:
         notes.append(f"{degenerate} degenerate and {unlisted} unlisted rows of the HDF5 files are left out")
     notes += [f"a part is damaged, none of its exams can be read: {why}" for why in damaged.values()]
 
-    def read(i: int) -> Recording:
-        if names[i] in damaged:
-            raise InputError(f"exam {ids[i]}: {damaged[names[i]]}; download this part again")
-        return code_hdf5.read(os.path.join(folder, names[i]), int(rows[i]), id=str(ids[i]), declared=code_hdf5.CODE)
-
     return Dataset(
         name="code15",
         ids=ids,
         columns=label_lib.select(labels, derived, table, csv),
         patients=patients.parse(table, csv, "patient_id"),
         attributes=attributes.parse(table, csv, labels=labels),
-        read=read,
+        read=functools.partial(_read, folder, names, rows, ids, damaged),
         notes=tuple(notes),
     )
+
+
+def _read(
+    folder: str, names: np.ndarray, rows: np.ndarray, ids: np.ndarray, damaged: dict[str, str], i: int
+) -> Recording:
+    if names[i] in damaged:
+        raise InputError(f"exam {ids[i]}: {damaged[names[i]]}; download this part again")
+    return code_hdf5.read(os.path.join(folder, names[i]), int(rows[i]), id=str(ids[i]), declared=code_hdf5.CODE)
 
 
 def derive_labels(table: pd.DataFrame, csv: str) -> dict[str, np.ndarray]:

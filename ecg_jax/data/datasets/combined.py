@@ -10,6 +10,7 @@ left out, and so is one of unknown side beside other recordings of PTB-XL: its p
 """
 
 import dataclasses
+import functools
 from collections.abc import Callable
 
 import numpy as np
@@ -150,15 +151,11 @@ def _join(parts: Parts, names: tuple[str, ...], rows: pd.DataFrame, has_split: b
     has_origins = any(part.origins is not None for part in parts.values())
     has_patients = has_origins or any(part.patients is not None for part in parts.values())
 
-    def read(i: int) -> Recording:
-        prefix, number = places[i]
-        return dataclasses.replace(parts[prefix].read(number), id=str(ids[i]))
-
     return Dataset(
         name="combined",
         ids=ids,
         columns=columns,
-        read=read,
+        read=functools.partial(_read, {prefix: part.read for prefix, part in parts.items()}, places, ids),
         split=rows.side.to_numpy(str) if has_split else None,
         patients=_name_patients(rows) if has_patients else None,
         folds=gather(find_folds) if has_folds else None,
@@ -167,6 +164,13 @@ def _join(parts: Parts, names: tuple[str, ...], rows: pd.DataFrame, has_split: b
         hashes=gather(lambda _, part: np.asarray(part.hashes)) if has_hashes else None,
         notes=tuple(f"{prefix}: {note}" for prefix, lines in notes.items() for note in lines),
     )
+
+
+def _read(
+    reads: dict[str, Callable[[int], Recording]], places: list[tuple[str, int]], ids: np.ndarray, i: int
+) -> Recording:
+    prefix, number = places[i]
+    return dataclasses.replace(reads[prefix](number), id=str(ids[i]))
 
 
 def _name_patients(rows: pd.DataFrame) -> np.ndarray:

@@ -2,7 +2,7 @@
 
 import dataclasses
 import functools
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -33,7 +33,7 @@ class Dataset:
         name: As in `config.data.dataset`.
         ids: `[N]` str, unique names of the recordings.
         columns: The C labels: name to `[N]` float32, NaN = unknown; of findings 1 or 0.
-        read: Reads recording number i.
+        read: Reads recording number i; one that can be pickled also reads in other processes.
         split: `[N]` str, `train`, `validation` or `test`; None until `splits.assign` draws one, unless the data set has
             its own. Empty for a recording whose split is to be drawn, or afterwards, for one that is left out.
         split_facts: How the split came about, JSON-ready; see `splits.assign`.
@@ -170,3 +170,13 @@ def create_predictions(
         patients=None if dataset.patients is None else dataset.patients[rows],
         attributes={name: values[rows] for name, values in dataset.attributes.items() if name != WEIGHT},
     )
+
+
+def read_file(read: Callable[[str, str], Recording], paths: Sequence[str], ids: np.ndarray, i: int) -> Recording:
+    """Reads recording number i from a file of its own; with the other arguments given, it is `Dataset.read`."""
+    return read(paths[i], str(ids[i]))
+
+
+def read_row(read: Callable[..., Recording], ids: np.ndarray, i: int) -> Recording:
+    """The same for row i of what holds all of them."""
+    return read(i, id=str(ids[i]))

@@ -1,7 +1,9 @@
 """Users' own recordings: a CSV with a `path` column and one per label, or a folder of files without a table."""
 
+import functools
 import glob
 import os
+from collections.abc import Sequence
 
 import numpy as np
 
@@ -9,8 +11,9 @@ from ecg_jax import labels as label_lib
 from ecg_jax.data import readers
 from ecg_jax.data.datasets import attributes
 from ecg_jax.data.datasets import table as table_lib
-from ecg_jax.data.datasets.dataset import Dataset
+from ecg_jax.data.datasets.dataset import Dataset, read_file
 from ecg_jax.errors import InputError
+from ecg_jax.recording import Recording
 
 _SHOWN = 3
 
@@ -45,7 +48,7 @@ def _open_table(csv: str, labels: tuple[str, ...], patient_column: str) -> Datas
     known = attributes.read_recordings(table, csv, labels, id_column="path", patient_column=patient_column)
     known["notes"] = (*absent, *known["notes"])
     ids = known["ids"]
-    return Dataset(name="folder", read=lambda i: readers.read(paths[i], str(ids[i])), **known)
+    return Dataset(name="folder", read=functools.partial(read_file, readers.read, paths, ids), **known)
 
 
 def _list_files(folder: str, labels: tuple[str, ...], tables: list[str]) -> Dataset:
@@ -71,9 +74,13 @@ def _list_files(folder: str, labels: tuple[str, ...], tables: list[str]) -> Data
         name="folder",
         ids=ids,
         columns={},
-        read=lambda i: found[i].read(),
+        read=functools.partial(_read, found),
         notes=tuple(notes),
     )
+
+
+def _read(found: Sequence[readers.LazyRecording], i: int) -> Recording:
+    return found[i].read()
 
 
 def _is_there(path: str) -> bool:

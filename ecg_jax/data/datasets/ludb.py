@@ -12,6 +12,7 @@ Traps: a cell holds several findings, one a line; ages end with a line break, th
 are in lower case, with another gain and baseline each; Einthoven's law holds only roughly.
 """
 
+import functools
 import os
 
 import numpy as np
@@ -21,7 +22,7 @@ from ecg_jax import labels as label_lib
 from ecg_jax import statements
 from ecg_jax.data.datasets import attributes
 from ecg_jax.data.datasets import table as table_lib
-from ecg_jax.data.datasets.dataset import Dataset
+from ecg_jax.data.datasets.dataset import Dataset, read_file
 from ecg_jax.data.readers import wfdb
 
 STATEMENTS = {  # code: how the findings begin that say it, in lower case
@@ -79,7 +80,7 @@ def create(*, source: str, labels: tuple[str, ...]) -> Dataset:
         ids=ids,
         columns=label_lib.select(labels, derive_labels(table), None, csv),
         attributes=attributes.parse(table, csv, labels=labels),
-        read=lambda i: wfdb.read(paths[i], id=str(ids[i])),
+        read=functools.partial(read_file, wfdb.read, paths, ids),
         notes=tuple(notes),
     )
 

@@ -7,6 +7,7 @@ label columns, made from MIMIC-IV's or from reports.
 Trap: aVF is stored before aVL. The headers name their leads, and leads are matched by name.
 """
 
+import functools
 import os
 from typing import Any
 
@@ -16,7 +17,7 @@ import pandas as pd
 from ecg_jax import labels as label_lib
 from ecg_jax.data.datasets import attributes
 from ecg_jax.data.datasets import table as table_lib
-from ecg_jax.data.datasets.dataset import Dataset
+from ecg_jax.data.datasets.dataset import Dataset, read_file
 from ecg_jax.data.readers import wfdb
 from ecg_jax.errors import InputError
 
@@ -51,7 +52,7 @@ def create(*, source: str, labels: tuple[str, ...], labels_csv: str = "") -> Dat
         ids=ids,
         **known,
         patients=table_lib.parse_integers(table["subject_id"], csv).astype(str),
-        read=lambda i: wfdb.read(paths[i], id=str(ids[i])),
+        read=functools.partial(read_file, wfdb.read, paths, ids),
         notes=(*notes, *absent),
     )
 

@@ -1,11 +1,12 @@
 """A prepared store as a data set; see `ecg_jax.data.store`."""
 
+import functools
 from collections.abc import Collection
 
 import numpy as np
 
 from ecg_jax import labels as label_lib
-from ecg_jax.data.datasets.dataset import Dataset
+from ecg_jax.data.datasets.dataset import Dataset, read_row
 from ecg_jax.data.store import MANIFEST, Store
 from ecg_jax.data.store.store import MEASURED
 
@@ -33,7 +34,7 @@ def create(*, source: str, labels: tuple[str, ...]) -> Dataset:
         name="store",
         ids=ids,
         columns={name: states[:, names.index(place)] for name, place in places.items()},
-        read=lambda i: store.read(i, str(ids[i])),
+        read=functools.partial(read_row, store.read, ids),
         split=known("split"),
         patients=known("patients"),
         folds=known("folds"),

@@ -7,12 +7,13 @@ Traps: files at 100 Hz and 500 Hz are side by side; a likelihood of 0 in `scp_co
 absence; some records carry no diagnostic statement.
 """
 
+import functools
 import os
 
 from ecg_jax import labels as label_lib
 from ecg_jax.data.datasets import attributes, patients, scp_codes
 from ecg_jax.data.datasets import table as table_lib
-from ecg_jax.data.datasets.dataset import Dataset
+from ecg_jax.data.datasets.dataset import Dataset, read_file
 from ecg_jax.data.readers import wfdb
 from ecg_jax.errors import InputError
 
@@ -45,6 +46,6 @@ def create(*, source: str, labels: tuple[str, ...], sampling_rate: int = 500) ->
         origins=scp_codes.read_origins(table, csv),
         patients=patients.parse(table, csv),
         attributes=attributes.parse(table, csv, attributes.PTBXL_SEXES, labels),
-        read=lambda i: wfdb.read(paths[i], id=str(ids[i])),
+        read=functools.partial(read_file, wfdb.read, paths, ids),
         notes=(*notes, *scp_codes.describe_strange(stated, csv)),
     )

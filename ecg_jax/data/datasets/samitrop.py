@@ -5,6 +5,7 @@ It annotates none of the six diagnoses. No flag is not normal: `abnormal` is the
 NORM; `death` is another label.
 """
 
+import functools
 import os
 
 import numpy as np
@@ -13,7 +14,7 @@ from ecg_jax import labels as label_lib
 from ecg_jax import statements
 from ecg_jax.data.datasets import attributes
 from ecg_jax.data.datasets import table as table_lib
-from ecg_jax.data.datasets.dataset import Dataset
+from ecg_jax.data.datasets.dataset import Dataset, read_row
 from ecg_jax.data.readers import code_hdf5
 from ecg_jax.errors import InputError
 
@@ -39,5 +40,5 @@ def create(*, source: str, labels: tuple[str, ...]) -> Dataset:
         ids=ids,
         columns=label_lib.select(labels, derived, table, csv),
         attributes=attributes.parse(table, csv, labels=labels),
-        read=lambda i: code_hdf5.read(file, i, id=str(ids[i]), declared=code_hdf5.CODE),
+        read=functools.partial(read_row, functools.partial(code_hdf5.read, file, declared=code_hdf5.CODE), ids),
     )

@@ -71,10 +71,6 @@ def create(
     places = [(split, i) for split, size in sizes.items() for i in range(size)]
     ids = np.array([f"{split}-{i:06d}" for split, i in places], str)
 
-    def read(i: int) -> Recording:
-        signal = read_signal(*places[i])
-        return create_recording(signal, leads=LEADS, sampling_rate=SAMPLING_RATE, id=str(ids[i]))
-
     def draw(key: "jax.Array", samples: int, sampling_rate: float) -> "tuple[jax.Array, jax.Array, jax.Array]":
         import jax.numpy as jnp
 
@@ -90,29 +86,34 @@ def create(
         ids=ids,
         columns=chosen,
         split=np.array([split for split, _ in places], str),
-        read=read,
+        read=functools.partial(_read, read_signal, places, ids),
         attributes=known,
         draw=draw if population == "hospital" else None,
         reads_files=False,
     )
 
 
+def _read(read_signal: ReadFn, places: list[tuple[str, int]], ids: np.ndarray, i: int) -> Recording:
+    return create_recording(read_signal(*places[i]), leads=LEADS, sampling_rate=SAMPLING_RATE, id=str(ids[i]))
+
+
 def _open_textbook(seed: int, sizes: dict[str, int]) -> Opened:
     """Draws from the textbook's population."""
-
-    def stream(split: str, number: int) -> np.random.Generator:
-        return np.random.default_rng([seed, SPLITS.index(split), number])
-
-    def read(split: str, number: int) -> np.ndarray:
-        rng = stream(split, number)
-        return textbook.simulate(rng, textbook.draw_diagnoses(rng), _TEXTBOOK[split])
-
-    drawn = [textbook.draw_diagnoses(stream(split, i)) for split, size in sizes.items() for i in range(size)]
+    drawn = [textbook.draw_diagnoses(_create_rng(seed, split, i)) for split, size in sizes.items() for i in range(size)]
     diagnoses = np.array(drawn, np.float32).reshape(-1, len(label_lib.SIX))
     columns = dict(zip(label_lib.SIX, diagnoses.T, strict=True))
     codes = statements.MEMBERS[statements.ABNORMAL]
     wrong = [column for name, column in columns.items() if statements.SIX[name] in codes]
-    return columns | {label_lib.ABNORMAL: statements.any_of(wrong)}, {}, read
+    return columns | {label_lib.ABNORMAL: statements.any_of(wrong)}, {}, functools.partial(_draw, seed)
+
+
+def _draw(seed: int, split: str, number: int) -> np.ndarray:
+    rng = _create_rng(seed, split, number)
+    return textbook.simulate(rng, textbook.draw_diagnoses(rng), _TEXTBOOK[split])
+
+
+def _create_rng(seed: int, split: str, number: int) -> np.random.Generator:
+    return np.random.default_rng([seed, SPLITS.index(split), number])
 
 
 def _open_hospital(seed: int, sizes: dict[str, int]) -> Opened:

@@ -10,6 +10,7 @@ no statement for is unknown. Normal (NORM) is statement 1 without any finding; a
 quality, electrodes or plain sinus rhythm are no findings; a record with nothing else is neither.
 """
 
+import functools
 import os
 import re
 
@@ -20,7 +21,7 @@ from ecg_jax import labels as label_lib
 from ecg_jax import statements
 from ecg_jax.data.datasets import attributes, patients
 from ecg_jax.data.datasets import table as table_lib
-from ecg_jax.data.datasets.dataset import Dataset
+from ecg_jax.data.datasets.dataset import Dataset, read_file
 from ecg_jax.data.readers import sph_hdf5
 
 STATEMENTS = {  # PTB-XL's code: statements of the standard that say it
@@ -82,7 +83,7 @@ def create(*, source: str, labels: tuple[str, ...]) -> Dataset:
         columns=label_lib.select(labels, derive_labels(table["AHA_Code"], csv), None, csv),
         patients=patients.parse(table, csv, "Patient_ID"),
         attributes=attributes.parse(table, csv, labels=labels),
-        read=lambda i: sph_hdf5.read(paths[i], str(ids[i])),
+        read=functools.partial(read_file, sph_hdf5.read, paths, ids),
         notes=tuple(notes),
     )
 

@@ -3,12 +3,13 @@
 An index beside its files holds what is known of the records, so that opening reads none of them.
 """
 
+import functools
 import glob
 import os
 
 from ecg_jax import labels as label_lib
 from ecg_jax.data.datasets import attributes
-from ecg_jax.data.datasets.dataset import Dataset
+from ecg_jax.data.datasets.dataset import Dataset, read_row
 from ecg_jax.data.datasets.table import parse_ids, parse_integers, read_table
 from ecg_jax.errors import InputError
 
@@ -39,7 +40,7 @@ def create(*, source: str, labels: tuple[str, ...]) -> Dataset:
         name="tfds",
         ids=ids,
         columns=label_lib.select(labels, {}, table.drop(columns=list(FACTS), errors="ignore"), csv),
-        read=lambda i: files.read(i, str(ids[i])),
+        read=functools.partial(read_row, files.read, ids),
         notes=files.notes,
         **known,
     )

@@ -1,6 +1,7 @@
 """A data set becomes a prepared store: in parallel, a shard at a time, resumable at any moment."""
 
 import concurrent.futures
+import contextlib
 import dataclasses
 import hashlib
 import json
@@ -18,7 +19,7 @@ from ecg_jax.data.preprocess import standardize
 from ecg_jax.data.store.gather import Outcome, Shard, gather, latest_problems, read_shards
 from ecg_jax.data.store.settings import ERRORS, EXCLUDED, NO_SIGNAL, REFUSED, UNREADABLE, Settings
 from ecg_jax.data.store.shards import ShardWriter, find_damage, find_fault, read_sealed, write_sealed
-from ecg_jax.data.workers import Pool
+from ecg_jax.data.workers import Pool, Unavailable
 from ecg_jax.errors import InputError
 
 SHARD_SIZE = 256
@@ -60,10 +61,10 @@ def convert(
 
     Args:
         folder: The store.
-        open_dataset: Opens the data set; it is called in every worker, and must be picklable.
+        open_dataset: Opens the data set; it is called in every worker, where these can.
         settings: How recordings are stored.
         damaged: Names of shards to write again.
-        workers: Processes; 1 works in this one.
+        workers: Processes; 1 works in this one, as does a function of the program's own file.
         shard_size: Recordings in a shard.
         progress: Called with the numbers of recordings done and to be done in all.
 
@@ -169,12 +170,12 @@ def _run(
     workers: int,
 ) -> Iterator[tuple[int, int]]:
     """Writes shards; yields how many recordings each job read, and how many it wrote."""
-    workers = min(workers, len(jobs))
-    if workers <= 1:
+    pool = _open_pool(min(workers, len(jobs)), open_dataset)
+    if pool is None:
         for job in jobs:
             yield _write_shard(folder, dataset, settings, job)
         return
-    with Pool(workers, _open_worker, open_dataset) as pool:
+    with pool:
         pending = [pool.submit(_work, folder, settings, job) for job in jobs]
         try:
             for future in concurrent.futures.as_completed(pending):
@@ -187,6 +188,13 @@ def _run(
         finally:
             for future in pending:
                 future.cancel()
+
+
+def _open_pool(workers: int, open_dataset: Callable[[], Dataset]) -> Pool | None:
+    """Several workers, where they can open the data set."""
+    with contextlib.suppress(Unavailable):
+        return Pool(workers, _open_worker, open_dataset) if workers > 1 else None
+    return None
 
 
 _dataset: Dataset | None = None  # a worker's own
