@@ -32,11 +32,6 @@ from ecg_jax.inference import batches, parquet, parts, pipeline, writers
 from ecg_jax.inference.predict import Prediction, predict
 
 pytest.importorskip("apache_beam", reason="Apache Beam is not installed (extra `beam`)")
-TINY = [
-    f"--config={Path(__file__).parents[1] / 'configs' / 'smoke.py'}",
-    *("--config.contract.samples=256", "--config.model.variant.units=1", "--config.train.batch_size=8"),
-    *("--config.train.steps=2", "--config.train.eval_every=1", "--config.evaluation.report=false"),
-]
 PROCESSES = ("--runner=DirectRunner", "--direct_running_mode=multi_processing", "--direct_num_workers=2")
 
 
@@ -259,30 +254,28 @@ def test_dask_is_asked_for_by_its_name_and_takes_a_part_at_a_time(monkeypatch):
 
 @pytest.fixture(scope="module")
 def many(tmp_path_factory):
-    """Forty recordings, one of which is broken; a thin network; and the rows that one process gives."""
+    """Twelve recordings, one of which is broken, and the rows that one process gives."""
     folder = tmp_path_factory.mktemp("many")
-    for i in range(40):
+    for i in range(12):
         write_wfdb(folder / "ecgs", f"{i:02d}", draw(i)[:256])
     os.truncate(folder / "ecgs" / "07.dat", 1000)
-    done = call("main", *TINY, f"--workdir={folder / 'run'}")
-    assert done.returncode == 0, done.stderr
-    done = call("predict", f"--model={folder / 'run'}", f"--output={folder / 'one.parquet'}", folder / "ecgs")
+    done = call("predict", f"--output={folder / 'one.parquet'}", folder / "ecgs")
     assert done.returncode == 2, done.stderr
     return folder
 
 
 def name_command(many, output, part_size):
-    flags = (f"--model={many / 'run'}", f"--output={output}", f"--part_size={part_size}")
+    flags = (f"--output={output}", f"--part_size={part_size}")
     return "-m", "ecg_jax.predict", "--beam", *flags, many / "ecgs", "--"
 
 
 @pytest.mark.slow
 def test_several_processes_give_the_rows_of_one(many, tmp_path):
-    done = processes.run(*name_command(many, tmp_path / "all.parquet", 10), *PROCESSES)
+    done = processes.run(*name_command(many, tmp_path / "all.parquet", 6), *PROCESSES)
     assert done.returncode == 2, done.stderr
-    assert "in 4 part(s)" in done.stdout
+    assert "in 2 part(s)" in done.stdout
     assert "Written: " in done.stdout
-    assert "39 recording(s); 1 could not be read" in done.stdout
+    assert "11 recording(s); 1 could not be read" in done.stdout
     assert_rows_are_equal(pd.read_parquet(tmp_path / "all.parquet"), pd.read_parquet(many / "one.parquet"))
     assert sorted(path.name for path in tmp_path.iterdir()) == ["all.parquet", "all_problems.csv"]
 
@@ -296,10 +289,10 @@ def test_a_cluster_gives_the_rows_of_one_process_though_a_worker_is_killed(many,
         running = processes.start(*name_command(many, tmp_path / "all.parquet", 1), *where)
         while not (there := list(tmp_path.glob("all.parquet.parts/*.parquet"))) and running.poll() is None:
             time.sleep(0.01)
-        assert len(there) < 40
+        assert len(there) < 12
         os.kill(cluster.workers[0].process.pid, signal.SIGKILL)
         running.wait(300)
     out, error = running.read()
     assert running.returncode == 2, error
-    assert "in 40 part(s)" in out
+    assert "in 12 part(s)" in out
     assert_rows_are_equal(pd.read_parquet(tmp_path / "all.parquet"), pd.read_parquet(many / "one.parquet"))

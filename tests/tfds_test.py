@@ -561,15 +561,19 @@ def test_beam_spreads_shards_over_processes_without_tensorflow(beam, code15, bui
 def test_a_dask_cluster_builds_the_same_and_reports_a_bad_recording_in_one_line(
     beam, code15, ptbxl, built_once, tmp_path
 ):
-    flags = ["-m", "ecg_jax.build_tfds", f"--output={tmp_path}"]
-    done = processes.run(*flags, "--dataset=code15", f"--source={code15}", "--", "--runner=DaskRunner")
-    assert done.returncode == 0, done.stderr
-    assert_builds_are_equal(built_once("code15"), tmp_path / "code15" / "1.0.0")
+    from distributed import LocalCluster
+
     source = shutil.copytree(ptbxl, tmp_path / "source")
     os.truncate(source / "records500/00025_hr.dat", 100)
-    done = processes.run(*flags, "--dataset=ptbxl", f"--source={source}", "--", "--runner=DaskRunner")
+    flags = ["-m", "ecg_jax.build_tfds", f"--output={tmp_path}"]
+    with LocalCluster(n_workers=2, threads_per_worker=1, dashboard_address=None, silence_logs=50) as cluster:
+        where = ("--", "--runner=DaskRunner", f"--dask_client_address={cluster.scheduler_address}")
+        done = processes.run(*flags, "--dataset=code15", f"--source={code15}", *where)
+        assert done.returncode == 0, done.stderr
+        done = processes.run(*flags, "--dataset=ptbxl", f"--source={source}", *where)
+    assert_builds_are_equal(built_once("code15"), tmp_path / "code15" / "1.0.0")
     assert done.returncode == 1
-    last = done.stderr.splitlines()[-1]  # after what Dask's workers have to say
+    last = done.stderr.splitlines()[-1]  # after what Dask has to say
     assert last.startswith("error: ")
     assert "00025_hr" in last
 
