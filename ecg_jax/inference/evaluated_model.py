@@ -70,7 +70,10 @@ def predict_model(
         predictions=predictions,
         validation=validation,
         thresholds=None if chose_thresholds else _find_thresholds(model),
-        facts=(f"{'; '.join(note.rstrip('.') for note in model.notes)}.", *(f"{line}." for line in left_out + _describe_unknown(unknown))),
+        facts=(
+            f"{'; '.join(note.rstrip('.') for note in model.notes)}.",
+            *(f"{line}." for line in left_out + _describe_unknown(unknown)),
+        ),
         warnings=tuple(warnings),
         source=path,
         recordings={"recording": predictions.ids},
