@@ -23,7 +23,7 @@ from rich.console import Console
 from store_test import convert
 
 from ecg_jax import beam as beam_lib
-from ecg_jax import files, recording_flags
+from ecg_jax import files
 from ecg_jax.data import filters, store
 from ecg_jax.data.readers import LazyRecording, find
 from ecg_jax.errors import InputError
@@ -169,8 +169,7 @@ def test_a_stores_recordings_are_cut_by_shard_and_not_filtered_again(model, tmp_
     groups = batches.list_stored(opened)
     assert [[each.name for each in group] for group in groups] == [["r0", "r2"], ["r3", "r5"], ["r7", "r8"], ["r9"]]
     np.testing.assert_array_equal(groups[1][1].read().signal, opened.read(3, "r5").signal)
-    with pytest.raises(InputError, match="is a prepared store, which goes alone"):
-        recording_flags.find([str(tmp_path), "ecg.hea"])
+    assert_one_line(call("predict", tmp_path, "ecg.hea", cwd=tmp_path), "is a prepared store, which goes alone")
 
 
 def test_parquet_has_the_columns_and_numbers_of_the_csv(model, tmp_path):

@@ -1,6 +1,7 @@
 """Shared by all tests: where real data lies, and a compilation cache so that subprocesses compile once."""
 
 import os
+import sys
 from pathlib import Path
 
 import pytest
@@ -24,6 +25,8 @@ def compilation_cache(tmp_path_factory: pytest.TempPathFactory):
     os.environ["JAX_PERSISTENT_CACHE_MIN_COMPILE_TIME_SECS"] = "0.5"
     jax.config.update("jax_compilation_cache_dir", os.environ["JAX_COMPILATION_CACHE_DIR"])
     jax.config.update("jax_persistent_cache_min_compile_time_secs", 0.5)
+    if "processes" in sys.modules:  # some test that was collected starts programs
+        sys.modules["processes"].start_server()
 
 
 @pytest.fixture(scope="session")

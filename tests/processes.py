@@ -7,6 +7,7 @@ exit status. What needs an interpreter of its own uses `subprocess`.
 
 import contextlib
 import multiprocessing
+import multiprocessing.forkserver
 import os
 import runpy
 import subprocess
@@ -37,7 +38,7 @@ _context.set_forkserver_preload(list(IMPORTED))
 
 @contextlib.contextmanager
 def _one_thread() -> Iterator[None]:
-    """Has the server, which starts with the first process, keep no threads of OpenBLAS: a fork might wait for them."""
+    """Has the server keep no threads of OpenBLAS: a fork might wait for them."""
     before = os.environ.get("OPENBLAS_NUM_THREADS")
     os.environ["OPENBLAS_NUM_THREADS"] = "1"
     try:
@@ -46,6 +47,12 @@ def _one_thread() -> Iterator[None]:
         del os.environ["OPENBLAS_NUM_THREADS"]
         if before is not None:
             os.environ["OPENBLAS_NUM_THREADS"] = before
+
+
+def start_server() -> None:
+    """Starts the server before a pool of the package does, whose own would have imported less."""
+    with _one_thread():
+        multiprocessing.forkserver.ensure_running()
 
 
 class Process:
