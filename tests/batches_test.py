@@ -116,6 +116,7 @@ def test_ending_early_reads_no_more_than_what_is_ahead(tmp_path, processes):
 
 
 SCRIPT = """
+import contextlib
 import sys
 import threading
 from types import SimpleNamespace
@@ -134,8 +135,12 @@ def read():
             print("reading", flush=True)
     print(number + 1)
 
+def read_until_the_end():
+    with contextlib.suppress(RuntimeError):  # Python closes its pools while a daemon thread still submits
+        read()
+
 if sys.argv[3:] == ["thread"]:
-    thread = threading.Thread(target=read, daemon=True)
+    thread = threading.Thread(target=read_until_the_end, daemon=True)
     thread.start()
     thread.join()
 else:
