@@ -23,6 +23,7 @@ from ecg_jax.reporting.ecg_shade import Explanation
 DEFAULT = methods.DEFAULT
 _WORTH = (*label_lib.SIX, *statements.SUPERCLASSES[1:], label_lib.ABNORMAL)  # explaining, the most specific first
 _DEFAULT_THRESHOLD = 0.5
+MANY = 12  # labels, above which only the usual ones are shown or explained by default
 
 
 def check(model: Model, labels: Sequence[str], method: str) -> None:
@@ -36,13 +37,16 @@ def check(model: Model, labels: Sequence[str], method: str) -> None:
 def choose_labels(model: Model, made: Prediction) -> list[str]:
     """Labels of a prediction to explain, the most specific first.
 
-    Of the six diagnoses, superclasses and `abnormal`, those at or above their thresholds, or else `abnormal`; without
-    it, the nearest to its threshold. A model without any of these has the same done with all of its labels; one of
-    numbers has them all.
+    Of the six diagnoses, superclasses and `abnormal`, then of the others but NORM of a model that has at most `MANY`
+    labels or none of these, those at or above their thresholds, or else `abnormal`; without it, the nearest to its
+    threshold. A model of numbers has them all.
     """
     if model.kind == NUMBER:
         return list(model.label_names)
-    candidates = [label for label in _WORTH if label in model.label_names] or list(model.label_names)
+    candidates = [label for label in _WORTH if label in model.label_names]
+    if not candidates or len(model.label_names) <= MANY:
+        candidates += [label for label in model.label_names if label not in (*candidates, statements.NORMAL)]
+    candidates = candidates or list(model.label_names)
     ratios = {label: relate_to_threshold(model, made, label) for label in candidates}
     called = [label for label in candidates if ratios[label] >= 1]
     if not called and label_lib.ABNORMAL in candidates:

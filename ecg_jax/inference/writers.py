@@ -26,7 +26,7 @@ from ecg_jax.kinds import FINDING
 from ecg_jax.reporting import ecg_page, ecg_shade
 from ecg_jax.reporting.ecg_shade import Explanation
 
-MANY = 12  # labels, above which only some are shown on the screen
+MANY = explained.MANY  # labels, above which only some are shown on the screen
 _PAGE = 7  # labels that have room on a page
 
 
