@@ -79,6 +79,8 @@ def _draw_pages(argv: Sequence[str]) -> int:
     if len(argv) < 2:
         raise InputError("no recordings named; add the path of a file or a folder, or --data=NAME:DIR for a map")
     folder = FLAGS.output or "explanations"
+    if os.path.splitext(folder)[1] in (*_SUFFIXES, ".json", ".csv"):
+        raise InputError(f"--output={folder}: pages go to a folder; for JSON: predict --explain --output=NAME.json")
     cli.require_folder(folder)
 
     from rich.progress import track

@@ -177,6 +177,13 @@ def test_labels_at_their_thresholds_are_explained_the_most_specific_first(made):
     assert choose(made, abnormal=0.9, CD=0.6, AF=0.1, RBBB=0.7, MI=0.4) == ["RBBB", "AF", "CD", "abnormal"]
 
 
+def test_a_models_own_labels_are_explained_unless_it_has_many(made):
+    assert choose(made, AF=0.02, wide_qrs=0.93) == ["wide_qrs"]
+    assert choose(made, AF=0.02, wide_qrs=0.3) == ["wide_qrs"]  # the nearest to its threshold
+    many = {f"x{number}": 0.93 for number in range(12)}
+    assert choose(made, AF=0.02, **many) == ["AF"]
+
+
 def test_without_one_at_its_threshold_abnormal_is_or_else_the_nearest(made):
     assert choose(made, abnormal=0.4, AF=0.09, RBBB=0.3) == ["abnormal"]
     assert choose(made, AF=0.09, RBBB=0.3) == ["AF"]
@@ -480,10 +487,23 @@ def test_units_are_not_averaged_with_each_other(monkeypatch):
         ("explain", ["--split=all", "ecg.hea"], ["--split goes with --data"]),
         ("explain", ["--data=ludb:x"], ["one --label"]),
         ("explain", ["--data=ludb:x", "--label=AF", "--output=map.txt"], ["map.txt", ".png"]),
+        ("explain", ["--output=x.json", "ecg.hea"], ["x.json", "a folder", "predict --explain"]),
         ("explain", ["--label=QRS", "ecg.hea"], ["no label QRS", "RBBB"]),
         ("explain", ["--method=magic", "ecg.hea"], ["'magic'", "grad_cam"]),
     ],
-    ids=["no place", "no figure", "no files", "dose", "map", "pages", "no label", "suffix", "label", "method"],
+    ids=[
+        "no place",
+        "no figure",
+        "no files",
+        "dose",
+        "map",
+        "pages",
+        "no label",
+        "suffix",
+        "folder",
+        "label",
+        "method",
+    ],
 )
 def test_what_is_wrong_is_said_in_one_line(tmp_path, verb, flags, parts):
     path = ["ecg.hea"] if verb == "predict" else []
