@@ -13,9 +13,10 @@ from cli_test import noise, write_wfdb
 
 from ecg_jax.contract import InputContract
 from ecg_jax.data import readers, workers
+from ecg_jax.data.loading import Loader
 from ecg_jax.data.readers import LazyRecording
 from ecg_jax.errors import InputError
-from ecg_jax.inference import batches
+from ecg_jax.inference import batches, reading
 from ecg_jax.recording import LEADS, create_recording
 
 MODEL = SimpleNamespace(contract=InputContract(samples=256, highpass=0.5), split=None)
@@ -34,7 +35,7 @@ def recordings(tmp_path_factory):
 
 @pytest.fixture
 def processes(monkeypatch):
-    monkeypatch.setattr(batches, "_MANY", 2)
+    monkeypatch.setattr(reading, "_MANY", 2)
     monkeypatch.setattr(workers, "count_cores", lambda: 2)
 
 
@@ -50,7 +51,7 @@ def test_processes_give_what_threads_give_in_order(recordings, request, monkeypa
     expected = apply(recordings, keep=True)
     request.getfixturevalue("processes")
     with monkeypatch.context() as patched:
-        patched.setattr(batches, "ThreadPoolExecutor", None)
+        patched.setattr(Loader, "load_some", None)  # here, not in processes
         found = apply(recordings, keep=True)
     assert [name for name, _, _ in found] == [lazy.name for lazy in recordings]
     for (name, values, known), (_, others, same) in zip(found, expected, strict=True):
@@ -123,9 +124,10 @@ from types import SimpleNamespace
 print("begun", flush=True)
 from ecg_jax.contract import InputContract
 from ecg_jax.data import readers
-from ecg_jax.inference import batches
+from ecg_jax.data.loading import Loader
+from ecg_jax.inference import batches, reading
 model = SimpleNamespace(contract=InputContract(samples=256), split=None)
-batches._MANY = 2
+reading._MANY = 2
 recordings = readers.find(sys.argv[1]) * int(sys.argv[2])
 
 def read():
