@@ -117,7 +117,7 @@ class _Processes:
         if block is not None and counts:
             windows = self._blocks.read(block, (sum(counts), *self._shape))
             parts = np.split(windows, np.cumsum(counts)[:-1])
-            loaded = [(part, known) for part, (_, known) in zip(parts, loaded, strict=True)]
+            loaded = [(list(part), known) for part, (_, known) in zip(parts, loaded, strict=True)]
         self._blocks.give_back(block)
         return loaded
 
