@@ -126,4 +126,7 @@ def find_recordings(paths: Sequence[str]) -> "tuple[list[readers.LazyRecording],
                 recordings.setdefault(os.path.abspath(lazy.name), lazy)
         except InputError as error:
             problems.append(" ".join(str(error).split()))
-    return list(recordings.values()), list(dict.fromkeys(problems)), readers.describe_passed_over(passed_over)
+    found = list(recordings.values())
+    lacking = [lazy for lazy in found if lazy.missing]
+    problems = [*dict.fromkeys(problems), *([readers.describe_missing(lacking)] * len(lacking) if lacking else [])]
+    return [lazy for lazy in found if not lazy.missing], problems, readers.describe_passed_over(passed_over)

@@ -14,7 +14,7 @@ from collections.abc import Sequence
 import numpy as np
 
 from ecg_jax.data.readers import csv_table, matlab, reading, time_column
-from ecg_jax.data.readers.sidecars import Declared, describe_remedy, find_factor, has_sidecar, resolve
+from ecg_jax.data.readers.sidecars import FLAGS, Declared, describe_remedy, find_factor, has_sidecar, resolve
 from ecg_jax.errors import InputError
 from ecg_jax.recording import LEADS, Recording, canonical_leads, create_recording
 
@@ -43,6 +43,27 @@ def matches(path: str, head: bytes) -> bool:
 
 def _is_matlab(head: bytes) -> bool:
     return matlab.begins_with_4(head, _VALUE) or matlab.begins_with(head, _VALUE)
+
+
+def find_missing(path: str) -> tuple[str, ...] | None:
+    """Which fields of `Declared` a file without a sidecar lacks, as far as the first lines of a CSV tell.
+
+    None for what is no recording: an array of other than two axes, or a table whose header names no lead.
+    """
+    head = reading.read_bytes(path, _HEAD_BYTES)
+    lines, _, rest = reading.decode(head).rpartition("\n")
+    table = csv_table.Table(np.empty((0, 0)))
+    try:
+        if head.startswith(_MAGIC):
+            return (*FLAGS,) if np.lib.format.open_memmap(path, mode="r").ndim == 2 else None
+        if not _is_matlab(head):
+            table = csv_table.parse(path, lines if len(head) == _HEAD_BYTES else lines + "\n" + rest)
+    except Exception:  # noqa: BLE001 - reading will say what is wrong
+        return (*FLAGS,)
+    if table.leads and not {*LEADS}.intersection(canonical_leads(table.leads)):
+        return None
+    known = table.leads, any(map(time_column.find_likely, table.times)), table.millivolts
+    return tuple(field for field, value in zip(FLAGS, known, strict=True) if not value)
 
 
 def read(path: str, id: str | None = None, declared: Declared | None = None) -> Recording:

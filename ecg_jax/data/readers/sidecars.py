@@ -113,7 +113,8 @@ def describe_remedy(path: str, missing: Iterable[str] = FLAGS) -> str:
     missing = list(missing)
     example = ", ".join(f'"{field}": {_EXAMPLES[field]}' for field in missing)
     name = os.path.basename(sidecar_path(path))
-    return f"write {name} beside it, as {{{example}}}, or pass {', '.join(FLAGS[field] for field in missing)}"
+    flags = ", ".join(FLAGS[field] for field in missing)
+    return f"write {name} beside it, as {{{example}}}, or pass {flags} (of predict, embed and explain)"
 
 
 def has_sidecar(path: str) -> bool:

@@ -111,7 +111,7 @@ def choose_rate(path: str, columns: Sequence[Times], declared: float | None) -> 
     for times in columns:
         if found:
             _compare(path, times, found)
-        elif times.error <= _TOLERANCE and (likely := _find_likely(times)):
+        elif times.error <= _TOLERANCE and (likely := find_likely(times)):
             unit, found = likely[0], _round(likely[1], times.error)
             taken = "" if times.is_stated else f", its times taken for {unit}"
             notes.append(f"sampling rate {found:g} Hz is that of column {times.column!r}{taken}")
@@ -120,7 +120,7 @@ def choose_rate(path: str, columns: Sequence[Times], declared: float | None) -> 
 
 def _compare(path: str, times: Times, declared: float) -> None:
     tolerance = max(_TOLERANCE, times.error) * declared
-    likely = _find_likely(times)
+    likely = find_likely(times)
     if likely and not any(abs(rate - declared) <= tolerance for rate in times.rates.values()):
         unit, rate = likely
         raise InputError(
@@ -130,7 +130,7 @@ def _compare(path: str, times: Times, declared: float) -> None:
         )
 
 
-def _find_likely(times: Times) -> tuple[str, float] | None:
+def find_likely(times: Times) -> tuple[str, float] | None:
     """Unit and rate: as stated, or else the one that is usual."""
     return next(
         (each for each in times.rates.items() if times.is_stated or _USUAL[0] <= each[1] <= _USUAL[1]),
