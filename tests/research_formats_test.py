@@ -43,6 +43,15 @@ def test_attributes_of_an_sph_file_go_before_its_convention(tmp_path):
     np.testing.assert_allclose(recording.signal, digital() / 1e6, rtol=1e-3, atol=1e-9)
 
 
+def test_a_sidecar_and_flags_go_before_the_convention_of_sph_too(tmp_path):
+    path = ecg_files.write_sph_hdf5(tmp_path)
+    assert readers.read(path, declared=Declared((), 250, "")).sampling_rate == 250
+    ecg_files.write_sidecar(tmp_path, "sph", leads=None, sampling_rate=1000)
+    recording = readers.read(path, declared=Declared((), 250, ""))
+    assert recording.sampling_rate == 1000
+    assert recording.notes == ("sampling_rate 250 of --file_rate is not used: sph.json states 1000",)
+
+
 @pytest.mark.parametrize(
     "contents",
     [np.zeros((12,), "f2"), np.zeros((100, 12), "f2"), np.zeros((8, 100), "f2"), np.zeros((12, 9), "i2"), "text"],
