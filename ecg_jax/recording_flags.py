@@ -129,7 +129,8 @@ def find_recordings(paths: Sequence[str]) -> "tuple[list[readers.LazyRecording],
                 recordings.setdefault(os.path.abspath(lazy.name), lazy)
         except InputError as error:
             problems.append(" ".join(str(error).split()))
-    found = list(recordings.values())
-    lacking = [lazy for lazy in found if lazy.missing]
-    problems = [*dict.fromkeys(problems), *([readers.describe_missing(lacking)] * len(lacking) if lacking else [])]
-    return [lazy for lazy in found if not lazy.missing], problems, readers.describe_passed_over(passed_over)
+    problems = list(dict.fromkeys(problems))
+    if lacking := [lazy for lazy in recordings.values() if lazy.missing]:
+        problems += [readers.describe_missing(lacking)] * len(lacking)
+    named = [lazy for lazy in recordings.values() if not lazy.missing]
+    return named, problems, readers.describe_passed_over(passed_over)

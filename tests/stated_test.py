@@ -64,7 +64,7 @@ TIMES = {  # of 1,000 samples at 500 Hz
 }
 GUESSED = {
     "seconds": ("time", ROWS / 500, "s"),
-    "milliseconds": ("Time", ROWS * 2, "ms"),
+    "milliseconds": ("Zeit", ROWS * 2, "ms"),
     "milliseconds of an epoch": ("timestamp", 1577959200002 + ROWS * 2, "ms"),
     "microseconds": ("t", ROWS * 2000, "us"),
     "an index of seconds": ("Unnamed: 0", ROWS / 500, "s"),
@@ -275,20 +275,28 @@ def test_in_a_folder_what_looks_like_an_ecg_is_listed_and_lacks_what_no_one_stat
     )
     np.save(tmp_path / "array.npy", simulate())
     np.save(tmp_path / "set.npy", np.zeros((3, 4, 5)))
+    np.save(tmp_path / "predictions.npy", np.zeros((500, 6)))
     (tmp_path / "labels.csv").write_text("id,AF,SB\n1,0,1\n2,1,0\n")
+    (tmp_path / "predictions.csv").write_text("0,1,1\n1,0,1\n1,0,1\n")
+    (tmp_path / "broken.csv").write_text("time,I,II\n0,0,1\n1,x,0\n")
     found = readers.search(str(tmp_path))
     assert {os.path.basename(lazy.name): lazy.missing for lazy in found.recordings} == {
         "array.npy": ("leads", "sampling_rate", "unit"),
+        "broken.csv": (),
         "numbers.csv": ("leads", "sampling_rate", "unit"),
         "plain.csv": ("sampling_rate", "unit"),
         "told.csv": (),
     }
-    assert found.passed_over == {".csv": 1, ".npy": 1}
-    *lacking, told = found.recordings
-    np.testing.assert_allclose(told.read().signal, simulate(), atol=1e-5)
-    for lazy in lacking:
-        with pytest.raises(InputError, match=f"{', '.join(lazy.missing)} unknown; write "):
-            lazy.read()
+    assert found.passed_over == {".csv": 2, ".npy": 2}
+    for lazy in found.recordings:
+        if lazy.missing:
+            with pytest.raises(InputError, match=f"{', '.join(lazy.missing)} unknown; write "):
+                lazy.read()
+    told = found.recordings[-1].read()
+    np.testing.assert_allclose(told.signal, simulate(), atol=1e-5)
+    assert told.sampling_rate == 400
+    with pytest.raises(InputError, match="line 3 is not all numbers"):
+        found.recordings[1].read()
     declared = readers.find(str(tmp_path), Declared(LEADS, 400, "mV"))
     assert not any(lazy.missing for lazy in declared)
 

@@ -25,6 +25,7 @@ _MAGIC = b"\x93NUMPY"
 _VALUE = b"val"
 _MOST_HEADER_LINES = 12  # before which a CSV without sidecar shows its numbers
 _LONGEST_NAME, _LONGEST_LIST = 40, 200  # characters
+_LEAD_COUNTS = {8, 12, 15}  # of recordings that nothing describes
 
 
 def matches(path: str, head: bytes) -> bool:
@@ -48,22 +49,37 @@ def _is_matlab(head: bytes) -> bool:
 def find_missing(path: str) -> tuple[str, ...] | None:
     """Which fields of `Declared` a file without a sidecar lacks, as far as the first lines of a CSV tell.
 
-    None for what is no recording: an array of other than two axes, or a table whose header names no lead.
+    None for what does not look like a recording: a table whose first row names no lead, an array or a table without
+    names that has not as many columns (or rows, of an array) as there are leads, as predictions and labels have.
     """
     head = reading.read_bytes(path, _HEAD_BYTES)
-    lines, _, rest = reading.decode(head).rpartition("\n")
-    table = csv_table.Table(np.empty((0, 0)))
-    try:
-        if head.startswith(_MAGIC):
-            return (*FLAGS,) if np.lib.format.open_memmap(path, mode="r").ndim == 2 else None
-        if not _is_matlab(head):
-            table = csv_table.parse(path, lines if len(head) == _HEAD_BYTES else lines + "\n" + rest)
-    except Exception:  # noqa: BLE001 - reading will say what is wrong
+    if _is_matlab(head):
         return (*FLAGS,)
-    if table.leads and not {*LEADS}.intersection(canonical_leads(table.leads)):
+    if head.startswith(_MAGIC):
+        shape = _measure_numpy(path)
+        return (*FLAGS,) if len(shape) == 2 and {*shape} & _LEAD_COUNTS else None
+    lines, _, rest = reading.decode(head).rpartition("\n")
+    try:
+        table = csv_table.parse(path, lines if len(head) == _HEAD_BYTES else lines + "\n" + rest)
+    except InputError:  # reading will say why
+        cells = [cell for line in lines.splitlines()[:_MOST_HEADER_LINES] for cell in csv_table.split(line)]
+        return () if _has_leads(cells) else None
+    if not (_has_leads(table.leads) if table.leads else table.values.shape[1] in _LEAD_COUNTS):
         return None
     known = table.leads, any(map(time_column.find_likely, table.times)), table.millivolts
     return tuple(field for field, value in zip(FLAGS, known, strict=True) if not value)
+
+
+def _has_leads(names: Sequence[str]) -> bool:
+    return not {*LEADS}.isdisjoint(canonical_leads(names))
+
+
+def _measure_numpy(path: str) -> tuple[int, ...]:
+    """The shape of an array; of a damaged file none."""
+    try:
+        return np.lib.format.open_memmap(path, mode="r").shape
+    except Exception:  # noqa: BLE001 - whatever is wrong, it is no recording to be described
+        return ()
 
 
 def read(path: str, id: str | None = None, declared: Declared | None = None) -> Recording:

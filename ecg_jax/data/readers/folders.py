@@ -199,10 +199,12 @@ def _list_file(path: str, declared: Declared | None, in_folder: bool = False) ->
             return _list_exams(path, declared)
     except Exception:  # noqa: BLE001 - whatever a damaged file makes a library raise, reading will report it
         return [LazyRecording(path, functools.partial(formats.read, path, declared=declared))]
-    missing = None if reader is None else ()
+    if reader is None:
+        return []
+    missing: tuple[str, ...] | None = ()
     if reader is arrays and in_folder and not declared and not has_sidecar(path):
         missing = arrays.find_missing(path)
-    if reader is None or missing is None:
+    if missing is None:
         return []
     name = path.removesuffix(".hea")
     return [LazyRecording(name, functools.partial(formats.read_one, reader.read, path, name, declared), missing)]

@@ -28,7 +28,7 @@ _WORDS = {  # that are no lower-case prefix of the unit
 _UNITS = "|".join(sorted((*_SECONDS, *_WORDS), key=len, reverse=True))
 _CLOCK_UNIT = r"h+:mm(?::ss)?(?:\.[sm]+)?"
 _NUMBERING = r"unnamed: ?\d+|samples?|index|idx|row|n|#|(?:sample|row)[ _]?(?:no\.?|num(?:ber)?|index|id)"
-_TIME = r"[a-z]*[ _]?(?:date[ _]?)?time(?:[ _]?stamps?)?|date|epoch|t"
+_TIME = r"[a-z]*[ _]?(?:date[ _]?)?(?:time(?:[ _]?stamps?)?|zeit|temps|tempo|tiempo)|date|epoch|t"
 _BEHIND = rf"[ _]*[(\[]?(?:{_UNITS}|{_CLOCK_UNIT})[)\]]?"
 _ALONE = rf"(?!s$|[dh]$)(?:{_UNITS})"
 _IS_NUMBERING = re.compile(rf"(?:{_NUMBERING})?")
@@ -142,10 +142,10 @@ def _compare(path: str, times: Times, declared: float, origin: str) -> None:
     tolerance = max(_TOLERANCE, times.error) * declared
     likely = find_likely(times)
     if likely and not any(abs(rate - declared) <= tolerance for rate in times.rates.values()):
-        unit, rate = likely
+        unit, rate = likely[0], _round(likely[1], times.error)
         raise InputError(
             f"{path}: {origin} {declared:g} Hz, but by its {times.source} there is a sample every "
-            f"{1 / (rate * _SECONDS[unit]):.6g} {unit}, {_round(rate, times.error):g} Hz; correct one of them, or "
+            f"{1 / (rate * _SECONDS[unit]):.6g} {unit}, {rate:g} Hz; correct one of them, or "
             f"remove {times.source}"
         )
 
