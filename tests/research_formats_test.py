@@ -440,6 +440,7 @@ def test_a_declared_unit_may_be_spelled_in_any_usual_way(tmp_path, unit):
         ("1\n2,3\n4,5\n", "line 2 has 2 columns, the first 1"),
         ("I,II\nuV,uV\n1,2\n3,4\n", "declared as mV, but its header states units of 0.001 mV"),
         ("I (uV),II (uV)\n1,2\n3,4\n", "declared as mV, but its header states units of 0.001 mV"),
+        ("I (uV),II\n1,2\n3,4\n", "declared as mV, but its header states units of 0.001 mV"),
         ("I,II\n1,2\n3,n.n.\n", "line 3 is not all numbers"),
     ],
 )

@@ -61,12 +61,12 @@ def find_missing(path: str) -> tuple[str, ...] | None:
     lines, _, rest = reading.decode(head).rpartition("\n")
     try:
         table = csv_table.parse(path, lines if len(head) == _HEAD_BYTES else lines + "\n" + rest)
-    except InputError:  # reading will say why
+    except Exception:  # noqa: BLE001 - reading will say why
         cells = [cell for line in lines.splitlines()[:_MOST_HEADER_LINES] for cell in csv_table.split(line)]
         return () if _has_leads(cells) else None
     if not (_has_leads(table.leads) if table.leads else table.values.shape[1] in _LEAD_COUNTS):
         return None
-    known = table.leads, any(map(time_column.find_likely, table.times)), table.millivolts
+    known = table.leads, any(map(time_column.find_likely, table.times)), table.has_units
     return tuple(field for field, value in zip(FLAGS, known, strict=True) if not value)
 
 
@@ -96,7 +96,7 @@ def read(path: str, id: str | None = None, declared: Declared | None = None) -> 
         raise InputError(f"{path}: its first row names {names}, but {', '.join(said.leads)} are declared")
     leads = table.leads or said.leads
     rate, taken = time_column.choose_rate(path, table.times, said.sampling_rate)
-    found = {"leads": leads, "sampling_rate": rate, "unit": said.unit or table.millivolts}
+    found = {"leads": leads, "sampling_rate": rate, "unit": said.unit or table.has_units}
     missing = [name for name, value in found.items() if not value]
     if missing or rate is None:
         raise InputError(f"{path}: {', '.join(missing)} unknown; {describe_remedy(path, missing)}")
@@ -131,13 +131,14 @@ def _read_values(path: str) -> csv_table.Table:
     return csv_table.read(path)
 
 
-def _choose_unit(path: str, declared: str, stated: tuple[float, ...]) -> np.ndarray | float:
+def _choose_unit(path: str, declared: str, stated: tuple[float | None, ...]) -> np.ndarray | float:
     """What a unit is in mV, of all leads or of each; what is declared must not contradict what the file states."""
+    known = [each for each in dict.fromkeys(stated) if each is not None]
     if not declared:
-        return np.array(stated)
+        return np.array(stated, float)
     factor = find_factor(path, declared)
-    if stated and (declared.lower() in _CODE_UNITS or {*stated} != {factor}):
-        listed = ", ".join(f"{each:g}" for each in dict.fromkeys(stated))
+    if known and (declared.lower() in _CODE_UNITS or known != [factor]):
+        listed = ", ".join(f"{each:g}" for each in known)
         raise InputError(
             f"{path}: declared as {declared}, but its header states units of {listed} mV; correct one of them"
         )

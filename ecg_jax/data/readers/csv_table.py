@@ -29,16 +29,21 @@ class Table(NamedTuple):
     Attributes:
         values: `[rows, columns]` float64; NaN where a cell is empty or says that nothing is there.
         leads: Names of the columns; empty where the file has none.
-        millivolts: `[columns]`, what one unit is in mV, where the file says so of every column; else empty.
+        millivolts: `[columns]`, what one unit is in mV, None where the file does not say so; empty of other files.
         notes: What was left out.
         times: Columns of times.
     """
 
     values: np.ndarray
     leads: tuple[str, ...] = ()
-    millivolts: tuple[float, ...] = ()
+    millivolts: tuple[float | None, ...] = ()
     notes: tuple[str, ...] = ()
     times: tuple[time_column.Times, ...] = ()
+
+    @property
+    def has_units(self) -> bool:
+        """Whether the unit of every column is stated."""
+        return bool(self.millivolts) and None not in self.millivolts
 
 
 class _Header(NamedTuple):
@@ -91,11 +96,10 @@ def parse(path: str, text: str) -> Table:
         notes.append(f"{lost} empty line(s) between the samples were skipped")
     times = [_measure_times(i, header, lines[start:], delimiter) for i in skipped]
     notes += [f"{each.source} is time or a number, not a lead" for each in times]
-    millivolts = [header.millivolts[i] for i in kept]
     return Table(
         values,
         tuple(names[i] for i in kept) if names else (),
-        tuple(each for each in millivolts if each is not None) if None not in millivolts else (),
+        tuple(header.millivolts[i] for i in kept),
         tuple(notes),
         (*times, *time_column.find_in_words(lines[:start])),
     )
