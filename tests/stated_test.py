@@ -5,6 +5,7 @@ import os
 
 import numpy as np
 import pytest
+import scipy.io
 from cli_test import call
 from ecg_files import LEADS, write_sidecar, write_wfdb
 
@@ -32,6 +33,11 @@ def write_times(folder, name, times, unit=""):
     rows = [f"{name},I", *([f"{unit},mV"] if unit else []), *(f"{time},0" for time in times)]
     (folder / "x.csv").write_text("\n".join(rows))
     return folder / "x.csv"
+
+
+def write_rate(folder, rate):
+    scipy.io.savemat(folder / "x.mat", {"val": simulate().T, "fs": rate})
+    return folder / "x.mat"
 
 
 def refuse(path, declared=None):
@@ -171,6 +177,19 @@ def test_a_line_and_a_column_that_disagree_are_both_named(tmp_path):
     assert "x.csv: its column 'time_s' states 500 Hz, but by its line 1 there is a sample every 0.004 s" in refuse(
         path, Declared((), None, "mV")
     )
+
+
+def test_a_rate_beside_the_matrix_of_a_matlab_file_is_compared_and_other_numbers_are_named(tmp_path):
+    scipy.io.savemat(tmp_path / "x.mat", {"val": simulate().T, "fs": 400, "age": 60.0, "who": "P"})
+    declared = Declared(LEADS, 400, "mV")
+    assert readers.read(tmp_path / "x.mat", declared=declared).notes == (
+        "variable(s) age not read",
+        "stored as [leads, samples]",
+    )
+    scipy.io.savemat(tmp_path / "x.mat", {"val": simulate().T, "names": np.array(["a"] * 2000, object)})
+    assert readers.read(tmp_path / "x.mat", declared=declared).notes == ("stored as [leads, samples]",)
+    assert "its variable 'fs' there is a sample every 0.002 s, 500 Hz" in refuse(write_rate(tmp_path, 500), declared)
+    assert readers.read(write_rate(tmp_path, 250), declared=Declared(LEADS, None, "mV")).sampling_rate == 250
 
 
 @pytest.mark.parametrize("name", ["time", "times", "Zeit_time", "timestamp_ms", "t (s)", "date", "sec", "h:mm:ss", "#"])

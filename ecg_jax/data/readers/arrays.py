@@ -7,6 +7,7 @@ where it has a column of times. What is stated twice must agree.
 NumPy pickles are not read: they run code.
 """
 
+import contextlib
 import os
 import re
 from collections.abc import Sequence
@@ -14,7 +15,16 @@ from collections.abc import Sequence
 import numpy as np
 
 from ecg_jax.data.readers import csv_table, matlab, reading, time_column
-from ecg_jax.data.readers.sidecars import FLAGS, Declared, describe_remedy, find_factor, has_sidecar, resolve
+from ecg_jax.data.readers.sidecars import (
+    FLAGS,
+    SPELLINGS,
+    Declared,
+    describe_remedy,
+    find_factor,
+    has_sidecar,
+    resolve,
+    squeeze,
+)
 from ecg_jax.errors import InputError
 from ecg_jax.recording import LEADS, Recording, canonical_leads, create_recording
 
@@ -127,7 +137,7 @@ def _read_values(path: str) -> csv_table.Table:
     if head.startswith(_MAGIC) or path.lower().endswith(".npy"):
         return csv_table.Table(_read_numpy(path))
     if _is_matlab(head):
-        return csv_table.Table(_read_matlab(path))
+        return _read_matlab(path)
     return csv_table.read(path)
 
 
@@ -157,13 +167,22 @@ def _read_numpy(path: str) -> np.ndarray:
         return np.array(mapped)
 
 
-def _read_matlab(path: str) -> np.ndarray:
-    content = reading.read_bytes(path)
+def _read_matlab(path: str) -> csv_table.Table:
+    content, numbers = reading.read_bytes(path), dict[str, float]()
     with reading.refuse_damage(path, "matrix val"):
-        values = (matlab.read_4 if matlab.begins_with_4(content, _VALUE) else matlab.read)(content, _VALUE)
+        is_old = matlab.begins_with_4(content, _VALUE)
+        values = (matlab.read_4 if is_old else matlab.read)(content, _VALUE)
+    with contextlib.suppress(Exception):  # of variables behind it, of kinds that are not read
+        numbers = {} if is_old else matlab.read_numbers(content)
     if values.ndim != 2 or not values.size or values.dtype.kind not in "fiu":
         raise InputError(f"{path}: val is {values.dtype} {values.shape}; expected numbers, leads times samples")
-    return values
+    rates = {name: value for name, value in numbers.items() if squeeze(name) in SPELLINGS["sampling_rate"]}
+    others = ", ".join(name for name in numbers if name not in rates)[:_LONGEST_LIST]
+    return csv_table.Table(
+        values,
+        notes=(f"variable(s) {others} not read",) if others else (),
+        times=tuple(time_column.state(f"variable {name!r}", value) for name, value in rates.items() if value > 0),
+    )
 
 
 def _orient(path: str, values: np.ndarray, count: int) -> tuple[np.ndarray, list[str]]:

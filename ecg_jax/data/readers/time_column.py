@@ -51,7 +51,7 @@ _MOST_UNEVEN = 20  # rows; at 500 Hz a millimetre on ECG paper
 
 
 class Times(NamedTuple):
-    """A column of times, or a line.
+    """A column of times, or what states a rate.
 
     Attributes:
         source: What it is called in messages.
@@ -77,9 +77,12 @@ def find_in_words(lines: Iterable[tuple[int, str]]) -> list[Times]:
     """Finds lines, by their number and text, that state a rate."""
     found = [(number, _IN_WORDS.search(line[:_LONGEST_LINE])) for number, line in lines]
     rates = {number: float(each[1].replace(",", ".")) * (1000 if each[2] else 1) for number, each in found if each}
-    return [
-        Times(f"line {number}", {"s": rate}, True, 0.0, "") for number, rate in rates.items() if rate >= LOWEST_RATE
-    ]
+    return [state(f"line {number}", rate) for number, rate in rates.items() if rate >= LOWEST_RATE]
+
+
+def state(source: str, rate: float) -> Times:
+    """A rate in Hz that is stated as such."""
+    return Times(source, {"s": rate}, True, 0.0, "")
 
 
 def parse(source: str, name: str, unit: str, cells: Sequence[str]) -> Times:
