@@ -8,6 +8,7 @@ columns, whether imaginary, length of the name), the name, the values column by 
 import math
 import struct
 import zlib
+from collections.abc import Iterator
 from typing import NamedTuple
 
 import numpy as np
@@ -19,6 +20,7 @@ _HEADER_BYTES, _TAG_BYTES = 128, 8
 _MATRIX, _COMPRESSED, _STRUCT = 14, 15, 2
 _MOST_ELEMENTS = 1000  # of one level; a struct of three fields has ten
 _CLASSES = {6: np.float64, 7: np.float32}
+_NUMBERS = range(6, 16)  # classes, from double to uint64
 _STORED = {1: "i1", 2: "u1", 3: "<i2", 4: "<u2", 5: "<i4", 6: "<u4", 7: "<f4", 9: "<f8", 12: "<i8", 13: "<u8"}
 _HEADER_4 = struct.Struct("<5i")
 _STORED_4 = {0: "<f8", 10: "<f4", 20: "<i4", 30: "<i2", 40: "<u2", 50: "u1"}
@@ -64,13 +66,25 @@ def read(content: bytes, name: bytes, field: bytes = b"") -> np.ndarray:
     Raises:
         ValueError, or others of a damaged file: when it is not there.
     """
+    for found in _list_matrices(content):
+        if found.name == name:
+            return _parse_array(_find_field(found, field) if field else found)
+    raise ValueError(f"no variable {name.decode()}")
+
+
+def read_numbers(content: bytes) -> dict[str, float]:
+    """Reads the variables of a file of version 5 that are one number each; raises like `read`."""
+    single = [found for found in _list_matrices(content) if found.kind in _NUMBERS and math.prod(found.shape) == 1]
+    return {found.name.decode("latin-1"): float(_parse_array(found).item()) for found in single}
+
+
+def _list_matrices(content: bytes) -> Iterator[_Matrix]:
     if content[126:128] != b"IM":
         raise ValueError("not a little-endian MATLAB 5 file")
     for kind, payload in _elements(memoryview(content)[_HEADER_BYTES:]):
         for inner, matrix in _unpack(payload) if kind == _COMPRESSED else [(kind, payload)]:
-            if inner == _MATRIX and (found := _parse_matrix(matrix)).name == name:
-                return _parse_array(_find_field(found, field) if field else found)
-    raise ValueError(f"no variable {name.decode()}")
+            if inner == _MATRIX:
+                yield _parse_matrix(matrix)
 
 
 def _unpack(payload: memoryview) -> list[tuple[int, memoryview]]:
