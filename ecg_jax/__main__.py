@@ -1,10 +1,11 @@
 """The entry points under one name: `ecg-jax VERB`, or `python -m ecg_jax VERB`."""
 
 import ast
-import difflib
 import os
 import runpy
 import sys
+
+from ecg_jax.errors import suggest
 
 VERBS = {  # and their modules
     "train": "main",
@@ -29,9 +30,7 @@ def main() -> None:
         return
     module = (VERBS | _ALIASES).get(verb)
     if module is None:
-        close = difflib.get_close_matches(verb, VERBS, 1)
-        hint = f"; did you mean {close[0]}?" if close else ""
-        sys.exit(f"error: {verb!r} is no verb of ecg-jax; known: {', '.join(VERBS)}{hint}")
+        sys.exit(f"error: {verb!r} is no verb of ecg-jax; known: {', '.join(VERBS)}{suggest(verb, VERBS)}")
     sys.argv = [sys.argv[0], *rest]
     runpy.run_module(f"ecg_jax.{module}", run_name="__main__", alter_sys=True)
 

@@ -1,5 +1,8 @@
 """The one exception that means "the input is wrong": its message is one line for a person."""
 
+import difflib
+from collections.abc import Iterable
+
 _LONGEST = 300  # characters
 
 
@@ -15,3 +18,9 @@ def describe(error: Exception, path: str = "") -> str:
     """Any other exception in one line, of bounded length; without a path that the message names already."""
     text = str(error).replace(path, "") if path else str(error)
     return " ".join(f"{type(error).__name__}: {text}".split()).rstrip(":")[:_LONGEST]
+
+
+def suggest(word: str, known: Iterable[str]) -> str:
+    """The end of a message on an unknown word: `; did you mean X?`, or nothing where none is like it."""
+    close = difflib.get_close_matches(word, list(known), 1)
+    return f"; did you mean {close[0]}?" if close else ""

@@ -48,6 +48,8 @@ class Recording:
             line each; `verify` refuses them by default.
         known_factor: Amplitudes must be multiplied by it, because of an error that the publisher of the file has
             corrected since; the reader does not apply it, `verify.enforce` does when it repairs.
+        unit: What one unit is in mV of the values that the file holds, as it states or as was declared for it; None
+            where that is not known, or differs between leads.
     """
 
     signal: np.ndarray
@@ -61,6 +63,7 @@ class Recording:
     notes: tuple[str, ...] = ()
     contradictions: tuple[str, ...] = ()
     known_factor: float | None = None
+    unit: float | None = None
 
     def __getstate__(self) -> dict[str, Any]:
         """What is sent to another process: not what is remembered below."""
@@ -138,7 +141,7 @@ def create_recording(
         valid: `[samples, leads]` bool, False for samples already known to be invalid.
         notes: See `Recording`.
         contradictions: See `Recording`.
-        **facts: `normalized`, `duration`, `known_factor`: see `Recording`.
+        **facts: `normalized`, `duration`, `known_factor`, `unit`: see `Recording`.
 
     Raises:
         InputError: on a wrong shape, an empty signal, a lead twice or without a name, an impossible rate, or more than

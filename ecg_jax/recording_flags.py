@@ -31,14 +31,14 @@ flags.DEFINE_list("file_leads", [], "Leads of NumPy, CSV and .mat files without 
 flags.DEFINE_float(
     "file_rate",
     None,
-    "Sampling rate in Hz of NumPy, CSV, .mat and HDF5 `tracings` files without a sidecar.",
-    lower_bound=0.0,
+    "Sampling rate in Hz of NumPy, CSV, .mat and HDF5 files that state none and have no sidecar.",
+    lower_bound=1e-6,
 )
 flags.DEFINE_enum(
     "file_unit",
     None,
     UNITS,
-    "Unit of NumPy, CSV, .mat and HDF5 `tracings` files without a sidecar.",
+    "Unit of NumPy, CSV, .mat and HDF5 files that state none and have no sidecar.",
     case_sensitive=False,
 )
 

@@ -179,7 +179,7 @@ def test_a_sidecar_goes_before_what_is_declared(tmp_path):
 @pytest.mark.parametrize(
     "values, declared, message",
     [
-        (digital(), None, r"leads, sampling_rate, unit unknown; write x\.json beside it or pass --file_leads"),
+        (digital(), None, r"leads, sampling_rate, unit unknown; write x\.json beside it, as {\"leads\": "),
         (digital(), Declared(LEADS, None, "mV"), "sampling_rate unknown"),
         (digital(), Declared(LEADS, 500, ""), "unit unknown"),
         (digital(), Declared((), 500, "mV"), "leads unknown"),

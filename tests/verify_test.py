@@ -28,8 +28,8 @@ def simulate(seed=0, diagnoses=(), noise=1.0):
     return textbook.simulate(np.random.default_rng(seed), present, textbook.Conditions(noise=noise))
 
 
-def record(signal, leads=LEADS, rate=400.0, **options):
-    return create_recording(np.asarray(signal), leads=leads, sampling_rate=rate, id="rec7", **options)
+def record(signal, leads=LEADS, rate=400.0, unit=1.0, **options):
+    return create_recording(np.asarray(signal), leads=leads, sampling_rate=rate, id="rec7", unit=unit, **options)
 
 
 def arrange(signal, order):
@@ -150,14 +150,14 @@ def test_a_recording_of_a_few_samples_raises_nothing(samples):
 def test_a_wrong_unit_is_found_with_the_factor_that_fits(factor, unit):
     signal = simulate(3)
     finding = find(record(signal * factor))
-    assert (finding.check, finding.millivolts_per_unit) == ("unit", unit)
+    assert (finding.check, finding.factor) == ("unit", unit)
     mended, _ = verify.enforce(record(signal * factor), "repair")
     np.testing.assert_allclose(mended.signal, signal, rtol=1e-5, atol=1e-7)
 
 
 def test_counts_that_fit_several_factors_list_them_and_choose_none():
     finding = find(record(simulate(3) * 200))
-    assert finding.millivolts_per_unit is None
+    assert finding.factor is None
     assert "0.01 mV per unit (10 microvolts) or 0.005 mV per unit (counts of 200 per mV) fits" in finding.message
     with pytest.raises(InputError, match=r"rec7: a beat's range is .* mV, an ECG has 0.2 to 9 mV"):
         verify.enforce(record(simulate(3) * 200), "repair")
@@ -166,7 +166,7 @@ def test_counts_that_fit_several_factors_list_them_and_choose_none():
 @pytest.mark.parametrize("factor, listed", [(10, "0.1 mV per unit (0.1 mV)"), (0.1, "10 mV per unit (10 mV)")])
 def test_a_factor_that_is_no_real_unit_is_listed_and_repairs_nothing(factor, listed):
     finding = find(record(simulate(3) * factor))
-    assert (finding.check, finding.millivolts_per_unit) == ("unit", None)
+    assert (finding.check, finding.factor) == ("unit", None)
     assert f"{listed} fits" in finding.message
     with pytest.raises(InputError, match=r"no single repair fits; correct the file"):
         verify.enforce(record(simulate(3) * factor), "repair")
@@ -370,7 +370,7 @@ def test_no_real_recording_is_contradicted_and_wrong_ones_are(shared, folder):
     assert np.mean([any(f.leads == order for f in findings) for findings in found]) > 0.97
     microvolts = [verify.verify(dataclasses.replace(r, signal=r.signal * np.float32(1000))) for r in alive]
     assert np.mean([any(f.check == "unit" for f in findings) for findings in microvolts]) == 1
-    assert np.mean([any(f.millivolts_per_unit == 1e-3 for f in findings) for findings in microvolts]) > 0.9
+    assert np.mean([any(f.factor == 1e-3 for f in findings) for findings in microvolts]) > 0.9
 
 
 @pytest.mark.slow

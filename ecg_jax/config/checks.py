@@ -1,6 +1,5 @@
 """Checks of configurations: unknown keys, and values that a key does not take."""
 
-import difflib
 from collections.abc import Mapping
 from typing import Any
 
@@ -9,7 +8,7 @@ from ml_collections import ConfigDict
 from ecg_jax.config.keys import KEYS, create_default
 from ecg_jax.config.values import flatten, override
 from ecg_jax.contract import InputContract
-from ecg_jax.errors import InputError
+from ecg_jax.errors import InputError, suggest
 from ecg_jax.evaluation import thresholds
 from ecg_jax.kinds import FINDING, IN_UNITS, LOSSES, SCORES
 
@@ -86,9 +85,7 @@ def check_key(dotted: str) -> None:
         if not isinstance(section, ConfigDict):
             raise InputError(f"{name} is a value; it has no key {key}")
         if key not in section:
-            close = difflib.get_close_matches(key, section, 1)
-            hint = f" (did you mean {close[0]}?)" if close else ""
-            raise InputError(f"{name}.{key} is unknown{hint}; {name} has: {', '.join(section)}")
+            raise InputError(f"{name}.{key} is unknown; {name} has: {', '.join(section)}{suggest(key, section)}")
         name, section = f"{name}.{key}", section[key]
 
 

@@ -1,12 +1,11 @@
 """A key of a configuration, and the values that it takes."""
 
 import dataclasses
-import difflib
 import math
 from types import UnionType
 from typing import Any
 
-from ecg_jax.errors import InputError
+from ecg_jax.errors import InputError, suggest
 
 
 @dataclasses.dataclass(frozen=True)
@@ -63,9 +62,8 @@ class Key:
         if not self._has_type(value):
             raise InputError(f"{name} is {value!r}; expected {type(self.default).__name__}, as {self.default!r}")
         if self.choices and value not in self.choices:
-            close = difflib.get_close_matches(str(value), map(str, self.choices), 1)
-            hint = f"; did you mean {close[0]}?" if close else ""
-            raise InputError(f"{name} is {value!r}; known: {', '.join(map(str, self.choices))}{hint}")
+            known = [*map(str, self.choices)]
+            raise InputError(f"{name} is {value!r}; known: {', '.join(known)}{suggest(str(value), known)}")
         items = value if isinstance(value, tuple | list) else ()
         if not all(isinstance(item, self.items) for item in items):
             raise InputError(

@@ -32,7 +32,7 @@ class Finding:
         check: `lead_order`, `unit`, `sampling_rate`, `samples` or `content`.
         message: One line: what was found, the rule, what fits.
         leads: Names that fit the columns; `-aVR` for a column that holds it upside down.
-        millivolts_per_unit: The factor that fits; None where none or several do, or it is not a real unit's.
+        factor: What amplitudes are to be multiplied by; None where none or several do, or it is not a real unit's.
         sampling_rate: Hz that fit; None where none or several do.
         largest: mV, beyond which samples are few enough to be left out; None without any, or with too many.
     """
@@ -40,14 +40,14 @@ class Finding:
     check: str
     message: str
     leads: tuple[str, ...] | None = None
-    millivolts_per_unit: float | None = None
+    factor: float | None = None
     sampling_rate: float | None = None
     largest: float | None = None
 
     @property
     def is_repairable(self) -> bool:
         """True when exactly one repair fits."""
-        repairs = (self.leads, self.millivolts_per_unit, self.sampling_rate, self.largest)
+        repairs = (self.leads, self.factor, self.sampling_rate, self.largest)
         return any(value is not None for value in repairs)
 
 
@@ -178,14 +178,18 @@ def _check_unit(recording: Recording, wrong_rate: Finding | None) -> Finding | N
     size = amplitude.measure_size(recording)
     if amplitude.LOWEST <= size <= amplitude.HIGHEST or np.isnan(size):
         return None
-    units = amplitude.find_units(size)
-    listed = " or ".join(f"{unit:g} mV per unit ({amplitude.UNITS[unit]})" for unit in units)
+    stated = recording.unit or 1.0
+    units = amplitude.find_units(size / stated)
+    listed = " or ".join(
+        f"{unit:g} mV per unit ({amplitude.UNITS[unit]})" if recording.unit else f"{unit:g} times that"
+        for unit in units
+    )
     message = (
-        f"a beat's range is {size:.3g} mV, an ECG has {amplitude.LOWEST:g} to {amplitude.HIGHEST:g} mV: "
-        f"{listed or 'no known unit'} fits"
+        f"a beat's range is {size:.3g} mV{f' at {stated:g} mV per unit' if recording.unit else ''}, an ECG has "
+        f"{amplitude.LOWEST:g} to {amplitude.HIGHEST:g} mV: {listed or 'no known unit'} fits"
     )
     is_clear = len(units) == 1 and units[0] in amplitude.REAL_UNITS
-    return Finding(UNIT, message, millivolts_per_unit=units[0] if is_clear else None)
+    return Finding(UNIT, message, factor=units[0] / stated if is_clear else None)
 
 
 def _check_normalization(recording: Recording) -> Finding | None:
@@ -233,8 +237,8 @@ def _repair(recording: Recording, finding: Finding) -> Recording:
         sign = np.array([-1 if name.startswith(lead_order.INVERTED) else 1 for name in finding.leads], np.float32)
         names = tuple(name.removeprefix(lead_order.INVERTED) for name in finding.leads)
         recording = dataclasses.replace(recording, signal=recording.signal * sign, leads=names)
-    if finding.millivolts_per_unit:
-        signal = recording.signal * np.float32(finding.millivolts_per_unit)
+    if finding.factor:
+        signal = recording.signal * np.float32(finding.factor)
         recording = dataclasses.replace(recording, signal=signal)
     if finding.sampling_rate:
         recording = dataclasses.replace(recording, sampling_rate=finding.sampling_rate)

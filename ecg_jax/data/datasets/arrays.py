@@ -74,6 +74,7 @@ def _read(
         id=str(ids[i]),
         millivolts_per_unit=units.DECLARED[unit],
         normalized=unit == "zscore",
+        unit=units.DECLARED[unit],
     )
 
 

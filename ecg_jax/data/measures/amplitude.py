@@ -34,6 +34,7 @@ UNITS = {
     1000.0: "volts",
     100.0: "100 mV",
     10.0: "10 mV",
+    1.0: "millivolts",
     0.1: "0.1 mV",
     0.01: "10 microvolts",
     0.005: "counts of 200 per mV",
@@ -42,7 +43,7 @@ UNITS = {
     0.000001: "nanovolts",
 }
 # The other factors are also what a wrong rate or a normalization looks like.
-REAL_UNITS = (1000.0, 0.001, 0.000001)
+REAL_UNITS = (1000.0, 1.0, 0.001, 0.000001)
 _ALIKE = 0.02  # of the deviation; how near z-scores come to mean 0 and to one deviation
 
 # Lead II's 0.5-99.5 percentile range, mV: PTB-XL's median, and how data sets in mV differ
@@ -207,7 +208,8 @@ def estimate_scale(ranges: np.ndarray) -> ScaleEstimate:
     # The median of n has a standard error of 1.25 standard deviations over the root of n.
     error = np.hypot(SPREAD_BETWEEN, 1.25 * SPREAD_WITHIN / np.sqrt(known.size))
     low, high = (float(factor * np.exp(sign * 1.96 * error)) for sign in (-1, 1))
-    names = {1.0: "mV", CODE_UNITS_PER_MILLIVOLT: "CODE's unit (2 x mV)"} | {1 / unit: UNITS[unit] for unit in UNITS}
+    names = {1.0: "mV", CODE_UNITS_PER_MILLIVOLT: "CODE's unit (2 x mV)"}
+    names |= {1 / unit: name for unit, name in UNITS.items() if unit != 1}
     fitting = [name for units, name in names.items() if low <= units <= high]
     size = f"lead II's median range is {np.median(known):.3g} over {known.size} recordings"
     meaning = f"that looks like {' or '.join(fitting)}" if fitting else "that is none of the known units"

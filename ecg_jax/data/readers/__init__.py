@@ -1,8 +1,8 @@
 """One file format each: a path becomes a `Recording` in millivolts. `find` lists what a path holds."""
 
-from ecg_jax.data.readers.arrays import Declared
 from ecg_jax.data.readers.folders import LazyRecording, Search, describe_passed_over, find, search
 from ecg_jax.data.readers.formats import FORMATS, HEAD_BYTES, read
+from ecg_jax.data.readers.sidecars import Declared
 from ecg_jax.recording import UNITS
 
 __all__ = [

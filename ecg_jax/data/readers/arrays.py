@@ -1,26 +1,22 @@
 """One recording as a NumPy (.npy), CSV or MATLAB (.mat) file, which do not state leads, rate or unit.
 
-The MATLAB file holds a matrix `val`, as those of the Challenges do, whose header is lost here. A sidecar of the same
-name states the rest, `NAME.json` beside `NAME.npy`, `NAME.csv` or `NAME.mat`:
-
-  {"leads": ["I", "II", ...], "sampling_rate": 500, "unit": "mV"}
-
-or the caller does, with `Declared`. The unit is mV, uV, V, code (2 x mV, as in the CODE files) or zscore (each lead
-already normalized). A CSV whose header names the leads needs rate and unit only, and no unit where it states that, too.
+The MATLAB file holds a matrix `val`, as those of the Challenges do, whose header is lost here. A sidecar or the caller
+states the rest (see `sidecars`). The unit is mV, uV, V, code (2 x mV, as in the CODE files) or zscore (each lead is
+normalized). A CSV whose header names the leads needs rate and unit only, no unit where it states that, and no rate
+where it has a column of times. What is stated twice must agree.
 NumPy pickles are not read: they run code.
 """
 
-import dataclasses
-import json
 import os
 import re
+from collections.abc import Sequence
 
 import numpy as np
 
-from ecg_jax import units
-from ecg_jax.data.readers import csv_table, matlab, reading
+from ecg_jax.data.readers import csv_table, matlab, reading, time_column
+from ecg_jax.data.readers.sidecars import Declared, describe_remedy, find_factor, has_sidecar, resolve
 from ecg_jax.errors import InputError
-from ecg_jax.recording import Recording, canonical_leads, create_recording
+from ecg_jax.recording import LEADS, Recording, canonical_leads, create_recording
 
 _HEAD_BYTES = 4096
 _CODE_UNITS = {"code", "zscore"}  # of `units.DECLARED`, those that are no voltage
@@ -28,32 +24,7 @@ SUFFIXES = (".npy", ".csv", ".tsv")
 _MAGIC = b"\x93NUMPY"
 _VALUE = b"val"
 _MOST_HEADER_LINES = 12  # before which a CSV without sidecar shows its numbers
-_LONGEST_LIST = 200  # characters
-_LARGEST_SIDECAR = 1 << 20
-
-
-@dataclasses.dataclass(frozen=True)
-class Declared:
-    """What a file does not state itself.
-
-    Attributes:
-        leads: Names in the order of the file; empty where a CSV's first row has them.
-        sampling_rate: Hz; None if not known.
-        unit: One of `units.DECLARED`, in any case; empty if not known.
-    """
-
-    leads: tuple[str, ...] = ()
-    sampling_rate: float | None = None
-    unit: str = ""
-
-    def fill(self, other: "Declared") -> "Declared":
-        """Takes from another what is unknown here."""
-        return Declared(self.leads or other.leads, self.sampling_rate or other.sampling_rate, self.unit or other.unit)
-
-    @property
-    def is_normalized(self) -> bool:
-        """Whether each lead was already divided by its standard deviation."""
-        return self.unit.strip().lower() == "zscore"
+_LONGEST_NAME, _LONGEST_LIST = 40, 200  # characters
 
 
 def matches(path: str, head: bytes) -> bool:
@@ -81,50 +52,46 @@ def read(path: str, id: str | None = None, declared: Declared | None = None) -> 
         InputError: when the file is damaged, or leads, rate or unit are missing or contradict it.
     """
     path = os.fspath(path)
-    said, ignored = read_sidecar(path) if has_sidecar(path) else (declared or Declared(), [])
+    said, notes = resolve(path, ("", declared))
     table = _read_values(path)
     if table.leads and said.leads and canonical_leads(table.leads) != canonical_leads(said.leads):
         names = ", ".join(table.leads)
         raise InputError(f"{path}: its first row names {names}, but {', '.join(said.leads)} are declared")
     leads = table.leads or said.leads
-    found = {"leads": leads, "sampling_rate": said.sampling_rate, "unit": said.unit or table.millivolts}
+    rate, taken = time_column.choose_rate(path, table.times, said.sampling_rate)
+    found = {"leads": leads, "sampling_rate": rate, "unit": said.unit or table.millivolts}
     missing = [name for name, value in found.items() if not value]
-    if missing or said.sampling_rate is None:
-        raise InputError(f"{path}: {', '.join(missing)} unknown; {describe_remedy(path)}")
+    if missing or rate is None:
+        raise InputError(f"{path}: {', '.join(missing)} unknown; {describe_remedy(path, missing)}")
     millivolts = _choose_unit(path, said.unit.strip(), table.millivolts)
     values, turned = (table.values, []) if table.leads else _orient(path, table.values, len(leads))
     return create_recording(
         values,
         leads=leads,
-        sampling_rate=said.sampling_rate,
+        sampling_rate=rate,
         id=id or os.path.basename(path),
         millivolts_per_unit=millivolts,
         normalized=said.is_normalized,
-        notes=(*ignored, *table.notes, *turned),
+        unit=float(np.ravel(millivolts)[0]) if np.ptp(millivolts) == 0 else None,
+        notes=(*notes, *table.notes, *taken, *turned, *_describe_others(leads)),
+        contradictions=[times.unevenness for times in table.times if times.unevenness],
     )
 
 
-def describe_remedy(path: str) -> str:
-    """Says how to declare what a file does not state itself."""
-    return f"write {os.path.basename(sidecar_path(path))} beside it or pass --file_leads, --file_rate, --file_unit"
+def _describe_others(leads: Sequence[str]) -> list[str]:
+    """A note on names that are none of the twelve leads, as a misspelled one."""
+    others = [name[:_LONGEST_NAME] for name in canonical_leads(leads) if name not in LEADS]
+    listed = ", ".join(others)[:_LONGEST_LIST]
+    return [f"none of the twelve leads, so not used unless a network names it: {listed}"] if others else []
 
 
 def _read_values(path: str) -> csv_table.Table:
     head = reading.read_bytes(path, _HEAD_BYTES)
     if head.startswith(_MAGIC) or path.lower().endswith(".npy"):
-        return csv_table.Table(_read_numpy(path), (), (), ())
+        return csv_table.Table(_read_numpy(path))
     if _is_matlab(head):
-        return csv_table.Table(_read_matlab(path), (), (), ())
+        return csv_table.Table(_read_matlab(path))
     return csv_table.read(path)
-
-
-def find_factor(path: str, unit: str) -> float:
-    """What a declared unit is in mV, 1 for z-scores; raises `InputError` when it is unknown."""
-    known = {name.lower(): factor for name, factor in units.DECLARED.items()}
-    factor = known.get(unit.strip().lower(), units.find_millivolts(unit))
-    if factor is None:
-        raise InputError(f"{path}: unit {unit[:40]!r}; known: {', '.join(units.DECLARED)}")
-    return factor
 
 
 def _choose_unit(path: str, declared: str, stated: tuple[float, ...]) -> np.ndarray | float:
@@ -138,42 +105,6 @@ def _choose_unit(path: str, declared: str, stated: tuple[float, ...]) -> np.ndar
             f"{path}: declared as {declared}, but its header states units of {listed} mV; correct one of them"
         )
     return factor
-
-
-def has_sidecar(path: str) -> bool:
-    """Whether `NAME.json` is beside a file."""
-    return os.path.isfile(sidecar_path(path))
-
-
-def sidecar_path(path: str) -> str:
-    """Where the sidecar of a file is, if it has one."""
-    return os.path.splitext(path)[0] + ".json"
-
-
-def read_sidecar(path: str) -> tuple[Declared, list[str]]:
-    """What `NAME.json` declares, and a note on its unknown keys; raises `InputError` when it is damaged."""
-    name = sidecar_path(path)
-    try:
-        if (size := os.path.getsize(name)) > _LARGEST_SIDECAR:
-            raise ValueError(f"{size} bytes")
-        with open(name, encoding="utf-8-sig") as file:
-            said = json.load(file)
-    except (OSError, ValueError, RecursionError) as error:
-        raise InputError(f"{name}: not a readable JSON sidecar ({' '.join(str(error).split())})") from error
-    known = [field.name for field in dataclasses.fields(Declared)]
-    if not isinstance(said, dict) or not set(said) & set(known):
-        found = ", ".join(map(str, said)) if isinstance(said, dict) else type(said).__name__
-        raise InputError(f"{name}: holds {found}; expected an object of {', '.join(known)}")
-    leads, rate, unit = said.get("leads", []), said.get("sampling_rate"), said.get("unit", "")
-    if not isinstance(leads, list) or not all(isinstance(lead, str) for lead in leads):
-        raise InputError(f"{name}: leads is {str(leads)[:80]}; expected a list of names")
-    if rate is not None and (isinstance(rate, bool) or not isinstance(rate, int | float)):
-        raise InputError(f"{name}: sampling_rate is {str(rate)[:80]!r}; expected a number of Hz")
-    if not isinstance(unit, str):
-        raise InputError(f"{name}: unit is {str(unit)[:80]}; known: {', '.join(units.DECLARED)}")
-    others = ", ".join(sorted(map(str, set(said) - set(known))))[:_LONGEST_LIST]
-    notes = [f"{os.path.basename(name)}: key(s) {others} not known, so not read"] if others else []
-    return Declared(tuple(leads), rate, unit), notes
 
 
 def _read_numpy(path: str) -> np.ndarray:

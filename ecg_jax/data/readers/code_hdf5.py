@@ -1,6 +1,6 @@
 """The CODE group's HDF5 layout: `tracings` [N, samples, 12], with or without `exam_id`.
 
-Rate and unit are what a sidecar states (`NAME.json`, see `arrays`), what the caller declares, or what attributes of
+Rate and unit are what a sidecar states (`NAME.json`, see `sidecars`), what the caller declares, or what attributes of
 `tracings` or of the file state: `sampling_rate` (or `fs`, ...), `unit` and `leads`. Where nothing does, they are
 CODE's, if the file agrees with that (see `code_convention`): 4096 samples at 400 Hz, about 2 x mV. The group's own
 conversion was run with a scale of 2, and the median range of lead II is 1.8 times PTB-XL's. They are halved here, so
@@ -15,17 +15,12 @@ from collections.abc import Iterable, Mapping
 
 import numpy as np
 
-from ecg_jax.data.readers import arrays, code_convention, hdf5_file
-from ecg_jax.data.readers.arrays import Declared
+from ecg_jax.data.readers import code_convention, hdf5_file, sidecars
+from ecg_jax.data.readers.sidecars import SPELLINGS, Declared
 from ecg_jax.errors import InputError
 from ecg_jax.recording import LEADS, Recording, create_recording
 
 CODE = Declared(LEADS, code_convention.SAMPLING_RATE, "code")  # of files that are known to be the group's
-_ATTRIBUTES = {  # of `Declared` -> names in use
-    "leads": ("leads", "lead_names", "sig_name"),
-    "sampling_rate": ("sampling_rate", "sampling_frequency", "sample_rate", "fs", "frequency", "freq", "rate"),
-    "unit": ("unit", "units"),
-}
 _EXAMS, _SMALLEST_EXAM = 256, 256  # any file may hold so many; bytes
 
 
@@ -64,21 +59,24 @@ def read(path: str, row: int, id: str | None = None, declared: Declared | None =
     shape = _measure(path, version)
     if not 0 <= row < shape[0]:
         raise InputError(f"{path}: row {row} cannot be read (it has {shape[0]} rows)")
-    stated, notes = _find_stated(path, declared)
+    stated, notes = find_stated(path, "tracings", declared)
     assumed = [name for name in ("sampling_rate", "unit") if not getattr(stated, name)]
     if not assumed:
         return _read(path, row, id, stated, notes)
-    silent = f"{' and '.join(name.replace('_', ' ') for name in assumed)} not stated"
     if wrong := _judge(path, stated, shape, version):
-        raise InputError(f"{path}: {_describe_refusal(path, silent, wrong)}")
-    notes.append(f"{silent}, CODE's 400 Hz and 2 units per mV assumed")
+        raise InputError(f"{path}: {_describe_refusal(path, assumed, wrong)}")
+    notes.append(f"{_list(assumed)} not stated, CODE's 400 Hz and 2 units per mV assumed")
     recording = _read(path, row, id, dataclasses.replace(CODE, leads=stated.leads), notes)
     doubt = code_convention.contradict_exam(recording) if shape[0] < code_convention.MANY else ""
-    return dataclasses.replace(recording, contradictions=(_describe_refusal(path, silent, doubt),) if doubt else ())
+    return dataclasses.replace(recording, contradictions=(_describe_refusal(path, assumed, doubt),) if doubt else ())
 
 
-def _describe_refusal(path: str, silent: str, reason: str) -> str:
-    return f"{silent}, and not CODE's: {reason}; {arrays.describe_remedy(path)}"
+def _list(fields: Iterable[str]) -> str:
+    return " and ".join(field.replace("_", " ") for field in fields)
+
+
+def _describe_refusal(path: str, missing: Iterable[str], reason: str) -> str:
+    return f"{_list(missing)} not stated, and not CODE's: {reason}; {sidecars.describe_remedy(path, missing)}"
 
 
 def _read(path: str, row: int, id: str | None, stated: Declared, notes: Iterable[str] = ()) -> Recording:
@@ -91,26 +89,36 @@ def _read(path: str, row: int, id: str | None, stated: Declared, notes: Iterable
     inside = np.zeros((len(tracing), 1), bool)
     if active.size:
         inside[active[0] : active[-1] + 1] = True
+    factor = sidecars.find_factor(path, stated.unit)
     return create_recording(
         tracing,
         leads=stated.leads or LEADS,
         sampling_rate=stated.sampling_rate,
         id=id or f"{os.path.basename(path)}:{row}",
-        millivolts_per_unit=arrays.find_factor(path, stated.unit),
+        millivolts_per_unit=factor,
+        unit=factor,
         valid=np.broadcast_to(inside, tracing.shape),
         normalized=stated.is_normalized,
         notes=notes,
     )
 
 
-def _find_stated(path: str, declared: Declared | None) -> tuple[Declared, list[str]]:
-    """What a sidecar states, or else the caller, or else attributes; and notes."""
-    has_sidecar = arrays.has_sidecar(path)
-    if declared and declared.sampling_rate and declared.unit and not has_sidecar:
-        return declared, []
-    sidecar, notes = arrays.read_sidecar(path) if has_sidecar else (Declared(), [])
-    attributes = parse_attributes(path, hdf5_file.read_attributes(path, "tracings"))
-    return sidecar.fill(declared or Declared()).fill(attributes), notes
+def find_stated(path: str, name: str, declared: Declared | None) -> tuple[Declared, list[str]]:
+    """What a sidecar states of an array of a file, or else the caller, or else attributes; and notes.
+
+    Raises:
+        InputError: see `sidecars.resolve` and `parse_attributes`.
+    """
+    if declared == CODE and not sidecars.has_sidecar(path):
+        return CODE, []
+    try:
+        attributes = parse_attributes(path, hdf5_file.read_attributes(path, name))
+    except InputError:
+        stated, notes = sidecars.resolve(path, ("", declared))
+        if not (stated.sampling_rate and stated.unit):
+            raise
+        return stated, notes
+    return sidecars.resolve(path, ("", declared), ("the file's attributes", attributes))
 
 
 def parse_attributes(path: str, attributes: Mapping[str, str]) -> Declared:
@@ -119,7 +127,8 @@ def parse_attributes(path: str, attributes: Mapping[str, str]) -> Declared:
     Raises:
         InputError: when a rate is not a number.
     """
-    found = {key: next((attributes[n] for n in names if n in attributes), "") for key, names in _ATTRIBUTES.items()}
+    known = {sidecars.squeeze(key): value for key, value in attributes.items()}
+    found = {field: next((known[name] for name in names if name in known), "") for field, names in SPELLINGS.items()}
     leads = tuple(name.strip() for name in found["leads"].split(",")) if found["leads"] else ()
     # Some files list rate and unit of every lead: each value counts once.
     rate_text, unit = (",".join(dict.fromkeys(found[key].split(","))) for key in ("sampling_rate", "unit"))

@@ -2,7 +2,7 @@
 
 Columns are separated by comma, semicolon or tab; unless it separates columns, the comma may be the decimal mark. The
 numbers may follow lines of any text, a row of names and a row of units, quoted or not; text is UTF-8 or Latin-1.
-Columns of times and row numbers are left out.
+Columns of times and row numbers are no leads; `time_column` says what they state.
 """
 
 import contextlib
@@ -12,20 +12,13 @@ from typing import NamedTuple
 import numpy as np
 
 from ecg_jax import units
-from ecg_jax.data.readers import reading
+from ecg_jax.data.readers import reading, time_column
 from ecg_jax.errors import InputError
 from ecg_jax.recording import LEADS, canonical_lead
 
 _LONGEST_HEADER, _LONGEST_NAME = 100, 200  # lines; characters of a column's name
 _COMMENT = ("#", "%")
 _MISSING = {"", "na", "n/a", "#n/a", "nan", "null", "none", "-", "--", "?"}
-_TIME = re.compile(
-    r"|unnamed: ?\d+|(?:elapsed|relative|absolute)?[ _]?(?:date[ _]?)?(?:time(?:stamps?)?|date)|t|samples?|index"
-    r"|idx|row|seconds?|milliseconds?|ms|sec|s|n|#|(?:sample|row)[ _]?(?:no\.?|num(?:ber)?|index|id)"
-)
-_TIME_UNIT = re.compile(r"[ _]*[(\[]?(?:s|sec|seconds?|ms|milliseconds?|us|h+:mm(?::ss)?(?:\.[sm]+)?)[)\]]?$")
-_DATE = r"\d{4}[-/.]\d\d?[-/.]\d\d?"
-_CLOCK = re.compile(rf"\[?(?:{_DATE}[ T])?\d+:\d\d[\d:.,+ /-]*Z?\]?")  # 0:00.002, or the time of day with a date
 _UNIT_OF_LEAD = re.compile(r"[(\[](.*)[)\]]|[ _/]([^ _/]+)$")
 
 
@@ -37,12 +30,23 @@ class Table(NamedTuple):
         leads: Names of the columns; empty where the file has none.
         millivolts: `[columns]`, what one unit is in mV, where the file says so of every column; else empty.
         notes: What was left out.
+        times: Columns of times.
     """
 
     values: np.ndarray
-    leads: tuple[str, ...]
-    millivolts: tuple[float, ...]
-    notes: tuple[str, ...]
+    leads: tuple[str, ...] = ()
+    millivolts: tuple[float, ...] = ()
+    notes: tuple[str, ...] = ()
+    times: tuple[time_column.Times, ...] = ()
+
+
+class _Header(NamedTuple):
+    """What the lines above the samples hold: of each column, or nothing."""
+
+    names: list[str]
+    units: list[str]
+    millivolts: list[float | None]
+    notes: list[str]
 
 
 _Line = tuple[int, str]
@@ -51,7 +55,7 @@ _Line = tuple[int, str]
 def is_numeric(line: str) -> bool:
     """True for a row of numbers, empty cells and, in front, a time; but not for empty cells alone."""
     cells = line.split(_find_delimiter(line))
-    return _is_row(cells[1:] if _CLOCK.fullmatch(_strip(cells[0])) else cells)
+    return _is_row(cells[1:] if _is_clock(cells[0]) else cells)
 
 
 def split(line: str, delimiter: str | None = None) -> list[str]:
@@ -61,7 +65,11 @@ def split(line: str, delimiter: str | None = None) -> list[str]:
 
 def read(path: str) -> Table:
     """Reads a file; raises `InputError` when it cannot be read, or is not a table of numbers."""
-    text = reading.decode(reading.read_bytes(path))
+    return parse(path, reading.decode(reading.read_bytes(path)))
+
+
+def parse(path: str, text: str) -> Table:
+    """Reads the text of a file; see `read`."""
     lines = [(number, line) for number, line in enumerate(re.split(r"\r\n|\n|\r", text), 1) if line.strip()]
     start = _find_start([line for _, line in lines[:_LONGEST_HEADER]])
     if start is None:
@@ -70,23 +78,36 @@ def read(path: str) -> Table:
     has_numbers = len(lines) > start + 1 and _numbers_columns(lines[start][1])
     start += has_numbers
     columns = lines[start][1].count(delimiter) + 1
-    names, stated, notes = _read_header(lines[:start], delimiter, columns)
-    skipped = [i for i, name in enumerate(names) if _is_time(name)]
-    first = _strip(lines[start - has_numbers][1].split(delimiter, 1)[0])
-    if not names and (_CLOCK.fullmatch(first) or (has_numbers and not first)):  # an empty cell above numbers of rows
+    names, units_of, stated, notes = _read_header(lines[:start], delimiter, columns)
+    skipped = [i for i, name in enumerate(names) if time_column.is_time(name)]
+    first = lines[start - has_numbers][1].split(delimiter, 1)[0]
+    if not names and (_is_clock(first) or (has_numbers and not _strip(first))):  # an empty cell above numbers of rows
         skipped = [0]
     values = _parse_numbers(path, lines[start:], delimiter, columns, skipped)
     kept = [i for i in range(columns) if i not in skipped]
     if lost := lines[-1][0] - lines[start][0] + 1 - len(lines[start:]):
         notes.append(f"{lost} empty line(s) between the samples were skipped")
-    notes += [f"column {(names[i] if names else '') or i + 1!r} is time or a number, not a lead" for i in skipped]
+    shown = {i: (names[i] if names else "") or f"{i + 1}" for i in skipped}
+    notes += [f"column {name!r} is time or a number, not a lead" for name in shown.values()]
     millivolts = [stated[i] for i in kept]
     return Table(
         values,
         tuple(names[i] for i in kept) if names else (),
         tuple(each for each in millivolts if each is not None) if None not in millivolts else (),
         tuple(notes),
+        tuple(
+            time_column.parse(
+                shown[i], names[i] if names else "", units_of[i], _list_cells(lines[start:], delimiter, i)
+            )
+            for i in skipped
+        ),
     )
+
+
+def _list_cells(lines: list[_Line], delimiter: str, column: int) -> list[str]:
+    """The text of a column, with decimal points."""
+    cells = [_strip(line.split(delimiter, column + 1)[column]) for _, line in lines]
+    return cells if delimiter == "," else [cell.replace(",", ".") for cell in cells]
 
 
 def _find_start(lines: list[str]) -> int | None:
@@ -107,31 +128,34 @@ def _numbers_columns(line: str) -> bool:
     return len(numbers) > 2 and numbers == [*map(str, range(len(numbers)))]
 
 
-def _read_header(lines: list[_Line], delimiter: str, columns: int) -> tuple[list[str], list[float | None], list[str]]:
-    """Returns names (none or one per column), what a unit of each column is in mV, and notes."""
+def _read_header(lines: list[_Line], delimiter: str, columns: int) -> _Header:
+    """Returns names (none or one per column), units of each column in words and in mV, and notes."""
     rows = [(number, split(line.lstrip("#% "), delimiter)) for number, line in lines]
     tables = [(number, cells) for number, cells in rows if len(cells) == columns]
     named = [(number, cells) for number, cells in tables if not _find_units(cells) and not _is_row(cells)]
-    measured = [(number, _find_units(cells)) for number, cells in tables if _find_units(cells)]
+    measured = [(number, cells) for number, cells in tables if _find_units(cells)]
     names = named[-1][1] if named else []
     in_names = [_UNIT_OF_LEAD.search(name[-_LONGEST_NAME:]) for name in names] or [None] * columns
     stated = [units.find_millivolts(found[1] or found[2] or "") if found else None for found in in_names]
-    stated = measured[-1][1] if measured else stated
+    below = measured[-1][1] if measured else [""] * columns
     used = {number for number, _ in (*named[-1:], *measured[-1:])}
     unused = [str(number) for number, line in lines if number not in used and not line.startswith(_COMMENT)]
-    return names, stated, [f"line(s) {', '.join(unused)} before the samples were not read"] if unused else []
+    notes = [f"line(s) {', '.join(unused)} before the samples were not read"] if unused else []
+    return _Header(names, below, _find_units(below) or stated, notes)
 
 
 def _find_units(cells: list[str]) -> list[float | None]:
     """What each cell of a row of units is in mV, None for a time; empty if the row is not one of units."""
     found = [units.find_millivolts(cell) for cell in cells]
     others = [cell for cell, each in zip(cells, found, strict=True) if each is None]
-    is_row = len(others) < len(cells) and all(not cell or _TIME_UNIT.fullmatch(cell.lower()) for cell in others)
+    is_row = len(others) < len(cells) and all(
+        not cell or time_column.IS_UNIT.fullmatch(cell.lower()) for cell in others
+    )
     return found if is_row else []
 
 
-def _is_time(name: str) -> bool:
-    return bool(_TIME.fullmatch(name.lower()) or _TIME.fullmatch(_TIME_UNIT.sub("", name.lower())))
+def _is_clock(cell: str) -> bool:
+    return bool(time_column.IS_CLOCK.fullmatch(_strip(cell)))
 
 
 def _parse_numbers(path: str, lines: list[_Line], delimiter: str, columns: int, skipped: list[int]) -> np.ndarray:

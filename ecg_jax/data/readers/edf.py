@@ -55,6 +55,7 @@ def read(path: str, id: str) -> Recording:
         values = np.stack([_calibrate(path, *each)[:length] for each in signals.items()], axis=1)
         end = _find_end([signal.digital[:length] > signal.digital_min for signal in signals.values()])
     notes += _describe_signals(content, signals)
+    stated = {units.find_millivolts(signal.physical_dimension) for signal in signals.values()}
     if end < length:
         notes.append(
             f"the last {length - end} samples are filled with the lowest value in every lead; they are invalid"
@@ -66,6 +67,7 @@ def read(path: str, id: str) -> Recording:
         id=id,
         valid=np.broadcast_to(np.arange(length)[:, None] < end, values.shape),
         duration=records * content.data_record_duration,
+        unit=stated.pop() if len(stated) == 1 else None,
         notes=notes,
     )
 

@@ -12,7 +12,7 @@ from collections import Counter
 from collections.abc import Callable, Iterable
 
 from ecg_jax.data.readers import arrays, code_hdf5, edan, formats, wfdb
-from ecg_jax.data.readers.arrays import Declared
+from ecg_jax.data.readers.sidecars import Declared, has_sidecar, sidecar_path
 from ecg_jax.errors import InputError
 from ecg_jax.recording import Recording
 
@@ -154,7 +154,7 @@ def _find_owned(paths: Iterable[str]) -> set[str]:
         if path.endswith(".hea"):
             owned |= _list_parts(path)
         elif path.lower().endswith(arrays.SUFFIXES):
-            owned.add(arrays.sidecar_path(path))
+            owned.add(sidecar_path(path))
     return owned
 
 
@@ -188,12 +188,10 @@ def _list_file(path: str, declared: Declared | None, in_folder: bool = False) ->
             return _list_exams(path, declared)
     except Exception:  # noqa: BLE001 - whatever a damaged file makes a library raise, reading will report it
         return [LazyRecording(path, functools.partial(formats.read, path, declared=declared))]
-    if reader is None or (reader is arrays and in_folder and not declared and not arrays.has_sidecar(path)):
+    if reader is None or (reader is arrays and in_folder and not declared and not has_sidecar(path)):
         return []
-    if reader is arrays:
-        return [LazyRecording(path, functools.partial(arrays.read, path, path, declared))]
     name = path.removesuffix(".hea")
-    return [LazyRecording(name, functools.partial(reader.read, path, name))]
+    return [LazyRecording(name, functools.partial(formats.read_one, reader.read, path, name, declared))]
 
 
 def _list_exams(path: str, declared: Declared | None) -> list[LazyRecording]:

@@ -5,6 +5,7 @@ that a damaged file is named instead of passed over.
 """
 
 import os
+from collections.abc import Callable
 from types import ModuleType
 
 from ecg_jax.data.readers import (
@@ -25,11 +26,12 @@ from ecg_jax.data.readers import (
     reading,
     schiller,
     scp,
+    sidecars,
     sph_hdf5,
     wfdb,
     xml_document,
 )
-from ecg_jax.data.readers.arrays import Declared
+from ecg_jax.data.readers.sidecars import Declared
 from ecg_jax.errors import InputError
 from ecg_jax.recording import Recording
 
@@ -67,7 +69,7 @@ def read(path: str, id: str | None = None, declared: Declared | None = None) -> 
     Args:
         path: A file, or a WFDB record's name.
         id: Name for messages and results; each format has its own if None.
-        declared: What a NumPy, CSV, MATLAB or CODE HDF5 file without a sidecar holds.
+        declared: What a NumPy, CSV, MATLAB or HDF5 file without a sidecar holds.
 
     Raises:
         InputError: when it is not there, of no known format, damaged, or holds several recordings.
@@ -76,14 +78,21 @@ def read(path: str, id: str | None = None, declared: Declared | None = None) -> 
     reader = detect(path)
     if reader is None:
         raise InputError(describe_unknown(path))
-    if reader is arrays:
-        return arrays.read(path, id, declared)
     if reader is code_hdf5:
         count = len(code_hdf5.read_ids(path))
         if count != 1:
             raise InputError(f"{path}: holds {count} recordings, not one; list them with `readers.find`")
         return code_hdf5.read(path, 0, id, declared)
-    return reader.read(path, id)
+    return read_one(reader.read, path, id, declared)
+
+
+def read_one(
+    read: Callable[..., Recording], path: str, id: str | None = None, declared: Declared | None = None
+) -> Recording:
+    """Reads a file by the function of its format, other than CODE's; what is declared and not used is noted."""
+    if read in (arrays.read, sph_hdf5.read):
+        return read(path, id, declared)
+    return sidecars.compare(read(path, id), declared)
 
 
 def resolve(path: str) -> str:

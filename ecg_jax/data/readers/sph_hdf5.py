@@ -1,14 +1,15 @@
 """Shandong Provincial Hospital's HDF5 layout: one recording a file, `ecg` float16 [12, N] in mV at 500 Hz.
 
 Leads I, II, III, aVR, aVL, aVF, V1-V6. Source: Liu et al., Sci Data 9, 272 (2022), doi 10.1038/s41597-022-01403-5.
-SPH's files name neither leads nor rate nor unit; what attributes state takes precedence.
+SPH's files name neither leads nor rate nor unit; what a sidecar, the caller or attributes state takes precedence.
 """
 
 import os
 
 import numpy as np
 
-from ecg_jax.data.readers import arrays, code_hdf5, hdf5_file
+from ecg_jax.data.readers import code_hdf5, hdf5_file, sidecars
+from ecg_jax.data.readers.sidecars import Declared
 from ecg_jax.errors import InputError
 from ecg_jax.recording import LEADS, Recording, create_recording
 
@@ -20,7 +21,7 @@ def matches(path: str, head: bytes) -> bool:
     return bool(hdf5_file.has_array(path, head, "ecg"))
 
 
-def read(path: str, id: str | None = None) -> Recording:
+def read(path: str, id: str | None = None, declared: Declared | None = None) -> Recording:
     """Reads the recording; raises `InputError` when the file is missing, damaged or of another layout."""
     path = os.fspath(path)
     shape = hdf5_file.describe(path, "ecg")
@@ -29,12 +30,15 @@ def read(path: str, id: str | None = None) -> Recording:
     signal = hdf5_file.read_array(path, "ecg")
     if signal.dtype.kind != "f":
         raise InputError(f"{path}: `ecg` holds {signal.dtype}; expected floating-point millivolts")
-    stated = code_hdf5.parse_attributes(path, hdf5_file.read_attributes(path, "ecg"))
+    stated, notes = code_hdf5.find_stated(path, "ecg", declared)
+    factor = sidecars.find_factor(path, stated.unit or "mV")
     return create_recording(
         np.ascontiguousarray(signal.T),
         leads=stated.leads or LEADS,
         sampling_rate=stated.sampling_rate or SAMPLING_RATE,
         id=id or os.path.basename(path),
-        millivolts_per_unit=arrays.find_factor(path, stated.unit or "mV"),
+        millivolts_per_unit=factor,
+        unit=factor,
         normalized=stated.is_normalized,
+        notes=notes,
     )

@@ -9,6 +9,7 @@ import os
 
 import numpy as np
 
+from ecg_jax import units
 from ecg_jax.data.readers.wfdb_header import Header, read_header
 from ecg_jax.data.readers.wfdb_signal import Segment, read_signals
 from ecg_jax.errors import InputError
@@ -48,6 +49,7 @@ def read(path: str, id: str | None = None) -> Recording:
     header = read_header(stem + ".hea")
     found = _read_segments(stem, header) if header.segments else read_signals(stem, header)
     factors = {signal.known_factor for signal in header.signals}
+    stated = {units.find_millivolts(signal.unit) for signal in header.signals}
     return create_recording(
         found.signal,
         leads=found.leads,
@@ -56,6 +58,7 @@ def read(path: str, id: str | None = None) -> Recording:
         notes=(*header.notes, *found.notes),
         contradictions=found.contradictions,
         known_factor=factors.pop() if len(factors) == 1 else None,
+        unit=stated.pop() if len(stated) == 1 else None,
     )
 
 

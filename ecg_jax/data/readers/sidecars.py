@@ -1,0 +1,168 @@
+"""What a file does not state itself: in a sidecar, `NAME.json` beside `NAME.csv`, or by whoever reads it.
+
+  {"leads": ["I", "II", ...], "sampling_rate": 500, "unit": "mV"}
+
+A sidecar is about one file, the flags of a command about many: where both state something, the sidecar counts, and a
+note names both.
+"""
+
+import dataclasses
+import json
+import os
+import re
+from collections.abc import Iterable
+from typing import Any
+
+from ecg_jax import units
+from ecg_jax.errors import InputError, suggest
+from ecg_jax.recording import Recording, canonical_leads
+
+FLAGS = {"leads": "--file_leads", "sampling_rate": "--file_rate", "unit": "--file_unit"}  # of the fields of `Declared`
+SPELLINGS = {  # of the same, in small letters without separators
+    "leads": ("leads", "leadnames", "signame"),
+    "sampling_rate": ("samplingrate", "samplingfrequency", "samplerate", "fs", "frequency", "freq", "rate"),
+    "unit": ("unit", "units"),
+}
+_EXAMPLES = {"leads": '["I", "II", ...]', "sampling_rate": "500", "unit": '"mV"'}
+_LONGEST_LIST = 200  # characters
+_LARGEST_SIDECAR = 1 << 20
+
+
+@dataclasses.dataclass(frozen=True)
+class Declared:
+    """What a file does not state itself.
+
+    Attributes:
+        leads: Names in the order of the file; empty where a CSV's first row has them.
+        sampling_rate: Hz; None if not known.
+        unit: One of `units.DECLARED`, in any case; empty if not known.
+    """
+
+    leads: tuple[str, ...] = ()
+    sampling_rate: float | None = None
+    unit: str = ""
+
+    @property
+    def is_normalized(self) -> bool:
+        """Whether each lead was already divided by its standard deviation."""
+        return self.unit.strip().lower() == "zscore"
+
+
+def resolve(path: str, *others: tuple[str, Declared | None]) -> tuple[Declared, list[str]]:
+    """What the sidecar of a file states, and what others state where it does not; see `merge`.
+
+    Raises:
+        InputError: when the sidecar is damaged, or has a misspelled key.
+    """
+    if not has_sidecar(path):
+        return merge(*others)
+    said, unknown = read_sidecar(path)
+    merged, notes = merge((os.path.basename(sidecar_path(path)), said), *others)
+    return merged, unknown + notes
+
+
+def merge(*sources: tuple[str, Declared | None]) -> tuple[Declared, list[str]]:
+    """Of each field what the first source states, and notes on those that state something else.
+
+    Args:
+        *sources: What they are called in notes, the flags of a command "", and what they state.
+    """
+    merged, notes = Declared(), list[str]()
+    for field, flag in FLAGS.items():
+        stated = [(name or flag, getattr(said, field)) for name, said in sources if said and getattr(said, field)]
+        if stated:
+            merged = dataclasses.replace(merged, **{field: stated[0][1]})
+        notes += [
+            f"{field} {_show(value)} of {name} is not used: {stated[0][0]} states {_show(stated[0][1])}"
+            for name, value in stated[1:]
+            if _normalize(field, value) != _normalize(field, stated[0][1])
+        ]
+    return merged, notes
+
+
+def _show(value: Any) -> str:
+    text = ",".join(value) if isinstance(value, tuple) else f"{value:g}" if isinstance(value, float) else str(value)
+    return text[:_LONGEST_LIST]
+
+
+def _normalize(field: str, value: Any) -> Any:
+    """Equal for two spellings of the same."""
+    if field == "leads":
+        return canonical_leads(value)
+    return value if field == "sampling_rate" else units.find_millivolts(value) or value.strip().lower()
+
+
+def compare(recording: Recording, given: Declared | None) -> Recording:
+    """A recording whose file states everything, with notes where the flags state something else."""
+    stated = Declared(recording.leads, recording.sampling_rate)
+    _, notes = merge(("the file", stated), ("", given))
+    return dataclasses.replace(recording, notes=(*recording.notes, *notes)) if notes else recording
+
+
+def find_factor(path: str, unit: str) -> float:
+    """What a declared unit is in mV, 1 for z-scores; raises `InputError` when it is unknown."""
+    known = {name.lower(): factor for name, factor in units.DECLARED.items()}
+    factor = known.get(unit.strip().lower(), units.find_millivolts(unit))
+    if factor is None:
+        raise InputError(f"{path}: unit {unit[:40]!r}; known: {', '.join(units.DECLARED)}")
+    return factor
+
+
+def describe_remedy(path: str, missing: Iterable[str] = FLAGS) -> str:
+    """Says how to declare what a file does not state itself."""
+    missing = list(missing)
+    example = ", ".join(f'"{field}": {_EXAMPLES[field]}' for field in missing)
+    name = os.path.basename(sidecar_path(path))
+    return f"write {name} beside it, as {{{example}}}, or pass {', '.join(FLAGS[field] for field in missing)}"
+
+
+def has_sidecar(path: str) -> bool:
+    """Whether `NAME.json` is beside a file."""
+    return os.path.isfile(sidecar_path(path))
+
+
+def sidecar_path(path: str) -> str:
+    """Where the sidecar of a file is, if it has one."""
+    return os.path.splitext(path)[0] + ".json"
+
+
+def read_sidecar(path: str) -> tuple[Declared, list[str]]:
+    """What `NAME.json` declares, and a note on its unknown keys; raises `InputError`, see `resolve`."""
+    name = sidecar_path(path)
+    said = _load(name)
+    leads, rate, unit = said.get("leads", []), said.get("sampling_rate"), said.get("unit", "")
+    if not isinstance(leads, list) or not all(isinstance(lead, str) for lead in leads):
+        raise InputError(f"{name}: leads is {str(leads)[:80]}; expected a list of names")
+    if rate is not None and (isinstance(rate, bool) or not isinstance(rate, int | float) or not rate > 0):
+        raise InputError(f"{name}: sampling_rate is {str(rate)[:80]!r}; expected a number of Hz")
+    if not isinstance(unit, str):
+        raise InputError(f"{name}: unit is {str(unit)[:80]}; known: {', '.join(units.DECLARED)}")
+    others = ", ".join(sorted(map(str, set(said) - set(FLAGS))))[:_LONGEST_LIST]
+    notes = [f"{os.path.basename(name)}: key(s) {others} not known, so not read"] if others else []
+    return Declared(tuple(leads), rate, unit), notes
+
+
+def _load(name: str) -> dict[str, Any]:
+    """The object in a sidecar; refuses one that holds a known key misspelled, or none."""
+    try:
+        if (size := os.path.getsize(name)) > _LARGEST_SIDECAR:
+            raise ValueError(f"{size} bytes")
+        with open(name, encoding="utf-8-sig") as file:
+            said = json.load(file)
+    except (OSError, ValueError, RecursionError) as error:
+        raise InputError(f"{name}: not a readable JSON sidecar ({' '.join(str(error).split())})") from error
+    if not isinstance(said, dict):
+        raise InputError(f"{name}: holds {type(said).__name__}; expected an object of {', '.join(FLAGS)}")
+    absent = [field for field in FLAGS if field not in said]
+    for key in sorted(set(said) - set(FLAGS)):
+        meant = next((field for field in absent if squeeze(key) in SPELLINGS[field]), key)
+        if hint := suggest(meant, absent):
+            raise InputError(f"{name}: key {key[:80]!r} is unknown{hint}")
+    if len(absent) == len(FLAGS):
+        raise InputError(f"{name}: holds {', '.join(said)[:_LONGEST_LIST]}; expected an object of {', '.join(FLAGS)}")
+    return said
+
+
+def squeeze(key: str) -> str:
+    """A key in small letters without separators, as in `SPELLINGS`."""
+    return re.sub(r"[\W_]", "", key.lower())
