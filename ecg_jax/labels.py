@@ -9,7 +9,7 @@ import numpy as np
 import pandas as pd
 
 from ecg_jax import columns, statements
-from ecg_jax.errors import InputError
+from ecg_jax.errors import InputError, suggest
 
 SIX = tuple(statements.SIX)
 ABNORMAL = statements.ABNORMAL
@@ -97,7 +97,9 @@ def choose(
         else:
             missing.append(name)
     if missing and not isinstance(names, Offered):
-        raise InputError(f"{source}: no label {', '.join(missing)}; there are: {', '.join(offered)}")
+        raise InputError(
+            f"{source}: no label {', '.join(missing)}; there are: {', '.join(offered)}{suggest(missing[0], offered)}"
+        )
     return found
 
 

@@ -39,7 +39,7 @@ def read_table(path: str, required: tuple[str, ...] = ()) -> pd.DataFrame:
             has_apostrophe = any(b"'" in block for block in iter(lambda: content.read(1 << 20), b""))
         table = pd.read_csv(path, sep=delimiter, encoding=encoding, dtype=str, skip_blank_lines=False)
     except FileNotFoundError as error:
-        raise InputError(f"{path}: no such file") from error
+        raise InputError(f"{path}: no such file{files.suggest(path)}") from error
     except (OSError, ValueError, csv.Error, pd.errors.ParserError) as error:
         raise InputError(f"{path}: not a readable CSV ({' '.join(str(error).split())})") from error
     if not isinstance(table.index, pd.RangeIndex):
