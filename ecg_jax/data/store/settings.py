@@ -39,7 +39,8 @@ class Settings:
         unknown = [flag for flag in self.exclude if flag not in quality.FLAGS]
         if unknown:
             raise InputError(
-                f"no quality flag {', '.join(unknown)}; there are: {', '.join(quality.FLAGS)}{suggest(unknown[0], quality.FLAGS)}"
+                f"no quality flag {', '.join(unknown)}; there are: {', '.join(quality.FLAGS)}"
+                + suggest(unknown[0], quality.FLAGS)
             )
 
     def to_dict(self) -> dict[str, Any]:
