@@ -184,7 +184,8 @@ def find_config(path: str) -> str:
 def refuse_arguments(argv: Sequence[str]) -> None:
     """Raises `InputError` on an argument that is not a flag."""
     if len(argv) > 1:
-        raise InputError(f"unexpected argument {argv[1]!r}; settings are flags, as --config.seed=3")
+        meant = argv[1] if "=" in argv[1] else "NAME=VALUE"
+        raise InputError(f"unexpected argument {argv[1]!r}; settings are flags, as --{meant}; --help lists them")
 
 
 def config_name() -> str:

@@ -48,7 +48,7 @@ def test_a_folder_passes_over_nothing_without_counting_it(tmp_path):
         next(lazy for lazy in found.recordings if "unknown" in lazy.name).read()
     assert readers.describe_passed_over(found.passed_over) == (
         "passed over: 4 file(s) that are no ECG (.txt 2, no suffix 1, .csv 1); NumPy and CSV files count with a "
-        "sidecar .json or --file_leads, --file_rate, --file_unit"
+        "sidecar .json; predict, embed and explain also take --file_leads, --file_rate, --file_unit"
     )
     assert names(readers.search(str(tmp_path / "*.[xt]*")), tmp_path) == ["unknown.xml"]
 

@@ -147,7 +147,7 @@ def test_a_head_that_starts_afresh_says_what_it_leaves_and_how_to_keep_it(labels
     assert ("starting weights have" in said) == bool(words)
     np.testing.assert_array_equal(found[KERNEL], drawn[KERNEL])
     if "is no head" in words:
-        with pytest.raises(InputError, match="another kind; set another config.model.head, or add 'head'"):
+        with pytest.raises(InputError, match=r"another kind; set another config\.model\.head, or add 'head'"):
             start(labels, **changes | {"init.exclude": ()})
     elif words:  # what is advised does what it says
         drawn, found, said = start(labels, **changes | {"init.exclude": ()})
