@@ -21,6 +21,8 @@ import processes
 import pytest
 import wfdb
 
+from ecg_jax import cli
+from ecg_jax.errors import InputError
 from ecg_jax.recording import LEADS
 
 ROOT = Path(__file__).parents[1]
@@ -379,9 +381,10 @@ def test_bad_settings_of_the_data_are_noticed_before_a_run_claims_its_folder(fla
         (["--config.optimizer.learning_rte=1"], ["config.optimizer.learning_rte", "learning_rate", "weight_decay"]),
         (["--config.seed=abc"], ["config.seed", "abc"]),
         (["--config=configs/nope.py"], ["configs/nope.py", "configs/finetune.py"]),
-        (["--config.data.dataset=ptb"], ["ptb", "ptbxl"]),
+        (["--config.data.dataset=ptbxll"], ["ptbxll", "did you mean ptbxl?"]),
         (["--config.data.dataset=ptbxl", "--config.data.source=/nowhere"], ["/nowhere", "--config.data.source"]),
         (["--config.data.labels=amyloidosis"], ["amyloidosis", "1dAVb"]),
+        (["--config.data.labels=rbb"], ["no label rbb", "did you mean RBBB?"]),
         (["--config.data.simulated.test=0"], ["no recording in the test split"]),
         (["config.seed=3"], ["unexpected argument", "--config.seed=3"]),
         (["--config.checkpoint.monitor=accuracy"], ["accuracy", "auroc"]),
@@ -391,6 +394,13 @@ def test_bad_settings_of_the_data_are_noticed_before_a_run_claims_its_folder(fla
 )
 def test_a_bad_setting_ends_in_one_line(flags, parts, tmp_path):
     assert_one_line(call("main", *TINY, f"--workdir={tmp_path / 'run'}", *flags), *parts)
+
+
+def test_a_missing_file_is_refused_with_one_of_a_like_name_beside_it(tmp_path):
+    (tmp_path / "labels.csv").touch()
+    for path, end in (("label.csv", r"; did you mean labels\.csv\?"), ("other.txt", ""), ("none/labels.csv", "")):
+        with pytest.raises(InputError, match=f"{path}: no such file{end}$"):
+            cli.require_files(str(tmp_path / path))
 
 
 def test_traceback_shows_where_an_error_came_from(tmp_path):

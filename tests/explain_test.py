@@ -216,8 +216,10 @@ def test_labels_in_documented_commands_are_labels():
 def test_labels_and_methods_that_are_none_are_named(made):
     model = create(600, labels=("RBBB", "AF"))
     for labels, method, parts in (
-        (["CD"], "occlusion", "no label CD; it has RBBB, AF"),
+        (["CD"], "occlusion", "no label CD; it has RBBB, AF$"),
+        (["rbb"], "occlusion", r"no label rbb; it has RBBB, AF; did you mean RBBB\?$"),
         ([], "magic", "'magic'; known"),
+        ([], "shaply", r"did you mean shapley\?$"),
     ):
         with pytest.raises(InputError, match=parts):
             next(explained.explain_all(model, [made], labels, method))
