@@ -69,8 +69,8 @@ def respond(
         )
     names = tuple(labels) or choose_labels(model, dose)
     if unknown := [name for name in names if name not in model.label_names]:
-        known = ", ".join(model.label_names) + suggest(unknown[0], model.label_names)
-        raise InputError(f"{model.title} has no label {', '.join(unknown)}; it has {known}")
+        offered = ", ".join(model.label_names) + suggest(unknown[0], model.label_names)
+        raise InputError(f"{model.title} has no label {', '.join(unknown)}; it has {offered}")
     places = [model.label_names.index(name) for name in names]
     keys = jax.random.split(jax.random.key(seed), patients)
     probabilities, stated = [], []
