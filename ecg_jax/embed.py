@@ -106,6 +106,8 @@ def _check_flags(argv: Sequence[str], suffix: str) -> None:
         raise InputError("no recordings named; add the path of a file or a folder, or --data=NAME:DIR")
     if len(argv) > 1 and FLAGS.data:
         raise InputError(f"--data={FLAGS.data} and {argv[1]} both name recordings; pass one of both")
+    if FLAGS.data:
+        cli.refuse_flags(dict.fromkeys(recording_flags.FILE_FLAGS, "files of recordings"))
     if FLAGS.labels and not FLAGS.data:
         raise InputError("--labels goes with --data")
     if suffix not in (".npz", ".parquet"):

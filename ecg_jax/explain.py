@@ -68,7 +68,7 @@ def _list_idle_flags() -> dict[str, str]:
     if not FLAGS.data:
         idle |= dict.fromkeys(("split", "recordings"), "--data")
     if FLAGS.data or FLAGS.dose:
-        idle |= dict.fromkeys(("file_leads", "file_rate", "file_unit"), "files of recordings")
+        idle |= dict.fromkeys(recording_flags.FILE_FLAGS, "files of recordings")
         idle["figure_format"] = "pages of recordings; here the suffix of --output is the format"
     if FLAGS.dose:
         idle |= dict.fromkeys(("method", "checks"), "recordings or --data")

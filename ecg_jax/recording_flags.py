@@ -15,6 +15,7 @@ if TYPE_CHECKING:
     from ecg_jax.data.store import Store
     from ecg_jax.inference.model import Model
 
+FILE_FLAGS = ("file_leads", "file_rate", "file_unit")
 FLAGS = flags.FLAGS
 flags.DEFINE_string(
     "model",
@@ -101,6 +102,8 @@ def find(paths: Sequence[str]) -> Named:
     stores = [path for path in paths if store.is_store(path)]
     if stores and len(paths) > 1:
         raise InputError(f"{stores[0]} is a prepared store, which goes alone; name nothing else")
+    if stores and (passed := [f"--{name}" for name in FILE_FLAGS if FLAGS[name].present]):
+        raise InputError(f"{', '.join(passed)} is for files of recordings; the store {stores[0]} states these itself")
     if stores:
         opened = store.Store(stores[0])
         return Named(batches.list_stored(opened), [], store=opened)
@@ -126,4 +129,8 @@ def find_recordings(paths: Sequence[str]) -> "tuple[list[readers.LazyRecording],
                 recordings.setdefault(os.path.abspath(lazy.name), lazy)
         except InputError as error:
             problems.append(" ".join(str(error).split()))
-    return list(recordings.values()), list(dict.fromkeys(problems)), readers.describe_passed_over(passed_over)
+    problems = list(dict.fromkeys(problems))
+    if lacking := [lazy for lazy in recordings.values() if lazy.missing]:
+        problems += [readers.describe_missing(lacking)] * len(lacking)
+    named = [lazy for lazy in recordings.values() if not lazy.missing]
+    return named, problems, readers.describe_passed_over(passed_over)

@@ -170,6 +170,7 @@ def test_a_stores_recordings_are_cut_by_shard_and_not_filtered_again(model, tmp_
     assert [[each.name for each in group] for group in groups] == [["r0", "r2"], ["r3", "r5"], ["r7", "r8"], ["r9"]]
     np.testing.assert_array_equal(groups[1][1].read().signal, opened.read(3, "r5").signal)
     assert_one_line(call("predict", tmp_path, "ecg.hea", cwd=tmp_path), "is a prepared store, which goes alone")
+    assert_one_line(call("predict", "--file_rate=500", tmp_path), "--file_rate is for files of recordings; the store")
 
 
 def test_parquet_has_the_columns_and_numbers_of_the_csv(model, tmp_path):

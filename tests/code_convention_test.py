@@ -12,10 +12,7 @@ from ecg_jax.recording import LEADS
 from ecg_jax.simulation import textbook
 
 ASSUMED = "sampling rate and unit not stated, CODE's 400 Hz and 2 units per mV assumed"
-REMEDY = (
-    'write x.json beside it, as {"sampling_rate": 500, "unit": "mV"}; '
-    "predict, embed and explain also take --file_rate, --file_unit"
-)
+REMEDY = 'write x.json beside it, as {"sampling_rate": 500, "unit": "mV"}, or pass --file_rate, --file_unit'
 
 
 def simulate(seed=0):
@@ -71,6 +68,21 @@ def test_keys_of_a_sidecar_that_are_not_known_are_noted(tmp_path):
     path = write(tmp_path, simulate())
     write_sidecar(tmp_path, "x", leads=None, patient="p")
     assert read(path).notes == ("x.json: key(s) patient not known, so not read",)
+
+
+def test_flags_win_over_attributes_that_differ_with_a_note(tmp_path):
+    path = write(tmp_path, simulate(), sampling_rate=250, unit="uV")
+    recording = read(path, Declared((), 400.0, "mV"))
+    assert recording.sampling_rate == 400
+    assert recording.notes == (
+        "sampling_rate 250 of the file's attributes is not used: --file_rate states 400",
+        "unit uV of the file's attributes is not used: --file_unit states mV",
+    )
+
+
+def test_an_attribute_that_is_no_rate_is_not_needed_beside_flags(tmp_path):
+    path = write(tmp_path, simulate(), sampling_rate="often")
+    assert read(path, Declared((), 400.0, "mV")).sampling_rate == 400
 
 
 def test_a_declared_order_of_leads_is_kept(tmp_path):

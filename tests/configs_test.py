@@ -140,7 +140,7 @@ def test_every_key_is_read_by_a_run(tmp_path, monkeypatch):
         (lambda c: c.update(lr=1.0), r"config.lr is unknown; config has: .*optimizer"),
         (
             lambda c: c.loss.update(focal=1.0),
-            r"config.loss.focal is unknown .*focal_gamma.*; config.loss has: focal_gamma, huber",
+            r"config.loss.focal is unknown; config.loss has: focal_gamma, huber.*; did you mean focal_gamma\?",
         ),
         (lambda c: c.train.__delattr__("epochs"), r"config.train.epochs is missing"),
         (lambda c: c.__setattr__("loss", 3), r"config.loss is 3; expected a section with focal_gamma"),

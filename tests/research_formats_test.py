@@ -2,7 +2,6 @@
 
 import datetime
 import json
-import os
 import struct
 import zlib
 
@@ -42,6 +41,15 @@ def test_attributes_of_an_sph_file_go_before_its_convention(tmp_path):
     recording = readers.read(tmp_path / "sph.h5")
     assert recording.sampling_rate == 250
     np.testing.assert_allclose(recording.signal, digital() / 1e6, rtol=1e-3, atol=1e-9)
+
+
+def test_a_sidecar_and_flags_go_before_the_convention_of_sph_too(tmp_path):
+    path = ecg_files.write_sph_hdf5(tmp_path)
+    assert readers.read(path, declared=Declared((), 250, "")).sampling_rate == 250
+    ecg_files.write_sidecar(tmp_path, "sph", leads=None, sampling_rate=1000)
+    recording = readers.read(path, declared=Declared((), 250, ""))
+    assert recording.sampling_rate == 1000
+    assert recording.notes == ("sampling_rate 250 of --file_rate is not used: sph.json states 1000",)
 
 
 @pytest.mark.parametrize(
@@ -217,10 +225,12 @@ def test_a_numpy_header_that_announces_too_much_is_refused(tmp_path, shape):
     [
         ("{", "not a readable JSON sidecar"),
         ("[1]", "holds list; expected an object of leads, sampling_rate, unit"),
-        ('{"rate": 500}', "holds rate; expected"),
+        ('{"rate": 500}', r"key 'rate' is unknown; did you mean sampling_rate\?"),
+        ('{"patient": 1}', "holds patient; expected"),
         ('{"leads": "I,II"}', "leads is I,II; expected a list"),
         ('{"sampling_rate": "500"}', "sampling_rate is '500'; expected a number"),
         ('{"sampling_rate": true}', "sampling_rate is 'True'; expected a number"),
+        ('{"sampling_rate": 0}', "sampling_rate is '0'; expected a number"),
         ('{"unit": 3}', "unit is 3"),
         ("[" * 100000, "not a readable JSON sidecar"),
     ],
@@ -255,7 +265,9 @@ def test_the_signal_file_of_a_record_is_no_recording_beside_it(tmp_path):
     assert names == [str(tmp_path / "alone.mat"), str(tmp_path / "other"), str(tmp_path / "rec")]
     undeclared = readers.find(str(tmp_path))
     assert [source.name for source in undeclared] == names
-    with pytest.raises(InputError, match=r"MATLAB \(val\) with a sidecar"):
+    with pytest.raises(
+        InputError, match=r"alone\.mat: leads, sampling_rate, unit unknown; write alone\.json beside it"
+    ):
         undeclared[0].read()
 
 
@@ -365,7 +377,7 @@ def test_every_column_has_its_own_unit(tmp_path):
 )
 @pytest.mark.parametrize("place", [0, 2])
 def test_times_and_row_numbers_are_no_leads(tmp_path, name, place):
-    columns = {name: ("0", "1"), "I": ("1", "2"), "II": ("3", "4")}
+    columns = {name: ("0", ".002" if "s]" in name else "2"), "I": ("1", "2"), "II": ("3", "4")}
     order = ["I", "II"]
     order.insert(place, name)
     rows = [order, *([columns[each][row] for each in order] for row in range(2))]
@@ -428,6 +440,7 @@ def test_a_declared_unit_may_be_spelled_in_any_usual_way(tmp_path, unit):
         ("1\n2,3\n4,5\n", "line 2 has 2 columns, the first 1"),
         ("I,II\nuV,uV\n1,2\n3,4\n", "declared as mV, but its header states units of 0.001 mV"),
         ("I (uV),II (uV)\n1,2\n3,4\n", "declared as mV, but its header states units of 0.001 mV"),
+        ("I (uV),II\n1,2\n3,4\n", "declared as mV, but its header states units of 0.001 mV"),
         ("I,II\n1,2\n3,n.n.\n", "line 3 is not all numbers"),
     ],
 )
@@ -442,17 +455,6 @@ def test_half_an_hour_of_rows_of_leads_is_read_in_seconds(tmp_path):
     (tmp_path / "x.csv").write_text("\n".join([",".join(["0.125"] * 900_000)] * 2))
     recording = readers.read(tmp_path / "x.csv", declared=Declared(("I", "II"), 500, "mV"))
     assert recording.signal.shape == (900_000, 2)
-
-
-def test_in_a_folder_only_described_arrays_are_ecgs(tmp_path):
-    described = ecg_files.write_npy(tmp_path)
-    np.save(tmp_path / "weights.npy", digital())
-    (tmp_path / "x.csv").write_text(csv_text())
-    assert [source.name for source in readers.find(str(tmp_path))] == [str(described)]
-    declared = Declared(LEADS, 500, "mV")
-    found = readers.find(str(tmp_path), declared)
-    assert {os.path.basename(source.name) for source in found} == {"array.npy", "weights.npy", "x.csv"}
-    assert all(source.read().leads == LEADS for source in found)
 
 
 # EDF

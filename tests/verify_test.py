@@ -155,6 +155,14 @@ def test_a_wrong_unit_is_found_with_the_factor_that_fits(factor, unit):
     np.testing.assert_allclose(mended.signal, signal, rtol=1e-5, atol=1e-7)
 
 
+def test_the_unit_that_fits_is_that_of_the_file_and_unnamed_where_the_file_names_none():
+    assert "1 mV per unit (millivolts) fits, not 0.001 as stated" in find(record(simulate(3) / 1000, unit=1e-3)).message
+    assert "mV: 1000 times that fits" in find(record(simulate(3) / 1000, unit=None)).message
+    assert (
+        find(record(simulate(3) / 1000, unit=None)).factor == find(record(simulate(3) / 1000, unit=1e-3)).factor == 1000
+    )
+
+
 def test_counts_that_fit_several_factors_list_them_and_choose_none():
     finding = find(record(simulate(3) * 200))
     assert finding.factor is None

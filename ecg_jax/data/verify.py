@@ -187,8 +187,8 @@ def _check_unit(recording: Recording, wrong_rate: Finding | None) -> Finding | N
         for unit in units
     )
     message = (
-        f"a beat's range is {size:.3g} mV{f' at {stated:g} mV per unit' if recording.unit else ''}, an ECG has "
-        f"{amplitude.LOWEST:g} to {amplitude.HIGHEST:g} mV: {listed or 'no known unit'} fits"
+        f"a beat's range is {size:.3g} mV, an ECG has {amplitude.LOWEST:g} to {amplitude.HIGHEST:g} mV: "
+        f"{listed or 'no known unit'} fits{f', not {stated:g} as stated' if listed and recording.unit else ''}"
     )
     is_clear = len(units) == 1 and units[0] in amplitude.REAL_UNITS
     return Finding(UNIT, message, factor=units[0] / stated if is_clear else None)

@@ -10,6 +10,8 @@ from ecg_jax import units
 from ecg_jax.data.datasets import attributes
 from ecg_jax.data.datasets import table as table_lib
 from ecg_jax.data.datasets.dataset import Dataset
+from ecg_jax.data.readers import sidecars
+from ecg_jax.data.readers.sidecars import Declared
 from ecg_jax.errors import InputError
 from ecg_jax.recording import LEADS, Recording, create_recording
 
@@ -31,15 +33,20 @@ def create(
         labels: Columns of the CSV, and what its `scp_codes` state.
         labels_csv: The CSV; if empty, the `.npy` file's name with `.csv`.
         leads: Names of the array's columns, separated by commas.
-        sampling_rate: Hz; must be given.
-        unit: One of `units.DECLARED`; must be given.
+        sampling_rate: Hz; must be given, unless a sidecar states it.
+        unit: One of `units.DECLARED`; must be given, unless a sidecar states it.
         patient_column: See `patients.parse`.
+
+    Raises:
+        InputError: when one of these is wrong, or a sidecar, which may state them too, contradicts it.
     """
+    names = tuple(name.strip() for name in leads.split(","))
+    stated, notes = _fill(source, Declared(names, sampling_rate, unit))
+    sampling_rate, unit = stated.sampling_rate or 0.0, stated.unit
     if unit not in units.DECLARED:
         raise InputError(f"data.arrays.unit is {unit!r}; declare one of {', '.join(units.DECLARED)}")
     if not sampling_rate > 0:
         raise InputError(f"data.arrays.sampling_rate is {sampling_rate}; declare the array's rate in Hz")
-    names = tuple(name.strip() for name in leads.split(","))
     mapped = _Mapped(source, len(names))
     csv = labels_csv or os.path.splitext(source)[0] + ".csv"
     table = table_lib.read_table(csv)
@@ -49,8 +56,19 @@ def create(
     return Dataset(
         name="arrays",
         read=functools.partial(_read, mapped, names, sampling_rate, unit, ids),
-        **known | {"ids": ids},
+        **known | {"ids": ids, "notes": (*notes, *known["notes"])},
     )
+
+
+def _fill(source: str, given: Declared) -> tuple[Declared, list[str]]:
+    """What is given, and what a sidecar states beyond that."""
+    if not sidecars.has_sidecar(source):
+        return given, []
+    said, notes = sidecars.read_sidecar(source)
+    stated, different = sidecars.merge(("data.arrays", given), (sidecars.sidecar_path(source), said))
+    if different:
+        raise InputError(f"{source}: {different[0]}; correct one of them")
+    return stated, notes
 
 
 class _Mapped:

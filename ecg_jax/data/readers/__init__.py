@@ -1,6 +1,6 @@
 """One file format each: a path becomes a `Recording` in millivolts. `find` lists what a path holds."""
 
-from ecg_jax.data.readers.folders import LazyRecording, Search, describe_passed_over, find, search
+from ecg_jax.data.readers.folders import LazyRecording, Search, describe_missing, describe_passed_over, find, search
 from ecg_jax.data.readers.formats import FORMATS, HEAD_BYTES, read
 from ecg_jax.data.readers.sidecars import Declared
 from ecg_jax.recording import UNITS
@@ -12,6 +12,7 @@ __all__ = [
     "Declared",
     "LazyRecording",
     "Search",
+    "describe_missing",
     "describe_passed_over",
     "find",
     "read",

@@ -14,7 +14,7 @@ from collections.abc import Sequence
 import numpy as np
 
 from ecg_jax.data.readers import csv_table, matlab, reading, time_column
-from ecg_jax.data.readers.sidecars import Declared, describe_remedy, find_factor, has_sidecar, resolve
+from ecg_jax.data.readers.sidecars import FLAGS, Declared, describe_remedy, find_factor, has_sidecar, resolve
 from ecg_jax.errors import InputError
 from ecg_jax.recording import LEADS, Recording, canonical_leads, create_recording
 
@@ -25,6 +25,7 @@ _MAGIC = b"\x93NUMPY"
 _VALUE = b"val"
 _MOST_HEADER_LINES = 12  # before which a CSV without sidecar shows its numbers
 _LONGEST_NAME, _LONGEST_LIST = 40, 200  # characters
+_LEAD_COUNTS = {8, 12, 15}  # of recordings that nothing describes
 
 
 def matches(path: str, head: bytes) -> bool:
@@ -45,6 +46,42 @@ def _is_matlab(head: bytes) -> bool:
     return matlab.begins_with_4(head, _VALUE) or matlab.begins_with(head, _VALUE)
 
 
+def find_missing(path: str) -> tuple[str, ...] | None:
+    """Which fields of `Declared` a file without a sidecar lacks, as far as the first lines of a CSV tell.
+
+    None for what does not look like a recording: a table whose first row names no lead, an array or a table without
+    names that has not as many columns (or rows, of an array) as there are leads, as predictions and labels have.
+    """
+    head = reading.read_bytes(path, _HEAD_BYTES)
+    if _is_matlab(head):
+        return (*FLAGS,)
+    if head.startswith(_MAGIC):
+        shape = _measure_numpy(path)
+        return (*FLAGS,) if len(shape) == 2 and {*shape} & _LEAD_COUNTS else None
+    lines, _, rest = reading.decode(head).rpartition("\n")
+    try:
+        table = csv_table.parse(path, lines if len(head) == _HEAD_BYTES else lines + "\n" + rest)
+    except Exception:  # noqa: BLE001 - reading will say why
+        cells = [cell for line in lines.splitlines()[:_MOST_HEADER_LINES] for cell in csv_table.split(line)]
+        return () if _has_leads(cells) else None
+    if not (_has_leads(table.leads) if table.leads else table.values.shape[1] in _LEAD_COUNTS):
+        return None
+    known = table.leads, any(map(time_column.find_likely, table.times)), table.has_units
+    return tuple(field for field, value in zip(FLAGS, known, strict=True) if not value)
+
+
+def _has_leads(names: Sequence[str]) -> bool:
+    return not {*LEADS}.isdisjoint(canonical_leads(names))
+
+
+def _measure_numpy(path: str) -> tuple[int, ...]:
+    """The shape of an array; of a damaged file none."""
+    try:
+        return np.lib.format.open_memmap(path, mode="r").shape
+    except Exception:  # noqa: BLE001 - whatever is wrong, it is no recording to be described
+        return ()
+
+
 def read(path: str, id: str | None = None, declared: Declared | None = None) -> Recording:
     """Reads one recording, stored [samples, leads] or [leads, samples]; a sidecar takes precedence over `declared`.
 
@@ -59,7 +96,7 @@ def read(path: str, id: str | None = None, declared: Declared | None = None) -> 
         raise InputError(f"{path}: its first row names {names}, but {', '.join(said.leads)} are declared")
     leads = table.leads or said.leads
     rate, taken = time_column.choose_rate(path, table.times, said.sampling_rate)
-    found = {"leads": leads, "sampling_rate": rate, "unit": said.unit or table.millivolts}
+    found = {"leads": leads, "sampling_rate": rate, "unit": said.unit or table.has_units}
     missing = [name for name, value in found.items() if not value]
     if missing or rate is None:
         raise InputError(f"{path}: {', '.join(missing)} unknown; {describe_remedy(path, missing)}")
@@ -94,13 +131,14 @@ def _read_values(path: str) -> csv_table.Table:
     return csv_table.read(path)
 
 
-def _choose_unit(path: str, declared: str, stated: tuple[float, ...]) -> np.ndarray | float:
+def _choose_unit(path: str, declared: str, stated: tuple[float | None, ...]) -> np.ndarray | float:
     """What a unit is in mV, of all leads or of each; what is declared must not contradict what the file states."""
+    known = [each for each in dict.fromkeys(stated) if each is not None]
     if not declared:
-        return np.array(stated)
+        return np.array(stated, float)
     factor = find_factor(path, declared)
-    if stated and (declared.lower() in _CODE_UNITS or {*stated} != {factor}):
-        listed = ", ".join(f"{each:g}" for each in dict.fromkeys(stated))
+    if known and (declared.lower() in _CODE_UNITS or known != [factor]):
+        listed = ", ".join(f"{each:g}" for each in known)
         raise InputError(
             f"{path}: declared as {declared}, but its header states units of {listed} mV; correct one of them"
         )

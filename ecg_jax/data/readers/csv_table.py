@@ -6,6 +6,7 @@ Columns of times and row numbers are no leads; `time_column` says what they stat
 """
 
 import contextlib
+import itertools
 import re
 from typing import NamedTuple
 
@@ -28,16 +29,21 @@ class Table(NamedTuple):
     Attributes:
         values: `[rows, columns]` float64; NaN where a cell is empty or says that nothing is there.
         leads: Names of the columns; empty where the file has none.
-        millivolts: `[columns]`, what one unit is in mV, where the file says so of every column; else empty.
+        millivolts: `[columns]`, what one unit is in mV, None where the file does not say so; empty of other files.
         notes: What was left out.
         times: Columns of times.
     """
 
     values: np.ndarray
     leads: tuple[str, ...] = ()
-    millivolts: tuple[float, ...] = ()
+    millivolts: tuple[float | None, ...] = ()
     notes: tuple[str, ...] = ()
     times: tuple[time_column.Times, ...] = ()
+
+    @property
+    def has_units(self) -> bool:
+        """Whether the unit of every column is stated."""
+        return bool(self.millivolts) and None not in self.millivolts
 
 
 class _Header(NamedTuple):
@@ -53,9 +59,9 @@ _Line = tuple[int, str]
 
 
 def is_numeric(line: str) -> bool:
-    """True for a row of numbers, empty cells and, in front, a time; but not for empty cells alone."""
+    """True for a row of numbers, empty cells and, in front, times; but not for empty cells alone."""
     cells = line.split(_find_delimiter(line))
-    return _is_row(cells[1:] if _is_clock(cells[0]) else cells)
+    return _is_row([*itertools.dropwhile(_is_clock, cells)])
 
 
 def split(line: str, delimiter: str | None = None) -> list[str]:
@@ -78,7 +84,8 @@ def parse(path: str, text: str) -> Table:
     has_numbers = len(lines) > start + 1 and _numbers_columns(lines[start][1])
     start += has_numbers
     columns = lines[start][1].count(delimiter) + 1
-    names, units_of, stated, notes = _read_header(lines[:start], delimiter, columns)
+    header = _read_header(lines[:start], delimiter, columns)
+    names, notes = header.names, header.notes
     skipped = [i for i, name in enumerate(names) if time_column.is_time(name)]
     first = lines[start - has_numbers][1].split(delimiter, 1)[0]
     if not names and (_is_clock(first) or (has_numbers and not _strip(first))):  # an empty cell above numbers of rows
@@ -87,27 +94,23 @@ def parse(path: str, text: str) -> Table:
     kept = [i for i in range(columns) if i not in skipped]
     if lost := lines[-1][0] - lines[start][0] + 1 - len(lines[start:]):
         notes.append(f"{lost} empty line(s) between the samples were skipped")
-    shown = {i: (names[i] if names else "") or f"{i + 1}" for i in skipped}
-    notes += [f"column {name!r} is time or a number, not a lead" for name in shown.values()]
-    millivolts = [stated[i] for i in kept]
+    times = [_measure_times(i, header, lines[start:], delimiter) for i in skipped]
+    notes += [f"{each.source} is time or a number, not a lead" for each in times]
     return Table(
         values,
         tuple(names[i] for i in kept) if names else (),
-        tuple(each for each in millivolts if each is not None) if None not in millivolts else (),
+        tuple(header.millivolts[i] for i in kept),
         tuple(notes),
-        tuple(
-            time_column.parse(
-                shown[i], names[i] if names else "", units_of[i], _list_cells(lines[start:], delimiter, i)
-            )
-            for i in skipped
-        ),
+        (*times, *time_column.find_in_words(lines[:start])),
     )
 
 
-def _list_cells(lines: list[_Line], delimiter: str, column: int) -> list[str]:
-    """The text of a column, with decimal points."""
+def _measure_times(column: int, header: _Header, lines: list[_Line], delimiter: str) -> time_column.Times:
+    name = header.names[column] if header.names else ""
     cells = [_strip(line.split(delimiter, column + 1)[column]) for _, line in lines]
-    return cells if delimiter == "," else [cell.replace(",", ".") for cell in cells]
+    if delimiter != ",":
+        cells = [cell.replace(",", ".") for cell in cells]
+    return time_column.parse(f"column {name or f'{column + 1}'!r}", name, header.units[column], cells)
 
 
 def _find_start(lines: list[str]) -> int | None:

@@ -9,10 +9,10 @@ import functools
 import glob
 import os
 from collections import Counter
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Sequence
 
 from ecg_jax.data.readers import arrays, code_hdf5, edan, formats, wfdb
-from ecg_jax.data.readers.sidecars import Declared, has_sidecar, sidecar_path
+from ecg_jax.data.readers.sidecars import FLAGS, Declared, describe_remedy, has_sidecar, sidecar_path
 from ecg_jax.errors import InputError
 from ecg_jax.recording import Recording
 
@@ -22,6 +22,7 @@ _ECG_SUFFIXES = (
     *(".hea", ".dat", ".mat", ".dcm", ".dicom", ".xml", ".scp", ".edf", ".bdf", ".gdf"),
     *(".ecg", ".mwf", ".mfr", ".aecg", ".hl7", ".ishne"),
 )
+_DESCRIBED = (*arrays.SUFFIXES, ".mat", ".h5", ".hdf5")  # that may have a sidecar
 _SHOWN = 8  # kinds of files
 
 
@@ -32,10 +33,12 @@ class LazyRecording:
     Attributes:
         name: Where it is: a file's path (a WFDB record's without suffix), or a CODE HDF5 file's and the exam's id.
         read: Reads it; raises `InputError`. It can be sent to another process.
+        missing: Fields of `Declared` that a NumPy, CSV or MATLAB file in a folder lacks: reading it says so.
     """
 
     name: str
     read: Callable[[], Recording]
+    missing: tuple[str, ...] = ()
 
 
 @dataclasses.dataclass(frozen=True)
@@ -67,9 +70,10 @@ def find(path: str, declared: Declared | None = None) -> list[LazyRecording]:
 def search(path: str, declared: Declared | None = None) -> Search:
     """Lists the recordings of a file, of a folder searched to its depths, or of what a pattern (`a/*.dcm`) matches.
 
-    In a folder and behind a pattern, the signal files and segments that a WFDB header names belong to it; a NumPy, CSV
-    or MATLAB file counts only with a sidecar or where `declared` states what it holds. What looks like an ECG by
-    content or suffix and is damaged or of no known format is listed; reading it says why. The rest is counted.
+    In a folder and behind a pattern, the signal files and segments that a WFDB header names belong to it; an array of
+    other than two axes, and a CSV whose first row names no lead, count only with a sidecar or where `declared` states
+    what they hold. What looks like an ECG by content or suffix and cannot be read as it is, is damaged or of no known
+    format is listed; reading it says why. The rest is counted.
 
     Raises:
         InputError: when nothing is there, or it is of no known format.
@@ -107,6 +111,13 @@ def describe_passed_over(kinds: Counter[str]) -> str:
             "--file_rate, --file_unit"
         )
     return line
+
+
+def describe_missing(files: Sequence[LazyRecording]) -> str:
+    """One line on files that lack something; see `LazyRecording`."""
+    path, fields = files[0].name, [field for field in FLAGS if any(field in each.missing for each in files)]
+    others = " and others" if len(files) > 1 else ""
+    return f"{path}{others}: {', '.join(fields)} unknown; {describe_remedy(path, fields)}"
 
 
 def _walk(folder: str) -> _Content:
@@ -156,7 +167,7 @@ def _find_owned(paths: Iterable[str]) -> set[str]:
     for path in paths:
         if path.endswith(".hea"):
             owned |= _list_parts(path)
-        elif path.lower().endswith(arrays.SUFFIXES):
+        elif path.lower().endswith(_DESCRIBED):
             owned.add(sidecar_path(path))
     return owned
 
@@ -191,10 +202,15 @@ def _list_file(path: str, declared: Declared | None, in_folder: bool = False) ->
             return _list_exams(path, declared)
     except Exception:  # noqa: BLE001 - whatever a damaged file makes a library raise, reading will report it
         return [LazyRecording(path, functools.partial(formats.read, path, declared=declared))]
-    if reader is None or (reader is arrays and in_folder and not declared and not has_sidecar(path)):
+    if reader is None:
+        return []
+    missing: tuple[str, ...] | None = ()
+    if reader is arrays and in_folder and not declared and not has_sidecar(path):
+        missing = arrays.find_missing(path)
+    if missing is None:
         return []
     name = path.removesuffix(".hea")
-    return [LazyRecording(name, functools.partial(formats.read_one, reader.read, path, name, declared))]
+    return [LazyRecording(name, functools.partial(formats.read_one, reader.read, path, name, declared), missing)]
 
 
 def _list_exams(path: str, declared: Declared | None) -> list[LazyRecording]:

@@ -112,8 +112,9 @@ def describe_remedy(path: str, missing: Iterable[str] = FLAGS) -> str:
     """Says how to declare what a file does not state itself."""
     missing = list(missing)
     example = ", ".join(f'"{field}": {_EXAMPLES[field]}' for field in missing)
-    name, flags = os.path.basename(sidecar_path(path)), ", ".join(FLAGS[field] for field in missing)
-    return f"write {name} beside it, as {{{example}}}; predict, embed and explain also take {flags}"
+    name = os.path.basename(sidecar_path(path))
+    flags = ", ".join(FLAGS[field] for field in missing)
+    return f"write {name} beside it, as {{{example}}}, or pass {flags} (of predict, embed and explain)"
 
 
 def has_sidecar(path: str) -> bool:
