@@ -221,5 +221,5 @@ def _warn_kappa(kappa: pd.DataFrame | None) -> list[str]:
     if kappa is None or not (kappa["note"] != "").any():
         return []
     few = kappa[kappa["note"] != ""]
-    rows = [f"{row.readers} of {row.label} ({row.note.removeprefix('only ')})" for row in few.itertuples()]
+    rows = [f"{row.readers} on {row.label} ({row.note.removeprefix('only ')})" for row in few.itertuples()]
     return [f"kappas of fewer than {agreement.FEW_POSITIVES} positives, which say little: {list_some(rows, _MANY)}"]

@@ -6,6 +6,7 @@ from typing import NamedTuple
 _SHOWN = 3
 _LONGEST = 160  # characters of a problem
 NO_SIGNAL = "no signal"
+PROBLEMS = "problems.csv"  # the list of all of them, in the folder of an evaluation
 
 
 class LeftOut(NamedTuple):

@@ -93,7 +93,7 @@ _UNDEFINED = {"no known number": "nothing is scored"}
 def _warn(table: pd.DataFrame, settings: Settings) -> list[str]:
     is_few = table["note"].str.startswith("only ")
     lines = [
-        f"{note}: {', '.join(part['label'])}; {_UNDEFINED.get(note, _SOME)}"
+        f"{note}: {list_some(part['label'], 10)}; {_UNDEFINED.get(note, _SOME)}"
         for note, part in table[~is_few & (table["note"] != "")].groupby("note", sort=False)
     ]
     if is_few.any():

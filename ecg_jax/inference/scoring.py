@@ -15,7 +15,7 @@ from rich.console import Console
 from ecg_jax import files, spreadsheet
 from ecg_jax.errors import InputError
 from ecg_jax.evaluation import analysis, floor_comparison, metrics, regression_analysis, resampling
-from ecg_jax.evaluation.left_out import LeftOut
+from ecg_jax.evaluation.left_out import PROBLEMS, LeftOut
 from ecg_jax.evaluation.settings import Settings
 from ecg_jax.inference import challenge as challenge_lib
 from ecg_jax.inference.evaluated import Evaluated
@@ -32,7 +32,6 @@ BASELINES = {
     RATE_ONLY: "'rate only': AUROC of a baseline that knows the heart rate alone",
     FLOOR: "'floor': AUROC of a baseline that knows intervals and voltages alone",
 }
-PROBLEMS = "problems.csv"
 _MANY = 20  # names that a line has
 _SHOWN = (
     *("label", "n", "positives", "auroc", *BASELINES, "average_precision", "f1", "threshold"),
@@ -92,6 +91,7 @@ def evaluate(
     names = list_some(first.predictions.names, _MANY)
     console.print(report.describe_patients(first.predictions, settings))
     console.print(f"Scoring {first.subtitle}: {names}; {thresholds}{settings.resamples} resamples")
+    left_out = [each for model in models for each in model.left_out]
     with show_progress(console, "resampling") as update, resampling.watched(update):
         found = score(models, settings, chosen, extras)
     if extras.has_report:
@@ -99,7 +99,10 @@ def evaluate(
             title=f"Evaluation of {' against '.join(each.title for each in models)}",
             subtitle=first.subtitle,
             command=shlex.join(["python", "-m", f"ecg_jax.{command}", *sys.argv[1:]]),
-            facts=tuple(fact for each in models for fact in each.facts),
+            facts=(
+                *(fact for each in models for fact in each.facts),
+                *([f"Recordings that are not scored, each with the reason: {PROBLEMS}."] if left_out else []),
+            ),
             warnings=warnings,
             learning_curve=first.learning_curve,
         )
@@ -107,7 +110,7 @@ def evaluate(
             written = report.write(folder, found.content, about, figure_files=extras.has_figure_files, progress=update)
     else:
         written = report.write_tables(folder, found.content)
-    listed = _list_left_out(folder, [each for model in models for each in model.left_out])
+    listed = _list_left_out(folder, left_out)
     tables.print_scores(found.shown, f"{first.title}: {first.subtitle}", console)
     for line in found.notes:
         console.print(line)
