@@ -95,6 +95,8 @@ def _read_json(path: str) -> PredictionTable:
             [*dict.fromkeys(name for row in made for name in row.get(part, ()))]
             for part in (key, "raw", "measurements")
         )
+        if not labels:
+            raise LookupError("no recording with probabilities or numbers")
         parts = {key: labels, "raw": raw, "measurements": measured}
         values = [
             [
