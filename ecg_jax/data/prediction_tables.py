@@ -168,7 +168,6 @@ def _conclude(table: pd.DataFrame, facts: Mapping[str, Any], path: str) -> Predi
 def read_fact(path: str, name: str) -> Any:
     """A fact of a Parquet file's metadata (JSON); None where there is none, no such file, or it is not whole."""
     try:
-        found = pq.read_metadata(path).metadata or {}
-    except (OSError, pa.ArrowInvalid):
+        return json.loads((pq.read_metadata(path).metadata or {}).get(name.encode(), b"null"))
+    except (OSError, pa.ArrowInvalid, ValueError):
         return None
-    return json.loads(found.get(name.encode(), b"null"))

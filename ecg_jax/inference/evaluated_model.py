@@ -33,7 +33,7 @@ def predict_model(
     is_own: bool,
     needs_validation: bool,
     checks: str,
-    console: Console,
+    console: Console | None,
 ) -> Evaluated:
     """Predicts a split of a data set with the model that was loaded from a path.
 
@@ -50,6 +50,8 @@ def predict_model(
     if not set(dataset.label_names) <= set(model.label_names):
         raise InputError(f"{path} predicts {list_some(model.label_names)}, not {list_some(dataset.label_names)}")
     unknown = [name for name in model.label_names if name not in dataset.label_names]
+    for line in _describe_unknown(unknown) if console else ():
+        console.print(f"  {line}")
     model = model.select(dataset.label_names)
     split = split or choose_split(dataset)
     run = functools.partial(predict_dataset, model, dataset, checks=checks, console=console)

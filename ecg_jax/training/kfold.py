@@ -132,7 +132,10 @@ def _pool(
         thresholds = Thresholds(values[has_signal], config.evaluation.threshold_rule, FOLDS, default)
         order = [*names, metrics.MACRO]
         baselines = {name: means[name][order].to_numpy() for name in scoring.BASELINES if name in means}
-    lost = [LeftOut(*row) for row in predictions.loc[~has_signal, ["recording", "quality"]].itertuples(index=False)]
+    lost = [
+        LeftOut(row.recording, row.quality, row.quality == "refused")
+        for row in predictions[~has_signal].itertuples(index=False)
+    ]
     evaluated = Evaluated(
         title=os.path.basename(os.path.abspath(workdir)),
         subtitle=f"All {len(predictions)} recordings, each by the network that has not seen it",
