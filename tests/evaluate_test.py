@@ -559,7 +559,7 @@ def test_what_columns_and_patients_are_taken_for_is_said(evaluate, folder):
         assert (
             "2 of 0 and 1 without predictions, so not scored (--subgroups=NAME makes subgroups): smoker, LBBB" in text
         )
-        assert "recordings are named by recording; patients by patient_id." in text
+        assert "recordings are named by recording; patients are named by patient_id." in text
         assert "Intervals and tests count 100 patients." in text
 
 

@@ -112,10 +112,10 @@ def test_what_columns_are_taken_for_is_one_short_sentence():
         "Columns of gold.csv: 1 label: AF; 1 column for subgroups: age; 70 of 0 and 1 without predictions, so not "
         "scored (--subgroups=NAME makes subgroups): statement0, statement1, statement2, statement3, statement4 and 65 "
         "more; 1 not used, as they say who, where or when: ecg_time; 1 not used, as nearly all of their values differ: "
-        "remark; recordings are named by path; none for patients (--patient_column=NAME)."
+        "remark; recordings are named by path."
     )
     named = column_roles.assign(read_wide(0), ["AF"], [], recordings="path", patients="ecg_time")
-    assert named.describe("gold.csv").endswith("patients by ecg_time.")
+    assert named.describe("gold.csv").endswith("; recordings are named by path; patients are named by ecg_time.")
 
 
 def test_columns_of_zeros_and_ones_make_subgroups_only_where_they_are_named(tmp_path):

@@ -347,7 +347,10 @@ def test_labels_may_lack_recordings_of_the_validation_split_too(open_file):
 
 def test_a_column_of_patients_is_named_or_refused(open_file):
     labels = "recording,AF,SB,who,patient_id\na,1,0,u,1\nb,0,1,u,2\nc,,1,v,3\n"
-    assert open_file(TABLE, labels, patient_column="who").predictions.patients.tolist() == ["u", "u", "v"]
+    found = open_file(TABLE, labels, patient_column="who")
+    assert found.predictions.patients.tolist() == ["u", "u", "v"]
+    assert any("patients are named by who" in fact for fact in found.facts)
+    assert any("No column names patients; --patient_column" in fact for fact in open_file(TABLE, LABELS).facts)
     with refuse("--patient_column=owner", "no such column", "l.csv"):
         open_file(TABLE, labels, patient_column="owner")
 

@@ -32,8 +32,8 @@ class Roles:
             "not used, as nearly all of their values differ": self.others,
         }
         parts = [f"{len(names)} {role}: {list_some(names)}" for role, names in some.items() if names]
-        parts += [f"recordings are named by {self.recordings}"] if self.recordings else []
-        parts.append(f"patients by {self.patients}" if self.patients else "none for patients (--patient_column=NAME)")
+        named = {"recordings": self.recordings, "patients": self.patients}
+        parts += [f"{what} are named by {name}" for what, name in named.items() if name]
         return f"Columns of {path}: {'; '.join(parts)}."
 
 

@@ -64,6 +64,8 @@ def open_file(files: Files, calibration: str | None = None) -> Evaluated:
     elif split == "test" and file.kind == FINDING:  # of numbers, nothing is chosen there
         validation = _find_validation(file, truth, rules)
     facts = [f"Predictions: {path}. Labels: {files.labels or 'in the same file'}.", *file.facts, *scored.facts]
+    if scored.predictions.patients is None:
+        facts.append("No column names patients; --patient_column=NAME says which one does.")
     among = f"{len(part.values) + len(part.left_out)} recordings of {path}"
     warnings = [*scored.warnings, *left_out.describe(part.left_out, among)]
     if file.unused:
