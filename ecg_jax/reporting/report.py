@@ -5,6 +5,7 @@ import datetime
 import os
 from collections.abc import Callable, Mapping, Sequence
 
+import numpy as np
 import pandas as pd
 from matplotlib.figure import Figure
 
@@ -175,7 +176,7 @@ def describe_patients(predictions: Predictions, settings: Settings) -> str:
         return "Patients are unknown: intervals and tests treat all recordings as independent."
     if settings.legacy or settings.resampled not in ("auto", "patients"):
         return f"{len(named):,} patients are known; intervals and tests count recordings all the same, as asked."
-    unknown = int((predictions.patients == "").sum())
+    unknown = int((np.asarray(predictions.patients) == "").sum())
     rest = f"; {unknown} recordings of unknown patients count as one each" if unknown else ""
     return f"Intervals and tests count {len(named):,} patients{rest}."
 
