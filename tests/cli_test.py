@@ -593,6 +593,10 @@ def test_what_physics_contradicts_is_left_out_said_and_not_scored(tmp_path):
     assert found.loc["ecgs/r20", ["y", "quality"]].tolist() == ["", "no signal"]
     assert (found["quality"] == "").sum() == 14  # of validation and test
     assert pd.read_csv(tmp_path / "run" / "evaluation" / "scores.csv")["n"].tolist() == [6, 6]
+    line = "warning: 1 of the 16 recordings could not be read or were refused and are left out: ecgs/r21 ("
+    assert line in done.stdout
+    listed = pd.read_csv(tmp_path / "run" / "evaluation" / "problems.csv")
+    assert listed[["recording", "split"]].values.tolist() == [["ecgs/r20", "test"], ["ecgs/r21", "test"]]
 
 
 @pytest.mark.slow
@@ -655,12 +659,16 @@ def test_a_wheel_runs_in_another_environment_outside_the_checkout(tmp_path):
 
 
 @pytest.mark.slow
-def test_a_label_called_as_an_average_is_refused_before_training(tmp_path):
+@pytest.mark.parametrize(
+    ("label", "line"),
+    [("macro", "a label is called macro, as an average is; rename it"), ("quality", "a label is called quality")],
+)
+def test_a_label_called_as_an_average_or_a_column_is_refused_before_training(tmp_path, label, line):
     for i in range(12):
         write_wfdb(tmp_path, f"r{i}", noise(i))
-    table = pd.DataFrame({"path": [f"r{i}" for i in range(12)], "macro": np.arange(12) % 2})
+    table = pd.DataFrame({"path": [f"r{i}" for i in range(12)], label: np.arange(12) % 2})
     table.to_csv(tmp_path / "labels.csv", index=False)
     flags = ["--config.data.dataset=folder", f"--config.data.source={tmp_path / 'labels.csv'}"]
-    done = call("main", *TINY, *flags, "--config.data.labels=macro", f"--workdir={tmp_path / 'run'}")
-    assert_one_line(done, "a label is called macro, as an average is; rename it")
+    done = call("main", *TINY, *flags, f"--config.data.labels={label}", f"--workdir={tmp_path / 'run'}")
+    assert_one_line(done, line)
     assert not (tmp_path / "run").exists()

@@ -15,6 +15,7 @@ from rich.text import Text
 
 from ecg_jax import labels as label_lib
 from ecg_jax import spreadsheet, statements
+from ecg_jax.data import prediction_tables
 from ecg_jax.data.splits import manifest
 from ecg_jax.data.store import messages
 from ecg_jax.errors import describe
@@ -76,7 +77,7 @@ class JsonTable:
             row |= {"numbers": self._name(made.probabilities)}
         if len(made.windows) > 1 or made.starts.any():
             starts = made.starts.tolist()
-            start = rows.find_free("start", self._names)
+            start = prediction_tables.find_free("start", self._names)
             row["windows"] = [{start: s, **self._name(w)} for s, w in zip(starts, made.windows, strict=True)]
         if made.measured:
             row |= _list_measured(made.measured)
