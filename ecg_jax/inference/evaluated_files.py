@@ -8,7 +8,7 @@ from collections.abc import Sequence
 from ecg_jax.data import joins, prediction_files
 from ecg_jax.data.prediction_files import PredictionFile
 from ecg_jax.data.prediction_values import PROBABILITIES
-from ecg_jax.errors import InputError
+from ecg_jax.errors import InputError, suggest
 from ecg_jax.evaluation import left_out
 from ecg_jax.evaluation.predictions import Predictions
 from ecg_jax.inference import label_files
@@ -56,8 +56,9 @@ def open_file(files: Files, calibration: str | None = None) -> Evaluated:
     else:
         scored = label_files.use_own_labels(part)
     if rules.patient_column and scored.predictions.patients is None:
-        source = files.labels or path
-        raise InputError(f"--patient_column={rules.patient_column}: no such column in {source}, or it is empty")
+        source, column = files.labels or path, rules.patient_column
+        hint = suggest(column, [name for name in truth.table if name != column] if truth else ())
+        raise InputError(f"--patient_column={column}: no such column in {source}, or it is empty{hint}")
     validation = None
     if other:
         validation = _join_validation(other, truth, files, scored, part.recordings)

@@ -11,7 +11,7 @@ from ecg_jax.data import column_roles, joins, prediction_files, prediction_value
 from ecg_jax.data.datasets import attributes as attribute_lib
 from ecg_jax.data.datasets import table as table_lib
 from ecg_jax.data.prediction_files import PredictionFile
-from ecg_jax.errors import InputError
+from ecg_jax.errors import InputError, suggest
 from ecg_jax.evaluation.left_out import LeftOut
 from ecg_jax.evaluation.predictions import Predictions
 from ecg_jax.inference.evaluated import Evaluated
@@ -41,6 +41,7 @@ class LabelFile:
         if missing := [name for name in names if name not in self.table]:
             raise InputError(
                 f"{self.path}: no label {list_some(missing)}{whose}; it has {list_some(self.table, _SHOWN)}"
+                + suggest(missing[0], self.table)
             )
 
     def parse(self, names: Sequence[str], rows: np.ndarray | slice = slice(None), kind: str = FINDING) -> np.ndarray:

@@ -13,7 +13,7 @@ import pandas as pd
 from rich.console import Console
 
 from ecg_jax import files, spreadsheet
-from ecg_jax.errors import InputError
+from ecg_jax.errors import InputError, suggest
 from ecg_jax.evaluation import analysis, floor_comparison, metrics, regression_analysis, resampling
 from ecg_jax.evaluation.left_out import PROBLEMS, LeftOut
 from ecg_jax.evaluation.settings import Settings
@@ -224,5 +224,8 @@ def _list_titles(models: list[Evaluated]) -> tuple[str, ...]:
 def _check_subgroups(wanted: Sequence[str] | None, first: Evaluated) -> list[str]:
     known = list(first.predictions.attributes)
     if missing := [name for name in wanted or () if name not in known]:
-        raise InputError(f"--subgroups: no column {list_some(missing)}; there are: {list_some(known, _MANY) or 'none'}")
+        raise InputError(
+            f"--subgroups: no column {list_some(missing)}; there are: {list_some(known, _MANY) or 'none'}"
+            + suggest(missing[0], known)
+        )
     return [name for name in known if name not in first.on_request] if wanted is None else list(wanted)

@@ -6,7 +6,7 @@ import numpy as np
 import pandas as pd
 
 from ecg_jax import columns
-from ecg_jax.errors import InputError
+from ecg_jax.errors import InputError, suggest
 from ecg_jax.printable import list_some
 
 _NOBODY = frozenset(
@@ -38,7 +38,10 @@ def parse(table: pd.DataFrame, source: str, column: str = "") -> np.ndarray | No
 def find_column(table: pd.DataFrame, source: str, column: str = "") -> str:
     """The column that `parse` reads; empty without one."""
     if column and column not in table:
-        raise InputError(f"{source}: no column {column} to name patients; it has {list_some(table.columns, 20)}")
+        raise InputError(
+            f"{source}: no column {column} to name patients; it has {list_some(table.columns, 20)}"
+            + suggest(column, map(str, table.columns))
+        )
     return column or next(iter(columns.find(table.columns, columns.PATIENT)), "")
 
 
