@@ -50,8 +50,9 @@ def predict_model(
     if not set(dataset.label_names) <= set(model.label_names):
         raise InputError(f"{path} predicts {list_some(model.label_names)}, not {list_some(dataset.label_names)}")
     unknown = [name for name in model.label_names if name not in dataset.label_names]
-    for line in _describe_unknown(unknown) if console else ():
-        console.print(f"  {line}")
+    if console:
+        for line in _describe_unknown(unknown):
+            console.print(f"  {line}")
     model = model.select(dataset.label_names)
     split = split or choose_split(dataset)
     run = functools.partial(predict_dataset, model, dataset, checks=checks, console=console)
