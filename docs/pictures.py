@@ -39,7 +39,7 @@ def main(argv: list[str]) -> None:
 
 def _draw_ecg(folder: Path) -> Image.Image:
     """The page of the first simulated recording of 10 s of which a reader states `_STATED`."""
-    ecgs = simulate_many(jax.random.split(jax.random.key(0), 512), Population(noise=0.5, faults=0.0), (10.0,))
+    ecgs = simulate_many(jax.random.split(jax.random.key(0), 512), Population(noise=0.5, faults=0.0), durations=(10.0,))
     columns = [criteria.NAMES.index(code) for code in _STATED]
     i = int(np.argmax(np.asarray(ecgs.truth["stated"])[:, columns].all(axis=1)))
     signal = np.asarray(ecgs.signal[i], float)[np.asarray(ecgs.valid[i])]

@@ -13,8 +13,9 @@ from rich.console import Console, ConsoleOptions, RenderableType
 from rich.segment import Segment
 
 from ecg_jax import config as config_lib
+from ecg_jax import files
 from ecg_jax.config.reference import create_help
-from ecg_jax.errors import InputError
+from ecg_jax.errors import InputError, suggest
 from ecg_jax.printable import make_printable
 from ecg_jax.runtime import second_signal, startup
 
@@ -77,7 +78,7 @@ def require_files(*paths: str | None) -> None:
     """Raises `InputError` for the first missing file, before libraries are imported to read it."""
     for path in paths:
         if path and not os.path.exists(path):
-            raise InputError(f"{path}: no such file")
+            raise InputError(f"{path}: no such file{files.suggest(path)}")
 
 
 def require_folder(path: str) -> None:
@@ -176,14 +177,15 @@ def find_config(path: str) -> str:
     name = os.path.basename(path)
     if os.path.dirname(path) not in ("", "configs") or name not in shipped:
         known = ", ".join(f"configs/{name}" for name in sorted(shipped) if name.endswith(".py"))
-        raise InputError(f"--config={path}: no such file; these ship: {known}")
+        raise InputError(f"--config={path}: no such file; these ship: {known}{suggest(path, known.split(', '))}")
     return shipped[name] + colon + argument
 
 
 def refuse_arguments(argv: Sequence[str]) -> None:
     """Raises `InputError` on an argument that is not a flag."""
     if len(argv) > 1:
-        raise InputError(f"unexpected argument {argv[1]!r}; settings are flags, as --config.seed=3")
+        meant = argv[1] if "=" in argv[1] else "NAME=VALUE"
+        raise InputError(f"unexpected argument {argv[1]!r}; settings are flags, as --{meant}; --help lists them")
 
 
 def config_name() -> str:

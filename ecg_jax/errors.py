@@ -22,5 +22,6 @@ def describe(error: Exception, path: str = "") -> str:
 
 def suggest(word: str, known: Iterable[str]) -> str:
     """The end of a message on an unknown word: `; did you mean X?`, or nothing where none is like it."""
-    close = difflib.get_close_matches(word, list(known), 1)
-    return f"; did you mean {close[0]}?" if close else ""
+    names = {name.casefold(): name for name in known}
+    close = difflib.get_close_matches(word.casefold(), names, 1)
+    return f"; did you mean {names[close[0]]}?" if close else ""

@@ -11,24 +11,28 @@ prepared store, NAME:DIR of a data set (ptbxl:DIR), or a path alone, which is re
 Recordings of the run keep the run's split. With --data it may also be weights that ship, a Keras file, or the PyTorch
 file of a published network (`python -m ecg_jax.models`). The labels are scored that model and data set share.
 
---predictions is a CSV with a column of probabilities per label, an array (.npy, [recordings, labels]), or an archive
-that may hold truth and class names too (.npz: y_true, y_pred, classes). --labels is a CSV with a column per label: 0, 1
-or empty for unknown. A run's predictions.csv needs no --labels. Both are joined by name (a column `recording`, `path`,
-`id`, `exam_id`, ..., or --recording_column), where folders, suffixes and leading zeros may differ. Files that name
-nothing, as .npy, are joined line by line, and only with --by_position. Other columns of --labels make subgroups (age,
-sex, ...), and `patient_id` (`subject_id`, ..., or --patient_column) keeps a patient's recordings together in the
-bootstrap. With --numbers the columns are quantities, as age in years: errors, agreement and calibration are scored.
+--predictions is what `predict` writes (CSV, JSON, Parquet or a folder of its parts), any CSV or Parquet with a column
+of probabilities per label, an array (.npy, [recordings, labels]), or an archive that may hold truth and class names
+too (.npz: y_true, y_pred, classes). --labels is a CSV with a column per label: 0, 1 or empty for unknown. A run's
+predictions.csv needs no --labels. Both are joined by name (a column `recording`, `path`, `id`, `exam_id`, ..., or
+--recording_column), where folders, suffixes and leading zeros may differ. Files that name nothing, as .npy, are joined
+line by line, and only with --by_position. Other columns of --labels make subgroups (age, sex, ...; those of 0 and 1,
+which may be labels, only where --subgroups names them), and `patient_id` (`subject_id`, ..., or --patient_column) keeps
+a patient's recordings together in the bootstrap. With --numbers the columns are quantities, as age in years: errors,
+agreement and calibration are scored.
 
-Thresholds never come from the recordings that are scored. Those of a run were chosen on its validation split; those
-for a prediction file are chosen on --validation, or else each recording's on the other parts of the file
-(cross-fitted). --choose_on_test chooses them on the scored recordings all the same; every output then says so.
+Thresholds never come from the recordings that are scored. Those of a run were chosen on its validation split. Those
+for a prediction file are chosen on --validation, or are the model's, where the file has them (JSON and Parquet of
+`predict`), or else each recording's are chosen on the other parts of the file (cross-fitted). --choose_on_test chooses
+them on the scored recordings all the same; every output then says so.
 
 A run on its own data has a floor beside it: a regression on intervals and voltages of training recordings
 (--nofloor leaves it out). Measuring takes a second for about a hundred ECGs on two CPU cores; the run folder keeps the
 result. --measure makes subgroups of the intervals (PR of 180 to 220 ms, ...).
 
 Writes report.html, which needs no other file and no network; scores, confusion, calibration, ... as .csv, .json and
-.tex; figures as .pdf and .png. Exit status: 0; 1 where something is wrong with the input, and then nothing is written.
+.tex; figures as .pdf and .png; problems.csv, if some recordings are not scored. Exit status: 0; 2 if some could not be
+read or were refused and the others are scored; 1 where something is wrong with the input, and then nothing is written.
 """
 
 import dataclasses
@@ -69,7 +73,9 @@ flags.DEFINE_string(
 flags.DEFINE_enum(
     "split", None, ("train", "validation", "test", "all"), "Recordings to score; default test, or all where none is."
 )
-flags.DEFINE_string("predictions", None, "A CSV, .npy or .npz of probabilities or numbers, in place of --model.")
+flags.DEFINE_string(
+    "predictions", None, "A CSV, JSON, Parquet, .npy or .npz of probabilities or numbers, in place of --model."
+)
 flags.DEFINE_string("labels", None, "A CSV of labels 0, 1 or empty (or true numbers), for --predictions.")
 flags.DEFINE_list("names", [], "Labels to score: columns of a CSV, or those of an array in their order.")
 flags.DEFINE_bool("logits", False, "The numbers in --predictions (and others) are logits.")
@@ -107,7 +113,7 @@ flags.DEFINE_integer("seed", 0, "Of the resamples, and of the parts of a cross-f
 flags.DEFINE_float("beta", 1.0, "Adds F-beta: above 1, recall counts more than precision.")
 flags.DEFINE_float("prevalence", None, "Adds predictive values where the labels have this prevalence.")
 flags.DEFINE_float("max_false_positive_rate", 0.1, "Where the partial AUROC ends.")
-flags.DEFINE_list("subgroups", None, "Columns that make subgroups; default all there are; `none` for none.")
+flags.DEFINE_list("subgroups", None, "Columns that make subgroups; default all but those of 0 and 1; `none` for none.")
 flags.DEFINE_bool(
     "floor",
     None,
@@ -155,7 +161,8 @@ def main(argv: Sequence[str]) -> int:
         first, second = _choose_thresholds(first, second, settings)
     written = scoring.evaluate(first, settings, FLAGS.output, console, command="evaluate", second=second, extras=extras)
     console.print(f"Written: {len(written)} files in {FLAGS.output}; look at {written[-1]}")
-    return 0
+    is_whole = not any(lost.is_broken for each in (first, second) if each for lost in each.left_out)
+    return 0 if is_whole else 2
 
 
 def _measure(first: "Evaluated", console: "Console") -> tuple["Evaluated", "floor_lib.Floor | None"]:
@@ -264,9 +271,10 @@ def _create_files(path: str, is_number: bool) -> "evaluated_files.Files":
 
 def _open_other(path: str, first: "Evaluated", console: "Console") -> "Evaluated":
     """What it is compared with: another model on the same recordings, or another file of predictions of them."""
+    from ecg_jax.data import prediction_files
     from ecg_jax.inference import evaluated_files
 
-    if path.endswith((".csv", ".npy", ".npz")):
+    if prediction_files.is_file(path):
         files = _create_files(path, first.predictions.kind == NUMBER)
         return evaluated_files.open_other_file(files, first)
     from ecg_jax import pretrained

@@ -6,11 +6,12 @@
   python -m ecg_jax.explain --dose=pr --model=runs/finetune --output=pr.png
 
 Recordings and --model are named as for `predict`. Each gets a page per label in the folder --output (default
-explanations): NAME.png for the first label, NAME_LABEL.png for the others; --figure_format=pdf or svg. Behind the
-traces a shade shows what speaks for the label (orange) and against it (blue, striped), on one scale for all leads, and
-a table has the share of each lead and wave. Without --label these are the six diagnoses, superclasses and `abnormal` at
-or above their thresholds, or else `abnormal`, or the nearest to its threshold. A long recording is shown from where the
-window begins in which the label is the most probable.
+explanations), NAME_LABEL.png, and pages.csv says whose it is; --figure_format=pdf or svg. The page says whether the
+label is called, at or above its threshold. Behind the traces a shade shows what speaks for the label (orange) and
+against it (blue, striped), on one scale for all leads, and a table has the share of each lead and wave. Without --label
+these are the six diagnoses, superclasses and `abnormal` at or above their thresholds, or else `abnormal`, or the
+nearest to its threshold. A long recording is shown from where the window begins in which the label is the most
+probable.
 
 --data takes the recordings of a data set, a prepared store or NAME:DIR, for the average map of one --label: the mean
 beat of the recordings that have the label and in which the network finds it, beats aligned where QRS begins, with its

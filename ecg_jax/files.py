@@ -2,13 +2,25 @@
 
 import contextlib
 import errno
+import itertools
 import os
 import re
 import stat
 from collections.abc import Iterator
 from typing import IO, Any
 
+from ecg_jax import errors
+
+_MOST_COMPARED = 1000  # names in a folder
 _PARTIAL = re.compile(r"[0-9a-f]{16}\.partial")
+
+
+def suggest(path: str) -> str:
+    """The end of a message on a missing file or folder: one of a like name beside it, as `errors.suggest`."""
+    folder, name = os.path.split(path.rstrip("/"))
+    with contextlib.suppress(OSError), os.scandir(folder or ".") as beside:
+        return errors.suggest(name, [entry.name for entry in itertools.islice(beside, _MOST_COMPARED)])
+    return ""
 
 
 class Replacement:

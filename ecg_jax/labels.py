@@ -9,7 +9,8 @@ import numpy as np
 import pandas as pd
 
 from ecg_jax import columns, statements
-from ecg_jax.errors import InputError
+from ecg_jax.errors import InputError, suggest
+from ecg_jax.printable import list_some
 
 SIX = tuple(statements.SIX)
 ABNORMAL = statements.ABNORMAL
@@ -97,7 +98,9 @@ def choose(
         else:
             missing.append(name)
     if missing and not isinstance(names, Offered):
-        raise InputError(f"{source}: no label {', '.join(missing)}; there are: {', '.join(offered)}")
+        raise InputError(
+            f"{source}: no label {', '.join(missing)}; there are: {', '.join(offered)}{suggest(missing[0], offered)}"
+        )
     return found
 
 
@@ -137,7 +140,14 @@ def select(
 
 
 def describe_choice(names: Sequence[str], table: pd.DataFrame) -> list[str]:
-    """For `ALL` labels of a user's table: lines that name them, and say why other columns are none."""
+    """For `ALL` labels of a user's table: lines that name them, and say why other columns are none.
+
+    For `Offered` ones a line on the table's other columns of 0 and 1.
+    """
+    if isinstance(names, Offered):
+        known = {*names, *map(find_alias, names)}
+        others = [name for name in table if name not in known and is_label(table[name])]
+        return [f"{len(others)} columns of 0 and 1 are not used: {list_some(others)}"] if others else []
     if tuple(names) != ALL or isinstance(names, Numbers):
         return []
     chosen = [str(name) for name in table if is_label(table[name])]

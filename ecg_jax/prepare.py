@@ -5,7 +5,7 @@
   python -m ecg_jax.prepare --output=stores/ptbxl --verify
   python -m ecg_jax.prepare --output=stores/ptbxl --measure
 
-Then train from it: --config.data.dataset=store --config.data.source=stores/ptbxl.
+Then train from it, as the last line says: --config.data.dataset=store --config.data.source=stores/ptbxl.
 
 Every recording is read, compared with physics (lead order, unit, sampling rate), examined for
 quality, brought to the leads, sampling rate and filters of the configuration's input contract
@@ -26,9 +26,11 @@ Exit status: 0; 1 if nothing could be done; 2 if some recordings were unreadable
 refused (problems.csv lists them) and the rest is whole.
 """
 
+import contextlib
 import dataclasses
 import functools
 import os
+import shlex
 import time
 from collections.abc import Sequence
 from typing import Any
@@ -58,6 +60,8 @@ _EXCLUDE = flags.DEFINE_list("exclude", [], "Quality flags whose recordings are 
 _WORKERS = flags.DEFINE_integer("workers", 0, "Processes; 0 for one per CPU core.", lower_bound=0)
 _VERIFY = flags.DEFINE_bool("verify", False, "Compare every shard with its checksum; rebuild what is damaged.")
 _MEASURE = flags.DEFINE_bool("measure", False, "Store heart rate, PR, QRS, QT, QTc, axis and voltages as columns.")
+
+_FEW = 8  # labels that a command names
 
 
 def main(argv: Sequence[str]) -> int:
@@ -187,11 +191,35 @@ def _prepare(folder: str, settings: Any, damaged: list[str], measures: bool, con
     if outcome.left_out:
         console.print(f"  every one of them, and why: {os.path.join(folder, store.PROBLEMS)}")
     console.print(f"Written: {folder}, report: {report}")
-    config_flag = f"--config={config_flags.get_config_filename(flags.FLAGS['config'])}"
-    console.print(
-        f"Next: python -m ecg_jax.main {config_flag} --config.data.dataset=store --config.data.source={folder}"
-    )
+    console.print(f"Next: {_name_next(folder, settings.contract)}")
     return 2 if outcome.errors else 0
+
+
+def _name_next(folder: str, contract: Any) -> str:
+    """A command that trains from the store; where it has no labels, one that predicts."""
+    from ecg_jax.contract import InputContract
+    from ecg_jax.data import datasets
+
+    config, flag = _CONFIG.value, flags.FLAGS["config"]
+    for labels in (config.data.labels, "all"):
+        with contextlib.suppress(InputError):
+            kind = config.data.label_kind
+            names = datasets.open_source(
+                "store", source=folder, labels=labels, seed=0, options={}, kind=kind
+            ).label_names
+            if names:
+                break
+    else:
+        return shlex.join(["python", "-m", "ecg_jax.predict", "--output=predictions.csv", folder])
+    named = ",".join(names) if labels == "all" and len(names) <= _FEW else labels
+    path, overrides = config_flags.get_config_filename(flag), config_flags.get_override_values(flag)
+    values = {} if path == cli.find_config(cli.DEFAULT_CONFIG) else {"config": path}
+    values |= {"config.data.dataset": "store", "config.data.source": folder, "config.data.labels": named}
+    usual = InputContract.from_dict(config.contract).to_dict()
+    for key, value in contract.to_dict().items():
+        if f"contract.{key}" in overrides or value != usual[key]:
+            values[f"config.contract.{key}"] = ",".join(map(str, value)) if isinstance(value, list) else value
+    return shlex.join(["python", "-m", "ecg_jax.main", *(f"--{key}={value}" for key, value in values.items())])
 
 
 def _report(folder: str) -> str:

@@ -20,6 +20,7 @@ class Statement(NamedTuple):
 
 
 NORMAL = "NORM"
+REASSURING = (NORMAL, "SR")  # labels that say that nothing is wrong
 SUPERCLASSES = (NORMAL, "MI", "STTC", "CD", "HYP")
 ABNORMAL = "abnormal"
 # The six diagnoses of Ribeiro et al. 2020 (Nat Commun 11:1760), in that paper's order.

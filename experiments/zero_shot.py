@@ -33,7 +33,7 @@ from ecg_jax import pretrained as shipped  # noqa: E402
 from ecg_jax import statements  # noqa: E402
 from ecg_jax.data import datasets  # noqa: E402
 from ecg_jax.data.datasets.dataset import Dataset  # noqa: E402
-from ecg_jax.evaluation import scores, thresholds  # noqa: E402
+from ecg_jax.evaluation import left_out, scores, thresholds  # noqa: E402
 from ecg_jax.evaluation.predictions import Predictions  # noqa: E402
 from ecg_jax.evaluation.settings import Settings  # noqa: E402
 from ecg_jax.inference.model import Model, load_model  # noqa: E402
@@ -88,8 +88,8 @@ def predict(model: Model, dataset: Dataset, rows: np.ndarray) -> Predictions:
     """Predictions of the model's labels, unknown where the data set does not know them; what was left out is said."""
     unknown = np.full(len(dataset.ids), np.nan, np.float32)
     columns = {name: dataset.columns.get(name, unknown) for name in model.label_names}
-    found, lines = predict_dataset(model, dataclasses.replace(dataset, columns=columns), rows, checks="warn")
-    for line in lines:
+    found, lost, lines = predict_dataset(model, dataclasses.replace(dataset, columns=columns), rows, checks="warn")
+    for line in (*left_out.describe(lost, f"{len(rows)} recordings"), *lines):
         print(f"  {dataset.name}: {line}")
     return found
 

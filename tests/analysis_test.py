@@ -229,5 +229,5 @@ def test_a_warning_names_kappas_of_few_positives():
     reading[:, 0] = np.arange(200) < 6
     found = analysis.analyse(test, HALF, FEW, annotators={"Dr A": reading})
     assert found.warnings[-1] == (
-        "kappas of fewer than 10 positives, which say little: model vs Dr A, AF (6 positives)"
+        "kappas of fewer than 10 positives, which say little: model vs Dr A on AF (6 positives)"
     )

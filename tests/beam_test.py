@@ -24,7 +24,7 @@ from store_test import convert
 
 from ecg_jax import beam as beam_lib
 from ecg_jax import files
-from ecg_jax.data import filters, store
+from ecg_jax.data import filters, prediction_tables, store
 from ecg_jax.data.readers import LazyRecording, find
 from ecg_jax.errors import InputError
 from ecg_jax.evaluation.calibration import IDENTITY, Calibration
@@ -189,7 +189,7 @@ def test_parquet_has_the_columns_and_numbers_of_the_csv(model, tmp_path):
     assert found["recording"].tolist() == ["ecg-\\udcff", "silent"]
     np.testing.assert_allclose(found[["a", "b"]], wanted[["a", "b"]], rtol=1e-5)
     assert found.loc[1, "a":"qrs"].isna().all()
-    assert parquet.read_fact(str(tmp_path / "out.parquet"), "thresholds") == {}
+    assert prediction_tables.read_fact(str(tmp_path / "out.parquet"), "thresholds") == {}
 
 
 def test_labels_keep_their_names_in_every_format_and_other_columns_give_way(model, tmp_path):

@@ -21,6 +21,8 @@ import processes
 import pytest
 import wfdb
 
+from ecg_jax import cli
+from ecg_jax.errors import InputError
 from ecg_jax.recording import LEADS
 
 ROOT = Path(__file__).parents[1]
@@ -379,9 +381,10 @@ def test_bad_settings_of_the_data_are_noticed_before_a_run_claims_its_folder(fla
         (["--config.optimizer.learning_rte=1"], ["config.optimizer.learning_rte", "learning_rate", "weight_decay"]),
         (["--config.seed=abc"], ["config.seed", "abc"]),
         (["--config=configs/nope.py"], ["configs/nope.py", "configs/finetune.py"]),
-        (["--config.data.dataset=ptb"], ["ptb", "ptbxl"]),
+        (["--config.data.dataset=ptbxll"], ["ptbxll", "did you mean ptbxl?"]),
         (["--config.data.dataset=ptbxl", "--config.data.source=/nowhere"], ["/nowhere", "--config.data.source"]),
         (["--config.data.labels=amyloidosis"], ["amyloidosis", "1dAVb"]),
+        (["--config.data.labels=rbb"], ["no label rbb", "did you mean RBBB?"]),
         (["--config.data.simulated.test=0"], ["no recording in the test split"]),
         (["config.seed=3"], ["unexpected argument", "--config.seed=3"]),
         (["--config.checkpoint.monitor=accuracy"], ["accuracy", "auroc"]),
@@ -391,6 +394,13 @@ def test_bad_settings_of_the_data_are_noticed_before_a_run_claims_its_folder(fla
 )
 def test_a_bad_setting_ends_in_one_line(flags, parts, tmp_path):
     assert_one_line(call("main", *TINY, f"--workdir={tmp_path / 'run'}", *flags), *parts)
+
+
+def test_a_missing_file_is_refused_with_one_of_a_like_name_beside_it(tmp_path):
+    (tmp_path / "labels.csv").touch()
+    for path, end in (("label.csv", r"; did you mean labels\.csv\?"), ("other.txt", ""), ("none/labels.csv", "")):
+        with pytest.raises(InputError, match=f"{path}: no such file{end}$"):
+            cli.require_files(str(tmp_path / path))
 
 
 def test_traceback_shows_where_an_error_came_from(tmp_path):
@@ -583,6 +593,10 @@ def test_what_physics_contradicts_is_left_out_said_and_not_scored(tmp_path):
     assert found.loc["ecgs/r20", ["y", "quality"]].tolist() == ["", "no signal"]
     assert (found["quality"] == "").sum() == 14  # of validation and test
     assert pd.read_csv(tmp_path / "run" / "evaluation" / "scores.csv")["n"].tolist() == [6, 6]
+    line = "warning: 1 of the 16 recordings could not be read or were refused and are left out: ecgs/r21 ("
+    assert line in done.stdout
+    listed = pd.read_csv(tmp_path / "run" / "evaluation" / "problems.csv")
+    assert listed[["recording", "split"]].values.tolist() == [["ecgs/r20", "test"], ["ecgs/r21", "test"]]
 
 
 @pytest.mark.slow
@@ -645,12 +659,16 @@ def test_a_wheel_runs_in_another_environment_outside_the_checkout(tmp_path):
 
 
 @pytest.mark.slow
-def test_a_label_called_as_an_average_is_refused_before_training(tmp_path):
+@pytest.mark.parametrize(
+    ("label", "line"),
+    [("macro", "a label is called macro, as an average is; rename it"), ("quality", "a label is called quality")],
+)
+def test_a_label_called_as_an_average_or_a_column_is_refused_before_training(tmp_path, label, line):
     for i in range(12):
         write_wfdb(tmp_path, f"r{i}", noise(i))
-    table = pd.DataFrame({"path": [f"r{i}" for i in range(12)], "macro": np.arange(12) % 2})
+    table = pd.DataFrame({"path": [f"r{i}" for i in range(12)], label: np.arange(12) % 2})
     table.to_csv(tmp_path / "labels.csv", index=False)
     flags = ["--config.data.dataset=folder", f"--config.data.source={tmp_path / 'labels.csv'}"]
-    done = call("main", *TINY, *flags, "--config.data.labels=macro", f"--workdir={tmp_path / 'run'}")
-    assert_one_line(done, "a label is called macro, as an average is; rename it")
+    done = call("main", *TINY, *flags, f"--config.data.labels={label}", f"--workdir={tmp_path / 'run'}")
+    assert_one_line(done, line)
     assert not (tmp_path / "run").exists()

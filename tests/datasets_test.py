@@ -593,6 +593,9 @@ def test_another_column_of_patients_is_named_or_refused(folder):
     options["folder"]["patient_column"] = "nobody"
     with pytest.raises(InputError, match=r"labels\.csv: no column nobody to name patients; it has path, AF, who"):
         datasets.open_source("folder", source=str(folder), labels="AF", seed=0, options=options)
+    options["folder"]["patient_column"] = "patient"
+    with pytest.raises(InputError, match=r"did you mean patient_id\?$"):
+        datasets.open_source("folder", source=str(folder), labels="AF", seed=0, options=options)
 
 
 def test_a_folders_unknown_patients_are_people_of_their_own(folder):

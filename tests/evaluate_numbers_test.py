@@ -162,7 +162,9 @@ def test_a_runs_file_needs_no_labels(evaluate, folder):
     assert (row["label"], row["n"]) == ("age", len(part))
     assert row["mae"] == pytest.approx((part["age"] - part["age_true"]).abs().mean())
     assert read(done, "subgroups")["column"].unique().tolist() == ["sex"]
-    assert "without a prediction, which are left out: 1" in done.stdout
+    line = f"warning: 1 of the {len(part) + 1} recordings of run.csv have no signal or no prediction and are left out"
+    assert f"{line}: r119 (no signal)" in done.stdout
+    assert (done.output / "problems.csv").read_text() == "recording,problem,split\nr119,no signal,test\n"
 
 
 @pytest.mark.parametrize(

@@ -550,6 +550,19 @@ def test_what_cannot_be_right_is_one_line_and_no_folder(evaluate, flags, parts):
     assert_refused(evaluate(NONE, *flags), *parts)
 
 
+def test_what_columns_and_patients_are_taken_for_is_said(evaluate, folder):
+    labels = pd.read_csv(folder / "l.csv").assign(smoker=[0, 1] * (SIZE // 2), LBBB=[1, 0] * (SIZE // 2))
+    labels.to_csv(folder / "smokers.csv", index=False)
+    done = evaluate("--predictions=p.csv", "--labels=smokers.csv", NONE)
+    assert set(read(done, "subgroups")["column"]) == {"age", "sex"}
+    for text in (done.stdout, page(done).text):
+        assert (
+            "2 of 0 and 1 without predictions, so not scored (--subgroups=NAME makes subgroups): smoker, LBBB" in text
+        )
+        assert "recordings are named by recording; patients are named by patient_id." in text
+        assert "Intervals and tests count 100 patients." in text
+
+
 def test_an_output_that_is_no_folder_is_refused_before_anything_is_computed(evaluate, folder):
     for output in ("p.csv", "p.csv/deeper", ""):
         done = evaluate(*FILES, NONE, output=output)
@@ -672,8 +685,29 @@ def test_a_data_set_is_evaluated_whole_where_it_has_no_split(evaluate, runs, rec
     assert read(done)["n"][0] == 11
     assert "split all" in done.stdout
     assert "leak" not in done.stdout
-    assert "1 without a signal" in page(done).text
+    assert "1 of the 12 recordings have no signal or no prediction and are left out: ecgs/r5" in page(done).text
     assert "sex" in set(read(done, "subgroups")["column"])
+
+
+@pytest.mark.slow
+def test_files_that_cannot_be_read_are_warned_of_and_listed_and_the_status_is_that_of_predict(
+    evaluate, runs, recordings
+):
+    table = pd.read_csv(recordings / "mine.csv").assign(patient="p", smoker=[0, 1] * 6)
+    table.to_csv(recordings / "broken.csv", index=False)
+    write_wfdb(recordings / "ecgs", "cut", noise())
+    (recordings / "ecgs" / "cut.dat").write_bytes(b"")
+    (recordings / "broken.csv").write_text((recordings / "broken.csv").read_text().replace("ecgs/r3,", "ecgs/cut,"))
+    done = evaluate(f"--model={runs / 'run'}", f"--data=folder:{recordings / 'broken.csv'}", NONE)
+    assert done.returncode == 2, done.stderr
+    assert pd.read_csv(done.output / "scores.csv")["n"][0] == 10
+    line = "1 of the 12 recordings could not be read or were refused and are left out: ecgs/cut ("
+    assert f"warning: {line}" in done.stdout
+    assert line in page(done).text
+    assert pd.read_csv(done.output / "problems.csv")["recording"].tolist() == ["ecgs/r5", "ecgs/cut"][::-1]
+    for text in (done.stdout, page(done).text):
+        assert "patients are named by patient" in text
+        assert "1 columns of 0 and 1 are not used: smoker" in text
 
 
 @pytest.mark.slow

@@ -216,8 +216,10 @@ def test_labels_in_documented_commands_are_labels():
 def test_labels_and_methods_that_are_none_are_named(made):
     model = create(600, labels=("RBBB", "AF"))
     for labels, method, parts in (
-        (["CD"], "occlusion", "no label CD; it has RBBB, AF"),
+        (["CD"], "occlusion", "no label CD; it has RBBB, AF$"),
+        (["rbb"], "occlusion", r"no label rbb; it has RBBB, AF; did you mean RBBB\?$"),
         ([], "magic", "'magic'; known"),
+        ([], "shaply", r"did you mean shapley\?$"),
     ):
         with pytest.raises(InputError, match=parts):
             next(explained.explain_all(model, [made], labels, method))
@@ -342,6 +344,36 @@ def test_a_page_names_what_its_colours_mean(tmp_path, method, scale, words, othe
     assert [part for part in others if part in text] == []
 
 
+BLACK, ORANGE = ecg_page.style.BLACK, ecg_page.style.ORANGE
+
+
+@pytest.mark.parametrize(
+    "label, threshold, unchosen, words, colour",
+    [
+        ("RBBB", 0.5, (), ["not called: 0.250 is below its threshold 0.500", "below 0.50"], BLACK),
+        ("RBBB", 0.2, (), ["called: 0.250 is at or above its threshold 0.200", "at or above 0.20"], ORANGE),
+        ("RBBB", 0.5, ("RBBB",), ["below its threshold 0.500, not chosen", "below 0.50, not chosen"], BLACK),
+        ("NORM", 0.2, (), ["called: 0.250 is at or above its threshold 0.200"], BLACK),
+    ],
+    ids=["below", "at or above", "not chosen", "normal"],
+)
+def test_a_page_says_whether_its_label_is_called_and_only_findings_look_like_one(
+    tmp_path, label, threshold, unchosen, words, colour
+):
+    model = dataclasses.replace(create(712, labels=(label,)), thresholds={label: threshold}, unchosen=unchosen)
+    (made,) = explained.explain_all(model, [look(model, draw_pulse(1.5))])
+    made = dataclasses.replace(made, probabilities=np.array([0.25], np.float32))
+    writers.draw_page(model, made, str(tmp_path / "page.svg"), made.explanations[0])
+    text = (tmp_path / "page.svg").read_text()
+    assert [part for part in words if f"<!-- {part}" not in text and f"{part} -->" not in text] == []
+    assert ("<!-- not called" in text) == (threshold > 0.25)
+    written = re.search(rf"<!-- {label} 0.25 -->\s*<g(.*?)>", text)[1].lower()
+    assert (ORANGE.lower() in written) == (colour == ORANGE)
+    printed = io.StringIO()
+    writers.print_explanations(create_console(printed), model, made)
+    assert ("0.250 (below its threshold" in printed.getvalue()) == (threshold > 0.25)
+
+
 def test_a_number_is_explained_in_its_unit():
     """Of an output of 4 for the pulse, with 20 years to one."""
     model = dataclasses.replace(create(712, labels=("age",)), scale=Scale(np.full(1, 50.0), np.full(1, 20.0)))
@@ -350,14 +382,14 @@ def test_a_number_is_explained_in_its_unit():
     assert found.values.sum() == pytest.approx(80, rel=0.05)
 
 
-def test_pages_are_named_after_the_recording_and_further_labels(tmp_path):
+def test_pages_are_named_after_the_recording_and_the_label(tmp_path):
     model = create(712, labels=("RBBB", "AFIB/AFL"))
     (made,) = explained.explain_all(model, [look(model, draw_pulse(1.5))], ("RBBB", "AFIB/AFL"))
     pages = writers.Pages(str(tmp_path / "pages"), "svg", model)
     pages.add(made)
     pages.add(made)
-    names = sorted(path.name for path in (tmp_path / "pages").iterdir())
-    assert names == ["pulse-2.svg", "pulse-2_AFIB-AFL.svg", "pulse.svg", "pulse_AFIB-AFL.svg"]
+    names = sorted(path.name for path in (tmp_path / "pages").glob("*.svg"))
+    assert names == ["pulse_AFIB-AFL-2.svg", "pulse_AFIB-AFL.svg", "pulse_RBBB-2.svg", "pulse_RBBB.svg"]
     assert (pages.count, pages.undrawn) == (4, [])
     text = (tmp_path / "pages" / "pulse_AFIB-AFL.svg").read_text()
     for words in ("What speaks for AFIB/AFL", "speaks against it", "not validated for clinical use", "<!-- ST-T -->"):
@@ -525,10 +557,10 @@ def test_as_a_user_runs_them(tmp_path):
     first, silent = json.loads((tmp_path / "out.json").read_text())["recordings"]
     labels = [each["label"] for each in first["explanations"]]
     assert silent["explanations"] == []
-    names = {"a.png", "silent.png", *(f"a_{label}.png" for label in labels[1:])}
+    names = {"pages.csv", "silent.png", *(f"a_{label}.png" for label in labels)}
     assert {path.name for path in (tmp_path / "out_figures").iterdir()} == names
     assert f"{labels[0]} explained: P " in done.stdout
     done = call("explain", "--label=LBBB", "--method=grad_cam", "--figure_format=svg", "*.hea", cwd=tmp_path)
     assert done.returncode == 2, done.stdout + done.stderr
     assert "Drawn: 1 page(s) in explanations; 1 recording(s) without" in done.stdout
-    assert "What speaks for LBBB" in (tmp_path / "explanations" / "a.svg").read_text()
+    assert "What speaks for LBBB" in (tmp_path / "explanations" / "a_LBBB.svg").read_text()

@@ -21,6 +21,7 @@ from ecg_jax.errors import InputError
 from ecg_jax.inference import predict
 from ecg_jax.recording import LEADS, create_recording
 from ecg_jax.reporting import ecg_page
+from ecg_jax.reporting.page_names import PageNames
 
 
 @pytest.fixture(scope="module")
@@ -48,7 +49,7 @@ def test_a_folder_passes_over_nothing_without_counting_it(tmp_path):
         next(lazy for lazy in found.recordings if "unknown" in lazy.name).read()
     assert readers.describe_passed_over(found.passed_over) == (
         "passed over: 4 file(s) that are no ECG (.txt 2, no suffix 1, .csv 1); NumPy and CSV files count with a "
-        "sidecar .json or --file_leads, --file_rate, --file_unit"
+        "sidecar .json; predict, embed and explain also take --file_leads, --file_rate, --file_unit"
     )
     assert names(readers.search(str(tmp_path / "*.[xt]*")), tmp_path) == ["unknown.xml"]
 
@@ -129,7 +130,7 @@ def test_a_bad_file_ends_no_batch(tmp_path):
     assert "latin-?.npy: not a readable NumPy array" in done.stdout
     assert "passed over: 1 file(s) that are no ECG (.txt 1)" in done.stdout
     assert len(pd.read_csv(tmp_path / "predictions.csv")) == 1
-    assert len(os.listdir(tmp_path / "predictions_figures")) == 1
+    assert len([*(tmp_path / "predictions_figures").glob("*.png")]) == 1
     assert not list(tmp_path.rglob("*.partial"))
 
 
@@ -140,10 +141,12 @@ def test_a_page_shows_any_name_as_text(tmp_path):
     assert "<!-- a?]0;b? -->" in (tmp_path / "page.svg").read_text()
 
 
-def test_a_page_has_a_name_that_a_file_can_have():
-    taken = set()
-    found = [ecg_page.find_name("ä" * 127, taken) for _ in range(2)]
-    assert [len(os.fsencode(name)) for name in found] == [200, 202]
+def test_a_page_has_a_name_that_a_file_can_have(tmp_path):
+    names = PageNames(str(tmp_path), "png")
+    found = [names.choose("ä" * 127, label) for label in ("", "x" * 99, "x" * 99)]
+    assert [len(os.fsencode(name)) for name in found] == [204, 235, 237]
+    odd = os.fsdecode(b"latin-\xe9")
+    assert PageNames(str(tmp_path), "png").choose(odd) == PageNames(str(tmp_path), "png").choose(odd)
 
 
 # What a file may cost

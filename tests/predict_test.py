@@ -11,6 +11,7 @@ import numpy as np
 import pandas as pd
 import pytest
 from cli_test import call, write_wfdb
+from matplotlib.backends.backend_agg import FigureCanvasAgg
 from rich.console import Console
 
 from ecg_jax import load_model
@@ -23,6 +24,7 @@ from ecg_jax.inference.model import compute_outputs
 from ecg_jax.labels import SIX
 from ecg_jax.recording import LEADS, create_recording
 from ecg_jax.reporting import ecg_page
+from ecg_jax.reporting.page_names import PageNames
 from ecg_jax.simulation import textbook
 
 
@@ -180,7 +182,7 @@ def test_json_has_thresholds_windows_and_the_notice_and_pages_are_drawn(tmp_path
     assert long["probabilities"]["AF"] == pytest.approx(mean, rel=1e-4)
     assert silent["probabilities"]["AF"] is None
     assert silent["quality"] == "no signal"
-    assert sorted(path.name for path in (tmp_path / "out_figures").iterdir()) == ["long.svg", "silent.svg"]
+    assert sorted(path.name for path in (tmp_path / "out_figures").iterdir()) == ["long.svg", "pages.csv", "silent.svg"]
     page = (tmp_path / "out_figures" / "long.svg").read_text()
     assert 'width="841.889764pt"' in page  # 297 mm: A4, so that 25 mm are a second
 
@@ -200,10 +202,38 @@ def test_a_page_has_a_millivolt_ten_millimetres_high_and_a_second_25_wide(tmp_pa
     assert spike + 45 == pytest.approx(20 + 10 + 25, abs=0.7)
 
 
-def test_pages_of_recordings_of_one_name_do_not_overwrite_each_other():
-    taken = set()
-    names = [ecg_page.find_name(name, taken) for name in ("a/ecg", "b/ecg.dcm", "exams.hdf5:11", "c/ecg")]
-    assert names == ["ecg", "ecg-2", "exams.hdf5-11", "ecg-3"]
+@pytest.mark.parametrize("height", [1.5, 3.5, -3.5], ids=["usual", "tall", "deep"])
+def test_no_trace_passes_the_name_of_a_lead(monkeypatch, tmp_path, height):
+    """Complexes of 80 ms every 625 ms, the first in each column where the name of the lead usually is."""
+    time = np.arange(4000) / 400
+    signal = height * np.clip(1 - np.abs(time % 0.625 - 0.1) / 0.04, 0, None)
+    figures, create = [], plt.figure
+    monkeypatch.setattr(ecg_page.plt, "figure", lambda **options: figures.append(create(**options)) or figures[0])
+    ecg_page.draw(wrap(np.stack([signal] * 12, axis=1)).read(), [], str(tmp_path / "page.png"))
+    [axes] = figures[0].axes
+    renderer = FigureCanvasAgg(figures[0]).get_renderer()
+    names = [text.get_window_extent(renderer) for text in axes.texts if text.get_text() in LEADS]
+    traces = [line.get_transform().transform_path(line.get_path()) for line in axes.lines]
+    assert len(names) == 13
+    assert [name for name in names for trace in traces if trace.intersects_bbox(name, filled=False)] == []
+
+
+def test_pages_of_recordings_of_one_name_do_not_overwrite_each_other_in_any_run(tmp_path):
+    def choose(*pages):
+        names = PageNames(str(tmp_path / "pages"), "png")
+        return [names.choose(*page) for page in pages]
+
+    first = [("a/ecg",), ("b/ecg.dcm",), ("exams.hdf5:11",), ("c/ecg", "AFIB/AFL")]
+    assert choose(*first) == ["ecg.png", "ecg-2.png", "exams.hdf5-11.png", "ecg_AFIB-AFL.png"]
+    assert choose(("d/ecg", "MI"), ("d/ecg",), ("d/ecg", "AFIB/AFL")) == [
+        "ecg_MI.png",
+        "ecg-3.png",
+        "ecg_AFIB-AFL-2.png",
+    ]
+    assert choose(*reversed(first)) == ["ecg_AFIB-AFL.png", "exams.hdf5-11.png", "ecg-2.png", "ecg.png"]
+    index = pd.read_csv(tmp_path / "pages" / "pages.csv", keep_default_na=False)
+    assert len(index) == 7
+    assert index.iloc[5].to_dict() == {"page": "ecg-3.png", "recording": "d/ecg", "label": ""}
 
 
 @pytest.mark.parametrize(

@@ -247,7 +247,8 @@ def test_what_a_run_wrote_holds_truth_raw_probabilities_and_split(read):
     np.testing.assert_array_equal(file.raw, [[0.8, 0.2], [0.4, 0.6], [0.6, 0.3]])
     np.testing.assert_array_equal(file.labels, [[1, 0], [0, NAN], [1, 1]])
     assert file.split.tolist() == ["validation", "test", "test"]
-    assert file.left_out == ("t3",)
+    assert file.left_out == (("t3", "no signal", False, "test"),)
+    assert file.take_split("validation").left_out == ()
     assert file.default_split == "test"
     found = label_files.use_own_labels(file.take_split("test")).predictions
     assert found.ids.tolist() == ["t1", "t2"]
@@ -346,7 +347,10 @@ def test_labels_may_lack_recordings_of_the_validation_split_too(open_file):
 
 def test_a_column_of_patients_is_named_or_refused(open_file):
     labels = "recording,AF,SB,who,patient_id\na,1,0,u,1\nb,0,1,u,2\nc,,1,v,3\n"
-    assert open_file(TABLE, labels, patient_column="who").predictions.patients.tolist() == ["u", "u", "v"]
+    found = open_file(TABLE, labels, patient_column="who")
+    assert found.predictions.patients.tolist() == ["u", "u", "v"]
+    assert any("patients are named by who" in fact for fact in found.facts)
+    assert any("No column names patients; --patient_column" in fact for fact in open_file(TABLE, LABELS).facts)
     with refuse("--patient_column=owner", "no such column", "l.csv"):
         open_file(TABLE, labels, patient_column="owner")
 
@@ -402,7 +406,7 @@ def test_a_split_that_is_none_is_refused(read):
 def test_recordings_without_a_probability_are_left_out_only_where_quality_says_why(read, join):
     text = "recording,AF,SB,quality\na,0.1,0.2,\nb,,,no signal\nc,0.5,0.6,noise\n"
     file = read(text)
-    assert (file.ids.tolist(), file.left_out) == (["a", "c"], ("b",))
+    assert (file.ids.tolist(), file.left_out) == (["a", "c"], (("b", "no signal", False, ""),))
     found = join(text, LABELS)  # the labels may have it all the same
     assert found.ids.tolist() == ["a", "c"]
     np.testing.assert_array_equal(found.labels, TRUTH[[0, 2]])

@@ -3,6 +3,8 @@
 import csv
 import json
 import os
+import shlex
+import shutil
 import signal
 import subprocess
 import sys
@@ -76,9 +78,29 @@ def test_a_folder_becomes_a_store_and_what_was_left_out_is_said(prepared):
         "left out, unreadable: 1",
         "left out, refused: 1",
         "the store holds 28",
-        "Next: python -m ecg_jax.main",
     ):
         assert line in done.stdout
+    flags = "--config.data.dataset=store --config.data.source=mine --config.data.labels=abnormal"
+    assert done.stdout.splitlines()[-1] == f"Next: python -m ecg_jax.main {flags}"
+
+
+@pytest.mark.slow
+def test_the_next_command_runs_as_printed(prepared, source, tmp_path):
+    """The configuration's label is none of the store's, whose labels hold a space; then a store without labels."""
+    shutil.copytree(source, tmp_path / "exams")
+    table = tmp_path / "exams" / "labels.csv"
+    table.write_text(table.read_text().replace("AF,abnormal", "of interest,mine"))
+    flags = ("--dataset=folder", "--source=exams", "--workers=1", "--config=configs/smoke.py")
+    for output, verb in (("my store", "main"), ("bare", "predict")):
+        done = run("prepare", *flags, f"--output={output}", cwd=tmp_path)
+        command = done.stdout.splitlines()[-1].removeprefix("Next: python -m ecg_jax.")
+        module, *arguments = shlex.split(command)
+        assert module == verb
+        if verb == "main":
+            assert "--config.data.labels=of interest,mine" in arguments
+        done = run(module, *arguments, cwd=tmp_path)
+        assert done.returncode == 0, done.stderr
+        table.unlink(missing_ok=True)
 
 
 def test_again_adds_nothing_and_still_says_what_is_missing(prepared, source):

@@ -242,6 +242,6 @@ def test_models_of_different_labels_are_compared_on_those_that_both_have():
     np.testing.assert_allclose(one.predictions.probabilities, 1 / (1 + np.exp([[-1.0, -4.0]] * 4)), rtol=1e-6)
     np.testing.assert_array_equal(one.predictions.labels, dataset.labels[:, [1, 4]])
     assert (one.thresholds.values.tolist(), one.thresholds.unchosen) == ([0.1, 0.4], ("AF",))
-    assert one.warnings == ("labels left out, which second does not predict: 1dAVb, LBBB, SB, ST",)
+    assert one.warnings == ("4 labels left out, which second does not predict: 1dAVb, LBBB, SB, ST",)
     with pytest.raises(InputError, match="third predicts PVC, not 1dAVb"):
         predict_model("third", third, share_model_labels(third, dataset), **how)

@@ -131,6 +131,31 @@ def test_outputs_of_weights_that_ship_follow_their_labels():
     np.testing.assert_array_equal(found[KERNEL], shipped_arrays[KERNEL][:, places])
 
 
+@pytest.mark.parametrize(
+    "labels, changes, words",
+    [
+        (["NORM", "mine"], {}, "; the starting weights have NORM: --config.init.exclude= keeps it"),
+        (["NORM"], {"model.head": "transfer"}, "; the starting weights have NORM: theirs is no head transfer"),
+        (["mine"], {}, ""),
+    ],
+    ids=["kept if wanted", "another head", "no label of theirs"],
+)
+def test_a_head_that_starts_afresh_says_what_it_leaves_and_how_to_keep_it(labels, changes, words):
+    changes = {"init.weights": "real", "init.exclude": ("head",)} | changes
+    drawn, found, said = start(labels, **changes)
+    assert f"Head: starts afresh{words}" in said
+    assert ("starting weights have" in said) == bool(words)
+    np.testing.assert_array_equal(found[KERNEL], drawn[KERNEL])
+    if "is no head" in words:
+        with pytest.raises(InputError, match=r"another kind; set another config\.model\.head, or add 'head'"):
+            start(labels, **changes | {"init.exclude": ()})
+    elif words:  # what is advised does what it says
+        drawn, found, said = start(labels, **changes | {"init.exclude": ()})
+        theirs = shipped.read("real")
+        np.testing.assert_array_equal(found[KERNEL][:, 0], theirs.arrays[KERNEL][:, theirs.labels.index("NORM")])
+        np.testing.assert_array_equal(found[KERNEL][:, 1], drawn[KERNEL][:, 1])
+
+
 def write_keras(tmp_path, num_labels=6, **dense):
     layers = create_layers(num_labels)
     layers[0]["config"] = {"batch_shape": [None, 512, 12]}

@@ -88,10 +88,11 @@ def find_names(table: pd.DataFrame, source: str, wanted: tuple[str, ...] = ()) -
     found = [name for name in wanted if name in table] if wanted else columns.find(table.columns, columns.RECORDING)
     if wanted and not found:
         raise InputError(f"{source}: no column {' or '.join(wanted)} to name recordings; it has {', '.join(table)}")
-    unique = [name for name in found if table[name].notna().all() and table[name].str.strip().is_unique]
+    texts = {name: table[name].astype(str).str.strip() for name in found}
+    unique = [name for name in found if table[name].notna().all() and texts[name].is_unique]
     if found and not unique:
         table_lib.parse_ids(table[found[0]], source)  # says what is wrong
-    return {name: table[name].str.strip().to_numpy(str) for name in unique}
+    return {name: texts[name].to_numpy(str) for name in unique}
 
 
 def take(names: Names, rows: np.ndarray) -> dict[str, np.ndarray]:

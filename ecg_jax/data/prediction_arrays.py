@@ -7,7 +7,7 @@ import zlib
 import numpy as np
 import pandas as pd
 
-from ecg_jax import columns
+from ecg_jax import columns, files
 from ecg_jax.data import prediction_values
 from ecg_jax.errors import InputError
 from ecg_jax.kinds import FINDING, NUMBER
@@ -42,7 +42,7 @@ def read(path: str, kind: str = FINDING) -> Arrays:
     try:
         content = np.load(path, mmap_mode="r", allow_pickle=False)  # checks the announced size against the file's
     except FileNotFoundError as error:
-        raise InputError(f"{path}: no such file") from error
+        raise InputError(f"{path}: no such file{files.suggest(path)}") from error
     except _DAMAGE as error:
         raise InputError(f"{path}: not a NumPy array of numbers, or damaged") from error
     if isinstance(content, np.ndarray):

@@ -8,17 +8,21 @@ import numpy as np
 import pandas as pd
 
 from ecg_jax import labels as label_lib
-from ecg_jax.data import joins, prediction_arrays, prediction_values
+from ecg_jax.data import column_roles, joins, prediction_arrays, prediction_tables, prediction_values
 from ecg_jax.data.datasets import attributes as attribute_lib
 from ecg_jax.data.datasets import patients as patient_lib
 from ecg_jax.data.datasets import table as table_lib
+from ecg_jax.data.prediction_tables import RAW, TRUE
 from ecg_jax.data.prediction_values import KINDS, LOGITS, NUMBERS, PROBABILITIES
 from ecg_jax.errors import InputError
+from ecg_jax.evaluation.left_out import LeftOut
+from ecg_jax.evaluation.thresholds import STATED, Thresholds
 from ecg_jax.interval_names import INTERVALS
 from ecg_jax.kinds import FINDING, NUMBER
+from ecg_jax.printable import list_some
 
-TRUE, RAW = "_true", "_raw"
 ARRAYS = (".npy", ".npz")
+_SHOWN = 20  # columns that a message names
 
 
 @dataclasses.dataclass(frozen=True)
@@ -35,8 +39,11 @@ class PredictionFile:
     labels: np.ndarray | None = None  # `[N, C]` in {1, 0, NaN} or numbers, where the file holds the truth too
     patients: np.ndarray | None = None  # `[N]` str, empty where unknown; None where none is named
     attributes: Mapping[str, np.ndarray] = dataclasses.field(default_factory=dict)  # `[N]` by name
-    left_out: tuple[str, ...] = ()  # recordings (names or lines) for which `quality` says why they have no prediction
+    on_request: tuple[str, ...] = ()  # attributes that make subgroups only where these are named
+    left_out: tuple[LeftOut, ...] = ()  # recordings (names or lines) for which `quality` says why they have none
     unused: tuple[str, ...] = ()  # columns of numbers that were taken for no label
+    thresholds: Mapping[str, float] = dataclasses.field(default_factory=dict)  # of the model, where the file has them
+    unchosen: tuple[str, ...] = ()  # labels whose threshold is the default
     facts: tuple[str, ...] = ()  # sentences on how the file was read
     kind: str = FINDING  # of the labels, one of `kinds.KINDS`
 
@@ -50,6 +57,13 @@ class PredictionFile:
         """The split to score: `test` where the file says which recordings are in it, else `all`."""
         return "test" if self.split is not None and (self.split == "test").any() else "all"
 
+    def find_thresholds(self) -> Thresholds | None:
+        """The model's, where the file has one for each label."""
+        if not self.names or not {*self.names} <= {*self.thresholds}:
+            return None
+        values = np.array([self.thresholds[name] for name in self.names], np.float64)
+        return Thresholds(values, "", STATED, tuple(name for name in self.names if name in self.unchosen))
+
     def take_split(self, split: str) -> "PredictionFile":
         """The recordings of one split, where the file says which are in it; `InputError` when there are none."""
         if self.split is None or split == "all":
@@ -58,7 +72,8 @@ class PredictionFile:
         if not rows.size:
             known = ", ".join(sorted(set(self.split)))
             raise InputError(f"{self.path}: no recording in the split {split!r}; it has {known}")
-        return self.take(rows)
+        left_out = tuple(each for each in self.left_out if each.split == split)
+        return dataclasses.replace(self.take(rows), left_out=left_out)
 
     def take(self, rows: np.ndarray) -> "PredictionFile":
         """Some of the N recordings, by number."""
@@ -86,12 +101,12 @@ def read_predictions(
     among: pd.DataFrame | None = None,
     rules: joins.Rules = joins.USUAL,
 ) -> PredictionFile:
-    """Reads probabilities, or predicted numbers, from a CSV, or from NumPy's files.
+    """Reads probabilities, or predicted numbers, from a table, or from NumPy's files.
 
     Args:
-        path: A CSV with a column per label, as `predict` and a run write; `.npy`, `[N, C]` or `[N]`; or `.npz`, see
-            `prediction_arrays`.
-        names: The labels: columns of a CSV, or the columns of an array in their order. If empty, those of a CSV
+        path: A table with a column per label, as `predict` and a run write, see `prediction_tables`; `.npy`, `[N, C]`
+            or `[N]`; or `.npz`, see `prediction_arrays`.
+        names: The labels: columns of a table, or the columns of an array in their order. If empty, those of a table
             with a column of truth (`LABEL_true`), or else all that may hold such values; `age` is a label where it
             has truth, or no other number is in `among` too.
         scale: What the values are, one of `prediction_values.SCALES`; logits are turned into probabilities.
@@ -101,29 +116,40 @@ def read_predictions(
     Raises:
         InputError: naming file, line and value.
     """
-    if os.path.isdir(path):
-        raise InputError(f"{path}: is a folder; a run folder goes with --model, a file of predictions is .csv or .npy")
+    if os.path.isdir(path) and not prediction_tables.list_parts(path):
+        known = ", ".join((*prediction_tables.SUFFIXES, *ARRAYS))
+        raise InputError(
+            f"{path}: is a folder without .parquet files; a run folder goes with --model, a file of predictions is "
+            f"{known}"
+        )
     if path.endswith(ARRAYS):
         return _read_arrays(path, tuple(names), scale, rules)
     return _read_table(path, tuple(names), scale, among, rules)
 
 
+def is_file(path: str) -> bool:
+    """Whether a path is called as a file of predictions, or is a folder of Parquet's parts."""
+    is_folder = os.path.isdir(path) and bool(prediction_tables.list_parts(path))
+    return is_folder or path.lower().endswith((*prediction_tables.SUFFIXES, *ARRAYS))
+
+
 def _read_table(
     path: str, names: tuple[str, ...], scale: str, among: pd.DataFrame | None, rules: joins.Rules
 ) -> PredictionFile:
-    table = table_lib.read_table(path)
+    found = prediction_tables.read(path)
+    table = found.table
     recordings = joins.find_names(table, path, rules.columns)
     kind, measured = KINDS[scale], _find_measured(table, among)
     offered = _find_names(table) if kind == FINDING else _find_numbers(table, among)
     offered = tuple(name for name in offered if name not in measured)
     if not offered and not names:
         hint = "; --numbers scores quantities, as age in years" if _find_numbers(table, among) else ""
-        raise InputError(f"{path}: no column of {scale}; it has {', '.join(table.columns)}{hint}")
+        raise InputError(f"{path}: no column of {scale}; it has {list_some(table, _SHOWN)}{hint}")
     names = names or _choose_names(table, offered, among, scale)
     if len(set(names)) < len(names):
         raise InputError(f"{path}: --names={','.join(names)} names a label twice")
     if missing := [name for name in names if name not in table]:
-        raise InputError(f"{path}: no column {', '.join(missing)}; it has {', '.join(table.columns)}")
+        raise InputError(f"{path}: no column {list_some(missing)}; it has {list_some(table, _SHOWN)}")
     known = np.ones(len(table), bool)
     if "quality" in table:  # which gives the reason why a recording could not be predicted
         known = ~(table[[*names]].isna().all(axis=1) & table["quality"].notna()).to_numpy()
@@ -131,13 +157,26 @@ def _read_table(
         raise InputError(f"{path}: no recording has a prediction; the first: {table['quality'].iloc[0]}")
     ids = next(iter(recordings.values())) if recordings else (table.index.to_numpy() + 2).astype(str)
     patients = read_patients(table, path, rules)
-    table = table[known]
+    split = table_lib.parse_split(table["split"], path) if "split" in table else None
+    left_out = [
+        LeftOut(str(ids[row]), str(table["quality"].iloc[row]), split="" if split is None else str(split[row]))
+        for row in np.flatnonzero(~known)
+    ]
+    whole, table = table, table[known]
     raws, truths = ([f"{name}{end}" for name in names] for end in (RAW, TRUE))
     has_raw, has_truth = (set(wanted) <= set(table) for wanted in (raws, truths))
     own = {*names, *_find_parts(table)}
     read = attribute_lib.read_all if has_truth else attribute_lib.read_known
     attributes = attribute_lib.read_numbers(table, [name for name in measured if name not in own])
     attributes |= read(table, path, {*own, *attributes})
+    roles = column_roles.assign(
+        whole,
+        names,
+        attributes,
+        recordings=next(iter(recordings), ""),
+        patients="" if patients is None else find_patients(whole, path, rules),
+        parts={*own, "split", "quality"},
+    )
     return PredictionFile(
         path=path,
         names=names,
@@ -145,12 +184,16 @@ def _read_table(
         rows=np.flatnonzero(known),
         raw=prediction_values.parse_columns(table, raws, path) if has_raw and kind == FINDING else None,
         recordings=recordings,
-        split=table_lib.parse_split(table["split"], path) if "split" in table else None,
+        split=None if split is None else split[known],
         labels=parse_truth(table, truths, path, kind) if has_truth else None,
         patients=None if patients is None else patients[known],
         attributes=attributes,
-        left_out=tuple(ids[~known].tolist()),
+        on_request=roles.unpredicted,
+        left_out=tuple(left_out),
         unused=() if among is None else tuple(name for name in offered if name not in names),
+        thresholds=found.thresholds,
+        unchosen=found.unchosen,
+        facts=(roles.describe(path),) if has_truth else (),
         kind=kind,
     )
 
@@ -164,9 +207,14 @@ def parse_truth(table: pd.DataFrame, names: Sequence[str], path: str, kind: str)
 
 def read_patients(table: pd.DataFrame, path: str, rules: joins.Rules) -> np.ndarray | None:
     """Patients, see `patients.parse`; None also where another file has the column that was asked for."""
+    return patient_lib.parse(table, path, rules.patient_column) if find_patients(table, path, rules) else None
+
+
+def find_patients(table: pd.DataFrame, path: str, rules: joins.Rules) -> str:
+    """The column that names them; empty without one, also where another file has the one that was asked for."""
     if rules.patient_column and rules.patient_column not in table:
-        return None
-    return patient_lib.parse(table, path, rules.patient_column)
+        return ""
+    return patient_lib.find_column(table, path, rules.patient_column)
 
 
 def _find_names(table: pd.DataFrame) -> tuple[str, ...]:
@@ -241,12 +289,12 @@ def _read_arrays(path: str, names: tuple[str, ...], scale: str, rules: joins.Rul
 
 
 def has_labels(path: str, names: Sequence[str], kind: str = FINDING) -> bool:
-    """Whether a file of predictions holds the truth too; of a CSV its first line says so."""
+    """Whether a file of predictions holds the truth too; of a table its columns say so."""
     if path.endswith(".npz"):
         return prediction_arrays.read(path, kind).labels is not None
-    return path.endswith(".csv") and all(table_lib.has_column(path, f"{name}{TRUE}") for name in names)
+    return all(prediction_tables.has_column(path, f"{name}{TRUE}") for name in names)
 
 
 def describe(path: str) -> str:
     """A file's name for titles."""
-    return os.path.splitext(os.path.basename(path))[0]
+    return os.path.splitext(os.path.basename(os.path.abspath(path)))[0]

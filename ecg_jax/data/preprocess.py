@@ -118,8 +118,8 @@ def standardize(recording: Recording, contract: InputContract) -> tuple[np.ndarr
     if recording.normalized and not contract.takes_normalized:
         raise InputError(
             f"{recording.id}: the data is declared z-scored, so its amplitude is unknown, but the input "
-            "contract keeps amplitudes, or those of leads against each other; use "
-            "--config.contract.normalization=zscore, or state usual_deviations"
+            "contract keeps amplitudes, or those of leads against each other; train with "
+            "--config.contract.normalization=zscore, or with usual_deviations, for such data"
         )
     if contract.trim:
         recording, _ = trim(recording)

@@ -128,8 +128,10 @@ def _apply_known_factor(recording: Recording) -> Recording:
 
 
 def _remedy(finding: Finding) -> str:
-    mended = "--checks=repair mends it" if finding.is_repairable else "no single repair fits"
-    return f"correct the file; {mended}, --checks=warn reads it as it is (in training, --config.data.checks)"
+    return (
+        f"correct the file; {'--checks=repair mends it' if finding.is_repairable else 'no single repair fits'}, "
+        "--checks=warn reads it as it is (in training, --config.data.checks)"
+    )
 
 
 def _check_samples(recording: Recording) -> Finding | None:

@@ -14,6 +14,7 @@ from ecg_jax.evaluation.predictions import Predictions
 from ecg_jax.evaluation.scores import Scores
 from ecg_jax.evaluation.settings import Settings
 from ecg_jax.evaluation.thresholds import Thresholds
+from ecg_jax.printable import list_some
 
 RANKED_RAW = (
     "Ranking scores (AUROC, average precision, their curves and differences) are of the raw probabilities, which "
@@ -21,6 +22,7 @@ RANKED_RAW = (
     "together (micro) rank by the recalibrated ones and, where these tie, by the raw ones."
 )
 DECISION_RANGE = (0.01, 0.99)
+_MANY = 10  # labels that a warning names
 AS_PREDICTED, RECALIBRATED = "as predicted", "recalibrated"
 
 
@@ -199,12 +201,12 @@ def _describe_calibration(
 def _warn(table: pd.DataFrame, settings: Settings) -> list[str]:
     rows = table[~table["label"].isin((metrics.MACRO, metrics.MICRO, metrics.WEIGHTED))]
     lines = [
-        f"{note}: {', '.join(part['label'])}; scores that need both classes are undefined"
+        f"{note}: {list_some(part['label'], _MANY)}; scores that need both classes are undefined"
         for note, part in rows[rows["note"].str.startswith("no ")].groupby("note", sort=False)
     ]
     few = rows[rows["note"].str.startswith("only ")]
     if len(few):
-        counts = ", ".join(f"{row.label} ({row.note.removeprefix('only ')})" for row in few.itertuples())
+        counts = list_some([f"{row.label} ({row.note.removeprefix('only ')})" for row in few.itertuples()], _MANY)
         lines.append(
             f"fewer than {settings.few} positives or negatives, or patients who have some, so that intervals may miss "
             f"the truth, those of averages too: {counts}"
@@ -219,5 +221,5 @@ def _warn_kappa(kappa: pd.DataFrame | None) -> list[str]:
     if kappa is None or not (kappa["note"] != "").any():
         return []
     few = kappa[kappa["note"] != ""]
-    named = "; ".join(f"{row.readers}, {row.label} ({row.note.removeprefix('only ')})" for row in few.itertuples())
-    return [f"kappas of fewer than {agreement.FEW_POSITIVES} positives, which say little: {named}"]
+    rows = [f"{row.readers} on {row.label} ({row.note.removeprefix('only ')})" for row in few.itertuples()]
+    return [f"kappas of fewer than {agreement.FEW_POSITIVES} positives, which say little: {list_some(rows, _MANY)}"]

@@ -11,6 +11,7 @@ from ecg_jax.evaluation import model_differences, moments, regression, subgroups
 from ecg_jax.evaluation.predictions import Predictions
 from ecg_jax.evaluation.regression import Scores
 from ecg_jax.evaluation.settings import Settings
+from ecg_jax.printable import list_some
 
 GROUP_METRICS = ("mae", "bias", "r2")
 
@@ -93,14 +94,14 @@ _UNDEFINED = {"no known number": "nothing is scored"}
 def _warn(table: pd.DataFrame, settings: Settings) -> list[str]:
     is_few = table["note"].str.startswith("only ")
     lines = [
-        f"{note}: {', '.join(part['label'])}; {_UNDEFINED.get(note, _SOME)}"
+        f"{note}: {list_some(part['label'], 10)}; {_UNDEFINED.get(note, _SOME)}"
         for note, part in table[~is_few & (table["note"] != "")].groupby("note", sort=False)
     ]
     if is_few.any():
         rows = table[is_few].itertuples()
         lines.append(
             f"fewer than {settings.few} recordings, or patients who have some, so that intervals may miss the truth: "
-            + ", ".join(f"{row.label} ({row.note.removeprefix('only ')})" for row in rows)
+            + list_some([f"{row.label} ({row.note.removeprefix('only ')})" for row in rows], 10)
         )
     useless = table[table["mae"] >= table["mae_constant"]]
     lines += [

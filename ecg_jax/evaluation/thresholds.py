@@ -7,10 +7,12 @@ from collections.abc import Callable, Collection, Sequence
 import numpy as np
 
 from ecg_jax.errors import InputError
+from ecg_jax.printable import list_some
 
 DEFAULT = 0.5
 NOT_CHOSEN = f"{DEFAULT}, not chosen"
-VALIDATION, FOLDS, CROSS_FITTED, TEST, GIVEN = "validation", "folds", "cross-fitted", "test", "given"
+VALIDATION, FOLDS, CROSS_FITTED, TEST = "validation", "folds", "cross-fitted", "test"
+GIVEN, STATED = "given", "stated"
 STAMP = "Thresholds were chosen on the test set itself: these scores are optimistic"
 FEWEST = 5  # positives and negatives: with fewer a run chooses no threshold and fits no calibration
 PARTS = 10  # of a cross-fit
@@ -28,7 +30,7 @@ class Thresholds:
         values: `[C]` or `[N, C]`.
         rule: The rule that chose them; empty where they were given.
         source: Where they were chosen: `VALIDATION`, `FOLDS` (each network's validation), `CROSS_FITTED`,
-            `TEST` or `GIVEN`.
+            `TEST`, `GIVEN`, or `STATED` (the model's own, in its file of predictions).
         unchosen: Labels left at `DEFAULT` for lack of positives or negatives; where they are cross-fitted or of
             several networks, in at least one part.
     """
@@ -63,7 +65,7 @@ class Thresholds:
         where = " in a part" if self.source in (FOLDS, CROSS_FITTED) else ""
         return (
             f"threshold {NOT_CHOSEN}{where}, as there were too few positives or negatives to choose by: "
-            f"{', '.join(self.unchosen)}",
+            f"{list_some(self.unchosen, 10)}",
         )
 
     def describe(self) -> str:
@@ -75,8 +77,9 @@ class Thresholds:
             "the table shows their mean",
             TEST: f"chosen on the test set itself ({self.rule})",
             GIVEN: "given",
+            STATED: "the model's own, as the file of predictions has them",
         }[self.source]
-        return source + (f"; {NOT_CHOSEN}: {', '.join(self.unchosen)}" if self.unchosen else "")
+        return source + (f"; {NOT_CHOSEN}: {list_some(self.unchosen, 10)}" if self.unchosen else "")
 
 
 def _f1(hits: np.ndarray, alarms: np.ndarray, positives: int, negatives: int) -> np.ndarray:

@@ -12,7 +12,7 @@ import pandas as pd
 
 from ecg_jax import files
 from ecg_jax.data.readers import LazyRecording
-from ecg_jax.errors import InputError
+from ecg_jax.errors import InputError, suggest
 from ecg_jax.inference import dose_curves, predict
 from ecg_jax.inference.dose_curves import Response
 from ecg_jax.inference.model import Model
@@ -69,7 +69,8 @@ def respond(
         )
     names = tuple(labels) or choose_labels(model, dose)
     if unknown := [name for name in names if name not in model.label_names]:
-        raise InputError(f"{model.title} has no label {', '.join(unknown)}; it has {', '.join(model.label_names)}")
+        offered = ", ".join(model.label_names) + suggest(unknown[0], model.label_names)
+        raise InputError(f"{model.title} has no label {', '.join(unknown)}; it has {offered}")
     places = [model.label_names.index(name) for name in names]
     keys = jax.random.split(jax.random.key(seed), patients)
     probabilities, stated = [], []

@@ -11,9 +11,11 @@ from ecg_jax.data import joins
 from ecg_jax.data.datasets.dataset import Dataset
 from ecg_jax.errors import InputError
 from ecg_jax.evaluation import analysis, calibration
+from ecg_jax.evaluation.left_out import LeftOut
 from ecg_jax.evaluation.predictions import Predictions
 from ecg_jax.evaluation.settings import Settings
 from ecg_jax.evaluation.thresholds import GIVEN, Thresholds
+from ecg_jax.printable import list_some
 
 
 @dataclasses.dataclass(frozen=True)
@@ -31,6 +33,8 @@ class Evaluated:
     recordings: joins.Names = dataclasses.field(default_factory=dict)  # empty where no file names them
     dataset: Dataset | None = None  # that was predicted; None for files
     cache: str | None = None  # the file of a run that keeps measurements of its own recordings
+    left_out: tuple[LeftOut, ...] = ()  # recordings that are not scored, and why; warnings say how many
+    on_request: tuple[str, ...] = ()  # attributes that make subgroups only where these are named
     learning_curve: Callable[[], Figure] | None = None  # draws that of the training
 
     @property
@@ -144,7 +148,7 @@ def share_labels(first: Evaluated, second: Evaluated) -> tuple[Evaluated, Evalua
     left_out = [name for name in first.predictions.names if name not in names]
     if second.dataset is None or not names or not left_out:
         return first, second
-    line = f"labels left out, which {second.title} does not predict: {', '.join(left_out)}"
+    line = f"{len(left_out)} labels left out, which {second.title} does not predict: {list_some(left_out)}"
     first = dataclasses.replace(first.select(names), warnings=(*first.warnings, line))
     return first, second.select(names)
 
@@ -157,8 +161,8 @@ def align(first: Evaluated, second: Evaluated, rules: joins.Rules) -> tuple[Eval
     """
     if first.predictions.names != second.predictions.names:
         raise InputError(
-            f"{first.title} predicts {', '.join(first.predictions.names)}; "
-            f"{second.title} {', '.join(second.predictions.names)}"
+            f"{first.title} predicts {list_some(first.predictions.names)}; "
+            f"{second.title} {list_some(second.predictions.names)}"
         )
     if first.predictions.kind != second.predictions.kind:
         raise InputError(f"{first.title} predicts {first.predictions.kind}s, {second.title} {second.predictions.kind}s")

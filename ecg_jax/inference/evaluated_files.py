@@ -8,12 +8,14 @@ from collections.abc import Sequence
 from ecg_jax.data import joins, prediction_files
 from ecg_jax.data.prediction_files import PredictionFile
 from ecg_jax.data.prediction_values import PROBABILITIES
-from ecg_jax.errors import InputError
+from ecg_jax.errors import InputError, suggest
+from ecg_jax.evaluation import left_out
 from ecg_jax.evaluation.predictions import Predictions
 from ecg_jax.inference import label_files
 from ecg_jax.inference.evaluated import Evaluated, require_shared
 from ecg_jax.inference.label_files import LabelFile
 from ecg_jax.kinds import FINDING
+from ecg_jax.printable import list_some
 
 
 @dataclasses.dataclass(frozen=True)
@@ -54,23 +56,27 @@ def open_file(files: Files, calibration: str | None = None) -> Evaluated:
     else:
         scored = label_files.use_own_labels(part)
     if rules.patient_column and scored.predictions.patients is None:
-        source = files.labels or path
-        raise InputError(f"--patient_column={rules.patient_column}: no such column in {source}, or it is empty")
+        source, column = files.labels or path, rules.patient_column
+        hint = suggest(column, [name for name in truth.table if name != column] if truth else ())
+        raise InputError(f"--patient_column={column}: no such column in {source}, or it is empty{hint}")
     validation = None
     if other:
         validation = _join_validation(other, truth, files, scored, part.recordings)
     elif split == "test" and file.kind == FINDING:  # of numbers, nothing is chosen there
         validation = _find_validation(file, truth, rules)
     facts = [f"Predictions: {path}. Labels: {files.labels or 'in the same file'}.", *file.facts, *scored.facts]
-    if file.left_out:
-        facts.append(f"Recordings without a prediction, which are left out: {len(file.left_out)}.")
-    warnings = [*scored.warnings]
+    if scored.predictions.patients is None:
+        facts.append("No column names patients; --patient_column=NAME says which one does.")
+    among = f"{len(part.values) + len(part.left_out)} recordings of {path}"
+    warnings = [*scored.warnings, *left_out.describe(part.left_out, among)]
     if file.unused:
-        unused = ", ".join(file.unused)
-        warnings.append(f"columns of {path} that are no labels of {files.labels}, and are not scored: {unused}")
+        unused = f"{len(file.unused)} columns of {path} that are no labels of {files.labels}, and are not scored: "
+        warnings.append(f"{unused}{list_some(file.unused)}")
     count = len(scored.predictions.ids)
     scored = dataclasses.replace(
         scored,
+        # Those that were stated are of the probabilities as they are; on other recordings, others are chosen.
+        thresholds=None if other or calibration else scored.thresholds,
         subtitle=f"{count} recording{'' if count == 1 else 's'}" + ("" if split == "all" else f", split {split}"),
         validation=validation,
         facts=tuple(facts),
@@ -131,6 +137,12 @@ def open_other_file(files: Files, first: Evaluated) -> Evaluated:
     require_shared(first, path, kept)
     taken = first.take(kept)
     predictions = dataclasses.replace(taken.predictions, probabilities=file.values[rows[kept]], raw=None)
-    fact = f"Compared with: {path}."
-    title = prediction_files.describe(path)
-    return Evaluated(title, "", predictions, facts=(fact,), source=path, recordings=taken.recordings)
+    return Evaluated(
+        prediction_files.describe(path),
+        "",
+        predictions,
+        thresholds=file.find_thresholds(),
+        facts=(f"Compared with: {path}.",),
+        source=path,
+        recordings=taken.recordings,
+    )

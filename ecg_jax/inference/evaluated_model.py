@@ -11,11 +11,13 @@ from rich.console import Console
 from ecg_jax.data.datasets.dataset import UNKNOWN_FOLD, Dataset
 from ecg_jax.data.splits import manifest
 from ecg_jax.errors import InputError
+from ecg_jax.evaluation import left_out
 from ecg_jax.evaluation.thresholds import VALIDATION, Thresholds
 from ecg_jax.inference import floor
 from ecg_jax.inference.evaluated import Evaluated
 from ecg_jax.inference.model import Model
 from ecg_jax.inference.predict import predict_dataset
+from ecg_jax.printable import list_some
 from ecg_jax.reporting import figures
 from ecg_jax.runtime import run_folder
 from ecg_jax.runtime.metric_writer import read_metrics
@@ -31,7 +33,7 @@ def predict_model(
     is_own: bool,
     needs_validation: bool,
     checks: str,
-    console: Console,
+    console: Console | None,
 ) -> Evaluated:
     """Predicts a split of a data set with the model that was loaded from a path.
 
@@ -46,17 +48,25 @@ def predict_model(
         console: Where progress is shown.
     """
     if not set(dataset.label_names) <= set(model.label_names):
-        raise InputError(f"{path} predicts {', '.join(model.label_names)}, not {', '.join(dataset.label_names)}")
+        raise InputError(f"{path} predicts {list_some(model.label_names)}, not {list_some(dataset.label_names)}")
     unknown = [name for name in model.label_names if name not in dataset.label_names]
+    if console:
+        for line in _describe_unknown(unknown):
+            console.print(f"  {line}")
     model = model.select(dataset.label_names)
     split = split or choose_split(dataset)
     run = functools.partial(predict_dataset, model, dataset, checks=checks, console=console)
-    predictions, lines = run(find_rows(dataset, split))
+    rows = find_rows(dataset, split)
+    predictions, lost, warnings = run(rows)
+    among = f"{len(rows)} recordings"
+    warnings = left_out.describe(lost, among) + warnings
     validation = None
-    if needs_validation and split == "test" and len(dataset.indices("validation")):
-        validation, _ = run(dataset.indices("validation"))
-    left_out = [line for line in lines if line.startswith("left out")]
-    warnings = [line for line in lines if line not in left_out]
+    if needs_validation and split == "test" and len(others := dataset.indices("validation")):
+        validation, lost_there, _ = run(others)
+        warnings += left_out.describe(lost_there, f"{len(others)} recordings of the validation split")
+        lost = [
+            each._replace(split=name) for name, some in ((split, lost), ("validation", lost_there)) for each in some
+        ]
     warnings += describe_leaks(model.trained_on, dataset, np.flatnonzero(np.isin(dataset.ids, predictions.ids)))
     if is_own and split in ("validation", "all"):
         warnings.append(f"leak: the split {split} has recordings that chose the run's checkpoint")
@@ -72,12 +82,13 @@ def predict_model(
         thresholds=None if chose_thresholds else _find_thresholds(model),
         facts=(
             f"{'; '.join(note.rstrip('.') for note in model.notes)}.",
-            *(f"{line}." for line in left_out + _describe_unknown(unknown)),
+            *(f"{line}." for line in (*dataset.notes, *_describe_unknown(unknown))),
         ),
         warnings=tuple(warnings),
         source=path,
         recordings={"recording": predictions.ids},
         dataset=dataset,
+        left_out=tuple(lost),
         cache=os.path.join(path, floor.CACHE) if is_same and os.path.isdir(path) else None,
         learning_curve=_find_learning_curve(path),
     )
@@ -114,7 +125,7 @@ def describe_leaks(trained_on: Mapping[str, TrainedOn], dataset: Dataset, scored
 
 
 def _describe_unknown(labels: list[str]) -> list[str]:
-    return [f"{len(labels)} labels of the model that the data set does not know: {', '.join(labels)}"] if labels else []
+    return [f"{len(labels)} labels of the model that the data set does not know: {list_some(labels)}"] if labels else []
 
 
 def choose_split(dataset: Dataset) -> str:

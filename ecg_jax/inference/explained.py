@@ -10,7 +10,7 @@ from ecg_jax import labels as label_lib
 from ecg_jax import statements
 from ecg_jax.contract import InputContract
 from ecg_jax.data.preprocess import create_known_windows, mask_missing, place, trim
-from ecg_jax.errors import InputError, describe
+from ecg_jax.errors import InputError, describe, suggest
 from ecg_jax.explanation import methods
 from ecg_jax.explanation.segments import label_samples
 from ecg_jax.inference.model import Model
@@ -29,9 +29,10 @@ MANY = 12  # labels, above which only the usual ones are shown or explained by d
 def check(model: Model, labels: Sequence[str], method: str) -> None:
     """Raises `InputError` for labels that the model lacks, and an unknown method."""
     if unknown := [label for label in labels if label not in model.label_names]:
-        raise InputError(f"the model has no label {', '.join(unknown)}; it has {', '.join(model.label_names)}")
+        known = ", ".join(model.label_names) + suggest(unknown[0], model.label_names)
+        raise InputError(f"the model has no label {', '.join(unknown)}; it has {known}")
     if method not in methods.METHODS:
-        raise InputError(f"method is {method!r}; known: {', '.join(methods.METHODS)}")
+        raise InputError(f"method is {method!r}; known: {', '.join(methods.METHODS)}{suggest(method, methods.METHODS)}")
 
 
 def choose_labels(model: Model, made: Prediction) -> list[str]:

@@ -7,14 +7,18 @@ import numpy as np
 import pandas as pd
 
 from ecg_jax import labels as label_lib
-from ecg_jax.data import joins, prediction_files, prediction_values
+from ecg_jax.data import column_roles, joins, prediction_files, prediction_values
 from ecg_jax.data.datasets import attributes as attribute_lib
 from ecg_jax.data.datasets import table as table_lib
 from ecg_jax.data.prediction_files import PredictionFile
-from ecg_jax.errors import InputError
+from ecg_jax.errors import InputError, suggest
+from ecg_jax.evaluation.left_out import LeftOut
 from ecg_jax.evaluation.predictions import Predictions
 from ecg_jax.inference.evaluated import Evaluated
 from ecg_jax.kinds import FINDING
+from ecg_jax.printable import list_some
+
+_SHOWN = 20  # columns that a message names
 
 
 @dataclasses.dataclass(frozen=True)
@@ -25,6 +29,7 @@ class LabelFile:
     table: pd.DataFrame  # of text
     recordings: joins.Names  # empty where it names none
     patients: np.ndarray | None  # `[N]` str, empty where unknown; None where none is named
+    patient_column: str = ""  # that names them, where there is one
 
     @property
     def side(self) -> joins.Side:
@@ -34,7 +39,10 @@ class LabelFile:
     def require(self, names: Sequence[str], whose: str = "") -> None:
         """Raises `InputError` where a label is missing."""
         if missing := [name for name in names if name not in self.table]:
-            raise InputError(f"{self.path}: no label {', '.join(missing)}{whose}; it has {', '.join(self.table)}")
+            raise InputError(
+                f"{self.path}: no label {list_some(missing)}{whose}; it has {list_some(self.table, _SHOWN)}"
+                + suggest(missing[0], self.table)
+            )
 
     def parse(self, names: Sequence[str], rows: np.ndarray | slice = slice(None), kind: str = FINDING) -> np.ndarray:
         """Labels of some recordings, `[n, C]` float64 in {1, 0, NaN}, or numbers."""
@@ -45,7 +53,9 @@ def read_labels(path: str, rules: joins.Rules = joins.USUAL) -> LabelFile:
     """Reads a CSV with a column per label, in {1, 0, empty} or of numbers; any other columns make subgroups."""
     table = table_lib.read_table(path)
     recordings = joins.find_names(table, path, rules.columns)
-    return LabelFile(path, table, recordings, prediction_files.read_patients(table, path, rules))
+    patients = prediction_files.read_patients(table, path, rules)
+    column = "" if patients is None else prediction_files.find_patients(table, path, rules)
+    return LabelFile(path, table, recordings, patients, column)
 
 
 def use_own_labels(file: PredictionFile, ids: np.ndarray | None = None) -> Evaluated:
@@ -72,7 +82,16 @@ def use_own_labels(file: PredictionFile, ids: np.ndarray | None = None) -> Evalu
         kind=file.kind,
     )
     title = prediction_files.describe(file.path)
-    return Evaluated(title, "", predictions, source=file.path, recordings=joins.take(file.recordings, file.rows))
+    return Evaluated(
+        title,
+        "",
+        predictions,
+        thresholds=file.find_thresholds(),
+        source=file.path,
+        recordings=joins.take(file.recordings, file.rows),
+        left_out=file.left_out,
+        on_request=file.on_request,
+    )
 
 
 def join(
@@ -91,6 +110,7 @@ def join(
         raise InputError(
             f"{file.path}: {len(file.left_out)} recordings have no prediction; give both files ids to join by"
         )
+    lost: list[LeftOut] = []
     size = next((len(names) for names in file.recordings.values()), len(file.values))
     found = joins.join(joins.Side(file.path, size, file.recordings), truth.side, rules)
     if found.way == joins.POSITION:
@@ -98,22 +118,28 @@ def join(
         warnings = [f"{file.path} and {truth.path} are joined {how}, as asked: they must be in the same order"]
     else:
         place, how = found.rows[file.rows], f"by name, {' and '.join(found.columns)} {found.way}"
-        warnings = _check_shared(file, truth, found, rules, others)
+        warnings, lost = _check_shared(file, truth, found, rules, others)
     rows = np.flatnonzero(place >= 0)
     place = place[rows]
     table, taken = truth.table.iloc[place], file.take(rows)
     recordings = joins.take(truth.recordings, place) | joins.take(file.recordings, taken.rows)
     named = file.recordings or truth.recordings
+    attributes = attribute_lib.read_all(table, truth.path, file.names)
+    roles = column_roles.assign(
+        table, file.names, attributes, recordings=found.columns[1], patients=truth.patient_column
+    )
     joined = dataclasses.replace(
         taken,
         labels=truth.parse(file.names, place, file.kind),
         patients=taken.patients if truth.patients is None else truth.patients[place],
-        attributes={**taken.attributes, **attribute_lib.read_all(table, truth.path, file.names)},
+        attributes={**taken.attributes, **attributes},
+        on_request=roles.unpredicted,
+        left_out=(*file.left_out, *lost),
     )
     ids = recordings[next(iter(named))] if named else (table.index.to_numpy() + 2).astype(str)
     return dataclasses.replace(
         use_own_labels(joined, ids),
-        facts=(f"{file.path} and {truth.path} are joined {how}.",),
+        facts=(f"{file.path} and {truth.path} are joined {how}.", roles.describe(truth.path)),
         warnings=tuple(warnings),
         recordings=recordings,
     )
@@ -147,8 +173,8 @@ def _list_labels(truth: LabelFile, kind: str) -> tuple[str, ...]:
 
 def _check_shared(
     file: PredictionFile, truth: LabelFile, found: joins.Match, rules: joins.Rules, others: Sequence[joins.Names]
-) -> list[str]:
-    """Refuses recordings that only one file has, or says how many are left out where that was asked for."""
+) -> tuple[list[str], list[LeftOut]]:
+    """Refuses recordings that only one file has, or lists which are left out, and says so, where that was asked for."""
     ids, held = file.recordings[found.columns[0]][file.rows], truth.recordings[found.columns[1]]
     missing = ids[found.rows[file.rows] < 0]
     if len(missing) == len(ids):
@@ -164,7 +190,8 @@ def _check_shared(
         if names and not known.all():
             other = joins.match(names, truth.recordings, ("validation", truth.path))
             known[other.rows[(other.rows >= 0) & (not other.doubt)]] = True
-    lines = []
+    lines: list[str] = []
+    left_out: list[LeftOut] = []
     for lost, total, where, absent in (
         (missing, len(ids), file.path, truth.path),
         (held[~known], len(held), truth.path, file.path),
@@ -175,8 +202,9 @@ def _check_shared(
                 f"{absent}: {count} are not in it, the first {lost[0]}; --partial scores those that both have"
             )
         if len(lost):
-            lines.append(f"{count} are left out, as {absent} does not have them (--partial)")
-    return [*lines, *found.doubt]
+            lines.append(f"{count} are left out, as {absent} does not have them (--partial): {list_some(lost, 3)}")
+            left_out += [LeftOut(name, f"not in {absent}") for name in lost.tolist()]
+    return [*lines, *found.doubt], left_out
 
 
 def read_annotators(paths: Sequence[str], scored: Evaluated, rules: joins.Rules) -> dict[str, np.ndarray]:

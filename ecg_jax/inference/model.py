@@ -12,7 +12,7 @@ import numpy as np
 import scipy.special
 
 from ecg_jax import config as config_lib
-from ecg_jax import models
+from ecg_jax import files, models
 from ecg_jax import pretrained as shipped
 from ecg_jax.contract import InputContract
 from ecg_jax.data import readers
@@ -220,7 +220,9 @@ def load_model(
         with run_folder.reading(path):
             return _load_run(path)
     if not os.path.exists(file):
-        raise InputError(f"{file}: no such file or folder; a model is {shipped.DEFAULT!r}, {kinds}")
+        raise InputError(
+            f"{file}: no such file or folder; a model is {shipped.DEFAULT!r}, {kinds}{files.suggest(file)}"
+        )
     if path.endswith(keras_import.SUFFIXES):
         return _load_keras(path, {key: value for key, value in stated.items() if value}, labels)
     if published.is_published(path):

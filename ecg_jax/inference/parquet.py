@@ -7,11 +7,12 @@ from typing import IO, Any
 import pyarrow as pa
 import pyarrow.parquet as pq
 
+from ecg_jax.data import prediction_tables
 from ecg_jax.inference import rows
 from ecg_jax.inference.model import Model
 from ecg_jax.inference.predict import Prediction
 
-SUFFIX = ".parquet"
+SUFFIX = prediction_tables.PARQUET
 _GROUP = 4096  # rows that are held back, and written as one row group
 
 
@@ -23,7 +24,7 @@ class _Writer(pq.ParquetWriter):
 
 
 class ParquetTable:
-    """A row per recording; the file's metadata have the model's `notice` and `thresholds` (JSON)."""
+    """A row per recording; the file's metadata have the model's `notice`, `thresholds`, and those not chosen (JSON)."""
 
     def __init__(self, file: IO[bytes], model: Model, measurements: Sequence[str] = ()) -> None:
         """Begins it; see `writers.CsvTable`."""
@@ -49,7 +50,9 @@ class ParquetTable:
         """Ends the file, with more metadata: JSON-ready, by name."""
         if self._rows:
             self._write()
-        known = {"notice": self._model.notice, "thresholds": self._model.thresholds, **(facts or {})}
+        model = self._model
+        thresholds = {prediction_tables.THRESHOLDS: model.thresholds, prediction_tables.UNCHOSEN: model.unchosen}
+        known = {"notice": model.notice, **thresholds, **(facts or {})}
         self._writer.add_key_value_metadata({name: json.dumps(value) for name, value in known.items()})
         self._writer.close()
 
@@ -63,12 +66,3 @@ class ParquetTable:
 def _clean(text: str) -> str:
     """Parquet holds UTF-8 alone; names of files may be other bytes."""
     return text.encode("utf-8", "backslashreplace").decode()
-
-
-def read_fact(path: str, name: str) -> Any:
-    """A fact with which a file was closed; None where there is no such file, or it is not whole."""
-    try:
-        found = pq.read_metadata(path).metadata or {}
-    except (OSError, pa.ArrowInvalid):
-        return None
-    return json.loads(found.get(name.encode(), b"null"))

@@ -20,7 +20,7 @@ import jax
 import numpy as np
 
 from ecg_jax import files
-from ecg_jax.data import filters
+from ecg_jax.data import filters, prediction_tables
 from ecg_jax.data.readers import LazyRecording
 from ecg_jax.data.store import Store
 from ecg_jax.errors import InputError
@@ -64,7 +64,7 @@ class Part:
     @property
     def is_done(self) -> bool:
         """Whether its file is there."""
-        return parquet.read_fact(self.path, FINGERPRINT) == self.fingerprint
+        return prediction_tables.read_fact(self.path, FINGERPRINT) == self.fingerprint
 
 
 def cut(groups: Iterable[Sequence[LazyRecording]], size: int, job: Job, model: Model) -> list[Part]:

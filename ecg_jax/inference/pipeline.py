@@ -16,6 +16,7 @@ import pyarrow.parquet as pq
 from rich.console import Console
 
 from ecg_jax import beam, files, spreadsheet
+from ecg_jax.data import prediction_tables
 from ecg_jax.errors import InputError
 from ecg_jax.inference import parquet
 from ecg_jax.inference.model import Model
@@ -85,8 +86,8 @@ def join(
         lines.writerows(("", spreadsheet.guard(problem)) for problem in unknown)
         for part in parts:
             table.add_table(pq.read_table(part.path))
-            tally.update(parquet.read_fact(part.path, TALLY))
-            for each in parquet.read_fact(part.path, PROBLEMS):
+            tally.update(prediction_tables.read_fact(part.path, TALLY))
+            for each in prediction_tables.read_fact(part.path, PROBLEMS):
                 lines.writerow(map(spreadsheet.guard, each))
                 problems[each[1]] += 1
         table.close()

@@ -13,6 +13,8 @@ from ecg_jax.data.readers import LazyRecording
 from ecg_jax.data.splits import manifest
 from ecg_jax.data.store import messages
 from ecg_jax.errors import InputError
+from ecg_jax.evaluation.left_out import LeftOut
+from ecg_jax.evaluation.left_out import describe as describe_left_out
 from ecg_jax.evaluation.predictions import Predictions
 from ecg_jax.inference import batches
 from ecg_jax.inference.model import Model
@@ -110,7 +112,7 @@ def find_highest(model: Model, made: Prediction, label: str = "") -> float:
 
 def predict_dataset(
     model: Model, dataset: Dataset, rows: np.ndarray, *, checks: str = "refuse", console: Console | None = None
-) -> tuple[Predictions, list[str]]:
+) -> tuple[Predictions, list[LeftOut], list[str]]:
     """Predicts recordings of a data set that has the model's labels, beside their truth.
 
     Args:
@@ -122,7 +124,7 @@ def predict_dataset(
 
     Returns:
         Predictions of the recordings that hold a signal and were not refused, with their quality flags as attribute
-        `quality`; and lines on what was left out, on what was noticed, and on recordings that trained the model.
+        `quality`; the others; and lines on what was noticed, and on recordings that trained the model.
 
     Raises:
         InputError: when none is left.
@@ -131,25 +133,23 @@ def predict_dataset(
     predicted = predict(model, recordings, checks=checks if dataset.reads_files else "warn")
     is_shown = console is not None and console.is_terminal
     made = list(track(predicted, "predicting", len(recordings), console=console, disable=not is_shown))
-    lines = _describe_left_out(made)
-    kept = np.array([bool(len(each.windows)) for each in made], bool)
-    if not kept.any():
+    left_out = [
+        LeftOut(each.recording, each.error or each.quality, is_broken=bool(each.error))
+        for each in made
+        if not len(each.windows)
+    ]
+    if len(left_out) == len(made):
+        lines = describe_left_out(left_out, f"{len(made)} recordings")
         raise InputError(
             f"data set {dataset.name}: no recording could be predicted ({'; '.join(lines) or 'none there'})"
         )
+    kept = np.array([bool(len(each.windows)) for each in made])
     rows, made = rows[kept], [each for each in made if len(each.windows)]
-    lines += messages.describe([note for each in made for note in each.notes])
+    lines = messages.describe([note for each in made for note in each.notes])
     seen = sum(manifest.SEEN in each.quality for each in made)
     if seen:
         lines.append(f"leak: {seen} of the {len(made)} recordings trained the model; scores of these say little")
     flags = np.array([" + ".join(each.flags) or "no flag" for each in made])
     raw = np.stack([each.raw for each in made]) if model.calibration else None
     predictions = create_predictions(dataset, rows, np.stack([each.probabilities for each in made]), raw)
-    return dataclasses.replace(predictions, attributes={**predictions.attributes, "quality": flags}), lines
-
-
-def _describe_left_out(made: Sequence[Prediction]) -> list[str]:
-    errors = [each.error for each in made if each.error]
-    silent = sum(not each.error and not len(each.windows) for each in made)
-    lines = [f"left out: {len(errors)} could not be read or were refused, the first: {errors[0]}"] if errors else []
-    return lines + ([f"left out: {silent} without a signal"] if silent else [])
+    return dataclasses.replace(predictions, attributes={**predictions.attributes, "quality": flags}), left_out, lines

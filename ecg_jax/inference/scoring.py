@@ -1,6 +1,8 @@
 """Scores predictions, writes the tables and the report, and shows them: the end of `main` and of `evaluate`."""
 
+import contextlib
 import dataclasses
+import os
 import shlex
 import sys
 from collections.abc import Mapping, Sequence
@@ -10,13 +12,15 @@ import numpy as np
 import pandas as pd
 from rich.console import Console
 
-from ecg_jax.errors import InputError
+from ecg_jax import files, spreadsheet
+from ecg_jax.errors import InputError, suggest
 from ecg_jax.evaluation import analysis, floor_comparison, metrics, regression_analysis, resampling
-from ecg_jax.evaluation.predictions import Predictions
+from ecg_jax.evaluation.left_out import PROBLEMS, LeftOut
 from ecg_jax.evaluation.settings import Settings
 from ecg_jax.inference import challenge as challenge_lib
 from ecg_jax.inference.evaluated import Evaluated
 from ecg_jax.kinds import FINDING, NUMBER
+from ecg_jax.printable import list_some
 from ecg_jax.reporting import evaluation_report, floor_table, regression_report, report, tables
 from ecg_jax.runtime.progress import show_progress
 
@@ -28,6 +32,7 @@ BASELINES = {
     RATE_ONLY: "'rate only': AUROC of a baseline that knows the heart rate alone",
     FLOOR: "'floor': AUROC of a baseline that knows intervals and voltages alone",
 }
+_MANY = 20  # names that a line has
 _SHOWN = (
     *("label", "n", "positives", "auroc", *BASELINES, "average_precision", "f1", "threshold"),
     *("auroc_low", "auroc_high", "f1_low", "f1_high"),
@@ -79,13 +84,14 @@ def evaluate(
         The files written; the page last, if it is among them.
     """
     models = [first] if second is None else [first, second]
-    chosen = _check_subgroups(extras.subgroups, first.predictions)
+    chosen = _check_subgroups(extras.subgroups, first)
     warnings = tuple(dict.fromkeys(line for each in models for line in each.warnings))
     score = {FINDING: _score_findings, NUMBER: _score_numbers}[first.predictions.kind]
     thresholds = f"thresholds: {first.thresholds.describe()}; " if first.thresholds else ""
-    console.print(
-        f"Scoring {first.subtitle}: {', '.join(first.predictions.names)}; {thresholds}{settings.resamples} resamples"
-    )
+    names = list_some(first.predictions.names, _MANY)
+    console.print(report.describe_patients(first.predictions, settings))
+    console.print(f"Scoring {first.subtitle}: {names}; {thresholds}{settings.resamples} resamples")
+    left_out = [each for model in models for each in model.left_out]
     with show_progress(console, "resampling") as update, resampling.watched(update):
         found = score(models, settings, chosen, extras)
     if extras.has_report:
@@ -93,7 +99,10 @@ def evaluate(
             title=f"Evaluation of {' against '.join(each.title for each in models)}",
             subtitle=first.subtitle,
             command=shlex.join(["python", "-m", f"ecg_jax.{command}", *sys.argv[1:]]),
-            facts=tuple(fact for each in models for fact in each.facts),
+            facts=(
+                *(fact for each in models for fact in each.facts),
+                *([f"Recordings that are not scored, each with the reason: {PROBLEMS}."] if left_out else []),
+            ),
             warnings=warnings,
             learning_curve=first.learning_curve,
         )
@@ -101,14 +110,29 @@ def evaluate(
             written = report.write(folder, found.content, about, figure_files=extras.has_figure_files, progress=update)
     else:
         written = report.write_tables(folder, found.content)
+    listed = _list_left_out(folder, left_out)
     tables.print_scores(found.shown, f"{first.title}: {first.subtitle}", console)
     for line in found.notes:
         console.print(line)
     for line in (*found.content.stamps, *warnings, *found.content.warnings):
         console.print(f"warning: {line}", style="yellow")
+    if listed:
+        console.print(f"Recordings that are not scored, each with the reason: {listed[0]}")
     for title, table in found.others.items():
         tables.print_scores(table, title, console)
-    return written
+    return [*written[:-1], *listed, *written[-1:]]
+
+
+def _list_left_out(folder: str, left_out: Sequence[LeftOut]) -> list[str]:
+    """Writes which recordings are not scored, and why, or removes such a list of an earlier evaluation."""
+    path = os.path.join(folder, PROBLEMS)
+    if not left_out:
+        with contextlib.suppress(FileNotFoundError):
+            os.remove(path)
+        return []
+    table = pd.DataFrame([*dict.fromkeys(left_out)]).drop(columns="is_broken")
+    table = table.drop(columns=[] if table["split"].any() else "split")
+    return [files.write_text(path, spreadsheet.to_csv(table, lineterminator="\n"))]
 
 
 @dataclasses.dataclass(frozen=True)
@@ -197,8 +221,11 @@ def _list_titles(models: list[Evaluated]) -> tuple[str, ...]:
     return tuple(each.title for each in models) if len(models) > 1 else ()
 
 
-def _check_subgroups(wanted: Sequence[str] | None, predictions: Predictions) -> list[str]:
-    known = list(predictions.attributes)
+def _check_subgroups(wanted: Sequence[str] | None, first: Evaluated) -> list[str]:
+    known = list(first.predictions.attributes)
     if missing := [name for name in wanted or () if name not in known]:
-        raise InputError(f"--subgroups: no column {', '.join(missing)}; there are: {', '.join(known) or 'none'}")
-    return known if wanted is None else list(wanted)
+        raise InputError(
+            f"--subgroups: no column {list_some(missing)}; there are: {list_some(known, _MANY) or 'none'}"
+            + suggest(missing[0], known)
+        )
+    return [name for name in known if name not in first.on_request] if wanted is None else list(wanted)

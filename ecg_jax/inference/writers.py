@@ -15,6 +15,7 @@ from rich.text import Text
 
 from ecg_jax import labels as label_lib
 from ecg_jax import spreadsheet, statements
+from ecg_jax.data import prediction_tables
 from ecg_jax.data.splits import manifest
 from ecg_jax.data.store import messages
 from ecg_jax.errors import describe
@@ -23,7 +24,7 @@ from ecg_jax.inference.measured import measure_part
 from ecg_jax.inference.model import Model
 from ecg_jax.inference.predict import Measured, Prediction, find_highest
 from ecg_jax.kinds import FINDING
-from ecg_jax.reporting import ecg_page, ecg_shade
+from ecg_jax.reporting import ecg_page, ecg_shade, page_names
 from ecg_jax.reporting.ecg_shade import Explanation
 
 MANY = explained.MANY  # labels, above which only some are shown on the screen
@@ -76,7 +77,7 @@ class JsonTable:
             row |= {"numbers": self._name(made.probabilities)}
         if len(made.windows) > 1 or made.starts.any():
             starts = made.starts.tolist()
-            start = rows.find_free("start", self._names)
+            start = prediction_tables.find_free("start", self._names)
             row["windows"] = [{start: s, **self._name(w)} for s, w in zip(starts, made.windows, strict=True)]
         if made.measured:
             row |= _list_measured(made.measured)
@@ -269,21 +270,33 @@ def print_table(console: Console, model: Model, made: Prediction) -> None:
 def print_explanations(console: Console, model: Model, made: Prediction) -> None:
     """Prints a line per label that is explained, and what was noticed."""
     console.print(made.recording)
-    values = dict(zip(model.label_names, made.probabilities.tolist(), strict=True))
     for each in made.explanations:
-        threshold = model.describe_threshold(each.label)
-        bound = f" (threshold {threshold})" if threshold else ""
-        console.print(f"  {each.label} {values[each.label]:.3f}{bound}: {ecg_shade.describe(each)}")
+        finding = _create_finding(model, made, each.label)
+        side = finding.describe(3, "its threshold ")
+        bound = f" ({side})" if side else ""
+        console.print(f"  {each.label} {finding.probability:.3f}{bound}: {ecg_shade.describe(each)}")
     console.print(f"  quality: {made.quality or 'nothing noticed'}")
+
+
+def _create_finding(model: Model, made: Prediction, label: str) -> ecg_page.Finding:
+    """What a model says of a label."""
+    return ecg_page.Finding(
+        label,
+        float(made.probabilities[model.label_names.index(label)]),
+        model.thresholds.get(label, float("nan")),
+        is_chosen=label not in model.unchosen,
+        is_normal=label in statements.REASSURING,
+    )
 
 
 class Pages:
     """Recordings on ECG paper: a page each, or of one that is explained a page for each label.
 
-    Pages are named after recordings, those of labels other than the first also after the label.
+    Pages are named after recordings, those that explain a label also after this; see `PageNames`.
 
     Attributes:
         folder: Where they are drawn; it is made with the first.
+        count: Pages drawn.
         undrawn: What prevented some.
     """
 
@@ -296,31 +309,23 @@ class Pages:
             model: What predicts the recordings.
         """
         self.folder = folder
+        self.count = 0
         self.undrawn: list[str] = []
-        self._suffix, self._model = suffix, model
-        self._names: set[str] = set()
-
-    @property
-    def count(self) -> int:
-        """Pages drawn."""
-        return len(self._names) - len(self.undrawn)
+        self._model = model
+        self._names = page_names.PageNames(folder, suffix)
 
     def add(self, made: Prediction) -> None:
         """Draws the pages of a recording that was kept."""
-        name = ecg_page.find_name(made.recording, self._names)
-        self._draw(made, name, *made.explanations[:1])
-        for explanation in made.explanations[1:]:
-            self._draw(made, ecg_page.find_label_name(name, explanation.label, self._names), explanation)
-
-    def _draw(self, made: Prediction, name: str, explanation: Explanation | None = None) -> None:
-        path = os.path.join(self.folder, f"{name}.{self._suffix}")
-        try:
-            os.makedirs(self.folder, exist_ok=True)
-            draw_page(self._model, made, path, explanation)
-        except OSError:  # as of a full disk, on which nothing else will be written either
-            raise
-        except Exception as error:  # noqa: BLE001 - one page that cannot be drawn ends nothing
-            self.undrawn.append(" ".join(f"{path}: {describe(error)}".split()))
+        for explanation in made.explanations or (None,):
+            label = explanation.label if explanation is not None else ""
+            path = os.path.join(self.folder, self._names.choose(made.recording, label))
+            try:
+                draw_page(self._model, made, path, explanation)
+                self.count += 1
+            except OSError:  # as of a full disk, on which nothing else will be written either
+                raise
+            except Exception as error:  # noqa: BLE001 - one page that cannot be drawn ends nothing
+                self.undrawn.append(" ".join(f"{path}: {describe(error)}".split()))
 
 
 def draw_page(model: Model, made: Prediction, path: str, explanation: Explanation | None = None) -> None:
@@ -335,11 +340,10 @@ def draw_page(model: Model, made: Prediction, path: str, explanation: Explanatio
         start = find_highest(model, made, explanation.label if explanation is not None else "")
     start = ecg_page.place(start, duration)
     end = start + max(contract.samples / contract.sampling_rate, ecg_page.SECONDS)
-    values = dict(zip(model.label_names, made.probabilities.tolist(), strict=True))
     shown = _choose_for_page(model, made)
     if explanation is not None and explanation.label not in shown:
         shown = [*shown[: _PAGE - 1], explanation.label]
-    findings = [ecg_page.Finding(label, values[label], model.thresholds.get(label, float("nan"))) for label in shown]
+    findings = [_create_finding(model, made, label) for label in shown]
     ecg_page.draw(
         dataclasses.replace(made.ecg, id=made.recording),
         findings,

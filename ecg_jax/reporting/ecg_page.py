@@ -5,12 +5,12 @@ A4, landscape: printed at its size, 25 mm are a second and 10 mm a millivolt.
 
 import dataclasses
 import os
-import re
 from collections.abc import Mapping, Sequence
 from typing import Any
 
 import matplotlib.pyplot as plt
 import numpy as np
+from matplotlib import patheffects
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
@@ -24,9 +24,10 @@ _LEFT, _BOTTOM, _PAPER_WIDTH = 20.0, 12.0, 260.0
 _PAPER_HEIGHT, _LOWER_HEIGHT = 150.0, 135.0  # the second below a table of shares
 _COLUMNS = (("I", "II", "III"), ("aVR", "aVL", "aVF"), ("V1", "V2", "V3"), ("V4", "V5", "V6"))
 SECONDS, _PULSE = 10.0, 5.0  # of the page; mm of the calibration pulse
-_LONGEST_NAME, _LONGEST_LABEL = 200, 30  # bytes of a page's name, characters of a label in it
 _LONGEST_FINDING = 12  # characters
-_ODD = re.compile(r"[^A-Za-z0-9_.+-]+")  # in a label
+_LETTER, _LETTER_HEIGHT = 2.1, 2.5  # mm, of a lead's name
+_NAME_ABOVE, _NAME_BELOW = (0.3, 0.38, 0.24, 0.18), (-0.25, -0.33, -0.41)  # lanes from the baseline to a lead's name
+_NAME_STEPS = range(1, 22, 2)  # mm to it from the beginning of its strip
 _REACH = 0.75  # of a lane, beyond which a trace is cut off
 _MARK = 1.5  # mm from the foot of the paper to the marks of waves
 _MEASUREMENTS = (
@@ -43,11 +44,28 @@ _FINE_GREY, _COARSE_GREY = "#ececec", "#d0d0d0"
 
 @dataclasses.dataclass(frozen=True)
 class Finding:
-    """One diagnosis: its calibrated probability, and the threshold of it, NaN where there is none."""
+    """One diagnosis: its calibrated probability, and the threshold of it, NaN where there is none.
+
+    `is_chosen` is False of a default threshold; `is_normal` is True of a label that says that nothing is wrong.
+    """
 
     label: str
     probability: float
     threshold: float
+    is_chosen: bool = True
+    is_normal: bool = False
+
+    @property
+    def is_called(self) -> bool:
+        """Whether the probability is at or above the threshold."""
+        return self.probability >= self.threshold
+
+    def describe(self, digits: int = 2, whose: str = "") -> str:
+        """On which side of the threshold it is; empty where there is none."""
+        if np.isnan(self.threshold):
+            return ""
+        side = "at or above" if self.is_called else "below"
+        return f"{side} {whose}{self.threshold:.{digits}f}{'' if self.is_chosen else ', not chosen'}"
 
 
 @style.styled
@@ -98,9 +116,11 @@ def draw(
         strips += [_Strip("II" if "II" in seen else lead, 3, 0.0, SECONDS) for lead in seen[:1]]
         if explanation is not None:
             shades, darkest = ecg_shade.smooth(explanation.values, explanation.sampling_rate)
-            _write_explanation(figure, explanation, darkest)
+            finding = next((each for each in findings if each.label == explanation.label), None)
+            _write_explanation(figure, explanation, darkest, finding)
+        traces = [_draw_strip(axes, recording, strip, round(start * recording.sampling_rate)) for strip in strips]
         for strip in strips:
-            _draw_strip(axes, recording, strip, round(start * recording.sampling_rate))
+            _write_lead(axes, strip, traces)
             if explanation is not None:
                 _draw_shade(axes, explanation, shades, strip, start)
         _mark_onsets(axes, waves, start)
@@ -137,11 +157,10 @@ def _draw_paper(axes: Axes, fine: str, coarse: str) -> None:
         axes.hlines(np.arange(bottom, top + step, step), left, right, colour, linewidth=width, zorder=0)
 
 
-def _draw_strip(axes: Axes, recording: Recording, strip: _Strip, first: int) -> None:
-    """Draws a strip of a page that begins at the sample `first`."""
+def _draw_strip(axes: Axes, recording: Recording, strip: _Strip, first: int) -> np.ndarray:
+    """Draws a strip of a page that begins at the sample `first`; returns its trace, `[2, n]` in mm, x and y."""
     lane, baseline = _find_lane(axes, strip.row)
     x = strip.begin * MM_PER_SECOND
-    axes.text(x + 1, baseline + 0.3 * lane, strip.lead, fontsize=9, fontweight="bold", zorder=3)
     if strip.begin == 0:
         pulse = baseline + np.array([0, 0, MM_PER_MILLIVOLT, MM_PER_MILLIVOLT, 0, 0])
         axes.plot(np.array([-8, -7, -7, -2, -2, -1]), pulse, color=_TRACE, linewidth=0.7)
@@ -149,18 +168,45 @@ def _draw_strip(axes: Axes, recording: Recording, strip: _Strip, first: int) -> 
         axes.plot([x, x], [baseline - 4, baseline + 4], color=_TRACE, linewidth=0.7)
     if strip.lead not in recording.leads:
         axes.text(x + 8, baseline, "not recorded", fontsize=8, color=style.GREY)
-        return
+        return np.empty((2, 0))
     rate = recording.sampling_rate
     span = slice(first + round(strip.begin * rate), first + round((strip.begin + strip.seconds) * rate) + 1)
     column = recording.leads.index(strip.lead)
     valid = recording.valid[span, column]
     if not valid.any():
         axes.text(x + 8, baseline, "nothing valid", fontsize=8, color=style.GREY)
-        return
+        return np.empty((2, 0))
     signal = np.where(valid, recording.signal[span, column], np.nan)
     height = (signal - np.nanmedian(signal)) * (MM_PER_DEVIATION if recording.normalized else MM_PER_MILLIVOLT)
     time = x + np.arange(len(height)) / rate * MM_PER_SECOND
-    axes.plot(time, baseline + np.clip(height, -_REACH * lane, _REACH * lane), color=_TRACE, linewidth=0.7, zorder=2)
+    trace = np.stack([time, baseline + np.clip(height, -_REACH * lane, _REACH * lane)])
+    axes.plot(*trace, color=_TRACE, linewidth=0.7, zorder=2)
+    return trace
+
+
+def _write_lead(axes: Axes, strip: _Strip, traces: Sequence[np.ndarray]) -> None:
+    """Writes a lead's name into its lane, near its beginning where no trace passes, if there is such a place."""
+    lane, baseline = _find_lane(axes, strip.row)
+    places = [
+        (strip.begin * MM_PER_SECOND + step, baseline + height * lane)
+        for heights in (_NAME_ABOVE, _NAME_BELOW)
+        for step in _NAME_STEPS
+        for height in heights
+    ]
+    width = _LETTER * len(strip.lead)
+    x, y = next((place for place in places if not _crosses(traces, *place, width)), places[0])
+    halo = [patheffects.withStroke(linewidth=2, foreground="white")]
+    axes.text(x, y, strip.lead, fontsize=9, fontweight="bold", zorder=3, path_effects=halo)
+
+
+def _crosses(traces: Sequence[np.ndarray], x: float, y: float, width: float) -> bool:
+    """Whether a trace, with its steps between samples, passes a name with the lower left corner (x, y), in mm."""
+    for time, level in traces:
+        near = level[(time > x - 0.7) & (time < x + width + 0.7)]
+        low, high = np.fmin(near[:-1], near[1:]), np.fmax(near[:-1], near[1:])
+        if ((low < y + _LETTER_HEIGHT + 0.5) & (high > y - 0.5)).any():
+            return True
+    return False
 
 
 def _find_lane(axes: Axes, row: int) -> tuple[float, float]:
@@ -192,7 +238,7 @@ def _mark_onsets(axes: Axes, waves: Sequence[Mapping[str, Any]], start: float) -
             x = at * MM_PER_SECOND
             axes.plot([x, x], [_MARK, _MARK + 3.5], color=style.BLUE, linewidth=0.7, zorder=2)
             axes.plot([x, x], [_MARK + 3.5, axes.get_ylim()[1] / 8], color=style.BLUE, linewidth=0.3, zorder=1)
-            axes.text(x + 0.4, _MARK, wave["wave"], fontsize=5, color=style.BLUE, zorder=3)
+            axes.text(x + 0.4, _MARK, wave["wave"], fontsize=5, color=style.BLUE, zorder=3, clip_on=True)
 
 
 def place(start: float, duration: float) -> float:
@@ -224,18 +270,23 @@ def _write_heading(figure: Figure, recording: Recording, facts: str, remarks: st
     _write(figure, _LEFT + 45, _HEIGHT - 9, style.literal(notice), fontsize=8, color=style.ORANGE)
 
 
-def _write_explanation(figure: Figure, explanation: ecg_shade.Explanation, darkest: float) -> None:
-    """What the shade means, and its shares."""
-    _write(figure, _LEFT, 43, style.literal(ecg_shade.create_title(explanation)), fontweight="bold")
+def _write_explanation(
+    figure: Figure, explanation: ecg_shade.Explanation, darkest: float, finding: Finding | None
+) -> None:
+    """What the shade means, whether the label is called at all, and the shares."""
+    _write(figure, _LEFT, 40, style.literal(ecg_shade.create_title(explanation)), fontweight="bold")
+    if finding is not None and (side := finding.describe(3, "its threshold ")):
+        called = "called" if finding.is_called else "not called"
+        _write(figure, _LEFT, 44, f"{called}: {finding.probability:.3f} is {side}", fontsize=8)
     found = "table in per cent" if explanation.shares.any() else "nothing to attribute"
     method = f"by {explanation.method.replace('_', ' ')}; {found}"
     caption = "; ".join(filter(None, (method, ecg_shade.describe_missing(explanation))))
-    _write(figure, _LEFT, 47.5, caption, fontsize=7)
+    _write(figure, _LEFT, 48, caption, fontsize=7)
     _write(figure, _LEFT + 45, _HEIGHT - 5.5, ecg_shade.NOTICE, fontsize=8, color=style.ORANGE)
     if not explanation.shares.any():
         return
     handles = ecg_shade.create_legend(darkest * explanation.sampling_rate, explanation.method, explanation.kind)
-    place = ((_LEFT - 2) / _WIDTH, 1 - 50 / _HEIGHT)
+    place = ((_LEFT - 2) / _WIDTH, 1 - 50.5 / _HEIGHT)
     figure.legend(handles=handles, loc="upper left", bbox_to_anchor=place, borderaxespad=0)
     ecg_shade.draw_shares(figure, explanation.shares, explanation.leads, 110, 42)
 
@@ -243,35 +294,11 @@ def _write_explanation(figure: Figure, explanation: ecg_shade.Explanation, darke
 def _write_findings(figure: Figure, findings: Sequence[Finding]) -> None:
     for place, found in enumerate(findings):
         x = _LEFT + place * _PAPER_WIDTH / max(len(findings), 6)
-        is_positive = found.probability >= found.threshold
-        look = {"fontweight": "bold", "color": style.ORANGE} if is_positive else {"color": style.BLACK}
-        bound = "" if np.isnan(found.threshold) else f"(from {found.threshold:.2f})"
+        colour = style.ORANGE if found.is_called and not found.is_normal else style.BLACK
+        look = {"color": colour, "fontweight": "bold" if found.is_called else "normal"}
         _write(figure, x, 30, style.literal(f"{_shorten(found.label)} {found.probability:.2f}"), **look)
-        _write(figure, x, 35, bound, fontsize=7, color=style.GREY)
+        _write(figure, x, 35, found.describe(), fontsize=7, color=style.GREY)
 
 
 def _shorten(label: str) -> str:
     return label if len(label) <= _LONGEST_FINDING else f"{label[: _LONGEST_FINDING - 1]}…"
-
-
-def find_name(recording: str, taken: set[str]) -> str:
-    """A file name without suffix for a recording's page, not one of `taken`, to which it is added.
-
-    It is shortened so that a label, a number and a suffix fit the 255 bytes of a name.
-    """
-    base = os.path.basename(recording)
-    stem = base.replace(":", "-") if ":" in base else os.path.splitext(base)[0]  # FILE:EXAM is one of many
-    return _number(os.fsencode(stem)[:_LONGEST_NAME].decode(errors="replace"), taken)
-
-
-def find_label_name(name: str, label: str, taken: set[str]) -> str:
-    """The same for a further page of the recording whose page has this name, about a label."""
-    return _number(f"{name}_{_ODD.sub('-', label)[:_LONGEST_LABEL]}", taken)
-
-
-def _number(stem: str, taken: set[str]) -> str:
-    name, number = stem, 2
-    while name in taken:
-        name, number = f"{stem}-{number}", number + 1
-    taken.add(name)
-    return name

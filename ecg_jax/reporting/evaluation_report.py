@@ -58,8 +58,9 @@ def describe(analysis: Analysis, added: Additions, models: tuple[str, ...] = ())
     settings = analysis.settings
     drawn = f"seed {'123' if settings.legacy else settings.seed}"
     how = (
-        f"{report.describe_recordings(analysis.predictions)} Thresholds: {analysis.thresholds.describe()}. Intervals "
-        f"of {100 * settings.level:g} %: {_describe_intervals(settings)}; {settings.resamples:,} resamples, {drawn}."
+        f"{report.describe_recordings(analysis.predictions, settings)} Thresholds: {analysis.thresholds.describe()}. "
+        f"Intervals of {100 * settings.level:g} %: {_describe_intervals(settings)}; {settings.resamples:,} resamples, "
+        f"{drawn}."
     )
     return Content(
         tables=shown,

@@ -34,7 +34,7 @@ _SECTIONS = (
 def describe(analysis: RegressionAnalysis, models: tuple[str, ...] = (), floor: Table | None = None) -> Content:
     """What is written and shown of an evaluation; `models` are the names of two that are compared."""
     settings = analysis.settings
-    how = report.describe_recordings(analysis.predictions)
+    how = report.describe_recordings(analysis.predictions, settings)
     if settings.resamples:
         how += (
             f" Intervals of {100 * settings.level:g} %: {_INTERVALS[settings.interval]}; {settings.resamples:,} "

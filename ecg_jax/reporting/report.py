@@ -5,6 +5,7 @@ import datetime
 import os
 from collections.abc import Callable, Mapping, Sequence
 
+import numpy as np
 import pandas as pd
 from matplotlib.figure import Figure
 
@@ -160,11 +161,28 @@ def count_recordings(predictions: Predictions) -> tuple[str, str]:
     return f"{count:,}", "recording" if count == 1 else "recordings"
 
 
-def describe_recordings(predictions: Predictions) -> str:
-    """A sentence on how many recordings, and of how many patients where these are known, were evaluated."""
+def describe_recordings(predictions: Predictions, settings: Settings) -> str:
+    """Sentences on how many recordings, and patients where these are known, were evaluated."""
     count, unit = count_recordings(predictions)
-    named = set() if predictions.patients is None else {*predictions.patients.tolist()} - {""}
-    return f"{count} {unit}{f' of {len(named):,} patients' if named else ''}. Unknown labels are left out."
+    named = _list_patients(predictions)
+    of = f" of {len(named):,} patients" if named else ""
+    return f"{count} {unit}{of}. {describe_patients(predictions, settings)} Unknown labels are left out."
+
+
+def describe_patients(predictions: Predictions, settings: Settings) -> str:
+    """A sentence on what intervals and tests count."""
+    named = _list_patients(predictions)
+    if not named:
+        return "Patients are unknown: intervals and tests treat all recordings as independent."
+    if settings.legacy or settings.resampled not in ("auto", "patients"):
+        return f"{len(named):,} patients are known; intervals and tests count recordings all the same, as asked."
+    unknown = int((np.asarray(predictions.patients) == "").sum())
+    rest = f"; {unknown} recordings of unknown patients count as one each" if unknown else ""
+    return f"Intervals and tests count {len(named):,} patients{rest}."
+
+
+def _list_patients(predictions: Predictions) -> set[str]:
+    return set() if predictions.patients is None else {*predictions.patients.tolist()} - {""}
 
 
 def describe_level(settings: Settings) -> str:

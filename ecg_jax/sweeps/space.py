@@ -26,6 +26,7 @@ from ml_collections import ConfigDict
 from optuna.distributions import BaseDistribution, CategoricalDistribution, FloatDistribution, IntDistribution
 
 from ecg_jax import config as config_lib
+from ecg_jax import files
 from ecg_jax.errors import InputError
 
 SEED = "seed"
@@ -177,7 +178,7 @@ def encode(value: Any) -> Any:
 
 def _run(path: str) -> Any:
     if not os.path.isfile(path):
-        raise InputError(f"--space={path}: no such file")
+        raise InputError(f"--space={path}: no such file{files.suggest(path)}")
     spec = importlib.util.spec_from_file_location("space", path)
     if spec is None or spec.loader is None:
         raise InputError(f"--space={path}: not a Python file")

@@ -66,6 +66,7 @@ def open_data(
     config = config_lib.override(config, changes)
     with _explained(name):
         dataset = run_data.open_files(config, partial=True)
+        dataset = dataclasses.replace(dataset, notes=tuple(name_flags(note, name) for note in dataset.notes))
         if known is None or not manifest.names_all(known, dataset.ids):
             return dataset, False
         if "hashes" in known:

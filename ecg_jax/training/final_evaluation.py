@@ -16,9 +16,10 @@ from ecg_jax import files, spreadsheet
 from ecg_jax.data.datasets import table as table_lib
 from ecg_jax.data.datasets.dataset import WEIGHT, Dataset, create_predictions
 from ecg_jax.data.store import messages
-from ecg_jax.evaluation import calibration, heart_rate, metrics, subgroups
+from ecg_jax.evaluation import calibration, heart_rate, left_out, metrics, subgroups
 from ecg_jax.evaluation import thresholds as thresholds_lib
 from ecg_jax.evaluation.calibration import Calibration
+from ecg_jax.evaluation.left_out import LeftOut
 from ecg_jax.evaluation.predictions import Predictions
 from ecg_jax.evaluation.settings import Settings
 from ecg_jax.inference import floor as floor_lib
@@ -59,13 +60,18 @@ def write(setup: Setup, predicted: Predicted, *, best_step: int, console: Consol
     known = {name: dataset.indices(name)[has_signal] for name, (_, has_signal) in predicted.items()}
     raw = {name: values[has_signal] for name, (values, has_signal) in predicted.items()}
     scored = {name: create_predictions(dataset, known[name], values) for name, values in raw.items()}
+    lost = [each for name, (_, has_signal) in predicted.items() for each in _list_left_out(setup, name, has_signal)]
     evaluated = Evaluated(
         title=os.path.basename(os.path.abspath(workdir)),
         subtitle=f"Test split, best checkpoint (step {best_step})",
         predictions=scored["test"],
         validation=scored["validation"],
         facts=(f"Run folder {workdir}; data set {dataset.name}.",),
-        warnings=tuple(describe_leaks(run_folder.read_inherited(workdir).trained_on, dataset, known["test"])),
+        warnings=(
+            *left_out.describe(lost, f"{len(dataset.indices('validation')) + len(dataset.indices('test'))} recordings"),
+            *describe_leaks(run_folder.read_inherited(workdir).trained_on, dataset, known["test"]),
+        ),
+        left_out=tuple(lost),
     )
     fitted, baselines = None, {}
     result: dict[str, Any] = {"best_step": best_step, "monitor": setup.monitor}
@@ -156,6 +162,13 @@ def _describe_calibration(fitted: Calibration) -> str:
     reasons = [f"{name}: {values['reason']}" for name, values in fitted.maps.items() if "reason" in values]
     left = f"; as they are: {'; '.join(reasons)}" if reasons else ""
     return f"Probabilities are recalibrated ({fitted.method}), as fitted on validation{left}."
+
+
+def _list_left_out(setup: Setup, split: str, has_signal: np.ndarray) -> list[LeftOut]:
+    """The recordings of a split that are not scored."""
+    dataset, refused = setup.examples.dataset, setup.examples.refused
+    names = dataset.ids[dataset.indices(split)[~has_signal]].tolist()
+    return [LeftOut(name, refused.get(name, left_out.NO_SIGNAL), name in refused, split) for name in names]
 
 
 def _tabulate(

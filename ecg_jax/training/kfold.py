@@ -25,7 +25,8 @@ from ecg_jax.data import sources, splits
 from ecg_jax.data.datasets.dataset import Dataset, create_predictions
 from ecg_jax.data.splits import leaks, manifest
 from ecg_jax.errors import InputError
-from ecg_jax.evaluation import metrics, regression
+from ecg_jax.evaluation import left_out, metrics, regression
+from ecg_jax.evaluation.left_out import LeftOut
 from ecg_jax.evaluation.thresholds import FOLDS, Thresholds
 from ecg_jax.inference import scoring
 from ecg_jax.inference.evaluated import Evaluated
@@ -131,13 +132,21 @@ def _pool(
         thresholds = Thresholds(values[has_signal], config.evaluation.threshold_rule, FOLDS, default)
         order = [*names, metrics.MACRO]
         baselines = {name: means[name][order].to_numpy() for name in scoring.BASELINES if name in means}
+    lost = [
+        LeftOut(row.recording, row.quality, row.quality == "refused")
+        for row in predictions[~has_signal].itertuples(index=False)
+    ]
     evaluated = Evaluated(
         title=os.path.basename(os.path.abspath(workdir)),
         subtitle=f"All {len(predictions)} recordings, each by the network that has not seen it",
         predictions=pooled,
         thresholds=thresholds,
         facts=(f"{len(folders)} networks, each tested on the fold that neither trained nor validated it.",),
-        warnings=tuple(describe_leaks(run_folder.read_inherited(folders[0]).trained_on, dataset, rows[has_signal])),
+        warnings=(
+            *left_out.describe(lost, f"{len(predictions)} recordings"),
+            *describe_leaks(run_folder.read_inherited(folders[0]).trained_on, dataset, rows[has_signal]),
+        ),
+        left_out=tuple(lost),
     )
     paths += final_evaluation.evaluate(workdir, evaluated, config, baselines, console)
     run_folder.write_json(os.path.join(workdir, run_folder.RESULT), result)

@@ -12,7 +12,7 @@ from rich.console import Console
 
 from ecg_jax import models
 from ecg_jax.contract import InputContract
-from ecg_jax.data import sources
+from ecg_jax.data import prediction_tables, sources
 from ecg_jax.data.datasets.dataset import Dataset
 from ecg_jax.data.sampling import Order
 from ecg_jax.data.splits import manifest
@@ -108,6 +108,7 @@ def create(
     has_begun = _check_folder(config, workdir, console)
     dataset = run_data.assign(config, dataset or run_data.open_dataset(config, workdir, console))
     predictions.check_names(dataset.label_names)  # before training, not when it is evaluated
+    prediction_tables.check_labels(dataset.label_names)
     examples = sources.create(config.data, contract, dataset)
     examples.check_data(config, parallel.replicated)
     order = Order(

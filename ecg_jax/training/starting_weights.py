@@ -75,7 +75,7 @@ def load(
         found = dataclasses.replace(found, arrays=_match_outputs(variables, found, labels, scale, console))
         inherited = dataclasses.replace(inherited, largest=tuple(name for name in inherited.largest if name in labels))
     else:
-        console.print("Head: starts afresh")
+        console.print(f"Head: starts afresh{_describe_unused(config, variables, found, labels, scale)}")
         inherited = dataclasses.replace(inherited, largest=())
     return _merge(config, variables, found.arrays, found.source), inherited
 
@@ -209,6 +209,8 @@ def _match_outputs(
     source, stored_labels, arrays = found.source, found.labels, found.arrays
     if stored_labels is None:
         raise InputError(f"{source}: the labels of its outputs are unknown; {_AFRESH}")
+    if not _has_head(variables, found):
+        raise InputError(f"{source}: its head is of another kind; set another config.model.head, or {_AFRESH}")
     taken = [name for name in labels if name in stored_labels]
     if not taken:
         raise InputError(
@@ -228,6 +230,24 @@ def _match_outputs(
     ]
     console.print(f"Head: {'; '.join(filter(None, parts))}")
     return outputs.rearrange(arrays, stored_labels, weights_lib.flatten(variables), labels)
+
+
+def _has_head(variables: Mapping[str, Any], found: _Found) -> bool:
+    """Whether the weights have all layers of the network's head."""
+    return all(path in found.arrays for path in weights_lib.flatten(variables) if "/head/" in path)
+
+
+def _describe_unused(
+    config: ConfigDict, variables: Mapping[str, Any], found: _Found, labels: Sequence[str], scale: Scale | None
+) -> str:
+    """What a head that starts afresh could have taken over, and how; empty where that is nothing."""
+    known = [name for name in labels if name in (found.labels or ())]
+    if not known or (scale is None) != (found.scale is None):
+        return ""
+    how = "--config.init.exclude= keeps it"
+    if not _has_head(variables, found):
+        how = f"theirs is no head {config.model.head}, and cannot be kept"
+    return f"; the starting weights have {', '.join(known)}: {how}"
 
 
 def _carry_scale(

@@ -10,7 +10,7 @@ import os
 from collections.abc import Callable, Mapping
 from typing import Any
 
-from ecg_jax import kinds
+from ecg_jax import files, kinds
 from ecg_jax import labels as label_lib
 from ecg_jax.data import splits
 from ecg_jax.data.datasets import (
@@ -30,7 +30,7 @@ from ecg_jax.data.datasets import (
     tfds,
 )
 from ecg_jax.data.datasets.dataset import Dataset
-from ecg_jax.errors import InputError
+from ecg_jax.errors import InputError, suggest
 
 DATASETS: dict[str, Callable[..., Dataset]] = {
     "arrays": arrays.create,
@@ -87,10 +87,11 @@ def _open(
     dataset: str, *, source: str, labels: tuple[str, ...], seed: int, options: Mapping[str, Mapping[str, Any]]
 ) -> Dataset:
     if dataset not in DATASETS:
-        raise InputError(f"data.dataset is {dataset!r}; known: {', '.join(DATASETS)}")
+        raise InputError(f"data.dataset is {dataset!r}; known: {', '.join(DATASETS)}{suggest(dataset, DATASETS)}")
     if source and dataset not in _WITHOUT_PATH and not os.path.exists(source):
         raise InputError(
             f"data set {dataset}: {source}: no such file or folder; pass --config.data.source=PLACE where its files are"
+            + files.suggest(source)
         )
     keywords = dict(options.get(dataset, {}))
     if dataset == "combined":

@@ -36,7 +36,11 @@ def read_recordings(
     known["origins"] = origins
     known["columns"] = label_lib.select(labels, scp_codes.read_labels(table, source), table, source)
     known["attributes"] |= read_others(table, [*known["columns"], *known["attributes"]])
-    known["notes"] = tuple(label_lib.describe_choice(labels, table))
+    named = patients.find_column(table, source, patient_column)
+    known["notes"] = (
+        *label_lib.describe_choice(labels, table),
+        *([f"patients are named by {named}"] if known["patients"] is not None else []),
+    )
     return known
 
 
@@ -121,9 +125,9 @@ def read_others(table: pd.DataFrame, labels: Collection[str]) -> dict[str, np.nd
 
 
 def _find_others(table: pd.DataFrame, others: Collection[str]) -> list[str]:
-    names = [name for name in table if name not in others and name not in label_lib.SIX and not is_fact(name)]
+    names = [name for name in table if name not in others and not is_fact(name)]
     # Where values are nearly all different, they are names or remarks.
-    has_groups = {name: table[name].fillna("").nunique() < max(len(table) // 2, 2) for name in names}
+    has_groups = {name: table[name].nunique(dropna=False) < max(len(table) // 2, 2) for name in names}
     return [name for name in names if has_groups[name] or _is_number(table[name])]
 
 

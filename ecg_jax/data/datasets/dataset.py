@@ -9,7 +9,7 @@ import numpy as np
 import pandas as pd
 
 from ecg_jax.data.store import Store
-from ecg_jax.errors import InputError
+from ecg_jax.errors import InputError, suggest
 from ecg_jax.evaluation.predictions import Predictions
 from ecg_jax.interval_names import INTERVALS
 from ecg_jax.kinds import FINDING, NUMBER
@@ -124,6 +124,7 @@ class Dataset:
             hint = "; python -m ecg_jax.prepare --measure makes intervals columns of a store"
             raise InputError(
                 f"data set {self.name}: no number {', '.join(missing)}; there are: {', '.join(numbers) or 'none'}"
+                + suggest(missing[0], numbers)
                 + (hint if {*missing} & INTERVALS.keys() else "")
             )
         return dataclasses.replace(

@@ -6,7 +6,8 @@ import numpy as np
 import pandas as pd
 
 from ecg_jax import columns
-from ecg_jax.errors import InputError
+from ecg_jax.errors import InputError, suggest
+from ecg_jax.printable import list_some
 
 _NOBODY = frozenset(
     [
@@ -30,10 +31,18 @@ def parse(table: pd.DataFrame, source: str, column: str = "") -> np.ndarray | No
     Raises:
         InputError: when there is no such column.
     """
+    name = find_column(table, source, column)
+    return clean(table[name]) if name else None
+
+
+def find_column(table: pd.DataFrame, source: str, column: str = "") -> str:
+    """The column that `parse` reads; empty without one."""
     if column and column not in table:
-        raise InputError(f"{source}: no column {column} to name patients; it has {', '.join(map(str, table.columns))}")
-    found = [column] if column else columns.find(table.columns, columns.PATIENT)
-    return clean(table[found[0]]) if found else None
+        raise InputError(
+            f"{source}: no column {column} to name patients; it has {list_some(table.columns, 20)}"
+            + suggest(column, map(str, table.columns))
+        )
+    return column or next(iter(columns.find(table.columns, columns.PATIENT)), "")
 
 
 def clean(names: pd.Series) -> np.ndarray | None:

@@ -39,7 +39,7 @@ def read_table(path: str, required: tuple[str, ...] = ()) -> pd.DataFrame:
             has_apostrophe = any(b"'" in block for block in iter(lambda: content.read(1 << 20), b""))
         table = pd.read_csv(path, sep=delimiter, encoding=encoding, dtype=str, skip_blank_lines=False)
     except FileNotFoundError as error:
-        raise InputError(f"{path}: no such file") from error
+        raise InputError(f"{path}: no such file{files.suggest(path)}") from error
     except (OSError, ValueError, csv.Error, pd.errors.ParserError) as error:
         raise InputError(f"{path}: not a readable CSV ({' '.join(str(error).split())})") from error
     if not isinstance(table.index, pd.RangeIndex):
@@ -49,6 +49,15 @@ def read_table(path: str, required: tuple[str, ...] = ()) -> pd.DataFrame:
         raise InputError(f"{path}: line 1 names column {', '.join(duplicated)} more than once; rename or remove one")
     if has_apostrophe:
         table = spreadsheet.restore_table(table)
+    return standardize(table, path, required)
+
+
+def standardize(table: pd.DataFrame, path: str, required: tuple[str, ...] = ()) -> pd.DataFrame:
+    """A table, wherever it was read, without blank cells and rows, its columns spelled as `read_table` says.
+
+    Raises:
+        InputError: when it is empty, or lacks a required column.
+    """
     table = table.apply(_empty_blanks).dropna(how="all")
     table.columns = _standardize_names([str(column).strip() for column in table.columns], required, path)
     missing = [column for column in required if column not in table.columns]
@@ -78,6 +87,8 @@ def _detect_encoding(path: str) -> str:
 
 def _empty_blanks(column: pd.Series) -> pd.Series:
     """NaN for cells of nothing but spaces."""
+    if not pd.api.types.is_string_dtype(column):
+        return column
     blank = column.str.strip().eq("")
     return column.mask(blank) if blank.any() else column
 

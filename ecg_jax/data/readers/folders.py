@@ -106,7 +106,10 @@ def describe_passed_over(kinds: Counter[str]) -> str:
         listed.append(f"others {rest}")
     line = f"passed over: {kinds.total()} file(s) that are no ECG ({', '.join(listed)})"
     if any(kind in arrays.SUFFIXES for kind in kinds):
-        line += "; NumPy and CSV files count with a sidecar .json or --file_leads, --file_rate, --file_unit"
+        line += (
+            "; NumPy and CSV files count with a sidecar .json; predict, embed and explain also take --file_leads, "
+            "--file_rate, --file_unit"
+        )
     return line
 
 

@@ -139,7 +139,7 @@ def _parse_signal(path: str, line: str, notes: list[str]) -> Signal:
     if gain == MISTAKEN_GAIN:
         notes.append(
             f"gain {MISTAKEN_GAIN}: a known mistake of early Georgia headers, where {PUBLISHED_GAIN} is right; "
-            "--checks=repair mends it"
+            "--checks=repair mends it (in training, --config.data.checks=repair)"
         )
     return Signal(
         file=_find_moved(path, match["file"], notes),

@@ -18,7 +18,7 @@ OWN, PATIENT, RECORDING, DATE = ("own", "patient", "recording", "date")
 _ON_PURPOSE = "patients may be on several sides of this split (split.leaks=drop leaves them out of training)"
 _UNGROUPED = (
     "recordings of one patient may be on several sides of the split; a column patient_id, subject_id, ... names "
-    "patients, or the one that --config.data.DATASET.patient_column names"
+    "patients, or in training the one that --config.data.DATASET.patient_column names"
 )
 UNDECIDED = ""  # of no split yet, where others have one
 

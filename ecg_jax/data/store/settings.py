@@ -10,7 +10,7 @@ from ecg_jax.config import flatten
 from ecg_jax.contract import InputContract
 from ecg_jax.data import quality
 from ecg_jax.data.store.store import kept_contract
-from ecg_jax.errors import InputError
+from ecg_jax.errors import InputError, suggest
 from ecg_jax.recording import CHECKS
 
 UNREADABLE, REFUSED, NO_SIGNAL, EXCLUDED = "unreadable", "refused", "no signal", "excluded"
@@ -38,7 +38,10 @@ class Settings:
             raise InputError(f"checks is {self.checks!r}; known: {', '.join(CHECKS)}")
         unknown = [flag for flag in self.exclude if flag not in quality.FLAGS]
         if unknown:
-            raise InputError(f"no quality flag {', '.join(unknown)}; there are: {', '.join(quality.FLAGS)}")
+            raise InputError(
+                f"no quality flag {', '.join(unknown)}; there are: {', '.join(quality.FLAGS)}"
+                + suggest(unknown[0], quality.FLAGS)
+            )
 
     def to_dict(self) -> dict[str, Any]:
         """JSON-ready; of the contract, the part that a store fixes, and its normalization."""

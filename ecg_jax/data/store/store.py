@@ -255,7 +255,7 @@ def check_contract(store: Store, contract: InputContract) -> tuple[int, ...]:
     if wrong:
         raise InputError(
             f"{store.folder}: the store was prepared for another input contract ({'; '.join(wrong)}); prepare another "
-            "with the contract's settings, or set --config.contract to the store's"
+            "with the contract's settings, or train with --config.contract of the store"
         )
     return tuple(store.leads.index(lead) for lead in contract.leads)
 
