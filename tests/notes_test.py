@@ -65,7 +65,8 @@ def test_predictions_say_it_in_the_csv_the_json_and_on_the_screen(folder):
 def test_an_evaluation_counts_it(folder):
     model = load_simulated()
     dataset = open_folder(folder, ",".join(model.label_names))
-    _, lines = predict.predict_dataset(model, dataset, np.arange(3))
+    _, left_out, lines = predict.predict_dataset(model, dataset, np.arange(3))
+    assert not left_out
     assert lines == [f"noticed in 2 recording(s): {NOTE}"]
 
 
