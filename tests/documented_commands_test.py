@@ -14,7 +14,9 @@ from ecg_jax.config.keys import KEYS
 ROOT = Path(__file__).parents[1]
 PAGES = ("*.md", "docs/*.md", "docs/tutorials/*.md", "tests/*.md", "ecg_jax/**/*.md")
 SOURCES = ("ecg_jax/**/*.py", "experiments/**/*.py", "configs/*.py")
-COMMAND = re.compile(r"(?:python3? -m ecg_jax\.?|python3? (?=experiments/)|\becg-jax )(?P<program>[a-z][\w./]*)(?P<rest>.*)")
+COMMAND = re.compile(
+    r"(?:python3? -m ecg_jax\.?|python3? (?=experiments/)|\becg-jax )(?P<program>[a-z][\w./]*)(?P<rest>.*)"
+)
 FLAG = re.compile(r"(?<![\w-])--([a-z_][\w.]*)(?:=([\w.]+))?")
 OF_ABSL = {"help", "helpfull", "helpxml"}
 
