@@ -1,5 +1,7 @@
 """Exchanged electrodes, missing leads and less time, as `experiments/hard_inputs.py` makes them."""
 
+import re
+import subprocess
 import sys
 from pathlib import Path
 
@@ -8,8 +10,9 @@ import pytest
 
 from ecg_jax.recording import LEADS, create_recording
 
-sys.path.append(str(Path(__file__).parents[1] / "experiments"))
-import hard_inputs
+ROOT = Path(__file__).parents[1]
+sys.path.append(str(ROOT / "experiments"))
+import hard_inputs  # noqa: E402 - lies in experiments/
 
 CHEST = np.arange(6) / 10
 
@@ -45,3 +48,16 @@ def test_leads_are_renamed_left_out_and_cut():
     alone = hard_inputs.WAYS["lead II alone"](recording)
     assert alone.valid.any(axis=0).tolist() == [name == "II" for name in alone.leads]
     assert len(hard_inputs.cut(recording, 2 / 250).signal) == 2
+
+
+@pytest.mark.slow
+def test_the_page_of_limits_has_what_it_prints(shared):
+    command = [sys.executable, ROOT / "experiments" / "hard_inputs.py", f"--data={shared / 'data'}"]
+    done = subprocess.run(command, capture_output=True, text=True, timeout=900)
+    assert done.returncode == 0, done.stderr
+    page = (ROOT / "docs" / "limits.md").read_text()
+    for way in hard_inputs.WAYS:
+        printed, shown = (re.search(rf"^\W*{way} +(\W*\d.*)$", text, re.MULTILINE)[1] for text in (done.stdout, page))
+        printed, shown = ([float(each) for each in re.findall(r"\d+(?:\.\d+)?", text)] for text in (printed, shown))
+        np.testing.assert_allclose(shown[:6], printed[:6], atol=0.01, err_msg=way)
+        assert abs(shown[6] - printed[6]) <= 2, way
