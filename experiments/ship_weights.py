@@ -11,6 +11,7 @@ import argparse
 import functools
 import os
 import sys
+from collections.abc import Callable
 
 import numpy as np
 import pandas as pd
@@ -51,9 +52,16 @@ examples were, too.
 No recording of these was used to train or to choose anything: PTB-XL's fold 10 in millivolts and z-scored, LUDB, and
 the Challenge 2020/21. AUROC with 95 % intervals; labels with 10 positives or more, `mean` over these.
 
+    python experiments/zero_shot.py --data=DIR --model={stem} --report
+
 {table}
 
-Each set is small, and was labelled by other rules than the next.
+Each set is small, and was labelled by other rules than the next. **The thresholds do not carry over.** Sensitivity and
+specificity at those that ship:
+
+{decisions}
+
+[What is known not to work](../../docs/limits.md).
 """
 
 
@@ -87,14 +95,20 @@ threshold 0.5. Where findings are rarer or readers have other habits, choose the
 }
 
 
-def write_table(scores: pd.DataFrame) -> str:
+def show_auroc(row: pd.Series) -> str:
+    """With its interval, and how many recordings there are."""
+    counted = "" if row["label"].endswith("mean") else f", {row['positives']} of {row['n']}"
+    return f"{row['auroc']:.3f} ({row['auroc_low']:.3f}-{row['auroc_high']:.3f}){counted}"
+
+
+def show_decisions(row: pd.Series) -> str:
+    """Sensitivity and specificity."""
+    return f"{row['recall']:.2f}, {row['specificity']:.2f}"
+
+
+def write_table(scores: pd.DataFrame, show: Callable[[pd.Series], str]) -> str:
     """Markdown: a row per label, a column per data set."""
-
-    def cell(row: pd.Series) -> str:
-        counted = "" if row["label"].endswith("mean") else f", {row['positives']} of {row['n']}"
-        return f"{row['auroc']:.3f} ({row['auroc_low']:.3f}-{row['auroc_high']:.3f}){counted}"
-
-    cells = scores.assign(cell=scores.apply(cell, axis=1))
+    cells = scores.assign(cell=scores.apply(show, axis=1))
     wide = cells.pivot(index="label", columns="set", values="cell").fillna("")
     wide = wide.loc[scores["label"].drop_duplicates(), scores["set"].drop_duplicates()]
     lines = [
@@ -131,7 +145,7 @@ def main() -> None:
     options = parser.parse_args()
     config = config_lib.from_dict(run_folder.read_json(os.path.join(options.run, run_folder.CONFIG)))
     model = load_model(options.run)
-    scores = pd.read_csv(options.scores).round(4)
+    scores = pd.read_csv(options.scores).round(6)
     provenance = {
         "command": options.command,
         "commit": options.commit,
@@ -180,7 +194,8 @@ def main() -> None:
         lowpass=contract.lowpass,
         units=contract.units_per_millivolt,
         loss=config.augment.amplitude_loss,
-        table=write_table(scores),
+        table=write_table(scores, show_auroc),
+        decisions=write_table(scores, show_decisions),
     )
     with open(os.path.join(shipped.FOLDER, f"{options.name}.md"), "w") as file:
         file.write(card)

@@ -35,6 +35,7 @@ PUBLISHED = {  # ours: theirs
     "bootstrap_percentiles.csv": "bootstrap_percentiles.csv",
     "bootstrap_percentiles_other_splits.csv": "bootstrap_percentiles_other_splits_f1.csv",
 }
+SCORES = ("Precision", "Recall", "Specificity")
 FIGURES = [
     "precision_recall",
     "confusion_matrices",
@@ -90,6 +91,30 @@ def test_thresholds_of_the_test_set_flatter_the_network(published):
     assert (f1["_leak_free"]["DNN"] <= f1[""]["DNN"]).all()
     assert (f1["_leak_free"]["DNN"] < f1[""]["DNN"]).sum() >= 3
     pd.testing.assert_frame_equal(f1["_leak_free"].drop(columns="DNN"), f1[""].drop(columns="DNN"))
+
+
+def show(score: float, low: float, high: float) -> str:
+    return f"{score:.3f} ({low:.3f}-{high:.3f})"
+
+
+@pytest.mark.slow
+def test_the_page_of_the_documentation_has_these_numbers(published):
+    page = (ROOT / "docs" / "ribeiro2020.md").read_text()
+    ends = pd.read_csv(published[0] / "bootstrap_percentiles.csv").set_index(["predictor", "score", "diagnosis"])
+    free = pd.read_csv(published[0] / "bootstrap_percentiles_leak_free.csv").set_index(["predictor", "diagnosis"])
+    seeds = pd.read_csv(published[0] / "scores_of_all_seeds.csv").set_index(["seed", "label"])["f1"]
+    old, new = (
+        pd.read_csv(published[0] / f"scores{end}.csv", header=[0, 1], index_col=0) for end in ("", "_leak_free")
+    )
+    for label in SIX:
+        f1, rest = re.findall(rf"^\| {label} \| (.*) \|$", page, re.MULTILINE)
+        readers = [show(*free.loc[(name, label), ["f1", "f1_low", "f1_high"]]) for name in old["F1 score"]]
+        network = show(old.loc[label, ("F1 score", "DNN")], *ends.loc[("DNN", "F1 score", label), ["p2.5", "p97.5"]])
+        spread = f"{seeds['mean', label]:.3f} ({seeds['sd', label]:.3f})"
+        positives = str(free.loc[("DNN", label), "positives"])
+        assert f1.split(" | ") == [positives, network, readers[0], spread, *readers[1:]]
+        both = [f"{old.loc[label, (name, 'DNN')]:.3f}; {new.loc[label, (name, 'DNN')]:.3f}" for name in SCORES]
+        assert rest.split(" | ") == both
 
 
 @pytest.fixture(scope="module")
