@@ -1,10 +1,13 @@
 """Recordings are read beside the network: in order, whole, by threads or processes, whatever happens to these."""
 
 import functools
+import itertools
 import os
 import signal
 import subprocess
 import sys
+import threading
+import time
 from types import SimpleNamespace
 
 import numpy as np
@@ -13,9 +16,11 @@ from cli_test import noise, write_wfdb
 
 from ecg_jax.contract import InputContract
 from ecg_jax.data import readers, workers
+from ecg_jax.data.loading import Loader
 from ecg_jax.data.readers import LazyRecording
+from ecg_jax.data.shared_memory import Blocks
 from ecg_jax.errors import InputError
-from ecg_jax.inference import batches
+from ecg_jax.inference import batches, reading
 from ecg_jax.recording import LEADS, create_recording
 
 MODEL = SimpleNamespace(contract=InputContract(samples=256, highpass=0.5), split=None)
@@ -34,7 +39,7 @@ def recordings(tmp_path_factory):
 
 @pytest.fixture
 def processes(monkeypatch):
-    monkeypatch.setattr(batches, "_MANY", 2)
+    monkeypatch.setattr(reading, "_MANY", 2)
     monkeypatch.setattr(workers, "count_cores", lambda: 2)
 
 
@@ -50,7 +55,7 @@ def test_processes_give_what_threads_give_in_order(recordings, request, monkeypa
     expected = apply(recordings, keep=True)
     request.getfixturevalue("processes")
     with monkeypatch.context() as patched:
-        patched.setattr(batches, "ThreadPoolExecutor", None)
+        patched.setattr(Loader, "load_some", None)  # here, not in processes
         found = apply(recordings, keep=True)
     assert [name for name, _, _ in found] == [lazy.name for lazy in recordings]
     for (name, values, known), (_, others, same) in zip(found, expected, strict=True):
@@ -79,6 +84,33 @@ def test_nothing_is_remembered_of_the_recordings_that_are_given_or_kept(recordin
     before = {*vars(given)}
     [(_, _, known)] = apply([LazyRecording("mine", lambda: given)], keep=True)
     assert before == {*vars(given)} == {*vars(known["ecg"])}
+
+
+def test_without_shared_memory_windows_come_through_the_pipe(recordings, processes, monkeypatch):
+    expected = apply(recordings)
+    monkeypatch.setattr(Blocks, "take", lambda blocks: None)
+    for (_, values, _), (_, others, _) in zip(apply(recordings), expected, strict=True):
+        np.testing.assert_array_equal(values, others)
+
+
+def test_the_network_computes_while_results_are_taken_and_its_error_is_raised(recordings):
+    second_begins, numbers = threading.Event(), itertools.count(1)
+
+    def compute(windows):
+        number = next(numbers)
+        if number == 1:
+            time.sleep(0.2)
+        if number == 2:
+            second_begins.set()
+        if number == 3:
+            raise FloatingPointError("in the network")
+        return measure(windows)
+
+    made = batches.apply(compute, MODEL, recordings, batch_size=4)
+    next(made)
+    assert second_begins.wait(10)  # although nobody asked for its results
+    with pytest.raises(FloatingPointError, match="in the network"):
+        list(made)
 
 
 def test_few_recordings_start_no_process(recordings, monkeypatch):
@@ -123,9 +155,10 @@ from types import SimpleNamespace
 print("begun", flush=True)
 from ecg_jax.contract import InputContract
 from ecg_jax.data import readers
-from ecg_jax.inference import batches
+from ecg_jax.data.loading import Loader
+from ecg_jax.inference import batches, reading
 model = SimpleNamespace(contract=InputContract(samples=256), split=None)
-batches._MANY = 2
+reading._MANY = 2
 recordings = readers.find(sys.argv[1]) * int(sys.argv[2])
 
 def read():

@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 
 from ecg_jax.contract import InputContract
-from ecg_jax.data import quality, verify
+from ecg_jax.data import quality, shared_memory, verify
 from ecg_jax.data.preprocess import create_input, create_windows, mask_missing, trim
 from ecg_jax.data.readers import LazyRecording
 from ecg_jax.data.splits import manifest
@@ -105,13 +105,21 @@ def _moves(recording: Recording, start: float, contract: InputContract) -> bool:
 _own: tuple[Loader, Sequence[LazyRecording]]  # a worker's
 
 
-def open_own(loader: Loader, recordings: Sequence[LazyRecording]) -> None:
-    """Gives a worker process what it loads, once."""
+def open_own(loader: Loader, recordings: Sequence[LazyRecording], place: tuple[str, int] | None) -> None:
+    """Gives a worker process what it loads, once, and the memory for it, see `shared_memory.open_blocks`."""
     global _own
     _own = loader, recordings
+    shared_memory.open_blocks(place)
 
 
-def load_own(begin: int, end: int, most: int) -> list[Loaded]:
-    """Loads recordings number `begin` to before `end` in a worker, see `Loader.load_some`."""
+def load_own(begin: int, end: int, most: int, block: int | None) -> tuple[list[Loaded], list[int]]:
+    """Loads recordings number `begin` to before `end` in a worker, see `Loader.load_some`.
+
+    Returns:
+        What was loaded; and, where its windows are in `block`, how many each has, which are left out.
+    """
     loader, recordings = _own
-    return loader.load_some(recordings[begin:end], most)
+    loaded = loader.load_some(recordings[begin:end], most)
+    if not shared_memory.write(block, [window for windows, _ in loaded for window in windows]):
+        return loaded, []
+    return [((), known) for _, known in loaded], [len(windows) for windows, _ in loaded]

@@ -16,6 +16,8 @@ from contextlib import contextmanager
 from multiprocessing.context import ForkServerContext, ForkServerProcess
 from typing import Any
 
+from ecg_jax.allocator import keep_freed_memory
+
 _ONE_THREAD = ("OPENBLAS_NUM_THREADS", "OMP_NUM_THREADS", "MKL_NUM_THREADS")  # a core has its worker already
 
 
@@ -95,6 +97,7 @@ class _Context(ForkServerContext):
 def _begin(niceness: int, packed: bytes) -> None:
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # here, as others may have started the server, or start workers of it
     os.nice(niceness)
+    keep_freed_memory()
     threading.Thread(target=_end_with_parent, daemon=True).start()
     os.environ.update({name: "1" for name in _ONE_THREAD if name not in os.environ})  # for what is imported below
     try:

@@ -37,8 +37,17 @@ class Calibration:
 
     def apply(self, probabilities: np.ndarray, names: Sequence[str]) -> np.ndarray:
         """Recalibrates `[N, C]`; NaN stays NaN, and the dtype is kept."""
-        columns = [_apply(self.maps[name], probabilities[:, i]) for i, name in enumerate(names)]
-        return np.stack(columns, axis=1).astype(probabilities.dtype)
+        maps = [self.maps[name] for name in names]
+        calibrated = probabilities.copy()
+        changed = [i for i, values in enumerate(maps) if _is_line(values)]
+        if changed:
+            slopes, intercepts = (np.array([maps[i][key] for i in changed]) for key in ("slope", "intercept"))
+            calibrated[:, changed] = scipy.special.expit(slopes * _logit(probabilities[:, changed]) + intercepts)
+        for i, values in enumerate(maps):
+            if "x" in values:
+                curve = np.interp(probabilities[:, i], values["x"], values["y"])
+                calibrated[:, i] = np.where(np.isnan(probabilities[:, i]), np.nan, curve)
+        return calibrated
 
     def leave(self, names: Collection[str], reason: str) -> "Calibration":
         """With the identity for some labels."""
@@ -104,12 +113,8 @@ def _entropy(z: np.ndarray, target: np.ndarray) -> float:
     return float(np.mean(np.logaddexp(0, z) - target * z))
 
 
-def _apply(values: Mapping[str, Any], probability: np.ndarray) -> np.ndarray:
-    if "x" in values:
-        return np.where(np.isnan(probability), np.nan, np.interp(probability, values["x"], values["y"]))
-    if (values["slope"], values["intercept"]) == (1.0, 0.0):
-        return probability
-    return scipy.special.expit(values["slope"] * _logit(probability) + values["intercept"])
+def _is_line(values: Mapping[str, Any]) -> bool:
+    return "x" not in values and (values["slope"], values["intercept"]) != (1.0, 0.0)
 
 
 def _logit(probability: np.ndarray) -> np.ndarray:

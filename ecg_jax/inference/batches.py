@@ -3,30 +3,25 @@
 A recording that cannot be read, or is refused, is set aside with its error.
 """
 
-import contextlib
 import dataclasses
 import functools
 from collections import deque
 from collections.abc import Callable, Iterator, Sequence
-from concurrent.futures import Executor, Future, ThreadPoolExecutor
-from concurrent.futures.process import BrokenProcessPool
+from concurrent.futures import Future, ThreadPoolExecutor
 from typing import Any
 
 import numpy as np
 
-from ecg_jax.data import workers
 from ecg_jax.data.datasets.dataset import Dataset
-from ecg_jax.data.loading import Loaded, Loader, load_own, open_own
+from ecg_jax.data.loading import Loader
 from ecg_jax.data.readers import LazyRecording
 from ecg_jax.data.splits import manifest
 from ecg_jax.data.store import Store, check_contract
 from ecg_jax.errors import InputError
 from ecg_jax.inference.model import Model
+from ecg_jax.inference.reading import read_ahead
 
-_THREADS = 4  # that read few recordings
-_MANY = 128  # recordings, for which processes are started
-_NICENESS = 5  # of these: they take the time that the network leaves
-_TOGETHER = 8  # recordings that a process reads at once
+_BATCHES = 1  # that wait for the network or are in it, while the next one is read
 
 
 def apply(
@@ -69,23 +64,30 @@ def apply(
         keep=keep,
     )
     waiting: deque[tuple[str, int, dict[str, Any]]] = deque()  # names, numbers of windows, what was noticed
-    signals: list[np.ndarray] = []  # windows of those that wait, not yet computed
+    signals: list[np.ndarray] = []  # windows of those that wait, not yet given to the network
+    running: deque[tuple[Future[np.ndarray], int]] = deque()  # batches, and how many windows are theirs
     computed = np.zeros((0, 0), np.float32)  # of the others
     size = 0  # of batches: one shape is compiled
-    for number, (windows, known) in enumerate(_read_ahead(loader, recordings, batch_size, processes), start=1):
-        waiting.append((recordings[number - 1].name, len(windows), known))
-        signals.extend(windows)
-        while len(signals) >= batch_size or (signals and number == len(recordings)):
-            size = size or min(batch_size, len(signals))
-            batch = np.zeros((size, *model.contract.shape), np.float32)
-            batch[: len(signals)] = signals[:size]
-            given = compute(batch)[: len(signals)]
-            computed = np.concatenate([computed, given]) if len(computed) else given
-            del signals[:size]
-        while waiting and waiting[0][1] <= len(computed):
-            name, count, known = waiting.popleft()
-            yield name, computed[:count], known
-            computed = computed[count:]
+    with ThreadPoolExecutor(1, "network") as network:  # computes while others read, combine, and write
+        for number, (windows, known) in enumerate(read_ahead(loader, recordings, batch_size, processes), start=1):
+            waiting.append((recordings[number - 1].name, len(windows), known))
+            signals.extend(windows)
+            is_last = number == len(recordings)
+            while len(signals) >= batch_size or (signals and is_last):
+                size = size or min(batch_size, len(signals))
+                batch = np.zeros((size, *model.contract.shape), np.float32)
+                count = len(signals[:size])
+                np.stack(signals[:size], out=batch[:count])
+                running.append((network.submit(compute, batch), count))
+                del signals[:size]
+            while running and (is_last or len(running) > _BATCHES or running[0][0].done()):
+                future, count = running.popleft()
+                given = future.result()[:count]
+                computed = np.concatenate([computed, given]) if len(computed) else given
+            while waiting and waiting[0][1] <= len(computed):
+                name, count, known = waiting.popleft()
+                yield name, computed[:count], known
+                computed = computed[count:]
 
 
 def suit_store(model: Model, store: Store | None) -> Model:
@@ -115,58 +117,3 @@ def list_recordings(dataset: Dataset, rows: np.ndarray) -> list[LazyRecording]:
     """The recordings of numbers `rows` of a data set."""
     ids = dataset.ids[rows].tolist()
     return [LazyRecording(id, functools.partial(dataset.read, int(row))) for id, row in zip(ids, rows, strict=True)]
-
-
-def _read_ahead(
-    loader: Loader, recordings: Sequence[LazyRecording], batch_size: int, processes: bool
-) -> Iterator[Loaded]:
-    """Loads recordings beside the network, some ahead of the one that is yielded: fewer, where they are long."""
-    pool, load, parallel = _open_pool(loader, recordings, processes)
-    ahead: deque[tuple[int, int, Future[list[Loaded]]]] = deque()  # from which recording to before which
-    depth, together, opened = _THREADS, 1, 0
-    wanted = max(2 * batch_size, 2 * _TOGETHER * parallel)  # windows
-
-    def submit(begin: int, end: int) -> tuple[int, int, Future[list[Loaded]]]:
-        return begin, end, pool.submit(load, begin, end, batch_size)
-
-    try:
-        while ahead or opened < len(recordings):
-            first = ahead[0][0] if ahead else opened
-            while opened < min(first + depth, len(recordings)):
-                end = min(opened + together, len(recordings))
-                ahead.append(submit(opened, end))
-                opened = end
-            begin, end, future = ahead.popleft()
-            loaded = future.result()
-            if begin + len(loaded) < end:  # they are long
-                ahead.appendleft(submit(begin + len(loaded), end))
-            fitting = wanted // max(1, *(len(windows) for windows, _ in loaded))  # the next ones may be as long
-            together = min(_TOGETHER, max(1, fitting // (2 * parallel)))
-            depth = max(_THREADS, min(depth + len(loaded), fitting))
-            yield from loaded
-    except BrokenProcessPool as error:
-        raise InputError(
-            f"a process that reads died (out of memory?), at one of {recordings[first].name} to "
-            f"{recordings[min(opened, len(recordings)) - 1].name}; name fewer recordings to see which it was"
-        ) from error
-    finally:
-        pool.shutdown(cancel_futures=True)
-
-
-def _open_pool(
-    loader: Loader, recordings: Sequence[LazyRecording], processes: bool
-) -> tuple[Executor, Callable[[int, int, int], list[Loaded]], int]:
-    """Processes for many recordings, as threads of one interpreter hinder each other and the network; else threads.
-
-    Returns:
-        The pool, what loads recordings number `begin` to before `end` in it, and how many it loads at once.
-    """
-    if processes and len(recordings) >= _MANY:
-        cores = workers.count_cores()
-        with contextlib.suppress(workers.Unavailable):
-            return workers.Pool(cores, open_own, loader, recordings, niceness=_NICENESS), load_own, cores
-
-    def load_here(begin: int, end: int, most: int) -> list[Loaded]:
-        return loader.load_some(recordings[begin:end], most)
-
-    return ThreadPoolExecutor(_THREADS), load_here, _THREADS

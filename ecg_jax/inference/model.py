@@ -70,6 +70,11 @@ class Model:
         return f"{self.thresholds[name]:.3f}" if name in self.thresholds else ""
 
     @functools.cached_property
+    def _on_device(self) -> dict[str, Any]:
+        """The variables, brought there once and not with every batch."""
+        return jax.device_put(self.variables)
+
+    @functools.cached_property
     def _apply(self) -> Callable[[dict[str, Any], np.ndarray], jax.Array]:
         return jax.jit(self.network.apply)
 
@@ -97,7 +102,7 @@ class Model:
         """The same of an array, before calibration."""
         if not self.label_names:
             raise InputError("the model has no output layer; it can embed, not predict")
-        return compute_outputs(self._apply(self.variables, self._check(signal)), self.activation, self.scale)
+        return compute_outputs(self._apply(self._on_device, self._check(signal)), self.activation, self.scale)
 
     def embed(self, signal: np.ndarray | Recording, layer: str = "", pool: str = "mean") -> np.ndarray:
         """What a layer computes, `[B, D]` float32.
@@ -112,7 +117,7 @@ class Model:
         """
         if not isinstance(signal, Recording):
             layer = layer or features.TRUNK
-            return np.asarray(self._embed(self.variables, self._check(signal), layer=layer, pool=pool))
+            return np.asarray(self._embed(self._on_device, self._check(signal), layer=layer, pool=pool))
         from ecg_jax.inference import embed  # which embeds with this class
 
         lazy = readers.LazyRecording(signal.id, lambda: signal)
@@ -157,8 +162,8 @@ class Model:
 
     def combine(self, windows: np.ndarray) -> np.ndarray:
         """Probabilities `[labels]` of a recording, from those of its windows `[windows, labels]`."""
-        is_largest = np.isin(self.label_names, self.largest)
-        return np.where(is_largest, windows.max(axis=0), windows.mean(axis=0))
+        mean = windows.mean(axis=0)
+        return np.where(np.isin(self.label_names, self.largest), windows.max(axis=0), mean) if self.largest else mean
 
     def calibrate(self, raw: np.ndarray) -> np.ndarray:
         """Probabilities of raw ones, `[B, labels]` both; the same where the model brings no calibration."""

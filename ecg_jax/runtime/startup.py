@@ -1,34 +1,28 @@
 """What is set before JAX is imported: where compiled programs are kept, and how memory is allocated."""
 
-import ctypes
 import hashlib
 import os
 import platform
 import sys
 import tempfile
 
+from ecg_jax.allocator import keep_freed_memory
 from ecg_jax.errors import InputError
 
 _VARIABLE = "JAX_COMPILATION_CACHE_DIR"
-_TRIM_THRESHOLD, _TOP_PAD, _MMAP_MAX, _ARENA_MAX = -1, -2, -4, -8  # glibc's malloc.h
 _ACCELERATORS = ("/dev/nvidiactl", "/dev/kfd", "/dev/accel0", "/dev/vfio/0")
 
 
 def configure_allocator() -> bool:
-    """Has glibc keep freed memory for the next step, instead of returning it to the system.
+    """Keeps freed memory for the next step, see `allocator.keep_freed_memory`.
 
-    On a CPU every step allocates and frees gigabytes, and Linux clears each page again when it is
-    touched; `experiments/throughput.py` measures what that costs. All threads then share one heap, so it
-    is not done where an accelerator computes.
+    On a CPU every step allocates and frees gigabytes; `experiments/throughput.py` measures what clearing them costs.
+    As threads then share one heap, it is not done where an accelerator computes.
 
     Returns:
         Whether it was done.
     """
-    if platform.libc_ver()[0] != "glibc" or any(map(os.path.exists, _ACCELERATORS)):
-        return False
-    mallopt = ctypes.CDLL(None).mallopt
-    settings = ((_ARENA_MAX, 1), (_MMAP_MAX, 0), (_TRIM_THRESHOLD, 2**31 - 1), (_TOP_PAD, 2**26))
-    return all([mallopt(parameter, value) == 1 for parameter, value in settings])
+    return not any(map(os.path.exists, _ACCELERATORS)) and keep_freed_memory()
 
 
 def keep_programs() -> None:
