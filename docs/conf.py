@@ -8,6 +8,7 @@ HERE = Path(__file__).parent
 sys.path.insert(0, str(HERE))
 os.environ["PATH"] = f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}"  # tutorials call ecg-jax
 os.environ.setdefault("JAX_PLATFORMS", "cpu")
+os.environ.setdefault("ECG_JAX_SHARED", str(HERE.parents[1] / "shared"))  # real recordings, as in tests/conftest.py
 
 import generated  # noqa: E402 - lies beside this file
 from nbclient import NotebookClient  # noqa: E402

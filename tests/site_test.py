@@ -82,6 +82,18 @@ def test_the_page_of_problems_quotes_what_the_code_says():
 
 
 @pytest.mark.slow
+@pytest.mark.parametrize("name", ["ptbxl", "somebody_elses_weights", "explain_and_measure"])
+def test_a_tutorial_simulates_the_recordings_that_are_not_there(tmp_path, name):
+    """Its first cell; the commands after it read what that leaves, whichever it is."""
+    text = (ROOT / "docs" / "tutorials" / f"{name}.md").read_text()
+    [cell, *_] = re.findall(r"^```\{code-cell\} ipython3\n:tags: .*?\n\n(.*?)^```$", text, re.MULTILINE | re.DOTALL)
+    environment = os.environ | {"ECG_JAX_SHARED": str(tmp_path / "absent")}
+    done = subprocess.run([sys.executable, "-c", cell], capture_output=True, text=True, cwd=tmp_path, env=environment)
+    assert done.returncode == 0, done.stderr
+    assert "imulated" in done.stdout
+
+
+@pytest.mark.slow
 def test_the_site_is_built_without_a_warning_and_its_tutorials_run(tmp_path):
     environment = {name: value for name, value in os.environ.items() if name != "XLA_FLAGS"}
     options = ["-W", "--keep-going", "-q", "-D", f"nb_execution_cache_path={tmp_path / 'cache'}"]
