@@ -11,6 +11,8 @@ from pathlib import Path
 import numpy as np
 import pytest
 import yaml
+from check_jsonschema import main as check_jsonschema
+from click.testing import CliRunner
 from packaging.requirements import Requirement
 
 ROOT = Path(__file__).parents[1]
@@ -44,6 +46,39 @@ def test_the_workflow_runs_what_every_machine_runs():
     assert [step["run"] for step in job["steps"] if "run" in step] == ["bash .ci/run"]
     oldest = SETUP["options"]["python_requires"].removeprefix(">=")
     assert oldest in job["strategy"]["matrix"]["python"]
+
+
+def is_valid(path, kind):
+    """Whether a file follows a schema that check-jsonschema carries."""
+    done = CliRunner().invoke(check_jsonschema, ["--builtin-schema", f"vendor.{kind}", str(path)])
+    assert done.exit_code == 0 or "Schema validation errors" in done.output, done.output
+    return done.exit_code == 0
+
+
+@pytest.mark.parametrize(
+    "name, kind, key, mistyped",
+    [
+        (".github/workflows/ci.yml", "github-workflows", "runs-on", "runs_on"),
+        (".github/ISSUE_TEMPLATE/config.yml", "github-issue-config", "blank_issues_enabled", "blank_issues"),
+        (".github/ISSUE_TEMPLATE/file_read_wrongly.yml", "github-issue-forms", "label:", "lable:"),
+        (".github/ISSUE_TEMPLATE/wrong_result.yml", "github-issue-forms", "label:", "lable:"),
+        ("CITATION.cff", "citation-file-format", "authors", "author"),
+    ],
+)
+def test_a_forge_can_read_what_is_for_it(name, kind, key, mistyped, tmp_path):
+    assert is_valid(ROOT / name, kind)
+    text = (ROOT / name).read_text()
+    assert key in text
+    other = tmp_path / Path(name).name
+    other.write_text(text.replace(key, mistyped))
+    assert not is_valid(other, kind)
+
+
+def test_every_hook_before_a_commit_runs_a_program_of_the_set_up():
+    [local] = yaml.safe_load((ROOT / ".pre-commit-config.yaml").read_text())["repos"]
+    programs = {hook["entry"].split()[0] for hook in local["hooks"]}
+    assert programs == {f".venv/bin/{name}" for name in ("ruff", "mypy", "lint-imports")}
+    assert all(hook["language"] == "system" for hook in local["hooks"])
 
 
 @pytest.mark.parametrize("form", ["file_read_wrongly", "wrong_result"])

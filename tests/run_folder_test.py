@@ -1,4 +1,4 @@
-"""A run folder that was damaged, or made by another user, is used or refused in one line."""
+"""A run folder that was damaged, or made by another user or version, is used or refused in one line."""
 
 import json
 import os
@@ -91,3 +91,43 @@ def test_a_contract_of_any_size_is_refused():
     for values in ({"samples": 10**12}, {"sampling_rate": float("inf")}):
         with pytest.raises(InputError, match="at most 4194304 and 100000 Hz are supported"):
             InputContract(**values)
+
+
+# Of another version: what CHANGELOG.md says under "Upgrading"
+
+
+def change(folder, edit):
+    """Edits `config.json` as if another version of ecg_jax had written it; returns the configuration of this one."""
+    values = json.loads((folder / "config.json").read_text())
+    config = config_lib.from_dict(values)
+    edit(values)
+    (folder / "config.json").write_text(json.dumps(values))
+    return config
+
+
+def test_a_key_that_did_not_exist_then_has_its_default(run):
+    config = change(run, lambda values: (values.pop("augment"), values["train"].pop("nonfinite")))
+    assert run_folder.check_config(str(run), config) == []
+    assert load_model(str(run)).label_names == ("AF", "ST")
+    config.train.nonfinite = "skip"  # which is not the default
+    with pytest.raises(InputError, match="nonfinite: stop there, skip here"):
+        run_folder.check_config(str(run), config)
+
+
+def test_a_key_that_no_longer_exists_is_refused_by_name(run):
+    config = change(run, lambda values: values["train"].update(gone=1))
+    with pytest.raises(InputError, match=r"train\.gone: 1 there, \(none\) here"):
+        run_folder.check_config(str(run), config)
+    with pytest.raises(InputError, match=r"config\.train\.gone is unknown"):
+        load_model(str(run))
+
+
+@pytest.mark.parametrize("name", ["added", "bias"])
+def test_a_state_with_other_arrays_is_refused_with_the_first_name_that_differs(tmp_path, name):
+    checkpoints = checkpoint.Checkpoints(str(tmp_path))
+    checkpoints.save(checkpoint.LAST, 1, {"trunk": {"bias": jax.numpy.zeros(2), "kernel": jax.numpy.zeros(3)}}, {})
+    checkpoints.wait()
+    arrays = {"kernel": jax.numpy.zeros(3)} | ({} if name == "bias" else {"bias": jax.numpy.zeros(2), name: 1})
+    with pytest.raises(InputError, match=rf"trunk\.{name}.*continue with that version") as refused:
+        checkpoints.restore_last({"trunk": arrays})
+    assert "\n" not in str(refused.value)

@@ -132,7 +132,7 @@ class Checkpoints:
         if passed_over:
             raise InputError(
                 f"{os.path.join(self._directory, LAST)}: no checkpoint can be read: {'; '.join(passed_over)}. "
-                "Remove the folder to start again"
+                "If another version of ecg_jax wrote them, continue with that version; else pass another --workdir"
             )
         return None
 
