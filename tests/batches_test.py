@@ -1,13 +1,10 @@
 """Recordings are read beside the network: in order, whole, by threads or processes, whatever happens to these."""
 
 import functools
-import itertools
 import os
 import signal
 import subprocess
 import sys
-import threading
-import time
 from types import SimpleNamespace
 
 import numpy as np
@@ -93,24 +90,38 @@ def test_without_shared_memory_windows_come_through_the_pipe(recordings, process
         np.testing.assert_array_equal(values, others)
 
 
-def test_the_network_computes_while_results_are_taken_and_its_error_is_raised(recordings):
-    second_begins, numbers = threading.Event(), itertools.count(1)
+class Late:
+    """A batch that the network has not finished."""
+
+    def __init__(self, windows, log):
+        self.windows, self.log = windows, log
+        log.append("begun")
+
+    def __array__(self, dtype=None, copy=None):
+        self.log.append("awaited")
+        return measure(self.windows)
+
+
+def test_the_network_has_one_batch_while_the_next_is_read(recordings):
+    log = []
+    made = [values for _, values, _ in batches.apply(lambda x: Late(x, log), MODEL, recordings, batch_size=4)]
+    for values, (_, expected, _) in zip(made, apply(recordings, batch_size=4, whole=False), strict=True):
+        np.testing.assert_array_equal(values, expected)
+    assert log[:5] == ["begun", "begun", "awaited", "begun", "awaited"]
+    assert log.count("begun") == log.count("awaited") == 6  # the last ones, too
+
+
+def test_an_error_of_the_network_ends_a_long_recording_at_once():
+    begun = []
 
     def compute(windows):
-        number = next(numbers)
-        if number == 1:
-            time.sleep(0.2)
-        if number == 2:
-            second_begins.set()
-        if number == 3:
-            raise FloatingPointError("in the network")
-        return measure(windows)
+        begun.append(len(windows))
+        raise FloatingPointError("in the network")
 
-    made = batches.apply(compute, MODEL, recordings, batch_size=4)
-    next(made)
-    assert second_begins.wait(10)  # although nobody asked for its results
+    long = create_recording(noise(samples=4000), leads=LEADS, sampling_rate=400, id="long")
     with pytest.raises(FloatingPointError, match="in the network"):
-        list(made)
+        list(batches.apply(compute, MODEL, [LazyRecording("long", lambda: long)], whole=True, batch_size=4))
+    assert begun == [4]
 
 
 def test_few_recordings_start_no_process(recordings, monkeypatch):

@@ -7,7 +7,6 @@ import dataclasses
 import functools
 from collections import deque
 from collections.abc import Callable, Iterator, Sequence
-from concurrent.futures import Future, ThreadPoolExecutor
 from typing import Any
 
 import numpy as np
@@ -21,11 +20,11 @@ from ecg_jax.errors import InputError
 from ecg_jax.inference.model import Model
 from ecg_jax.inference.reading import read_ahead
 
-_BATCHES = 1  # that wait for the network or are in it, while the next one is read
+_BATCHES = 1  # that the network has while the next one is read
 
 
 def apply(
-    compute: Callable[[np.ndarray], np.ndarray],
+    compute: Callable[[np.ndarray], Any],
     model: Model,
     recordings: Sequence[LazyRecording],
     *,
@@ -38,7 +37,8 @@ def apply(
     """Computes something of recordings in order.
 
     Args:
-        compute: From windows `[B, samples, leads]` to `[B, D]`; it is given batches of one size.
+        compute: From windows `[B, samples, leads]` to `[B, D]`; it is given batches of one size. A JAX array need not
+            be complete: the next batch is read meanwhile, and results are combined and written.
         model: Whose input contract the windows follow, and whose split says which recordings trained it.
         recordings: See `readers.find`.
         batch_size: Windows computed at once.
@@ -65,29 +65,36 @@ def apply(
     )
     waiting: deque[tuple[str, int, dict[str, Any]]] = deque()  # names, numbers of windows, what was noticed
     signals: list[np.ndarray] = []  # windows of those that wait, not yet given to the network
-    running: deque[tuple[Future[np.ndarray], int]] = deque()  # batches, and how many windows are theirs
+    running: deque[tuple[Any, int]] = deque()  # what the network was given, and how many windows are in it
     computed = np.zeros((0, 0), np.float32)  # of the others
     size = 0  # of batches: one shape is compiled
-    with ThreadPoolExecutor(1, "network") as network:  # computes while others read, combine, and write
-        for number, (windows, known) in enumerate(read_ahead(loader, recordings, batch_size, processes), start=1):
-            waiting.append((recordings[number - 1].name, len(windows), known))
-            signals.extend(windows)
-            is_last = number == len(recordings)
-            while len(signals) >= batch_size or (signals and is_last):
-                size = size or min(batch_size, len(signals))
-                batch = np.zeros((size, *model.contract.shape), np.float32)
-                count = len(signals[:size])
-                np.stack(signals[:size], out=batch[:count])
-                running.append((network.submit(compute, batch), count))
-                del signals[:size]
-            while running and (is_last or len(running) > _BATCHES or running[0][0].done()):
-                future, count = running.popleft()
-                given = future.result()[:count]
-                computed = np.concatenate([computed, given]) if len(computed) else given
-            while waiting and waiting[0][1] <= len(computed):
-                name, count, known = waiting.popleft()
-                yield name, computed[:count], known
-                computed = computed[count:]
+
+    def collect(most: int) -> None:
+        """Waits until the network has no more than `most` batches."""
+        nonlocal computed
+        while len(running) > most:
+            given, count = running.popleft()
+            values = np.asarray(given)[:count]
+            computed = np.concatenate([computed, values]) if len(computed) else values
+
+    for number, (windows, known) in enumerate(read_ahead(loader, recordings, batch_size, processes), start=1):
+        waiting.append((recordings[number - 1].name, len(windows), known))
+        signals.extend(windows)
+        is_last = number == len(recordings)
+        while len(signals) >= batch_size or (signals and is_last):
+            size = size or min(batch_size, len(signals))
+            batch = np.zeros((size, *model.contract.shape), np.float32)
+            count = len(signals[:size])
+            np.stack(signals[:size], out=batch[:count])
+            running.append((compute(batch), count))
+            del signals[:size]
+            collect(_BATCHES)
+        if is_last:
+            collect(0)
+        while waiting and waiting[0][1] <= len(computed):
+            name, count, known = waiting.popleft()
+            yield name, computed[:count], known
+            computed = computed[count:]
 
 
 def suit_store(model: Model, store: Store | None) -> Model:

@@ -57,7 +57,7 @@ def embed(
         **how: `batch_size`, `checks` and `whole`, see `batches.apply`.
     """
     size = measure(model, layer, pool)
-    compute = functools.partial(model.embed, layer=layer, pool=pool)
+    compute = functools.partial(model.start_embedding, layer=layer, pool=pool)
     for name, windows, known in batches.apply(compute, model, recordings, **how):
         values = windows.mean(axis=0) if len(windows) else np.full(size, np.nan, np.float32)
         yield Embedding(name, values, known)

@@ -100,9 +100,17 @@ class Model:
 
     def predict_raw(self, signal: np.ndarray) -> np.ndarray:
         """The same of an array, before calibration."""
+        return self.finish(self.start(signal))
+
+    def start(self, signal: np.ndarray) -> jax.Array:
+        """The network's logits `[B, labels]`, which may still be in the making."""
         if not self.label_names:
             raise InputError("the model has no output layer; it can embed, not predict")
-        return compute_outputs(self._apply(self._on_device, self._check(signal)), self.activation, self.scale)
+        return self._apply(self._on_device, self._check(signal))
+
+    def finish(self, logits: jax.Array | np.ndarray) -> np.ndarray:
+        """What they mean: probabilities before calibration, or numbers, `[B, labels]` float32."""
+        return compute_outputs(logits, self.activation, self.scale)
 
     def embed(self, signal: np.ndarray | Recording, layer: str = "", pool: str = "mean") -> np.ndarray:
         """What a layer computes, `[B, D]` float32.
@@ -116,8 +124,7 @@ class Model:
             InputError: as `predict`; on a layer that the network does not have, or another pool.
         """
         if not isinstance(signal, Recording):
-            layer = layer or features.TRUNK
-            return np.asarray(self._embed(self._on_device, self._check(signal), layer=layer, pool=pool))
+            return np.asarray(self.start_embedding(signal, layer, pool))
         from ecg_jax.inference import embed  # which embeds with this class
 
         lazy = readers.LazyRecording(signal.id, lambda: signal)
@@ -125,6 +132,10 @@ class Model:
         if np.isnan(made.values).all():
             raise InputError(made.known.get("error") or f"{signal.id}: {made.known['quality']}")
         return made.values[None]
+
+    def start_embedding(self, signal: np.ndarray, layer: str = "", pool: str = "mean") -> jax.Array:
+        """The same of an array, which may still be in the making."""
+        return self._embed(self._on_device, self._check(signal), layer=layer or features.TRUNK, pool=pool)
 
     @functools.cached_property
     def _embed(self) -> Callable[..., jax.Array]:

@@ -75,15 +75,16 @@ def predict(
         processes: See `batches.apply`.
     """
     how: Any = {"batch_size": batch_size, "checks": checks, "whole": whole, "keep": keep, "processes": processes}
-    for name, raw, known in batches.apply(model.predict_raw, model, recordings, **how):
-        yield _conclude(model, name, raw, known)
+    for name, logits, known in batches.apply(model.start, model, recordings, **how):
+        yield _conclude(model, name, logits, known)
 
 
-def _conclude(model: Model, name: str, raw: np.ndarray, known: dict[str, Any]) -> Prediction:
+def _conclude(model: Model, name: str, logits: np.ndarray, known: dict[str, Any]) -> Prediction:
     """Means over windows, and which labels are higher in one of them."""
-    if not len(raw):
+    if not len(logits):
         unknown = np.full(len(model.label_names), np.nan, np.float32)
         return Prediction(name, unknown, unknown, **known)
+    raw = model.finish(logits)
     windows = model.calibrate(raw)
     made = Prediction(name, model.combine(windows), model.combine(raw), windows=windows, **known)
     if len(windows) == 1 or model.contract.has_windows:

@@ -19,6 +19,7 @@ _THREADS = 4  # that read few recordings
 _MANY = 128  # recordings, for which processes are started
 _NICENESS = 10  # of these: they take the time that the network leaves
 _TOGETHER = 8  # recordings that a process reads at once
+_SHARED = 64 << 20  # bytes at most for their windows; more go through a pipe, as do those of long recordings
 
 _Finish = Callable[[], list[Loaded]]  # waits for what was submitted
 
@@ -98,8 +99,9 @@ class _Processes:
         self.parallel = workers.count_cores()
         self.wanted = _count_wanted(batch_size, self.parallel)
         self._most, self._shape = batch_size, loader.contract.shape
-        windows = max(_TOGETHER, self.wanted // (2 * self.parallel))  # of a task
-        self._blocks = Blocks(self.wanted // _TOGETHER + 1, windows * 4 * int(np.prod(self._shape)))
+        window = 4 * int(np.prod(self._shape))  # bytes
+        most = min(self.wanted // _TOGETHER + 1, max(_SHARED // (_TOGETHER * window), 1))  # tasks that run ahead
+        self._blocks = Blocks(most, _TOGETHER * window)
         given = loader, recordings, self._blocks.place
         try:
             self._pool = workers.Pool(self.parallel, open_own, *given, niceness=_NICENESS)
