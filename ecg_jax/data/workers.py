@@ -96,6 +96,8 @@ class _Context(ForkServerContext):
 
 def _begin(niceness: int, packed: bytes) -> None:
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # here, as others may have started the server, or start workers of it
+    if niceness and hasattr(os, "SCHED_BATCH"):  # on waking, it then takes no core from a thread that computes
+        os.sched_setscheduler(0, os.SCHED_BATCH, os.sched_param(0))
     os.nice(niceness)
     keep_freed_memory()
     threading.Thread(target=_end_with_parent, daemon=True).start()
