@@ -85,7 +85,7 @@ def create_known_windows(recording: Recording, contract: InputContract) -> tuple
     windows = [
         _run(after, *_fit_length(signal[begin:], valid[begin:], contract.samples, 0.0)) for begin in begins.tolist()
     ]
-    signals, known = (np.stack(each) for each in zip(*windows, strict=True))
+    signals, known = (np.stack(each) if len(each) > 1 else each[0][None] for each in zip(*windows, strict=True))
     return signals, known, begins / contract.sampling_rate
 
 
