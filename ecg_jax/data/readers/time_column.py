@@ -145,8 +145,9 @@ def choose_rate(path: str, columns: Sequence[Times], declared: float | None) -> 
         taken = "" if chosen.is_stated else f", its times taken for {unit}"
         origin = f"its {chosen.source} states"
         notes.append(f"sampling rate {found:g} Hz is that of {chosen.source}{taken}")
-    for times in columns if found else ():
-        _compare(path, times, found, origin)
+    if found:
+        for times in columns:
+            _compare(path, times, found, origin)
     return found, notes
 
 
