@@ -69,7 +69,7 @@ def describe_unlike(path: str) -> str:
     """Why a file is no table of numbers: its first row below names of leads, or else its second."""
     lines = _split_lines(reading.decode(reading.read_bytes(path, HEAD_BYTES)))[:LONGEST_HEADER]
     if not lines:
-        return f"{path}: an empty CSV"
+        return f"{path}: not a CSV of numbers: it is empty"
     named = next((i for i, (_, line) in enumerate(lines) if _names_leads(line)), 0)
     number, line = lines[min(named + 1, len(lines) - 1)]
     return (
