@@ -30,10 +30,10 @@ from ecg_jax.recording import LEADS, Recording, canonical_leads, create_recordin
 
 _HEAD_BYTES = 4096
 _CODE_UNITS = {"code", "zscore"}  # of `units.DECLARED`, those that are no voltage
-SUFFIXES = (".npy", ".csv", ".tsv")
+TEXT = (".csv", ".tsv")
+SUFFIXES = (".npy", *TEXT)
 _MAGIC = b"\x93NUMPY"
 _VALUE = b"val"
-_MOST_HEADER_LINES = 12  # before which a CSV without sidecar shows its numbers
 _LONGEST_NAME, _LONGEST_LIST = 40, 200  # characters
 _LEAD_COUNTS = {8, 12, 15}  # of recordings that nothing describes
 _FEWEST_ROWS, _ROWS_PER_COLUMN = 50, 10  # of these; a second at 50 Hz
@@ -46,14 +46,16 @@ def matches(path: str, head: bytes) -> bool:
     """Tells a NumPy file, a MATLAB file of `val`, or a CSV of numbers (or of anything, beside a sidecar)."""
     if head.startswith(_MAGIC) or _is_matlab(head):
         return True
-    if not path.lower().endswith((".csv", ".tsv")) or b"\0" in head:
+    if not path.lower().endswith(TEXT) or b"\0" in head:
         return False
-    lines = [line for line in head.decode("utf-8-sig", "replace").splitlines() if line.strip()]
-    if has_sidecar(path) or not lines:
-        return has_sidecar(path)
-    if len(lines) <= 2 and not head.endswith(b"\n"):  # the head may end within a number
-        lines[-1] = re.sub(r"[,;\t][^,;\t]*$", "", lines[-1])
-    return any(csv_table.is_numeric(line) for line in lines[1:_MOST_HEADER_LINES] or lines)
+    is_whole = len(head) < _HEAD_BYTES
+    return has_sidecar(path) or csv_table.begins(reading.decode(head) if is_whole else _read_head(path, b",;\t\r\n"))
+
+
+def _read_head(path: str, ends: bytes) -> str:
+    """The text with which a CSV begins; of a long one up to the last of `ends`, as it may be cut within a number."""
+    head = reading.read_bytes(path, csv_table.HEAD_BYTES)
+    return reading.decode(head if len(head) < csv_table.HEAD_BYTES else head[: max(map(head.rfind, ends))])
 
 
 def _is_matlab(head: bytes) -> bool:
@@ -75,13 +77,13 @@ def find_missing(path: str) -> tuple[str, ...] | None:
             return ()
     if head.startswith(_MAGIC):
         return (*FLAGS,) if _is_signal(_map_numpy(path)) else None
-    lines, _, rest = reading.decode(head).rpartition("\n")
+    text = _read_head(path, b"\r\n")
     try:
-        table = csv_table.parse(path, lines if len(head) == _HEAD_BYTES else lines + "\n" + rest)
+        table = csv_table.parse(path, text)
     except Exception:  # noqa: BLE001 - reading will say why
-        cells = [cell for line in lines.splitlines()[:_MOST_HEADER_LINES] for cell in csv_table.split(line)]
+        cells = [cell for line in text.splitlines()[: csv_table.LONGEST_HEADER] for cell in csv_table.split(line)]
         return () if _has_leads(cells) else None
-    columns, is_whole = table.values.shape[1], len(head) < _HEAD_BYTES
+    columns, is_whole = table.values.shape[1], os.path.getsize(path) < csv_table.HEAD_BYTES
     has_leads = (
         _has_leads(table.leads) if table.leads else columns in _LEAD_COUNTS and _is_signal(table.values, is_whole)
     )
@@ -89,7 +91,7 @@ def find_missing(path: str) -> tuple[str, ...] | None:
 
 
 def _list_missing(table: csv_table.Table) -> tuple[str, ...]:
-    known = table.leads, any(map(time_column.find_likely, table.times)), table.has_units
+    known = table.leads, any(each.is_stated or time_column.find_likely(each) for each in table.times), table.has_units
     return tuple(field for field, value in zip(FLAGS, known, strict=True) if not value)
 
 
@@ -134,8 +136,12 @@ def read(path: str, id: str | None = None, declared: Declared | None = None) -> 
     missing = [name for name, value in found.items() if not value]
     refuse_misspelled(path, missing)
     if missing or rate is None:
-        raise InputError(f"{path}: {', '.join(missing)} unknown; {describe_remedy(path, missing)}")
+        reason = "" if rate else time_column.explain_unknown(table.times)
+        raise InputError(f"{path}: {', '.join(missing)} unknown{reason}; {describe_remedy(path, missing)}")
     millivolts = _choose_unit(path, said.unit.strip(), table.millivolts)
+    skips = {
+        kind: [each.skip for each in table.times if each.skip and each.is_broken == kind] for kind in (False, True)
+    }
     values, turned = (table.values, []) if table.leads else _orient(path, table.values, len(leads))
     return create_recording(
         values,
@@ -145,8 +151,15 @@ def read(path: str, id: str | None = None, declared: Declared | None = None) -> 
         millivolts_per_unit=millivolts,
         normalized=said.is_normalized,
         unit=float(np.ravel(millivolts)[0]) if np.ptp(millivolts) == 0 else None,
-        notes=(*notes, *table.notes, *taken, *turned, *_describe_others(leads)),
-        contradictions=[times.unevenness for times in table.times if times.unevenness],
+        notes=(
+            *notes,
+            *table.notes,
+            *taken,
+            *skips[False],
+            *turned,
+            *_describe_others(leads),
+        ),
+        contradictions=skips[True],
     )
 
 

@@ -15,6 +15,7 @@ from ecg_jax.data.readers import (
     cardiosoft,
     code_hdf5,
     cpsc_mat,
+    csv_table,
     dicom,
     edan,
     edf,
@@ -111,7 +112,9 @@ def resolve(path: str) -> str:
 
 
 def describe_unknown(path: str) -> str:
-    """The message on a file of no known format."""
+    """The message on a file of no known format, or a CSV without numbers."""
+    if path.lower().endswith(arrays.TEXT):
+        return csv_table.describe_unlike(path)
     return f"{path}: unknown format; known: {'; '.join(FORMATS)}"
 
 
