@@ -70,7 +70,7 @@ def main(argv: Sequence[str]) -> int:
     size = embed.measure(model, FLAGS.layer, FLAGS.pool)
     dataset = _open(model, console) if FLAGS.data else None
     if dataset is None:
-        recordings, unknown, passed_over = recording_flags.find_recordings(argv[1:])
+        recordings, unknown, passed_over = recording_flags.find_recordings(argv[1:], path)
     else:
         recordings = batches.list_recordings(dataset, np.arange(len(dataset.ids)))
         unknown, passed_over = list[str](), ""

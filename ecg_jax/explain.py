@@ -87,13 +87,14 @@ def _draw_pages(argv: Sequence[str]) -> int:
     from rich.progress import track
 
     from ecg_jax.inference import batches, explained, measured, predict, writers
+    from ecg_jax.reporting import page_names
 
     console = cli.create_console()
     model = recording_flags.load_model()
     method = FLAGS.method or explained.DEFAULT
     for note in model.notes:
         console.print(f"Model: {note}")
-    named = recording_flags.find(argv[1:])
+    named = recording_flags.find(argv[1:], os.path.join(folder, page_names.INDEX))
     model, recordings, problems = batches.suit_store(model, named.store), named.recordings, Counter(named.unknown)
     console.print(f"Explaining {', '.join(FLAGS.label) or 'labels'} of {len(recordings)} recording(s) by {method}")
     if named.passed_over:
@@ -211,7 +212,7 @@ def _find_stem(path: str) -> str:
     stem, suffix = os.path.splitext(path)
     if suffix not in _SUFFIXES:
         raise InputError(f"--output={path}: a figure is one of {', '.join(_SUFFIXES)}")
-    recording_flags.require_output(path)
+    recording_flags.require_output(path, f"{stem}.csv")
     return stem
 
 

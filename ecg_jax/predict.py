@@ -93,7 +93,7 @@ def main(argv: Sequence[str]) -> int:
     model = recording_flags.load_model()
     for note in model.notes:
         console.print(f"Model: {note}")
-    named = recording_flags.find(paths)
+    named = recording_flags.find(paths, path)
     what = model.label_names if len(model.label_names) <= writers.MANY else (f"{len(model.label_names)} labels",)
     console.print(f"Predicting {', '.join(what)} for {len(named.recordings)} recording(s)")
     if named.passed_over:

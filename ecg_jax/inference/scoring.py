@@ -123,6 +123,11 @@ def evaluate(
     return [*written[:-1], *listed, *written[-1:]]
 
 
+def list_files(folder: str) -> list[str]:
+    """The files that `evaluate` may replace or remove in a folder, without those of pages and figures."""
+    return [os.path.join(folder, PROBLEMS), *report.list_tables(folder)]
+
+
 def _list_left_out(folder: str, left_out: Sequence[LeftOut]) -> list[str]:
     """Writes which recordings are not scored, and why, or removes such a list of an earlier evaluation."""
     path = os.path.join(folder, PROBLEMS)

@@ -1,6 +1,14 @@
 """One file format each: a path becomes a `Recording` in millivolts. `find` lists what a path holds."""
 
-from ecg_jax.data.readers.folders import LazyRecording, Search, describe_missing, describe_passed_over, find, search
+from ecg_jax.data.readers.folders import (
+    LazyRecording,
+    Search,
+    describe_missing,
+    describe_passed_over,
+    find,
+    list_inputs,
+    search,
+)
 from ecg_jax.data.readers.formats import FORMATS, HEAD_BYTES, read
 from ecg_jax.data.readers.sidecars import Declared
 from ecg_jax.recording import UNITS
@@ -15,6 +23,7 @@ __all__ = [
     "describe_missing",
     "describe_passed_over",
     "find",
+    "list_inputs",
     "read",
     "search",
 ]

@@ -17,11 +17,11 @@ import numpy as np
 from ecg_jax.data.readers import csv_table, matlab, reading, time_column
 from ecg_jax.data.readers.sidecars import (
     FLAGS,
-    SPELLINGS,
     Declared,
     describe_remedy,
     find_factor,
     has_sidecar,
+    refuse_misspelled,
     resolve,
     squeeze,
 )
@@ -36,6 +36,10 @@ _VALUE = b"val"
 _MOST_HEADER_LINES = 12  # before which a CSV without sidecar shows its numbers
 _LONGEST_NAME, _LONGEST_LIST = 40, 200  # characters
 _LEAD_COUNTS = {8, 12, 15}  # of recordings that nothing describes
+_FEWEST_ROWS, _ROWS_PER_COLUMN = 50, 10  # of these; a second at 50 Hz
+_MOST_JUDGED = 100_000  # rows
+# A single number of this name, in small letters without separators, is a MATLAB file's rate; `rate` may be the heart's.
+_MATLAB_RATE = re.compile(r"sampl(e|es|ing)?(rate|freq|frequency)(inhz|hz)?|fs(hz)?|sfreq")
 
 
 def matches(path: str, head: bytes) -> bool:
@@ -59,37 +63,57 @@ def _is_matlab(head: bytes) -> bool:
 def find_missing(path: str) -> tuple[str, ...] | None:
     """Which fields of `Declared` a file without a sidecar lacks, as far as the first lines of a CSV tell.
 
-    None for what does not look like a recording: a table whose first row names no lead, an array or a table without
-    names that has not as many columns (or rows, of an array) as there are leads, as predictions and labels have.
+    None for what does not look like a recording: a table whose first row names no lead, and an array or a table without
+    names that has not as many columns (or rows, of an array) as there are leads, is too short, or holds labels or
+    probabilities: nothing outside 0 to 1.
     """
     head = reading.read_bytes(path, _HEAD_BYTES)
     if _is_matlab(head):
-        return (*FLAGS,)
+        try:
+            return _list_missing(_read_matlab(path))
+        except Exception:  # noqa: BLE001 - reading will say why
+            return ()
     if head.startswith(_MAGIC):
-        shape = _measure_numpy(path)
-        return (*FLAGS,) if len(shape) == 2 and {*shape} & _LEAD_COUNTS else None
+        return (*FLAGS,) if _is_signal(_map_numpy(path)) else None
     lines, _, rest = reading.decode(head).rpartition("\n")
     try:
         table = csv_table.parse(path, lines if len(head) == _HEAD_BYTES else lines + "\n" + rest)
     except Exception:  # noqa: BLE001 - reading will say why
         cells = [cell for line in lines.splitlines()[:_MOST_HEADER_LINES] for cell in csv_table.split(line)]
         return () if _has_leads(cells) else None
-    if not (_has_leads(table.leads) if table.leads else table.values.shape[1] in _LEAD_COUNTS):
-        return None
+    columns, is_whole = table.values.shape[1], len(head) < _HEAD_BYTES
+    has_leads = (
+        _has_leads(table.leads) if table.leads else columns in _LEAD_COUNTS and _is_signal(table.values, is_whole)
+    )
+    return _list_missing(table) if has_leads else None
+
+
+def _list_missing(table: csv_table.Table) -> tuple[str, ...]:
     known = table.leads, any(map(time_column.find_likely, table.times)), table.has_units
     return tuple(field for field, value in zip(FLAGS, known, strict=True) if not value)
+
+
+def _is_signal(values: np.ndarray, is_whole: bool = True) -> bool:
+    """Whether an array that nothing describes looks like a recording; of a part of one, its length says nothing."""
+    if values.ndim != 2 or not {*values.shape} & _LEAD_COUNTS:
+        return False
+    if is_whole and max(values.shape) < max(_FEWEST_ROWS, _ROWS_PER_COLUMN * min(values.shape)):
+        return False
+    judged = values[:_MOST_JUDGED, :_MOST_JUDGED]
+    return bool(((judged < 0) | (judged > 1)).any())
 
 
 def _has_leads(names: Sequence[str]) -> bool:
     return not {*LEADS}.isdisjoint(canonical_leads(names))
 
 
-def _measure_numpy(path: str) -> tuple[int, ...]:
-    """The shape of an array; of a damaged file none."""
+def _map_numpy(path: str) -> np.ndarray:
+    """The array, not in memory; of a damaged file, or one that holds no real numbers, an empty one."""
     try:
-        return np.lib.format.open_memmap(path, mode="r").shape
+        mapped = np.lib.format.open_memmap(path, mode="r")
+        return mapped if mapped.dtype.kind in "fiu" else np.empty(0)
     except Exception:  # noqa: BLE001 - whatever is wrong, it is no recording to be described
-        return ()
+        return np.empty(0)
 
 
 def read(path: str, id: str | None = None, declared: Declared | None = None) -> Recording:
@@ -108,6 +132,7 @@ def read(path: str, id: str | None = None, declared: Declared | None = None) -> 
     rate, taken = time_column.choose_rate(path, table.times, said.sampling_rate)
     found = {"leads": leads, "sampling_rate": rate, "unit": said.unit or table.has_units}
     missing = [name for name, value in found.items() if not value]
+    refuse_misspelled(path, missing)
     if missing or rate is None:
         raise InputError(f"{path}: {', '.join(missing)} unknown; {describe_remedy(path, missing)}")
     millivolts = _choose_unit(path, said.unit.strip(), table.millivolts)
@@ -176,7 +201,7 @@ def _read_matlab(path: str) -> csv_table.Table:
         numbers = {} if is_old else matlab.read_numbers(content)
     if values.ndim != 2 or not values.size or values.dtype.kind not in "fiu":
         raise InputError(f"{path}: val is {values.dtype} {values.shape}; expected numbers, leads times samples")
-    rates = {name: value for name, value in numbers.items() if squeeze(name) in SPELLINGS["sampling_rate"]}
+    rates = {name: value for name, value in numbers.items() if _MATLAB_RATE.fullmatch(squeeze(name))}
     others = ", ".join(name for name in numbers if name not in rates)[:_LONGEST_LIST]
     return csv_table.Table(
         values,

@@ -9,7 +9,7 @@ import functools
 import glob
 import os
 from collections import Counter
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 
 from ecg_jax.data.readers import arrays, code_hdf5, edan, formats, wfdb
 from ecg_jax.data.readers.sidecars import FLAGS, Declared, describe_remedy, has_sidecar, sidecar_path
@@ -34,11 +34,13 @@ class LazyRecording:
         name: Where it is: a file's path (a WFDB record's without suffix), or a CODE HDF5 file's and the exam's id.
         read: Reads it; raises `InputError`. It can be sent to another process.
         missing: Fields of `Declared` that a NumPy, CSV or MATLAB file in a folder lacks: reading it says so.
+        path: The file that is read first; empty where there is none.
     """
 
     name: str
     read: Callable[[], Recording]
     missing: tuple[str, ...] = ()
+    path: str = ""
 
 
 @dataclasses.dataclass(frozen=True)
@@ -120,6 +122,20 @@ def describe_missing(files: Sequence[LazyRecording]) -> str:
     return f"{path}{others}: {', '.join(fields)} unknown; {describe_remedy(path, fields)}"
 
 
+def list_inputs(recordings: Iterable[LazyRecording], output: str) -> Iterator[str]:
+    """Files that are read, or would be, for recordings: their own, and where they have or could have one, sidecars.
+
+    The other files of a WFDB record are among them where the name of `output` is one that they can have, as headers
+    are read to find them.
+    """
+    for path in dict.fromkeys(each.path for each in recordings):
+        yield path
+        if path.lower().endswith(_DESCRIBED):
+            yield sidecar_path(path)
+        elif path.endswith(".hea") and output.endswith((".hea", *wfdb.SIGNAL_SUFFIXES)):
+            yield from _list_parts(path)
+
+
 def _walk(folder: str) -> _Content:
     """Lists what is in a folder and below."""
     found, top = _Content(), os.path.join(os.path.realpath(folder), "")
@@ -186,7 +202,7 @@ def _list_content(content: _Content, declared: Declared | None) -> Search:
 
 
 def _refuse(path: str, reason: str) -> LazyRecording:
-    return LazyRecording(path, functools.partial(_raise, reason))
+    return LazyRecording(path, functools.partial(_raise, reason), path=path)
 
 
 def _raise(reason: str) -> Recording:
@@ -201,7 +217,7 @@ def _list_file(path: str, declared: Declared | None, in_folder: bool = False) ->
         if reader is code_hdf5:
             return _list_exams(path, declared)
     except Exception:  # noqa: BLE001 - whatever a damaged file makes a library raise, reading will report it
-        return [LazyRecording(path, functools.partial(formats.read, path, declared=declared))]
+        return [LazyRecording(path, functools.partial(formats.read, path, declared=declared), path=path)]
     if reader is None:
         return []
     missing: tuple[str, ...] | None = ()
@@ -210,16 +226,16 @@ def _list_file(path: str, declared: Declared | None, in_folder: bool = False) ->
     if missing is None:
         return []
     name = path.removesuffix(".hea")
-    return [LazyRecording(name, functools.partial(formats.read_one, reader.read, path, name, declared), missing)]
+    return [LazyRecording(name, functools.partial(formats.read_one, reader.read, path, name, declared), missing, path)]
 
 
 def _list_exams(path: str, declared: Declared | None) -> list[LazyRecording]:
     try:
         ids = code_hdf5.read_ids(path)
     except InputError:  # reading will report it
-        return [LazyRecording(path, functools.partial(code_hdf5.read, path, 0, declared=declared))]
+        return [LazyRecording(path, functools.partial(code_hdf5.read, path, 0, declared=declared), path=path)]
     names = [f"{path}:{exam}" for exam in ids]
     repeated = {name for name, count in Counter(names).items() if count > 1}
     names = [f"{name}:{row}" if name in repeated else name for row, name in enumerate(names)]
     read = functools.partial(code_hdf5.read, path, declared=declared)
-    return [LazyRecording(name, functools.partial(read, row=row, id=name)) for row, name in enumerate(names)]
+    return [LazyRecording(name, functools.partial(read, row=row, id=name), path=path) for row, name in enumerate(names)]

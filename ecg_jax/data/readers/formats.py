@@ -8,6 +8,7 @@ import os
 from collections.abc import Callable
 from types import ModuleType
 
+from ecg_jax import files
 from ecg_jax.data.readers import (
     aecg,
     arrays,
@@ -104,7 +105,8 @@ def resolve(path: str) -> str:
         if os.path.isfile(header) and (not os.path.isfile(path) or path.endswith(wfdb.SIGNAL_SUFFIXES)):
             return header
     if not os.path.isfile(path):
-        raise InputError(f"{path}: {'no regular file' if os.path.exists(path) else 'no such file or folder'}")
+        missing = f"no such file or folder{files.suggest(path)}"
+        raise InputError(f"{path}: {'no regular file' if os.path.exists(path) else missing}")
     return path
 
 
