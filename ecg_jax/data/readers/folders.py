@@ -98,6 +98,12 @@ def search(path: str, declared: Declared | None = None) -> Search:
     return Search(recordings)
 
 
+def drop_sidecars(paths: Sequence[str]) -> list[str]:
+    """Paths as a shell makes them of `DIR/*`, without the sidecars of others among them."""
+    sidecars = {sidecar_path(path) for path in paths if path.lower().endswith(_DESCRIBED)}
+    return [path for path in paths if path not in sidecars]
+
+
 def describe_passed_over(kinds: Counter[str]) -> str:
     """One line on files that are no ECG; empty without any."""
     if not kinds:
@@ -162,7 +168,7 @@ def _match(pattern: str) -> _Content:
         content = _walk(path) if os.path.isdir(path) else _Content([path])
         matched.files += content.files
         matched.refused |= content.refused
-    owned = {part for file in matched.files if file.endswith(".hea") for part in _list_parts(file)}
+    owned = _find_owned(matched.files)
     kept: dict[str, None] = {}
     for file in matched.files:  # a WFDB record's signal file means its header
         header = os.path.splitext(file)[0] + ".hea"
