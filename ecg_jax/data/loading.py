@@ -73,7 +73,7 @@ class Loader:
             starts = starts + first / recording.sampling_rate
         else:
             signals, starts, moves = create_input(recording, contract)[0][None], np.zeros(1), np.ones(1, bool)
-        notes = verify.list_notes(recording, findings, self.checks)
+        notes = (*verify.list_notes(recording, findings, self.checks), *_describe_derived(recording, contract, missing))
         kept_ecg = {"ecg": dataclasses.replace(recording)} if self.keep else {}
         if recording.is_degenerate or not moves.any():
             said = "; ".join((NO_SIGNAL, *notes))
@@ -97,6 +97,12 @@ class Loader:
             **kept_ecg,
         }
         return [*(signals if moves.all() else signals[moves])], known
+
+
+def _describe_derived(recording: Recording, contract: InputContract, missing: Sequence[str]) -> list[str]:
+    """A note on limb leads that are computed from others."""
+    derived = [lead for lead in contract.leads if lead not in recording.leads and lead not in missing]
+    return [f"derived from other limb leads: {', '.join(derived)}"] if derived else []
 
 
 def _moves(recording: Recording, start: float, contract: InputContract) -> bool:

@@ -125,10 +125,7 @@ def read(path: str, id: str | None = None, declared: Declared | None = None) -> 
     path = os.fspath(path)
     said, notes = resolve(path, ("", declared))
     table = _read_values(path)
-    if table.leads and said.leads and canonical_leads(table.leads) != canonical_leads(said.leads):
-        names = ", ".join(table.leads)
-        raise InputError(f"{path}: its first row names {names}, but {', '.join(said.leads)} are declared")
-    leads = table.leads or said.leads
+    leads, renamed = _choose_leads(path, table.leads, said.leads)
     rate, taken = time_column.choose_rate(path, table.times, said.sampling_rate)
     found = {"leads": leads, "sampling_rate": rate, "unit": said.unit or table.has_units}
     missing = [name for name, value in found.items() if not value]
@@ -145,9 +142,28 @@ def read(path: str, id: str | None = None, declared: Declared | None = None) -> 
         millivolts_per_unit=millivolts,
         normalized=said.is_normalized,
         unit=float(np.ravel(millivolts)[0]) if np.ptp(millivolts) == 0 else None,
-        notes=(*notes, *table.notes, *taken, *turned, *_describe_others(leads)),
+        notes=(*notes, *table.notes, *taken, *turned, *renamed, *_describe_others(leads)),
         contradictions=[times.unevenness for times in table.times if times.unevenness],
     )
+
+
+def _choose_leads(path: str, named: tuple[str, ...], declared: tuple[str, ...]) -> tuple[tuple[str, ...], list[str]]:
+    """Names of the columns, and a note where declared ones take the place of names that are no lead's.
+
+    Raises:
+        InputError: where a column is named as one lead and declared as another, or their numbers differ.
+    """
+    first, second = canonical_leads(named), canonical_leads(declared)
+    if not named or not declared or first == second:
+        return named or declared, []
+    pairs = [*zip(first, second, strict=False)]
+    if len(first) != len(second) or any(name in LEADS and name != other for name, other in pairs):
+        raise InputError(
+            f"{path}: its first row names {', '.join(named)}, but {', '.join(declared)} are declared; rename the "
+            "columns or declare no leads"
+        )
+    listed = ", ".join(f"{name[:_LONGEST_NAME]} as {other}" for name, other in pairs if name != other)
+    return declared, [f"columns renamed, as declared: {listed}"[:_LONGEST_LIST]]
 
 
 def _describe_others(leads: Sequence[str]) -> list[str]:
