@@ -7,8 +7,9 @@ import numpy as np
 import pytest
 import scipy.io
 from cli_test import call
-from ecg_files import LEADS, write_sidecar, write_wfdb
+from ecg_files import LEADS, write_sidecar, write_sph_hdf5, write_wfdb
 
+from ecg_jax import files
 from ecg_jax.data import datasets, readers, verify
 from ecg_jax.data.readers import Declared, time_column
 from ecg_jax.errors import InputError
@@ -241,6 +242,75 @@ def test_a_misspelled_key_of_a_sidecar_is_refused(tmp_path, key):
     assert readers.read(path).notes == (f"x.json: key(s) {key} not known, so not read",)
 
 
+STATED = ("time_s", *(f"{lead} (mV)" for lead in LEADS))
+
+
+def write_complete(path):
+    return write_csv(path, STATED, np.column_stack([np.arange(len(simulate())) / 400, simulate()]))
+
+
+@pytest.mark.parametrize("said", [{"patient": 1}, [1], {"notice": "", "recordings": ["x" * (1 << 20)]}])
+def test_a_json_that_states_nothing_is_no_sidecar_where_nothing_is_missing(tmp_path, said):
+    path = write_complete(tmp_path / "x.csv")
+    (tmp_path / "x.json").write_text(json.dumps(said))
+    assert "x.json: states none of leads, sampling_rate, unit, so not read" in readers.read(path).notes
+    (tmp_path / "labels.csv").write_text("id,AF\n1,0\n")
+    (tmp_path / "labels.json").write_text(json.dumps(said))
+    assert [lazy.name for lazy in readers.find(str(tmp_path))] == [path]
+    np.save(tmp_path / "x.npy", simulate())
+    assert 'unknown; write them into x.json, as {"leads"' in refuse(tmp_path / "x.npy")
+
+
+@pytest.mark.parametrize(
+    "said, missing", [({"unit_id": 3, "sampling_date": "2020"}, "unit"), ({"unit": None, "fs": None}, "")]
+)
+def test_a_key_like_a_field_is_refused_only_where_that_field_remains_unknown(tmp_path, said, missing):
+    path = write_complete(tmp_path / "x.csv")
+    (tmp_path / "x.json").write_text(json.dumps(said))
+    assert readers.read(path).sampling_rate == 400
+    np.save(tmp_path / "x.npy", simulate())
+    assert readers.read(tmp_path / "x.npy", declared=Declared(LEADS, 400, "mV")).sampling_rate == 400
+    message = f"did you mean {missing}?" if missing else "x.npy: unit unknown"
+    assert message in refuse(tmp_path / "x.npy", Declared(LEADS, 400, ""))
+
+
+def test_a_misspelled_key_beside_hdf5_and_an_array_of_a_data_set_is_refused(tmp_path):
+    np.save(tmp_path / "x.npy", simulate()[None])
+    (tmp_path / "x.csv").write_text("AF\n1\n")
+    (tmp_path / "x.json").write_text(json.dumps({"fs": 400}))
+    given = {"arrays": {"leads": ",".join(LEADS), "sampling_rate": 0.0, "unit": "mV"}}
+    with pytest.raises(InputError, match="key 'fs' is unknown; did you mean sampling_rate"):
+        datasets.open_source("arrays", source=str(tmp_path / "x.npy"), labels="AF", seed=0, options=given)
+    path = write_sph_hdf5(tmp_path)
+    (tmp_path / "sph.json").write_text(json.dumps({"fs": 400}))
+    assert "key 'fs' is unknown; did you mean sampling_rate?" in refuse(path)
+    assert readers.read(path, declared=Declared((), 400, "")).sampling_rate == 400
+
+
+@pytest.mark.parametrize(
+    "unit, said", [("mV", ()), ("uV", ("unit uV of --file_unit is not used: the file states mV",)), ("µV", 1)]
+)
+def test_a_flag_that_contradicts_a_file_that_states_its_unit_is_named(tmp_path, unit, said):
+    notes = readers.read(write_wfdb(tmp_path), declared=Declared((), None, unit)).notes
+    assert len(notes) == said if isinstance(said, int) else notes == said
+
+
+@pytest.mark.parametrize(
+    "name, is_rate",
+    [("Fs", True), ("sampling_rate", True), ("SampleFreq", True), ("sfreq", True)]
+    + [(name, False) for name in ("rate", "freq", "frequency", "samples", "resampled_rate", "sampling_interval")],
+)
+def test_a_number_in_a_matlab_file_is_its_rate_only_by_a_name_that_says_so(tmp_path, name, is_rate):
+    scipy.io.savemat(tmp_path / "x.mat", {"val": simulate().T, name: 72.0})
+    [found] = readers.find(str(tmp_path))
+    assert found.missing == (("leads", "unit") if is_rate else ("leads", "sampling_rate", "unit"))
+    if is_rate:
+        assert "500 Hz" in refuse(tmp_path / "x.mat", Declared(LEADS, 500, "mV"))
+    else:
+        notes = readers.read(tmp_path / "x.mat", declared=Declared(LEADS, 500, "mV")).notes
+        assert f"variable(s) {name} not read" in notes
+
+
 def test_columns_that_are_no_leads_are_named(tmp_path):
     path = write_csv(tmp_path / "x.csv", (*LEADS, "resp", "aVRR"), np.column_stack([simulate(), simulate()[:, :2]]))
     recording = readers.read(path, declared=DECLARED)
@@ -318,6 +388,59 @@ def test_in_a_folder_what_looks_like_an_ecg_is_listed_and_lacks_what_no_one_stat
         found.recordings[1].read()
     declared = readers.find(str(tmp_path), Declared(LEADS, 400, "mV"))
     assert not any(lazy.missing for lazy in declared)
+
+
+def test_labels_and_probabilities_are_no_recordings(tmp_path):
+    rng = np.random.default_rng(0)
+    np.save(tmp_path / "labels.npy", rng.integers(0, 2, (5000, 12)))
+    np.save(tmp_path / "probabilities.npy", rng.random((12, 5000)))
+    np.save(tmp_path / "short.npy", rng.normal(size=(100, 12)))
+    np.savetxt(tmp_path / "labels.csv", rng.integers(0, 2, (500, 12)), "%d", ",")
+    np.save(tmp_path / "ecg.npy", simulate()[:120])
+    write_csv(tmp_path / "ecg.csv", header=())
+    found = readers.search(str(tmp_path))
+    assert [os.path.basename(lazy.name) for lazy in found.recordings] == ["ecg.csv", "ecg.npy"]
+
+
+# Outputs
+
+
+@pytest.mark.parametrize(
+    "output", ["a.npy", "a.json", "b.json", "rec.hea", "rec.dat", "../here/a.json", "part.h5", "part.json"]
+)
+def test_a_file_of_a_recording_or_its_sidecar_is_no_output(tmp_path, output, monkeypatch):
+    (tmp_path / "here").mkdir()
+    monkeypatch.chdir(tmp_path / "here")
+    for name in "ab":
+        np.save(f"{name}.npy", simulate())
+    write_sidecar(tmp_path / "here", "a")  # b.json would be one
+    write_wfdb(tmp_path / "here")
+    write_sph_hdf5(tmp_path / "here").rename("part.h5")
+    found = readers.find(".")
+    with pytest.raises(InputError, match="--output would replace what is read"):
+        files.refuse_overwriting([output], readers.list_inputs(found, output))
+    for other in ("rec.json", "c.json", "a.csv", "../a.npy", "predictions.csv"):
+        files.refuse_overwriting([other], readers.list_inputs(found, other))
+
+
+@pytest.mark.parametrize(
+    "command, flags, output",
+    [
+        ("predict", ["--model=simulated", "x.csv"], "x.csv"),
+        ("predict", ["--model=simulated", "."], "x.json"),
+        ("export", ["--model=x.onnx"], "x.onnx"),
+        ("explain", ["--data=arrays:x.npy", "--label=AF"], "x.png"),
+        ("evaluate", ["--predictions=scores.csv", "--labels=x.csv"], "."),
+    ],
+)
+def test_no_command_writes_to_what_it_reads(tmp_path, command, flags, output):
+    for name in ("x.csv", "x.onnx", "x.npy", "scores.csv"):
+        write_complete(tmp_path / name)
+    before = {path: path.read_bytes() for path in tmp_path.iterdir()}
+    done = call(command, f"--output={output}", *flags, cwd=tmp_path)
+    assert done.returncode == 1
+    assert "--output would replace what is read" in done.stderr, done.stderr
+    assert {path: path.read_bytes() for path in tmp_path.iterdir()} == before
 
 
 def predict(folder):

@@ -212,7 +212,8 @@ def _select_leads(recording: Recording, leads: tuple[str, ...]) -> tuple[np.ndar
     if lost := _find_lost(recording, leads):
         raise InputError(
             f"{recording.id}: lead(s) {', '.join(lost)} missing and not derivable; "
-            f"it has {', '.join(recording.leads)} (limb leads are derived from any two of them)"
+            f"it has {', '.join(recording.leads)} (limb leads are derived from any two of them); "
+            "only `predict`, and `embed` and `explain` of files, put zeros in place of missing leads"
         )
     signal = np.empty((len(recording.signal), len(leads)), np.float32)
     valid = np.empty(signal.shape, bool)

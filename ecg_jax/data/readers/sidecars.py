@@ -115,7 +115,7 @@ def describe_remedy(path: str, missing: Iterable[str] = FLAGS) -> str:
     missing = list(missing)
     example = ", ".join(f'"{field}": {_EXAMPLES[field]}' for field in missing)
     name = os.path.basename(sidecar_path(path))
-    where = f"add to {name}" if os.path.isfile(sidecar_path(path)) else f"write {name} beside it"
+    where = f"write them into {name}" if os.path.isfile(sidecar_path(path)) else f"write {name} beside it"
     flags = ", ".join(FLAGS[field] for field in missing)
     return f"{where}, as {{{example}}}, or pass {flags} (of predict, embed and explain)"
 
