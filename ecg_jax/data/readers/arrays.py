@@ -14,6 +14,8 @@ from collections.abc import Sequence
 
 import numpy as np
 
+from ecg_jax import units
+from ecg_jax.data.measures import amplitude
 from ecg_jax.data.readers import csv_table, matlab, reading, time_column
 from ecg_jax.data.readers.sidecars import (
     FLAGS,
@@ -35,6 +37,7 @@ _MAGIC = b"\x93NUMPY"
 _VALUE = b"val"
 _MOST_HEADER_LINES = 12  # before which a CSV without sidecar shows its numbers
 _LONGEST_NAME, _LONGEST_LIST = 40, 200  # characters
+_USUAL_RATE = 500.0  # Hz, of files that state none; beats are seen at any
 _LEAD_COUNTS = {8, 12, 15}  # of recordings that nothing describes
 _FEWEST_ROWS, _ROWS_PER_COLUMN = 50, 10  # of these; a second at 50 Hz
 _MOST_JUDGED = 100_000  # rows
@@ -131,7 +134,8 @@ def read(path: str, id: str | None = None, declared: Declared | None = None) -> 
     missing = [name for name, value in found.items() if not value]
     refuse_misspelled(path, missing)
     if missing or rate is None:
-        raise InputError(f"{path}: {', '.join(missing)} unknown; {describe_remedy(path, missing)}")
+        unit = guess_unit(path) if "unit" in missing else ""
+        raise InputError(f"{path}: {', '.join(missing)} unknown; {describe_remedy(path, missing, unit)}")
     millivolts = _choose_unit(path, said.unit.strip(), table.millivolts)
     values, turned = (table.values, []) if table.leads else _orient(path, table.values, len(leads))
     return create_recording(
@@ -145,6 +149,20 @@ def read(path: str, id: str | None = None, declared: Declared | None = None) -> 
         notes=(*notes, *table.notes, *taken, *turned, *renamed, *_describe_others(leads)),
         contradictions=[times.unevenness for times in table.times if times.unevenness],
     )
+
+
+def guess_unit(path: str) -> str:
+    """The unit in which the beats of a file that states none have an ECG's usual size; empty where none is."""
+    try:
+        table = _read_values(path)
+        values = table.values if table.leads or table.values.shape[0] > table.values.shape[1] else table.values.T
+        leads = table.leads or [*LEADS, *map(str, range(values.shape[1]))][: values.shape[1]]
+        rates = [found[1] for found in map(time_column.find_likely, table.times) if found]
+        recording = create_recording(values, leads=leads, sampling_rate=(rates or [_USUAL_RATE])[0], id=path)
+    except Exception:  # noqa: BLE001 - whatever is wrong, it is no recording
+        return ""
+    fitting = amplitude.find_units(amplitude.measure_size(recording))
+    return next((units.name(unit) for unit in amplitude.REAL_UNITS if fitting == (unit,)), "")
 
 
 def _choose_leads(path: str, named: tuple[str, ...], declared: tuple[str, ...]) -> tuple[tuple[str, ...], list[str]]:
