@@ -87,6 +87,7 @@ def _draw_pages(argv: Sequence[str]) -> int:
     from rich.progress import track
 
     from ecg_jax.inference import batches, explained, measured, predict, writers
+    from ecg_jax.inference.noticed import Noticed
     from ecg_jax.reporting import page_names
 
     console = cli.create_console()
@@ -103,18 +104,20 @@ def _draw_pages(argv: Sequence[str]) -> int:
         model, recordings, batch_size=FLAGS.batch_size, checks=FLAGS.checks, whole=True, keep=True
     )
     made_all = explained.explain_all(model, measured.measure_all(predicted), FLAGS.label, method)
-    pages = writers.Pages(folder, FLAGS.figure_format, model)
+    pages, noticed = writers.Pages(folder, FLAGS.figure_format, model), Noticed()
     for made in track(made_all, "explaining", len(recordings), console=console, disable=not console.is_terminal):
         if made.error:
             problems[made.error] += 1
             continue
+        noticed.add(vars(made))
         if not made.explanations:
             problems[f"{made.recording}: {made.quality}"] += 1
             continue
         pages.add(made)
         writers.print_explanations(console, model, made)
-    for problem, count in problems.items():
-        console.print(f"  not explained: {problem}{f' ({count} recordings)' if count > 1 else ''}")
+    for line in noticed.describe():
+        console.print(f"  {line}")
+    recording_flags.print_problems(console, "not explained", problems)
     for problem in pages.undrawn:
         console.print(f"  not drawn: {problem}")
     console.print(f"Drawn: {pages.count} page(s) in {folder}; {problems.total()} recording(s) without")

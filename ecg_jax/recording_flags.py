@@ -2,7 +2,7 @@
 
 import os
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from absl import flags
@@ -12,6 +12,8 @@ from ecg_jax.errors import InputError
 from ecg_jax.recording import CHECKS, UNITS
 
 if TYPE_CHECKING:
+    from rich.console import Console
+
     from ecg_jax.data import readers
     from ecg_jax.data.store import Store
     from ecg_jax.inference.model import Model
@@ -135,7 +137,7 @@ def find_recordings(paths: Sequence[str], output: str) -> "tuple[list[readers.La
     recordings: dict[str, readers.LazyRecording] = {}
     problems = []
     passed_over: Counter[str] = Counter()
-    for path in paths:
+    for path in readers.drop_sidecars(paths):
         try:
             found = readers.search(path, declared)
             passed_over.update(found.passed_over)
@@ -149,3 +151,9 @@ def find_recordings(paths: Sequence[str], output: str) -> "tuple[list[readers.La
         problems += [readers.describe_missing(lacking)] * len(lacking)
     named = [lazy for lazy in recordings.values() if not lazy.missing]
     return named, problems, readers.describe_passed_over(passed_over)
+
+
+def print_problems(console: "Console", what: str, problems: Mapping[str, int]) -> None:
+    """Prints a line per problem, with how many recordings have it."""
+    for problem, count in problems.items():
+        console.print(f"  {what}: {problem}{f' ({count} recordings)' if count > 1 else ''}")

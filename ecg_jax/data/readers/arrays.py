@@ -14,6 +14,8 @@ from collections.abc import Sequence
 
 import numpy as np
 
+from ecg_jax import units
+from ecg_jax.data.measures import amplitude
 from ecg_jax.data.readers import csv_table, matlab, reading, time_column
 from ecg_jax.data.readers.sidecars import (
     FLAGS,
@@ -35,6 +37,7 @@ SUFFIXES = (".npy", *TEXT)
 _MAGIC = b"\x93NUMPY"
 _VALUE = b"val"
 _LONGEST_NAME, _LONGEST_LIST = 40, 200  # characters
+_USUAL_RATE = 500.0  # Hz, of files that state none; beats are seen at any
 _LEAD_COUNTS = {8, 12, 15}  # of recordings that nothing describes
 _FEWEST_ROWS, _ROWS_PER_COLUMN = 50, 10  # of these; a second at 50 Hz
 _MOST_JUDGED = 100_000  # rows
@@ -127,17 +130,15 @@ def read(path: str, id: str | None = None, declared: Declared | None = None) -> 
     path = os.fspath(path)
     said, notes = resolve(path, ("", declared))
     table = _read_values(path)
-    if table.leads and said.leads and canonical_leads(table.leads) != canonical_leads(said.leads):
-        names = ", ".join(table.leads)
-        raise InputError(f"{path}: its first row names {names}, but {', '.join(said.leads)} are declared")
-    leads = table.leads or said.leads
+    leads, renamed = _choose_leads(path, table.leads, said.leads)
     rate, taken = time_column.choose_rate(path, table.times, said.sampling_rate)
     found = {"leads": leads, "sampling_rate": rate, "unit": said.unit or table.has_units}
     missing = [name for name, value in found.items() if not value]
     refuse_misspelled(path, missing)
     if missing or rate is None:
         reason = "" if rate else time_column.explain_unknown(table.times)
-        raise InputError(f"{path}: {', '.join(missing)} unknown{reason}; {describe_remedy(path, missing)}")
+        remedy = describe_remedy(path, missing, guess_unit(path) if "unit" in missing else "")
+        raise InputError(f"{path}: {', '.join(missing)} unknown{reason}; {remedy}")
     millivolts = _choose_unit(path, said.unit.strip(), table.millivolts)
     skips = {
         kind: [each.skip for each in table.times if each.skip and each.is_broken == kind] for kind in (False, True)
@@ -157,10 +158,44 @@ def read(path: str, id: str | None = None, declared: Declared | None = None) -> 
             *taken,
             *skips[False],
             *turned,
+            *renamed,
             *_describe_others(leads),
         ),
         contradictions=skips[True],
     )
+
+
+def guess_unit(path: str) -> str:
+    """The unit in which the beats of a file that states none have an ECG's usual size; empty where none is."""
+    try:
+        table = _read_values(path)
+        values = table.values if table.leads or table.values.shape[0] > table.values.shape[1] else table.values.T
+        leads = table.leads or [*LEADS, *map(str, range(values.shape[1]))][: values.shape[1]]
+        rates = [found[1] for found in map(time_column.find_likely, table.times) if found]
+        recording = create_recording(values, leads=leads, sampling_rate=(rates or [_USUAL_RATE])[0], id=path)
+    except Exception:  # noqa: BLE001 - whatever is wrong, it is no recording
+        return ""
+    fitting = amplitude.find_units(amplitude.measure_size(recording))
+    return next((units.name(unit) for unit in amplitude.REAL_UNITS if fitting == (unit,)), "")
+
+
+def _choose_leads(path: str, named: tuple[str, ...], declared: tuple[str, ...]) -> tuple[tuple[str, ...], list[str]]:
+    """Names of the columns, and a note where declared ones take the place of names that are no lead's.
+
+    Raises:
+        InputError: where a column is named as one lead and declared as another, or their numbers differ.
+    """
+    first, second = canonical_leads(named), canonical_leads(declared)
+    if not named or not declared or first == second:
+        return named or declared, []
+    pairs = [*zip(first, second, strict=False)]
+    if len(first) != len(second) or any(name in LEADS and name != other for name, other in pairs):
+        raise InputError(
+            f"{path}: its first row names {', '.join(named)}, but {', '.join(declared)} are declared; rename the "
+            "columns or declare no leads"
+        )
+    listed = ", ".join(f"{name[:_LONGEST_NAME]} as {other}" for name, other in pairs if name != other)
+    return declared, [f"columns renamed, as declared: {listed}"[:_LONGEST_LIST]]
 
 
 def _describe_others(leads: Sequence[str]) -> list[str]:

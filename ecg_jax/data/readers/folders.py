@@ -12,7 +12,7 @@ from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Sequence
 
 from ecg_jax.data.readers import arrays, code_hdf5, edan, formats, wfdb
-from ecg_jax.data.readers.sidecars import FLAGS, Declared, describe_remedy, has_sidecar, sidecar_path
+from ecg_jax.data.readers.sidecars import FLAGS, Declared, describe_remedy, drop_stated, has_sidecar, list_sidecars
 from ecg_jax.errors import InputError
 from ecg_jax.recording import Recording
 
@@ -98,6 +98,12 @@ def search(path: str, declared: Declared | None = None) -> Search:
     return Search(recordings)
 
 
+def drop_sidecars(paths: Sequence[str]) -> list[str]:
+    """Paths as a shell makes them of `DIR/*`, without the sidecars of others among them."""
+    sidecars = {name for path in paths if path.lower().endswith(_DESCRIBED) for name in list_sidecars(path)}
+    return [path for path in paths if path not in sidecars]
+
+
 def describe_passed_over(kinds: Counter[str]) -> str:
     """One line on files that are no ECG; empty without any."""
     if not kinds:
@@ -119,7 +125,8 @@ def describe_missing(files: Sequence[LazyRecording]) -> str:
     """One line on files that lack something; see `LazyRecording`."""
     path, fields = files[0].name, [field for field in FLAGS if any(field in each.missing for each in files)]
     others = " and others" if len(files) > 1 else ""
-    return f"{path}{others}: {', '.join(fields)} unknown; {describe_remedy(path, fields)}"
+    remedy = describe_remedy(path, fields, arrays.guess_unit(path) if "unit" in fields else "")
+    return f"{path}{others}: {', '.join(fields)} unknown; {remedy}"
 
 
 def list_inputs(recordings: Iterable[LazyRecording], output: str) -> Iterator[str]:
@@ -131,7 +138,7 @@ def list_inputs(recordings: Iterable[LazyRecording], output: str) -> Iterator[st
     for path in dict.fromkeys(each.path for each in recordings):
         yield path
         if path.lower().endswith(_DESCRIBED):
-            yield sidecar_path(path)
+            yield from list_sidecars(path)
         elif path.endswith(".hea") and output.endswith((".hea", *wfdb.SIGNAL_SUFFIXES)):
             yield from _list_parts(path)
 
@@ -162,7 +169,7 @@ def _match(pattern: str) -> _Content:
         content = _walk(path) if os.path.isdir(path) else _Content([path])
         matched.files += content.files
         matched.refused |= content.refused
-    owned = {part for file in matched.files if file.endswith(".hea") for part in _list_parts(file)}
+    owned = _find_owned(matched.files)
     kept: dict[str, None] = {}
     for file in matched.files:  # a WFDB record's signal file means its header
         header = os.path.splitext(file)[0] + ".hea"
@@ -184,7 +191,7 @@ def _find_owned(paths: Iterable[str]) -> set[str]:
         if path.endswith(".hea"):
             owned |= _list_parts(path)
         elif path.lower().endswith(_DESCRIBED):
-            owned.add(sidecar_path(path))
+            owned.update(list_sidecars(path))
     return owned
 
 
@@ -225,6 +232,7 @@ def _list_file(path: str, declared: Declared | None, in_folder: bool = False) ->
         missing = arrays.find_missing(path)
     if missing is None:
         return []
+    missing = drop_stated(path, missing) if missing else ()
     name = path.removesuffix(".hea")
     return [LazyRecording(name, functools.partial(formats.read_one, reader.read, path, name, declared), missing, path)]
 

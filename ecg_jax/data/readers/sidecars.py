@@ -2,9 +2,9 @@
 
   {"leads": ["I", "II", ...], "sampling_rate": 500, "unit": "mV"}
 
-A sidecar is about one file, the flags of a command about many: where both state something, the sidecar counts, and a
-note names both. A key that may be one of the three, misspelled, is refused where that one remains unknown. A JSON that
-states none of the three is no sidecar.
+A sidecar is about one file, `folder.json` about all beside it that state nothing themselves, the flags of a command
+about many: where several state something, the first of these counts, and a note names both. A key that may be one of
+the three, misspelled, is refused where that one remains unknown. A JSON that states none of the three is no sidecar.
 """
 
 import dataclasses
@@ -24,7 +24,8 @@ SPELLINGS = {  # of the same, in small letters without separators
     "sampling_rate": ("samplingrate", "samplingfrequency", "samplerate", "fs", "frequency", "freq", "rate"),
     "unit": ("unit", "units"),
 }
-_EXAMPLES = {"leads": '["I", "II", ...]', "sampling_rate": "500", "unit": '"mV"'}
+OF_FOLDER = "folder.json"  # states what its neighbours do not
+_EXAMPLES = {"leads": '["I", "II", ...]', "sampling_rate": "500", "unit": '"UNIT"'}
 _LONGEST_LIST = 200  # characters
 _LARGEST_SIDECAR = 1 << 20
 
@@ -55,11 +56,9 @@ def resolve(path: str, *others: tuple[str, Declared | None]) -> tuple[Declared, 
     Raises:
         InputError: when the sidecar is damaged.
     """
-    if not os.path.isfile(sidecar_path(path)):
-        return merge(*others)
-    said, unknown = read_sidecar(path)
-    merged, notes = merge((os.path.basename(sidecar_path(path)), said), *others)
-    return merged, unknown + notes
+    said = [(os.path.basename(name), *_read(name)) for name in list_sidecars(path) if os.path.isfile(name)]
+    merged, notes = merge(*((name, declared) for name, declared, _ in said), *others)
+    return merged, [note for *_, unknown in said for note in unknown] + notes
 
 
 def merge(*sources: tuple[str, Declared | None]) -> tuple[Declared, list[str]]:
@@ -110,14 +109,29 @@ def find_factor(path: str, unit: str) -> float:
     return factor
 
 
-def describe_remedy(path: str, missing: Iterable[str] = FLAGS) -> str:
-    """Says how to declare what a file does not state itself."""
+def describe_remedy(path: str, missing: Iterable[str] = FLAGS, unit: str = "") -> str:
+    """Says how to declare what a file does not state itself; `unit` is the one that its signal fits, if one does."""
     missing = list(missing)
-    example = ", ".join(f'"{field}": {_EXAMPLES[field]}' for field in missing)
+    example = ", ".join(f'"{field}": {_EXAMPLES[field]}' for field in missing).replace("UNIT", unit or "UNIT")
+    example = f"{{{example}}}"
+    if "unit" in missing:
+        example += " (its beats fit this unit)" if unit else f" (UNIT is one of {', '.join(units.DECLARED)})"
     name = os.path.basename(sidecar_path(path))
     where = f"write them into {name}" if os.path.isfile(sidecar_path(path)) else f"write {name} beside it"
     flags = ", ".join(FLAGS[field] for field in missing)
-    return f"{where}, as {{{example}}}, or pass {flags} (of predict, embed and explain)"
+    return (
+        f"{where}, as {example}, or {OF_FOLDER}, for all files beside it; or pass {flags} (of predict, embed and "
+        "explain)"
+    )
+
+
+def drop_stated(path: str, fields: Sequence[str]) -> tuple[str, ...]:
+    """Those of some fields that no sidecar states; none where one is damaged, as reading will say."""
+    try:
+        said, _ = resolve(path)
+    except InputError:
+        return ()
+    return tuple(field for field in fields if not getattr(said, field))
 
 
 def has_sidecar(path: str) -> bool:
@@ -136,9 +150,17 @@ def sidecar_path(path: str) -> str:
     return os.path.splitext(path)[0] + ".json"
 
 
+def list_sidecars(path: str) -> list[str]:
+    """Where the sidecars of a file are, if it has them: its own, which counts first, and its folder's."""
+    return [sidecar_path(path), os.path.join(os.path.dirname(path), OF_FOLDER)]
+
+
 def read_sidecar(path: str) -> tuple[Declared, list[str]]:
     """What `NAME.json` declares, and a note on its other keys; raises `InputError`, see `resolve`."""
-    name = sidecar_path(path)
+    return _read(sidecar_path(path))
+
+
+def _read(name: str) -> tuple[Declared, list[str]]:
     said = _load(name)
     leads, rate, unit = said.get("leads", []), said.get("sampling_rate"), said.get("unit", "")
     if not isinstance(leads, list) or not all(isinstance(lead, str) for lead in leads):
@@ -162,12 +184,10 @@ def list_missing(stated: Declared) -> list[str]:
 
 def refuse_misspelled(path: str, missing: Sequence[str]) -> None:
     """Raises `InputError` where a sidecar has a key that may mean one of the fields that remain unknown."""
-    name = sidecar_path(path)
-    if not missing or not os.path.isfile(name):
-        return
-    for key in sorted(set(_load(name)) - set(FLAGS)):
+    there = [name for name in list_sidecars(path) if missing and os.path.isfile(name)]
+    for file, key in [(name, key) for name in there for key in sorted(set(_load(name)) - set(FLAGS))]:
         if hint := _find_hint(key, missing):
-            raise InputError(f"{name}: key {key[:80]!r} is unknown{hint}")
+            raise InputError(f"{file}: key {key[:80]!r} is unknown{hint}")
 
 
 def _find_hint(key: str, fields: Iterable[str]) -> str:
