@@ -20,6 +20,7 @@ _OUTPUT = flags.DEFINE_string("output", None, "Where built data sets lie.", requ
 
 _LABELS = "abnormal"  # of the default configuration
 
+
 def main(argv: Sequence[str]) -> None:
     """Builds one data set; see the module's docstring."""
     beam_arguments = argv[1:]

@@ -2,6 +2,8 @@
 
 import os
 import struct
+import subprocess
+import sys
 import time
 from xml.etree import ElementTree
 
@@ -159,9 +161,9 @@ def test_a_page_has_a_name_that_windows_and_macos_tell_apart(tmp_path):
 
 
 def test_an_index_of_pages_is_utf_8_whatever_the_locale(tmp_path):
-    code = "import sys; from ecg_jax.reporting.page_names import PageNames; PageNames(sys.argv[1], 'png').choose('\\u0436')"
+    code = "from ecg_jax.reporting.page_names import PageNames; PageNames('.', 'png').choose('\\u0436')"
     env = os.environ | {"PYTHONUTF8": "0", "PYTHONCOERCECLOCALE": "0", "LC_ALL": "C"}
-    subprocess.run([sys.executable, "-c", code, str(tmp_path)], env=env, check=True)
+    subprocess.run([sys.executable, "-c", code], cwd=tmp_path, env=env, check=True)
     assert (tmp_path / "pages.csv").read_text(encoding="utf-8").splitlines()[1] == "\u0436.png,\u0436,"
 
 
