@@ -31,6 +31,7 @@ _NAME_ABOVE, _NAME_BELOW = (0.3, 0.38, 0.24, 0.18), (-0.25, -0.33, -0.41)  # lan
 _NAME_STEPS = range(1, 22, 2)  # mm to it from the beginning of its strip
 _REACH = 0.75  # of a lane, beyond which a trace is cut off
 _MARK = 1.5  # mm from the foot of the paper to the marks of waves
+_MARK_LETTER = 1.3  # mm, of a wave's name
 _MEASUREMENTS = (
     ("heart_rate", "heart rate", " per minute"),
     ("pr", "PR", " ms"),
@@ -241,14 +242,22 @@ def _draw_shade(
 
 
 def _mark_onsets(axes: Axes, waves: Sequence[Mapping[str, Any]], start: float) -> None:
-    """A line from the lowest strip to a name below it where each wave begins; the page begins at `start` seconds."""
-    for wave in waves:
+    """A line from the lowest strip to a name below it where each wave begins; the page begins at `start` seconds.
+
+    A name that would lie on that of the wave before is a row higher.
+    """
+    end, is_high = -np.inf, False  # of the name before
+    for wave in sorted(waves, key=lambda wave: wave["onset"]):
         at = wave["onset"] - start
         if 0 <= at <= SECONDS:
             x = at * MM_PER_SECOND
             axes.plot([x, x], [_MARK, _MARK + 3.5], color=style.BLUE, linewidth=0.7, zorder=2)
             axes.plot([x, x], [_MARK + 3.5, axes.get_ylim()[1] / 8], color=style.BLUE, linewidth=0.3, zorder=1)
-            axes.text(x + 0.4, _MARK, wave["wave"], fontsize=5, color=style.BLUE, zorder=3, clip_on=True)
+            is_high = x < end and not is_high
+            end = x + 0.8 + _MARK_LETTER * len(wave["wave"])
+            axes.text(
+                x + 0.4, _MARK + 1.9 * is_high, wave["wave"], fontsize=5, color=style.BLUE, zorder=3, clip_on=True
+            )
 
 
 def place(start: float, duration: float) -> float:
