@@ -202,7 +202,7 @@ def _name_next(folder: str, contract: Any) -> str:
     labels = next_command.choose_labels("store", folder, config.data.labels, config.data.label_kind)
     if not labels:
         return shlex.join(["python", "-m", "ecg_jax.predict", "--output=predictions.csv", folder])
-    values = {"data.dataset": "store", "data.source": folder, "data.labels": labels}
+    values: dict[str, Any] = {"data.dataset": "store", "data.source": folder, "data.labels": labels}
     for key, value in config_flags.get_override_values(flag).items():
         if not (key.startswith("data.") and key.count(".") > 1):  # of the data set that was prepared
             values.setdefault(key, value)
