@@ -100,10 +100,16 @@ def _choose_runner(runner: Any, options: Any) -> Any:
 
 
 def _import_beam() -> types.ModuleType:
+    before = logging.root.manager.disable
+    logging.disable(
+        logging.WARNING
+    )  # it warns that Google's libraries are missing, and sets up the root logger by that
     try:
         import apache_beam
     except ImportError as error:
         raise InputError("Apache Beam is not installed; pip install 'ecg_jax[beam]'") from error
+    finally:
+        logging.disable(before)
     return apache_beam
 
 

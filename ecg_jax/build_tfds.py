@@ -7,6 +7,7 @@ What stands after `--` goes to Apache Beam, whose runners spread the work over p
 machines. A build is whole or not there: one that was stopped starts over.
 """
 
+import shlex
 from collections.abc import Sequence
 
 from absl import flags
@@ -17,12 +18,15 @@ _DATASET = flags.DEFINE_string("dataset", None, "challenge2021, code15, ptbxl or
 _SOURCE = flags.DEFINE_string("source", None, "The folder of its files.", required=True)
 _OUTPUT = flags.DEFINE_string("output", None, "Where built data sets lie.", required=True)
 
+_LABELS = "abnormal"  # of the default configuration
+
 
 def main(argv: Sequence[str]) -> None:
     """Builds one data set; see the module's docstring."""
     beam_arguments = argv[1:]
     if beam_arguments and not beam_arguments[0].startswith("--"):
         cli.refuse_arguments(argv)
+    from ecg_jax import next_command
     from ecg_jax.data.datasets import builders
 
     console = cli.create_console()
@@ -37,7 +41,11 @@ def main(argv: Sequence[str]) -> None:
             console.print(f"Note: {note}")
         counts = ", ".join(f"{split.num_examples} {name}" for name, split in builder.info.splits.items())
         console.print(f"Written: {builder.data_dir} ({counts})")
-    console.print(f"Next: ecg-jax train --config.data.dataset=tfds --config.data.source={builder.data_dir}")
+    folder = str(builder.data_dir)
+    labels = next_command.choose_labels("tfds", folder, _LABELS)
+    values = {"dataset": "tfds", "source": folder} | ({} if labels in ("", _LABELS) else {"labels": labels})
+    settings = (f"--config.data.{key}={value}" for key, value in values.items())
+    console.print(f"Next: {shlex.join(['ecg-jax', 'train', *settings])}")
 
 
 if __name__ == "__main__":

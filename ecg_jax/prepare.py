@@ -26,7 +26,6 @@ Exit status: 0; 1 if nothing could be done; 2 if some recordings were unreadable
 refused (problems.csv lists them) and the rest is whole.
 """
 
-import contextlib
 import dataclasses
 import functools
 import os
@@ -60,8 +59,6 @@ _EXCLUDE = flags.DEFINE_list("exclude", [], "Quality flags whose recordings are 
 _WORKERS = flags.DEFINE_integer("workers", 0, "Processes; 0 for one per CPU core.", lower_bound=0)
 _VERIFY = flags.DEFINE_bool("verify", False, "Compare every shard with its checksum; rebuild what is damaged.")
 _MEASURE = flags.DEFINE_bool("measure", False, "Store heart rate, PR, QRS, QT, QTc, axis and voltages as columns.")
-
-_FEW = 8  # labels that a command names
 
 
 def main(argv: Sequence[str]) -> int:
@@ -196,30 +193,31 @@ def _prepare(folder: str, settings: Any, damaged: list[str], measures: bool, con
 
 
 def _name_next(folder: str, contract: Any) -> str:
-    """A command that trains from the store; where it has no labels, one that predicts."""
+    """A command that trains from the store, configured as this one; where it has no labels, one that predicts."""
+    from ecg_jax import next_command
     from ecg_jax.contract import InputContract
-    from ecg_jax.data import datasets
+    from ecg_jax.training import starting_weights
 
     config, flag = _CONFIG.value, flags.FLAGS["config"]
-    for labels in (config.data.labels, "all"):
-        with contextlib.suppress(InputError):
-            kind = config.data.label_kind
-            names = datasets.open_source(
-                "store", source=folder, labels=labels, seed=0, options={}, kind=kind
-            ).label_names
-            if names:
-                break
-    else:
+    labels = next_command.choose_labels("store", folder, config.data.labels, config.data.label_kind)
+    if not labels:
         return shlex.join(["python", "-m", "ecg_jax.predict", "--output=predictions.csv", folder])
-    named = ",".join(names) if labels == "all" and len(names) <= _FEW else labels
-    path, overrides = config_flags.get_config_filename(flag), config_flags.get_override_values(flag)
-    values = {} if path == cli.find_config(cli.DEFAULT_CONFIG) else {"config": path}
-    values |= {"config.data.dataset": "store", "config.data.source": folder, "config.data.labels": named}
+    values: dict[str, Any] = {"data.dataset": "store", "data.source": folder, "data.labels": labels}
+    for key, value in config_flags.get_override_values(flag).items():
+        if not (key.startswith("data.") and key.count(".") > 1):  # of the data set that was prepared
+            values.setdefault(key, value)
     usual = InputContract.from_dict(config.contract).to_dict()
-    for key, value in contract.to_dict().items():
-        if f"contract.{key}" in overrides or value != usual[key]:
-            values[f"config.contract.{key}"] = ",".join(map(str, value)) if isinstance(value, list) else value
-    return shlex.join(["python", "-m", "ecg_jax.main", *(f"--{key}={value}" for key, value in values.items())])
+    values |= {f"contract.{key}": value for key, value in contract.to_dict().items() if value != usual[key]}
+    if not starting_weights.fit(config.init.weights, contract):
+        values |= {"init.weights": ""} | ({"freeze.first_keras_layers": 0} if config.freeze.first_keras_layers else {})
+    path = config_flags.get_config_filename(flag)
+    named = [] if path == cli.find_config(cli.DEFAULT_CONFIG) else [f"--config={path}"]
+    return shlex.join(["python", "-m", "ecg_jax.main", *named, *map(_spell, values, values.values())])
+
+
+def _spell(key: str, value: object) -> str:
+    """A flag that sets a key of the configuration."""
+    return f"--config.{key}={','.join(map(str, value)) if isinstance(value, list | tuple) else value}"
 
 
 def _report(folder: str) -> str:

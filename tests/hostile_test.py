@@ -2,6 +2,8 @@
 
 import os
 import struct
+import subprocess
+import sys
 import time
 from xml.etree import ElementTree
 
@@ -156,6 +158,28 @@ def test_a_page_has_a_name_that_a_file_can_have(tmp_path):
     assert [len(os.fsencode(name)) for name in found] == [204, 235, 237]
     odd = os.fsdecode(b"latin-\xe9")
     assert PageNames(str(tmp_path), "png").choose(odd) == PageNames(str(tmp_path), "png").choose(odd)
+
+
+def test_a_page_has_a_name_that_windows_and_macos_tell_apart(tmp_path):
+    recordings = ("a_AF.hea", "A_AF.hea", "a?<b>.hea", "c\n|d", "CON", "nul.x.hea", "console", "", "\u0436.hea")
+    wanted = ["a_AF", "A_AF-2", "a--b-", "c--d", "_CON", "_nul.x", "console", "recording", "\u0436"]
+    for _ in range(2):  # another run finds them again
+        names = PageNames(str(tmp_path), "png")
+        assert [names.choose(recording) for recording in recordings] == [f"{name}.png" for name in wanted]
+    assert "\u0436.png" in (tmp_path / "pages.csv").read_text(encoding="utf-8")
+
+
+def test_an_index_of_pages_is_utf_8_whatever_the_locale(tmp_path):
+    code = "from ecg_jax.reporting.page_names import PageNames; PageNames('.', 'png').choose('\\u0436')"
+    env = os.environ | {"PYTHONUTF8": "0", "PYTHONCOERCECLOCALE": "0", "LC_ALL": "C"}
+    subprocess.run([sys.executable, "-c", code], cwd=tmp_path, env=env, check=True)
+    assert (tmp_path / "pages.csv").read_text(encoding="utf-8").splitlines()[1] == "\u0436.png,\u0436,"
+
+
+def test_an_index_of_pages_that_is_none_is_named(tmp_path):
+    (tmp_path / "pages.csv").write_text("x" * 140_000 + ",a,b\n")
+    with pytest.raises(InputError, match=r"pages\.csv: not readable \(field larger"):
+        PageNames(str(tmp_path), "png")
 
 
 # What a file may cost

@@ -236,6 +236,29 @@ def test_pages_of_recordings_of_one_name_do_not_overwrite_each_other_in_any_run(
     assert index.iloc[5].to_dict() == {"page": "ecg-3.png", "recording": "d/ecg", "label": ""}
 
 
+def test_a_file_has_the_same_page_however_its_path_is_spelled(tmp_path, monkeypatch):
+    (tmp_path / "1.hea").touch()
+    monkeypatch.chdir(tmp_path)
+    for name in (f"{tmp_path}/1.hea", "1.hea", "./1.hea"):
+        assert PageNames("pages", "png").choose(name) == "1.png"
+    for name in (f"{tmp_path}/1", "1"):  # the WFDB record, another spelling of the same
+        assert PageNames("records", "png").choose(name) == "1.png"
+
+
+@pytest.mark.parametrize(
+    "threshold, chosen, expected",
+    [
+        (0.0248, True, ("0.020", "below 0.025")),
+        (0.02031, True, ("0.02030", "below 0.02031")),
+        (0.5, False, ("0.02", "below 0.50, not chosen")),
+        (0.0203, True, ("0.02", "at or above 0.02")),
+        (np.nan, True, ("0.02", "")),
+    ],
+)
+def test_a_probability_below_its_threshold_looks_so(threshold, chosen, expected):
+    assert ecg_page.Finding("LOWT", 0.0203, threshold, chosen).describe() == expected
+
+
 @pytest.mark.parametrize(
     "signal, parts",
     [

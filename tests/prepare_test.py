@@ -103,6 +103,25 @@ def test_the_next_command_runs_as_printed(prepared, source, tmp_path):
         table.unlink(missing_ok=True)
 
 
+@pytest.mark.slow
+@pytest.mark.parametrize(
+    "chosen, added",
+    [
+        (["data.labels=age", "data.label_kind=number", "checkpoint.monitor=mae"], []),
+        (["contract.sampling_rate=250.0", "data.labels=AF"], ["init.weights=", "freeze.first_keras_layers=0"]),
+    ],
+)
+def test_the_next_command_is_configured_as_this_one(prepared, source, tmp_path, chosen, added):
+    """Numbers as labels; an input contract that the starting weights do not have."""
+    chosen, added = ([f"--config.{setting}" for setting in settings] for settings in (chosen, added))
+    done = run("prepare", "--dataset=folder", f"--source={source}", "--output=mine", *chosen, cwd=tmp_path)
+    command = done.stdout.splitlines()[-1].removeprefix("Next: python -m ecg_jax.main ")
+    arguments = shlex.split(command)
+    assert {*arguments} == {"--config.data.dataset=store", "--config.data.source=mine", *chosen, *added}
+    done = run("main", *arguments, "--config.train.steps=1", "--config.evaluation.report=false", cwd=tmp_path)
+    assert done.returncode == 0, done.stderr
+
+
 def test_again_adds_nothing_and_still_says_what_is_missing(prepared, source):
     folder, _ = prepared
     before = {path: path.stat().st_mtime_ns for path in (folder / "shards").iterdir()}

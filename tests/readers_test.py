@@ -861,3 +861,9 @@ def test_every_exam_of_a_real_code_file_is_read(shared):
         recording = lazy.read()
         np.testing.assert_array_equal(recording.signal, tracing / 2)
         assert recording.is_degenerate == (exam == 0)
+
+
+def test_the_pages_count_the_formats():
+    for name in ("README.md", "CHANGELOG.md"):
+        text = (Path(__file__).parents[1] / name).read_text()
+        assert f"eaders of {len(readers.FORMATS)} file formats" in text

@@ -265,10 +265,9 @@ def print_explanations(console: Console, model: Model, made: Prediction) -> None
     """Prints a line per label that is explained, and what was noticed."""
     console.print(made.recording)
     for each in made.explanations:
-        finding = _create_finding(model, made, each.label)
-        side = finding.describe(3, "its threshold ")
+        probability, side = _create_finding(model, made, each.label).describe(3, "its threshold ")
         bound = f" ({side})" if side else ""
-        console.print(f"  {each.label} {finding.probability:.3f}{bound}: {ecg_shade.describe(each)}")
+        console.print(f"  {each.label} {probability}{bound}: {ecg_shade.describe(each)}")
     console.print(f"  quality: {made.quality or 'nothing noticed'}")
 
 

@@ -26,12 +26,11 @@ def main() -> None:
         return
     if unknown := [name for name in wanted if name not in PUBLISHED]:
         sys.exit(f"error: no published network {unknown[0]}; known: {', '.join(PUBLISHED)}")
-    console = Console(highlight=False, markup=False)
-    if not console.is_terminal:
-        console = Console(highlight=False, markup=False, width=140)
+    width = None if sys.stdout.isatty() else 140  # Jupyter's FORCE_COLOR does not make a terminal
+    console = Console(highlight=False, markup=False, width=width)
     if wanted:
         for name in wanted:
-            console.print("\n".join(describe(name, PUBLISHED[name])))
+            console.print("\n".join(describe(name, PUBLISHED[name])), soft_wrap=True)
         return
     table = Table("--model", "network", "parameters", "input", "outputs", "licence")
     for name in dict.fromkeys(pretrained.FILES.values()):

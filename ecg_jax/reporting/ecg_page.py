@@ -24,12 +24,14 @@ _LEFT, _BOTTOM, _PAPER_WIDTH = 20.0, 12.0, 260.0
 _PAPER_HEIGHT, _LOWER_HEIGHT = 150.0, 135.0  # the second below a table of shares
 _COLUMNS = (("I", "II", "III"), ("aVR", "aVL", "aVF"), ("V1", "V2", "V3"), ("V4", "V5", "V6"))
 SECONDS, _PULSE = 10.0, 5.0  # of the page; mm of the calibration pulse
+_DIGITS = 9  # of a probability at most: those of float32
 _LONGEST_FINDING = 12  # characters
 _LETTER, _LETTER_HEIGHT = 2.1, 2.5  # mm, of a lead's name
 _NAME_ABOVE, _NAME_BELOW = (0.3, 0.38, 0.24, 0.18), (-0.25, -0.33, -0.41)  # lanes from the baseline to a lead's name
 _NAME_STEPS = range(1, 22, 2)  # mm to it from the beginning of its strip
 _REACH = 0.75  # of a lane, beyond which a trace is cut off
 _MARK = 1.5  # mm from the foot of the paper to the marks of waves
+_MARK_LETTER = 1.3  # mm, of a wave's name
 _MEASUREMENTS = (
     ("heart_rate", "heart rate", " per minute"),
     ("pr", "PR", " ms"),
@@ -60,12 +62,21 @@ class Finding:
         """Whether the probability is at or above the threshold."""
         return self.probability >= self.threshold
 
-    def describe(self, digits: int = 2, whose: str = "") -> str:
-        """On which side of the threshold it is; empty where there is none."""
+    def describe(self, digits: int = 2, whose: str = "") -> tuple[str, str]:
+        """The probability, and on which side of the threshold it is; the latter is empty where there is none.
+
+        Both have `digits` decimals, or as many more as make a probability below its threshold look so.
+        """
         if np.isnan(self.threshold):
-            return ""
+            return f"{self.probability:.{digits}f}", ""
+        while not self.is_called and digits < _DIGITS and self._round(digits)[0] == self._round(digits)[1]:
+            digits += 1
+        probability, threshold = self._round(digits)
         side = "at or above" if self.is_called else "below"
-        return f"{side} {whose}{self.threshold:.{digits}f}{'' if self.is_chosen else ', not chosen'}"
+        return probability, f"{side} {whose}{threshold}{'' if self.is_chosen else ', not chosen'}"
+
+    def _round(self, digits: int) -> tuple[str, str]:
+        return f"{self.probability:.{digits}f}", f"{self.threshold:.{digits}f}"
 
 
 @style.styled
@@ -231,14 +242,22 @@ def _draw_shade(
 
 
 def _mark_onsets(axes: Axes, waves: Sequence[Mapping[str, Any]], start: float) -> None:
-    """A line from the lowest strip to a name below it where each wave begins; the page begins at `start` seconds."""
-    for wave in waves:
+    """A line from the lowest strip to a name below it where each wave begins; the page begins at `start` seconds.
+
+    A name that would lie on that of the wave before is a row higher.
+    """
+    end, is_high = -np.inf, False  # of the name before
+    for wave in sorted(waves, key=lambda wave: wave["onset"]):
         at = wave["onset"] - start
         if 0 <= at <= SECONDS:
             x = at * MM_PER_SECOND
             axes.plot([x, x], [_MARK, _MARK + 3.5], color=style.BLUE, linewidth=0.7, zorder=2)
             axes.plot([x, x], [_MARK + 3.5, axes.get_ylim()[1] / 8], color=style.BLUE, linewidth=0.3, zorder=1)
-            axes.text(x + 0.4, _MARK, wave["wave"], fontsize=5, color=style.BLUE, zorder=3, clip_on=True)
+            is_high = x < end and not is_high
+            end = x + 0.8 + _MARK_LETTER * len(wave["wave"])
+            axes.text(
+                x + 0.4, _MARK + 1.9 * is_high, wave["wave"], fontsize=5, color=style.BLUE, zorder=3, clip_on=True
+            )
 
 
 def place(start: float, duration: float) -> float:
@@ -275,9 +294,10 @@ def _write_explanation(
 ) -> None:
     """What the shade means, whether the label is called at all, and the shares."""
     _write(figure, _LEFT, 40, style.literal(ecg_shade.create_title(explanation)), fontweight="bold")
-    if finding is not None and (side := finding.describe(3, "its threshold ")):
+    probability, side = finding.describe(3, "its threshold ") if finding is not None else ("", "")
+    if finding is not None and side:
         called = "called" if finding.is_called else "not called"
-        _write(figure, _LEFT, 44, f"{called}: {finding.probability:.3f} is {side}", fontsize=8)
+        _write(figure, _LEFT, 44, f"{called}: {probability} is {side}", fontsize=8)
     found = "table in per cent" if explanation.shares.any() else "nothing to attribute"
     method = f"by {explanation.method.replace('_', ' ')}; {found}"
     caption = "; ".join(filter(None, (method, ecg_shade.describe_missing(explanation))))
@@ -296,8 +316,9 @@ def _write_findings(figure: Figure, findings: Sequence[Finding]) -> None:
         x = _LEFT + place * _PAPER_WIDTH / max(len(findings), 6)
         colour = style.ORANGE if found.is_called and not found.is_normal else style.BLACK
         look = {"color": colour, "fontweight": "bold" if found.is_called else "normal"}
-        _write(figure, x, 30, style.literal(f"{_shorten(found.label)} {found.probability:.2f}"), **look)
-        _write(figure, x, 35, found.describe(), fontsize=7, color=style.GREY)
+        probability, side = found.describe()
+        _write(figure, x, 30, style.literal(f"{_shorten(found.label)} {probability}"), **look)
+        _write(figure, x, 35, side, fontsize=7, color=style.GREY)
 
 
 def _shorten(label: str) -> str:

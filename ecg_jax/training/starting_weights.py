@@ -22,6 +22,7 @@ from ecg_jax.models.imports import published
 from ecg_jax.models.keras_layers import LAYERS
 from ecg_jax.models.network import AS_PUBLISHED, Network
 from ecg_jax.models.outputs import Scale
+from ecg_jax.printable import list_some
 from ecg_jax.runtime import checkpoint, run_folder
 from ecg_jax.trained_on import Inherited
 
@@ -84,6 +85,26 @@ def require(origin: str) -> None:
     """Raises `InputError` where `config.init.weights` names something that does not exist."""
     if origin and origin not in shipped.FILES and not os.path.exists(published.split_name(origin)[1]):
         raise InputError(f"config.init.weights={origin}: no such file or folder; expected nothing, {_KNOWN}")
+
+
+def fit(origin: str, contract: InputContract) -> bool:
+    """Whether `config.init.weights` exists and can be used with an input contract; Keras files state none."""
+    try:
+        require(origin)
+        return (theirs := _find_contract(origin)) is None or not contract.differences(theirs)
+    except InputError:
+        return False
+
+
+def _find_contract(origin: str) -> InputContract | None:
+    if origin in shipped.FILES:
+        return InputContract.from_dict(shipped.read(origin).contract)
+    if published.is_published(origin):
+        name, path = published.split_name(origin)
+        return published.PUBLISHED[name].contract if name else published.load(path).contract
+    if os.path.isdir(origin):
+        return InputContract.from_dict(run_folder.read_json(os.path.join(origin, run_folder.CONTRACT)))
+    return None
 
 
 def are_of_the_reference(origin: str) -> bool:
@@ -226,7 +247,7 @@ def _match_outputs(
     parts = [
         f"outputs taken over by name: {', '.join(taken)}",
         f"drawn afresh: {', '.join(drawn)}" if drawn else "",
-        f"not used: {', '.join(unused)}" if unused else "",
+        f"not used: {list_some(unused)}" if unused else "",
     ]
     console.print(f"Head: {'; '.join(filter(None, parts))}")
     return outputs.rearrange(arrays, stored_labels, weights_lib.flatten(variables), labels)
