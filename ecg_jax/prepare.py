@@ -201,7 +201,7 @@ def _name_next(folder: str, contract: Any) -> str:
     config, flag = _CONFIG.value, flags.FLAGS["config"]
     labels = next_command.choose_labels("store", folder, config.data.labels, config.data.label_kind)
     if not labels:
-        return shlex.join(["python", "-m", "ecg_jax.predict", "--output=predictions.csv", folder])
+        return shlex.join(["ecg-jax", "predict", "--output=predictions.csv", folder])
     values: dict[str, Any] = {"data.dataset": "store", "data.source": folder, "data.labels": labels}
     for key, value in config_flags.get_override_values(flag).items():
         if not (key.startswith("data.") and key.count(".") > 1):  # of the data set that was prepared
@@ -212,7 +212,7 @@ def _name_next(folder: str, contract: Any) -> str:
         values |= {"init.weights": ""} | ({"freeze.first_keras_layers": 0} if config.freeze.first_keras_layers else {})
     path = config_flags.get_config_filename(flag)
     named = [] if path == cli.find_config(cli.DEFAULT_CONFIG) else [f"--config={path}"]
-    return shlex.join(["python", "-m", "ecg_jax.main", *named, *map(_spell, values, values.values())])
+    return shlex.join(["ecg-jax", "train", *named, *map(_spell, values, values.values())])
 
 
 def _spell(key: str, value: object) -> str:

@@ -81,7 +81,7 @@ def test_a_folder_becomes_a_store_and_what_was_left_out_is_said(prepared):
     ):
         assert line in done.stdout
     flags = "--config.data.dataset=store --config.data.source=mine --config.data.labels=abnormal"
-    assert done.stdout.splitlines()[-1] == f"Next: python -m ecg_jax.main {flags}"
+    assert done.stdout.splitlines()[-1] == f"Next: ecg-jax train {flags}"
 
 
 @pytest.mark.slow
@@ -91,14 +91,14 @@ def test_the_next_command_runs_as_printed(prepared, source, tmp_path):
     table = tmp_path / "exams" / "labels.csv"
     table.write_text(table.read_text().replace("AF,abnormal", "of interest,mine"))
     flags = ("--dataset=folder", "--source=exams", "--workers=1", "--config=configs/smoke.py")
-    for output, verb in (("my store", "main"), ("bare", "predict")):
+    for output, verb in (("my store", "train"), ("bare", "predict")):
         done = run("prepare", *flags, f"--output={output}", cwd=tmp_path)
-        command = done.stdout.splitlines()[-1].removeprefix("Next: python -m ecg_jax.")
-        module, *arguments = shlex.split(command)
-        assert module == verb
-        if verb == "main":
+        command = done.stdout.splitlines()[-1].removeprefix("Next: ecg-jax ")
+        chosen, *arguments = shlex.split(command)
+        assert chosen == verb
+        if verb == "train":
             assert "--config.data.labels=of interest,mine" in arguments
-        done = run(module, *arguments, cwd=tmp_path)
+        done = run("main" if verb == "train" else verb, *arguments, cwd=tmp_path)
         assert done.returncode == 0, done.stderr
         table.unlink(missing_ok=True)
 
@@ -115,7 +115,7 @@ def test_the_next_command_is_configured_as_this_one(prepared, source, tmp_path, 
     """Numbers as labels; an input contract that the starting weights do not have."""
     chosen, added = ([f"--config.{setting}" for setting in settings] for settings in (chosen, added))
     done = run("prepare", "--dataset=folder", f"--source={source}", "--output=mine", *chosen, cwd=tmp_path)
-    command = done.stdout.splitlines()[-1].removeprefix("Next: python -m ecg_jax.main ")
+    command = done.stdout.splitlines()[-1].removeprefix("Next: ecg-jax train ")
     arguments = shlex.split(command)
     assert {*arguments} == {"--config.data.dataset=store", "--config.data.source=mine", *chosen, *added}
     done = run("main", *arguments, "--config.train.steps=1", "--config.evaluation.report=false", cwd=tmp_path)
