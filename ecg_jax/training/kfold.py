@@ -26,7 +26,6 @@ from ecg_jax.data.datasets.dataset import Dataset, create_predictions
 from ecg_jax.data.splits import leaks, manifest
 from ecg_jax.errors import InputError
 from ecg_jax.evaluation import left_out, metrics, regression
-from ecg_jax.evaluation.left_out import LeftOut
 from ecg_jax.evaluation.thresholds import FOLDS, Thresholds
 from ecg_jax.inference import scoring
 from ecg_jax.inference.evaluated import Evaluated
@@ -132,9 +131,12 @@ def _pool(
         thresholds = Thresholds(values[has_signal], config.evaluation.threshold_rule, FOLDS, default)
         order = [*names, metrics.MACRO]
         baselines = {name: means[name][order].to_numpy() for name in scoring.BASELINES if name in means}
+    listed = [left_out.read_problems(os.path.join(folder, run_folder.EVALUATION)) for folder in folders]
     lost = [
-        LeftOut(row.recording, row.quality, row.quality == "refused")
-        for row in predictions[~has_signal].itertuples(index=False)
+        left_out.create(name, quality, reason=listed[fold - 1].get(name, ""))
+        for name, fold, quality in predictions.loc[~has_signal, ["recording", "fold", "quality"]].itertuples(
+            index=False
+        )
     ]
     evaluated = Evaluated(
         title=os.path.basename(os.path.abspath(workdir)),
@@ -168,7 +170,7 @@ def _average(results: list[dict[str, Any]], split: str) -> dict[str, float]:
 def _read_part(folder: str, number: int, expected: np.ndarray) -> pd.DataFrame:
     path = os.path.join(folder, run_folder.PREDICTIONS)
     try:
-        table = spreadsheet.restore_table(pd.read_csv(path, converters={"recording": str}))
+        table = spreadsheet.restore_table(pd.read_csv(path, converters=dict.fromkeys(("recording", "quality"), str)))
     except (OSError, ValueError) as error:
         raise InputError(f"{path}: not readable ({' '.join(str(error).split())}); remove {folder}") from error
     table = table[table["split"] == "test"].drop(columns="split")
