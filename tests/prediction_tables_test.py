@@ -192,7 +192,7 @@ def test_what_belongs_to_a_label_is_spelled_as_the_label(tmp_path):
     content = {**JSON, "thresholds": {"af": 0.25}, "thresholds_not_chosen": ["af"], "recordings": [row]}
     (tmp_path / "p.json").write_text(json.dumps(content))
     found = prediction_tables.read(str(tmp_path / "p.json"))
-    assert [*found.table] == ["recording", "AF", "AF_raw"]
+    assert [*found.table] == ["recording", "AF", "AF_raw", "quality"]
     assert (found.thresholds, found.unchosen) == ({"AF": 0.25}, ("AF",))
     (tmp_path / "p.csv").write_text("recording,af,af_raw,af_true,x_true\na,0.1,0.2,1,1\n")
     table = prediction_tables.read(str(tmp_path / "p.csv")).table

@@ -85,7 +85,7 @@ def open_file(files: Files, calibration: str | None = None) -> Evaluated:
         # Those that were stated are of the probabilities as they are; on other recordings, others are chosen.
         thresholds=None if other or calibration else scored.thresholds,
         subtitle=f"{count} recording{'' if count == 1 else 's'}" + ("" if split == "all" else f", split {split}"),
-        validation=validation and validation.predictions,
+        validation=validation.predictions if validation else None,
         left_out=(*scored.left_out, *(each._replace(split="validation") for each in lost)),
         facts=tuple(facts),
         warnings=tuple(warnings),
