@@ -37,7 +37,7 @@ def main(argv: Sequence[str]) -> None:
             console.print(f"Note: {note}")
         counts = ", ".join(f"{split.num_examples} {name}" for name, split in builder.info.splits.items())
         console.print(f"Written: {builder.data_dir} ({counts})")
-    console.print(f"Next: python -m ecg_jax.main --config.data.dataset=tfds --config.data.source={builder.data_dir}")
+    console.print(f"Next: ecg-jax train --config.data.dataset=tfds --config.data.source={builder.data_dir}")
 
 
 if __name__ == "__main__":

@@ -106,9 +106,19 @@ def _parse(argv: Sequence[str]) -> list[str]:
     _extend_help({argument.lstrip("-") for argument in argv[1:]})
     try:
         return flags.FLAGS(_complete(list(argv)))
+    except flags.UnrecognizedFlagError as error:
+        sys.stderr.write(_describe(f"--{error.flagname}: no such flag{_suggest_flag(error.flagname)}"))
+        sys.exit(1)
     except (flags.Error, AttributeError, KeyError, TypeError, ValueError, OSError) as error:
         sys.stderr.write(_describe(error))
         sys.exit(1)
+
+
+def _suggest_flag(name: str) -> str:
+    """As `errors.suggest`; first among flags with the same first word, as of `--file_rate`."""
+    known = [f"--{each}" for each in flags.FLAGS]
+    family = [each for each in known if each.startswith(f"--{name.partition('_')[0]}_")]
+    return suggest(f"--{name}", family) or suggest(f"--{name}", known)
 
 
 def _extend_help(arguments: set[str]) -> None:

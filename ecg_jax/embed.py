@@ -56,8 +56,6 @@ def main(argv: Sequence[str]) -> int:
     import numpy as np
     from rich.progress import track
 
-    from ecg_jax.data.splits import manifest
-    from ecg_jax.data.store import messages
     from ecg_jax.inference import batches, embed
 
     console = cli.create_console()
@@ -70,7 +68,7 @@ def main(argv: Sequence[str]) -> int:
     size = embed.measure(model, FLAGS.layer, FLAGS.pool)
     dataset = _open(model, console) if FLAGS.data else None
     if dataset is None:
-        recordings, unknown, passed_over = recording_flags.find_recordings(argv[1:])
+        recordings, unknown, passed_over = recording_flags.find_recordings(argv[1:], path)
     else:
         recordings = batches.list_recordings(dataset, np.arange(len(dataset.ids)))
         unknown, passed_over = list[str](), ""
@@ -84,18 +82,14 @@ def main(argv: Sequence[str]) -> int:
     tracked = track(embedded, "embedding", len(recordings), console=console, disable=not console.is_terminal)
     table = embed.collect(tracked, len(recordings), size)
     table.problems.update(unknown)
-    for problem, count in table.problems.items():
-        console.print(f"  not embedded: {problem}{f' ({count} recordings)' if count > 1 else ''}")
+    if len(table.rows):
+        _write(path, suffix, table, dataset)
+    for line in table.noticed.describe():
+        console.print(f"  {line}")
+    recording_flags.print_problems(console, "not embedded", table.problems)
     if not len(table.rows):
         console.print(f"Nothing is written to {path}: {table.problems.total()} could not be read")
         return 1
-    _write(path, suffix, table, dataset)
-    for line in messages.describe(table.notes):
-        console.print(f"  {line}")
-    if seen := sum(manifest.SEEN in quality for quality in table.quality.tolist()):
-        console.print(f"  {seen} of {len(table.rows)} recording(s) {manifest.SEEN} of this model")
-    if silent := int(np.isnan(table.values).all(axis=1).sum()):
-        console.print(f"  {silent} of {len(table.rows)} recording(s) without a signal: NaN")
     console.print(f"Written: {path}, {len(table.rows)} recording(s); {table.problems.total()} could not be read")
     return 2 if table.problems else 0
 

@@ -43,7 +43,7 @@ from typing import TYPE_CHECKING
 
 from absl import flags
 
-from ecg_jax import cli
+from ecg_jax import cli, files
 from ecg_jax.errors import InputError
 from ecg_jax.evaluation import settings as settings_lib
 from ecg_jax.evaluation import thresholds as thresholds_lib
@@ -147,6 +147,7 @@ def main(argv: Sequence[str]) -> int:
 
     if is_store(FLAGS.output):
         raise InputError(f"--output={FLAGS.output}: is a prepared store, whose report would be replaced; name another")
+    files.refuse_overwriting(scoring.list_files(FLAGS.output), _list_inputs())
     console, rules = cli.create_console(), _create_rules()
     first = _open(console)
     second = _open_other(FLAGS.compare, first, console) if FLAGS.compare else None
@@ -167,6 +168,13 @@ def main(argv: Sequence[str]) -> int:
     console.print(f"Written: {len(written)} files in {FLAGS.output}; look at {written[-1]}")
     is_whole = not any(lost.is_broken for each in (first, second) if each for lost in each.left_out)
     return 0 if is_whole else 2
+
+
+def _list_inputs() -> list[str]:
+    """Files that flags name."""
+    single = ("model", "data", "predictions", "labels", "compare", "validation", "validation_labels")
+    named = [*(FLAGS[name].value for name in (*single, "challenge_weights")), *FLAGS.annotators, *FLAGS.seeds]
+    return [path.rpartition(":")[2] for path in named if path]
 
 
 def _measure(first: "Evaluated", console: "Console") -> tuple["Evaluated", "floor_lib.Floor | None"]:

@@ -87,13 +87,15 @@ def _draw_pages(argv: Sequence[str]) -> int:
     from rich.progress import track
 
     from ecg_jax.inference import batches, explained, measured, predict, writers
+    from ecg_jax.inference.noticed import Noticed
+    from ecg_jax.reporting import page_names
 
     console = cli.create_console()
     model = recording_flags.load_model()
     method = FLAGS.method or explained.DEFAULT
     for note in model.notes:
         console.print(f"Model: {note}")
-    named = recording_flags.find(argv[1:])
+    named = recording_flags.find(argv[1:], os.path.join(folder, page_names.INDEX))
     model, recordings, problems = batches.suit_store(model, named.store), named.recordings, Counter(named.unknown)
     console.print(f"Explaining {', '.join(FLAGS.label) or 'labels'} of {len(recordings)} recording(s) by {method}")
     if named.passed_over:
@@ -102,18 +104,20 @@ def _draw_pages(argv: Sequence[str]) -> int:
         model, recordings, batch_size=FLAGS.batch_size, checks=FLAGS.checks, whole=True, keep=True
     )
     made_all = explained.explain_all(model, measured.measure_all(predicted), FLAGS.label, method)
-    pages = writers.Pages(folder, FLAGS.figure_format, model)
+    pages, noticed = writers.Pages(folder, FLAGS.figure_format, model), Noticed()
     for made in track(made_all, "explaining", len(recordings), console=console, disable=not console.is_terminal):
         if made.error:
             problems[made.error] += 1
             continue
+        noticed.add(vars(made))
         if not made.explanations:
             problems[f"{made.recording}: {made.quality}"] += 1
             continue
         pages.add(made)
         writers.print_explanations(console, model, made)
-    for problem, count in problems.items():
-        console.print(f"  not explained: {problem}{f' ({count} recordings)' if count > 1 else ''}")
+    for line in noticed.describe():
+        console.print(f"  {line}")
+    recording_flags.print_problems(console, "not explained", problems)
     for problem in pages.undrawn:
         console.print(f"  not drawn: {problem}")
     console.print(f"Drawn: {pages.count} page(s) in {folder}; {problems.total()} recording(s) without")
@@ -211,7 +215,7 @@ def _find_stem(path: str) -> str:
     stem, suffix = os.path.splitext(path)
     if suffix not in _SUFFIXES:
         raise InputError(f"--output={path}: a figure is one of {', '.join(_SUFFIXES)}")
-    recording_flags.require_output(path)
+    recording_flags.require_output(path, f"{stem}.csv")
     return stem
 
 

@@ -93,6 +93,7 @@ def _choose() -> tuple[str, str]:
     folder = os.path.dirname(os.path.abspath(path))
     if not os.access(folder, os.W_OK) or (os.path.exists(path) and not os.path.isfile(path)):
         raise InputError(f"--output={path}: not a file that can be written")
+    files.refuse_overwriting([path], [FLAGS.model.rpartition(":")[2]])
     return kind, path
 
 

@@ -6,7 +6,7 @@ import itertools
 import os
 import re
 import stat
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from typing import IO, Any
 
 from ecg_jax import errors
@@ -18,9 +18,29 @@ _PARTIAL = re.compile(r"[0-9a-f]{16}\.partial")
 def suggest(path: str) -> str:
     """The end of a message on a missing file or folder: one of a like name beside it, as `errors.suggest`."""
     folder, name = os.path.split(path.rstrip("/"))
+    if os.path.islink(path.rstrip("/")) and not os.path.exists(path):
+        return "; it is a link to nothing"
     with contextlib.suppress(OSError), os.scandir(folder or ".") as beside:
-        return errors.suggest(name, [entry.name for entry in itertools.islice(beside, _MOST_COMPARED)])
+        names = {entry.name for entry in itertools.islice(beside, _MOST_COMPARED)}
+        return errors.suggest(name, names - {name})
     return ""
+
+
+def refuse_overwriting(outputs: Iterable[str], inputs: Iterable[str]) -> None:
+    """Raises `InputError` where a command would write to a file that it reads.
+
+    Args:
+        outputs: Files that `--output` names or implies, no two of the same name.
+        inputs: Files. Those of other names cost no access to the disk: there may be millions.
+    """
+    written = {os.path.basename(path): path for path in outputs}
+    for path in inputs:
+        other = written.get(os.path.basename(path))
+        if other and os.path.realpath(other) == os.path.realpath(path):
+            raise errors.InputError(
+                f"{other}: --output would replace what is read (a recording, its sidecar NAME.json, a model or a "
+                "table); choose another name"
+            )
 
 
 class Replacement:

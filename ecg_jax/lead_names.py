@@ -16,7 +16,12 @@ _FIRST_POTENTIAL, _FIRST_WHOLE = 256, 131328
 # What may surround a name. Brackets hold a remark on the lead, unless they turn it upside down.
 _REMARK = re.compile(r"\s*#.*|\s*[(\[](?!\s*-|\s*inv)[^()\[\]]*[)\]](?=\s*(?:#|$))", re.IGNORECASE)
 _BETWEEN = r"(?:[ _:.]+|-| - )?"  # but `Lead -aVR` is upside down
-_BEFORE = rf"(?:MDC_ECG_(?:LEAD|ELEC_POTL)_)?(?P<ecg>(?:ECG|EKG){_BETWEEN})?(?:(?:CHEST|LIMB) ?)?(?:LEAD{_BETWEEN})?"
+# `Lead` in English, German, French, Spanish, Portuguese, Italian and Dutch, and what stands before it.
+_LEAD = r"(?:LEAD|ABLEITUNG|ABL|D[EÉ]RIVATION|DERIVACI[OÓ]N|DERIVA[CÇ][AÃ]O|DERIVAZIONE|AFLEIDING)"
+_KIND = r"(?:CHEST|LIMB|BRUSTWAND|EXTREMIT[ÄA]TEN|EINTHOVEN|GOLDBERGER|WILSON)"
+_BEFORE = (
+    rf"(?:MDC_ECG_(?:LEAD|ELEC_POTL)_)?(?P<ecg>(?:ECG|EKG){_BETWEEN})?(?:{_KIND}{_BETWEEN})?(?:{_LEAD}{_BETWEEN})?"
+)
 _CORE = r"(?P<limb>D?[ _-]?I{1,3}|D[ _-]?[123]|AV[ _.-]?[RLF])|V[ _.-]?0?(?P<chest>[1-6])|C(?P<electrode>[1-6])"
 _AFTER = r"(?:[ _:.-]+(?:LEAD|ECG|EKG|REF)|[ _/][NUµμM]V)?"
 _NAME = re.compile(rf"{_BEFORE}(?:{_CORE}){_AFTER}", re.IGNORECASE)

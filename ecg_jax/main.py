@@ -40,10 +40,8 @@ def main(argv: Sequence[str]) -> int:
         console.print(f"Stopped by {stop}. The same command continues the run.")
         return 130
     model = kfold.folders(_CONFIG.value, workdir)[0]
-    console.print(f"Next: python -m ecg_jax.predict --model={model} --output=predictions.csv PATH_OF_YOUR_ECGS")
-    console.print(
-        f"  or: python -m ecg_jax.evaluate --model={model} --output=evaluation   (figures as files; other data)"
-    )
+    console.print(f"Next: ecg-jax predict --model={model} --output=predictions.csv PATH_OF_YOUR_ECGS")
+    console.print(f"  or: ecg-jax evaluate --model={model} --output=evaluation   (figures as files; other data)")
     return 0
 
 

@@ -93,7 +93,7 @@ def main(argv: Sequence[str]) -> int:
     model = recording_flags.load_model()
     for note in model.notes:
         console.print(f"Model: {note}")
-    named = recording_flags.find(paths)
+    named = recording_flags.find(paths, path)
     what = model.label_names if len(model.label_names) <= writers.MANY else (f"{len(model.label_names)} labels",)
     console.print(f"Predicting {', '.join(what)} for {len(named.recordings)} recording(s)")
     if named.passed_over:
@@ -104,11 +104,12 @@ def main(argv: Sequence[str]) -> int:
         tally, problems = _predict_on_beam(model, named, options, console)
     else:
         tally, problems = _predict_here(model, named, pages, console)
+    for line in tally.describe() if tally.count else ():
+        console.print(f"  {line}")
+    _print_problems(problems, console)
     if not tally.count:
         console.print(f"Nothing is written to {path}: {problems.total()} could not be read")
         return 1
-    for line in tally.describe():
-        console.print(f"  {line}")
     for problem in pages.undrawn:
         console.print(f"  predicted, but not drawn: {problem}")
     if FLAGS.figure:
@@ -171,8 +172,6 @@ def _predict_here(
         table.close()
         if tally.count:
             replacement.commit()
-    for problem, count in problems.items():
-        console.print(f"  not predicted: {problem}{f' ({count} recordings)' if count > 1 else ''}")
     return tally, problems
 
 
@@ -180,7 +179,6 @@ def _predict_on_beam(
     model: "Model", named: recording_flags.Named, options: Any, console: "Console"
 ) -> "tuple[Tally, Counter[str]]":
     """The same on Beam's workers."""
-    from ecg_jax.data.store import messages
     from ecg_jax.inference import parts, pipeline
 
     path = os.path.abspath(FLAGS.output)
@@ -196,12 +194,22 @@ def _predict_on_beam(
     pipeline.run(planned, job, options, console)
     tally, problems = pipeline.join(planned, path, job, model, named.unknown)
     pipeline.remove(job.folder)
+    return tally, problems
+
+
+def _print_problems(problems: "Counter[str]", console: "Console") -> None:
+    """Prints what was not predicted; of --beam, which may meet thousands, kinds, and where all are listed."""
+    from ecg_jax.data.store import messages
+    from ecg_jax.inference import pipeline
+
+    if not FLAGS.beam:
+        recording_flags.print_problems(console, "not predicted", problems)
+        return
     kinds = messages.count_messages(problems)
     for problem, count in zip(kinds.message[:_KINDS], kinds.recordings[:_KINDS], strict=True):
         console.print(f"  not predicted: {problem}{f' (and {count - 1} more of this kind)' if count > 1 else ''}")
     if problems:
         console.print(f"  listed: {pipeline.name_problems(FLAGS.output)}")
-    return tally, problems
 
 
 if __name__ == "__main__":

@@ -2,15 +2,18 @@
 
 import os
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from absl import flags
 
+from ecg_jax import files
 from ecg_jax.errors import InputError
 from ecg_jax.recording import CHECKS, UNITS
 
 if TYPE_CHECKING:
+    from rich.console import Console
+
     from ecg_jax.data import readers
     from ecg_jax.data.store import Store
     from ecg_jax.inference.model import Model
@@ -73,11 +76,20 @@ def _name_model() -> dict[str, Any]:
     }
 
 
-def require_output(path: str) -> None:
-    """Raises `InputError` where `--output` is no file that can be written."""
+def require_output(path: str, *others: str) -> None:
+    """Raises `InputError` where `--output` is no file that can be written, or is one of the model or of `--data`.
+
+    Args:
+        path: What `--output` is.
+        *others: Files that are written beside it.
+    """
     is_other = os.path.exists(path) and not os.path.isfile(path)
     if not os.access(os.path.dirname(os.path.abspath(path)), os.W_OK) or is_other:
         raise InputError(f"--output={path}: not a file that can be written")
+    sources = [FLAGS.model.rpartition(":")[2]]
+    if data := ("data" in FLAGS and FLAGS.data) or "":
+        sources += [place := data.rpartition(":")[2], f"{os.path.splitext(place)[0]}.csv"]  # labels beside an array
+    files.refuse_overwriting([path, *others], sources)
 
 
 class Named(NamedTuple):
@@ -94,8 +106,8 @@ class Named(NamedTuple):
         return [each for group in self.groups for each in group]
 
 
-def find(paths: Sequence[str]) -> Named:
-    """Finds the recordings of files, folders and patterns, or of one prepared store."""
+def find(paths: Sequence[str], output: str) -> Named:
+    """Finds the recordings of files, folders and patterns, or of one prepared store; see `find_recordings`."""
     from ecg_jax.data import store
     from ecg_jax.inference import batches
 
@@ -107,12 +119,16 @@ def find(paths: Sequence[str]) -> Named:
     if stores:
         opened = store.Store(stores[0])
         return Named(batches.list_stored(opened), [], store=opened)
-    recordings, unknown, passed_over = find_recordings(paths)
+    recordings, unknown, passed_over = find_recordings(paths, output)
     return Named([recordings] if recordings else [], unknown, passed_over)
 
 
-def find_recordings(paths: Sequence[str]) -> "tuple[list[readers.LazyRecording], list[str], str]":
-    """Recordings to read, each once whatever paths name it; problems with paths; a line on files that are no ECG."""
+def find_recordings(paths: Sequence[str], output: str) -> "tuple[list[readers.LazyRecording], list[str], str]":
+    """Recordings to read, each once whatever paths name it; problems with paths; a line on files that are no ECG.
+
+    Raises:
+        InputError: where `output`, the file to write, is one of theirs, or the sidecar of one.
+    """
     from ecg_jax.data import readers
 
     declared = None
@@ -121,7 +137,7 @@ def find_recordings(paths: Sequence[str]) -> "tuple[list[readers.LazyRecording],
     recordings: dict[str, readers.LazyRecording] = {}
     problems = []
     passed_over: Counter[str] = Counter()
-    for path in paths:
+    for path in readers.drop_sidecars(paths):
         try:
             found = readers.search(path, declared)
             passed_over.update(found.passed_over)
@@ -129,8 +145,15 @@ def find_recordings(paths: Sequence[str]) -> "tuple[list[readers.LazyRecording],
                 recordings.setdefault(os.path.abspath(lazy.name), lazy)
         except InputError as error:
             problems.append(" ".join(str(error).split()))
+    files.refuse_overwriting([output], [*paths, *readers.list_inputs(recordings.values(), output)])
     problems = list(dict.fromkeys(problems))
     if lacking := [lazy for lazy in recordings.values() if lazy.missing]:
         problems += [readers.describe_missing(lacking)] * len(lacking)
     named = [lazy for lazy in recordings.values() if not lazy.missing]
     return named, problems, readers.describe_passed_over(passed_over)
+
+
+def print_problems(console: "Console", what: str, problems: Mapping[str, int]) -> None:
+    """Prints a line per problem, with how many recordings have it."""
+    for problem, count in problems.items():
+        console.print(f"  {what}: {problem}{f' ({count} recordings)' if count > 1 else ''}")

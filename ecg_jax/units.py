@@ -19,6 +19,12 @@ _VOLTAGE = re.compile(
 )
 
 
+def name(millivolts: float) -> str:
+    """What a unit of so many mV is called; a number of mV where it has no name."""
+    names = {1e-6: "nV", 1e-3: "uV", 1.0: "mV", 1e3: "V"}
+    return names.get(millivolts, f"{millivolts:g} mV")
+
+
 @functools.lru_cache(maxsize=1024)
 def find_millivolts(text: str) -> float | None:
     """Returns what one unit is in mV; None where it is not a voltage.

@@ -20,8 +20,8 @@ On 2 CPU cores (jax 0.10.2), with the defaults, in 3 minutes:
     the reference's loader                    12,276 ECG/s
     RssAnon above the bare process            99 MB with 2,000 recordings, 115 with 20,000, 130 with 100,000
                                               (the last ones at 64,340, 78,605 and 51,554 ECG/s)
-    prepare from 500 Hz WFDB                  191 recordings/s with 1 worker, 276 with 2 (start of the workers
-                                              included; RssAnon of all processes at most 174 and 578 MB)
+    prepare from 500 Hz WFDB                  475 recordings/s with 1 worker, 655 with 2, of 3,072 (start of the
+                                              workers included; RssAnon of all processes at most 159 and 501 MB)
     a batch of 256 on the CPU device          29.5 ms from the host, 23.1 ms gathered there
 """
 

@@ -1,12 +1,13 @@
 """How much of the network's own rate `predict` or `embed` keeps when it reads files: ECG/s of both, in turn.
 
-  python experiments/predict_speed.py [--recordings=256] [--passes=4] [--repeats=5] [--embed MODEL...]
+  python experiments/predict_speed.py [--recordings=256] [--passes=5] [--repeats=5] [--embed MODEL...]
 
-Writes as many WFDB records (500 Hz, 10 s, 12 leads), reads them once so that the disk's cache is warm and the processes
-that read have a parent, and times, in turn, the network alone on batches that are there and one call of
-`predict.predict` that takes the files --passes times, so that the start of its processes counts little; for the weights
-that ship and for the reference network (random weights); with --embed, `embed.embed` of those models. An ECG of a
-network that takes windows is all windows of a recording. Prints medians, ranges and the ratio.
+Writes as many WFDB records (500 Hz, 10 s, 12 leads), reads some once so that the disk's cache is warm and the processes
+that read have a parent, and times, in turn, the network alone on batches that are there and calls of
+`predict.predict` that take the files once and --passes times, whose difference does not hold the start of its
+processes; for the weights that ship and for the reference network (random weights); with --embed, `embed.embed` of
+those models. An ECG of a network that takes windows is all windows of a recording. Prints medians, ranges and the
+ratio.
 """
 
 import argparse
@@ -56,11 +57,17 @@ def time_alone(compute: Callable[[np.ndarray], np.ndarray], signal: np.ndarray, 
     return count // BATCH * BATCH / (time.perf_counter() - begin)
 
 
-def time_files(apply: Callable[..., Iterable[Any]], model: Model, recordings: list[readers.LazyRecording]) -> float:
-    """ECG/s from files."""
-    begin = time.perf_counter()
-    made = sum(1 for _ in apply(model, recordings, batch_size=BATCH, whole=True))
-    return made / (time.perf_counter() - begin)
+def time_files(
+    apply: Callable[..., Iterable[Any]], model: Model, recordings: list[readers.LazyRecording], passes: int
+) -> float:
+    """ECG/s from files, start apart."""
+    seconds = []
+    for count in (1, passes):
+        begin = time.perf_counter()
+        for _ in apply(model, recordings * count, batch_size=BATCH, whole=True):
+            pass
+        seconds.append(time.perf_counter() - begin)
+    return len(recordings) * (passes - 1) / (seconds[1] - seconds[0])
 
 
 def create_both() -> dict[str, Model]:
@@ -77,7 +84,7 @@ def main() -> None:
     """Times and prints."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--recordings", type=int, default=256)
-    parser.add_argument("--passes", type=int, default=4)
+    parser.add_argument("--passes", type=int, default=5, help="2 or more")
     parser.add_argument("--repeats", type=int, default=5)
     parser.add_argument("--embed", nargs="*", default=[], metavar="MODEL", help="as --model of embed")
     options = parser.parse_args()
@@ -87,16 +94,17 @@ def main() -> None:
     apply = embed.embed if options.embed else predict.predict
     with tempfile.TemporaryDirectory() as folder:
         write_records(folder, options.recordings)
-        recordings = readers.find(folder) * options.passes
+        recordings = readers.find(folder)
         for name, model in timed.items():
             signal = np.random.default_rng(0).normal(size=(BATCH, *model.contract.shape)).astype(np.float32)
             windows = model.contract.window_count or 1
-            compute, count = (model.embed if options.embed else model.predict_raw), len(recordings) * windows
-            time_files(apply, model, recordings[: options.recordings])
+            compute = model.embed if options.embed else model.predict_raw
+            count = len(recordings) * (options.passes - 1) * windows
+            time_files(apply, model, recordings[:BATCH], 2)
             pairs = []
             for _ in range(options.repeats):
                 rate = time_alone(compute, signal, count) / windows
-                pairs.append((rate, time_files(apply, model, recordings)))
+                pairs.append((rate, time_files(apply, model, recordings, options.passes)))
             alone, files = zip(*pairs, strict=True)
             ratio = statistics.median(second / first for first, second in pairs)
             print(

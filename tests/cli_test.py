@@ -90,7 +90,7 @@ def test_a_run_says_what_it_does_and_leaves_its_folder(run_dir):
         "frozen",
         "ECG/s",
         "left",
-        "Next: python -m ecg_jax.predict",
+        "Next: ecg-jax predict",
     ):
         assert words in said
     names = ("config", "contract", "split", "environment", "thresholds", "calibration", "result")

@@ -12,7 +12,10 @@ from ecg_jax.recording import LEADS
 from ecg_jax.simulation import textbook
 
 ASSUMED = "sampling rate and unit not stated, CODE's 400 Hz and 2 units per mV assumed"
-REMEDY = 'write x.json beside it, as {"sampling_rate": 500, "unit": "mV"}, or pass --file_rate, --file_unit'
+REMEDY = (
+    'write x.json beside it, as {"sampling_rate": 500, "unit": "UNIT"} (UNIT is one of mV, uV, V, code, zscore), or '
+    "folder.json, for all files beside it; or pass --file_rate, --file_unit"
+)
 
 
 def simulate(seed=0):

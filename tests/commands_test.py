@@ -29,7 +29,7 @@ def run(tmp_path_factory) -> Path:
     workdir = tmp_path_factory.mktemp("commands") / "run"
     done = call("main", *TINY, f"--workdir={workdir}")
     assert done.returncode == 0, done.stderr
-    assert f"python -m ecg_jax.predict --model={workdir}" in done.stdout
+    assert f"ecg-jax predict --model={workdir}" in done.stdout
     return workdir
 
 

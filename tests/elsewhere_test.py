@@ -142,5 +142,5 @@ def test_a_path_alone_is_a_store_where_it_is_one_and_else_of_the_runs_kind(tmp_p
 def test_messages_name_flags_that_evaluate_has():
     assert elsewhere.name_flags("x; pass --config.data.source=DIR", "sph") == "x; pass --data=sph:DIR"
     text = elsewhere.name_flags("name it with --config.data.code.labels_csv=FILE", "code")
-    assert "python -m ecg_jax.prepare --dataset=code --source=PLACE --config.data.code.labels_csv=FILE" in text
+    assert "ecg-jax prepare --dataset=code --source=PLACE --config.data.code.labels_csv=FILE" in text
     assert text.endswith("whose STORE --data takes)")

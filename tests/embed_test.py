@@ -173,7 +173,7 @@ def test_files_become_an_archive_that_joins_by_name_and_a_bad_file_ends_nothing(
     done = call("embed", f"--model={encoder}", f"--output={output}", tmp_path / "ecgs")
     assert done.returncode == 2, done.stdout + done.stderr
     assert "cut" in done.stdout
-    assert "1 of 2 recording(s) without a signal: NaN" in done.stdout
+    assert "noticed in 1 recording(s): no signal: NaN in place of numbers" in done.stdout
     with np.load(output) as found:
         assert sorted(found) == ["embeddings", "quality", "recordings"]
         assert [name.rsplit("/")[-1] for name in found["recordings"]] == ["a", "silent"]

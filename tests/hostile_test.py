@@ -54,6 +54,15 @@ def test_a_folder_passes_over_nothing_without_counting_it(tmp_path):
     assert names(readers.search(str(tmp_path / "*.[xt]*")), tmp_path) == ["unknown.xml"]
 
 
+def test_a_link_to_nothing_is_named_and_does_not_suggest_itself(tmp_path):
+    (tmp_path / "pred.csv").symlink_to("nowhere")
+    for path in ("pred.csv", "pred.csv/"):
+        assert files.suggest(f"{tmp_path}/{path}") == "; it is a link to nothing"
+    assert files.suggest(f"{tmp_path}/pred1.csv") == "; did you mean pred.csv?"
+    with pytest.raises(InputError, match=r"pred\.csv: no such file; it is a link to nothing"):
+        cli.require_files(str(tmp_path / "pred.csv"))
+
+
 def test_only_regular_files_are_opened_and_links_to_them(tmp_path):
     ecg_files.write_wfdb(tmp_path)
     os.mkfifo(tmp_path / "pipe.dcm")

@@ -75,7 +75,7 @@ def test_a_killed_run_goes_on_in_the_fold_and_at_the_step_where_it_was(continued
     assert re.search("Continuing from step [24] of 6", said)
     assert "Checking" not in said  # the manifest has told what was the same
     assert "1 of them merged" in said
-    assert f"Next: python -m ecg_jax.predict --model={continued / 'fold1'}" in said
+    assert f"Next: ecg-jax predict --model={continued / 'fold1'}" in said
 
 
 @pytest.mark.slow
@@ -155,7 +155,7 @@ def test_a_fold_says_of_a_recording_that_it_was_in_its_training_set(continued, c
         write_wfdb(tmp_path, copy, noise(1 if name == "r17" else int(name[1:])))
     done = call("predict", f"--model={model}", f"--output={tmp_path / 'out.csv'}", tmp_path)
     assert done.returncode == 0, done.stderr
-    assert "1 of 2 recording(s) was in the training set of this model" in done.stdout
+    assert "1 of 2 recordings was in the training set of this model" in done.stdout
     quality = pd.read_csv(tmp_path / "out.csv").fillna("").set_index("recording")["quality"]
     told = {Path(name).name: text for name, text in quality.items()}
     assert "was in the training set" in told["renamed"]

@@ -4,6 +4,7 @@ import ast
 import re
 from pathlib import Path
 
+import processes
 import pytest
 
 import ecg_jax
@@ -96,3 +97,12 @@ def test_messages_of_what_commands_share_name_the_command_whose_flag_they_advise
 )
 def test_a_flag_that_a_command_lacks_is_found(text, faults):
     assert find_faults("ecg_jax.data.readers.arrays", text) == faults
+
+
+@pytest.mark.parametrize(
+    "flag, meant", [("file_sampling_rate", "file_rate"), ("sampling_rte", "sampling_rate"), ("mesure", "measure")]
+)
+def test_an_unknown_flag_suggests_one_of_its_family_first(flag, meant):
+    done = processes.run("-m", "ecg_jax.predict", f"--{flag}=3", "x.npy")
+    assert done.returncode == 1
+    assert done.stderr == f"error: --{flag}: no such flag; did you mean --{meant}?\n"

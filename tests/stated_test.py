@@ -7,8 +7,9 @@ import numpy as np
 import pytest
 import scipy.io
 from cli_test import call
-from ecg_files import LEADS, write_sidecar, write_wfdb
+from ecg_files import LEADS, write_sidecar, write_sph_hdf5, write_wfdb
 
+from ecg_jax import files
 from ecg_jax.data import datasets, readers, verify
 from ecg_jax.data.readers import Declared, time_column
 from ecg_jax.errors import InputError
@@ -66,6 +67,11 @@ TIMES = {  # of 1,000 samples at 500 Hz
     "of day": ("time", [clock(36000 + row / 500) for row in ROWS]),
     "past midnight": ("time", [clock(86399 + row / 500) for row in ROWS]),
     "with a date": ("timestamp", [f"2020-01-02T{clock(36000 + row / 500)}Z" for row in ROWS]),
+    "with the day first": ("Datum", [f"31.12.2021 {clock(36000 + row / 500)}" for row in ROWS]),
+    "with the month first": ("timestamp", [f"12/31/2021 {clock(36000 + row / 500)}" for row in ROWS]),
+    "of twelve hours": ("time", [f"{clock(3600 + row / 500)} AM" for row in ROWS]),
+    "past noon": ("time", [f"{clock((43199 + row / 500) % 43200)} {'AP'[row // 500]}M" for row in ROWS]),
+    "of any name": ("recorded_at", [f"2021-12-31T{clock(36000 + row / 500)}" for row in ROWS]),
     "with a date behind": ("time", [f"[{clock(36000 + row / 500)} 01/02/2020]" for row in ROWS]),
 }
 GUESSED = {
@@ -123,36 +129,82 @@ def test_a_column_that_counts_samples_or_stands_still_says_nothing(tmp_path, nam
     assert "sampling_rate unknown; write x.json beside it" in refuse(path, Declared((), None, "mV"))
 
 
-@pytest.mark.parametrize("rate", [360, 128, 500])
-def test_rounded_times_agree_with_the_rate_and_give_it(tmp_path, rate):
-    path = write_times(tmp_path, "time_ms", np.rint(np.arange(10 * rate) * 1000 / rate).astype(int))
+@pytest.mark.parametrize("digits", [3, 2])
+@pytest.mark.parametrize("rate", [360, 128, 250, 500, 1000])
+def test_rounded_times_agree_with_the_rate_and_give_it(tmp_path, rate, digits):
+    path = write_times(tmp_path, "time_s", [f"{row / rate:.{digits}f}" for row in range(10 * rate)])
     for declared in (rate, None):
-        assert readers.read(path, declared=Declared((), declared, "mV")).sampling_rate == rate
+        recording = readers.read(path, declared=Declared((), declared, "mV"))
+        assert (recording.sampling_rate, recording.contradictions) == (rate, ())
+        assert not any("not even" in note for note in recording.notes)
 
 
-def test_a_clock_of_whole_seconds_excludes_rates_and_gives_none(tmp_path):
-    path = write_times(tmp_path, "time", [clock(int(row / 500), "{h:02d}:{m:02d}:{s:02.0f}") for row in range(10000)])
-    assert readers.read(path, declared=DECLARED).sampling_rate == 500
+def test_times_may_become_coarser(tmp_path):
+    path = write_times(tmp_path, "time_s", [f"{row / 128:.5g}" for row in range(128 * 1200)])
+    for declared in (128, None):
+        recording = readers.read(path, declared=Declared((), declared, "mV"))
+        assert (recording.sampling_rate, recording.contradictions) == (128, ())
+
+
+@pytest.mark.parametrize("rows", [500, 5000])
+def test_a_recording_may_end_with_its_last_sample_or_behind_it(tmp_path, rows):
+    for times in (np.linspace(0, rows / 500, rows), np.arange(rows) / 500):
+        path = write_times(tmp_path, "time_s", times)
+        for declared in (500, None):
+            assert readers.read(path, declared=Declared((), declared, "mV")).sampling_rate == 500
+
+
+def test_a_clock_of_whole_seconds_gives_the_rate(tmp_path):
+    times = [clock(int(row / 500), "{h:02d}:{m:02d}:{s:02.0f}") for row in range(10000)]
+    path = write_times(tmp_path, "time", times)
+    for rate in (500, None):
+        assert readers.read(path, declared=Declared((), rate, "mV")).sampling_rate == 500
     assert "declared as 1000 Hz" in refuse(path, Declared((), 1000, "mV"))
-    assert "sampling_rate unknown" in refuse(path, Declared((), None, "mV"))
+    path.write_text("# fs: 250 Hz\n" + path.read_text())
+    assert "its column 'time' states 500 Hz, but by its line 1 there is a sample every 0.004 s" in refuse(
+        path, Declared((), None, "mV")
+    )
 
 
-@pytest.mark.parametrize(
-    "times, said",
-    [
-        (
-            np.where(ROWS < 300, ROWS, ROWS + 500) / 500,
-            "after row 300 of the samples it goes on by 1.002, usually by 0.002",
-        ),
-        (np.where(ROWS < 300, ROWS, ROWS - 300) / 500, "after row 300 of the samples it goes on by -0.598, usually by"),
-    ],
-)
-def test_times_with_a_gap_contradict_the_file(tmp_path, times, said):
-    recording = readers.read(write_times(tmp_path, "time", times), declared=DECLARED)
-    assert len(recording.contradictions) == 1
-    assert recording.contradictions[0].startswith(f"column 'time' is not even: {said}")
-    written = write_csv(tmp_path / "y.csv", ("time", *LEADS), np.column_stack([times, simulate()[:1000]]))
-    with pytest.raises(InputError, match="column 'time' is not even"):
+def test_packets_with_the_time_of_their_arrival_are_not_taken_for_gaps(tmp_path):
+    late = np.random.default_rng(0).exponential(0.01, 200)
+    path = write_times(tmp_path, "time_s", np.repeat(np.arange(200) * 0.05 + late, 25))
+    recording = readers.read(path, declared=DECLARED)
+    assert recording.contradictions == ()
+    assert not any("not even" in note for note in recording.notes)
+    said = "sampling_rate unknown (by column 'time_s' it is known within"
+    assert said in refuse(path, Declared((), None, "mV"))
+    assert "500 Hz; correct one of them" in refuse(path, Declared((), 1000, "mV"))
+
+
+@pytest.mark.parametrize("declared", [500, None])
+@pytest.mark.parametrize("place", [300, 990])
+@pytest.mark.parametrize("missing", [1, 5, 15, 22, 500])
+def test_a_gap_leaves_the_rate_and_is_noted_or_contradicts_the_file(tmp_path, missing, place, declared):
+    times = np.r_[:place, place + missing : 1000 + missing] / 500
+    recording = readers.read(write_times(tmp_path, "time_s", times), declared=Declared((), declared, "mV"))
+    assert recording.sampling_rate == 500
+    said = (
+        f"column 'time_s' is not even: after row {place} of the samples it goes on by {(missing + 1) / 500:g}, "
+        f"usually by 0.002; {missing} sample(s) missing"
+    )
+    assert said in (recording.contradictions if missing > 20 else recording.notes)
+    assert bool(recording.contradictions) == (missing > 20)
+
+
+@pytest.mark.parametrize("form, hidden", [("{:.2f}", 0), ("{:.0f}", 1)])
+def test_a_gap_is_found_in_coarse_times(tmp_path, form, hidden):
+    rows = np.arange(5000)
+    times = np.floor(np.where(rows < 2100, rows, rows + 100) / (500 if hidden else 5)) / (1 if hidden else 100)
+    path = write_times(tmp_path, "time_s", [form.format(time) for time in times])
+    [said] = readers.read(path, declared=DECLARED).contradictions
+    assert said.endswith("; 100 sample(s) missing")
+
+
+@pytest.mark.parametrize("order", [np.roll(ROWS, -300), ROWS[::-1], np.r_[:300, 600:900, 300:600, 900:1000]])
+def test_times_out_of_order_contradict_the_file(tmp_path, order):
+    written = write_csv(tmp_path / "y.csv", ("time", *LEADS), np.column_stack([order / 500, simulate()[:1000]]))
+    with pytest.raises(InputError, match=r"column 'time' is not even: .*(out of order|backwards)"):
         verify.enforce(readers.read(written, declared=DECLARED), "refuse")
 
 
@@ -163,12 +215,29 @@ def test_times_with_a_gap_contradict_the_file(tmp_path, times, said):
         ("Sampling rate: 250 Hz", 250),
         ("Sample Rate,512.4 hertz", 512.4),
         ("% sampling_frequency 1 kHz", 1000),
+        ("# Sampling rate: 1,000 Hz", 1000),
+        ("# Sampling rate: 1.000 Hz", 1000),
+        ("# Sampling rate: 250.000 Hz", 250),
+        ("# sampling freq (ch 1-12): 250 Hz", 250),
+        ("# sampling frequency [1/s]: 250", 250),
+        ("# sampling_rate_hz = 250", 250),
+        ("# Sampling rate of 12 leads: 250 Hz", 250),
+        ("# Sampling rate: 10 s at 250 Hz", 250),
+        ("# fs = 250, notch 50 Hz", 250),
     ],
 )
 def test_a_line_above_the_samples_states_a_rate(tmp_path, line, rate):
     (tmp_path / "x.csv").write_text(f"{line}\nI,II\nmV,mV\n1,2\n3,4\n")
     assert readers.read(tmp_path / "x.csv").sampling_rate == rate
     assert "declared as 500 Hz, but by its line 1 there is a sample every" in refuse(tmp_path / "x.csv", DECLARED)
+
+
+@pytest.mark.parametrize(
+    "line", ["# fs = 2 ms", "# sampling rate: 12 bits", "# fs: unknown, low-pass 150 Hz", "# sampling rate 40 Hz"]
+)
+def test_a_line_that_states_something_else_or_no_usual_rate_says_nothing(tmp_path, line):
+    (tmp_path / "x.csv").write_text(f"{line}\nI,II\nmV,mV\n1,2\n3,4\n")
+    assert "sampling_rate unknown; write" in refuse(tmp_path / "x.csv")
 
 
 def test_a_line_and_a_column_that_disagree_are_both_named(tmp_path):
@@ -202,6 +271,42 @@ def test_a_date_and_a_time_may_have_a_column_each(tmp_path):
     (tmp_path / "x.csv").write_text("\n".join(["date,time,I", *rows]))
     recording = readers.read(tmp_path / "x.csv", declared=Declared((), None, "mV"))
     assert (recording.leads, recording.sampling_rate) == (("I",), 500)
+
+
+# Text
+
+
+def test_decimal_commas_are_those_of_the_leads(tmp_path):
+    rows = [f"2021-12-31 {clock(row / 500).replace('.', ',')};0.125" for row in ROWS]
+    (tmp_path / "x.csv").write_text("\n".join(["time;I", *rows]))
+    recording = readers.read(tmp_path / "x.csv", declared=Declared((), None, "mV"))
+    assert (recording.sampling_rate, recording.signal[0, 0]) == (500, 0.125)
+
+
+@pytest.mark.parametrize("delimiter", "\t,;")
+def test_a_row_of_empty_cells_is_a_sample(tmp_path, delimiter):
+    rows = [delimiter.join(("", "") if row % 100 == 99 else (f"{row / 500}", "1")) for row in ROWS]
+    (tmp_path / "x.csv").write_text("\n".join([f"time_s{delimiter}I", *rows]))
+    recording = readers.read(tmp_path / "x.csv", declared=Declared((), None, "mV"))
+    assert (recording.sampling_rate, len(recording.signal), recording.gaps) == (500, 1000, 10)
+
+
+@pytest.mark.parametrize("lines", [11, 90])
+def test_lines_above_the_samples_may_be_many(tmp_path, lines):
+    write_csv(tmp_path / "x.csv")
+    (tmp_path / "x.csv").write_text(
+        "# a line of the program that wrote it\n" * lines + (tmp_path / "x.csv").read_text()
+    )
+    assert readers.read(tmp_path / "x.csv", declared=DECLARED).leads == LEADS
+    assert [lazy.missing for lazy in readers.find(str(tmp_path))] == [("sampling_rate", "unit")]
+
+
+def test_a_csv_without_numbers_shows_a_row(tmp_path):
+    (tmp_path / "x.csv").write_text("I,II\nnormal,0.1 mV\n")
+    assert (
+        "not a CSV of numbers: none of its first 2 line(s) is a row of numbers, as line 2, 'normal,0.1 mV'"
+        in refuse(tmp_path / "x.csv", DECLARED)
+    )
 
 
 # Sidecars, flags, headers
@@ -239,6 +344,75 @@ def test_a_misspelled_key_of_a_sidecar_is_refused(tmp_path, key):
     assert f"x.json: key {key!r} is unknown; did you mean sampling_rate?" in refuse(path)
     (tmp_path / "x.json").write_text(json.dumps({key: 400, "unit": "mV", "sampling_rate": 400}))
     assert readers.read(path).notes == (f"x.json: key(s) {key} not known, so not read",)
+
+
+STATED = ("time_s", *(f"{lead} (mV)" for lead in LEADS))
+
+
+def write_complete(path):
+    return write_csv(path, STATED, np.column_stack([np.arange(len(simulate())) / 400, simulate()]))
+
+
+@pytest.mark.parametrize("said", [{"patient": 1}, [1], {"notice": "", "recordings": ["x" * (1 << 20)]}])
+def test_a_json_that_states_nothing_is_no_sidecar_where_nothing_is_missing(tmp_path, said):
+    path = write_complete(tmp_path / "x.csv")
+    (tmp_path / "x.json").write_text(json.dumps(said))
+    assert "x.json: states none of leads, sampling_rate, unit, so not read" in readers.read(path).notes
+    (tmp_path / "labels.csv").write_text("id,AF\n1,0\n")
+    (tmp_path / "labels.json").write_text(json.dumps(said))
+    assert [lazy.name for lazy in readers.find(str(tmp_path))] == [path]
+    np.save(tmp_path / "x.npy", simulate())
+    assert 'unknown; write them into x.json, as {"leads"' in refuse(tmp_path / "x.npy")
+
+
+@pytest.mark.parametrize(
+    "said, missing", [({"unit_id": 3, "sampling_date": "2020"}, "unit"), ({"unit": None, "fs": None}, "")]
+)
+def test_a_key_like_a_field_is_refused_only_where_that_field_remains_unknown(tmp_path, said, missing):
+    path = write_complete(tmp_path / "x.csv")
+    (tmp_path / "x.json").write_text(json.dumps(said))
+    assert readers.read(path).sampling_rate == 400
+    np.save(tmp_path / "x.npy", simulate())
+    assert readers.read(tmp_path / "x.npy", declared=Declared(LEADS, 400, "mV")).sampling_rate == 400
+    message = f"did you mean {missing}?" if missing else "x.npy: unit unknown"
+    assert message in refuse(tmp_path / "x.npy", Declared(LEADS, 400, ""))
+
+
+def test_a_misspelled_key_beside_hdf5_and_an_array_of_a_data_set_is_refused(tmp_path):
+    np.save(tmp_path / "x.npy", simulate()[None])
+    (tmp_path / "x.csv").write_text("AF\n1\n")
+    (tmp_path / "x.json").write_text(json.dumps({"fs": 400}))
+    given = {"arrays": {"leads": ",".join(LEADS), "sampling_rate": 0.0, "unit": "mV"}}
+    with pytest.raises(InputError, match="key 'fs' is unknown; did you mean sampling_rate"):
+        datasets.open_source("arrays", source=str(tmp_path / "x.npy"), labels="AF", seed=0, options=given)
+    path = write_sph_hdf5(tmp_path)
+    (tmp_path / "sph.json").write_text(json.dumps({"fs": 400}))
+    assert "key 'fs' is unknown; did you mean sampling_rate?" in refuse(path)
+    assert readers.read(path, declared=Declared((), 400, "")).sampling_rate == 400
+
+
+@pytest.mark.parametrize(
+    "unit, said", [("mV", ()), ("uV", ("unit uV of --file_unit is not used: the file states mV",)), ("µV", 1)]
+)
+def test_a_flag_that_contradicts_a_file_that_states_its_unit_is_named(tmp_path, unit, said):
+    notes = readers.read(write_wfdb(tmp_path), declared=Declared((), None, unit)).notes
+    assert len(notes) == said if isinstance(said, int) else notes == said
+
+
+@pytest.mark.parametrize(
+    "name, is_rate",
+    [("Fs", True), ("sampling_rate", True), ("SampleFreq", True), ("sfreq", True)]
+    + [(name, False) for name in ("rate", "freq", "frequency", "samples", "resampled_rate", "sampling_interval")],
+)
+def test_a_number_in_a_matlab_file_is_its_rate_only_by_a_name_that_says_so(tmp_path, name, is_rate):
+    scipy.io.savemat(tmp_path / "x.mat", {"val": simulate().T, name: 72.0})
+    [found] = readers.find(str(tmp_path))
+    assert found.missing == (("leads", "unit") if is_rate else ("leads", "sampling_rate", "unit"))
+    if is_rate:
+        assert "500 Hz" in refuse(tmp_path / "x.mat", Declared(LEADS, 500, "mV"))
+    else:
+        notes = readers.read(tmp_path / "x.mat", declared=Declared(LEADS, 500, "mV")).notes
+        assert f"variable(s) {name} not read" in notes
 
 
 def test_columns_that_are_no_leads_are_named(tmp_path):
@@ -318,6 +492,59 @@ def test_in_a_folder_what_looks_like_an_ecg_is_listed_and_lacks_what_no_one_stat
         found.recordings[1].read()
     declared = readers.find(str(tmp_path), Declared(LEADS, 400, "mV"))
     assert not any(lazy.missing for lazy in declared)
+
+
+def test_labels_and_probabilities_are_no_recordings(tmp_path):
+    rng = np.random.default_rng(0)
+    np.save(tmp_path / "labels.npy", rng.integers(0, 2, (5000, 12)))
+    np.save(tmp_path / "probabilities.npy", rng.random((12, 5000)))
+    np.save(tmp_path / "short.npy", rng.normal(size=(100, 12)))
+    np.savetxt(tmp_path / "labels.csv", rng.integers(0, 2, (500, 12)), "%d", ",")
+    np.save(tmp_path / "ecg.npy", simulate()[:120])
+    write_csv(tmp_path / "ecg.csv", header=())
+    found = readers.search(str(tmp_path))
+    assert [os.path.basename(lazy.name) for lazy in found.recordings] == ["ecg.csv", "ecg.npy"]
+
+
+# Outputs
+
+
+@pytest.mark.parametrize(
+    "output", ["a.npy", "a.json", "b.json", "rec.hea", "rec.dat", "../here/a.json", "part.h5", "part.json"]
+)
+def test_a_file_of_a_recording_or_its_sidecar_is_no_output(tmp_path, output, monkeypatch):
+    (tmp_path / "here").mkdir()
+    monkeypatch.chdir(tmp_path / "here")
+    for name in "ab":
+        np.save(f"{name}.npy", simulate())
+    write_sidecar(tmp_path / "here", "a")  # b.json would be one
+    write_wfdb(tmp_path / "here")
+    write_sph_hdf5(tmp_path / "here").rename("part.h5")
+    found = readers.find(".")
+    with pytest.raises(InputError, match="--output would replace what is read"):
+        files.refuse_overwriting([output], readers.list_inputs(found, output))
+    for other in ("rec.json", "c.json", "a.csv", "../a.npy", "predictions.csv"):
+        files.refuse_overwriting([other], readers.list_inputs(found, other))
+
+
+@pytest.mark.parametrize(
+    "command, flags, output",
+    [
+        ("predict", ["--model=simulated", "x.csv"], "x.csv"),
+        ("predict", ["--model=simulated", "."], "x.json"),
+        ("export", ["--model=x.onnx"], "x.onnx"),
+        ("explain", ["--data=arrays:x.npy", "--label=AF"], "x.png"),
+        ("evaluate", ["--predictions=scores.csv", "--labels=x.csv"], "."),
+    ],
+)
+def test_no_command_writes_to_what_it_reads(tmp_path, command, flags, output):
+    for name in ("x.csv", "x.onnx", "x.npy", "scores.csv"):
+        write_complete(tmp_path / name)
+    before = {path: path.read_bytes() for path in tmp_path.iterdir()}
+    done = call(command, f"--output={output}", *flags, cwd=tmp_path)
+    assert done.returncode == 1
+    assert "--output would replace what is read" in done.stderr, done.stderr
+    assert {path: path.read_bytes() for path in tmp_path.iterdir()} == before
 
 
 def predict(folder):

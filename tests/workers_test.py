@@ -74,3 +74,11 @@ def test_a_daemonic_process_does_without(monkeypatch):
     monkeypatch.setitem(multiprocessing.current_process()._config, "daemon", True)
     with pytest.raises(workers.Unavailable, match="daemonic"):
         workers.Pool(2, raise_nothing)
+
+
+@pytest.mark.skipif(not hasattr(os, "SCHED_BATCH"), reason="Linux")
+def test_workers_that_give_way_are_nice_and_do_not_preempt():
+    with workers.Pool(1, raise_nothing, niceness=3) as polite, workers.Pool(1, raise_nothing) as plain:
+        assert polite.submit(os.sched_getscheduler, 0).result() == os.SCHED_BATCH
+        assert polite.submit(os.nice, 0).result() == min(os.nice(0) + 3, 19)
+        assert plain.submit(os.sched_getscheduler, 0).result() == os.sched_getscheduler(0)

@@ -73,24 +73,36 @@ class Loader:
             starts = starts + first / recording.sampling_rate
         else:
             signals, starts, moves = create_input(recording, contract)[0][None], np.zeros(1), np.ones(1, bool)
-        notes = verify.list_notes(recording, findings, self.checks)
+        notes = (*verify.list_notes(recording, findings, self.checks), *_describe_derived(recording, contract, missing))
         kept_ecg = {"ecg": dataclasses.replace(recording)} if self.keep else {}
         if recording.is_degenerate or not moves.any():
-            return (), {"quality": "; ".join((NO_SIGNAL, *notes)), "notes": notes, **kept_ecg}
+            said = "; ".join((NO_SIGNAL, *notes))
+            return (), {"quality": said, "defects": (NO_SIGNAL,), "notes": notes, **kept_ecg}
         flags = quality.find_flags(recording)
-        noticed = []
+        defects = []
         if missing:
             listed = ", ".join(missing)
-            noticed.append(f"{len(missing)} of {len(contract.leads)} leads missing ({listed}), zeros in their place")
+            defects.append(f"{len(missing)} of {len(contract.leads)} leads missing ({listed}), zeros in their place")
         if not moves.all():
-            noticed.append(f"{np.sum(~moves)} of {len(moves)} windows without a signal")
+            defects.append(f"{np.sum(~moves)} of {len(moves)} windows without a signal")
         if recording.gaps:
-            noticed.append(f"{recording.gaps} samples masked")
-        if self.trained and (seen := self.trained.find(recording)):
-            noticed.append(seen)
-        noticed += [*flags, *notes]
-        known = {"quality": "; ".join(noticed), "flags": flags, "notes": notes, "starts": starts[moves], **kept_ecg}
+            defects.append(f"{recording.gaps} samples masked")
+        seen = self.trained.find(recording) if self.trained else ""
+        known = {
+            "quality": "; ".join(filter(None, (*defects, seen, *flags, *notes))),
+            "flags": flags,
+            "defects": (*defects, *flags),
+            "notes": notes,
+            "starts": starts[moves],
+            **kept_ecg,
+        }
         return [*(signals if moves.all() else signals[moves])], known
+
+
+def _describe_derived(recording: Recording, contract: InputContract, missing: Sequence[str]) -> list[str]:
+    """A note on limb leads that are computed from others."""
+    derived = [lead for lead in contract.leads if lead not in recording.leads and lead not in missing]
+    return [f"derived from other limb leads: {', '.join(derived)}"] if derived else []
 
 
 def _moves(recording: Recording, start: float, contract: InputContract) -> bool:

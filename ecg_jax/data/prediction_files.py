@@ -14,7 +14,7 @@ from ecg_jax.data.datasets import patients as patient_lib
 from ecg_jax.data.datasets import table as table_lib
 from ecg_jax.data.prediction_tables import RAW, TRUE
 from ecg_jax.data.prediction_values import KINDS, LOGITS, NUMBERS, PROBABILITIES
-from ecg_jax.errors import InputError
+from ecg_jax.errors import InputError, suggest
 from ecg_jax.evaluation import left_out as left_out_lib
 from ecg_jax.evaluation.left_out import LeftOut
 from ecg_jax.evaluation.thresholds import STATED, Thresholds
@@ -152,7 +152,8 @@ def _read_table(
     if len(set(names)) < len(names):
         raise InputError(f"{path}: --names={','.join(names)} names a label twice")
     if missing := [name for name in names if name not in table]:
-        raise InputError(f"{path}: no column {list_some(missing)}; it has {list_some(table, _SHOWN)}")
+        hint = suggest(missing[0], map(str, table.columns))
+        raise InputError(f"{path}: no column {list_some(missing)}{hint}; it has {list_some(table, _SHOWN)}")
     known = np.ones(len(table), bool)
     if "quality" in table:  # which gives the reason why a recording could not be predicted
         known = ~(table[[*names]].isna().all(axis=1) & table["quality"].notna()).to_numpy()

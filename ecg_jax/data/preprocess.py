@@ -85,7 +85,7 @@ def create_known_windows(recording: Recording, contract: InputContract) -> tuple
     windows = [
         _run(after, *_fit_length(signal[begin:], valid[begin:], contract.samples, 0.0)) for begin in begins.tolist()
     ]
-    signals, known = (np.stack(each) for each in zip(*windows, strict=True))
+    signals, known = (np.stack(each) if len(each) > 1 else each[0][None] for each in zip(*windows, strict=True))
     return signals, known, begins / contract.sampling_rate
 
 
@@ -212,7 +212,8 @@ def _select_leads(recording: Recording, leads: tuple[str, ...]) -> tuple[np.ndar
     if lost := _find_lost(recording, leads):
         raise InputError(
             f"{recording.id}: lead(s) {', '.join(lost)} missing and not derivable; "
-            f"it has {', '.join(recording.leads)} (limb leads are derived from any two of them)"
+            f"it has {', '.join(recording.leads)} (limb leads are derived from any two of them); "
+            "only `predict`, and `embed` and `explain` of files, put zeros in place of missing leads"
         )
     signal = np.empty((len(recording.signal), len(leads)), np.float32)
     valid = np.empty(signal.shape, bool)

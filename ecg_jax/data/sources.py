@@ -295,7 +295,7 @@ class DeviceSource(StoreSource):
         if not dataset.store:
             raise InputError(
                 f"data.mode is 'device', which needs a prepared store, not data set {dataset.name}; "
-                "python -m ecg_jax.prepare makes one"
+                "ecg-jax prepare makes one"
             )
         super().__init__(dataset, contract)
         self._lengths = np.asarray(self.store.lengths, np.int64)

@@ -1,6 +1,7 @@
 """Processes that read recordings. They are forked from a server that has imported the readers, and not JAX."""
 
 import concurrent.futures
+import contextlib
 import logging
 import multiprocessing
 import multiprocessing.forkserver
@@ -12,7 +13,6 @@ import threading
 import types
 from collections.abc import Callable, Iterator
 from concurrent.futures.process import BrokenProcessPool
-from contextlib import contextmanager
 from multiprocessing.context import ForkServerContext, ForkServerProcess
 from typing import Any
 
@@ -72,7 +72,7 @@ def _pack(*sent: Any) -> bytes:
 _main_lock = threading.Lock()
 
 
-@contextmanager
+@contextlib.contextmanager
 def _without_main() -> Iterator[None]:
     """Hides the program's own file: a worker would run it once more, with all that is not behind `__name__ ==`."""
     with _main_lock:
@@ -96,6 +96,9 @@ class _Context(ForkServerContext):
 
 def _begin(niceness: int, packed: bytes) -> None:
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # here, as others may have started the server, or start workers of it
+    if niceness and hasattr(os, "SCHED_BATCH"):  # on waking, it then takes no core from a thread that computes
+        with contextlib.suppress(OSError):
+            os.sched_setscheduler(0, os.SCHED_BATCH, os.sched_param(0))
     os.nice(niceness)
     keep_freed_memory()
     threading.Thread(target=_end_with_parent, daemon=True).start()

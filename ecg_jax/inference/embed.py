@@ -13,6 +13,7 @@ import pandas as pd
 from ecg_jax.data.readers import LazyRecording
 from ecg_jax.inference import batches
 from ecg_jax.inference.model import Model
+from ecg_jax.inference.noticed import Noticed
 from ecg_jax.models import features
 
 
@@ -33,7 +34,7 @@ class Table:
     rows: np.ndarray  # `[N]` int, which of the recordings that were named these are
     recordings: np.ndarray  # `[N]` str
     quality: np.ndarray  # `[N]` str, what was noticed, separated by `; `
-    notes: Counter[str]  # how often what readers and checks noticed
+    noticed: Noticed  # how often what
     problems: Counter[str]  # why others could not be read
 
 
@@ -67,21 +68,20 @@ def collect(embedded: Iterable[Embedding], most: int, size: int) -> Table:
     """Gathers embeddings of no more than `most` recordings, `size` numbers each."""
     values = np.empty((most, size), np.float32)
     kept: list[tuple[int, str, str]] = []
-    notes: Counter[str] = Counter()
-    problems: Counter[str] = Counter()
+    noticed, problems = Noticed(), Counter[str]()
     for number, each in enumerate(embedded):
         if error := each.known.get("error"):
             problems[error] += 1
             continue
         values[len(kept)] = each.values
         kept.append((number, each.recording, each.known["quality"]))
-        notes.update(each.known["notes"])
+        noticed.add(each.known)
     return Table(
         values[: len(kept)],
         np.array([number for number, _, _ in kept], int),
         np.array([recording for _, recording, _ in kept], str),
         np.array([quality for _, _, quality in kept], str),
-        notes,
+        noticed,
         problems,
     )
 

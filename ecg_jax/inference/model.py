@@ -225,7 +225,10 @@ def load_model(
     stated = {"leads": leads, "units_per_millivolt": units_per_millivolt, "sampling_rate": sampling_rate}
     if path in shipped.FILES or os.path.isdir(path):
         if any(stated.values()) or labels:
-            raise InputError(f"{path}: it states its own leads, unit, rate and labels; they cannot be set")
+            raise InputError(
+                f"{path}: it states its own leads, unit, rate and labels; they cannot be set (those of recordings are "
+                "--file_leads, --file_rate and --file_unit of predict, embed and explain)"
+            )
         if path in shipped.FILES:
             return _load_shipped(path)
         with run_folder.reading(path):

@@ -44,6 +44,7 @@ class Prediction:
     quality: str = ""  # what was noticed about the recording, separated by `; `
     error: str = ""  # why it could not be read
     flags: tuple[str, ...] = ()  # of its quality, see `quality.find_flags`
+    defects: tuple[str, ...] = ()  # these, and what is missing, also in `quality`
     notes: tuple[str, ...] = ()  # what its reader and the checks noticed, also in `quality`
     starts: np.ndarray = dataclasses.field(default_factory=lambda: np.zeros(0))  # `[windows]`, seconds
     windows: np.ndarray = dataclasses.field(default_factory=lambda: np.zeros((0, 0)))  # `[windows, labels]`

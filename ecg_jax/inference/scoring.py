@@ -1,6 +1,7 @@
 """Scores predictions, writes the tables and the report, and shows them: the end of `main` and of `evaluate`."""
 
 import dataclasses
+import os
 import shlex
 import sys
 from collections.abc import Mapping, Sequence
@@ -117,6 +118,11 @@ def evaluate(
     for title, table in found.others.items():
         tables.print_scores(table, title, console)
     return [*written[:-1], *listed, *written[-1:]]
+
+
+def list_files(folder: str) -> list[str]:
+    """The files that `evaluate` may replace or remove in a folder, without those of pages and figures."""
+    return [os.path.join(folder, left_out.LIST), *report.list_tables(folder)]
 
 
 @dataclasses.dataclass(frozen=True)

@@ -16,12 +16,11 @@ from rich.text import Text
 from ecg_jax import labels as label_lib
 from ecg_jax import spreadsheet, statements
 from ecg_jax.data import prediction_tables
-from ecg_jax.data.splits import manifest
-from ecg_jax.data.store import messages
 from ecg_jax.errors import describe
 from ecg_jax.inference import explained, parquet, rows
 from ecg_jax.inference.measured import measure_part
 from ecg_jax.inference.model import Model
+from ecg_jax.inference.noticed import Noticed
 from ecg_jax.inference.predict import Measured, Prediction, find_highest
 from ecg_jax.kinds import FINDING
 from ecg_jax.reporting import ecg_page, ecg_shade, page_names
@@ -161,29 +160,28 @@ class Tally:
 
     def __init__(self, model: Model) -> None:
         """Begins it."""
-        self.count = 0
         self._model = model
         self._positives: Counter[str] = Counter()
-        self._notes: Counter[str] = Counter()
-        self._seen = 0
+        self._noticed = Noticed()
+
+    @property
+    def count(self) -> int:
+        """Recordings."""
+        return self._noticed.count
 
     def add(self, made: Prediction) -> None:
         """Counts a recording."""
-        self.count += 1
-        self._seen += manifest.SEEN in made.quality
-        self._notes.update(made.notes)
+        self._noticed.add(vars(made))
         self._positives.update(_find_called(self._model, made))
 
     def to_dict(self) -> dict[str, Any]:
         """What was counted, JSON-ready."""
-        return {"count": self.count, "positives": self._positives, "notes": self._notes, "seen": self._seen}
+        return {"positives": self._positives, **self._noticed.to_dict()}
 
     def update(self, other: Mapping[str, Any]) -> None:
         """Adds what another one, of the same model, has counted."""
-        self.count += other["count"]
         self._positives.update(other["positives"])
-        self._notes.update(other["notes"])
-        self._seen += other["seen"]
+        self._noticed.update(other)
 
     def describe(self) -> list[str]:
         """Lines on positives, on what was noticed, and on recordings that trained the model."""
@@ -195,11 +193,7 @@ class Tally:
             f"{model.describe_threshold(name)}"
             for name in names
         ]
-        lines += messages.describe(self._notes)
-        if self._seen:
-            seen = f"{self._seen} of {self.count} recording(s) {manifest.SEEN}"
-            lines.append(f"{seen} of this model: no measure of how good it is")
-        return lines
+        return lines + self._noticed.describe()
 
 
 def _find_called(model: Model, made: Prediction) -> list[str]:

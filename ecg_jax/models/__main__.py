@@ -48,7 +48,7 @@ def main() -> None:
         )
     console.print(table)
     console.print("Other --model: a run folder; a Keras file of the reference network.")
-    console.print("More of one: python -m ecg_jax.models NAME")
+    console.print("More of one: ecg-jax models NAME")
 
 
 def summarize(contract: InputContract) -> str:

@@ -22,6 +22,7 @@ _TABLES = (
     *("confusion", "calibration", "decision_curves", "subgroups", "kappa", "panel", "mcnemar", "comparison"),
     *("challenge", "tenths", "floor"),
 )
+_TABLE_SUFFIXES = (".csv", ".json", ".tex")
 _FIGURES = (
     *("forest", "precision_recall", "roc", "confusion", "reliability", "decision_curves"),
     *("bootstrap_auroc", "bootstrap_f1", "subgroups", "predicted", "agreement", "tenths"),
@@ -120,12 +121,17 @@ def write_tables(folder: str, content: Content) -> list[str]:
     return [path for table in content.tables.values() for path in tables.write_table(folder, table, content.stamps)]
 
 
+def list_tables(folder: str) -> list[str]:
+    """The files of tables that an evaluation may write to a folder, or remove from it."""
+    return [os.path.join(folder, f"{name}{suffix}") for name in ("scores", *_TABLES) for suffix in _TABLE_SUFFIXES]
+
+
 def _remove_others(folder: str, written: Sequence[str], figure_files: bool) -> None:
     """Removes files of an earlier evaluation that this one lacks: they would seem to belong to this one."""
-    stale = [f"{name}{suffix}" for name in _TABLES for suffix in (".csv", ".json", ".tex")]
+    stale = list_tables(folder)
     if figure_files:
-        stale += [f"{name}{suffix}" for name in _FIGURES for suffix in (".pdf", ".png")]
-    for path in {os.path.join(folder, name) for name in stale} - set(written):
+        stale += [os.path.join(folder, f"{name}{suffix}") for name in _FIGURES for suffix in (".pdf", ".png")]
+    for path in set(stale) - set(written):
         if os.path.isfile(path):
             os.remove(path)
 

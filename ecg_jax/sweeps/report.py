@@ -83,7 +83,7 @@ def show(found: Results, study: Study, arguments: Sequence[str], console: Consol
     first = next(iter(found.ranked[0].runs.values()))
     if not found.test:
         console.print("Test scores are shown when the sweep has ended, for the winner alone")
-    console.print(f"Its run: python -m ecg_jax.evaluate --model={first} --output=evaluation")
+    console.print(f"Its run: ecg-jax evaluate --model={first} --output=evaluation")
 
 
 def _write_markdown(found: Results, study: Study) -> str:

@@ -112,6 +112,6 @@ def name_flags(text: str, name: str) -> str:
     if not (flags := re.findall(r"--config\.[\w.]+(?:=\w+)?", text)):
         return text
     return (
-        f"{text} (of python -m ecg_jax.prepare --dataset={name} --source=PLACE {' '.join(flags)} --output=STORE, "
+        f"{text} (of ecg-jax prepare --dataset={name} --source=PLACE {' '.join(flags)} --output=STORE, "
         "whose STORE --data takes)"
     )

@@ -38,7 +38,7 @@ def create(
         patient_column: See `patients.parse`.
 
     Raises:
-        InputError: when one of these is wrong, or a sidecar, which may state them too, contradicts it.
+        InputError: when one of these is wrong, or a sidecar, which may state them too, contradicts it or is misspelled.
     """
     names = tuple(name.strip() for name in leads.split(","))
     stated, notes = _fill(source, Declared(names, sampling_rate, unit))
@@ -68,6 +68,7 @@ def _fill(source: str, given: Declared) -> tuple[Declared, list[str]]:
     stated, different = sidecars.merge(("data.arrays", given), (sidecars.sidecar_path(source), said))
     if different:
         raise InputError(f"{source}: {different[0]}; correct one of them")
+    sidecars.refuse_misspelled(source, sidecars.list_missing(stated))
     return stated, notes
 
 

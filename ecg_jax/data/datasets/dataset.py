@@ -121,7 +121,7 @@ class Dataset:
         """
         numbers = [name for name, values in self.attributes.items() if values.dtype.kind != "U" and name != WEIGHT]
         if missing := [name for name in names if name not in self.attributes]:
-            hint = "; python -m ecg_jax.prepare --measure makes intervals columns of a store"
+            hint = "; ecg-jax prepare --measure makes intervals columns of a store"
             raise InputError(
                 f"data set {self.name}: no number {', '.join(missing)}; there are: {', '.join(numbers) or 'none'}"
                 + suggest(missing[0], numbers)

@@ -53,7 +53,7 @@ def find(source: str) -> str:
     if not source or not folders:
         raise InputError(
             f"data set tfds: no {INFO} at or below {source!r}; pass --config.data.source=DATA_DIR/NAME, and see "
-            "python -m ecg_jax.build_tfds --help for how to build one"
+            "ecg-jax build_tfds --help for how to build one"
         )
     versions = {os.path.dirname(folder): folder for folder in sorted(folders, key=_parse_version)}
     if len(versions) > 1:

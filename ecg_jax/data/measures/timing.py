@@ -40,7 +40,8 @@ def measure_rise_time(recording: Recording, over: float, in_beats: bool = False)
     if in_beats:
         here = amplitude.find_beats(ranges)
         windows, ranges = windows[:, here], ranges[:, here]
-    change = np.abs(windows[..., step:] - windows[..., :-step])
+    change = windows[..., step:] - windows[..., :-step]
+    np.abs(change, out=change)
     size = ranks.median(ranges)
     steepest = ranks.median(change.max(axis=2))
     moving = (size > 0.1 * ranks.median(size)) & (steepest > 0)

@@ -14,14 +14,16 @@ from collections.abc import Sequence
 
 import numpy as np
 
+from ecg_jax import units
+from ecg_jax.data.measures import amplitude
 from ecg_jax.data.readers import csv_table, matlab, reading, time_column
 from ecg_jax.data.readers.sidecars import (
     FLAGS,
-    SPELLINGS,
     Declared,
     describe_remedy,
     find_factor,
     has_sidecar,
+    refuse_misspelled,
     resolve,
     squeeze,
 )
@@ -30,26 +32,33 @@ from ecg_jax.recording import LEADS, Recording, canonical_leads, create_recordin
 
 _HEAD_BYTES = 4096
 _CODE_UNITS = {"code", "zscore"}  # of `units.DECLARED`, those that are no voltage
-SUFFIXES = (".npy", ".csv", ".tsv")
+TEXT = (".csv", ".tsv")
+SUFFIXES = (".npy", *TEXT)
 _MAGIC = b"\x93NUMPY"
 _VALUE = b"val"
-_MOST_HEADER_LINES = 12  # before which a CSV without sidecar shows its numbers
 _LONGEST_NAME, _LONGEST_LIST = 40, 200  # characters
+_USUAL_RATE = 500.0  # Hz, of files that state none; beats are seen at any
 _LEAD_COUNTS = {8, 12, 15}  # of recordings that nothing describes
+_FEWEST_ROWS, _ROWS_PER_COLUMN = 50, 10  # of these; a second at 50 Hz
+_MOST_JUDGED = 100_000  # rows
+# A single number of this name, in small letters without separators, is a MATLAB file's rate; `rate` may be the heart's.
+_MATLAB_RATE = re.compile(r"sampl(e|es|ing)?(rate|freq|frequency)(inhz|hz)?|fs(hz)?|sfreq")
 
 
 def matches(path: str, head: bytes) -> bool:
     """Tells a NumPy file, a MATLAB file of `val`, or a CSV of numbers (or of anything, beside a sidecar)."""
     if head.startswith(_MAGIC) or _is_matlab(head):
         return True
-    if not path.lower().endswith((".csv", ".tsv")) or b"\0" in head:
+    if not path.lower().endswith(TEXT) or b"\0" in head:
         return False
-    lines = [line for line in head.decode("utf-8-sig", "replace").splitlines() if line.strip()]
-    if has_sidecar(path) or not lines:
-        return has_sidecar(path)
-    if len(lines) <= 2 and not head.endswith(b"\n"):  # the head may end within a number
-        lines[-1] = re.sub(r"[,;\t][^,;\t]*$", "", lines[-1])
-    return any(csv_table.is_numeric(line) for line in lines[1:_MOST_HEADER_LINES] or lines)
+    is_whole = len(head) < _HEAD_BYTES
+    return has_sidecar(path) or csv_table.begins(reading.decode(head) if is_whole else _read_head(path, b",;\t\r\n"))
+
+
+def _read_head(path: str, ends: bytes) -> str:
+    """The text with which a CSV begins; of a long one up to the last of `ends`, as it may be cut within a number."""
+    head = reading.read_bytes(path, csv_table.HEAD_BYTES)
+    return reading.decode(head if len(head) < csv_table.HEAD_BYTES else head[: max(map(head.rfind, ends))])
 
 
 def _is_matlab(head: bytes) -> bool:
@@ -59,37 +68,57 @@ def _is_matlab(head: bytes) -> bool:
 def find_missing(path: str) -> tuple[str, ...] | None:
     """Which fields of `Declared` a file without a sidecar lacks, as far as the first lines of a CSV tell.
 
-    None for what does not look like a recording: a table whose first row names no lead, an array or a table without
-    names that has not as many columns (or rows, of an array) as there are leads, as predictions and labels have.
+    None for what does not look like a recording: a table whose first row names no lead, and an array or a table without
+    names that has not as many columns (or rows, of an array) as there are leads, is too short, or holds labels or
+    probabilities: nothing outside 0 to 1.
     """
     head = reading.read_bytes(path, _HEAD_BYTES)
     if _is_matlab(head):
-        return (*FLAGS,)
+        try:
+            return _list_missing(_read_matlab(path))
+        except Exception:  # noqa: BLE001 - reading will say why
+            return ()
     if head.startswith(_MAGIC):
-        shape = _measure_numpy(path)
-        return (*FLAGS,) if len(shape) == 2 and {*shape} & _LEAD_COUNTS else None
-    lines, _, rest = reading.decode(head).rpartition("\n")
+        return (*FLAGS,) if _is_signal(_map_numpy(path)) else None
+    text = _read_head(path, b"\r\n")
     try:
-        table = csv_table.parse(path, lines if len(head) == _HEAD_BYTES else lines + "\n" + rest)
+        table = csv_table.parse(path, text)
     except Exception:  # noqa: BLE001 - reading will say why
-        cells = [cell for line in lines.splitlines()[:_MOST_HEADER_LINES] for cell in csv_table.split(line)]
+        cells = [cell for line in text.splitlines()[: csv_table.LONGEST_HEADER] for cell in csv_table.split(line)]
         return () if _has_leads(cells) else None
-    if not (_has_leads(table.leads) if table.leads else table.values.shape[1] in _LEAD_COUNTS):
-        return None
-    known = table.leads, any(map(time_column.find_likely, table.times)), table.has_units
+    columns, is_whole = table.values.shape[1], os.path.getsize(path) < csv_table.HEAD_BYTES
+    has_leads = (
+        _has_leads(table.leads) if table.leads else columns in _LEAD_COUNTS and _is_signal(table.values, is_whole)
+    )
+    return _list_missing(table) if has_leads else None
+
+
+def _list_missing(table: csv_table.Table) -> tuple[str, ...]:
+    known = table.leads, any(each.is_stated or time_column.find_likely(each) for each in table.times), table.has_units
     return tuple(field for field, value in zip(FLAGS, known, strict=True) if not value)
+
+
+def _is_signal(values: np.ndarray, is_whole: bool = True) -> bool:
+    """Whether an array that nothing describes looks like a recording; of a part of one, its length says nothing."""
+    if values.ndim != 2 or not {*values.shape} & _LEAD_COUNTS:
+        return False
+    if is_whole and max(values.shape) < max(_FEWEST_ROWS, _ROWS_PER_COLUMN * min(values.shape)):
+        return False
+    judged = values[:_MOST_JUDGED, :_MOST_JUDGED]
+    return bool(((judged < 0) | (judged > 1)).any())
 
 
 def _has_leads(names: Sequence[str]) -> bool:
     return not {*LEADS}.isdisjoint(canonical_leads(names))
 
 
-def _measure_numpy(path: str) -> tuple[int, ...]:
-    """The shape of an array; of a damaged file none."""
+def _map_numpy(path: str) -> np.ndarray:
+    """The array, not in memory; of a damaged file, or one that holds no real numbers, an empty one."""
     try:
-        return np.lib.format.open_memmap(path, mode="r").shape
+        mapped = np.lib.format.open_memmap(path, mode="r")
+        return mapped if mapped.dtype.kind in "fiu" else np.empty(0)
     except Exception:  # noqa: BLE001 - whatever is wrong, it is no recording to be described
-        return ()
+        return np.empty(0)
 
 
 def read(path: str, id: str | None = None, declared: Declared | None = None) -> Recording:
@@ -101,16 +130,19 @@ def read(path: str, id: str | None = None, declared: Declared | None = None) -> 
     path = os.fspath(path)
     said, notes = resolve(path, ("", declared))
     table = _read_values(path)
-    if table.leads and said.leads and canonical_leads(table.leads) != canonical_leads(said.leads):
-        names = ", ".join(table.leads)
-        raise InputError(f"{path}: its first row names {names}, but {', '.join(said.leads)} are declared")
-    leads = table.leads or said.leads
+    leads, renamed = _choose_leads(path, table.leads, said.leads)
     rate, taken = time_column.choose_rate(path, table.times, said.sampling_rate)
     found = {"leads": leads, "sampling_rate": rate, "unit": said.unit or table.has_units}
     missing = [name for name, value in found.items() if not value]
+    refuse_misspelled(path, missing)
     if missing or rate is None:
-        raise InputError(f"{path}: {', '.join(missing)} unknown; {describe_remedy(path, missing)}")
+        reason = "" if rate else time_column.explain_unknown(table.times)
+        remedy = describe_remedy(path, missing, guess_unit(path) if "unit" in missing else "")
+        raise InputError(f"{path}: {', '.join(missing)} unknown{reason}; {remedy}")
     millivolts = _choose_unit(path, said.unit.strip(), table.millivolts)
+    skips = {
+        kind: [each.skip for each in table.times if each.skip and each.is_broken == kind] for kind in (False, True)
+    }
     values, turned = (table.values, []) if table.leads else _orient(path, table.values, len(leads))
     return create_recording(
         values,
@@ -120,9 +152,50 @@ def read(path: str, id: str | None = None, declared: Declared | None = None) -> 
         millivolts_per_unit=millivolts,
         normalized=said.is_normalized,
         unit=float(np.ravel(millivolts)[0]) if np.ptp(millivolts) == 0 else None,
-        notes=(*notes, *table.notes, *taken, *turned, *_describe_others(leads)),
-        contradictions=[times.unevenness for times in table.times if times.unevenness],
+        notes=(
+            *notes,
+            *table.notes,
+            *taken,
+            *skips[False],
+            *turned,
+            *renamed,
+            *_describe_others(leads),
+        ),
+        contradictions=skips[True],
     )
+
+
+def guess_unit(path: str) -> str:
+    """The unit in which the beats of a file that states none have an ECG's usual size; empty where none is."""
+    try:
+        table = _read_values(path)
+        values = table.values if table.leads or table.values.shape[0] > table.values.shape[1] else table.values.T
+        leads = table.leads or [*LEADS, *map(str, range(values.shape[1]))][: values.shape[1]]
+        rates = [found[1] for found in map(time_column.find_likely, table.times) if found]
+        recording = create_recording(values, leads=leads, sampling_rate=(rates or [_USUAL_RATE])[0], id=path)
+    except Exception:  # noqa: BLE001 - whatever is wrong, it is no recording
+        return ""
+    fitting = amplitude.find_units(amplitude.measure_size(recording))
+    return next((units.name(unit) for unit in amplitude.REAL_UNITS if fitting == (unit,)), "")
+
+
+def _choose_leads(path: str, named: tuple[str, ...], declared: tuple[str, ...]) -> tuple[tuple[str, ...], list[str]]:
+    """Names of the columns, and a note where declared ones take the place of names that are no lead's.
+
+    Raises:
+        InputError: where a column is named as one lead and declared as another, or their numbers differ.
+    """
+    first, second = canonical_leads(named), canonical_leads(declared)
+    if not named or not declared or first == second:
+        return named or declared, []
+    pairs = [*zip(first, second, strict=False)]
+    if len(first) != len(second) or any(name in LEADS and name != other for name, other in pairs):
+        raise InputError(
+            f"{path}: its first row names {', '.join(named)}, but {', '.join(declared)} are declared; rename the "
+            "columns or declare no leads"
+        )
+    listed = ", ".join(f"{name[:_LONGEST_NAME]} as {other}" for name, other in pairs if name != other)
+    return declared, [f"columns renamed, as declared: {listed}"[:_LONGEST_LIST]]
 
 
 def _describe_others(leads: Sequence[str]) -> list[str]:
@@ -176,7 +249,7 @@ def _read_matlab(path: str) -> csv_table.Table:
         numbers = {} if is_old else matlab.read_numbers(content)
     if values.ndim != 2 or not values.size or values.dtype.kind not in "fiu":
         raise InputError(f"{path}: val is {values.dtype} {values.shape}; expected numbers, leads times samples")
-    rates = {name: value for name, value in numbers.items() if squeeze(name) in SPELLINGS["sampling_rate"]}
+    rates = {name: value for name, value in numbers.items() if _MATLAB_RATE.fullmatch(squeeze(name))}
     others = ", ".join(name for name in numbers if name not in rates)[:_LONGEST_LIST]
     return csv_table.Table(
         values,

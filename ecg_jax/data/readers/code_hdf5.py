@@ -107,18 +107,19 @@ def find_stated(path: str, name: str, declared: Declared | None) -> tuple[Declar
     """What a sidecar states of an array of a file, or else the caller, or else attributes; and notes.
 
     Raises:
-        InputError: see `sidecars.resolve` and `parse_attributes`.
+        InputError: see `sidecars.resolve`, `sidecars.refuse_misspelled` and `parse_attributes`.
     """
     if declared == CODE and not sidecars.has_sidecar(path):
         return CODE, []
     try:
         attributes = parse_attributes(path, hdf5_file.read_attributes(path, name))
+        stated, notes = sidecars.resolve(path, ("", declared), ("the file's attributes", attributes))
     except InputError:
         stated, notes = sidecars.resolve(path, ("", declared))
         if not (stated.sampling_rate and stated.unit):
             raise
-        return stated, notes
-    return sidecars.resolve(path, ("", declared), ("the file's attributes", attributes))
+    sidecars.refuse_misspelled(path, sidecars.list_missing(stated))
+    return stated, notes
 
 
 def parse_attributes(path: str, attributes: Mapping[str, str]) -> Declared:

@@ -6,7 +6,6 @@ Columns of times and row numbers are no leads; `time_column` says what they stat
 """
 
 import contextlib
-import itertools
 import re
 from typing import NamedTuple
 
@@ -17,7 +16,9 @@ from ecg_jax.data.readers import reading, time_column
 from ecg_jax.errors import InputError
 from ecg_jax.recording import LEADS, canonical_lead
 
-_LONGEST_HEADER, _LONGEST_NAME = 100, 200  # lines; characters of a column's name
+HEAD_BYTES = 1 << 16  # in which a table begins
+LONGEST_HEADER = 100  # lines
+_LONGEST_NAME, _LONGEST_SHOWN = 200, 80  # characters of a column's name, and of a line in a message
 _COMMENT = ("#", "%")
 _MISSING = {"", "na", "n/a", "#n/a", "nan", "null", "none", "-", "--", "?"}
 _UNIT_OF_LEAD = re.compile(r"[(\[](.*)[)\]]|[ _/]([^ _/]+)$")
@@ -58,10 +59,23 @@ class _Header(NamedTuple):
 _Line = tuple[int, str]
 
 
-def is_numeric(line: str) -> bool:
-    """True for a row of numbers, empty cells and, in front, times; but not for empty cells alone."""
-    cells = line.split(_find_delimiter(line))
-    return _is_row([*itertools.dropwhile(_is_clock, cells)])
+def begins(text: str) -> bool:
+    """Whether a text looks like a table: has a row of numbers below a header, or no other row."""
+    lines = [line for _, line in _split_lines(text)[:LONGEST_HEADER]]
+    return _find_start(lines) is not None
+
+
+def describe_unlike(path: str) -> str:
+    """Why a file is no table of numbers: its first row below names of leads, or else its second."""
+    lines = _split_lines(reading.decode(reading.read_bytes(path, HEAD_BYTES)))[:LONGEST_HEADER]
+    if not lines:
+        return f"{path}: not a CSV of numbers: it is empty"
+    named = next((i for i, (_, line) in enumerate(lines) if _names_leads(line)), 0)
+    number, line = lines[min(named + 1, len(lines) - 1)]
+    return (
+        f"{path}: not a CSV of numbers: none of its first {len(lines)} line(s) is a row of numbers, as line {number}, "
+        f"{line.strip()[:_LONGEST_SHOWN]!r}; expected one row per sample, with at most a time beside numbers"
+    )
 
 
 def split(line: str, delimiter: str | None = None) -> list[str]:
@@ -76,19 +90,20 @@ def read(path: str) -> Table:
 
 def parse(path: str, text: str) -> Table:
     """Reads the text of a file; see `read`."""
-    lines = [(number, line) for number, line in enumerate(re.split(r"\r\n|\n|\r", text), 1) if line.strip()]
-    start = _find_start([line for _, line in lines[:_LONGEST_HEADER]])
+    lines = _split_lines(text)
+    start = _find_start([line for _, line in lines[:LONGEST_HEADER]])
     if start is None:
-        raise InputError(f"{path}: not a CSV of numbers; expected one row per sample")
+        raise InputError(describe_unlike(path))
     delimiter = _find_delimiter(lines[start][1])
+    lines = [each for each in lines if each[1].strip() or delimiter in each[1]]
     has_numbers = len(lines) > start + 1 and _numbers_columns(lines[start][1])
     start += has_numbers
     columns = lines[start][1].count(delimiter) + 1
     header = _read_header(lines[:start], delimiter, columns)
     names, notes = header.names, header.notes
-    skipped = [i for i, name in enumerate(names) if time_column.is_time(name)]
-    first = lines[start - has_numbers][1].split(delimiter, 1)[0]
-    if not names and (_is_clock(first) or (has_numbers and not _strip(first))):  # an empty cell above numbers of rows
+    first = split(lines[start][1], delimiter)
+    skipped = [i for i in range(columns) if _is_clock(first[i]) or (names and time_column.is_time(names[i]))]
+    if not names and has_numbers and not split(lines[start - 1][1], delimiter)[0]:  # above numbers of rows
         skipped = [0]
     values = _parse_numbers(path, lines[start:], delimiter, columns, skipped)
     kept = [i for i in range(columns) if i not in skipped]
@@ -105,6 +120,11 @@ def parse(path: str, text: str) -> Table:
     )
 
 
+def _split_lines(text: str) -> list[_Line]:
+    """Lines with their numbers, but for empty ones; a row of tabs is a row of empty cells."""
+    return [(number, line) for number, line in enumerate(re.split(r"\r\n|\n|\r", text), 1) if line.strip(" ")]
+
+
 def _measure_times(column: int, header: _Header, lines: list[_Line], delimiter: str) -> time_column.Times:
     name = header.names[column] if header.names else ""
     cells = [_strip(line.split(delimiter, column + 1)[column]) for _, line in lines]
@@ -115,11 +135,18 @@ def _measure_times(column: int, header: _Header, lines: list[_Line], delimiter: 
 
 def _find_start(lines: list[str]) -> int | None:
     """Place of the first row of numbers; a number alone before the names of leads is none."""
-    worded = [i for i, line in enumerate(lines) if line.lstrip("#% \"'")[:1].isalpha()]
-    named = [i for i in worded if {*map(canonical_lead, split(lines[i]))} & {*LEADS}]
-    first = named[0] if named else -1
+    first = next((i for i, line in enumerate(lines) if _names_leads(line)), -1)
     early = [i for i in range(first) if len(split(lines[i])) == len(split(lines[first]))]
-    return next((i for i in (*early, *range(first + 1, len(lines))) if is_numeric(lines[i])), None)
+    return next((i for i in (*early, *range(first + 1, len(lines))) if _is_row_of_times(split(lines[i]))), None)
+
+
+def _names_leads(line: str) -> bool:
+    return line.lstrip("#% \"'")[:1].isalpha() and not {*LEADS}.isdisjoint(map(canonical_lead, split(line)))
+
+
+def _is_row_of_times(cells: list[str]) -> bool:
+    """True for a row of numbers, empty cells and times; but not for empty cells and times alone."""
+    return _is_row([cell for cell in cells if not _is_clock(cell)])
 
 
 def _numbers_columns(line: str) -> bool:
@@ -135,7 +162,9 @@ def _read_header(lines: list[_Line], delimiter: str, columns: int) -> _Header:
     """Returns names (none or one per column), units of each column in words and in mV, and notes."""
     rows = [(number, split(line.lstrip("#% "), delimiter)) for number, line in lines]
     tables = [(number, cells) for number, cells in rows if len(cells) == columns]
-    named = [(number, cells) for number, cells in tables if not _find_units(cells) and not _is_row(cells)]
+    named = [
+        (number, cells) for number, cells in tables if any(cells) and not _find_units(cells) and not _is_row(cells)
+    ]
     measured = [(number, cells) for number, cells in tables if _find_units(cells)]
     names = named[-1][1] if named else []
     in_names = [_UNIT_OF_LEAD.search(name[-_LONGEST_NAME:]) for name in names] or [None] * columns
@@ -165,17 +194,16 @@ def _parse_numbers(path: str, lines: list[_Line], delimiter: str, columns: int, 
     for number, line in lines:  # before anything of that size is allocated
         if line.count(delimiter) + 1 != columns:
             raise InputError(f"{path}: line {number} has {line.count(delimiter) + 1} columns, the first {columns}")
-    has_commas = delimiter != "," and any("," in line for _, line in lines)
     kept = [i for i in range(columns) if i not in skipped]
+    with_commas = [line for _, line in lines if "," in line] if delimiter != "," else []
+    has_commas = any("," in cell for line in with_commas for cell in _keep(line, delimiter, kept))
     if kept and not has_commas:
         with contextlib.suppress(ValueError):  # of cells that are not plain numbers, which are parsed below
             plain = (line for _, line in lines)
             return np.loadtxt(plain, delimiter=delimiter, comments=None, usecols=kept, ndmin=2)
     values = np.empty((len(lines), len(kept)))
     for row, (number, line) in zip(values, lines, strict=True):
-        cells = line.split(delimiter)
-        if skipped:
-            cells = [cells[i] for i in kept]
+        cells = _keep(line, delimiter, kept)
         if has_commas:
             if any("." in cell for cell in cells):
                 raise InputError(f"{path}: has both decimal commas and points; write numbers with one of them")
@@ -185,6 +213,11 @@ def _parse_numbers(path: str, lines: list[_Line], delimiter: str, columns: int, 
         except ValueError as error:
             raise InputError(f"{path}: line {number} is not all numbers ({str(error)[:80]})") from error
     return values
+
+
+def _keep(line: str, delimiter: str, kept: list[int]) -> list[str]:
+    cells = line.split(delimiter)
+    return cells if len(kept) == len(cells) else [cells[i] for i in kept]
 
 
 def _parse_cells(cells: list[str]) -> list[float]:

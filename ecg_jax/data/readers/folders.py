@@ -9,10 +9,10 @@ import functools
 import glob
 import os
 from collections import Counter
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 
 from ecg_jax.data.readers import arrays, code_hdf5, edan, formats, wfdb
-from ecg_jax.data.readers.sidecars import FLAGS, Declared, describe_remedy, has_sidecar, sidecar_path
+from ecg_jax.data.readers.sidecars import FLAGS, Declared, describe_remedy, drop_stated, has_sidecar, list_sidecars
 from ecg_jax.errors import InputError
 from ecg_jax.recording import Recording
 
@@ -34,11 +34,13 @@ class LazyRecording:
         name: Where it is: a file's path (a WFDB record's without suffix), or a CODE HDF5 file's and the exam's id.
         read: Reads it; raises `InputError`. It can be sent to another process.
         missing: Fields of `Declared` that a NumPy, CSV or MATLAB file in a folder lacks: reading it says so.
+        path: The file that is read first; empty where there is none.
     """
 
     name: str
     read: Callable[[], Recording]
     missing: tuple[str, ...] = ()
+    path: str = ""
 
 
 @dataclasses.dataclass(frozen=True)
@@ -96,6 +98,12 @@ def search(path: str, declared: Declared | None = None) -> Search:
     return Search(recordings)
 
 
+def drop_sidecars(paths: Sequence[str]) -> list[str]:
+    """Paths as a shell makes them of `DIR/*`, without the sidecars of others among them."""
+    sidecars = {name for path in paths if path.lower().endswith(_DESCRIBED) for name in list_sidecars(path)}
+    return [path for path in paths if path not in sidecars]
+
+
 def describe_passed_over(kinds: Counter[str]) -> str:
     """One line on files that are no ECG; empty without any."""
     if not kinds:
@@ -117,7 +125,22 @@ def describe_missing(files: Sequence[LazyRecording]) -> str:
     """One line on files that lack something; see `LazyRecording`."""
     path, fields = files[0].name, [field for field in FLAGS if any(field in each.missing for each in files)]
     others = " and others" if len(files) > 1 else ""
-    return f"{path}{others}: {', '.join(fields)} unknown; {describe_remedy(path, fields)}"
+    remedy = describe_remedy(path, fields, arrays.guess_unit(path) if "unit" in fields else "")
+    return f"{path}{others}: {', '.join(fields)} unknown; {remedy}"
+
+
+def list_inputs(recordings: Iterable[LazyRecording], output: str) -> Iterator[str]:
+    """Files that are read, or would be, for recordings: their own, and where they have or could have one, sidecars.
+
+    The other files of a WFDB record are among them where the name of `output` is one that they can have, as headers
+    are read to find them.
+    """
+    for path in dict.fromkeys(each.path for each in recordings):
+        yield path
+        if path.lower().endswith(_DESCRIBED):
+            yield from list_sidecars(path)
+        elif path.endswith(".hea") and output.endswith((".hea", *wfdb.SIGNAL_SUFFIXES)):
+            yield from _list_parts(path)
 
 
 def _walk(folder: str) -> _Content:
@@ -146,7 +169,7 @@ def _match(pattern: str) -> _Content:
         content = _walk(path) if os.path.isdir(path) else _Content([path])
         matched.files += content.files
         matched.refused |= content.refused
-    owned = {part for file in matched.files if file.endswith(".hea") for part in _list_parts(file)}
+    owned = _find_owned(matched.files)
     kept: dict[str, None] = {}
     for file in matched.files:  # a WFDB record's signal file means its header
         header = os.path.splitext(file)[0] + ".hea"
@@ -168,7 +191,7 @@ def _find_owned(paths: Iterable[str]) -> set[str]:
         if path.endswith(".hea"):
             owned |= _list_parts(path)
         elif path.lower().endswith(_DESCRIBED):
-            owned.add(sidecar_path(path))
+            owned.update(list_sidecars(path))
     return owned
 
 
@@ -186,7 +209,7 @@ def _list_content(content: _Content, declared: Declared | None) -> Search:
 
 
 def _refuse(path: str, reason: str) -> LazyRecording:
-    return LazyRecording(path, functools.partial(_raise, reason))
+    return LazyRecording(path, functools.partial(_raise, reason), path=path)
 
 
 def _raise(reason: str) -> Recording:
@@ -201,7 +224,7 @@ def _list_file(path: str, declared: Declared | None, in_folder: bool = False) ->
         if reader is code_hdf5:
             return _list_exams(path, declared)
     except Exception:  # noqa: BLE001 - whatever a damaged file makes a library raise, reading will report it
-        return [LazyRecording(path, functools.partial(formats.read, path, declared=declared))]
+        return [LazyRecording(path, functools.partial(formats.read, path, declared=declared), path=path)]
     if reader is None:
         return []
     missing: tuple[str, ...] | None = ()
@@ -209,17 +232,18 @@ def _list_file(path: str, declared: Declared | None, in_folder: bool = False) ->
         missing = arrays.find_missing(path)
     if missing is None:
         return []
+    missing = drop_stated(path, missing) if missing else ()
     name = path.removesuffix(".hea")
-    return [LazyRecording(name, functools.partial(formats.read_one, reader.read, path, name, declared), missing)]
+    return [LazyRecording(name, functools.partial(formats.read_one, reader.read, path, name, declared), missing, path)]
 
 
 def _list_exams(path: str, declared: Declared | None) -> list[LazyRecording]:
     try:
         ids = code_hdf5.read_ids(path)
     except InputError:  # reading will report it
-        return [LazyRecording(path, functools.partial(code_hdf5.read, path, 0, declared=declared))]
+        return [LazyRecording(path, functools.partial(code_hdf5.read, path, 0, declared=declared), path=path)]
     names = [f"{path}:{exam}" for exam in ids]
     repeated = {name for name, count in Counter(names).items() if count > 1}
     names = [f"{name}:{row}" if name in repeated else name for row, name in enumerate(names)]
     read = functools.partial(code_hdf5.read, path, declared=declared)
-    return [LazyRecording(name, functools.partial(read, row=row, id=name)) for row, name in enumerate(names)]
+    return [LazyRecording(name, functools.partial(read, row=row, id=name), path=path) for row, name in enumerate(names)]

@@ -8,12 +8,14 @@ import os
 from collections.abc import Callable
 from types import ModuleType
 
+from ecg_jax import files
 from ecg_jax.data.readers import (
     aecg,
     arrays,
     cardiosoft,
     code_hdf5,
     cpsc_mat,
+    csv_table,
     dicom,
     edan,
     edf,
@@ -104,12 +106,15 @@ def resolve(path: str) -> str:
         if os.path.isfile(header) and (not os.path.isfile(path) or path.endswith(wfdb.SIGNAL_SUFFIXES)):
             return header
     if not os.path.isfile(path):
-        raise InputError(f"{path}: {'no regular file' if os.path.exists(path) else 'no such file or folder'}")
+        missing = f"no such file or folder{files.suggest(path)}"
+        raise InputError(f"{path}: {'no regular file' if os.path.exists(path) else missing}")
     return path
 
 
 def describe_unknown(path: str) -> str:
-    """The message on a file of no known format."""
+    """The message on a file of no known format, or a CSV without numbers."""
+    if path.lower().endswith(arrays.TEXT):
+        return csv_table.describe_unlike(path)
     return f"{path}: unknown format; known: {'; '.join(FORMATS)}"
 
 

@@ -2,15 +2,16 @@
 
   {"leads": ["I", "II", ...], "sampling_rate": 500, "unit": "mV"}
 
-A sidecar is about one file, the flags of a command about many: where both state something, the sidecar counts, and a
-note names both.
+A sidecar is about one file, `folder.json` about all beside it that state nothing themselves, the flags of a command
+about many: where several state something, the first of these counts, and a note names both. A key that may be one of
+the three, misspelled, is refused where that one remains unknown. A JSON that states none of the three is no sidecar.
 """
 
 import dataclasses
 import json
 import os
 import re
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from typing import Any
 
 from ecg_jax import units
@@ -23,7 +24,8 @@ SPELLINGS = {  # of the same, in small letters without separators
     "sampling_rate": ("samplingrate", "samplingfrequency", "samplerate", "fs", "frequency", "freq", "rate"),
     "unit": ("unit", "units"),
 }
-_EXAMPLES = {"leads": '["I", "II", ...]', "sampling_rate": "500", "unit": '"mV"'}
+OF_FOLDER = "folder.json"  # states what its neighbours do not
+_EXAMPLES = {"leads": '["I", "II", ...]', "sampling_rate": "500", "unit": '"UNIT"'}
 _LONGEST_LIST = 200  # characters
 _LARGEST_SIDECAR = 1 << 20
 
@@ -52,13 +54,11 @@ def resolve(path: str, *others: tuple[str, Declared | None]) -> tuple[Declared, 
     """What the sidecar of a file states, and what others state where it does not; see `merge`.
 
     Raises:
-        InputError: when the sidecar is damaged, or has a misspelled key.
+        InputError: when the sidecar is damaged.
     """
-    if not has_sidecar(path):
-        return merge(*others)
-    said, unknown = read_sidecar(path)
-    merged, notes = merge((os.path.basename(sidecar_path(path)), said), *others)
-    return merged, unknown + notes
+    said = [(os.path.basename(name), *_read(name)) for name in list_sidecars(path) if os.path.isfile(name)]
+    merged, notes = merge(*((name, declared) for name, declared, _ in said), *others)
+    return merged, [note for *_, unknown in said for note in unknown] + notes
 
 
 def merge(*sources: tuple[str, Declared | None]) -> tuple[Declared, list[str]]:
@@ -94,7 +94,8 @@ def _normalize(field: str, value: Any) -> Any:
 
 def compare(recording: Recording, given: Declared | None) -> Recording:
     """A recording whose file states everything, with notes where the flags state something else."""
-    stated = Declared(recording.leads, recording.sampling_rate)
+    unit = "" if recording.unit is None else "zscore" if recording.normalized else units.name(recording.unit)
+    stated = Declared(recording.leads, recording.sampling_rate, unit)
     _, notes = merge(("the file", stated), ("", given))
     return dataclasses.replace(recording, notes=(*recording.notes, *notes)) if notes else recording
 
@@ -108,18 +109,40 @@ def find_factor(path: str, unit: str) -> float:
     return factor
 
 
-def describe_remedy(path: str, missing: Iterable[str] = FLAGS) -> str:
-    """Says how to declare what a file does not state itself."""
+def describe_remedy(path: str, missing: Iterable[str] = FLAGS, unit: str = "") -> str:
+    """Says how to declare what a file does not state itself; `unit` is the one that its signal fits, if one does."""
     missing = list(missing)
-    example = ", ".join(f'"{field}": {_EXAMPLES[field]}' for field in missing)
+    example = ", ".join(f'"{field}": {_EXAMPLES[field]}' for field in missing).replace("UNIT", unit or "UNIT")
+    example = f"{{{example}}}"
+    if "unit" in missing:
+        example += " (its beats fit this unit)" if unit else f" (UNIT is one of {', '.join(units.DECLARED)})"
     name = os.path.basename(sidecar_path(path))
+    where = f"write them into {name}" if os.path.isfile(sidecar_path(path)) else f"write {name} beside it"
     flags = ", ".join(FLAGS[field] for field in missing)
-    return f"write {name} beside it, as {{{example}}}, or pass {flags} (of predict, embed and explain)"
+    return (
+        f"{where}, as {example}, or {OF_FOLDER}, for all files beside it; or pass {flags} (of predict, embed and "
+        "explain)"
+    )
+
+
+def drop_stated(path: str, fields: Sequence[str]) -> tuple[str, ...]:
+    """Those of some fields that no sidecar states; none where one is damaged, as reading will say."""
+    try:
+        said, _ = resolve(path)
+    except InputError:
+        return ()
+    return tuple(field for field in fields if not getattr(said, field))
 
 
 def has_sidecar(path: str) -> bool:
-    """Whether `NAME.json` is beside a file."""
-    return os.path.isfile(sidecar_path(path))
+    """Whether `NAME.json` is beside a file and states something of it, or seems to, or is damaged."""
+    if not os.path.isfile(sidecar_path(path)):
+        return False
+    try:
+        said = _load(sidecar_path(path))
+    except InputError:  # reading will report it
+        return True
+    return any(key in FLAGS or _find_hint(key, FLAGS) for key in said)
 
 
 def sidecar_path(path: str) -> str:
@@ -127,9 +150,17 @@ def sidecar_path(path: str) -> str:
     return os.path.splitext(path)[0] + ".json"
 
 
+def list_sidecars(path: str) -> list[str]:
+    """Where the sidecars of a file are, if it has them: its own, which counts first, and its folder's."""
+    return [sidecar_path(path), os.path.join(os.path.dirname(path), OF_FOLDER)]
+
+
 def read_sidecar(path: str) -> tuple[Declared, list[str]]:
-    """What `NAME.json` declares, and a note on its unknown keys; raises `InputError`, see `resolve`."""
-    name = sidecar_path(path)
+    """What `NAME.json` declares, and a note on its other keys; raises `InputError`, see `resolve`."""
+    return _read(sidecar_path(path))
+
+
+def _read(name: str) -> tuple[Declared, list[str]]:
     said = _load(name)
     leads, rate, unit = said.get("leads", []), said.get("sampling_rate"), said.get("unit", "")
     if not isinstance(leads, list) or not all(isinstance(lead, str) for lead in leads):
@@ -138,30 +169,43 @@ def read_sidecar(path: str) -> tuple[Declared, list[str]]:
         raise InputError(f"{name}: sampling_rate is {str(rate)[:80]!r}; expected a number of Hz")
     if not isinstance(unit, str):
         raise InputError(f"{name}: unit is {str(unit)[:80]}; known: {', '.join(units.DECLARED)}")
-    others = ", ".join(sorted(map(str, set(said) - set(FLAGS))))[:_LONGEST_LIST]
-    notes = [f"{os.path.basename(name)}: key(s) {others} not known, so not read"] if others else []
+    others = ", ".join(sorted(set(said) - set(FLAGS)))[:_LONGEST_LIST]
+    if set(said).isdisjoint(FLAGS):
+        notes = [f"{os.path.basename(name)}: states none of {', '.join(FLAGS)}, so not read"]
+    else:
+        notes = [f"{os.path.basename(name)}: key(s) {others} not known, so not read"] if others else []
     return Declared(tuple(leads), rate, unit), notes
 
 
+def list_missing(stated: Declared) -> list[str]:
+    """The fields that are unknown."""
+    return [field for field in FLAGS if not getattr(stated, field)]
+
+
+def refuse_misspelled(path: str, missing: Sequence[str]) -> None:
+    """Raises `InputError` where a sidecar has a key that may mean one of the fields that remain unknown."""
+    there = [name for name in list_sidecars(path) if missing and os.path.isfile(name)]
+    for file, key in [(name, key) for name in there for key in sorted(set(_load(name)) - set(FLAGS))]:
+        if hint := _find_hint(key, missing):
+            raise InputError(f"{file}: key {key[:80]!r} is unknown{hint}")
+
+
+def _find_hint(key: str, fields: Iterable[str]) -> str:
+    """The end of a message on an unknown key that may mean one of some fields; empty where it means none."""
+    meant = next((field for field in fields if squeeze(key) in SPELLINGS[field]), key)
+    return suggest(meant, fields)
+
+
 def _load(name: str) -> dict[str, Any]:
-    """The object in a sidecar; refuses one that holds a known key misspelled, or none."""
+    """The object in a sidecar without what is null; empty where it holds none, or far more than a sidecar."""
     try:
-        if (size := os.path.getsize(name)) > _LARGEST_SIDECAR:
-            raise ValueError(f"{size} bytes")
+        if os.path.getsize(name) > _LARGEST_SIDECAR:
+            return {}
         with open(name, encoding="utf-8-sig") as file:
             said = json.load(file)
     except (OSError, ValueError, RecursionError) as error:
         raise InputError(f"{name}: not a readable JSON sidecar ({' '.join(str(error).split())})") from error
-    if not isinstance(said, dict):
-        raise InputError(f"{name}: holds {type(said).__name__}; expected an object of {', '.join(FLAGS)}")
-    absent = [field for field in FLAGS if field not in said]
-    for key in sorted(set(said) - set(FLAGS)):
-        meant = next((field for field in absent if squeeze(key) in SPELLINGS[field]), key)
-        if hint := suggest(meant, absent):
-            raise InputError(f"{name}: key {key[:80]!r} is unknown{hint}")
-    if len(absent) == len(FLAGS):
-        raise InputError(f"{name}: holds {', '.join(said)[:_LONGEST_LIST]}; expected an object of {', '.join(FLAGS)}")
-    return said
+    return {key: value for key, value in said.items() if value is not None} if isinstance(said, dict) else {}
 
 
 def squeeze(key: str) -> str:

@@ -11,8 +11,8 @@ from typing import NamedTuple
 
 import numpy as np
 
+from ecg_jax.data.readers import time_steps
 from ecg_jax.errors import InputError
-from ecg_jax.recording import LOWEST_RATE
 
 _SECONDS = {"d": 86400.0, "h": 3600.0, "min": 60.0, "s": 1.0, "ms": 1e-3, "us": 1e-6, "ns": 1e-9}
 _UNKNOWN = ("d", "s", "ms", "us", "ns")  # in which files without a unit have times: days, as a spreadsheet's, or these
@@ -28,26 +28,35 @@ _WORDS = {  # that are no lower-case prefix of the unit
 _UNITS = "|".join(sorted((*_SECONDS, *_WORDS), key=len, reverse=True))
 _CLOCK_UNIT = r"h+:mm(?::ss)?(?:\.[sm]+)?"
 _NUMBERING = r"unnamed: ?\d+|samples?|index|idx|row|n|#|(?:sample|row)[ _]?(?:no\.?|num(?:ber)?|index|id)"
-_TIME = r"[a-z]*[ _]?(?:date[ _]?)?(?:time(?:[ _]?stamps?)?|zeit|temps|tempo|tiempo)|date|epoch|t"
+_TIME = r"[a-z]*[ _]?(?:date[ _]?)?(?:time(?:[ _]?stamps?)?|zeit|temps|tempo|tiempo)|date|datum|epoch|t"
 _BEHIND = rf"[ _]*[(\[]?(?:{_UNITS}|{_CLOCK_UNIT})[)\]]?"
 _ALONE = rf"(?!s$|[dh]$)(?:{_UNITS})"
 _IS_NUMBERING = re.compile(rf"(?:{_NUMBERING})?")
 _IS_TIME = re.compile(rf"(?:(?:{_TIME}|{_NUMBERING})(?:{_BEHIND})?|s|{_ALONE})?")
 IS_UNIT = re.compile(rf"[(\[]?(?:(?P<unit>{_UNITS})|{_CLOCK_UNIT})[)\]]?")  # of a row of units
 _UNIT_IN_NAME = re.compile(rf".*[ _(\[](?P<behind>{_UNITS})[)\]]?|(?P<alone>{_ALONE})")
-_DATE = r"\d{4}[-/.]\d\d?[-/.]\d\d?"
+_DATE = r"(?:\d{4}[-/.]\d\d?[-/.]\d\d?|\d\d?[-/.]\d\d?[-/.](?:\d\d){1,2})"
 # 0:00.002, the time of day, with or without a date, or a date alone.
-IS_CLOCK = re.compile(rf"\[?(?:{_DATE}[ T])?\d+:\d\d[\d:.,+ /-]*Z?\]?|{_DATE}")
-_CLOCK = re.compile(r"(?:(\d+):(\d\d):(\d\d(?:[.,]\d+)?))|(?:(\d+):(\d\d[.,]\d+))")
+IS_CLOCK = re.compile(rf"\[?(?:{_DATE},?[ T])?\d+:\d\d[\d:.,+ /-]*(?:Z|[AaPp]\.?[Mm]\.?)?\]?|{_DATE}")
+_CLOCK = re.compile(r"(?:(\d+):(\d\d):(\d\d(?:[.,]\d+)?)(?: ?([AaPp])\.?[Mm])?)|(?:(\d+):(\d\d[.,]\d+))")
+_DECIMALS = re.compile(r"\d[.,](\d+)(?:[Ee][+-]?\d+)?\D*$")
 _DAY = 86400.0
-_IN_WORDS = re.compile(
-    r"\b(?:sampl\w*[ _-]*(?:rate|freq\w*)|fs|sfreq)\b[^\d\n]{0,20}(\d{1,6}(?:[.,]\d{1,6})?)\s*(k?)", re.IGNORECASE
+_SAMPLING = r"\b(?:sampl\w*?[ _-]*(?:rate|freq[a-z]*)|fs|sfreq)(?:_?hz)?\b"
+_NUMBER = r"(?P<number>\d+(?:[.,]\d+)?)\s*(?P<kilo>k?)"
+_PER_SECOND = r"(?:hz|hertz|sps|samples|1/s|/s)"
+_IN_WORDS = (  # the number behind the words, unless it is one of something else; or else the one in Hz
+    re.compile(
+        rf"{_SAMPLING}\s*(?:[(\[][^)\]]*[)\]])?(?:[\s:=,;\"']|\b(?:is|of|hz)\b)*{_NUMBER}(?:{_PER_SECOND}|(?![\w.]|\s+[a-z]))",
+        re.IGNORECASE,
+    ),
+    re.compile(rf"{_SAMPLING}[^,;.]{{1,40}}?(?<![\d.,]){_NUMBER}{_PER_SECOND}", re.IGNORECASE),
 )
 _LONGEST_LINE = 1000  # characters
 _USUAL = 50.0, 20_000.0  # Hz; no rate within is another one within in another of `_UNKNOWN`
+_COMMON = (100, 125, 128, 200, 240, 250, 256, 300, 360, 400, 500, 512, 600, 800, 1000, 1024, 2000)  # Hz
 _TOLERANCE = 1e-3  # of the rate
+_MOST_ERROR = 2.5e-3  # of a rate that is used, or agrees with another; as of the ends of 400 rows
 _WHOLE = 1e-6  # how near to a whole number a step is one
-_MOST_UNEVEN = 20  # rows; at 500 Hz a millimetre on ECG paper
 
 
 class Times(NamedTuple):
@@ -57,15 +66,17 @@ class Times(NamedTuple):
         source: What it is called in messages.
         rates: Hz by unit: of the unit that is stated, or of each possible one; empty where it says nothing.
         is_stated: Whether the unit is stated.
-        error: Of the rate, relative: times may be rounded.
-        unevenness: Where it skips or goes back, one line; empty where it does not.
+        error: Of the rate, relative: times may be rounded, and the last of n rows may be the n-th or the (n + 1)-th.
+        skip: Where it skips or goes back, one line; empty where it does not.
+        is_broken: Whether that is so much that the file contradicts itself.
     """
 
     source: str
     rates: dict[str, float]
     is_stated: bool
-    error: float
-    unevenness: str
+    error: float = 0.0
+    skip: str = ""
+    is_broken: bool = False
 
 
 def is_time(name: str) -> bool:
@@ -74,15 +85,25 @@ def is_time(name: str) -> bool:
 
 
 def find_in_words(lines: Iterable[tuple[int, str]]) -> list[Times]:
-    """Finds lines, by their number and text, that state a rate."""
-    found = [(number, _IN_WORDS.search(line[:_LONGEST_LINE])) for number, line in lines]
-    rates = {number: float(each[1].replace(",", ".")) * (1000 if each[2] else 1) for number, each in found if each}
-    return [state(f"line {number}", rate) for number, rate in rates.items() if rate >= LOWEST_RATE]
+    """Finds lines, by their number and text, that state a usual rate."""
+    rates = {number: _read_words(line[:_LONGEST_LINE]) for number, line in lines}
+    return [state(f"line {number}", rate) for number, rate in rates.items() if rate]
+
+
+def _read_words(line: str) -> float | None:
+    """The rate; of 1,000 and 1.000 the reading that is usual."""
+    found = next(filter(None, (each.search(line) for each in _IN_WORDS)), None)
+    if not found:
+        return None
+    number = found["number"]
+    readings = [number.replace(",", "."), *([re.sub("[.,]", "", number)] if re.search(r"[.,]\d{3}$", number) else [])]
+    rates = [float(each) * (1000 if found["kilo"] else 1) for each in readings]
+    return next((rate for rate in rates if _USUAL[0] <= rate <= _USUAL[1]), None)
 
 
 def state(source: str, rate: float) -> Times:
     """A rate in Hz that is stated as such."""
-    return Times(source, {"s": rate}, True, 0.0, "")
+    return Times(source, {"s": rate}, True)
 
 
 def parse(source: str, name: str, unit: str, cells: Sequence[str]) -> Times:
@@ -96,49 +117,48 @@ def parse(source: str, name: str, unit: str, cells: Sequence[str]) -> Times:
     """
     times, is_clock = _parse_cells(cells)
     known = np.flatnonzero(np.isfinite(times))
-    silent = Times(source, {}, False, 0.0, "")
-    if len(known) < 2:
-        return silent
-    times = times[known] - times[known[0]]
-    step = times[-1] / (known[-1] - known[0])  # of a row
-    steps = np.diff(times) / np.diff(known)
-    moving = np.abs(steps[steps != 0])
-    if not moving.size:
-        return silent
-    error = float(np.abs(times - step * (known - known[0])).max())
+    resolution = 0.1 ** max((len(found[1]) for cell in cells if (found := _DECIMALS.search(cell))), default=0)
+    steps = time_steps.measure(times[known], known, resolution)
     stated = "s" if is_clock else _find_unit(name.lower(), unit.lower())
-    is_numbering = bool(not stated and _IS_NUMBERING.fullmatch(name.lower()))
-    if step <= 0 or error > max(_MOST_UNEVEN * step, 1.01 * moving.min()):  # of a coarse clock, one step of it
-        return silent if is_numbering else silent._replace(unevenness=_describe_jump(source, steps, known))
-    if not stated and abs(step - round(step)) < _WHOLE and (is_numbering or round(step) == 1):
-        return silent
-    rates = {each: 1 / (float(step) * _SECONDS[each]) for each in ([stated] if stated else _UNKNOWN)}
-    return Times(source, rates, bool(stated), 2 * error / float(times[-1]), "")
+    is_numbering = not stated and bool(_IS_NUMBERING.fullmatch(name.lower()))
+    if steps is None or (is_numbering and steps.skip):
+        return Times(source, {}, bool(stated))
+    skip = f"{source} is not even: {steps.skip}" if steps.skip else ""
+    is_whole = abs(steps.step - round(steps.step)) < _WHOLE and (is_numbering or round(steps.step) == 1)
+    if steps.step <= 0 or (is_whole and not stated):
+        return Times(source, {}, False, 0.0, skip, steps.is_broken)
+    rates = {each: 1 / (steps.step * _SECONDS[each]) for each in ([stated] if stated else _UNKNOWN)}
+    error = max(steps.error, min(1 / (len(cells) - 1), _MOST_ERROR))
+    return Times(source, rates, bool(stated), error, skip, steps.is_broken)
 
 
-def _describe_jump(source: str, steps: np.ndarray, rows: np.ndarray) -> str:
-    usual = np.median(steps)
-    place = int(np.abs(steps - usual).argmax())
-    jump = f"after row {rows[place] + 1} of the samples it goes on by {steps[place]:.6g}, usually by {usual:.6g}"
-    return f"{source} is not even: {jump}; samples are missing or out of order"
-
-
-def choose_rate(path: str, columns: Iterable[Times], declared: float | None) -> tuple[float | None, list[str]]:
+def choose_rate(path: str, columns: Sequence[Times], declared: float | None) -> tuple[float | None, list[str]]:
     """The sampling rate that is declared, or else that of the first column that has one; and a note on that.
 
     Raises:
-        InputError: when a column contradicts the declared rate.
+        InputError: when a column contradicts that rate.
     """
     found, notes, origin = declared, list[str](), "declared as"
-    for times in columns:
-        if found:
+    chosen = next((each for each in columns if each.error <= _MOST_ERROR and find_likely(each)), None)
+    if not declared and chosen and (likely := find_likely(chosen)):
+        unit, found = likely[0], _round(likely[1], chosen.error)
+        taken = "" if chosen.is_stated else f", its times taken for {unit}"
+        origin = f"its {chosen.source} states"
+        notes.append(f"sampling rate {found:g} Hz is that of {chosen.source}{taken}")
+    if found:
+        for times in columns:
             _compare(path, times, found, origin)
-        elif times.error <= _TOLERANCE and (likely := find_likely(times)):
-            unit, found = likely[0], _round(likely[1], times.error)
-            taken = "" if times.is_stated else f", its times taken for {unit}"
-            origin = f"its {times.source} states"
-            notes.append(f"sampling rate {found:g} Hz is that of {times.source}{taken}")
     return found, notes
+
+
+def explain_unknown(columns: Iterable[Times]) -> str:
+    """Why columns of times give no rate, in brackets; empty where there are none."""
+    reasons = [
+        each.skip or f"by {each.source} it is known within {100 * each.error:.2g} % only"
+        for each in columns
+        if each.skip or find_likely(each)
+    ]
+    return f" ({'; '.join(reasons)})" if reasons else ""
 
 
 def _compare(path: str, times: Times, declared: float, origin: str) -> None:
@@ -162,9 +182,9 @@ def find_likely(times: Times) -> tuple[str, float] | None:
 
 
 def _round(rate: float, error: float) -> float:
-    """To whole Hz, where that is within the error."""
-    whole = round(rate)
-    return float(whole) if abs(whole - rate) <= max(error, 1e-4) * rate else rate
+    """To the nearest common rate, or else whole Hz, where that is within the error."""
+    nearest = min(_COMMON, key=lambda common: abs(common - rate)), round(rate)
+    return next((float(each) for each in nearest if abs(each - rate) <= max(error, 1e-4) * each), rate)
 
 
 def _find_unit(name: str, unit: str) -> str:
@@ -189,7 +209,9 @@ def _parse_cells(cells: Sequence[str]) -> tuple[np.ndarray, bool]:
 
 
 def _parse_clock(found: "re.Match[str]") -> float:
-    hours, minutes, seconds, alone, rest = (float((part or "0").replace(",", ".")) for part in found.groups())
+    half = found[4] and found[4].lower()
+    hours, minutes, seconds, alone, rest = (float((found[i] or "0").replace(",", ".")) for i in (1, 2, 3, 5, 6))
+    hours = hours % 12 + (12 if half == "p" else 0) if half else hours
     return 3600 * hours + 60 * (minutes + alone) + seconds + rest
 
 

@@ -120,7 +120,7 @@ def read_manifest(folder: str) -> dict[str, Any]:
     except FileNotFoundError as error:
         raise InputError(
             f"{path}: no such file; {folder or '(nothing)'} is no prepared store, or its preparation was not finished; "
-            "run python -m ecg_jax.prepare --dataset=NAME --source=DIR --output=STORE"
+            "run ecg-jax prepare --dataset=NAME --source=DIR --output=STORE"
         ) from error
     except (OSError, ValueError, KeyError, TypeError) as error:
         raise InputError(
@@ -184,7 +184,7 @@ class Store:
         except (OSError, ValueError, EOFError) as error:
             raise InputError(
                 f"{path}: the store's index is damaged ({' '.join(str(error).split())}); "
-                f"python -m ecg_jax.prepare --output={self.folder} writes it again"
+                f"ecg-jax prepare --output={self.folder} writes it again"
             ) from error
 
     @functools.cached_property
@@ -231,7 +231,7 @@ class Store:
             if size != expected or not _has_checksum(path, checksum):
                 raise InputError(
                     f"{path}: {wrong}; the shard is damaged: "
-                    f"python -m ecg_jax.prepare --output={self.folder} --verify rebuilds it"
+                    f"ecg-jax prepare --output={self.folder} --verify rebuilds it"
                 )
             return np.asarray(np.memmap(path, "<i2", "r", shape=(samples, len(self.leads))))
         except OSError as error:

@@ -297,7 +297,7 @@ def _recognize(weights: Mapping[str, np.ndarray], path: str) -> str:
     if len(found) != 1:
         first = ", ".join(list(shapes)[:3])
         raise InputError(
-            f"{path}: its tensors ({first}, ...) are those of none of {', '.join(modules)}; python -m ecg_jax.models "
+            f"{path}: its tensors ({first}, ...) are those of none of {', '.join(modules)}; ecg-jax models "
             "lists what can be loaded"
         )
     return found[0]
