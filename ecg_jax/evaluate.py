@@ -21,17 +21,18 @@ which may be labels, only where --subgroups names them), and `patient_id` (`subj
 a patient's recordings together in the bootstrap. With --numbers the columns are quantities, as age in years: errors,
 agreement and calibration are scored.
 
-Thresholds never come from the recordings that are scored. Those of a run were chosen on its validation split. Those
+Thresholds are not chosen on the recordings that are scored. Those of a run were chosen on its validation split. Those
 for a prediction file are chosen on --validation, or are the model's, where the file has them (JSON and Parquet of
-`predict`), or else each recording's are chosen on the other parts of the file (cross-fitted). --choose_on_test chooses
-them on the scored recordings all the same; every output then says so.
+`predict`; whether they were chosen on these recordings is then unknown, and a warning says so), or else each
+recording's are chosen on the other parts of the file (cross-fitted). --choose_on_test chooses them on the scored
+recordings all the same; every output then says so.
 
 A run on its own data has a floor beside it: a regression on intervals and voltages of training recordings
 (--nofloor leaves it out). Measuring takes a second for about a hundred ECGs on two CPU cores; the run folder keeps the
 result. --measure makes subgroups of the intervals (PR of 180 to 220 ms, ...).
 
 Writes report.html, which needs no other file and no network; scores, confusion, calibration, ... as .csv, .json and
-.tex; figures as .pdf and .png; problems.csv, if some recordings are not scored. Exit status: 0; 2 if some could not be
+.tex; figures as .pdf and .png; not_scored.csv, if some recordings are not. Exit status: 0; 2 if some could not be
 read or were refused and the others are scored; 1 where something is wrong with the input, and then nothing is written.
 """
 
@@ -141,8 +142,11 @@ def main(argv: Sequence[str]) -> int:
     if FLAGS.rule:
         thresholds_lib.parse_rule(FLAGS.rule)
 
+    from ecg_jax.data.store import is_store
     from ecg_jax.inference import evaluated, label_files, scoring
 
+    if is_store(FLAGS.output):
+        raise InputError(f"--output={FLAGS.output}: is a prepared store, whose report would be replaced; name another")
     files.refuse_overwriting(scoring.list_files(FLAGS.output), _list_inputs())
     console, rules = cli.create_console(), _create_rules()
     first = _open(console)

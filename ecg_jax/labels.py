@@ -174,13 +174,16 @@ def _explain(column: pd.Series) -> str:
     if not bad.size:
         return f"column {column.name} is no label: it is empty"
     value = str(column.iloc[bad[0]])[:40]
-    return (
-        f"column {column.name} is no label: line {column.index[bad[0]] + 2} holds {value!r}; a label is 0, 1 or empty"
-    )
+    return f"column {column.name} is no label: {locate(column.index[bad[0]])} holds {value!r}; a label is 0, 1 or empty"
 
 
 def _normalize(column: pd.Series) -> pd.Series:
     return column.astype(object).where(column.notna(), "").astype(str).str.strip().str.lower()
+
+
+def locate(index: int | str) -> str:
+    """The place of a table's row: the line of a CSV, by its number from 0, or what is said in words already."""
+    return index if isinstance(index, str) else f"line {index + 2}"
 
 
 def parse_column(column: pd.Series, source: str) -> np.ndarray:
@@ -194,7 +197,7 @@ def parse_column(column: pd.Series, source: str) -> np.ndarray:
     if bad.size:
         value = str(column.iloc[bad[0]]).strip()
         raise InputError(
-            f"{source}: line {column.index[bad[0]] + 2}, column {column.name!r} holds {value}; "
+            f"{source}: {locate(column.index[bad[0]])}, column {column.name!r} holds {value}; "
             f"a label is 0, 1 or empty for unknown ({bad.size} such value(s))"
         )
     return lower.map(_STATES).to_numpy(np.float32)

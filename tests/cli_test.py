@@ -595,7 +595,7 @@ def test_what_physics_contradicts_is_left_out_said_and_not_scored(tmp_path):
     assert pd.read_csv(tmp_path / "run" / "evaluation" / "scores.csv")["n"].tolist() == [6, 6]
     line = "warning: 1 of the 16 recordings could not be read or were refused and are left out: ecgs/r21 ("
     assert line in done.stdout
-    listed = pd.read_csv(tmp_path / "run" / "evaluation" / "problems.csv")
+    listed = pd.read_csv(tmp_path / "run" / "evaluation" / "not_scored.csv")
     assert listed[["recording", "split"]].values.tolist() == [["ecgs/r20", "test"], ["ecgs/r21", "test"]]
 
 

@@ -164,7 +164,7 @@ def test_a_runs_file_needs_no_labels(evaluate, folder):
     assert read(done, "subgroups")["column"].unique().tolist() == ["sex"]
     line = f"warning: 1 of the {len(part) + 1} recordings of run.csv have no signal or no prediction and are left out"
     assert f"{line}: r119 (no signal)" in done.stdout
-    assert (done.output / "problems.csv").read_text() == "recording,problem,split\nr119,no signal,test\n"
+    assert (done.output / "not_scored.csv").read_text() == "recording,problem,split\nr119,no signal,test\n"
 
 
 @pytest.mark.parametrize(

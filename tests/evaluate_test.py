@@ -556,11 +556,9 @@ def test_what_columns_and_patients_are_taken_for_is_said(evaluate, folder):
     done = evaluate("--predictions=p.csv", "--labels=smokers.csv", NONE)
     assert set(read(done, "subgroups")["column"]) == {"age", "sex"}
     for text in (done.stdout, page(done).text):
-        assert (
-            "2 of 0 and 1 without predictions, so not scored (--subgroups=NAME makes subgroups): smoker, LBBB" in text
-        )
+        assert "2 of 0 and 1 that are not scored (--subgroups=NAME makes subgroups): smoker, LBBB" in text
         assert "recordings are named by recording; patients are named by patient_id." in text
-        assert "Intervals and tests count 100 patients." in text
+        assert "100 patients are known; without resamples there are no intervals." in text
 
 
 def test_an_output_that_is_no_folder_is_refused_before_anything_is_computed(evaluate, folder):
@@ -571,6 +569,16 @@ def test_an_output_that_is_no_folder_is_refused_before_anything_is_computed(eval
         assert len(done.stderr.strip().splitlines()) == 1
         assert "Scoring" not in done.stdout
     assert (folder / "p.csv").read_text().startswith("recording,AF,RBBB,SB\n")
+
+
+def test_a_prepared_store_is_no_place_for_an_evaluation(evaluate, tmp_path):
+    (tmp_path / "store.json").write_text("{}")
+    (tmp_path / "problems.csv").write_text("mine")
+    done = evaluate(*FILES, NONE, output=tmp_path)
+    assert done.returncode == 1
+    assert done.stderr.startswith(f"error: --output={tmp_path}: is a prepared store"), done.stderr
+    assert (tmp_path / "problems.csv").read_text() == "mine"
+    assert len([*tmp_path.iterdir()]) == 2
 
 
 @pytest.mark.slow
@@ -704,7 +712,7 @@ def test_files_that_cannot_be_read_are_warned_of_and_listed_and_the_status_is_th
     line = "1 of the 12 recordings could not be read or were refused and are left out: ecgs/cut ("
     assert f"warning: {line}" in done.stdout
     assert line in page(done).text
-    assert pd.read_csv(done.output / "problems.csv")["recording"].tolist() == ["ecgs/r5", "ecgs/cut"][::-1]
+    assert pd.read_csv(done.output / "not_scored.csv")["recording"].tolist() == ["ecgs/r5", "ecgs/cut"][::-1]
     for text in (done.stdout, page(done).text):
         assert "patients are named by patient" in text
         assert "1 columns of 0 and 1 are not used: smoker" in text

@@ -16,6 +16,8 @@ from rich.console import Console
 
 from ecg_jax import config as config_lib
 from ecg_jax.errors import InputError
+from ecg_jax.evaluation import left_out
+from ecg_jax.evaluation.left_out import LeftOut
 from ecg_jax.inference.model import load_model
 from ecg_jax.training import kfold
 
@@ -195,3 +197,19 @@ def test_several_processes_train_the_folds_together(clinic, tmp_path):
     for number in (1, 2, 3):
         kept = json.loads((tmp_path / "run" / f"fold{number}" / "split.json").read_text())["recordings"]
         assert sorted(kept["test"]) == sorted(pooled["recording"][pooled["fold"] == number])
+
+
+def test_what_a_fold_left_out_keeps_its_reason(tmp_path):
+    folders = [tmp_path / "fold1", tmp_path / "fold2"]
+    for folder, rows in zip(folders, (["1", "2"], ["003"]), strict=True):
+        (folder / "evaluation").mkdir(parents=True)
+        table = pd.DataFrame({"recording": rows, "split": "test", "a": np.nan, "quality": ""})
+        table["quality"] = table["quality"].where(table["recording"] != "1", "refused")
+        table.to_csv(folder / "predictions.csv", index=False)
+    left_out.write(str(folders[0] / "evaluation"), [LeftOut("1", "1.dat: a unit of 20 V", True, "test")])
+    parts = [kfold._read_part(str(folders[i]), i + 1, np.array(names)) for i, names in enumerate((["1", "2"], ["003"]))]
+    assert kfold._list_lost(pd.concat(parts), [*map(str, folders)]) == [
+        ("1", "1.dat: a unit of 20 V", True, ""),
+        ("2", "no finite number", True, ""),
+        ("003", "no finite number", True, ""),
+    ]

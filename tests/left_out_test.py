@@ -9,9 +9,11 @@ import pandas as pd
 import pytest
 from published_runs_test import create_dataset, create_model
 from rich.console import Console
+from store_test import convert
 
 from ecg_jax import labels as label_lib
 from ecg_jax.data import column_roles
+from ecg_jax.data.datasets import prepared
 from ecg_jax.errors import InputError
 from ecg_jax.evaluation import left_out
 from ecg_jax.evaluation.left_out import LeftOut
@@ -57,11 +59,31 @@ def test_the_first_few_of_each_kind_are_said_with_their_reasons():
 def test_all_are_listed_in_a_file_which_the_next_evaluation_replaces(tmp_path):
     lost = (LeftOut("a", "=cut short", is_broken=True), LeftOut("b", "no signal"))
     written, said = score(tmp_path, left_out=lost)
-    assert str(tmp_path / "problems.csv") in written
-    assert f"Recordings that are not scored, each with the reason: {tmp_path / 'problems.csv'}" in said
-    assert (tmp_path / "problems.csv").read_text() == "recording,problem\na,'=cut short\nb,no signal\n"
-    assert "problems" not in "".join(score(tmp_path)[0])
-    assert not (tmp_path / "problems.csv").exists()
+    assert str(tmp_path / "not_scored.csv") in written
+    assert f"Recordings that are not scored, each with the reason: {tmp_path / 'not_scored.csv'}" in said
+    assert (tmp_path / "not_scored.csv").read_text() == "recording,problem\na,'=cut short\nb,no signal\n"
+    assert "not_scored" not in "".join(score(tmp_path)[0])
+    assert not (tmp_path / "not_scored.csv").exists()
+
+
+@pytest.mark.parametrize(
+    ("quality", "problem", "is_broken"),
+    [
+        ("no signal", "no signal", False),
+        ("no signal; V1 is flat", "no signal; V1 is flat", False),
+        ("refused", "refused", True),
+        ("", "no finite number", True),
+    ],
+)
+def test_what_a_file_says_of_a_recording_without_prediction(quality, problem, is_broken):
+    assert left_out.create("r", quality, "test") == ("r", problem, is_broken, "test")
+    assert left_out.create("r", quality, reason="cut short").problem == "cut short"
+
+
+def test_a_list_is_read_as_it_was_written(tmp_path):
+    assert left_out.read_problems(str(tmp_path)) == {}
+    left_out.write(str(tmp_path), [LeftOut("007", "=cut short", True, "test"), LeftOut("nan", "", split="validation")])
+    assert left_out.read_problems(str(tmp_path)) == {"007": "=cut short", "nan": ""}
 
 
 @pytest.fixture
@@ -95,24 +117,47 @@ def test_a_model_leaves_out_what_it_cannot_read_and_says_so(dataset):
         predict_model("model", create_model(SIX), none, split="test", **how)
 
 
+def test_what_a_store_lacks_is_left_out_of_the_whole_and_said_of_a_split(dataset, tmp_path):
+    network = types.SimpleNamespace(apply=lambda _, signal: signal.sum(axis=(1, 2))[:, None] * np.zeros(len(SIX)))
+    model = dataclasses.replace(create_model(SIX), network=network)
+    convert(tmp_path, dataset, contract=model.contract)
+    stored = prepared.create(source=str(tmp_path), labels=SIX)
+    assert len(stored.ids) == 4
+    how = {"is_own": False, "needs_validation": False, "checks": "warn", "console": None}
+    found = predict_model("model", model, stored, split="all", **how)
+    assert found.left_out == (LeftOut("r1", "/data/r1: cut short", True), LeftOut("r2", "no signal"))
+    assert "1 of the 6 recordings could not be read or were refused and are left out: r1 (cut short)" in found.warnings
+    part = predict_model("model", model, stored, split="test", **how)
+    assert part.left_out == ()
+    line = f"1 of the 6 recordings of all splits ({tmp_path / 'problems.csv'}) could not be read or were refused"
+    assert any(each.startswith(line) for each in part.warnings)
+
+
 # Columns
 
 
 def read_wide(count=70):
     columns = {"path": [f"r{i}" for i in range(SIZE)], "AF": ["0", "1"] * (SIZE // 2)}
     columns |= {f"statement{i}": ["0", "1"] * (SIZE // 2) for i in range(count)}
-    columns |= {"Age": ["50"] * SIZE, "ecg_time": ["8:00"] * SIZE, "remark": [f"text {i}" for i in range(SIZE)]}
+    columns |= {
+        "Age": ["50", "60"] * (SIZE // 2),
+        "site": ["x"] * SIZE,
+        "note": [None] * SIZE,
+        "ecg_time": ["8:00"] * SIZE,
+    }
+    columns |= {"remark": [f"text {i}" for i in range(SIZE)]}
     return pd.DataFrame(columns)
 
 
 def test_what_columns_are_taken_for_is_one_short_sentence():
-    attributes = ["age", *(f"statement{i}" for i in range(70))]
+    attributes = ["age", "site", *(f"statement{i}" for i in range(70))]
     found = column_roles.assign(read_wide(), ["AF"], attributes, recordings="path")
     assert found.describe("gold.csv") == (
-        "Columns of gold.csv: 1 label: AF; 1 column for subgroups: age; 70 of 0 and 1 without predictions, so not "
-        "scored (--subgroups=NAME makes subgroups): statement0, statement1, statement2, statement3, statement4 and 65 "
-        "more; 1 not used, as they say who, where or when: ecg_time; 1 not used, as nearly all of their values differ: "
-        "remark; recordings are named by path."
+        "Columns of gold.csv: 1 label: AF; 1 column that may make subgroups: age; 70 of 0 and 1 that are not scored "
+        "(--subgroups=NAME makes subgroups): statement0, statement1, statement2, statement3, statement4 and 65 more; 1 "
+        "not used, as they name, place, date, weigh or remark on a recording: ecg_time; 2 not used, as they have one "
+        "value at most: site, note; 1 not used, as nearly all of their values differ: remark; recordings are named by "
+        "path."
     )
     named = column_roles.assign(read_wide(0), ["AF"], [], recordings="path", patients="ecg_time")
     assert named.describe("gold.csv").endswith("; recordings are named by path; patients are named by ecg_time.")
@@ -155,5 +200,7 @@ def test_a_data_sets_other_columns_of_zeros_and_ones_are_said():
 def test_what_intervals_count_is_said(patients, resampled, sentence):
     predictions = draw(patients=None if patients is None else np.array(patients))
     settings = Settings(resampled=resampled)
+    without = report.describe_patients(predictions, dataclasses.replace(settings, resamples=0))
+    assert without.endswith(" known; without resamples there are no intervals.") == (patients is not None)
     assert report.describe_patients(predictions, settings) == sentence
     assert sentence in report.describe_recordings(predictions, settings)

@@ -311,7 +311,8 @@ def test_columns_of_predictions_that_are_no_labels_are_not_scored_and_said(open_
     lines = [f"{line},{value}" for line, value in zip(TABLE.splitlines(), ["snr", *values.split(",")], strict=True)]
     found = open_file("\n".join(lines) + "\n", LABELS)
     assert found.predictions.names == NAMES
-    assert any("not scored: snr" in line for line in found.warnings)
+    assert any(line.endswith("are not scored: snr.") for line in found.facts)
+    assert found.warnings == ()
 
 
 def test_a_measurement_that_both_files_have_is_no_label(open_file):
@@ -337,6 +338,21 @@ def test_what_is_left_out_is_counted(open_file):
     assert "2 of the 4 recordings of " in lines
 
 
+def test_what_validation_lacks_is_said_and_listed(open_file, write):
+    head = "recording,split,AF,SB,AF_true,SB_true,quality\n"
+    rows = "a,test,0.1,0.2,1,0,\nb,validation,,,0,1,refused\nc,validation,0.5,0.6,1,1,\nd,test,,,0,1,no signal\n"
+    found = open_file(head + rows, None)
+    assert found.left_out == (("d", "no signal", False, "test"), ("b", "refused", True, "validation"))
+    assert [line.partition(" and are left out: ")[2] for line in found.warnings] == ["d (no signal)", "b (refused)"]
+    assert "1 of the 2 recordings that choose thresholds could not be read or were refused" in found.warnings[1]
+    other = write("v.csv", "recording,AF,SB,quality\nx,0.1,0.2,\ny,,,cut short\n")
+    truth = write("lv.csv", "recording,AF,SB\nx,1,0\ny,0,1\n")
+    files = evaluated_files.Files(
+        write("p.csv", TABLE), write("l.csv", LABELS), validation=other, validation_labels=truth
+    )
+    assert evaluated_files.open_file(files).left_out == (("y", "cut short", True, "validation"),)
+
+
 def test_labels_may_lack_recordings_of_the_validation_split_too(open_file):
     table = "recording,split,AF,SB\na,test,0.1,0.2\nb,validation,0.3,0.4\nc,validation,0.5,0.6\nd,test,0.5,0.6\n"
     labels = "recording,AF,SB\na,1,0\nb,0,1\nd,0,1\n"
@@ -351,8 +367,12 @@ def test_a_column_of_patients_is_named_or_refused(open_file):
     assert found.predictions.patients.tolist() == ["u", "u", "v"]
     assert any("patients are named by who" in fact for fact in found.facts)
     assert any("No column names patients; --patient_column" in fact for fact in open_file(TABLE, LABELS).facts)
-    with refuse("--patient_column=owner", "no such column", "l.csv"):
+    with refuse("--patient_column=owner", "no such column", "l.csv or", "p.csv"):
         open_file(TABLE, labels, patient_column="owner")
+    table = "recording,subject_id,AF,SB\na,1,0.1,0.2\nb,1,0.3,0.4\nc,2,0.5,0.6\n"
+    assert any(fact.startswith("Patients are named by subject_id of ") for fact in open_file(table, LABELS).facts)
+    with refuse("--patient_column=subject_it", "subject_id"):
+        open_file(table, LABELS, patient_column="subject_it")
 
 
 def test_a_column_of_names_is_named_in_either_file(open_file):
@@ -370,12 +390,18 @@ def test_files_are_compared_by_name_and_what_one_lacks_is_refused_or_said(open_f
         other = evaluated_files.open_other_file(evaluated_files.Files(path, rules=rules), first)
         return evaluated.align(first, other, rules)
 
-    with refuse("other.csv", "1 of the 3 recordings", "the first b", "--partial"):
+    with refuse("other.csv", "no prediction of 1 of the 3 recordings", "the first b", "--partial"):
         compare()
     one, other = compare(partial=True)
     assert one.predictions.ids.tolist() == other.predictions.ids.tolist() == ["a", "c"]
     np.testing.assert_array_equal(other.predictions.probabilities[:, 0], [0.6, 0.5])
     assert any("1 of the 3 recordings are left out" in line for line in one.warnings)
+    rows = "c,0.5,0.5,\nb,,,cut short\na,0.6,0.6,\nd,,,refused\n"  # of which d is not compared
+    path = write("other.csv", "path,AF,SB,quality\n" + rows)
+    one, other = compare(partial=True)
+    assert other.left_out == (("b", "cut short", True, ""),)
+    assert other.warnings[0].endswith("could not be read or were refused and are left out: b (cut short)")
+    np.testing.assert_array_equal(other.predictions.probabilities[:, 0], [0.6, 0.5])
 
 
 def test_readers_are_joined_by_name_in_any_usual_column(open_file, write):
@@ -410,7 +436,7 @@ def test_recordings_without_a_probability_are_left_out_only_where_quality_says_w
     found = join(text, LABELS)  # the labels may have it all the same
     assert found.ids.tolist() == ["a", "c"]
     np.testing.assert_array_equal(found.labels, TRUTH[[0, 2]])
-    with refuse("line 3", "'AF'", "is empty"):
+    with refuse("line 3 has no value at all (1 such row(s))", "`quality`"):
         read(text.replace("no signal", ""))
     with refuse("line 3", "'SB'", "is empty"):
         read(text.replace("b,,,", "b,0.1,,"))

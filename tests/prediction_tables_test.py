@@ -13,10 +13,10 @@ from embed_test import create as create_model
 from prediction_files_test import refuse
 
 from ecg_jax import files
-from ecg_jax.data import prediction_tables
+from ecg_jax.data import prediction_files, prediction_tables
 from ecg_jax.evaluation import scores
 from ecg_jax.evaluation.settings import Settings
-from ecg_jax.evaluation.thresholds import STATED
+from ecg_jax.evaluation.thresholds import STATED, UNCHECKED
 from ecg_jax.inference import evaluated_files, parquet, writers
 from ecg_jax.inference.predict import Measured, Prediction
 
@@ -101,6 +101,7 @@ def test_the_models_thresholds_are_those_that_the_file_states(folder, name):
     found = open_file(folder, name)
     stated = found.choose_thresholds(Settings()).thresholds
     assert (stated.values.tolist(), stated.source, stated.unchosen) == ([0.25, 0.5], STATED, ("b",))
+    assert stated.warnings[0] == UNCHECKED
     assert found.choose_thresholds(Settings(), rule="youden").thresholds.source == "cross-fitted"
     assert (
         evaluated_files.open_file(
@@ -159,15 +160,63 @@ JSON = {"notice": "", "thresholds": {}, "recordings": [{"recording": "a", "quali
         (json.dumps({"rows": []}), ["'recordings'"]),
         (json.dumps({"recordings": [{"recording": "a", "quality": ""}]}), ["probabilities"]),
         (json.dumps({**JSON, "recordings": []}), ["no recording with probabilities"]),
-        (json.dumps({**JSON, "thresholds": {"a": "high"}}), ["thresholds", "high", "a number by label"]),
+        (json.dumps({**JSON, "thresholds": {"a": "high"}}), ["thresholds", "high", "0 to 1 by label"]),
+        (json.dumps({**JSON, "thresholds": {"a": float("nan")}}), ["thresholds", "nan", "0 to 1"]),
+        (json.dumps({**JSON, "thresholds": {"a": 7}}), ["thresholds", "7", "0 to 1"]),
+        (json.dumps({**JSON, "thresholds_not_chosen": 4}), ["thresholds_not_chosen are 4", "list of labels"]),
+        (json.dumps({**JSON, "thresholds_not_chosen": [4]}), ["thresholds_not_chosen are [4]"]),
         ("[" * 100_000, ["RecursionError"]),
     ],
-    ids=["empty", "list", "other", "no values", "no recordings", "thresholds", "deep"],
+    ids=[
+        "empty",
+        "list",
+        "other",
+        "no values",
+        "no recordings",
+        "thresholds",
+        "nan",
+        "seven",
+        "not chosen",
+        "not named",
+        "deep",
+    ],
 )
 def test_json_of_others_is_refused(tmp_path, content, parts):
     (tmp_path / "p.json").write_text(content)
     with refuse("p.json", *parts):
         prediction_tables.read(str(tmp_path / "p.json"))
+
+
+def test_what_belongs_to_a_label_is_spelled_as_the_label(tmp_path):
+    row = {"recording": "x", "quality": "", "probabilities": {"af": 0.5}, "raw": {"af": 0.4}}
+    content = {**JSON, "thresholds": {"af": 0.25}, "thresholds_not_chosen": ["af"], "recordings": [row]}
+    (tmp_path / "p.json").write_text(json.dumps(content))
+    found = prediction_tables.read(str(tmp_path / "p.json"))
+    assert [*found.table] == ["recording", "AF", "AF_raw", "quality"]
+    assert (found.thresholds, found.unchosen) == ({"AF": 0.25}, ("AF",))
+    (tmp_path / "p.csv").write_text("recording,af,af_raw,af_true,x_true\na,0.1,0.2,1,1\n")
+    table = prediction_tables.read(str(tmp_path / "p.csv")).table
+    assert [*table] == ["recording", "AF", "AF_raw", "AF_true", "x_true"]
+
+
+def test_rows_of_parquet_are_called_by_their_recordings(tmp_path):
+    table = pd.DataFrame({"recording": ["r1", "r2"], "a": ["0.1", "high"]})
+    table.to_parquet(tmp_path / "p.parquet")
+    with refuse("recording r2, column 'a' holds high"):
+        prediction_files.read_predictions(str(tmp_path / "p.parquet"))
+    table.assign(recording="r1", a=0.5).to_parquet(tmp_path / "p.parquet")
+    with refuse("rows 1 and 2, column 'recording': recording r1 occurs 2 times"):
+        prediction_files.read_predictions(str(tmp_path / "p.parquet"))
+    table.drop(columns="recording").to_parquet(tmp_path / "p.parquet")
+    with refuse("row 2, column 'a' holds high"):
+        prediction_files.read_predictions(str(tmp_path / "p.parquet"))
+
+
+def test_files_that_are_being_written_are_no_parts(folder, tmp_path):
+    whole = Path(folder / "p.parquet").read_bytes()
+    for name in ("part-0.PARQUET", ".tmp.parquet", "._part-0.parquet", "_metadata.parquet"):
+        (tmp_path / name).write_bytes(whole if name[0] == "p" else b"cut")
+    assert len(prediction_tables.read(str(tmp_path)).table) == 6
 
 
 def test_parquet_that_cannot_be_right_is_refused(folder, model, tmp_path):

@@ -19,16 +19,18 @@ class Roles:
     unpredicted: tuple[str, ...]  # of 0 and 1, but no labels: each makes subgroups where it is named
     recordings: str  # that names them; empty without one
     patients: str
-    facts: tuple[str, ...]  # who, where and when
-    others: tuple[str, ...]  # whose values are nearly all different, or that are empty
+    facts: tuple[str, ...]  # who, where and when, weights and remarks
+    constant: tuple[str, ...]  # of one value at most
+    others: tuple[str, ...]  # whose values are nearly all different
 
     def describe(self, path: str) -> str:
         """All of these, and of many the first few."""
         some = {
             f"label{_s(self.labels)}": self.labels,
-            f"column{_s(self.subgroups)} for subgroups": self.subgroups,
-            "of 0 and 1 without predictions, so not scored (--subgroups=NAME makes subgroups)": self.unpredicted,
-            "not used, as they say who, where or when": self.facts,
+            f"column{_s(self.subgroups)} that may make subgroups": self.subgroups,
+            "of 0 and 1 that are not scored (--subgroups=NAME makes subgroups)": self.unpredicted,
+            "not used, as they name, place, date, weigh or remark on a recording": self.facts,
+            "not used, as they have one value at most": self.constant,
             "not used, as nearly all of their values differ": self.others,
         }
         parts = [f"{len(names)} {role}: {list_some(names)}" for role, names in some.items() if names]
@@ -61,6 +63,7 @@ def assign(
         parts: Columns that belong to labels, as their truth.
     """
     unpredicted = tuple(name for name in attributes if name in table and label_lib.is_label(table[name]))
+    single = {name.lower() for name in table if table[name].nunique() < 2}
     used = {name.lower() for name in (*labels, *attributes, *parts, recordings, patients)}
     used |= {"is_male"} if "sex" in used else set()
     used |= {*attribute_lib.DATES} if "date" in used else set()
@@ -68,10 +71,13 @@ def assign(
     facts = tuple(name for name in rest if attribute_lib.is_fact(name))
     return Roles(
         labels=tuple(labels),
-        subgroups=tuple(name for name in attributes if name not in unpredicted),
+        subgroups=tuple(name for name in attributes if name not in unpredicted and name.lower() not in single),
         unpredicted=unpredicted,
         recordings=recordings,
         patients=patients,
         facts=facts,
-        others=tuple(name for name in rest if name not in facts),
+        constant=tuple(
+            name for name in (*attributes, *rest) if name.lower() in single and name not in (*unpredicted, *facts)
+        ),
+        others=tuple(name for name in rest if name not in facts and name.lower() not in single),
     )

@@ -15,6 +15,7 @@ from ecg_jax.data.datasets import table as table_lib
 from ecg_jax.data.prediction_tables import RAW, TRUE
 from ecg_jax.data.prediction_values import KINDS, LOGITS, NUMBERS, PROBABILITIES
 from ecg_jax.errors import InputError, suggest
+from ecg_jax.evaluation import left_out as left_out_lib
 from ecg_jax.evaluation.left_out import LeftOut
 from ecg_jax.evaluation.thresholds import STATED, Thresholds
 from ecg_jax.interval_names import INTERVALS
@@ -41,6 +42,8 @@ class PredictionFile:
     attributes: Mapping[str, np.ndarray] = dataclasses.field(default_factory=dict)  # `[N]` by name
     on_request: tuple[str, ...] = ()  # attributes that make subgroups only where these are named
     left_out: tuple[LeftOut, ...] = ()  # recordings (names or lines) for which `quality` says why they have none
+    columns: tuple[str, ...] = ()  # all of a table
+    patient_column: str = ""  # that names them, where there is one
     unused: tuple[str, ...] = ()  # columns of numbers that were taken for no label
     thresholds: Mapping[str, float] = dataclasses.field(default_factory=dict)  # of the model, where the file has them
     unchosen: tuple[str, ...] = ()  # labels whose threshold is the default
@@ -156,11 +159,12 @@ def _read_table(
         known = ~(table[[*names]].isna().all(axis=1) & table["quality"].notna()).to_numpy()
     if not known.any():
         raise InputError(f"{path}: no recording has a prediction; the first: {table['quality'].iloc[0]}")
-    ids = next(iter(recordings.values())) if recordings else (table.index.to_numpy() + 2).astype(str)
+    ids = next(iter(recordings.values())) if recordings else list_lines(table)
     patients = read_patients(table, path, rules)
+    patient_column = "" if patients is None else find_patients(table, path, rules)
     split = table_lib.parse_split(table["split"], path) if "split" in table else None
     left_out = [
-        LeftOut(str(ids[row]), str(table["quality"].iloc[row]), split="" if split is None else str(split[row]))
+        left_out_lib.create(str(ids[row]), table["quality"].iloc[row], "" if split is None else str(split[row]))
         for row in np.flatnonzero(~known)
     ]
     whole, table = table, table[known]
@@ -175,7 +179,7 @@ def _read_table(
         names,
         attributes,
         recordings=next(iter(recordings), ""),
-        patients="" if patients is None else find_patients(whole, path, rules),
+        patients=patient_column,
         parts={*own, "split", "quality"},
     )
     return PredictionFile(
@@ -191,6 +195,8 @@ def _read_table(
         attributes=attributes,
         on_request=roles.unpredicted,
         left_out=tuple(left_out),
+        columns=tuple(whole),
+        patient_column=patient_column,
         unused=() if among is None else tuple(name for name in offered if name not in names),
         thresholds=found.thresholds,
         unchosen=found.unchosen,
@@ -216,6 +222,11 @@ def find_patients(table: pd.DataFrame, path: str, rules: joins.Rules) -> str:
     if rules.patient_column and rules.patient_column not in table:
         return ""
     return patient_lib.find_column(table, path, rules.patient_column)
+
+
+def list_lines(table: pd.DataFrame) -> np.ndarray:
+    """`[N]` str, lines of a CSV by which its recordings are called where nothing names them; see `labels.locate`."""
+    return np.array([label_lib.locate(index).removeprefix("line ") for index in table.index], str)
 
 
 def _find_names(table: pd.DataFrame) -> tuple[str, ...]:

@@ -6,6 +6,7 @@ import os
 from collections.abc import Collection, Mapping, Sequence
 from typing import Any
 
+import numpy as np
 import pandas as pd
 import pyarrow as pa
 import pyarrow.parquet as pq
@@ -26,7 +27,9 @@ THRESHOLDS, UNCHOSEN = "thresholds", "thresholds_not_chosen"  # facts of a file 
 class PredictionTable:
     """A table, and the thresholds of the model that predicted, where the file has them."""
 
-    table: pd.DataFrame  # of text as from `read_table`; numbers of JSON and Parquet may be float64, NaN where empty
+    # Of text as from `read_table`; of JSON and Parquet, numbers may be float64, NaN where empty, and the index says in
+    # words where a row is.
+    table: pd.DataFrame
     thresholds: Mapping[str, float] = dataclasses.field(default_factory=dict)  # by label
     unchosen: tuple[str, ...] = ()  # labels whose threshold is the default
 
@@ -67,19 +70,20 @@ def read(path: str) -> PredictionTable:
     suffix = os.path.splitext(path)[1].lower()
     if suffix == JSON:
         return _read_json(path)
-    return _read_parquet(path, [path]) if suffix == PARQUET else PredictionTable(table_lib.read_table(path))
+    return _read_parquet(path, [path]) if suffix == PARQUET else PredictionTable(_respell(table_lib.read_table(path)))
 
 
 def list_parts(folder: str) -> list[str]:
-    """The Parquet files in a folder, as `predict --beam` leaves them, in order."""
-    return sorted(os.path.join(folder, name) for name in os.listdir(folder) if name.endswith(PARQUET))
+    """The Parquet files in a folder, as `predict --beam` leaves them, in order; not those that are being written."""
+    names = [name for name in os.listdir(folder) if name.lower().endswith(PARQUET) and name[0] not in "._"]
+    return sorted(os.path.join(folder, name) for name in names)
 
 
 def has_column(path: str, name: str) -> bool:
     """Whether a table of predictions has a column; of JSON only `predict`'s is read, which has no truth."""
     parts = list_parts(path) if os.path.isdir(path) else [path] if path.lower().endswith(PARQUET) else []
     if parts:
-        return name in _open_parquet(parts[0]).schema_arrow.names
+        return name.lower() in map(str.lower, _open_parquet(parts[0]).schema_arrow.names)
     return path.lower().endswith(".csv") and table_lib.has_column(path, name)
 
 
@@ -157,12 +161,41 @@ def _convert(column: pa.ChunkedArray, name: str, path: str) -> pd.Series:
 
 
 def _conclude(table: pd.DataFrame, facts: Mapping[str, Any], path: str) -> PredictionTable:
-    """With empty texts as NaN and the usual spelling of columns; see `table.standardize`."""
-    thresholds, unchosen = facts.get(THRESHOLDS) or {}, facts.get(UNCHOSEN) or ()
-    is_known = isinstance(thresholds, dict) and all(isinstance(value, int | float) for value in thresholds.values())
-    if not is_known:
-        raise InputError(f"{path}: its thresholds are {thresholds!r:.80}; expected a number by label")
-    return PredictionTable(table_lib.standardize(table, path), thresholds, tuple(map(str, unchosen)))
+    """With empty texts as NaN and the usual spelling of labels; the index says where a row is."""
+    thresholds, unchosen = facts.get(THRESHOLDS) or {}, facts.get(UNCHOSEN) or []
+    if not (isinstance(thresholds, dict) and all(map(_is_threshold, thresholds.values()))):
+        raise InputError(f"{path}: its thresholds are {thresholds!r:.80}; expected a number from 0 to 1 by label")
+    if not (isinstance(unchosen, list) and all(isinstance(name, str) for name in unchosen)):
+        raise InputError(f"{path}: its {UNCHOSEN} are {unchosen!r:.80}; expected a list of labels")
+    table = _respell(table_lib.standardize(table, path))
+    names = table.get("recording", pd.Series(np.nan, table.index))
+    table.index = pd.Index(
+        [f"recording {name}" if isinstance(name, str) else f"row {i + 1}" for i, name in names.items()]
+    )
+    spelled = {name: _spell(name, table) for name in (*thresholds, *unchosen)}
+    return PredictionTable(
+        table, {spelled[name]: value for name, value in thresholds.items()}, tuple(spelled[name] for name in unchosen)
+    )
+
+
+def _is_threshold(value: object) -> bool:
+    return isinstance(value, int | float) and not isinstance(value, bool) and 0 <= value <= 1
+
+
+def _respell(table: pd.DataFrame) -> pd.DataFrame:
+    """With LABEL_raw and LABEL_true spelled as LABEL, which may have been `standardize`d."""
+    names = {}
+    for name in table:
+        end = next((end for end in (RAW, TRUE) if name.lower().endswith(end)), "")
+        label = _spell(name[: -len(end)], table) if end else ""
+        if label in table and f"{label}{end}" not in table:
+            names[name] = f"{label}{end}"
+    return table.rename(columns=names)
+
+
+def _spell(name: str, table: pd.DataFrame) -> str:
+    """A name as that of the column from which it differs in case alone, where there is one."""
+    return name if name in table else next((each for each in table if each.lower() == name.lower()), name)
 
 
 def read_fact(path: str, name: str) -> Any:

@@ -6,6 +6,7 @@ import numpy as np
 import pandas as pd
 import scipy.special
 
+from ecg_jax import labels as label_lib
 from ecg_jax.data.datasets import attributes as attribute_lib
 from ecg_jax.errors import InputError
 from ecg_jax.kinds import FINDING, NUMBER
@@ -40,8 +41,8 @@ def parse_truth(table: pd.DataFrame, name: str, path: str) -> np.ndarray:
     bad = np.flatnonzero(~np.isfinite(values) & column.notna().to_numpy())
     if bad.size:
         raise InputError(
-            f"{path}: line {column.index[bad[0]] + 2}, column {name!r} holds {column.iloc[bad[0]]}; expected a number, "
-            f"or empty for unknown ({bad.size} such value(s))"
+            f"{path}: {label_lib.locate(column.index[bad[0]])}, column {name!r} holds {column.iloc[bad[0]]}; expected "
+            f"a number, or empty for unknown ({bad.size} such value(s))"
         )
     return blank_ages(values[:, None], [name])[:, 0]
 
@@ -54,10 +55,15 @@ def blank_ages(truth: np.ndarray, names: Sequence[str]) -> np.ndarray:
 
 def parse_columns(table: pd.DataFrame, names: Sequence[str], path: str, scale: str = PROBABILITIES) -> np.ndarray:
     """Columns of text as probabilities or numbers, `[N, C]` float64; `InputError` names line, column and value."""
+    if len(names) > 1 and (empty := table[[*names]].isna().all(axis=1)).any():
+        raise InputError(
+            f"{path}: {label_lib.locate(table.index[empty.argmax()])} has no value at all ({empty.sum()} such row(s)); "
+            "leave such recordings out, or say why in a column `quality`"
+        )
     values = np.stack([_parse(table[name], path, scale) for name in names], axis=1)
 
     def place(row: int, column: int) -> str:
-        return f"line {table.index[row] + 2}, column {names[column]!r}"
+        return f"{label_lib.locate(table.index[row])}, column {names[column]!r}"
 
     return convert(values, path, place, scale)
 
@@ -69,7 +75,7 @@ def _parse(column: pd.Series, path: str, scale: str) -> np.ndarray:
         value = column.iloc[bad[0]]
         found = "is empty" if pd.isna(value) else f"holds {value}"
         raise InputError(
-            f"{path}: line {column.index[bad[0]] + 2}, column {column.name!r} {found}; "
+            f"{path}: {label_lib.locate(column.index[bad[0]])}, column {column.name!r} {found}; "
             f"expected {_EXPECTED[scale]} ({bad.size} such value(s)); leave such recordings "
             "out, or name the labels if this is none: --names=A,B"
         )

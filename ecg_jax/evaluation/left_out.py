@@ -1,12 +1,18 @@
 """Recordings that are not scored, and why."""
 
+import contextlib
+import os
 from collections.abc import Sequence
 from typing import NamedTuple
+
+import pandas as pd
+
+from ecg_jax import files, spreadsheet
 
 _SHOWN = 3
 _LONGEST = 160  # characters of a problem
 NO_SIGNAL = "no signal"
-PROBLEMS = "problems.csv"  # the list of all of them, in the folder of an evaluation
+LIST = "not_scored.csv"  # of all of them, in the folder of an evaluation
 
 
 class LeftOut(NamedTuple):
@@ -18,6 +24,11 @@ class LeftOut(NamedTuple):
     split: str = ""  # that it is in, where that is known and there are several
 
 
+def create(recording: str, quality: str, split: str = "", *, reason: str = "") -> LeftOut:
+    """A recording without a prediction, by its `quality` in a file of predictions, and the reason where it is known."""
+    return LeftOut(recording, reason or quality or "no finite number", not quality.startswith(NO_SIGNAL), split)
+
+
 def describe(left_out: Sequence[LeftOut], among: str) -> list[str]:
     """A line for the broken ones and one for the others, with the first few; `among` is as `40 recordings`."""
     kinds = {
@@ -27,6 +38,28 @@ def describe(left_out: Sequence[LeftOut], among: str) -> list[str]:
     return [
         f"{len(some)} of the {among} {kind} and are left out: {_list(some)}" for kind, some in kinds.items() if some
     ]
+
+
+def write(folder: str, left_out: Sequence[LeftOut]) -> list[str]:
+    """Lists each of them once, or removes the list of an earlier evaluation; returns the path, if it is written."""
+    path = os.path.join(folder, LIST)
+    if not left_out:
+        with contextlib.suppress(FileNotFoundError):
+            os.remove(path)
+        return []
+    table = pd.DataFrame([*dict.fromkeys(left_out)]).drop(columns="is_broken")
+    table = table.drop(columns=[] if table["split"].any() else "split")
+    return [files.write_text(path, spreadsheet.to_csv(table, lineterminator="\n"))]
+
+
+def read_problems(folder: str) -> dict[str, str]:
+    """By recording, the problems that `write` listed; none where there is no list."""
+    try:
+        table = pd.read_csv(os.path.join(folder, LIST), dtype=str, keep_default_na=False)
+    except FileNotFoundError:
+        return {}
+    table = spreadsheet.restore_table(table)
+    return dict(zip(table["recording"], table["problem"], strict=True))
 
 
 def _list(left_out: Sequence[LeftOut]) -> str:

@@ -14,6 +14,7 @@ NOT_CHOSEN = f"{DEFAULT}, not chosen"
 VALIDATION, FOLDS, CROSS_FITTED, TEST = "validation", "folds", "cross-fitted", "test"
 GIVEN, STATED = "given", "stated"
 STAMP = "Thresholds were chosen on the test set itself: these scores are optimistic"
+UNCHECKED = "thresholds are those that the file states; no one has checked that other recordings chose them"
 FEWEST = 5  # positives and negatives: with fewer a run chooses no threshold and fits no calibration
 PARTS = 10  # of a cross-fit
 
@@ -60,10 +61,12 @@ class Thresholds:
     @property
     def warnings(self) -> tuple[str, ...]:
         """Lines that a reader must know."""
+        lines = (UNCHECKED,) if self.source == STATED else ()
         if not self.unchosen:
-            return ()
+            return lines
         where = " in a part" if self.source in (FOLDS, CROSS_FITTED) else ""
         return (
+            *lines,
             f"threshold {NOT_CHOSEN}{where}, as there were too few positives or negatives to choose by: "
             f"{list_some(self.unchosen, 10)}",
         )

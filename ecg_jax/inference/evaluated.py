@@ -172,12 +172,12 @@ def align(first: Evaluated, second: Evaluated, rules: joins.Rules) -> tuple[Eval
     total, lost, surplus = len(kept), int((~kept).sum()), len(second.predictions.ids) - found.count
     if lost and second.dataset is None and not rules.partial:
         raise InputError(
-            f"{second.source}: {lost} of the {total} recordings of {first.source or first.title} are not in it, "
+            f"{second.source}: has no prediction of {lost} of the {total} recordings of {first.source or first.title}, "
             f"the first {first.predictions.ids[~kept][0]}; --partial compares on those that both have"
         )
     lines = [*found.doubt]
     if lost:
-        lines.append(f"{lost} of the {total} recordings are left out, which {second.title} does not have")
+        lines.append(f"{lost} of the {total} recordings are left out, of which {second.title} has no prediction")
     if surplus:
         lines.append(f"{surplus} recordings of {second.title} are left out, which {first.title} does not have")
     first = dataclasses.replace(first.take(kept), warnings=(*first.warnings, *lines))

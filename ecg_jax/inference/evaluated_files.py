@@ -5,12 +5,13 @@ import functools
 import os
 from collections.abc import Sequence
 
+import numpy as np
+
 from ecg_jax.data import joins, prediction_files
 from ecg_jax.data.prediction_files import PredictionFile
 from ecg_jax.data.prediction_values import PROBABILITIES
 from ecg_jax.errors import InputError, suggest
 from ecg_jax.evaluation import left_out
-from ecg_jax.evaluation.predictions import Predictions
 from ecg_jax.inference import label_files
 from ecg_jax.inference.evaluated import Evaluated, require_shared
 from ecg_jax.inference.label_files import LabelFile
@@ -56,8 +57,8 @@ def open_file(files: Files, calibration: str | None = None) -> Evaluated:
     else:
         scored = label_files.use_own_labels(part)
     if rules.patient_column and scored.predictions.patients is None:
-        source, column = files.labels or path, rules.patient_column
-        hint = suggest(column, [name for name in truth.table if name != column] if truth else ())
+        source, column = " or ".join(filter(None, (files.labels, path))), rules.patient_column
+        hint = suggest(column, {*(truth.table if truth else ()), *file.columns} - {column})
         raise InputError(f"--patient_column={column}: no such column in {source}, or it is empty{hint}")
     validation = None
     if other:
@@ -67,40 +68,47 @@ def open_file(files: Files, calibration: str | None = None) -> Evaluated:
     facts = [f"Predictions: {path}. Labels: {files.labels or 'in the same file'}.", *file.facts, *scored.facts]
     if scored.predictions.patients is None:
         facts.append("No column names patients; --patient_column=NAME says which one does.")
+    elif truth and truth.patients is None:
+        facts.append(f"Patients are named by {file.patient_column} of {path}.")
     among = f"{len(part.values) + len(part.left_out)} recordings of {path}"
     warnings = [*scored.warnings, *left_out.describe(part.left_out, among)]
+    lost = validation.left_out if validation else ()
+    if validation:
+        among = f"{len(validation.predictions.ids) + len(lost)} recordings that choose thresholds"
+        warnings += [*validation.warnings, *left_out.describe(lost, among)]
     if file.unused:
         unused = f"{len(file.unused)} columns of {path} that are no labels of {files.labels}, and are not scored: "
-        warnings.append(f"{unused}{list_some(file.unused)}")
+        facts.append(f"{unused}{list_some(file.unused)}.")
     count = len(scored.predictions.ids)
     scored = dataclasses.replace(
         scored,
         # Those that were stated are of the probabilities as they are; on other recordings, others are chosen.
         thresholds=None if other or calibration else scored.thresholds,
         subtitle=f"{count} recording{'' if count == 1 else 's'}" + ("" if split == "all" else f", split {split}"),
-        validation=validation,
+        validation=validation.predictions if validation else None,
+        left_out=(*scored.left_out, *(each._replace(split="validation") for each in lost)),
         facts=tuple(facts),
         warnings=tuple(warnings),
     )
     return scored.undo_calibration() if calibration == "none" else scored.recalibrate(calibration)
 
 
-def _find_validation(file: PredictionFile, truth: LabelFile | None, rules: joins.Rules) -> Predictions | None:
+def _find_validation(file: PredictionFile, truth: LabelFile | None, rules: joins.Rules) -> Evaluated | None:
     """The file's own validation split, where it has one whose labels are known."""
     if file.split is None or not (file.split == "validation").any():
         return None
     part = file.take_split("validation")
     if not truth:
-        return label_files.use_own_labels(part).predictions
+        return label_files.use_own_labels(part)
     if not (truth.recordings and part.recordings):
         return None
     found = joins.match(part.recordings, truth.recordings, (part.path, truth.path))
-    return label_files.join(part, truth, rules).predictions if (found.rows[part.rows] >= 0).any() else None
+    return label_files.join(part, truth, rules) if (found.rows[part.rows] >= 0).any() else None
 
 
 def _join_validation(
     file: PredictionFile, truth: LabelFile | None, files: Files, scored: Evaluated, names: joins.Names
-) -> Predictions:
+) -> Evaluated:
     """Predictions of recordings that are not scored; their truth is in its own file, in the same, or in that of all."""
     path, rules = file.path, files.rules
     if os.path.samefile(path, scored.source):
@@ -122,7 +130,7 @@ def _join_validation(
         found = joins.match(others.recordings, scored.recordings, (path, scored.source))
         if found.count and found.way in joins.STRICT:  # `val/1` need not be `1`
             raise InputError(f"{path}: {found.count} of its recordings are scored too; thresholds need other ones")
-    return others.predictions
+    return others
 
 
 def open_other_file(files: Files, first: Evaluated) -> Evaluated:
@@ -131,9 +139,12 @@ def open_other_file(files: Files, first: Evaluated) -> Evaluated:
     if files.labels or prediction_files.has_labels(path, names, first.predictions.kind):
         return open_file(dataclasses.replace(files, names=names))
     file = prediction_files.read_predictions(path, names=names, scale=files.scale, rules=files.rules)
-    side = joins.Side(path, len(file.values), joins.take(file.recordings, file.rows))
-    rows = joins.join(first.side, side, files.rules).rows
+    predicted = np.full(len(file.values) + len(file.left_out), -1)
+    predicted[file.rows] = np.arange(len(file.rows))
+    places = joins.join(first.side, joins.Side(path, len(predicted), file.recordings), files.rules).rows
+    rows = np.where(places >= 0, predicted[places], -1)
     kept = rows >= 0
+    lost = [each for place, each in zip(np.flatnonzero(predicted < 0), file.left_out, strict=True) if place in places]
     require_shared(first, path, kept)
     taken = first.take(kept)
     predictions = dataclasses.replace(taken.predictions, probabilities=file.values[rows[kept]], raw=None)
@@ -143,6 +154,8 @@ def open_other_file(files: Files, first: Evaluated) -> Evaluated:
         predictions,
         thresholds=file.find_thresholds(),
         facts=(f"Compared with: {path}.",),
+        warnings=tuple(left_out.describe(lost, f"{len(kept)} recordings of {path}")),
+        left_out=tuple(lost),
         source=path,
         recordings=taken.recordings,
     )

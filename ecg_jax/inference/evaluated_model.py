@@ -10,8 +10,11 @@ from rich.console import Console
 
 from ecg_jax.data.datasets.dataset import UNKNOWN_FOLD, Dataset
 from ecg_jax.data.splits import manifest
+from ecg_jax.data.store import PROBLEMS, Store, summary
+from ecg_jax.data.store.settings import ERRORS, EXCLUDED, NO_SIGNAL
 from ecg_jax.errors import InputError
 from ecg_jax.evaluation import left_out
+from ecg_jax.evaluation.left_out import LeftOut
 from ecg_jax.evaluation.thresholds import VALIDATION, Thresholds
 from ecg_jax.inference import floor
 from ecg_jax.inference.evaluated import Evaluated
@@ -58,7 +61,14 @@ def predict_model(
     run = functools.partial(predict_dataset, model, dataset, checks=checks, console=console)
     rows = find_rows(dataset, split)
     predictions, lost, warnings = run(rows)
+    unstored = _list_unstored(dataset.store) if dataset.store else []
     among = f"{len(rows)} recordings"
+    if split == "all":
+        lost, among = [*unstored, *lost], f"{len(rows) + len(unstored)} recordings"
+    elif dataset.store:  # which does not know their split
+        path = os.path.join(dataset.store.folder, PROBLEMS)
+        among_all = f"{len(dataset.ids) + len(unstored)} recordings of all splits ({path})"
+        warnings += left_out.describe(unstored, among_all)
     warnings = left_out.describe(lost, among) + warnings
     validation = None
     if needs_validation and split == "test" and len(others := dataset.indices("validation")):
@@ -92,6 +102,18 @@ def predict_model(
         cache=os.path.join(path, floor.CACHE) if is_same and os.path.isdir(path) else None,
         learning_curve=_find_learning_curve(path),
     )
+
+
+def _list_unstored(store: Store) -> list[LeftOut]:
+    """What could not be read, was refused or has no signal; what was excluded on demand is no loss."""
+    if not store.manifest["left_out"]:
+        return []
+    table = summary.read_problems(store)
+    table = table[table["reason"] != EXCLUDED]
+    return [
+        LeftOut(row.recording, row.reason if row.reason == NO_SIGNAL else row.detail, row.reason in ERRORS)
+        for row in table.itertuples(index=False)
+    ]
 
 
 def share_labels(model: Model, dataset: Dataset) -> Dataset:

@@ -136,7 +136,7 @@ def join(
         on_request=roles.unpredicted,
         left_out=(*file.left_out, *lost),
     )
-    ids = recordings[next(iter(named))] if named else (table.index.to_numpy() + 2).astype(str)
+    ids = recordings[next(iter(named))] if named else prediction_files.list_lines(table)
     return dataclasses.replace(
         use_own_labels(joined, ids),
         facts=(f"{file.path} and {truth.path} are joined {how}.", roles.describe(truth.path)),

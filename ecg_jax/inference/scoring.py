@@ -1,6 +1,5 @@
 """Scores predictions, writes the tables and the report, and shows them: the end of `main` and of `evaluate`."""
 
-import contextlib
 import dataclasses
 import os
 import shlex
@@ -12,10 +11,8 @@ import numpy as np
 import pandas as pd
 from rich.console import Console
 
-from ecg_jax import files, spreadsheet
 from ecg_jax.errors import InputError, suggest
-from ecg_jax.evaluation import analysis, floor_comparison, metrics, regression_analysis, resampling
-from ecg_jax.evaluation.left_out import PROBLEMS, LeftOut
+from ecg_jax.evaluation import analysis, floor_comparison, left_out, metrics, regression_analysis, resampling
 from ecg_jax.evaluation.settings import Settings
 from ecg_jax.inference import challenge as challenge_lib
 from ecg_jax.inference.evaluated import Evaluated
@@ -91,7 +88,7 @@ def evaluate(
     names = list_some(first.predictions.names, _MANY)
     console.print(report.describe_patients(first.predictions, settings))
     console.print(f"Scoring {first.subtitle}: {names}; {thresholds}{settings.resamples} resamples")
-    left_out = [each for model in models for each in model.left_out]
+    lost = [each for model in models for each in model.left_out]
     with show_progress(console, "resampling") as update, resampling.watched(update):
         found = score(models, settings, chosen, extras)
     if extras.has_report:
@@ -101,7 +98,7 @@ def evaluate(
             command=shlex.join(["python", "-m", f"ecg_jax.{command}", *sys.argv[1:]]),
             facts=(
                 *(fact for each in models for fact in each.facts),
-                *([f"Recordings that are not scored, each with the reason: {PROBLEMS}."] if left_out else []),
+                *([f"Recordings that are not scored, each with the reason: {left_out.LIST}."] if lost else []),
             ),
             warnings=warnings,
             learning_curve=first.learning_curve,
@@ -110,7 +107,7 @@ def evaluate(
             written = report.write(folder, found.content, about, figure_files=extras.has_figure_files, progress=update)
     else:
         written = report.write_tables(folder, found.content)
-    listed = _list_left_out(folder, left_out)
+    listed = left_out.write(folder, lost)
     tables.print_scores(found.shown, f"{first.title}: {first.subtitle}", console)
     for line in found.notes:
         console.print(line)
@@ -125,19 +122,7 @@ def evaluate(
 
 def list_files(folder: str) -> list[str]:
     """The files that `evaluate` may replace or remove in a folder, without those of pages and figures."""
-    return [os.path.join(folder, PROBLEMS), *report.list_tables(folder)]
-
-
-def _list_left_out(folder: str, left_out: Sequence[LeftOut]) -> list[str]:
-    """Writes which recordings are not scored, and why, or removes such a list of an earlier evaluation."""
-    path = os.path.join(folder, PROBLEMS)
-    if not left_out:
-        with contextlib.suppress(FileNotFoundError):
-            os.remove(path)
-        return []
-    table = pd.DataFrame([*dict.fromkeys(left_out)]).drop(columns="is_broken")
-    table = table.drop(columns=[] if table["split"].any() else "split")
-    return [files.write_text(path, spreadsheet.to_csv(table, lineterminator="\n"))]
+    return [os.path.join(folder, left_out.LIST), *report.list_tables(folder)]
 
 
 @dataclasses.dataclass(frozen=True)

@@ -178,6 +178,9 @@ def describe_recordings(predictions: Predictions, settings: Settings) -> str:
 def describe_patients(predictions: Predictions, settings: Settings) -> str:
     """A sentence on what intervals and tests count."""
     named = _list_patients(predictions)
+    if not settings.resamples:
+        known = f"{len(named):,} patients are known" if named else "Patients are unknown"
+        return f"{known}; without resamples there are no intervals."
     if not named:
         return "Patients are unknown: intervals and tests treat all recordings as independent."
     if settings.legacy or settings.resampled not in ("auto", "patients"):

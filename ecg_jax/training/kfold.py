@@ -26,7 +26,6 @@ from ecg_jax.data.datasets.dataset import Dataset, create_predictions
 from ecg_jax.data.splits import leaks, manifest
 from ecg_jax.errors import InputError
 from ecg_jax.evaluation import left_out, metrics, regression
-from ecg_jax.evaluation.left_out import LeftOut
 from ecg_jax.evaluation.thresholds import FOLDS, Thresholds
 from ecg_jax.inference import scoring
 from ecg_jax.inference.evaluated import Evaluated
@@ -132,10 +131,7 @@ def _pool(
         thresholds = Thresholds(values[has_signal], config.evaluation.threshold_rule, FOLDS, default)
         order = [*names, metrics.MACRO]
         baselines = {name: means[name][order].to_numpy() for name in scoring.BASELINES if name in means}
-    lost = [
-        LeftOut(row.recording, row.quality, row.quality == "refused")
-        for row in predictions[~has_signal].itertuples(index=False)
-    ]
+    lost = _list_lost(predictions[~has_signal], folders)
     evaluated = Evaluated(
         title=os.path.basename(os.path.abspath(workdir)),
         subtitle=f"All {len(predictions)} recordings, each by the network that has not seen it",
@@ -160,6 +156,13 @@ def _pool(
     return result
 
 
+def _list_lost(predictions: pd.DataFrame, folders: list[str]) -> list[left_out.LeftOut]:
+    """Recordings without a prediction, with the reasons that the folds listed."""
+    listed = [left_out.read_problems(os.path.join(folder, run_folder.EVALUATION)) for folder in folders]
+    rows = predictions[["recording", "fold", "quality"]].itertuples(index=False)
+    return [left_out.create(name, quality, reason=listed[fold - 1].get(name, "")) for name, fold, quality in rows]
+
+
 def _average(results: list[dict[str, Any]], split: str) -> dict[str, float]:
     """Means of a split's scores over folds."""
     return pd.DataFrame([result[split] for result in results]).mean().to_dict()
@@ -178,6 +181,7 @@ def _read_part(folder: str, number: int, expected: np.ndarray) -> pd.DataFrame:
             f"other data; remove {folder} or pass another --workdir"
         )
     table.insert(1, "fold", number)
+    table["quality"] = table["quality"].astype(object).fillna("")  # a column without any is read as numbers
     return table
 
 

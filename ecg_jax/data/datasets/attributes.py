@@ -144,5 +144,5 @@ def _read(column: pd.Series) -> np.ndarray:
 def is_fact(name: str) -> bool:
     """Whether a column is named as one that states who, where or when."""
     spelled = name.lower()
-    is_other = spelled in (*DATES, "quality", "") or spelled.startswith("unnamed:")
+    is_other = spelled in (*DATES, "quality", "") or spelled.startswith(("unnamed:", "__index_level_"))
     return is_other or (label_lib.is_fact(name) and spelled != "source")

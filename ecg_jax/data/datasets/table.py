@@ -134,10 +134,11 @@ def require_unique(ids: np.ndarray, column: pd.Series, source: str) -> None:
     values, counts = np.unique(ids, return_counts=True)
     if (repeated := np.flatnonzero(counts > 1)).size:
         rows = np.flatnonzero(ids == values[repeated[0]])
-        lines = " and ".join(str(column.index[row] + 2) for row in rows[:2])
+        is_line = not isinstance(column.index[0], str)  # see `labels.locate`
+        numbers = " and ".join(map(str, column.index[rows[:2]] + 2 if is_line else rows[:2] + 1))
         raise InputError(
-            f"{source}: lines {lines}, column {column.name!r}: recording {values[repeated[0]]} occurs "
-            f"{len(rows)} times; ids are unique"
+            f"{source}: {'lines' if is_line else 'rows'} {numbers}, column {column.name!r}: recording "
+            f"{values[repeated[0]]} occurs {len(rows)} times; ids are unique"
         )
 
 
@@ -147,7 +148,9 @@ def require(is_valid: np.ndarray | pd.Series, column: pd.Series, source: str, ex
     if bad.size:
         value = column.iloc[bad[0]]
         found = "is empty" if pd.isna(value) else f"holds {str(value)[:80]!r}"
-        raise InputError(f"{source}: line {column.index[bad[0]] + 2}, column {column.name!r} {found}; {expected}")
+        raise InputError(
+            f"{source}: {label_lib.locate(column.index[bad[0]])}, column {column.name!r} {found}; {expected}"
+        )
 
 
 def require_rows(table: pd.DataFrame, source: str, count: int, file: str) -> None:
