@@ -455,7 +455,8 @@ def test_predict_counts_files_without_a_rate_and_says_what_to_write(tmp_path):
     assert status == 1
     assert (
         f"not predicted: {tmp_path}/a.csv and others: sampling_rate, unit unknown; write a.json beside it, as "
-        '{"sampling_rate": 500, "unit": "mV"}, or pass --file_rate, --file_unit (of predict, embed and explain) '
+        '{"sampling_rate": 500, "unit": "mV"} (its beats fit this unit), or folder.json, for all files beside it; or '
+        "pass --file_rate, --file_unit (of predict, embed and explain) "
         "(2 recordings)"
     ) in said
     assert said.endswith("2 could not be read")
