@@ -16,10 +16,10 @@ store (`python -m ecg_jax.prepare`) is predicted too, alone.
 Formats are recognized by content: WFDB (.hea with .dat or .mat), CODE and SPH HDF5, CPSC2018 MATLAB, DICOM, HL7 aECG,
 Philips Sierra, GE MUSE, GE CardioSoft, Schiller and Mortara XML, SCP-ECG, EDF, EDF+ and BDF, ISHNE, MFER, Edan, and
 NumPy (.npy), CSV or MATLAB (.mat with `val`) files of one recording with a sidecar NAME.json {"leads": [...],
-"sampling_rate": 500, "unit": "mV"}, or else with --file_leads, --file_rate and --file_unit. A column of times in a CSV
-gives the rate too, and a rate that contradicts it is refused; a flag that contradicts a sidecar is not used, and that
-is noted. HDF5 `tracings` are described in the same way, or by attributes; otherwise CODE's 400 Hz and 2 units per mV
-are assumed, with a note, if the file agrees with them.
+"sampling_rate": 500, "unit": "mV"}, or folder.json for all such files in a folder, or else with --file_leads,
+--file_rate and --file_unit. A column of times in a CSV gives the rate too, and a rate that contradicts it is refused; a
+flag that contradicts a sidecar is not used, and that is noted. HDF5 `tracings` are described in the same way, or by
+attributes; otherwise CODE's 400 Hz and 2 units per mV are assumed, with a note, if the file agrees with them.
 
 The CSV has one row per recording: its name, one probability per label, the same before calibration as LABEL_raw (equal
 where the model has none), and what was noticed about its quality and while it was read. JSON (--output=NAME.json) has
