@@ -28,6 +28,7 @@ COPIED = {  # page of the site: page of the repository
     "generated/tests": "tests/README.md",
     **{f"generated/{name}": f"ecg_jax/pretrained/{name}.md" for name in ("real", "simulated", "delineator")},
 }
+WRITTEN = ("commands", "data_sets", "formats", "networks")  # from the code
 _PAGES = {page: name for name, page in COPIED.items()} | {"README.md": "index"}
 _VALUES = {"string": "TEXT", "int": "N", "float": "NUMBER", "comma separated list of strings": "TEXT,TEXT"}
 _LINK = re.compile(r"\[([^\]]+)\]\(((?!https?:|#|mailto:)[^)\s]+)\)")
@@ -36,13 +37,8 @@ _LINK = re.compile(r"\[([^\]]+)\]\(((?!https?:|#|mailto:)[^)\s]+)\)")
 def write_all(folder: Path) -> None:
     """Writes every page into `folder`; one that has not changed keeps its time, so that it is not built again."""
     folder.mkdir(exist_ok=True)
-    pages = {
-        "commands": write_commands,
-        "formats": write_formats,
-        "data_sets": write_data_sets,
-        "networks": write_networks,
-    }
-    texts = {name: "\n".join(write()) for name, write in pages.items()}
+    writers = (write_commands, write_data_sets, write_formats, write_networks)
+    texts = {name: "\n".join(write()) for name, write in zip(WRITTEN, writers, strict=True)}
     texts |= {Path(name).name: (ROOT / page).read_text() for name, page in COPIED.items()}
     for name, text in texts.items():
         path = folder / f"{name}.md"
@@ -65,6 +61,24 @@ def mend_links(app: object, name: str, content: list[str]) -> None:
         return f"[{text}]({place}{suffix}{'' if page == 'index' else mark + heading})"
 
     content[0] = _LINK.sub(mend, content[0])
+    if name == "index":
+        content[0] += "".join(_write_contents(content[0]))
+    if name.startswith("tutorials/"):
+        download = f"As a notebook with its output: {{nb-download}}`{Path(name).name}.ipynb`."
+        content[0] = content[0].replace("\n## ", f"\n{download}\n\n## ", 1)
+
+
+def _write_contents(index: str) -> Iterator[str]:
+    """The sidebar: the pages that each section of the index lists, after those that it begins with."""
+    for section in index.split("\n## "):
+        title, _, text = section.partition("\n")
+        caption = "Start" if title.startswith("#") else title
+        pages = [match[2].removesuffix(".md") for match in _LINK.finditer(text)]
+        if caption == "Start":
+            pages = ["start", "concepts"]
+        if caption == "Reference":
+            pages += [f"generated/{page}" for page in WRITTEN]
+        yield "\n".join(["", "```{toctree}", ":hidden:", f":caption: {caption}", "", *pages, "```", ""])
 
 
 def write_commands() -> Iterator[str]:

@@ -142,14 +142,18 @@ def select(
 def describe_choice(names: Sequence[str], table: pd.DataFrame) -> list[str]:
     """For `ALL` labels of a user's table: lines that name them, and say why other columns are none.
 
-    For `Offered` ones a line on the table's other columns of 0 and 1.
+    For others a line for each that is read from a column of another name; for `Offered` ones also a line on the table's
+    other columns of 0 and 1.
     """
-    if isinstance(names, Offered):
-        known = {*names, *map(find_alias, names)}
-        others = [name for name in table if name not in known and is_label(table[name])]
-        return [f"{len(others)} columns of 0 and 1 are not used: {list_some(others)}"] if others else []
-    if tuple(names) != ALL or isinstance(names, Numbers):
+    if isinstance(names, Numbers):
         return []
+    if tuple(names) != ALL:
+        places = {name: _place(name, {*table}) for name in names}
+        lines = [f"{name}: read from column {place}" for name, place in places.items() if place not in ("", name)]
+        others = [name for name in table if name not in places.values() and is_label(table[name])]
+        if isinstance(names, Offered) and others:
+            lines.append(f"{len(others)} columns of 0 and 1 are not used: {list_some(others)}")
+        return lines
     chosen = [str(name) for name in table if is_label(table[name])]
     others = [table[name] for name in table if str(name) not in chosen and not is_fact(str(name))]
     chosen += ["scp_codes (its statements)"] if "scp_codes" in table else []

@@ -20,10 +20,10 @@ from ecg_jax.contract import InputContract
 from ecg_jax.data import datasets, sources, splits
 from ecg_jax.errors import InputError
 from ecg_jax.kinds import NUMBER
-from ecg_jax.models import convolution, heads, network
+from ecg_jax.models import convolution, heads, network, weights
 from ecg_jax.models.outputs import Scale
 from ecg_jax.runtime import run_folder
-from ecg_jax.training import loop, optimizers, run_data, setup, starting_weights, state, steps, transfer
+from ecg_jax.training import announcement, loop, optimizers, run_data, setup, starting_weights, state, steps, transfer
 
 CONFIGS = sorted((Path(__file__).parents[1] / "configs").glob("*.py"))
 
@@ -40,6 +40,7 @@ def test_the_configurations_are_those_the_documentation_names():
         "age",
         "binary",
         "default",
+        "few",
         "finetune",
         "pretrain",
         "published",
@@ -78,6 +79,23 @@ def test_every_configuration_builds_and_steps_under_eval_shape(path):
     assert jax.tree.map(lambda leaf: (leaf.shape, leaf.dtype), before) == jax.tree.map(
         lambda leaf: (leaf.shape, leaf.dtype), after
     )
+
+
+def test_few_recordings_train_nothing_but_the_output_layer_and_others_are_warned_of_it():
+    few = load(Path(__file__).parents[1] / "configs" / "few.py")
+    network = setup.create_network(few, 1)
+    params = models.shapes(network, InputContract.from_dict(few.contract).shape)["params"]
+    trainable = transfer.create_trainable_mask(params, **few.freeze)
+    assert {path for path, learns in weights.flatten(trainable).items() if learns} == {
+        "head/output/kernel",
+        "head/output/bias",
+    }
+    assert not announcement.describe_few(22, few.train.steps, 0)
+    assert not announcement.describe_few(300, 100, 648_897)
+    for facts in ((299, 1000, 648_897), (22, 4, 0)):
+        said = announcement.describe_few(*facts)
+        assert said.startswith(f"{facts[0]} training recordings and {facts[1]} steps")
+        assert "configs/few.py" in said
 
 
 class Recorder(Mapping):

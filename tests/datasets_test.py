@@ -659,11 +659,13 @@ def test_a_folder_without_a_table_holds_recordings_without_labels(folder):
 @pytest.mark.parametrize("names", [["labels.csv"], ["labels.csv", "more.csv"]])
 def test_tables_without_a_path_are_not_used_where_no_label_is_asked_for(folder, names):
     for name in names:
-        write_csv(folder / name, "file,AF\nrecords/r0,1")
+        write_csv(folder / name, "where,AF\nrecords/r0,1")
     dataset = datasets.open_source("folder", source=str(folder), labels="all", seed=0, options={})
     assert len(dataset.ids) == 4
     assert dataset.notes[0].startswith(f"not used, without a column `path`: {', '.join(names)}; ")
-    with pytest.raises(InputError, match=r"no column path.* pass the right CSV|2 CSV files .*source=FILE\.csv"):
+    with pytest.raises(
+        InputError, match=r"no column that names files.* pass the right CSV|2 CSV files .*source=FILE\.csv"
+    ):
         create("folder", folder, "AF")
 
 
@@ -679,7 +681,7 @@ def test_a_folder_with_two_tables_must_be_told_which(folder):
     [
         (b"", "not a readable CSV"),
         (b"path,AF\n", "no rows"),
-        (b"file,AF\nr0,1\n", "no column path; it has file, AF"),
+        (b"where,AF\nr0,1\n", "no column that names files, as path, file, filename or recording; it has where, AF"),
         (b"path,AF\nr0,1\nr1,0,5,6\n", "not a readable CSV"),
         (b"path,AF\nr\xf6,1\n", "not a readable CSV"),
     ],
@@ -688,6 +690,28 @@ def test_a_broken_table_is_refused_by_name(tmp_path, contents, message):
     (tmp_path / "labels.csv").write_bytes(contents)
     with pytest.raises(InputError, match=rf"labels\.csv: {message}"):
         create("folder", tmp_path, "AF")
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "file,AF\nrecords/r1,1",
+        "File Name,AF\nrecords/r1,1",
+        "recording,file,AF\nexam 7,records/r1,1",  # the first column names no file
+        "recording,path,AF\nrecords/r0,records/r1,1",
+    ],
+)
+def test_files_may_be_named_as_in_any_other_table(folder, text):
+    write_csv(folder / "labels.csv", text)
+    assert list(create("folder", folder / "labels.csv", "AF").ids) == ["records/r1"]
+
+
+def test_a_label_that_is_read_from_a_column_of_another_name_is_said(folder):
+    write_csv(folder / "labels.csv", "path,AF,SB\nrecords/r0,1,0")
+    dataset = create("folder", folder / "labels.csv", "AFIB,SB")
+    assert dataset.label_names == ("AFIB", "SB")
+    assert "AFIB: read from column AF" in dataset.notes
+    assert len(dataset.notes) == 1
 
 
 def test_a_table_saved_by_a_spreadsheet_is_read(folder):

@@ -63,6 +63,25 @@ def test_links_of_the_repository_lead_to_pages_of_the_site(page, link, expected)
     assert content == [f"See {expected}."]
 
 
+def test_the_sidebar_has_every_page_that_the_index_lists_and_those_written_from_the_code():
+    content = [(ROOT / "docs" / "index.md").read_text()]
+    assert "toctree" not in content[0]
+    assert "](generated/" not in content[0]  # no clone has these
+    generated.mend_links(None, "index", content)
+    listed = re.findall(r"^[a-z0-9_/]+$", content[0], re.MULTILINE)
+    files = {path.relative_to(ROOT / "docs").with_suffix("").as_posix() for path in (ROOT / "docs").rglob("*.md")}
+    own = {name for name in files if not name.startswith("generated/")} - {"index"}
+    assert len(listed) == len(set(listed))
+    assert set(listed) == own | {*generated.COPIED} | {f"generated/{name}" for name in generated.WRITTEN}
+
+
+def test_a_tutorial_of_the_site_offers_its_notebook():
+    content = ["# A\n\nText.\n\n## 1. One\n\n## 2. Two\n"]
+    generated.mend_links(None, "tutorials/a", content)
+    assert content[0].count("{nb-download}`a.ipynb`.\n\n## 1. One") == 1
+    assert content[0].count("nb-download") == 1
+
+
 def test_every_format_data_set_and_network_is_described():
     for write, names in (
         (generated.write_formats, FORMATS),

@@ -106,14 +106,20 @@ def test_shared_labels_are_taken_over_and_others_drawn_afresh_and_both_are_said(
     np.testing.assert_array_equal(found[KERNEL][:, 1], stored[KERNEL][:, SIX.index("AF")])
 
 
-def test_a_head_for_other_labels_is_refused_unless_it_starts_afresh(run):
+def test_the_other_name_of_a_diagnosis_takes_its_output(run):
+    changes, stored = run
+    _, found, said = start(("death", "AFIB"), **changes)
+    assert "taken over by name: AFIB; drawn afresh: death; not used: 1dAVb, RBBB, LBBB, SB, ST" in said
+    np.testing.assert_array_equal(found[KERNEL][:, 1], stored[KERNEL][:, SIX.index("AF")])
+
+
+def test_a_head_for_other_labels_is_drawn_whether_or_not_the_stored_one_is_asked_for(run):
     changes, _ = run
     labels = ("a", "b", "c", "d", "e", "f")  # as many as there
-    with pytest.raises(InputError, match=r"outputs are 1dAVb, .* none of them one of a, b, .* add 'head' to config"):
-        start(labels, **changes)
-    drawn, found, said = start(labels, **changes | {"init.exclude": ("head",)})
-    assert "Head: starts afresh" in said
-    np.testing.assert_array_equal(found[KERNEL], drawn[KERNEL])
+    for exclude, words in (((), "Head: drawn afresh: a, b, c, d, e, f; not used: 1dAVb"), (("head",), "Head: starts")):
+        drawn, found, said = start(labels, **changes | {"init.exclude": exclude})
+        assert words in said
+        np.testing.assert_array_equal(found[KERNEL], drawn[KERNEL])
 
 
 def test_a_run_of_another_kind_of_unit_is_refused(run):

@@ -14,6 +14,7 @@ from ecg_jax.training.setup import Setup
 from ecg_jax.training.state import TrainState
 
 _MAX_COLUMNS = 12  # of a table on the screen
+FEWEST_STEPS, FEWEST_RECORDINGS = 100, 300  # with fewer, training more than the output layer makes weights worse
 
 
 def announce(setup: Setup, initial: TrainState, console: Console) -> None:
@@ -45,6 +46,23 @@ def announce(setup: Setup, initial: TrainState, console: Console) -> None:
     )
     console.print(
         f"Training: {setup.total_steps} steps of {config.train.batch_size} ECGs, evaluated every {setup.eval_every}"
+    )
+    if setup.examples.dataset.reads_files and setup.config.data.mode != "endless":
+        number, more = (
+            len(setup.examples.dataset.indices("train")),
+            {**learned, "head": {**learned["head"], "output": None}},
+        )
+        if warning := describe_few(number, setup.total_steps, models.count_weights(more)):
+            console.print(f"warning: {warning}", style="yellow")
+
+
+def describe_few(recordings: int, steps: int, parameters: int) -> str:
+    """A warning of too few steps, or too few training recordings for `parameters` besides an output layer; or empty."""
+    if steps >= FEWEST_STEPS and (recordings >= FEWEST_RECORDINGS or not parameters):
+        return ""
+    return (
+        f"{recordings} training recordings and {steps} steps are few for {parameters:,} parameters besides the output "
+        "layer; --config=configs/few.py trains the output layer of weights that ship, for 200 steps"
     )
 
 

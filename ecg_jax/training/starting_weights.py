@@ -10,6 +10,7 @@ from ml_collections import ConfigDict
 from rich.console import Console
 
 from ecg_jax import config as config_lib
+from ecg_jax import labels as label_lib
 from ecg_jax import pretrained as shipped
 from ecg_jax.contract import InputContract
 from ecg_jax.errors import InputError
@@ -55,7 +56,7 @@ def load(
 
     Raises:
         InputError: when the weights do not exist or fit, they were trained under another input contract, or the labels
-            of their outputs are unknown, of another kind or none of `labels`.
+            of their outputs are unknown or of another kind.
     """
     origin = config.init.weights
     if not origin:
@@ -71,6 +72,9 @@ def load(
             found = _read_run(config, console)
     else:
         raise InputError(f"config.init.weights is {origin!r}; expected nothing, {_KNOWN}")
+    aliases = {alias: name for name in labels if (alias := label_lib.find_alias(name))}
+    if found.labels is not None:
+        found = dataclasses.replace(found, labels=[aliases.get(name, name) for name in found.labels])
     inherited = found.inherited
     if _takes_head(config):
         found = dataclasses.replace(found, arrays=_match_outputs(variables, found, labels, scale, console))
@@ -233,10 +237,6 @@ def _match_outputs(
     if not _has_head(variables, found):
         raise InputError(f"{source}: its head is of another kind; set another config.model.head, or {_AFRESH}")
     taken = [name for name in labels if name in stored_labels]
-    if not taken:
-        raise InputError(
-            f"{source}: its outputs are {', '.join(stored_labels)}, none of them one of {', '.join(labels)}; {_AFRESH}"
-        )
     if (scale is None) != (found.scale is None):
         kinds = ("findings", "numbers") if found.scale is None else ("numbers", "findings")
         raise InputError(f"{source}: its outputs are {kinds[0]}, the labels to learn {kinds[1]}; {_AFRESH}")
@@ -245,7 +245,7 @@ def _match_outputs(
     drawn = [name for name in labels if name not in stored_labels]
     unused = [name for name in stored_labels if name not in labels]
     parts = [
-        f"outputs taken over by name: {', '.join(taken)}",
+        f"outputs taken over by name: {', '.join(taken)}" if taken else "",
         f"drawn afresh: {', '.join(drawn)}" if drawn else "",
         f"not used: {list_some(unused)}" if unused else "",
     ]

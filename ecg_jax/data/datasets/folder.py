@@ -1,4 +1,4 @@
-"""Users' own recordings: a CSV with a `path` column and one per label, or a folder of files without a table."""
+"""Users' own recordings: a CSV with a column of files and one per label, or a folder of files without a table."""
 
 import functools
 import glob
@@ -6,13 +6,16 @@ import os
 from collections.abc import Sequence
 
 import numpy as np
+import pandas as pd
 
+from ecg_jax import columns
 from ecg_jax import labels as label_lib
 from ecg_jax.data import readers
 from ecg_jax.data.datasets import attributes
 from ecg_jax.data.datasets import table as table_lib
 from ecg_jax.data.datasets.dataset import Dataset, read_file
 from ecg_jax.errors import InputError
+from ecg_jax.printable import list_some
 from ecg_jax.recording import Recording
 
 _SHOWN = 3
@@ -21,10 +24,10 @@ _SHOWN = 3
 def create(*, source: str, labels: tuple[str, ...], patient_column: str = "") -> Dataset:
     """Opens a CSV of files of any known format, each with one recording; `source` is the CSV or its folder.
 
-    Columns: `path` (relative to the CSV; a WFDB record with or without a suffix), the labels (1, 0 or empty for
-    unknown), and optionally those of `attributes.read_recordings`. A folder without such a CSV, searched to its depths,
-    holds recordings of which nothing else is known: it can be prepared, not trained on. A file that is missing among
-    others is refused when it is read.
+    Columns: `path`, or another of `columns.RECORDING` (relative to the CSV; a WFDB record with or without a suffix),
+    labels (1, 0 or empty for unknown), and optionally those of `attributes.read_recordings`. A folder without such a
+    CSV, searched to its depths, holds recordings of which nothing else is known: it can be prepared, not trained on. A
+    file that is missing among others is refused when it is read.
     """
     if os.path.isfile(source):
         return _open_table(source, labels, patient_column)
@@ -40,15 +43,33 @@ def create(*, source: str, labels: tuple[str, ...], patient_column: str = "") ->
 
 
 def _open_table(csv: str, labels: tuple[str, ...], patient_column: str) -> Dataset:
-    table = table_lib.read_table(csv, ("path",))
+    table = table_lib.read_table(csv)
     base = os.path.dirname(os.path.abspath(csv))
-    paths = [os.path.join(base, name) for name in table_lib.parse_text(table["path"], csv)]
+    column = _find_files(table, csv, base)
+    paths = [os.path.join(base, name) for name in table_lib.parse_text(table[column], csv)]
     remedy = f"paths are relative to {base}"
     absent = table_lib.describe_absent(table, paths, [_is_there(path) for path in paths], csv, remedy)
-    known = attributes.read_recordings(table, csv, labels, id_column="path", patient_column=patient_column)
+    known = attributes.read_recordings(table, csv, labels, id_column=column, patient_column=patient_column)
     known["notes"] = (*absent, *known["notes"])
     ids = known["ids"]
     return Dataset(name="folder", read=functools.partial(read_file, readers.read, paths, ids), **known)
+
+
+def _find_files(table: pd.DataFrame, csv: str, base: str) -> str:
+    """The column of files: `path`, or else the first in `columns.RECORDING` that names one that is there."""
+    found = ["path"] if "path" in table else columns.find(table.columns, columns.RECORDING)
+    if not found:
+        raise InputError(
+            f"{csv}: no column that names files, as path, file, filename or recording; it has "
+            f"{list_some(table.columns, 20)}; rename one, or pass the right CSV"
+        )
+    if len(found) == 1:
+        return found[0]
+
+    def names_files(column: str) -> bool:
+        return any(_is_there(os.path.join(base, str(file).strip())) for file in table[column].dropna())
+
+    return next(filter(names_files, found), found[0])
 
 
 def _list_files(folder: str, labels: tuple[str, ...], tables: list[str]) -> Dataset:
