@@ -685,7 +685,7 @@ def test_a_damaged_manifest_is_refused_by_name(tmp_path, contents):
 
 
 def test_a_folder_that_is_no_store_says_how_to_make_one(tmp_path):
-    with pytest.raises(InputError, match=r"ecg_jax\.prepare"):
+    with pytest.raises(InputError, match=r"ecg-jax prepare"):
         open_store(tmp_path)
 
 
