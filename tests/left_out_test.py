@@ -173,7 +173,8 @@ def test_columns_of_zeros_and_ones_make_subgroups_only_where_they_are_named(tmp_
 def test_a_data_sets_other_columns_of_zeros_and_ones_are_said():
     names = label_lib.Offered(("AF", "RBBB"))
     table = read_wide(2).rename(columns={"statement0": "CRBBB"})
-    assert label_lib.describe_choice(names, table) == ["1 columns of 0 and 1 are not used: statement1"]
+    said = ["RBBB: read from column CRBBB", "1 columns of 0 and 1 are not used: statement1"]
+    assert label_lib.describe_choice(names, table) == said
     assert label_lib.describe_choice(names, read_wide(0)) == []
 
 
