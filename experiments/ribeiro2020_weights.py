@@ -235,7 +235,7 @@ def conclude(table: pd.DataFrame, scale: amplitude.ScaleEstimate) -> tuple[str, 
     if len(fitting) > 1:
         listed = "; ".join(describe(row) for _, row in fitting.iterrows())
         return f"{len(fitting)} hypotheses reproduce the predictions, and nothing tells which: {listed}", "none follow"
-    known = (1.0, CODE_UNITS_PER_MILLIVOLT, *(1 / unit for unit in amplitude.UNITS))
+    known = {CODE_UNITS_PER_MILLIVOLT, *(1 / unit for unit in amplitude.UNITS)}
     units = [unit * nearest.factor for unit in known if scale.low <= unit <= scale.high]
     has_names = set(nearest.leads.split(",")) == set(LEADS)
     leads = f"--leads={nearest.leads}" if has_names else "(no --leads: the file's own order is not settled)"
