@@ -101,9 +101,7 @@ def _choose_runner(runner: Any, options: Any) -> Any:
 
 def _import_beam() -> types.ModuleType:
     before = logging.root.manager.disable
-    logging.disable(
-        logging.WARNING
-    )  # it warns that Google's libraries are missing, and sets up the root logger by that
+    logging.disable(logging.WARNING)  # it warns that Google's libraries are missing, which sets up the root logger
     try:
         import apache_beam
     except ImportError as error:

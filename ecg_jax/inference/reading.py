@@ -100,8 +100,8 @@ class _Processes:
         self.wanted = _count_wanted(batch_size, self.parallel)
         self._most, self._shape = batch_size, loader.contract.shape
         window = 4 * int(np.prod(self._shape))  # bytes
-        most = min(self.wanted // _TOGETHER + 1, max(_SHARED // (_TOGETHER * window), 1))  # tasks that run ahead
-        self._blocks = Blocks(most, _TOGETHER * window)
+        tasks = self.wanted // _TOGETHER + 1  # that run ahead
+        self._blocks = Blocks(min(tasks, max(_SHARED // (_TOGETHER * window), 1)), _TOGETHER * window)
         given = loader, recordings, self._blocks.place
         try:
             self._pool = workers.Pool(self.parallel, open_own, *given, niceness=_NICENESS)

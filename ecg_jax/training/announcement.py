@@ -48,11 +48,9 @@ def announce(setup: Setup, initial: TrainState, console: Console) -> None:
         f"Training: {setup.total_steps} steps of {config.train.batch_size} ECGs, evaluated every {setup.eval_every}"
     )
     if setup.examples.dataset.reads_files and setup.config.data.mode != "endless":
-        number, more = (
-            len(setup.examples.dataset.indices("train")),
-            {**learned, "head": {**learned["head"], "output": None}},
-        )
-        if warning := describe_few(number, setup.total_steps, models.count_weights(more)):
+        number = len(setup.examples.dataset.indices("train"))
+        others = {**learned, "head": {**learned["head"], "output": None}}
+        if warning := describe_few(number, setup.total_steps, models.count_weights(others)):
             console.print(f"warning: {warning}", style="yellow")
 
 
@@ -60,9 +58,10 @@ def describe_few(recordings: int, steps: int, parameters: int) -> str:
     """A warning of too few steps, or too few training recordings for `parameters` besides an output layer; or empty."""
     if steps >= FEWEST_STEPS and (recordings >= FEWEST_RECORDINGS or not parameters):
         return ""
+    learned = f" for {parameters:,} parameters besides the output layer" if parameters else ""
     return (
-        f"{recordings} training recordings and {steps} steps are few for {parameters:,} parameters besides the output "
-        "layer; --config=configs/few.py trains the output layer of weights that ship, for 200 steps"
+        f"{recordings} training recordings and {steps} steps are few{learned}; "
+        "--config=configs/few.py trains the output layer of weights that ship, for 200 steps"
     )
 
 
